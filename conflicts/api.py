@@ -1,6 +1,5 @@
 """Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -17,51 +16,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts.case import RecordContext, value_field
 from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
 from conflicts.progress import STATES, conflict_progress, state_of
-from conflicts.reports import MERGE_RECORDS, OPTION_ACTS
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
-from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
 from sync.merge import FieldSelection
-from sync.state.record_fields import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
-
-
-class OptionSerializer(serializers.Serializer[Any]):
-    """One way out of a conflict about the record itself."""
-
-    choose = serializers.ChoiceField(choices=OPTION_CHOICES)
-    value = serializers.CharField(help_text="Names a custom option; else empty.")
-    label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
-    effect = serializers.CharField(help_text="What will happen, as a sentence.")
-    does = serializers.CharField(
-        required=False,
-        help_text="What it creates, deletes, unlinks or merges; empty where it does none of that: "
-        f"{', '.join([*OPTION_ACTS, MERGE_RECORDS])}.",
-    )
-
-
-class CandidateSerializer(serializers.Serializer[Any]):
-    """One item or record among those that could be the same."""
-
-    id = serializers.CharField(help_text="The item's id, or the record's.")
-    label = serializers.CharField(required=False)  # type: ignore[assignment] # DRF's own attribute
-    linked_to = serializers.CharField(required=False, allow_null=True, help_text="What it is linked with already.")
-    values = serializers.DictField(child=serializers.CharField(), required=False, help_text="By field, of an item.")
-
-
-class AboutSerializer(serializers.Serializer[Any]):
-    """What happened to a record or its item, and what can be done."""
-
-    what = serializers.CharField(required=False, help_text="What happened, as a sentence.")
-    options = OptionSerializer(many=True, required=False)
-    candidates = CandidateSerializer(many=True, required=False, help_text="Of an identity.")
-    item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
 
 
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
@@ -78,10 +41,10 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         read_only=True,
         help_text="Fields that nothing is chosen for; `record` where the choice is about the record itself.",
     )
-    both_data = serializers.SerializerMethodField(
-        help_text="By field: of each long text in conflict both sides in one. Send it as custom to use both."
+    about = serializers.JSONField(
+        read_only=True,
+        help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}.",
     )
-    about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
     resolution = serializers.JSONField(read_only=True)
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 
@@ -89,19 +52,11 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         model = SyncConflict
         fields = [
             *("id", "entity_type", "entity_id", "monday_item_id", "monday_id", "kind", "state", "conflict_fields"),
-            *("npd_data", "monday_data", "base_data", "both_data", "about", "notes", "detected_at", "resolution"),
+            *("npd_data", "monday_data", "base_data", "about", "notes", "detected_at", "resolution"),
             "resolution_problem",
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
-
-    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
-    def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
-        if conflict.is_about_record or not conflict.is_open:
-            return {}
-        entity_type = conflict.entity_type
-        fields = [value_field(entity_type, key, **conflict.values(key)) for key in conflict.conflict_fields]
-        return {row.key: row.both for row in fields if row.both}
 
     @extend_schema_field(serializers.ChoiceField(choices=STATES))
     def get_state(self, conflict: SyncConflict) -> str:
@@ -135,17 +90,10 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
-class SeenTextField(serializers.CharField):
-    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
-
-    def to_internal_value(self, data: Any) -> str:
-        return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
-
-
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
-    npd = SeenTextField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
@@ -238,7 +186,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         decision = dict(serializer.validated_data)
-        decision["seen"] = _as_shown(conflict, decision["seen"])
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
         return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **decision))
@@ -250,21 +197,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
         return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
-
-
-def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
-    context = RecordContext.of(conflict)
-    record = context.record
-    if record is None or context.link is None:
-        return values
-    display = FieldDisplay(context.link, context.mappings, [record])
-    shown = dict(values)
-    for key, sides in values.items():
-        mapping = context.mapped.get(key)
-        if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            shown[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
-    return shown
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

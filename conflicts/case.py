@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.effects import Effect, Sides, effect_of, same_text
-from conflicts.models import BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
+from conflicts.models import BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import FieldSelection
@@ -243,15 +243,6 @@ class CaseField:
     def selected_label(self) -> str:
         labels = LOST_CHOICE_LABELS if self.kind == ConflictKind.OVERWRITTEN else CHOICE_LABELS
         return labels.get(self.choose, "")
-
-
-def value_field(
-    entity_type: str, key: str, *, npd: str | None, monday: str | None, base: str | None = None
-) -> CaseField:
-    """Return a field with these values, named as its application proposes; no query."""
-    specs = registry.entity(entity_type).mappings if registry.is_registered(entity_type) else ()
-    converter = next((spec.converter for spec in specs if spec.key == key), "")
-    return CaseField(key, default_label(entity_type, key), npd, monday, base, converter=converter)
 
 
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:

@@ -59,8 +59,6 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
     actions = ("keep_npd", "keep_monday")
     ordering = OPEN_FIRST
     show_facets = admin.ShowFacets.NEVER
-    empty_title = "No conflicts"
-    empty_words = "What two people changed differently, one in NPD and one on Monday, is listed here."
 
     @admin.display(description="Record")
     def name(self, conflict: Any) -> SafeString:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from conflicts import resolution
 from conflicts.admin.case_screen import screen_url
 from conflicts.case import names_of, parse_uuid
-from conflicts.effects import effect_of
+from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
@@ -76,7 +76,7 @@ def bulk_question(
         if problem := bulk_problem(conflict, choice, option, by=by):
             left_out.append((name, problem))
             continue
-        digests[str(conflict.pk)] = digest(conflict)
+        digests[str(conflict.pk)] = digest_of(resolution.current_values(conflict))
         if option is not None:
             row = (name, conflict.what, f"{option.label}: {option.effect}")
             effects.setdefault(option.does, []).append(row)
@@ -152,21 +152,22 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
     return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
 
 
-def digest(conflict: SyncConflict) -> str:
+def digest_of(values: Mapping[str, Sides]) -> str:
     """Return a short text that is another one as soon as a value in conflict, or what happened, is another."""
-    values = json.dumps(resolution.current_values(conflict), sort_keys=True)
-    return hashlib.sha256(values.encode()).hexdigest()[:16]
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirmed_action.Report:
     """Resolve each of these that is as it was shown, in a transaction of its own; say how many, and why not others."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
-    resolved = 0
+    resolved = []
     names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
         try:
-            if digest(conflict) != digests[str(conflict.pk)]:
+            values = resolution.current_values(conflict)
+            if digest_of(values) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution(CHANGED)
             kind = choice
             selections = None
@@ -176,9 +177,8 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
                     raise resolution.InvalidResolution(NOT_OFFERED)
                 kind = ResolutionType.MERGE
                 selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
-            values = resolution.current_values(conflict)
             resolution.resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
-            resolved += 1
+            resolved.append(conflict.pk)
         except ActionError as error:
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
     problems = []
@@ -186,8 +186,10 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
         rest = len(records) - MAX_NAMED
         more = f" and {rest:,} more" if rest > 0 else ""
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
-    sentence = f"{count_with_noun(resolved, 'conflict')} resolved. That is written within seconds." if resolved else ""
-    return confirmed_action.Report(sentence, problems)
+    number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
+    sentence = f"{number} resolved. That is written within seconds." if resolved else ""
+    undo = [f"conflict {pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
+    return confirmed_action.Report(sentence, problems, undo)
 
 
 def shown_conflicts(text: str) -> dict[str, str]:

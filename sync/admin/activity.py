@@ -1,23 +1,21 @@
 """What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, ForeignKey, Q, QuerySet
+from django.db.models import ForeignKey, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
 from pghistory.core import event_models
 
-from conflicts.store import open_conflicts
 from sync import registry
-from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
+from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors
@@ -27,9 +25,6 @@ from sync.state.record_fields import display_of
 MOST_LINES = 50
 MAX_SHOWN = 80
 """Characters of a value on a line."""
-
-UNSYNCED = "unsynced"
-"""The kind of a line that no decision tells: of an edit that waits for its record's pass."""
 
 _RESOLVED = "conflict_settled"
 """The kind of the decision that tells that a conflict's resolution was applied."""
@@ -49,7 +44,6 @@ _MARKS = {
     "archived": ("delete", "Archived on Monday"),
     "deleted": ("delete", "Deleted on Monday"),
     "restored": ("undo", "Restored"),
-    UNSYNCED: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
@@ -103,7 +97,7 @@ class UndoOffer:
     url: str = ""
     label: str = ""  # "Undo" or "Redo"
     is_undone: bool = False
-    conflict_url: str = ""  # where the act is that a conflict was found: its page
+    conflict_url: str = ""  # of a conflict that was found or resolved: its page, with the undo of its resolution
 
 
 NOTHING_TO_UNDO = UndoOffer()
@@ -118,83 +112,44 @@ def batch_undo_url(batch_id: UUID) -> str:
     return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
-def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    """Return how much of each batch can be undone: values that it moved, and records that it made."""
-    undoable = Q(values__has_keys=["raw_before", "raw_after"]) | Q(kind=IMPORT_KIND)
-    rows = Decision.objects.filter(undoable, batch_id__in=batches).order_by()
-    return dict(rows.values_list("batch_id").annotate(number=Count("id")))
-
-
 class UndoOffers:
     """What a reader may take back of some decisions; the number of queries doesn't grow with theirs."""
 
     def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
         self._reader = reader
-        self._resolutions = _resolution_urls(decisions, reader)
         self._undone = _undone_ids(decisions)
         self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return what is offered for all of an act's decisions."""
-        opened = next((row for row in rows if row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause), None)
-        if opened is not None and self._sees_conflicts:
-            return UndoOffer(conflict_url=registry.page_url("conflicts_syncconflict_screen", opened.cause["conflict"]))
+        in_conflict = (row for row in rows if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) and "conflict" in row.cause)
+        conflict = next(in_conflict, None)
+        if conflict is not None and self._sees_conflicts:
+            url = registry.page_url("conflicts_syncconflict_screen", conflict.cause["conflict"])
+            return UndoOffer(conflict_url=url)
         moves = [row for row in rows if is_undoable(row)]
-        resolutions = [row for row in rows if row.kind == _RESOLVED]
-        if not moves and not resolutions:
+        if not moves:
             return NOTHING_TO_UNDO
         if not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
-        if all(row.pk in self._undone for row in (*moves, *resolutions)):
+        keys = [row.pk for row in moves if row.pk not in self._undone]
+        if not keys:
             return UndoOffer(is_undone=True)
         label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
-        keys = [row.pk for row in moves if row.pk not in self._undone]
-        if keys:
-            return UndoOffer(decision_undo_url(*keys), label)
-        url = next((self._resolutions[row.pk] for row in resolutions if row.pk in self._resolutions), "")
-        return UndoOffer(url, label if url else "")
-
-
-def _resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str]:
-    """Return the screens on which this reader may undo a conflict's resolution, by the decisions that tell of it.
-
-    None where the conflict is open again, or being undone. One query for each type of records.
-    """
-    resolved = [row for row in decisions if row.kind == _RESOLVED and row.key and "conflict" in row.cause]
-    if not resolved or not reader.has_perm("conflicts.change_syncconflict"):
-        return {}
-    open_ids = set()
-    for entity_type in {row.entity_type for row in resolved}:
-        ids = {row.entity_id for row in resolved if row.entity_id and row.entity_type == entity_type}
-        for conflicts in open_conflicts(entity_type, ids).values():
-            open_ids |= {str(conflict.conflict_id) for conflict in conflicts}
-    return {
-        row.pk: registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
-        for row in resolved
-        if row.cause["conflict"] not in open_ids
-    }
+        return UndoOffer(decision_undo_url(*keys), label)
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
     """Return those that an undo took back which was not taken back itself."""
     undos: dict[int, list[int]] = {}
-    undone_resolutions: dict[tuple[str, str], int] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions})
-    rows = rows.filter(Q(undoes__isnull=False) | Q(kind="undo")).order_by("pk")
-    for pk, undoes, key, conflict in rows.values_list("pk", "undoes", "key", "cause__conflict"):
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
+    for pk, undoes in rows.order_by("pk").values_list("pk", "undoes"):
         undos.setdefault(undoes or 0, []).append(pk)
-        if conflict:
-            undone_resolutions[conflict, key] = pk
 
     def is_in_force(pk: int) -> bool:
         return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
-    def is_undone(row: Decision) -> bool:
-        if row.kind == _RESOLVED and row.pk < undone_resolutions.get((row.cause.get("conflict", ""), row.key), 0):
-            return True
-        return not is_in_force(row.pk)
-
-    return {row.pk for row in decisions if is_undone(row)}
+    return {row.pk for row in decisions if not is_in_force(row.pk)}
 
 
 # Lines and acts.
@@ -216,7 +171,6 @@ class ActivityLine:
     after: str = ""
     sentence: str = ""  # why and how the value was synced
     why: Sequence[str] = ()  # the edit that led to it, and the rule
-    unsynced: str = ""  # that an edit waits to be sent, or has failed
     act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
     row: Decision | None = None
     offer: UndoOffer = NOTHING_TO_UNDO
@@ -273,10 +227,6 @@ class Act:
         """The labels of the fields that its words are about, where these are several."""
         labels = [line.field for line in self.lines if line.field]
         return humanize.join_first(labels) if len(labels) > 1 else ""
-
-    @property
-    def unsynced(self) -> str:
-        return next((line.unsynced for line in self.lines if line.unsynced), "")
 
     @property
     def why(self) -> Sequence[str]:
@@ -364,7 +314,7 @@ def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
     decisions = decisions.exclude(folded=True, fold_id=None)
     rows = list(decisions[:MOST_LINES])
     offers = UndoOffers(rows, reader)
-    edits = _Edits(record, keys, rows, _waiting_edits(record, mappings))
+    edits = _Edits(record, keys, rows)
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
     shown = [row for row in rows if row.pk not in sent_of_batch]
@@ -399,13 +349,7 @@ def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> t
 class _Edits:
     """The newest changes of a record's row, and which of them its decisions tell."""
 
-    def __init__(
-        self,
-        record: SyncedModel,
-        keys: Mapping[str, str],
-        decisions: Sequence[Decision],
-        waiting: Mapping[tuple[UUID | None, str], str],
-    ) -> None:
+    def __init__(self, record: SyncedModel, keys: Mapping[str, str], decisions: Sequence[Decision]) -> None:
         self._keys = keys
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
@@ -414,7 +358,6 @@ class _Edits:
         pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         self.actors = _actors([event for event, _ in pairs])
         self._texts = _Texts(record, self._fields, pairs)
-        self._waiting = waiting
         self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
         at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
         # The edits whose values were sent as they are, by the decision that tells of the sending.
@@ -448,9 +391,8 @@ class _Edits:
         if created is None:
             return lines
         actor = self.actors[created.pgh_id]
-        waits = self._waiting.get((created.pgh_context_id, ""), "")
-        line = ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *_MARKS["create"], what="Created")
-        return [*lines, replace(line, unsynced=waits)]
+        mark = _MARKS["create"]
+        return [*lines, ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *mark, what="Created")]
 
     def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
         actor = self.actors[event.pgh_id]
@@ -466,7 +408,6 @@ class _Edits:
             label=labels[key] if is_whole else capfirst(str(changed.verbose_name)),
             before=was,
             after=now,
-            unsynced=self._waiting.get((event.pgh_context_id, changed.attname), ""),
             act=self.act_of(event),
         )
 
@@ -543,80 +484,3 @@ class _Texts:
         if field.choices:
             return str(dict(field.flatchoices).get(value, value))
         return "" if value is None else str(value)
-
-
-# Edits that wait to be sent.
-
-
-_SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
-
-
-def unsynced_changes(
-    mappings: Iterable[FieldMapping], ids: Sequence[UUID] | None = None, *, limit: int
-) -> list[tuple[authors.UnsyncedEdit, dict[str, str]]]:
-    """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
-
-    `mappings` are those of the boards. An edit that added its record has no columns.
-    """
-    labels_of: dict[str, dict[str, str]] = {}
-    for mapping in mappings:
-        if mapping.direction in _SENT_WAYS and mapping.column_id:
-            entity_type = mapping.link.entity_type
-            columns = authors.column_names(registry.entity(entity_type).model, mapping.fields)
-            labels_of.setdefault(entity_type, {}).update(dict.fromkeys(columns, mapping.label))
-    changes = []
-    for edit in authors.unsynced_edits(ids, limit=limit):
-        labels = labels_of.get(edit.entity_type, {})
-        sent = {name: label for name, label in labels.items() if name in edit.columns}
-        if sent or (labels and not edit.columns):
-            changes.append((edit, sent))
-    return changes
-
-
-def unsynced_words(edit: authors.UnsyncedEdit) -> str:
-    return "Not synced: its job failed" if edit.has_failed else "Pending"
-
-
-def _waiting_edits(record: SyncedModel, mappings: Iterable[FieldMapping]) -> dict[tuple[UUID | None, str], str]:
-    """Return how the edits of a record wait, by their context and column; of one that added it, without a column."""
-    if record.sync_status not in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT):
-        return {}
-    return {
-        (edit.context_id, name): unsynced_words(edit)
-        for edit, labels in unsynced_changes(mappings, [record.pk], limit=1)
-        for name in labels or ("",)
-    }
-
-
-# Who gave a field its value.
-
-
-@dataclass(frozen=True)
-class LastChange:
-    """Who gave a field its present value, as far as it is known, and when."""
-
-    by: str
-    at: datetime
-
-
-def last_change(record: SyncedModel, attname: str) -> LastChange | None:
-    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
-    events = _events(record, MOST_LINES)
-    present = getattr(record, attname)
-    for event, before in zip(events, [*events[1:], None], strict=False):
-        if getattr(event, attname) != present or (before is not None and getattr(before, attname) == present):
-            continue
-        if pull := _pull_of(record, _batch_of(event), attname):
-            return LastChange(str(pull.cause.get("monday", {}).get("who", "")), pull.done_at)
-        return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
-    return None
-
-
-def _pull_of(record: SyncedModel, batch: str, attname: str) -> Decision | None:
-    """Return the decision by which a pass has updated the field from Monday."""
-    if not batch:
-        return None
-    names = [attname, record._meta.get_field(attname).name]
-    mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=names)
-    pulls = Decision.objects.filter(entity_id=record.pk, batch_id=batch, kind="pull")
-    return pulls.filter(key__in=mappings.values("key")).first()

@@ -1,14 +1,13 @@
 """Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -25,12 +24,11 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
-from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
+from sync.models.state import BATCH_KINDS, told_to
 from sync.operations import decision_undo
 from sync.records import tombstones
 from sync.records.authors import causes_text, deletion_authors, log_action
@@ -170,9 +168,6 @@ def _step_table(
 # The list.
 
 
-MOST_UNSYNCED = 100
-"""Records whose waiting edits are read for a page."""
-
 WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 """With one of them in its address, the list has every entry."""
 
@@ -196,77 +191,16 @@ class ActivityList(admin_base.PageChangeList):
             row.page_act = act_of[id(row)]
             row.page_path = request.get_full_path()
 
-    def url_for_result(self, result: Any) -> str:
-        """Return the page of an entry; of an edit that waits its record's."""
-        return str(getattr(result, "page_url", "") or super().url_for_result(result))
-
-    def annotate_rows(self, rows: list[Any]) -> None:
-        """Put above the rows what waits."""
-        is_filtered = self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}
-        if self.page_num == 1 and not is_filtered:
-            waiting = self._unsynced_rows()
-            for row in waiting:
-                row.page_now = rows[0].page_now if rows else sync_now()
-            rows[:0] = waiting
-
-    def _unsynced_rows(self) -> list[Any]:
-        """Return the edits that wait, as rows that are not stored: one for each record and person, or for many."""
-        ids = None
-        if self.query:
-            ids = admin_base.record_ids_by_name(self.query)
-            with suppress(ValueError):
-                ids.append(UUID(self.query))
-        wanted = self.params.get(admin_base.EntityFilter.parameter_name)
-        rows: dict[tuple[str, str, UUID], Any] = {}
-        acts: dict[tuple[object, ...], list[Any]] = {}
-        for edit, labels in activity.unsynced_changes(self.mappings, ids, limit=MOST_UNSYNCED):
-            if wanted and edit.entity_type not in wanted:
-                continue
-            about = (edit.entity_type, edit.who, edit.entity_id)
-            if about not in rows:
-                row: Any = Decision(
-                    entity_type=edit.entity_type,
-                    entity_id=edit.entity_id,
-                    kind=activity.UNSYNCED,
-                    at=edit.at,
-                    actor=edit.who,
-                    remote_id="",
-                    key="",
-                    values={},
-                    cause={},
-                )
-                row.page_words = activity.unsynced_words(edit)
-                row.page_fields = {}
-                row.page_is_new = False
-                row.page_url = registry.record_url(edit.entity_type, edit.entity_id)
-                rows[about] = row
-                acts.setdefault((edit.entity_type, edit.who, row.page_words, not edit.columns, edit.act), []).append(
-                    row
-                )
-            rows[about].page_fields |= dict.fromkeys(labels.values())
-            rows[about].page_is_new |= not edit.columns
-        for row in rows.values():
-            did = "Added" if row.page_is_new else f"{humanize.join_first(list(row.page_fields))} edited"
-            row.sentence = f"{did} in NPD. {row.page_words}."
-        shown = []
-        for group in acts.values():
-            is_many = len(group) > MANY_ALIKE and not self.query
-            for row in group[:1] if is_many else group:
-                row.page_more = len(group) - 1 if is_many else 0
-                shown.append(row)
-        return shown
-
 
 @admin.register(Decision)
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
     """One act a row."""
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
-    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateTimeRangeFilter))
+    list_filter = (admin_base.EntityFilter, "at")
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
-    fields = ("record", "what_happened", "who", "moment", "before_and_after", "what_led_to_it")
-    change_form_outer_before_template = "sync/row_buttons.html"
+    fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
@@ -298,31 +232,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         is_whole = any(row.folded for row in rows)
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
-            row.page_alike = getattr(row, "page_more", 0 if is_whole else row.page_records - 1)
-
-    def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
-        """Offer to take it back, and the batch that it belongs to."""
-        offer = activity.UndoOffers([row], request.user).of([row])
-        # A sync that moved no value has nothing to undo.
-        has_batch = (
-            row.batch_id
-            and decision_undo.may_undo_decisions(request.user, [row])
-            and activity.batch_sizes({row.batch_id})
-        )
-        batch_url = activity.batch_undo_url(row.batch_id) if row.batch_id and has_batch else ""
-        buttons = [("Undo…", offer.url), ("Undo all of that sync…", batch_url)]
-        return super().row_context(request, row) | {"row_buttons": [button for button in buttons if button[1]]}
-
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        fields = super().get_fields(request, obj)
-        is_move = isinstance(obj, Decision) and any(activity.values_of(obj))
-        return fields if is_move else [name for name in fields if name != "before_and_after"]
-
-    @admin.display(description="What led to it")
-    def what_led_to_it(self, row: Decision) -> str:
-        return humanize.without_request_id(causes_text(row)) or humanize.DASH
-
-    what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
+            row.page_alike = 0 if is_whole else row.page_records - 1
 
     @admin.display(description="What happened")
     def what(self, row: Any) -> SafeString:
@@ -332,9 +242,6 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         others_url = ""
         if row.page_alike:
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-            if row.kind == activity.UNSYNCED:
-                queue = reverse("admin:sync_syncqueue_changelist")
-                others_url = f"{queue}?{urlencode({'entity_type': row.entity_type})}"
             # One record's undo isn't that of the others; only what has a page for all of it is offered.
             url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")
@@ -347,12 +254,11 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         }
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
-    who = admin_base.plain_column("By", activity.actor_of, "actor")
-
-    before_and_after = admin_base.plain_column(
-        "Before and after", lambda row: " → ".join(humanize.quote(value) for value in activity.values_of(row))
+    what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
+    what_led_to_it = admin_base.plain_column(
+        "What led to it", lambda row: humanize.without_request_id(causes_text(row)) or humanize.DASH
     )
-
+    who = admin_base.plain_column("By", activity.actor_of, "actor")
     moment = admin_base.time_column("done_at", "When", ordering="at")
 
 

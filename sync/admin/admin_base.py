@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -14,14 +14,12 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import RadioFilter
 from unfold.templatetags import unfold_list
-from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
 
 from sync import registry
@@ -195,24 +193,13 @@ class PageChangeList(ChangeList):
         chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
         return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
 
-    @property
-    def empty_tab(self) -> tuple[str, str]:
-        """What stands in a list that opens with filters where these leave nothing: a heading and a sentence."""
-        opens_with = self.model_admin.opens_with
-        is_usual = opens_with and not self.query and self.filter_params == parse_qs(opens_with)
-        return (self.model_admin.empty_title, self.model_admin.empty_words) if is_usual else ("", "")
-
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the page, then what belongs to it."""
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
-        self.annotate_rows(rows)
         self.model_admin.prepare_page(request, rows)
-
-    def annotate_rows(self, rows: list[Any]) -> None:
-        """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:
@@ -235,8 +222,6 @@ class PageAdmin(ModelAdmin):
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
     empty_words: str = ""
-    opens_with: str = ""
-    """The query with which the pages lead to the list; where it leaves nothing, the list says so as an empty one."""
     row_names: tuple[str, str] | None = None
     """What one row and several are called where the model's own name is no word of the pages."""
 
@@ -401,28 +386,6 @@ class HealthFilter(RadioFilter):
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
-
-
-class DateTimeRangeFilter(RangeDateTimeFilter):
-    """Between two moments, read in the page's zone: the theme would hand them on without one, and that reads as UTC."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Its heading puts “By” before: “By time updated” of the field “updated at”.
-        name = str(self.field.verbose_name).removesuffix("at").strip()
-        self.title = name if "time" in name else f"time {name}".strip()
-
-    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        """Return the rows between the two; a side that is not filled in, or can't be read, is open."""
-        edges = {"gte": self._edge("from"), "lte": self._edge("to")}
-        return queryset.filter(
-            **{f"{self.parameter_name}__{bound}": moment for bound, moment in edges.items() if moment}
-        )
-
-    def _edge(self, side: str) -> datetime | None:
-        day, time = (self.used_parameters.get(f"{self.parameter_name}_{side}_{part}") for part in (0, 1))
-        typed = parse_datetime_str(f"{day} {time}") if day and time else None
-        return timezone.make_aware(typed) if typed else None
 
 
 @dataclass(frozen=True)

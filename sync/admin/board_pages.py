@@ -5,16 +5,15 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
-from sync import attention, registry
+from sync import registry
 from sync.admin import admin_base
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
@@ -22,16 +21,14 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
-from sync.attention import Kind, Wording
-from sync.boards import board_columns
 from sync.boards.board_acts import check_board, column_label_now
-from sync.boards.board_columns import column_type, set_create_obstacle
+from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import REFUSED_WORDS, SyncDirection
+from sync.choices import REFUSED_WORDS
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.messages import ActionError, Conflict
-from sync.models import BoardLink, FieldMapping, UnmatchedItem
+from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
@@ -45,7 +42,7 @@ class FieldMappingInline(TabularInline):
     extra = 0
     can_delete = False
     hide_title = True
-    fields = ("field", "column", "column_type", "flow", "decided_by", "needed")
+    fields = ("field", "column", "flow", "decided_by")
     readonly_fields = fields
 
     @admin.display(description="Column")
@@ -67,16 +64,6 @@ class FieldMappingInline(TabularInline):
             blocked_badge,
             humanize.without_request_id(mapping.problem),
         )
-
-    @admin.display(description="Column type")
-    def column_type(self, mapping: FieldMapping) -> str:
-        kind = str(mapping.options.get("column_type") or column_type(mapping.converter))
-        return kind.replace("_", " ").capitalize()
-
-    @admin.display(description="Required")
-    def needed(self, mapping: FieldMapping) -> str:
-        """Return whether an emptied column is held instead of emptying the field."""
-        return "yes" if mapping.required else "no"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -116,26 +103,13 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
-    list_display = ("name", "state", "todo", "synced", "verified_ago", "on_monday")
+    list_display = ("name", "state", "synced", "verified_ago", "on_monday")
     form = ConcurrentForm
     change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
-    fields = (
-        "creates_records",
-        "filter_text",
-        "removed_item_policy",
-        "deleted_record_policy",
-        "title",
-        "id_column",
-        "matched_by",
-        "webhook_lines",
-        "swept",
-        "verified",
-    )
+    fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
     row_names = ("board", "boards")
-    empty_title = "No boards yet"
-    empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -191,17 +165,11 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the boards how they are now and what waits for somebody, read for all of them at once."""
+        """Put on the boards how they are now, read for all of them at once."""
         super().prepare_page(request, rows)
         boards = admin_base.overview_of(request).by_type
-        waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
-        unmatched = dict(waiting.annotate(Count("id")))
-        mappings = {(link.entity_type, mapping.key): mapping for link in rows for mapping in link.mappings.all()}
-        problems = attention.groups(kinds=[Kind.BOARD], wording=Wording(mappings))
         for link in rows:
             link.page_board = boards[link.entity_type]
-            link.page_unmatched = unmatched.get(link.entity_type, 0)
-            link.page_problems = [group for group in problems if group.entity_type == link.entity_type]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -217,6 +185,11 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
                 "board_state": self.state(link),
                 "board_on_monday": self._board_link(link, "Open on Monday"),
                 "pause_url": pause_url(request, link.entity_type) if runs else "",
+                "problems": [
+                    humanize.without_request_id(text)
+                    for text in (link.webhooks_problem, link.sweep_problem, link.silence)
+                    if text
+                ],
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "creates_held": link.creates_held,
                 "refusals": [
@@ -237,8 +210,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             {mapping.key: mapping.label for mapping in link.mappings.all()}
         )
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
-
-    title = admin_base.plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
@@ -264,50 +235,12 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
-    @admin.display(description="What to do")
-    def todo(self, link: Any) -> SafeString | str | None:
-        """Return what needs somebody, each with the page on which it is done."""
-        if not link.page_board.has_board:
-            return admin_base.link_to(reverse("admin:sync_wizard_boards"), "Set it up")
-        links = [admin_base.link_to(_board_url(link), group.text) for group in link.page_problems]
-        # A column is mended on the board itself, or looked for again on Home.
-        links += [
-            admin_base.link_to(reverse("admin:index"), f"{mapping.label} is blocked")
-            for mapping in link.mappings.all()
-            if mapping.problem and mapping.direction != SyncDirection.NONE
-        ]
-        if link.page_unmatched:
-            url = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
-            links.append(admin_base.link_to(url, humanize.count_with_noun(link.page_unmatched, "unmatched item")))
-        return format_html_join(mark_safe("<br>"), "{}", ((shown,) for shown in links)) or None
-
     synced = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("verified_at", "Verified")
-
-    @admin.display(description="NPD ID column")
-    def id_column(self, link: BoardLink) -> SafeString | str:
-        if link.npd_id_problem:
-            return format_html(
-                '{}<p class="npd-column-problem">{}</p>',
-                link.npd_id_column,
-                humanize.without_request_id(link.npd_id_problem),
-            )
-        return board_columns.column_label(link, link.npd_id_column) or humanize.DASH
-
-    @admin.display(description="Matched by")
-    def matched_by(self, link: BoardLink) -> str:
-        """Return by what a record and an item that don't know each other are matched."""
-        return next((m.label for m in link.mappings.all() if m.key == link.match_key), link.match_key)
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
         obj.save(update_fields=form.changed_data)
-
-    @admin.display(description="Check for missed changes")
-    def swept(self, link: BoardLink) -> SafeString:
-        problems = (humanize.without_request_id(text) for text in (link.sweep_problem, link.silence) if text)
-        paragraphs = format_html_join("", '<p class="npd-column-problem">{}</p>', ((text,) for text in problems))
-        return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:
@@ -316,10 +249,3 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)
         return format_html("{} {}<ul>{}</ul>", result, detect.last_comparison_text(link), differences)
-
-    @admin.display(description="Webhooks")
-    def webhook_lines(self, link: BoardLink) -> str:
-        """Return how many webhooks the set-up registered; their ids are of no use to a reader."""
-        if link.webhooks_problem:
-            return link.webhooks_problem
-        return humanize.count_with_noun(len(link.webhooks), "webhook") if link.webhooks else "None"

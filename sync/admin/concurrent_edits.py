@@ -6,17 +6,13 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.forms.widgets import DateTimeBaseInput
-from django.http import HttpRequest, HttpResponse, QueryDict
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.admin.activity import last_change
-from sync.admin.admin_base import PageAdmin, is_valid_key
+from sync.admin.admin_base import is_valid_key
 from sync.kernel import humanize
 from sync.models import SyncedModel
 from sync.monday.texts import drop_from_label
@@ -203,14 +199,10 @@ class ConcurrentForm(_ModelForm):
     def _conflict_message(self, name: str, submitted: str) -> SafeString:
         field = self.fields[name]
         stored = self.stored_values[name]
-        attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
-        change = last_change(self.instance, attname) if isinstance(self.instance, SyncedModel) else None
-        by = f" (by {change.by or 'Monday'}, {humanize.time_of_day(change.at)})" if change else ""
         return format_html(
-            "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}.",
+            "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
             str(field.label or name).capitalize(),
             self._readable(name, stored),
-            by,
             self._readable(name, submitted),
             format_html(
                 '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
@@ -243,29 +235,3 @@ class ConcurrentForm(_ModelForm):
 def normalised_lines(value: Any) -> Any:
     """Return a text with \\n as its line ends; browsers send \\r\\n."""
     return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
-
-
-class DeletedMeanwhileMixin(PageAdmin):
-    """For the admin of a synced model whose form is a ConcurrentForm."""
-
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        """Keep what was typed, where it was this form that was sent; Django's redirect otherwise."""
-        may_add = self.has_add_permission(request)
-        if request.method != "POST" or SHOWN_KEY not in request.POST or not may_add:
-            return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
-        name = request.POST.get("name") or f"The {opts.verbose_name}"
-        typed = f"What you typed is below; saving makes a new {opts.verbose_name} of it."
-        messages.error(request, f"“{name}” was deleted meanwhile. {typed}")
-        again = copy(request)
-        again.method = "GET"
-        # What the form held, as the initial values of an empty one.
-        values = QueryDict(mutable=True)
-        shown = request.POST[SHOWN_KEY]
-        for name in self.get_form(request).base_fields:
-            if name not in request.POST and f'"{name}":' not in shown:
-                continue  # of how a record is synced the form said nothing: a new one is synced as new ones are
-            values[name] = normalised_lines(request.POST.get(name, ""))
-        again.GET = values  # type: ignore[assignment]  # mutable, which nobody minds
-        add_url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
-        form: HttpResponse = self.changeform_view(again, None, add_url)
-        return form

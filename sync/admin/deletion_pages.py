@@ -1,6 +1,5 @@
 """Deletions: what waits for approval, and ignored items."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -11,19 +10,18 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync.admin import admin_base, confirmed_action, handlers
-from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy
+from sync.admin import admin_base, confirmed_action
+from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel import humanize
-from sync.models import ApprovalRequest, IgnoredItem, Tombstone
+from sync.models import ApprovalRequest, IgnoredItem
 from sync.records.approvals import approve, reject
-from sync.records.authors import deletion_authors, log_action_many
+from sync.records.authors import log_action_many
 from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import consider_again
-from sync.registry import link_of, type_label
 
 EFFECTS = {
     "approve": {
-        ApprovalKind.ITEMS: "The items leave the board. People can restore them on Monday.",
+        ApprovalKind.ITEMS: "The items leave the board, as its setting says. People can restore them on Monday.",
         ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
@@ -45,17 +43,6 @@ def approvals_link(user: Any) -> SafeString | str:
     if not user.has_perm("sync.view_approvalrequest"):
         return ""
     return admin_base.link_to(reverse("admin:index"), "See what waits for approval")
-
-
-def _deleters(acts: Sequence[ApprovalRequest]) -> dict[Any, str]:
-    """Return who deleted these records, whose items would be removed, and when, as far as that is known."""
-    authors = deletion_authors((act.entity_type, act.entity_id) for act in acts)
-    tombstones = Tombstone.objects.filter(entity_id__in=[act.entity_id for act in acts])
-    deleters = {}
-    for entity_id, at in tombstones.values_list("entity_id", "deleted_at"):
-        author = authors.get(entity_id)
-        deleters[entity_id] = f"deleted {f'by {author.by}, ' if author else ''}{humanize.day_and_time(at)}"
-    return deleters
 
 
 # Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
@@ -83,11 +70,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
-    empty_title = "Nothing waits for approval"
-    empty_words = (
-        "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
-        "until a person approves it on Home."
-    )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
@@ -115,8 +97,6 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 # A person's word on what waits: Home asks, for changes of one kind.
 
 
-_REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
-
 LABELS = {
     "approve": {
         ApprovalKind.ITEMS: "Remove {items} on Monday",
@@ -131,50 +111,6 @@ LABELS = {
         ApprovalKind.CLEAR_NPD: "Restore {fields} on Monday",
     },
 }
-
-
-def decision_label(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
-    """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
-    types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
-    entity_type = types[0] if len(types) == 1 else ""
-    link = link_of(entity_type) if entity_type else None
-    # What becomes of the items is the board's setting.
-    removal = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
-    label = LABELS[decision][kind].replace("Remove", removal)
-    return handlers.counted(label, pending.count(), entity_type)
-
-
-def approval_question(
-    pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str
-) -> confirmed_action.Question:
-    if not pending.exists():
-        return confirmed_action.Question(
-            "Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."]
-        )
-    button = decision_label(pending, kind, decision)
-    table = _approval_table(pending, kind)
-    return confirmed_action.Question(
-        f"{button}?", [EFFECTS[decision][kind]], button, [table], deletes=decision == "approve"
-    )
-
-
-def _approval_table(pending: models.QuerySet[ApprovalRequest], kind: ApprovalKind) -> confirmed_action.RecordTable:
-    """List what would be lost of one kind, under what would be done with it."""
-    shown = list(pending.order_by("pk")[: confirmed_action.MAX_ROWS_SHOWN])
-    label = decision_label(pending, kind, "approve")
-    title = f"Waits for approval: {label[0].lower()}{label[1:]}"
-    if kind is not ApprovalKind.ITEMS:
-        head = "Record" if kind is ApprovalKind.RECORDS else "Field"
-        rows = [(act.label, type_label(act.entity_type)) for act in shown]
-        return confirmed_action.RecordTable((head, "Type"), rows, pending.count(), title)
-    deleters = _deleters(shown)
-    items = [
-        # That its record was deleted stands above them all.
-        (act.values.get("record", act.label), type_label(act.entity_type), deleters.get(act.entity_id, ""))
-        for act in shown
-    ]
-    title += "; their records were deleted in NPD"
-    return confirmed_action.RecordTable(("Item of", "Type", "By whom"), items, pending.count(), title)
 
 
 def decide_approvals(
@@ -201,11 +137,6 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     search_help_text = "An item's number, or why it is ignored"
     ordering = ("-id",)
     actions = ("consider_again",)
-    empty_title = "No item is ignored"
-    empty_words = (
-        "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like a "
-        "new one."
-    )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[IgnoredItem]:
         """Return all but those whose person was erased: considered again, the person would come back."""

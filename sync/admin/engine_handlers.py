@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, deletion_pages, handlers, unmatched_pages
+from sync.admin import admin_base, confirmed_action, deletion_pages, handlers
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
@@ -27,6 +27,7 @@ from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox import operate
 from sync.queue import retry_all
+from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many, log_queue_action
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
@@ -127,37 +128,33 @@ class CheckColumn(handlers.Handler):
 
 
 class Decide(handlers.Handler):
-    """Approve or reject what would be deleted or emptied."""
+    """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
 
     kinds = frozenset({Kind.APPROVAL})
 
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        kind = ApprovalKind(entries[0].cause_code)
-        return deletion_pages.approval_question(self._requests(entries), kind, self.code)
-
-    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        return deletion_pages.decide_approvals(request, self._requests(entries), self.code)
-
-    @staticmethod
-    def _requests(entries: Sequence[Entry]) -> models.QuerySet[ApprovalRequest]:
-        """Those of one kind, as a group has: deletions and emptied fields are never one button."""
-        keys = [int(entry.row_id) for entry in entries]
-        return ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
-
-
-class Approve(Decide):
-    """Its button says what approving does; the cause and the question say whether items are archived or deleted."""
-
     def label(self, entry: Entry) -> str:
-        label = deletion_pages.LABELS["approve"][ApprovalKind(entry.cause_code)]
-        return f"{handlers.counted(label, 1, entry.entity_type)}…"
+        return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS["approve"][ApprovalKind(group.code)]
+        label = deletion_pages.LABELS[self.code][ApprovalKind(group.code)]
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
+
+    def title(self, entries: Sequence[Entry]) -> str:
+        label = deletion_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        types = {entry.entity_type for entry in entries}
+        return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
+
+    def effect(self, entry: Entry) -> str:
+        return deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+
+    def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
+        # Those of one kind, as a group has: deletions and emptied fields are never one button.
+        keys = [int(entry.row_id) for entry in entries]
+        pending = ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
+        return deletion_pages.decide_approvals(request, pending, self.code)
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
@@ -172,7 +169,17 @@ class CreateRecord(handlers.Handler):
         return f"Create {registry.type_name(entry.entity_type)}"
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        return unmatched_pages.create_records(request, _items_of(entry.row_id for entry in entries))
+        items = unmatched_items.request_creation(
+            _items_of(entry.row_id for entry in entries), request.user.get_username()
+        )
+        if not items:
+            return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
+        log_action_many(request.user, items, "Asked to create a record from it.")
+        wait = wait_sentence(len(items), [item.entity_type for item in items])
+        are = humanize.plural(len(items), "is", "are")
+        return confirmed_action.Report(
+            f"{_counted(entries, len(items))} {are} created with the next sync. {wait}".rstrip()
+        )
 
 
 class Ignore(handlers.Handler):
@@ -181,12 +188,19 @@ class Ignore(handlers.Handler):
     asks_about_several = False
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        keys, sentence = unmatched_pages.ignore_items(request, _items_of(entry.row_id for entry in entries))
-        return confirmed_action.Report(sentence if keys else "", undo=keys)
+        items = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
+        keys = [str(item.pk) for item in items]
+        number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
+        log_action_many(request.user, items, "Ignored.")
+        sentence = f"{humanize.count_with_noun(number, 'item')} ignored."
+        return confirmed_action.Report(sentence, undo=keys) if number else confirmed_action.Report()
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
-        number, sentence = unmatched_pages.list_again(request, _items_of(tokens))
-        return confirmed_action.Report(f"Undone: {sentence}" if number else "")
+        items = list(_items_of(tokens).exclude(ignored_at=None))
+        number = unmatched_items.undo_ignore(_items_of(tokens), request.user.get_username())
+        log_action_many(request.user, items, "Listed again.")
+        sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
+        return confirmed_action.Report(sentence if number else "")
 
 
 # Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
@@ -332,6 +346,6 @@ def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) ->
 
 
 handlers.register(
-    *(Retry(), Discard(), CheckColumn(), Approve("approve"), Decide("reject"), CreateRecord(), Ignore()),
+    *(Retry(), Discard(), CheckColumn(), Decide("approve"), Decide("reject"), CreateRecord(), Ignore()),
     *(CreateAgain(), Unlink(), DeleteRecord()),
 )

@@ -48,8 +48,6 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     search_fields = ("token_key", "user__username")
     search_help_text = "How a token begins, or its owner"
     ordering = ("-created",)
-    empty_title = "No API tokens"
-    empty_words = "With a token, another program uses the API as you: never more than you may do yourself."
 
     begins_with = admin_base.plain_column("Begins with", str, "token_key")
     owner = admin_base.plain_column("Owner", lambda token: token.user.get_username(), "user__username")

@@ -14,7 +14,6 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import queue
 from sync.admin import admin_base, confirmed_action
-from sync.apps import LIVE_ROWS
 from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act
@@ -77,9 +76,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     actions = ("retry", "cancel", "discard")
     # Counting what each filter would let through reads the whole table.
     show_facets = admin.ShowFacets.NEVER
-    empty_title = "No jobs"
-    opens_with = LIVE_ROWS
-    empty_words = "No job is pending, in progress or failed. A save in NPD or an edit on a board writes one."
 
     def get_urls(self) -> list[URLPattern]:
         """Add the doors to pausing and resuming."""

@@ -167,11 +167,7 @@ _LINK_EFFECTS = (
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
-SYNC_FILTERS: list[Any] = [
-    admin_base.HealthFilter,
-    ("sync_direction", ChoicesCheckboxFilter),
-    ("updated_at", admin_base.DateTimeRangeFilter),
-]
+SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
 
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 """How a new record is synced; of one that exists its panel says and changes that."""
@@ -179,22 +175,13 @@ SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
 
-EMPTY_TABS = {
-    record_view.RecordState.ATTENTION: (
-        "Nothing needs attention",
-        "No record here has a conflict, a rejected or blocked value, or a failed job.",
-    ),
-    record_view.RecordState.PENDING: (
-        "Nothing is pending",
-        "A record is listed here from a change on one side until the other side has it, usually for a second or two.",
-    ),
-    record_view.RecordState.OFF: (
-        "No record has its sync off",
-        "You can turn sync off on a record's page or for a selection; both sides then keep what they have.",
-    ),
-    record_view.RecordState.PAUSED: ("No record is paused", "A record is paused while its board is."),
-}
-"""What a tab without records says: a heading and a sentence."""
+TABS = (
+    record_view.RecordState.ATTENTION,
+    record_view.RecordState.PENDING,
+    record_view.RecordState.OFF,
+    record_view.RecordState.PAUSED,
+)
+"""The states that are tabs above a list, each while a record has it."""
 
 
 class RecordChangeList(admin_base.PageChangeList):
@@ -232,23 +219,13 @@ class RecordChangeList(admin_base.PageChangeList):
             counts[part.state] += number
         name = admin_base.HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in [state for state in EMPTY_TABS if counts[state] or state == self._state]:
+        for state in [state for state in TABS if counts[state] or state == self._state]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
             tabs.append(admin_base.ListTab(str(state.label), url, state == self._state, counts[state]))
         return tabs
 
-    @property
-    def empty_tab(self) -> tuple[str, str]:
-        """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
-        is_narrowed = self.query or self.filter_params.keys() - {admin_base.HealthFilter.parameter_name}
-        if is_narrowed or self._state not in record_view.RecordState.values:
-            return "", ""
-        return EMPTY_TABS.get(record_view.RecordState(self._state), ("", ""))
 
-
-class SyncedModelAdmin(
-    RecordFilesMixin, RecordSelectionMixin, concurrent_edits.DeletedMeanwhileMixin, admin_base.PageAdmin
-):
+class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAdmin):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
@@ -595,15 +572,9 @@ class SyncedModelAdmin(
             records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
-            own = {field.name: field for field in self.opts.fields}
-            fields = [own[name] for name in self.get_list_display(request) if name in own]
-            shown = list(records[: confirmed_action.MAX_ROWS_SHOWN])
-            self.prepare_page(request, shown)
-            for record in shown:
-                record_panel.respell(record, record.sync_view)
-            rows = [[_field_value(field, record) for field in fields] for record in shown]
-            heads = [capfirst(str(field.verbose_name)) for field in fields]
-            answer.context_data["records"] = confirmed_action.RecordTable(heads, rows, len(records))
+            shown = records[: confirmed_action.MAX_ROWS_SHOWN]
+            rows = [(str(record), admin_base.describe(record)) for record in shown]
+            answer.context_data["records"] = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
         return answer
 
     def delete_view(
@@ -618,14 +589,6 @@ class SyncedModelAdmin(
         }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | consequences)
         return answer
-
-
-def _field_value(field: Any, record: Any) -> Any:
-    """Return what a record has in a field, in words where it is a choice or another record."""
-    value = getattr(record, field.name)
-    if field.is_relation:
-        return str(value or "")
-    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -75,7 +75,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
-        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday", "both"), has_page=True,
+        "conflicts.syncconflict", "conflicts.change_syncconflict", ("keep_npd", "keep_monday"), has_page=True,
     ),
     Kind.DUPLICATE: KindFacts(
         Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "group", "Decide",

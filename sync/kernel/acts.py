@@ -85,8 +85,6 @@ _ACTS = (
         "Use NPD in {number}", AT_ONCE, undo=True, right=RESOLVES, key="1"),
     Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.",
         "Use Monday in {number}", AT_ONCE, undo=True, right=RESOLVES, key="3"),
-    Act("both", "Use both", "Writes one text to both sides: what they share, once, and both additions.",
-        undo=True, right=RESOLVES, record_right="change"),
     # Items that no record has.
     Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
         record_right="add"),

@@ -12,11 +12,11 @@ from sync.models.board_link import EVERYTHING
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 
+# A read that is invalid stays one until NPD Sync, or the version that answers, is another.
 INVALID_DOCUMENT_WAIT = 900
-"""A read that is invalid stays one until NPD Sync, or the version that answers, is another."""
 
+# By the stored ones: of two workers each may stop another kind of call.
 _STORE = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
-"""By the stored ones: of two workers each may stop another kind of call."""
 
 
 def stop(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:

@@ -23,15 +23,15 @@ from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
 
+# Seconds before the first, second … probe after a failure; further ones come every six minutes.
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
-"""Seconds before the first, second … probe after a failure; further ones come every six minutes."""
 
 LATER_PROBE_WAIT = 360
+# After so many failed probes Activity tells of an outage: a little more than half a minute.
 OUTAGE_IS_NEWS = 3
-"""After so many failed probes Activity tells of an outage: a little more than half a minute."""
 
+# What an error of these concerns meets every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
-"""What an error of these concerns meets every board alike."""
 
 
 def monday_account() -> MondayAccount:
@@ -148,14 +148,14 @@ def probe_if_due() -> bool:
     return True
 
 
+# However many people try again, and on however many pages: Monday is asked once in so long.
 ASK_INTERVAL = timedelta(seconds=5)
-"""However many people try again, and on however many pages: Monday is asked once in so long."""
 
+# As if its last check for missed changes were so long ago, a board is due for the next: no interval is longer.
 UNFINISHED_CHECK_AGE = timedelta(days=1)
-"""As if its last check for missed changes were so long ago, a board is due for the next: no interval is longer."""
 
+# How long such a call may take: a person waits for it, and holds one of the web process's few threads.
 ASK_SECONDS = 4.0
-"""How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
 
 
 # What came of a person's trying again.

@@ -24,8 +24,8 @@ from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 
 LONGEST_SECRET = 4_096
 
+# Characters. What is shorter is none that Monday makes, and hiding it would hide a word wherever it is written.
 SHORTEST_SECRET = 16
-"""Characters. What is shorter is none that Monday makes, and hiding it would hide a word wherever it is written."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ def _store(name: str, text: str, user: User) -> None:
     StoredSecret.objects.update_or_create(name=name, defaults=values)
 
 
+# The account's row while nothing stops it.
 NO_STOP: Mapping[str, Any] = {
     "stopped_until": None,
     "stop_reason": "",
@@ -166,7 +167,6 @@ NO_STOP: Mapping[str, Any] = {
     "only_writes": False,
     "failures": 0,
 }
-"""The account's row while nothing stops it."""
 
 
 def end_stop(*, by: str = "", **changed: Any) -> bool:

@@ -25,8 +25,8 @@ from sync.monday.graphql import Answer
 
 log = structlog.get_logger(__name__)
 
+# Points that a call of the account itself is taken to cost until it is answered: a page, a webhook.
 ACCOUNT_CALL_POINTS = 1_000
-"""Points that a call of the account itself is taken to cost until it is answered: a page, a webhook."""
 
 SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
 

@@ -53,12 +53,12 @@ def delete_old_usage() -> None:
 # The budget's row: read, or locked for one short change.
 
 
+# Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never.
 MAX_SEND_DELAY_SECONDS = 10.0
-"""Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never."""
 
 
+# The columns, which the budget has by the same names.
 _STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
-"""The columns, which the budget has by the same names."""
 
 
 def read_budget() -> rate_limits.Budget:
@@ -147,8 +147,8 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
 # The forecast: how long today's calls will last.
 
 
+# Of the day's calls so many are used where people are warned.
 LOW_SHARE = 0.7
-"""Of the day's calls so many are used where people are warned."""
 
 
 @dataclass(frozen=True)

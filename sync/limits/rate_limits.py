@@ -38,6 +38,10 @@ class Wait:
     until: datetime | None = None
 
 
+# A plan's published limits for a personal token: calls a day, complexity points a minute.
+#
+# The 1,000 to 5,000 calls that it may make a minute are not counted: passes of two calls never come near, and a refusal
+# says how long to wait.
 PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "free": (1_000, 1_000_000),
     "trial": (1_000, 1_000_000),
@@ -47,38 +51,33 @@ PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "pro": (10_000, 10_000_000),
     "enterprise": (25_000, 10_000_000),
 }
-"""A plan's published limits for a personal token: calls a day, complexity points a minute.
-
-The 1,000 to 5,000 calls that it may make a minute are not counted: passes of two calls never come near, and a refusal
-says how long to wait.
-"""
 
 UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
+# Monday reports the rest of its window in whole seconds; ours must never end before it.
 MARGIN_SECONDS = 1.0
-"""Monday reports the rest of its window in whole seconds; ours must never end before it."""
 
+# Seconds after 00:00 UTC at which our day begins, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
-"""Seconds after 00:00 UTC at which our day begins, because Monday's clock may be behind ours."""
 
 MINUTE_RESERVE = 0.02
 
+# Shares of the minute's points and of the day that are reserved for what a person clicked.
 DAY_RESERVE = 0.05
-"""Shares of the minute's points and of the day that are reserved for what a person clicked."""
 
+# What a written record is taken to cost, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
 WRITE_POINTS = 30_000
-"""What a written record is taken to cost, as measured (sandbox/graph/__init__.py); Monday's page says 10,000."""
 
+# What a pass's read is taken to cost until it is answered.
 READ_POINTS = 50_000
-"""What a pass's read is taken to cost until it is answered."""
 
 # One to read both sides, one to write.
 PASS_CALLS = 2
 
+# What a request that was rejected for a limit counts of the day's calls.
 REJECTED_CALL_COST = Decimal("0.1")
-"""What a request that was rejected for a limit counts of the day's calls."""
 
 
 @dataclass
@@ -270,23 +269,23 @@ def midnight_after(now: datetime) -> datetime:
 # Pacing: how long changes are gathered before a pass, and how many go into a document.
 
 
+# Records in one document at most: the ids that one `items` query takes (reference/items).
 FULL_BATCH = 100
-"""Records in one document at most: the ids that one `items` query takes (reference/items)."""
 
+# A call should take no more than this share of the client's timeout: 20 s of 30 s.
 SHARE_OF_TIMEOUT = 2 / 3
-"""A call should take no more than this share of the client's timeout: 20 s of 30 s."""
 
+# Calls that sweeps and the hourly look at the quota need in a day; at most a tenth of a small quota.
 FIXED_CALLS_A_DAY = 100
-"""Calls that sweeps and the hourly look at the quota need in a day; at most a tenth of a small quota."""
 
+# Pacing begins when less of the day is left than this share of what would be, had it been used evenly.
 PACING_SHARE = 0.85
-"""Pacing begins when less of the day is left than this share of what would be, had it been used evenly."""
 
+# A day of fewer calls is paced from its first: what single edits spend before noon, a day's edits lack at night.
 ALWAYS_PACED_LIMIT = 500
-"""A day of fewer calls is paced from its first: what single edits spend before noon, a day's edits lack at night."""
 
+# A document below this share of a full one isn't worth a call of the day while the minute ends soon.
 TOO_SMALL_SHARE = 0.1
-"""A document below this share of a full one isn't worth a call of the day while the minute ends soon."""
 
 DAY_SECONDS = 86_400.0
 

@@ -29,42 +29,41 @@ from sync.outbox.pauses import IS_PAUSED
 
 log = structlog.get_logger(__name__)
 
+# Seconds before the first, second … probe; further ones come every hour.
 WAITS = (60, 120, 300, 600, 1_800, 3_600)
-"""Seconds before the first, second … probe; further ones come every hour."""
 
+# A delivery or a save is a sign of life: then the next probe comes so soon after the last one.
 SOONER_SECONDS = 600
-"""A delivery or a save is a sign of life: then the next probe comes so soon after the last one."""
 
+# What a probe takes: a look for earlier creates, a read and a write.
 PROBE_CALLS = 3
-"""What a probe takes: a look for earlier creates, a read and a write."""
 
+# What an outage takes before its probes are an hour apart.
 FIRST_CALLS = 15
-"""What an outage takes before its probes are an hour apart."""
 
+# How the reason begins for which a job waits; by it such jobs are found again.
 HELD = "Monday doesn't store what is sent."
-"""How the reason begins for which a job waits; by it such jobs are found again."""
 
 PARTS = 4
+# What failed together comes again in so many parts, and so few one by one.
 FEW = 8
-"""What failed together comes again in so many parts, and so few one by one."""
 
+# So many repeats of what Monday fails on for its own sake are made at once; further ones, and whatever failed alone,
+# have a turn each.
 BURST = 20
-"""So many repeats of what Monday fails on for its own sake are made at once; further ones, and whatever failed alone,
-have a turn each.
-"""
 
 TURN_SECONDS = 1_200
+# Seconds between two turns, and until one more repeat may be made at once.
 REFILL_SECONDS = 600
-"""Seconds between two turns, and until one more repeat may be made at once."""
 
+# What dividing takes of a day before turns are all that is left.
 TURN_CALLS = 50
-"""What dividing takes of a day before turns are all that is left."""
 
+# Seconds that a record waits at least where nothing else was written since it failed last.
 ALONE_WAIT = 3_600
-"""Seconds that a record waits at least where nothing else was written since it failed last."""
 
+# Why a job waits for its turn.
 TURN = "Monday fails on it while others are written, so it is tried in its turn."
-"""Why a job waits for its turn."""
 
 
 @dataclass(frozen=True)
@@ -255,8 +254,8 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
+# So long the worker that probes has for it; where it ends without a word, the next probe is then.
 PROBE_SECONDS = 180
-"""So long the worker that probes has for it; where it ends without a word, the next probe is then."""
 
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
@@ -331,8 +330,8 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
+# Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart.
 PERSON_WAITS = (60, 300, 900, 3_600)
-"""Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart."""
 
 
 def wait_for_person(since: datetime | None) -> float:

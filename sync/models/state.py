@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce
 
 from sync import choices
 from sync.clock import SyncNow
-from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
+from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.monday.board import EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 
@@ -569,10 +569,6 @@ class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
     def listed(self) -> UnmatchedItems:
         """All but the ignored ones."""
         return self.filter(ignored_at=None)
-
-    def needing_attention(self) -> UnmatchedItems:
-        """Those that stay as they are until a person does something."""
-        return self.listed().exclude(reason_code__in=EXPLAINED_REASONS)
 
 
 class UnmatchedItem(models.Model):

@@ -159,7 +159,7 @@ def _cell_text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     # Excel writes what XML can't hold as _x0000_; no database stores that one.
-    return unescape(str(value)).replace("\0", "")
+    return str(unescape(str(value))).replace("\0", "")
 
 
 def _check_size(rows: int, columns: int) -> None:

@@ -35,16 +35,16 @@ from sync.outbox.pauses import IS_PAUSED
 # Longer than a call and its transaction take; for so long a holder that hangs keeps its board.
 STEP_SECONDS = 60
 
+# Below PostgreSQL's deadlock_timeout (1 s), so that a pass gives way and tries again, never a save.
 LOCK_TIMEOUT_MS = 500
-"""Below PostgreSQL's deadlock_timeout (1 s), so that a pass gives way and tries again, never a save."""
 
+# A step's renewal is skipped while no more than this is missing from it. Each renewal writes the row, and
+# while an old transaction is open, all claims and finishes read past the versions that this leaves behind.
 SLACK_SECONDS = 5
-"""A step's renewal is skipped while no more than this is missing from it. Each renewal writes the row, and
-while an old transaction is open, all claims and finishes read past the versions that this leaves behind."""
 
+# After so many lost holders in a row, each lease has to run out: something that kills every worker before it
+# has claimed a row must not do so every few seconds.
 MAX_LOST_HOLDERS = 5
-"""After so many lost holders in a row, each lease has to run out: something that kills every worker before it
-has claimed a row must not do so every few seconds."""
 
 # Locks the row. The subquery runs before the row is searched, so that its lock_timeout already bounds that wait.
 LOCK_LEASE = """

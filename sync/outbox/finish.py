@@ -175,8 +175,8 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
             _return_to_pending([row_id], token, attempts, due, values)
 
 
+# Into so many parts a batch is divided of which a record may have killed its worker.
 PARTS = 4
-"""Into so many parts a batch is divided of which a record may have killed its worker."""
 
 
 def release_orphaned(entity_type: str, token: UUID) -> None:

@@ -28,11 +28,11 @@ INTERVAL_SECONDS = 1.0
 POOL_WAIT_SECONDS = 0.1
 _last_sent: dict[str, float] = {}
 
+# A worker is woken for a time this near; Beat's schedule finds what is due later.
 MAX_DELAY_SECONDS = 120.0
-"""A worker is woken for a time this near; Beat's schedule finds what is due later."""
 
+# The timers, by their board and the second in which they end.
 _scheduled: dict[tuple[str, int], threading.Timer] = {}
-"""The timers, by their board and the second in which they end."""
 
 _lock = threading.Lock()
 

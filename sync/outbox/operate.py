@@ -25,8 +25,8 @@ T = TypeVar("T")
 # One transaction: a worker that wants one of these jobs gives way until its end.
 CHUNK = 1_000
 
+# In the payload of a failed job that was retried: the job that is current.
 RETRIED_AS = "retried_as"
-"""In the payload of a failed job that was retried: the job that is current."""
 
 # Until it succeeds, a job that took a failed one's place, or got all its attempts again, says which that was, how often
 # it failed, and why.
@@ -149,6 +149,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     return _operate("discarded", by, rows, discard_chunk)
 
 
+# What a row says where an action doesn't fit it, and what to do instead.
 _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
     "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     "cancel": {
@@ -160,7 +161,6 @@ _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
         choices.QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
     },
 }
-"""What a row says where an action doesn't fit it, and what to do instead."""
 
 
 def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:

@@ -20,12 +20,12 @@ from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
 
+# The advisory lock between pausing and writing; any number that nothing else in this database uses.
 PAUSE_LOCK = 0x50415553
-"""The advisory lock between pausing and writing; any number that nothing else in this database uses."""
 
+# SQL: whether the board of `{entity_type}`, an expression or a parameter, is paused.
 IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL) OR EXISTS (
     SELECT FROM sync_board_links AS paused WHERE paused.pause IS NOT NULL AND paused.entity_type = {entity_type}))"""
-"""SQL: whether the board of `{entity_type}`, an expression or a parameter, is paused."""
 
 # Keeps their order and gives each a time of its own: a wait of an hour becomes one of 4 ms.
 _MAKE_DUE_NOW = """

@@ -24,15 +24,15 @@ _MERGE = """
         payload = sync_queue.payload || excluded.payload
 """
 
+# The end of an INSERT of a record's row: an already pending row is merged with the new one.
 RECORD_UPSERT = f"""
     ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL {_MERGE}
 """
-"""The end of an INSERT of a record's row: an already pending row is merged with the new one."""
 
+# The same for an unmatched item.
 ITEM_UPSERT = f"""
     ON CONFLICT (entity_type, remote_id) WHERE status = 'pending' AND entity_id IS NULL {_MERGE}
 """
-"""The same for an unmatched item."""
 
 _ENQUEUE = """
     INSERT INTO sync_queue (entity_type, {column}, direction, operation, payload, priority, causes, next_retry)

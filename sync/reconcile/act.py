@@ -32,11 +32,11 @@ from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 from sync.records.approvals import known_requests
 
+# A call is sent within milliseconds of its announcement, or not at all.
 INTENT_SECONDS = 10
-"""A call is sent within milliseconds of its announcement, or not at all."""
 
+# A pass announces nothing more after so long: each of its calls may take half as much, and a task has its limit.
 PASS_SECONDS = 60
-"""A pass announces nothing more after so long: each of its calls may take half as much, and a task has its limit."""
 
 log = structlog.get_logger(__name__)
 
@@ -136,8 +136,8 @@ _ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner)
 
 ByUnit = dict[str, calls.Answer]
 
+# A write with its intent, as it was committed.
 Announced = tuple[calls.Write, Intent]
-"""A write with its intent, as it was committed."""
 
 
 def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, errors.MondayError]:

@@ -31,14 +31,14 @@ from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
+# By then Monday has filled in what it computes itself.
 RECHECK_SECONDS = 10
-"""By then Monday has filled in what it computes itself."""
 
 CHANGED = "It changed while it was synced."
 SETTINGS_CHANGED = "Its settings changed while it was synced."
 
+# The kind of the line about a value that was sent.
 PUSH = "push"
-"""The kind of the line about a value that was sent."""
 
 _NOT_SHOWN = object()
 
@@ -207,8 +207,8 @@ class FieldSettlement:
     keeps_intent: bool = False  # the intent stays open until then
 
 
+# Base and intent stay, and the next pass finds out what stands there.
 _NOT_TOLD = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
-"""Base and intent stay, and the next pass finds out what stands there."""
 
 _OVERTAKEN = FieldSettlement(overtaken=True)
 

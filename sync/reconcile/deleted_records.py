@@ -31,17 +31,17 @@ from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
+# States that no pass changes: the item was left where it is on purpose.
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
-"""States that no pass changes: the item was left where it is on purpose."""
 
+# The sync state's word for an item that somebody restored after it had left the board.
 RESTORED_STATE = "restored"
-"""The sync state's word for an item that somebody restored after it had left the board."""
 
+# The value of the choice that lets the item go.
 UNLINK_ITEM = "unlink"
-"""The value of the choice that lets the item go."""
 
+# Seconds until a pass finds out whether the record that was being linked with the item has it.
 NEXT_PASS_SECONDS = 5.0
-"""Seconds until a pass finds out whether the record that was being linked with the item has it."""
 
 STATE_AFTER = {
     choices.DeletedRecordPolicy.ARCHIVE: choices.TombstoneState.ARCHIVED,
@@ -111,8 +111,8 @@ def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID
     )
 
 
+# Reasons of which the state that the item is in tells more.
 _BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
-"""Reasons of which the state that the item is in tells more."""
 
 
 def _settled(
@@ -148,8 +148,8 @@ def _not_shown(plan: pass_plan.DeletedPlan, settings: field_values.Settings, now
     return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
+# Reasons of which the item left the board by a call of ours.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
-"""Reasons of which the item left the board by a call of ours."""
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:

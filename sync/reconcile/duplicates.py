@@ -26,8 +26,8 @@ from sync.records.approvals import ApprovalFacts
 # What is so, and what is decided.
 
 
+# The kind of the line about a second item that stays on the board.
 SECOND_ITEM_ASKED = "conflict_identity"
-"""The kind of the line about a second item that stays on the board."""
 
 
 def archives(duplicate: pass_plan.ItemPlan) -> bool:

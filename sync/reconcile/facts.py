@@ -21,14 +21,14 @@ from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 # What happened before a pass: what Monday told, and what we wrote.
 
 
+# So long are events checked together, and a mutation without an answer known as ours when it lands late.
 EVENT_WINDOW = timedelta(days=1)
-"""So long are events checked together, and a mutation without an answer known as ours when it lands late."""
 
+# Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so).
 STALE_READ_WINDOW = timedelta(minutes=2)
-"""Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so)."""
 
+# So long does a rewrite after a write of ours count towards a loop.
 LOOP_WINDOW = timedelta(hours=1)
-"""So long does a rewrite after a write of ours count towards a loop."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ChangeEvent:
     is_new: bool  # no pass has checked it yet
 
 
+# What events tell of an item's values.
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
-"""What events tell of an item's values."""
 
 
 def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
@@ -110,8 +110,8 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
+# The kind of the line about an item that is on its board again; who restored it, its event says.
 RETURN = "restored"
-"""The kind of the line about an item that is on its board again; who restored it, its event says."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,8 @@ class RecordFacts:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
+# A record with its item, or with one that may be its.
 Pair: TypeAlias = tuple[RecordFacts, Item]
-"""A record with its item, or with one that may be its."""
 
 
 def is_create(intent: Intent) -> bool:

@@ -277,8 +277,8 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
 # From both sides' values to the merge's decision on each field, which the section above makes concrete.
 
 
+# Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py).
 AS_SENT = "as_sent"
-"""Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py)."""
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:

@@ -26,11 +26,11 @@ from sync.reconcile.removed_items import removed_state, return_lines
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
 
 
+# By then Monday's search shows the item that another record has just got.
 SEARCH_SECONDS = 10
-"""By then Monday's search shows the item that another record has just got."""
 
+# Items by what they say of themselves; under None those of which that can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
-"""Items by what they say of themselves; under None those of which that can't be read."""
 
 
 def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
@@ -150,26 +150,26 @@ def _asking(data: dict[str, Any], instead: str = "") -> pass_plan.IdentityPlan:
 # Each is a report of the kind identity with the options that a person may choose.
 
 
+# Answer: none of the items is the record's; it gets one of its own.
 NEW_ITEM = "new"
-"""Answer: none of the items is the record's; it gets one of its own."""
 
+# Answer: the item is none of the records'; it becomes one of its own.
 NEW_RECORD = "record"
-"""Answer: the item is none of the records'; it becomes one of its own."""
 
+# Answer: the item stays on the board and has nothing to do with NPD.
 LEAVE_ALONE = "leave alone"
-"""Answer: the item stays on the board and has nothing to do with NPD."""
 
+# Answer: the item is a duplicate, and is to leave the board.
 ARCHIVE_OPTION = "archive"
-"""Answer: the item is a duplicate, and is to leave the board."""
 
+# Answer, followed by a record's id: that record and the one made from the item are the same.
 SAME_AS = "same:"
-"""Answer, followed by a record's id: that record and the one made from the item are the same."""
 
+# Answer, followed by a record's id: that one, made from the item, is the same and hands its item over.
 TAKES_ITEM = "takes:"
-"""Answer, followed by a record's id: that one, made from the item, is the same and hands its item over."""
 
+# Answer: they are two, and nobody is to ask again.
 DIFFERENT_RECORDS = "different"
-"""Answer: they are two, and nobody is to ask again."""
 
 
 def question(

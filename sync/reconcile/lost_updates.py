@@ -23,14 +23,14 @@ from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
 
+# The kind of the line about a lost value that a person is asked about; what is not asked is overridden.
 OVERWRITTEN = "overwritten"
-"""The kind of the line about a lost value that a person is asked about; what is not asked is overridden."""
 
+# What is as the base says needs no entry; of what could not be read nothing is known.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
-"""What is as the base says needs no entry; of what could not be read nothing is known."""
 
+# An entry of so many parts says that a value was lost, and to which write.
 _REPORT_LENGTH = 3
-"""An entry of so many parts says that a value was lost, and to which write."""
 
 
 def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:

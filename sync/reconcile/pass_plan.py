@@ -75,11 +75,11 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
+# So many passes in a row look again at once at what they can't decide by what they read.
 MAX_ROUNDS = 2
-"""So many passes in a row look again at once at what they can't decide by what they read."""
 
+# Then the record waits so long.
 ROUNDS_WAIT_SECONDS = 60
-"""Then the record waits so long."""
 
 
 def one_more_round(claim: Claim, reason: str) -> Ending:
@@ -97,8 +97,8 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # What becomes of a record's fields.
 
 
+# The reason of a decision by which nothing more is sent and asked of a field.
 DROPPED = "left out by the filter"
-"""The reason of a decision by which nothing more is sent and asked of a field."""
 
 
 @dataclass(frozen=True)
@@ -181,11 +181,11 @@ class FieldPlan:
 MISSING = "missing"
 MOVED = "moved"
 
+# What a pass found out about a record whose item is not on its board any more.
 OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
-"""What a pass found out about a record whose item is not on its board any more."""
 
+# What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone.
 REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
-"""What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
 
 
 class RecordAction(StrEnum):
@@ -235,8 +235,8 @@ class IdentityPlan:
     wait_seconds: float = 0
 
 
+# Of a record whose item is known.
 IDENTIFIED = IdentityPlan()
-"""Of a record whose item is known."""
 
 
 @dataclass(frozen=True)
@@ -422,8 +422,8 @@ class RecordPlan:
 # The other parts of a pass's plan.
 
 
+# One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text.
 Act: TypeAlias = tuple[UUID, str]
-"""One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text."""
 
 
 @dataclass(frozen=True)
@@ -476,8 +476,8 @@ class AnswerKind(StrEnum):
     COPY = "copy"
 
 
+# Answers that the record's own pass carries out, for Monday has a part in them.
 OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
-"""Answers that the record's own pass carries out, for Monday has a part in them."""
 
 
 @dataclass(frozen=True)
@@ -514,8 +514,8 @@ class ItemAct(StrEnum):
     COPY = "copy"
 
 
+# What gives the item to a record.
 GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
-"""What gives the item to a record."""
 
 
 @dataclass(frozen=True)
@@ -564,8 +564,8 @@ class ItemPlan:
 # The plan of a pass, and what it rests on.
 
 
+# What was claimed together, and how it ends.
 Job: TypeAlias = tuple[Claim, Ending]
-"""What was claimed together, and how it ends."""
 
 
 @dataclass(frozen=True)

@@ -26,31 +26,31 @@ from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
+# The value under which a choice names the option to keep both as they are, and sync them no more.
 UNLINK_OPTION = "unlink"
-"""The value under which a choice names the option to keep both as they are, and sync them no more."""
 
+# How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
 DAYS_IN_TRASH = 30
-"""How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”)."""
 
+# How often an item has to be missing from Monday's answers before a person is asked; passes are a quiet time apart.
 PASSES_BEFORE_ASKING = 3
-"""How often an item has to be missing from Monday's answers before a person is asked; passes are a quiet time apart."""
 
+# Said of a field whose last value on Monday is not NPD's.
 MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
-"""Said of a field whose last value on Monday is not NPD's."""
 
+# Said of what an automation on the board takes away, mostly, and no mistake.
 REMOVED_TOO_OFTEN = (
     "It was created several times within a day, and removed each time: look for an automation on the board that "
     "archives or deletes it."
 )
-"""Said of what an automation on the board takes away, mostly, and no mistake."""
 
+# What a person may do on Monday instead, as a clause.
 RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
     DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
     pass_plan.MOVED: "move it back",
     pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
 }
-"""What a person may do on Monday instead, as a clause."""
 
 _OPTION_ACTIONS = {
     "npd": pass_plan.RecordAction.CREATE,

@@ -28,14 +28,14 @@ from sync.reconcile.facts import RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext, npd_id_of, stored_values
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
 
+# How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
 IDEMPOTENCY_MINUTES = 30
-"""How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
 
+# Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
-"""Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days."""
 
+# Seconds until a document that NPD Sync itself failed on is taken up again, longer than a call may take to land.
 FAULT_WAIT_SECONDS = 300
-"""Seconds until a document that NPD Sync itself failed on is taken up again, longer than a call may take to land."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,19 @@ class UnconfirmedCreates:
 
 
 class Fate(StrEnum):
+    # Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base.
     LINK = "link"
-    """Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base."""
 
-    WAIT = "wait"
-    """Nothing can be told yet. The record stays unclaimed, and its item is looked for again."""
+    WAIT = "wait"  # Nothing can be told yet. The record stays unclaimed, and its item is looked for again.
 
+    # Looked for in vain: once more after the time in which the call may land, then it is made anew.
     LOOK_AGAIN = "look again"
-    """Looked for in vain: once more after the time in which the call may land, then it is made anew."""
 
-    FAIL = "fail"
-    """The same, and it counts as an attempt of the record's."""
+    FAIL = "fail"  # the same, and it counts as an attempt of the record's
 
-    RESEND = "resend"
-    """With its whole document, under its own key."""
+    RESEND = "resend"  # With its whole document, under its own key
 
-    VOID = "void"
-    """Certainly not made: the next pass makes it anew, from what its record says then, under another key."""
+    VOID = "void"  # Certainly not made: the next pass makes it anew, from what its record says then, under another key
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
 
 # What an answer means for a record.
 
+# How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none.
 OUTCOMES = {
     calls.Verdict.DONE: pass_plan.Outcome.OPEN,
     calls.Verdict.GONE: pass_plan.Outcome.FAILED,
@@ -95,7 +96,6 @@ OUTCOMES = {
     calls.Verdict.HELD: pass_plan.Outcome.DEFERRED,
     calls.Verdict.WITHDRAWN: pass_plan.Outcome.RELEASED,
 }
-"""How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none."""
 
 
 def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.RecordPlan:

@@ -1,6 +1,5 @@
 """Who did what: who edited a value on either side, what led to a decision, and lines in the admin's log."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,9 +16,7 @@ from django.db.models import Model
 from pghistory.core import event_models
 
 from sync import registry
-from sync.choices import Cause
 from sync.kernel import humanize
-from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.models.state import MAX_ACTOR_LENGTH
@@ -269,92 +266,6 @@ def who_has(right: str) -> str:
 
 
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-# What was edited in NPD and waits for its record's pass, as the jobs and the history have it.
-
-
-@dataclass(frozen=True)
-class UnsyncedEdit:
-    """A save of a record that waits to be sent."""
-
-    entity_type: str
-    entity_id: UUID
-    at: datetime
-    who: str
-    columns: tuple[str, ...]  # those that it changed; none where it added the record
-    context_id: UUID | None  # the history's context of the save
-    has_failed: bool  # the record's job has failed, so nothing is tried again
-    act: str = ""  # as of an `Edit`
-
-
-# A job is written a moment after the history's row of its save.
-_JOBS_OF_SAVES = """
-    SELECT entity_type, entity_id, min(created_at) - interval '1 second' AS since,
-        bool_and(status = 'failed') AS has_failed, max(id) AS newest
-    FROM sync_queue
-    -- Each status by itself, because each has an index of its own.
-    WHERE (status = 'pending' OR status = 'in_progress' OR status = 'failed')
-        AND direction = 'to_monday' AND entity_id IS NOT NULL AND causes & %(save)s > 0
-        AND (%(ids)s::uuid[] IS NULL OR entity_id = ANY(%(ids)s::uuid[]))
-    GROUP BY entity_type, entity_id ORDER BY newest DESC LIMIT %(limit)s
-"""
-
-# Of too many edits that wait, what the oldest of them changed isn't told: the row before it isn't read.
-_EDITS_THAT_WAIT = """
-    SELECT job.entity_type, job.entity_id, event.pgh_created_at, event.pgh_context_id, event.pgh_label = 'insert',
-        ARRAY(SELECT now.key FROM jsonb_each(event.row) AS now
-            WHERE now.key NOT LIKE 'pgh\\_%%' AND now.value <> event.before -> now.key),
-        context.metadata, job.has_failed
-    FROM job JOIN {records} AS record ON record.id = job.entity_id
-        AND record.sync_direction IN ('bidirectional', 'npd_to_monday') AND record.sync_status <> 'disabled'
-    LEFT JOIN sync_metadata AS ledger ON ledger.entity_type = job.entity_type
-        AND ledger.entity_id = job.entity_id::text AND ledger.system = 'monday'
-    CROSS JOIN LATERAL (
-        SELECT saved.*, to_jsonb(saved) AS row, lag(to_jsonb(saved)) OVER (ORDER BY pgh_id) AS before
-        FROM (SELECT * FROM {events} WHERE pgh_obj_id = job.entity_id ORDER BY pgh_id DESC LIMIT {edits}) AS saved
-    ) AS event
-    LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
-    WHERE job.entity_type = '{entity_type}' AND event.pgh_created_at > greatest(job.since, ledger.last_successful_sync)
-        AND context.metadata ->> 'cause' IS DISTINCT FROM 'sync'
-        AND (event.before IS NOT NULL OR event.pgh_label = 'insert')
-"""
-
-
-def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[UnsyncedEdit]:
-    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
-
-    Of each record those since it was last synced, MAX_EDITS at most; two queries.
-    """
-    parts = []
-    columns: dict[str, dict[str, str]] = {}
-    for spec in registry.entities():
-        opts = spec.model._meta
-        columns[spec.entity_type] = {str(field.column): field.attname for field in opts.concrete_fields}
-        for events in event_models(tracks_model=spec.model)[:1]:
-            tables = {"records": f'"{opts.db_table}"', "events": f'"{events._meta.db_table}"'}
-            parts.append(_EDITS_THAT_WAIT.format(entity_type=spec.entity_type, edits=MAX_EDITS, **tables))
-    if not parts:
-        return []
-    sql = f"WITH job AS ({_JOBS_OF_SAVES}) {' UNION ALL '.join(parts)} ORDER BY 3 DESC"
-    rows = fetch_rows(sql, {"save": int(Cause.SAVE), "ids": None if ids is None else list(ids), "limit": limit})
-    contexts = [json.loads(row[6]) if row[6] else {} for row in rows]
-    users = _users_by_id(contexts)
-    return [
-        UnsyncedEdit(
-            entity_type,
-            entity_id,
-            at,
-            actor_name(context, users),
-            () if is_new else tuple(columns[entity_type][name] for name in changed),
-            context_id,
-            has_failed,
-            _act_of(context, context_id),
-        )
-        for (entity_type, entity_id, at, context_id, is_new, changed, _metadata, has_failed), context in zip(
-            rows, contexts, strict=True
-        )
-    ]
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.

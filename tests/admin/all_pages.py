@@ -186,7 +186,8 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
     yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
-    yield from (f"/admin/?{urlencode({'cause': group.cause})}" for group in attention.groups())
+    causes = [group.cause for group in attention.groups()]
+    yield f"/admin/?{urlencode({'cause': causes}, doseq=True)}"
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])

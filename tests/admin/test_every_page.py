@@ -185,7 +185,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
         ("All", 0, False), ("Needs attention", 1, False), ("Pending", 0, True), ("Sync off", 1, False),
         ("Paused", 3, False),
     ]  # fmt: skip
-    assert "Nothing is pending" in browser.get(f"{LIST}?health=pending").content.decode()
+    assert "Nothing fits these filters" in browser.get(f"{LIST}?health=pending").content.decode()
 
 
 @pytest.mark.django_db

@@ -1,6 +1,7 @@
 """The help is pages of docs/, on the site; and what can't be shown is said inside the site's frame."""
 
 import re
+from functools import cache
 from html import unescape
 from urllib.parse import urljoin
 
@@ -31,18 +32,22 @@ def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Clie
     assert len(listed) > 10
 
 
-@pytest.mark.parametrize("name", sorted(help_pages.pages()))
-def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client, name: str) -> None:
-    page = f"/admin/help/{name}"
-    article = browser.get(page).content.decode().split("<article", 1)[1].split("</article>")[0]
-    assert "<!--" not in article
-    for link in links_of(article):
-        if link.startswith(("http://", "https://")):
-            continue
-        address, _, anchor = urljoin(page, link).partition("#")
+def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) -> None:
+    @cache
+    def opened(address: str) -> str:
         answer = browser.get(address)
-        assert answer.status_code == 200, link
-        assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
+        assert answer.status_code == 200, address
+        return answer.content.decode()
+
+    for name in help_pages.pages():
+        page = f"/admin/help/{name}"
+        article = opened(page).split("<article", 1)[1].split("</article>")[0]
+        assert "<!--" not in article
+        for link in links_of(article):
+            if not link.startswith(("http://", "https://")):
+                address, _, anchor = urljoin(page, link).partition("#")
+                assert not anchor or f'id="{anchor}"' in opened(address), (name, link)
+                assert opened(address)
 
 
 def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> None:

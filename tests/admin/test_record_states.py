@@ -135,6 +135,11 @@ def test_what_waits_for_a_pause_is_paused_and_what_a_person_has_to_settle_says_s
     assert found["To Monday, rejected"] == (attention, Part.BLOCKED)
     assert found["Conflict"] == (attention, Part.CONFLICT)
     assert found["Asks, records"] == (attention, Part.APPROVAL)
+    # Also where nothing of it waits.
+    for name in ("Synced", "Direction npd_to_monday", "Direction monday_to_npd"):
+        assert found[name] == (RecordState.PAUSED, Part.PAUSED_SYNCED)
+    assert described()["Synced"].words.startswith("Paused by anna")
+    assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
 
 
 def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
@@ -172,17 +177,14 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert found["To NPD, column is back"] == pending
 
 
-def test_a_record_of_a_paused_board_is_paused_also_where_nothing_of_it_waits(everything: None) -> None:
-    pauses.pause("anna", entity_type="contact", why="Clean-up")
-    found = described()
-    for name in ("Synced", "Direction npd_to_monday", "Direction monday_to_npd"):
-        assert (found[name].state, found[name].reason_code) == (RecordState.PAUSED, Part.PAUSED_SYNCED)
-        assert found[name].words.startswith("Paused by anna")
-    assert (found["Conflict"].state, found["Off"].state) == (RecordState.ATTENTION, RecordState.OFF)
+@pytest.fixture
+def ann(db: None) -> Contact:
+    states.boards()
+    return states.synced("Ann", "5001")
 
 
-def test_each_field_says_its_state_and_why(everything: None) -> None:
-    record = Contact.objects.get(name="Synced")
+def test_each_field_says_its_state_and_why(ann: Contact) -> None:
+    record = ann
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")
     held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
@@ -201,9 +203,8 @@ def test_each_field_says_its_state_and_why(everything: None) -> None:
     assert {key: (found[key].state, found[key].reason_code) for key in expected} == expected
 
 
-def test_a_base_of_another_item_is_no_base(everything: None) -> None:
-    record = Contact.objects.get(name="Synced")
+def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="name").update(version=2)
-    found = {one.key: one for one in record_view.describe_one(record).fields}
+    found = {one.key: one for one in record_view.describe_one(ann).fields}
     assert (found["name"].reason_code, found["name"].base_local) == (FieldReason.NO_BASE, "")
     assert found["email"].reason_code is FieldReason.IN_SYNC

@@ -131,7 +131,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     assert asked(synced) != archives
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
     selected = post_action(browser, "delete_selected", synced)
-    assert f"{synced.email} +44 20 7946 0018" in selected
+    assert f"{synced.email} · Example Ltd" in selected
     assert "Its item on Monday will be deleted" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
     assert "Its item on Monday will stay" in asked(synced)

@@ -19,7 +19,6 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.clock import sync_now
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -107,15 +106,8 @@ def refused_item(world: World) -> Callable[[Client], Any]:
     return ticked("/admin/sync/ignoreditem/", "consider_again", row.pk)
 
 
-def unmatched_row(world: World, *, ignored: bool = False) -> UnmatchedItem:
-    return UnmatchedItem.objects.create(
-        entity_type="contact", item_id="78", name="Stranger", ignored_at=sync_now() if ignored else None
-    )
-
-
-def unmatched(world: World, act: str, *, ignored: bool = False) -> Callable[[Client], Any]:
-    address = f"{UNMATCHED}?show=ignored" if ignored else UNMATCHED
-    return ticked(address, act, unmatched_row(world, ignored=ignored).pk)
+def unmatched_row(world: World) -> UnmatchedItem:
+    return UnmatchedItem.objects.create(entity_type="contact", item_id="78", name="Stranger", reason_code="no_key")
 
 
 def item_linked(world: World) -> Callable[[Client], Any]:
@@ -216,8 +208,7 @@ ACTS = (
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),
     Act("Consider an ignored item again", refused_item, OPERATE),
-    Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
-    Act("List an ignored item again", lambda w: unmatched(w, "list_again", ignored=True), OPERATE),
+    Act("Ignore an unmatched item", lambda w: in_inbox("ignore", f"unmatched:{unmatched_row(w).pk}"), OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
     Act("Check a board's columns now", lambda w: board_act(w, "check"), OPERATE),
     Act("Create new items though nobody can be recognized", lambda w: board_act(w, "create-all"), OPERATE),
@@ -244,7 +235,11 @@ ACTS = (
     Act("Send a field in an update loop again", loop_retried, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
-    Act("Create a record of an unmatched item", lambda w: unmatched(w, "create_records"), RECORDS),
+    Act(
+        "Create a record of an unmatched item",
+        lambda w: in_inbox("create_record", f"unmatched:{unmatched_row(w).pk}"),
+        RECORDS,
+    ),
     Act("Link an unmatched item with a record", item_linked, RECORDS),
     Act("Import a file", file_chosen, RECORDS),
 )

@@ -20,10 +20,8 @@ pytestmark = pytest.mark.django_db
 WINTER = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
 
 
-def decided(world: dict[str, Any], at: datetime) -> Decision:
-    found = Decision.objects.latest("id")
-    Decision.objects.filter(pk=found.pk).update(at=at)
-    return found
+def decided(world: dict[str, Any], at: datetime) -> None:
+    Decision.objects.filter(pk=Decision.objects.latest("id").pk).update(at=at)
 
 
 def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
@@ -44,19 +42,16 @@ def test_a_page_says_in_which_zone_its_times_are(browser: Client, world: dict[st
     assert timezone.get_current_timezone_name() == "UTC"
 
 
-def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(browser: Client, world: dict[str, Any]) -> None:
-    row = decided(world, WINTER)  # half past seven in New York
-    asked = {"at_from_0": "2026-01-15", "at_from_1": "07:00:00", "at_to_0": "2026-01-15", "at_to_1": "08:00:00"}
-    for zone, said, found in (
-        ("", 'title="15 Jan 2026, 12:30:00 UTC"', []),
-        ("America/New_York", 'title="15 Jan 2026, 07:30:00 EST · 15 Jan 2026, 12:30:00 UTC"', [row.pk]),
-        ("Europe/Stockholm", 'title="15 Jan 2026, 13:30:00 CET · 15 Jan 2026, 12:30:00 UTC"', []),
+def test_a_list_says_times_in_the_readers_zone(browser: Client, world: dict[str, Any]) -> None:
+    decided(world, WINTER)
+    for zone, said in (
+        ("", 'title="15 Jan 2026, 12:30:00 UTC"'),
+        ("America/New_York", 'title="15 Jan 2026, 07:30:00 EST · 15 Jan 2026, 12:30:00 UTC"'),
+        ("Europe/Stockholm", 'title="15 Jan 2026, 13:30:00 CET · 15 Jan 2026, 12:30:00 UTC"'),
     ):
         if zone:
             browser.cookies[navigation.ZONE_COOKIE] = zone
         assert said in browser.get("/admin/sync/decision/").content.decode()
-        listed = browser.get("/admin/sync/decision/", asked).context["cl"].result_list
-        assert [one.pk for one in listed] == found, zone
 
 
 def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str, Any]) -> None:

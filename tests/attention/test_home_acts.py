@@ -112,7 +112,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser)
     assert key not in keys_of(html)
-    assert "Monday's value is used" in words_of(html)
+    assert "Ann resolved." in words_of(html)
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()
@@ -127,20 +127,6 @@ def test_what_is_being_written_is_undone_only_afterwards(
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())
     assert not SyncConflict.objects.get(pk=key.partition(":")[2]).is_being_undone
-
-
-def test_both_are_used_of_long_texts_and_of_nothing_else(browser: Client, kinds: Kinds) -> None:
-    short = kinds[Kind.CONFLICT][0]
-    _, conflict = states.conflicting("Zoe", "5050", "notes")
-    texts = {"npd_data": {"notes": "Met in May.\nCall her."}, "monday_data": {"notes": "Met in May.\nSend the offer."}}
-    SyncConflict.objects.filter(pk=conflict.pk).update(base_data={"notes": "Met in May."}, **texts)
-    key, html = f"conflict:{conflict.pk}", page(browser)
-    assert html.count('value="both"') == 1
-    browser.post(ACT, {"one": f"both {short}", **seen_of(html, short)})
-    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-    browser.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
-    conflict.refresh_from_db()
-    assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
 
 
 def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Client, kinds: Kinds) -> None:
@@ -231,7 +217,7 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "Ann: kept different on both sides." in words_of(page(browser))
+    assert "1 rejected value answered: Leaves the field different on both sides." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
@@ -267,13 +253,14 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     asked = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
-    assert re.search(r'npd-button-deletes"\s+type="submit"\s*>\s*Empty Phone in NPD\s*<', asked)
+    button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; 1 value in NPD is emptied\s*<'
+    assert re.search(button, asked)
     conflict.refresh_from_db()
     assert conflict.resolution is None
     browser.post(ACT, sent_by(asked))
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    assert "Zoe: Phone emptied in NPD." in words_of(page(browser))
+    assert "Zoe resolved." in words_of(page(browser))
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()
@@ -286,7 +273,7 @@ def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Clien
     html = page(browser)
     form = {"action": "keep_monday", "key": [key, other], **seen_of(html, key), **seen_of(html, other)}
     asked = browser.post(ACT, form).content.decode()
-    assert "Use Monday in 2 entries; empty Phone in NPD" in words_of(asked)
+    assert "Use Monday in 2 conflicts; 1 value in NPD is emptied" in words_of(asked)
     # NPD's side overwrites, as it has a value: nothing is asked.
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     empty.refresh_from_db()
@@ -304,7 +291,7 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
         held = {"email": reason | {"column": "email", "version": 1}}
         seen = {"email": [[None, sync_now().isoformat()]]}
         SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held, seen=seen, base={})
-    assert acts_of(browser)[-1] == ("keep_monday", "Empty Email of 2 contacts in NPD…", True)
+    assert acts_of(browser)[-1] == ("keep_monday", "Use Monday in all 2…", True)
     [cause] = attention.groups()
     asked = browser.post(ACT, {"action": "keep_monday", "cause": cause.cause, "back": HOME}).content.decode()
     browser.post(ACT, sent_by(asked))

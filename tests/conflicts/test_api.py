@@ -5,14 +5,10 @@ import pytest
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldConflict
 from npd.models import Contact
-from tests.admin import states
 from tests.api.conftest import code_of
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
-from tests.engine.test_column_types import deal, sales, with_deals
-from tests.support.people import api_of
-from tests.support.world import World
+from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
+from tests.engine.test_column_types import sales, with_deals
 
 __all__ = ["sales", "with_deals"]
 pytestmark = pytest.mark.django_db
@@ -21,20 +17,6 @@ LIST = "/api/v1/sync/conflicts/"
 
 def body(**selections: Any) -> dict[str, Any]:
     return {"resolution_type": "merge", "selections": selections, "seen": seen(PHONE, ROLE)}
-
-
-def test_of_long_texts_both_sides_come_as_one_and_are_used_as_a_typed_value(api: APIClient, contact: Contact) -> None:
-    notes = FieldConflict("notes", "Parent call.\nTuesday", "Parent call.", "Parent call.\nWednesday")
-    record(finding(contact, notes, PHONE))
-    url = f"{LIST}{conflict_of(contact).pk}/"
-    both = api.get(url).json()["both_data"]
-    assert both == {"notes": "Parent call.\nTuesday\nWednesday"}
-    chosen = {"notes": {"choose": "custom", "value": both["notes"]}}
-    sent = {"resolution_type": "merge", "selections": chosen, "seen": seen(notes)}
-    assert api.post(f"{url}resolve", sent, format="json").status_code == 200
-    assert conflict_of(contact).stored_resolution.fields["notes"].value == both["notes"]
-    record(finding(contact))
-    assert api.get(url).json()["both_data"] == {}
 
 
 def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncConflict) -> None:
@@ -69,31 +51,6 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     assert (response.status_code, code_of(response)) == (409, "stale")
     assert response.json()["current"] == seen(moved, ROLE)
     assert SyncConflict.objects.get().resolution is None
-
-
-def test_a_choice_may_be_made_for_what_the_record_itself_says(
-    api: APIClient, conflict: SyncConflict, contact: Contact
-) -> None:
-    states.boards()
-    url, asked = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
-    asked["seen"]["phone"]["npd"] = "+442079460812"
-    assert api.post(url, asked).status_code == 409
-    Contact.objects.filter(pk=contact.pk).update(phone="+442079460019")
-    assert api.post(url, asked).status_code == 409
-    Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
-    assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
-    assert api.post(url, asked).status_code == 200
-
-
-@pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
-def test_a_list_may_be_seen_as_the_record_itself_says_it(sales: World, seen_in_npd: Any) -> None:
-    big = deal(sales, products=["Pump"])
-    sales.edit(big, "products", {"labels": ["Pipe"]})
-    type(big).objects.filter(pk=big.pk).update(products=["Hose"])
-    sales.hear(big)
-    asked = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
-    url = f"{LIST}{conflict_of(big).pk}/resolve"
-    assert api_of(sales.administrator("olga")).post(url, asked, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

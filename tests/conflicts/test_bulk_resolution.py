@@ -86,7 +86,7 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
     resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     answer = confirm(browser, asked)
-    assert "1 conflict resolved." in answer
+    assert "resolved. That is written within seconds." in answer
     assert "Not resolved: A. It changed after you were shown it." in answer
     assert "Not resolved: B. Ada chose for B already" in answer
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]

@@ -9,7 +9,7 @@ from psycopg.errors import LockNotAvailable
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
-from sync.reconcile.settle import ownerless_items
+from sync.reconcile.settle import beside_records
 from tests.lifecycle.conftest import asked, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
@@ -42,7 +42,7 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
 def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, rejected = ownerless_items.store_new_record, []
+    real, rejected = beside_records.store_new_record, []
 
     def reject_first(record: Any, *, is_automatic: bool = True) -> None:
         if not rejected:
@@ -50,7 +50,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
             raise DatabaseError("a trigger of NPD's")
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(ownerless_items, "store_new_record", reject_first)
+    monkeypatch.setattr(beside_records, "store_new_record", reject_first)
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
     hear(world)
     assert {Contact.objects.get().monday_id} == items - set(rejected)
@@ -60,7 +60,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, told = ownerless_items.store_new_record, []
+    real, told = beside_records.store_new_record, []
 
     def locked_once(record: Any, *, is_automatic: bool = True) -> None:
         if not told:
@@ -68,7 +68,7 @@ def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
         real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(ownerless_items, "store_new_record", locked_once)
+    monkeypatch.setattr(beside_records, "store_new_record", locked_once)
     item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
     hear(world)
     assert told

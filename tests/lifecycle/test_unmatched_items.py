@@ -8,6 +8,8 @@ from django.db import transaction
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync import attention
+from sync.attention import Kind
 from sync.boards.board_setup import switch_board
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
@@ -81,7 +83,7 @@ def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     item = world.add("Ann", email=mail("ann@example.com"))
     world.hear()
     assert rows() == [("Ann", Why.QUEUED)]
-    assert not UnmatchedItem.objects.needing_attention().exists()
+    assert attention.counts()[Kind.UNMATCHED] == 0
     assert row(item).board_id == contact_link().board_id
 
 
@@ -91,7 +93,7 @@ def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world
     world.add("Old one with an address", email=mail("old@example.com"))
     compare_board(contact_link())
     assert sorted(rows()) == [("Old one", Why.NO_KEY), ("Old one with an address", Why.CREATION_OFF)]
-    assert UnmatchedItem.objects.needing_attention().count() == 2
+    assert attention.counts()[Kind.UNMATCHED] == 2
     assert not SyncQueue.objects.filter(entity_id=None, status="pending").exists()
 
 
@@ -266,7 +268,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     undo_ignore(UnmatchedItem.objects.all(), "dora")
     assert rows() == [("Ann", Why.AMBIGUOUS)]
     assert "“One” or “Two”" in row(item).reason_sentence
-    assert not UnmatchedItem.objects.needing_attention().exists()
+    assert attention.counts()[Kind.UNMATCHED] == 0
 
 
 @pytest.mark.django_db(transaction=True)

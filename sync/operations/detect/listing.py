@@ -23,8 +23,8 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.pointed_at import EmptiedCells
 from sync.reconcile.gather.record_facts import claimed
-from sync.reconcile.gather.related import EmptiedCells
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records

@@ -22,15 +22,15 @@ from sync.monday.texts import match_key
 from sync.reconcile import field_values, identity, pass_plan, removed_items, sides
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
-from sync.reconcile.gather import item_facts, owners, record_facts, related, removals
+from sync.reconcile.gather import owners, pointed_at, record_facts
 from sync.registry import link_of
 
+# Further pages that a pass follows; a match key that more items than this hold is no key.
 MAX_PAGES = 20
-"""Further pages that a pass follows; a match key that more items than this hold is no key."""
 
 
+# An id that no item of a board has.
 NO_ITEM = "1"
-"""An id that no item of a board has."""
 
 
 class Gatherer:
@@ -116,10 +116,10 @@ class Gatherer:
         linked_records = [replace(record, item=linked.get(item_id)) for record, item_id in with_items]
         gone = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
-        deleted = removals.with_bearers(board, open_deleted) if open_deleted else []
+        deleted = owners.with_bearers(board, open_deleted) if open_deleted else []
         shown_deleted = {record.id: record for record in deleted}
         unmatched = self.unmatched(facts) if facts.item_claims else ()
-        of_gone = removals.removal_facts(facts, gone) if gone else {}
+        of_gone = owners.removal_facts(facts, gone) if gone else {}
         facts = replace(
             facts,
             deleted=tuple(shown_deleted.get(record.id, record) for record in facts.deleted),
@@ -127,12 +127,12 @@ class Gatherer:
             unmatched=tuple(unmatched),
             removals=of_gone,
             histories=record_facts.longer_histories(board, changed),
-            approvals=removals.known_approvals(facts, changed, of_gone, deleted, unmatched, self.foreseen),
+            approvals=owners.known_approvals(facts, changed, of_gone, deleted, unmatched, self.foreseen),
         )
         if not board.relations:
             return facts
-        removed = self.removed_items(board, related.emptied_cells(board, changed))
-        return related.with_related(facts, plan, changed, [*gone, *deleted], removed)
+        removed = self.removed_items(board, pointed_at.emptied_cells(board, changed))
+        return pointed_at.with_related(facts, plan, changed, [*gone, *deleted], removed)
 
     # Monday's side.
 
@@ -192,7 +192,7 @@ class Gatherer:
             shown |= {item.id: item for item in items}
         return shown
 
-    def removed_items(self, board: field_values.BoardContext, emptied: related.EmptiedCells) -> set[str]:
+    def removed_items(self, board: field_values.BoardContext, emptied: pointed_at.EmptiedCells) -> set[str]:
         """Return which of the named items are not on their boards: one that leaves empties the cells that name it.
 
         What neither a pass nor a webhook told is asked of Monday, by a call.
@@ -200,7 +200,7 @@ class Gatherer:
         removed = set[str]()
         for model, cells in grouped(emptied, lambda cell: cell[0]).items():
             items = {named_item for _, named_item, _ in cells}
-            reported = related.items_told_removed(model, items)
+            reported = pointed_at.items_told_removed(model, items)
             unsure = sorted(items - reported)
             shown = self.items_by_id(board, unsure) if unsure else {}
             home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
@@ -217,10 +217,10 @@ class Gatherer:
 
         Costs a call where an item may take the place of one that wasn't read.
         """
-        unmatched = item_facts.with_first_records(facts, item_facts.unmatched_facts(facts))
+        unmatched = pointed_at.with_first_records(facts, pointed_at.unmatched_facts(facts))
         missing = sorted({item.first_item_id for item in unmatched if item.first_item_id} - facts.items.linked.keys())
         asked = self.items_by_id(facts.board, missing) if missing else {}
-        return item_facts.with_copy_history(facts.board, unmatched, {**facts.items.linked, **asked})
+        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **asked})
 
     def inspect(
         self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]

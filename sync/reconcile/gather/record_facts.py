@@ -35,13 +35,12 @@ from sync.reconcile.facts import (
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
-from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.removals import deleted_facts
+from sync.reconcile.gather.owners import answer_facts, deleted_facts
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
 
+# So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one.
 MAX_EVENTS = 2_000
-"""So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one."""
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 

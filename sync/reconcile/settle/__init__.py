@@ -42,12 +42,12 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import identity, pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine
-from sync.reconcile.gather.removals import deletion_obstacles
+from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes
-from sync.reconcile.settle import answers, deleted, ownerless_items, pass_run, waits
+from sync.reconcile.settle import beside_records, pass_run, waits
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -67,10 +67,10 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             _lock_records(run, plan)
             if plan.answers:
-                answers.settle_answers(run, plan)
-            settled = _end_open(ownerless_items.settle_duplicates(run, ownerless_items.settle_items(run, plan)))
+                beside_records.settle_answers(run, plan)
+            settled = _end_open(beside_records.settle_duplicates(run, beside_records.settle_items(run, plan)))
             if settled.deleted or settled.other_jobs:
-                settled = settled.with_deleted(deleted.settle_deleted(run, settled))
+                settled = settled.with_deleted(beside_records.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled
 
     return retry_on_lock_timeout(attempt)

@@ -75,8 +75,8 @@ def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Sequence[
 # table enqueue the record (sync/kernel/triggers.py).
 
 
+# What a relation waits for may come while the pass that says so isn't committed: it is looked for once more.
 AWAIT_RETRY_SECONDS = 60
-"""What a relation waits for may come while the pass that says so isn't committed: it is looked for once more."""
 
 _UPSERT_AWAITED = """
     INSERT INTO sync_awaited_relations (id, entity_type, entity_id, key, target_type, target)

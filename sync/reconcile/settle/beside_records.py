@@ -1,28 +1,112 @@
-"""Items that no record has, and second items of linked records: what becomes of each is stored."""
+"""What a pass settles beside its records: answers to “who is this?”, items that no record has, deleted records."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import KIND_IDENTITY, ConflictReport
-from conflicts.store import close_identity_conflicts, save_reports
+from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.kernel.db import update_many
-from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
+from sync.kernel.messages import RestoreError
+from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import field_values, identity, new_items, pass_plan
+from sync.reconcile import deleted_records, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
-from sync.reconcile.gather.item_facts import item_now
-from sync.reconcile.pass_history import cause_of_claim
-from sync.reconcile.settle.answers import records_asking
-from sync.reconcile.settle.pass_run import PassRun, end_events, end_jobs, lock_ledgers, mark_settling
+from sync.reconcile.gather.owners import answer_facts
+from sync.reconcile.gather.pointed_at import item_now
+from sync.reconcile.settle.pass_run import (
+    PassRun,
+    cause_of_claim,
+    end_events,
+    end_intents,
+    end_jobs,
+    lock_ledgers,
+    mark_settling,
+)
 from sync.records import unmatched_items
+from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
+from sync.records.tombstones import NEW_ITEM, restore_record
+
+
+def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
+    """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
+    entity_type = run.entity_type
+    answers = [replace(answer, done="", outdated="", hands_over=False) for answer in plan.answers]
+    named, items, merged = identity.named_in(answers)
+    # The answers stay, and the next pass carries them out.
+    if merged and locked_pause(entity_type):
+        return
+    facts = answer_facts(run.board, named, items, merged)
+    asked_items: set[str] = set()
+    reports = []
+    for answer in identity.decide_answers(answers, facts):
+        asked_of = plan.records[answer.asked_of]
+        item_id = answer.conflict.monday_item_id
+        if answer.outdated:
+            reason = f"It could not be done: {answer.outdated}"
+            reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
+            run.wake(items=[item_id], priority=choices.Priority.PERSON)
+        elif answer.done:
+            _carry_out_answer(run, asked_of, answer)
+            reports.append(settlement.identity_report(asked_of, answer.conflict, answer.done))
+            asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
+    if reports:
+        save_reports(reports)
+        # Records that waited for the same answer say so until their next pass.
+        run.wake(records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+
+
+def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
+    entity_type = run.entity_type
+    by = asked_of.facts.by
+    if answer.kind is pass_plan.AnswerKind.MERGE:
+        _merge_records(run, answer, by)
+    elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
+        run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
+        # What was remembered against the item is overruled.
+        IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
+        cause = cause_of_claim(asked_of.facts.claim)
+        run.log_decision(answer.record_id, answer.item_id, "link", answer.done, actor=by, cause=cause)
+        if answer.record_id != answer.asked_of:
+            run.wake([answer.record_id], choices.Priority.PERSON)
+    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+        SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
+    elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
+        # It stays remembered: none of the records with its key is to find it by that key again.
+        reason = "A person said that it is none of the records with the same key."
+        ignore_item(entity_type, answer.item_id, None, reason)
+        unmatched_items.reopen_items(run.link, [unmatched_items.UnmatchedFinding(answer.item_id)])
+        wish = {unmatched_items.AS_NEW: True, "by": by}
+        priority = choices.Priority.PERSON
+        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=wish)
+    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
+        ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
+
+
+def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
+    assert answer.made_id is not None
+    assert answer.record_id is not None
+    made = run.records.get(pk=answer.made_id)  # an answer before this one may have given it its item
+    copy(made).delete()
+    if answer.hands_over:
+        run.records.filter(pk=answer.record_id).update(monday_id=made.monday_id)
+    cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
+    for entity_id in (answer.made_id, answer.record_id):
+        run.log_decision(entity_id, made.monday_id or "", "link", answer.done, actor=by, cause=cause)
+    run.wake([answer.record_id], choices.Priority.PERSON)
+
+
+def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
+    ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
+    return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
 
 def settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -180,3 +264,56 @@ def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
     plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
+
+
+def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
+    """Store what became of the pass's deleted records and end their jobs."""
+    planned = list(plan.deleted.values())
+    entity_type = run.entity_type
+    rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in planned])
+    tombstones = {row.entity_id: row for row in rows.order_by("pk") if row.state != choices.TombstoneState.RESTORED}
+    pause = locked_pause(entity_type) if any(deleted.restores for deleted in planned) else ""
+    locked = [
+        deleted_records.deleted_as_locked(deleted, pause, is_there=deleted.id in tombstones) for deleted in planned
+    ]
+    settled = [_restored(run, deleted, tombstones[deleted.id]) if deleted.restores else deleted for deleted in locked]
+    now = sync_now()
+    changed = [deleted for deleted in settled if deleted.id in tombstones]
+    after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
+    update_many(after, ["state", "settled_at", "note", "reason_code"])
+    for deleted in changed:
+        if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
+            reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
+            ignore_item(entity_type, deleted.item_id, deleted.id, reason)
+    freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
+    run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
+    ledgers = [ledger for deleted in changed if (ledger := deleted_records.ledger_after(deleted)) is not None]
+    names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
+    key = ["entity_type", "entity_id", "system"]
+    SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
+    # What went is counted already, and what didn't is decided anew.
+    ended = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
+    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(ended))
+    save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
+    plans = [deleted_records.with_its_history(deleted) for deleted in settled]
+    run.store_history(plans)
+    end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
+    # A record that is there again is told by its own pass what was lost.
+    still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
+    checked = [deleted for deleted in ended if deleted.id in still_deleted]
+    events = [event.pk for deleted in checked for event in deleted.facts.events]
+    end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
+    return settled
+
+
+def _restored(run: PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
+    """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
+    restored = deleted_records.after_restoring(plan)
+    try:
+        restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
+    except RestoreError as error:
+        policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
+        return deleted_records.ask_about_deletion(plan, policy, str(error))
+    return restored
