@@ -1,10 +1,10 @@
 """The board's filter in a pass: which records and items it leaves out, and how a pair leaves and returns.
 
-A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
-deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once it is back. What can't be
-known leaves a pair as it was.
+Implements “What a filter leaves out” of docs/reference/merge.md.
 
-Decides of docs/reference/merge.md: “What a filter leaves out”.
+A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
+deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once the pair is back. A
+condition that can't be evaluated leaves the pair as it was.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

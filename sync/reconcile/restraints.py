@@ -1,8 +1,7 @@
-"""What a plan may not write yet: into a field that somebody rewrites again and again, or what would delete or empty too
-much.
+"""What a plan may not write yet: a field that somebody rewrites again and again, or too many deletions and clears.
 
-Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
-“A record and its item” that deletes and clears are counted, and wait for approval.
+Implements, of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within an
+hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval.
 """
 
 from collections.abc import Collection, Iterable, Iterator
