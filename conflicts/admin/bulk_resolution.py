@@ -129,7 +129,7 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
         effect = effect_of(resolution.SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
         for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
             if changes:
-                # Of an overwritten edit both sides have NPD's value now.
+                # After an overwritten edit both sides have NPD's value.
                 old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
                 cells = (conflict.label(key), old or "(empty)", effect.value or "(empty)")
                 yield side if effect.value else f"{side}_emptied", cells

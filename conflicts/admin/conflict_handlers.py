@@ -24,8 +24,8 @@ from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_LOST_UPDATE
 
+# Seconds that an undo waits for the pass that is writing the latest choice, which takes less than half a second.
 UNDO_WAITS_SECONDS = 2.0
-"""So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
 
 OWN_WORDS = {
     ("keep_npd", Kind.REJECTED): (

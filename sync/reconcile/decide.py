@@ -1,4 +1,4 @@
-"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, and the reasons for it.
+"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, with reasons.
 
 Each rule takes the facts and the plan so far, and returns the plan with its own part. To know only what a pass would
 do, call `decide`.
@@ -60,9 +60,9 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
-    # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
-    # leaves the filter only takes over, what loops is slowed, what empties too much is asked
-    # about. Of values that are lost people are told by what the fields became.
+    # Fields come after the facts about earlier writes. Then the decisions are limited, in turn: a pair that leaves the
+    # filter only takes over edits, a loop is slowed, and emptying too much needs approval. Last, the decisions show
+    # which values are lost and have to be shown to people.
     each_record(with_earlier_bases),
     each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
     each_record(keep_only_pulls),

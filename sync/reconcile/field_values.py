@@ -67,7 +67,7 @@ def record_name(record: models.Model) -> str:
 def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
     """Return raw values as NPD's own fields take them; raises ValidationError.
 
-    Of a related record only its absence is checked: that it is there has been looked up.
+    A related record is only checked for absence: the caller has looked it up.
     """
     cleaned = {}
     for name, value in raw.items():
@@ -443,7 +443,7 @@ def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
     match = board.match_mapping
     if match is None:
         return ""
-    # Of other columns no value depends on the record's region, which may cost a query.
+    # Only a phone number depends on the record's region, which may cost a query.
     convert = board.converter(match, record if match.converter == "phone" else None)
     return _match_text(convert.local(stored_values(record, match)))
 
@@ -459,7 +459,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     if isinstance(canonical, str):
         texts.add(canonical)
         if match.converter == "email":
-            # Of a domain with letters beyond ASCII this has the xn-- form.
+            # If the domain has letters beyond ASCII, this has its xn-- form.
             texts.add(match_key(canonical))
     tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
     return {text for text in {*map(canonical_text, texts), *tidied} if text}
