@@ -89,23 +89,23 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
 
 @dataclass(frozen=True)
 class RecordHistory:
-    """What happened to a record and its item before the pass; of our intents, the oldest first."""
+    """What happened to a record and its item before the pass; our intents are in order, the oldest first."""
 
     events: tuple[WebhookEvent, ...] = ()  # of the last day and all new ones; where one is new, or a write is void
     writes: tuple[Intent, ...] = ()  # of the last days, that may have taken effect; where an event is new
     applied: tuple[Intent, ...] = ()  # of the last minutes
-    void: tuple[Intent, ...] = ()  # of the last day, found to have come to nothing
-    ended_creates: tuple[Intent, ...] = ()  # without an item, given up or found to have made one
-    changes: tuple[Intent, ...] = ()  # all that were about an item, of a record that lacks a base
-    # When its fields were edited, where the rule “newest” may ask: NPD's history, the newest first; what Monday told.
+    void: tuple[Intent, ...] = ()  # of the last day, known to have had no effect
+    ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
+    changes: tuple[Intent, ...] = ()  # all about an item; only if the record lacks a base
+    # When its fields were edited, if the rule “newest” needs it: from NPD's history, the newest first; from webhooks.
     npd_edits: Sequence[Any] = ()
     monday_edits: Sequence[ChangeEvent] = ()
-    intents: tuple[Intent, ...] = ()  # everything, of a record of which an item may be the second
-    unlinked_items: frozenset[str] = frozenset()  # from which it was parted; of such a record, too
-    users: frozenset[str] = frozenset()  # all whom that item's events name
-    maker: str = ""  # the Monday user who made the item, or that one, as far as told
+    intents: tuple[Intent, ...] = ()  # all; only if an item may be the record's second one
+    unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from; likewise
+    users: frozenset[str] = frozenset()  # all Monday users in that item's events
+    maker: str = ""  # the Monday user who created the item, or the second one, if known
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
-    token_user: str = ""  # as whom we write
+    token_user: str = ""  # the Monday user as whom we write
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
@@ -168,16 +168,16 @@ def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """A claimed record as NPD has it, what is open about it, and its item as it was read. Nobody changes any of it."""
+    """A claimed record as NPD has it, its open intents, conflicts and events, and its item as it was read."""
 
     claim: Claim
     record: SyncedModel
     ledger: SyncMetadata  # its sync state
-    intents: tuple[Intent, ...] = ()  # those without an answer
+    intents: tuple[Intent, ...] = ()  # without an answer
     conflicts: tuple[OpenConflict, ...] = ()
-    events: tuple[WebhookEvent, ...] = ()  # that no pass has checked
+    events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items of its open questions that have a record now
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items of its questions that have a record now
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -208,7 +208,7 @@ class RecordFacts:
         return conflict.resolutions[key] if conflict else None
 
     def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; of a create none is known yet."""
+        """Return the open intents that may be about this item; that of a create has no item yet."""
         return [intent for intent in self.intents if intent.item_id in ("", item_id)]
 
     def open_fields(self, *kinds: str) -> list[str]:
@@ -232,7 +232,7 @@ class DeletedFacts(RecordFacts):
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
     bearer: SyncedModel | None = None  # the record whose NPD ID the item bears
-    editor_events: tuple[WebhookEvent, ...] = ()  # all that came about its item, in case edits leave with that
+    editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits leave with it
 
     @property
     def resolution(self) -> FieldSelection | None:
@@ -247,16 +247,16 @@ class DeletedFacts(RecordFacts):
 
 @dataclass(frozen=True)
 class RemovalFacts:
-    """A record that is there while its item isn't."""
+    """An existing record whose item is gone."""
 
     record: RecordFacts
     state: str  # archived, deleted, missing or moved
-    actor: str = ""  # who took the item away, as far as webhooks told
+    actor: str = ""  # who removed the item, if a webhook has told
     editor: str = ""  # the same for the history
     done_at: datetime | None = None
-    rejected: str = ""  # the state of the approval that a person refused since
+    rejected: str = ""  # the state of the approval that a person has rejected since
     is_removed_too_often: bool = False
-    needed_by: str = ""  # what keeps the record from being deleted, read only where that matters
+    needed_by: str = ""  # what keeps the record from being deleted, read only if needed
     loss: str = ""  # what others would lose by its deletion, likewise
 
     @property
@@ -265,7 +265,7 @@ class RemovalFacts:
 
     @property
     def choice(self) -> FieldSelection | None:
-        """What a person chose about it."""
+        """A person's choice about it, if any."""
         return self.record.resolution_for(KIND_DELETE, RECORD_KEY)
 
 
@@ -274,29 +274,29 @@ class RemovalFacts:
 
 @dataclass(frozen=True)
 class IdentityFacts:
-    """Whose the items are that a pass read for records without one, and what is remembered of both."""
+    """Who owns the items that a pass read for records without one, and what is stored about both."""
 
     owners: Mapping[str, UUID] = field(default_factory=dict)  # the linked records by their items, of any type
-    existing: frozenset[UUID] = frozenset()  # records that are there, of those whose NPD IDs the items bear
+    existing: frozenset[UUID] = frozenset()  # existing records among those whose NPD IDs the items have
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # what was unlinked from a record
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, untouched in NPD
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by the key that such an item shows
-    untouched: frozenset[UUID] = frozenset()  # those of `same_key` that nobody changed in NPD
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by match key of such an item
+    untouched: frozenset[UUID] = frozenset()  # records of `same_key` that nobody changed in NPD
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
-        """Return whether nothing is known that keeps this item from being this record's."""
+        """Return whether this item may be this record's: nobody has ignored or unlinked it."""
         row = self.ignored.get(item_id)
         return row is None or not (row.unlinked or row.entity_id == record_id)
 
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """What answers to questions of identity rest on: the records and items that they name, as NPD has them now."""
+    """The records and items that answers to questions of identity name, as NPD has them now."""
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
-    unedited: frozenset[UUID] = frozenset()  # of records to be merged those that nobody touched in NPD
+    unedited: frozenset[UUID] = frozenset()  # records to be merged that nobody changed in NPD
     needed: Mapping[UUID, str] = field(default_factory=dict)  # why one of these can't be deleted
 
 
@@ -310,17 +310,17 @@ class ItemFacts:
     claim: Claim
     item: Item | None
     last_event: datetime | None = None  # when the board's last webhook about it came
-    new_events: tuple[int, ...] = ()  # those that no pass has checked
+    new_events: tuple[int, ...] = ()  # not checked by a pass yet
     has_new_edit: bool = False  # one of these is an edit
-    known_since: datetime | None = None  # when it was first heard of
-    unconfirmed_until: datetime | None = None  # until then a call about it is in the air
+    known_since: datetime | None = None  # when NPD first heard of it
+    unconfirmed_until: datetime | None = None  # until then a call about it has no known outcome
     owner: SyncedModel | None = None  # the record that has it by now, of whatever type
     ignored: IgnoredItem | None = None
-    tombstones: tuple[Tombstone, ...] = ()  # those whose item it was, or whose NPD ID it bears
+    tombstones: tuple[Tombstone, ...] = ()  # of records whose item it was, or whose NPD ID it has
     named: SyncedModel | None = None  # the board's record whose NPD ID it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
     chosen: SyncedModel | None = None  # the record with which a person wants it linked
-    first: RecordFacts | None = None  # the named record, where it has an item of its own, with all announced about it
+    first: RecordFacts | None = None  # the named record if it has its own item, with all its intents
     new_id: UUID | None = None  # the id of a record made from it
 
     @property
@@ -334,9 +334,9 @@ class ItemFacts:
 
     @property
     def first_item_id(self) -> str:
-        """The id of the item whose place it may take, as its NPD ID says; empty where there is none.
+        """The id of the linked item of the record whose NPD ID this one has; empty if there is none.
 
-        One that was a deleted record's item shows somebody else, whatever was typed into it since: it is asked about.
+        An item of a deleted record is about somebody else, whatever NPD ID was typed into it: a person is asked.
         """
         was_deleted = any(tombstone.monday_id == self.item_id for tombstone in self.tombstones)
         if self.item is None or self.item.state != ACTIVE or was_deleted or self.named is None:

@@ -58,14 +58,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How what was claimed together ends, and why."""
+    """How the jobs of one claim end, and why."""
 
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    at_most: int = 0  # with how many records at most what is released comes next time; 0 is any
-    processed: bool = False  # its events told nothing new
-    rounds: int = 0  # so many passes in a row could not decide it
+    at_most: int = 0  # how many records its next pass may have; 0: any number
+    processed: bool = False  # its events were read and had nothing new
+    rounds: int = 0  # how many passes in a row could not decide it
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +83,7 @@ ROUNDS_WAIT_SECONDS = 60
 
 
 def one_more_round(claim: Claim, reason: str) -> Ending:
-    """Return the end of what comes back in the next pass; where two such rounds in a row didn't help, in a minute."""
+    """Return the ending of a claim that comes back in the next pass; after two such rounds in a row, in a minute."""
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
     wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
@@ -97,7 +97,7 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # What becomes of a record's fields.
 
 
-# The reason of a decision by which nothing more is sent and asked of a field.
+# The reason of the decision to send and ask nothing more about a field.
 DROPPED = "left out by the filter"
 
 
@@ -117,10 +117,10 @@ class FieldPlan:
     blocked_code: choices.BlockedCode | None = None
     awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
     conflict: reports.FieldConflict | None = None  # a person has to decide
-    confirmed: tuple[Intent, ...] = ()  # those without an answer whose value Monday now shows
-    # A person has decided, and this pass carries that out: in this conflict, or, of an undo, the one resolved before.
+    confirmed: tuple[Intent, ...] = ()  # intents without an answer whose value Monday now shows
+    # The conflict whose decision this pass carries out; for an undo, the conflict that was resolved.
     resolves: reports.OpenConflict | None = None
-    # What became of people's decisions, by the conflict's kind: the value that stands now, or why one is handed back.
+    # The results of people's decisions, by the conflict's kind: the value after it, or why the decision is returned.
     carried_out: Mapping[str, str | None] = field(default_factory=dict)
     handed_back: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,7 +135,7 @@ class FieldPlan:
 
     @property
     def choose(self) -> str:
-        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
+        """The person's choice: npd, monday, base, undo or custom; taking an overwritten edit back counts as custom."""
         if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_LOST_UPDATE):
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
@@ -157,12 +157,12 @@ class FieldPlan:
 
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
-        """What the intent says of the field whose value Monday now shows."""
+        """The field's entry in the newest intent whose value Monday now shows."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
 
     @property
     def is_dropped(self) -> bool:
-        """Whether nothing more is sent and asked, for the pair leaves the filter."""
+        """Whether nothing more is sent or asked because the pair leaves the filter."""
         return self.decision.reason == DROPPED
 
     @property
@@ -171,7 +171,7 @@ class FieldPlan:
         return self.blocked_code is choices.BlockedCode.LEFT_OUT
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
-        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
+        """Do nothing with the field, for this reason; a value that Monday refused is tried again after a change."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
 
 
@@ -181,15 +181,15 @@ class FieldPlan:
 MISSING = "missing"
 MOVED = "moved"
 
-# What a pass found out about a record whose item is not on its board any more.
+# The states of an item that is not on its board any more.
 OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
 
-# What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone.
+# The states that the item itself reports; a missing or moved item may still exist.
 REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
 class RecordAction(StrEnum):
-    """What becomes of the record: nothing yet, or what a policy or a person decided."""
+    """What happens to a record whose item is gone: nothing yet, or the decision of a policy or a person."""
 
     NOTHING = ""
     CREATE = "create"
@@ -199,21 +199,20 @@ class RecordAction(StrEnum):
 
 @dataclass(frozen=True)
 class RemovedItem:
-    """The item's state, what was edited since both sides agreed, and what is asked or done about it."""
+    """A removed item: its state, the edits since both sides agreed, and what is asked or done about it."""
 
     state: str
     what: str = ""  # what happened, as a sentence
     fields: tuple[reports.FieldConflict, ...] = ()
     options: tuple[reports.Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
-    by: str = ""  # who decided on that, as a phrase
-    chosen: bool = False  # it was a person, by the record's conflict or on its page
+    by: str = ""  # who decided on the act, as a phrase
+    chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
-    lost: tuple[HistoryLine, ...] = ()  # edits that nobody was shown, and with which the item is gone
-    approval: choices.ApprovalState | None = (
-        None  # to store of its deletion in NPD: done, waiting, or a request released
-    )
+    lost: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
+    # The state to store for the approval of the record's deletion: done, waiting, or released.
+    approval: choices.ApprovalState | None = None
     was_rejected: bool = False  # this pass is the first that follows a person's rejection
 
     @property
@@ -223,15 +222,15 @@ class RemovedItem:
 
 @dataclass(frozen=True)
 class IdentityPlan:
-    """Which item is the record's, of one that had none; and whether another record may be the same."""
+    """Which item belongs to a record without one, and whether another record may be the same."""
 
-    item: board_items.Item | None = None  # with which it is linked; the next pass compares the two
-    creates: bool = False  # it gets a new one
-    question: dict[str, Any] | None = None  # which of several it is
-    duplicate: dict[str, Any] | None = None  # the question whether it is the same as another record
-    excluded_items: tuple[str, ...] = ()  # that a person said are not its, to be remembered once its own is made
+    item: board_items.Item | None = None  # the item to link; the next pass compares the two
+    creates: bool = False  # the record gets a new item
+    question: dict[str, Any] | None = None  # which of several items it is
+    duplicate: dict[str, Any] | None = None  # whether it is the same as another record
+    excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
     reason: str = ""  # why its pass ends
-    is_left_out: bool = False  # by the filter
+    is_left_out: bool = False  # the filter leaves it out
     wait_seconds: float = 0
 
 
@@ -241,40 +240,40 @@ IDENTIFIED = IdentityPlan()
 
 @dataclass(frozen=True)
 class LostUpdate:
-    """A value that somebody wrote on Monday and that our write went over, unread."""
+    """A value that somebody wrote on Monday and that our write overwrote before it was read."""
 
     key: str
     value: merge.Canonical
     user_id: str
     at: datetime
-    writes: tuple[str, ...]  # the intents that went over it
-    is_unconfirmed: bool = False  # their outcome is not known: only an item that shows what was `sent` tells it
+    writes: tuple[str, ...]  # the intents that overwrote it
+    is_unconfirmed: bool = False  # their outcome is unknown, unless the item shows the value `sent`
     sent: merge.Canonical = None
-    # What the history says of it, and the conflict, once a pass has read both sides and found the value on neither.
+    # The line for the history and the conflict, once a pass has read both sides and neither has the value.
     line: HistoryLine | None = None
 
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """What becomes of a record."""
+    """What a pass does with a record."""
 
-    facts: RecordFacts  # as the next rule is to see them: with its item, its history, its sync state after the pass
+    facts: RecordFacts  # as the next rule sees them: with the item, the history, the sync state after the pass
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
-    leaving: str = ""  # why it does from this pass on, which only takes over what was changed on Monday until now
+    leaving: str = ""  # why the filter leaves it out after this pass, which only takes over Monday's edits until now
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
-    lost: tuple[LostUpdate, ...] = ()  # values of somebody's on Monday that writes of ours went over
-    # By field, the intent without an answer whose value somebody has replaced: what it sent counts as the base.
+    lost: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
+    # By field, the intent without an answer whose value somebody has replaced: the sent value counts as the base.
     landed: Mapping[str, str] = field(default_factory=dict)
     event_faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
-    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # as the pass leaves them; over without `times`
-    answer: Answer = NOTHING_SENT  # what Monday made of what was sent
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; one without `times` is over
+    answer: Answer = NOTHING_SENT  # Monday's answer to the sent values
 
     @property
     def id(self) -> UUID:
@@ -282,7 +281,7 @@ class RecordPlan:
 
     @property
     def record(self) -> SyncedModel:
-        """The record, as it was read; once it is settled, as it was written."""
+        """The record as it was read, and after settle as it was written."""
         return self.facts.record
 
     @property
@@ -311,12 +310,12 @@ class RecordPlan:
 
     @property
     def link_to(self) -> str | None:
-        """The item that it is linked with by this pass."""
+        """The id of the item that this pass links."""
         return self.identity.item.id if self.identity.item else None
 
     @property
     def linked_record(self) -> SyncedModel:
-        """The record as it will be with that item."""
+        """The record as it will be once linked with that item."""
         record = copy(self.record)
         record.monday_id = self.link_to
         return record
@@ -332,18 +331,18 @@ class RecordPlan:
 
     @property
     def item_id(self) -> str:
-        """The id of the item that was read or made, or an empty text."""
+        """The id of the item that was read or created, or an empty text."""
         return self.item.id if self.item else ""
 
     @property
     def landed_intents(self) -> set[UUID]:
-        """Those without an answer that are known to have taken effect: Monday shows it, or an event tells."""
+        """The intents without an answer that are known to have taken effect: from Monday's value, or from an event."""
         shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
         return shown | set(map(UUID, self.landed.values()))
 
     @property
     def lost_reports(self) -> list[HistoryLine]:
-        """What is said of the lost values that stand on neither side, the newest first."""
+        """The lines about the lost values that neither side has, the newest first."""
         return [lost_update.line for lost_update in self.lost if lost_update.line]
 
     @property
@@ -351,43 +350,43 @@ class RecordPlan:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
-        """Return the fields of which a person's decision was carried out, with the value that stands now."""
+        """Return the fields whose decision by a person was carried out, with the value after it."""
         return {key: p.carried_out[kind] for key, p in self.plans.items() if kind in p.carried_out}
 
     def rejected_of(self, kind: str) -> dict[str, str]:
-        """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
+        """Return the fields whose decision by a person is returned, or can't be written, with the reason."""
         handed_back = {key: p.handed_back[kind] for key, p in self.plans.items() if kind in p.handed_back}
         plans = self.plans.items()
         return handed_back | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
-        """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
+        """Return a report for the store of conflicts; give `item_id` if it isn't the record's own item."""
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
-    # What rules make of it.
+    # What rules do with a plan: each returns a new one.
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
         ended = ending(outcome, detail, **more)
         return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def end_settled(self, reason: str) -> Self:
-        """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
+        """End it as settled; `reason` is why the record is still not in sync, empty if it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
     def once_more(self, reason: str) -> Self:
-        """Return it ended, to come back in the next pass; after two such rounds and a minute it goes on as it is."""
+        """End it, to come back in the next pass; after two such rounds and a minute it goes on as it is."""
         ended = one_more_round(self.facts.claim, reason)
         return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> Self:
-        """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
+        """End it and apply nothing that was planned; the next pass finds out what became of sent values."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
         return dropped.end(outcome, detail)
 
     def without_fields(self) -> Self:
-        """Return it with nothing planned of its fields."""
+        """Return it without plans for its fields."""
         return replace(self, plans={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
@@ -398,7 +397,7 @@ class RecordPlan:
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
     def logged(self, *lines: HistoryLine) -> Self:
-        """Return it with more lines of history; without an actor it is whoever asked for the pass."""
+        """Add lines to its history; the actor of a line without one is whoever asked for the pass."""
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
@@ -406,10 +405,10 @@ class RecordPlan:
         return with_values(self, log=(*self.log, *named))
 
     def unlinked(self, why: str) -> Self:
-        """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
+        """Unlink it in this pass: nothing else is sent or taken over, nor done because its item is gone.
 
-        `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
-        and beside the item.
+        `why` is a clause without a full stop, such as “its item was deleted on Monday”; the record's history and the
+        ignored item show it.
         """
         identity = replace(self.identity, item=None, creates=False)
         removal = self.removal
@@ -422,19 +421,19 @@ class RecordPlan:
 # The other parts of a pass's plan.
 
 
-# One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text.
+# One delete or clear that a pass wants to carry out: its record and, for a clear, the field, else an empty text.
 Act: TypeAlias = tuple[UUID, str]
 
 
 @dataclass(frozen=True)
 class DeletedPlan(RecordPlan):
-    """What becomes of a deleted record and its item; its `reason` says how the item stands."""
+    """What a pass does with a deleted record and its item; its `reason` describes the item's state."""
 
     facts: DeletedFacts
-    new_state: choices.TombstoneState | None = None  # the tombstone's; None leaves it
+    new_state: choices.TombstoneState | None = None  # the tombstone's; None: unchanged
     reason_code: str = ""  # likewise
     item_removal: choices.DeletedRecordPolicy | None = None  # what is to be done with the item
-    approval: choices.ApprovalState | None = None  # what is to be stored about that: counted as done, or waiting
+    approval: choices.ApprovalState | None = None  # the state to store about that: counted as done, or waiting
     question: reports.ConflictReport | None = None  # what a person is asked about the item and the edits on it
     edits: tuple[reports.FieldConflict, ...] = ()
 
@@ -445,23 +444,23 @@ class DeletedPlan(RecordPlan):
 
     @property
     def frees_item(self) -> bool:
-        """Whether its item is treated as any that no record has."""
+        """Whether its item is treated like any item without a record."""
         return self.reason_code == TombstoneReason.OTHER_NPD_ID
 
     @property
     def is_carried_out(self) -> bool:
-        """Whether what became of it is what a person chose."""
+        """Whether a person's choice was carried out."""
         by_call = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
         return self.facts.resolution is not None and (self.restores or self.reason_code in by_call)
 
     @property
     def item_id(self) -> str:
-        """The id of its item, an empty text where it had none."""
+        """The id of its item, or an empty text."""
         return self.facts.tombstone.monday_id or ""
 
     @property
     def item_to_keep(self) -> str:
-        """The id of the item that a restored record is linked with: its own, while that is on the board."""
+        """The id of the item to link with the restored record: its own, if that is still on the board."""
         item = self.facts.item
         return item.id if item is not None and item.state == field_values.ACTIVE else ""
 
@@ -476,26 +475,26 @@ class AnswerKind(StrEnum):
     COPY = "copy"
 
 
-# Answers that the record's own pass carries out, for Monday has a part in them.
+# Answers that the record's own pass carries out, because they need a call to Monday.
 OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
 
 
 @dataclass(frozen=True)
 class IdentityAnswer:
-    """What a person chose in a conflict about who is who, and what becomes of that.
+    """A person's choice in a conflict about identity, and its result.
 
     To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
     """
 
     kind: AnswerKind
-    asked_of: UUID  # the record at which the conflict stands
+    asked_of: UUID  # the record of the conflict
     conflict: reports.OpenConflict
     item_id: str
     record_id: UUID | None = None
     made_id: UUID | None = None
-    done: str = ""  # what becomes of it, as a sentence; empty where the record's own pass does it
-    outdated: str = ""  # why it is handed back
-    hands_over: bool = False  # of two records that become one, the item goes to the one that stays
+    done: str = ""  # the result, as a sentence; empty if the record's own pass carries it out
+    outdated: str = ""  # why the choice is returned
+    hands_over: bool = False  # two records become one, and the item goes to the one that stays
 
 
 class ItemAct(StrEnum):
@@ -514,31 +513,31 @@ class ItemAct(StrEnum):
     COPY = "copy"
 
 
-# What gives the item to a record.
+# The acts that give the item to a record.
 GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
 
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """What becomes of an item that no record has."""
+    """What a pass does with an item that no record has."""
 
     facts: ItemFacts
     ending: Ending = SETTLED  # how its job ends
     act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None  # that gets or has it, as it will be; the one of which it is a second item
+    record: SyncedModel | None = None  # the record, as it will be, that gets or has it, or whose second item it is
     asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
     question: Mapping[str, Any] = field(default_factory=dict)
-    tombstone: Tombstone | None = None  # that of its deleted record, as it will be
+    tombstone: Tombstone | None = None  # its deleted record's, as it will be
     woken: tuple[UUID, ...] = ()  # deleted records that get a pass
-    finding: UnmatchedFinding | None = None  # what people are shown of it; without one what was noted is cleared
-    keeps_finding: bool = False  # but not then
+    finding: UnmatchedFinding | None = None  # what people are shown about it; None clears the stored one
+    keeps_finding: bool = False  # the stored finding stays, although `finding` is None
     problems: str = ""  # why it can't become a record, to be remembered
     closes: str = ""  # why there is nothing to ask about it any more
     sentence: str = ""  # for the record's history
     # Only for a second item:
     is_ours: bool = False  # our own create made it, and it may go without being asked
-    kind: str = ""  # its line's in the history of the record, once its calls are answered; empty without one
-    intents: tuple[Intent, ...] = ()  # those of calls that were carried out
+    kind: str = ""  # the kind of its line in the record's history, once its calls are answered; empty: no line
+    intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property
     def outcome(self) -> Outcome:
@@ -546,7 +545,7 @@ class ItemPlan:
 
     @property
     def item(self) -> board_items.Item:
-        """The item, of one that is known to be shown."""
+        """The item; only for an item that Monday shows."""
         assert self.facts.item is not None
         return self.facts.item
 
@@ -561,10 +560,10 @@ class ItemPlan:
         return {record.pk for record in (self.record, *self.asked) if record is not None}
 
 
-# The plan of a pass, and what it rests on.
+# The plan of a pass, and its facts.
 
 
-# What was claimed together, and how it ends.
+# A claim, and how its jobs end.
 Job: TypeAlias = tuple[Claim, Ending]
 
 
@@ -577,12 +576,12 @@ class Plan:
     items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
     answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     duplicates: tuple[ItemPlan, ...] = ()  # second items of linked records
-    # About fields that the pass would empty: requests that count or wait from now on, yet to be stored; those that stay
-    # open; and those of another value than the one that stands now, which end.
+    # Requests about fields that the pass would empty: new ones to store, which count or wait from now on; open ones,
+    # which stay; and those about another value than the present one, which end.
     new_requests: tuple[ApprovalRequest, ...] = ()
     open_requests: tuple[ApprovalRequest, ...] = ()
     outdated_requests: tuple[ApprovalRequest, ...] = ()
-    other_jobs: tuple[Job, ...] = ()  # of what is neither record nor item, or could not be read
+    other_jobs: tuple[Job, ...] = ()  # about neither a record nor an item, or that could not be read
 
     @cached_property
     def open_records(self) -> Sequence[RecordPlan]:
@@ -593,7 +592,7 @@ class Plan:
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
     def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
-        """Return it with these records' plans in the place of what was planned for them."""
+        """Replace the plans of these records."""
         changed = {plan.id: plan for plan in plans}
         if not changed:
             return self
@@ -602,29 +601,29 @@ class Plan:
         return plan
 
     def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
-        """Return it with these deleted records in the place of what was planned for them."""
+        """Replace the plans of these deleted records."""
         changed = {deleted_plan.id: deleted_plan for deleted_plan in deleted}
         return replace(self, deleted={**self.deleted, **changed}) if changed else self
 
 
 @dataclass(frozen=True)
 class PassFacts:
-    """What is so: what NPD knows of what was claimed, what Monday says, and what its items point at."""
+    """What a pass has read: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
     board: field_values.BoardContext
     now: datetime  # when the pass began to read
-    # What NPD knows of what was claimed.
-    records: tuple[RecordFacts, ...] = ()  # that are there
-    deleted: tuple[DeletedFacts, ...] = ()  # and that were deleted
-    unknown: tuple[Claim, ...] = ()  # neither records nor remembered as such
+    # From NPD, about the claims.
+    records: tuple[RecordFacts, ...] = ()  # existing ones
+    deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
+    unknown: tuple[Claim, ...] = ()  # neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: they are that record's wake-ups
+    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
     answers: AnswerFacts = field(default_factory=AnswerFacts)
-    # What Monday says.
+    # From Monday.
     items: board_items.BatchItems = field(default_factory=board_items.BatchItems)
-    columns: board_columns.InspectedColumns | None = None  # what was found out about the board's columns
+    columns: board_columns.InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
-    # What the items point at.
+    # From NPD again, about the items and the records that they name.
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
