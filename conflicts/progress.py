@@ -74,7 +74,7 @@ def conflict_progress(
 
 
 def _delay_reason(conflict: SyncConflict, context: RecordContext | None) -> str:
-    """What keeps a pass from doing what was chosen: the account, the board, or a field that can't be read."""
+    """Return what keeps a pass from doing what was chosen: the account, the board, or a field that can't be read."""
     if reason := availability.of(conflict.entity_type).blocked_reason:
         return humanize.without_request_id(reason)
     ledger = (context or RecordContext.of(conflict)).ledger
@@ -107,7 +107,7 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
 
 
 def _applied_sentence(conflict: SyncConflict) -> str:
-    """What was written where, for the fields that people resolved."""
+    """Return what was written where, for the fields that people resolved."""
     if conflict.is_about_record:
         entry = conflict.merge_selections.get(RECORD_KEY, {})
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""

@@ -314,7 +314,7 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_ref: FieldRef) -> Rejection:
-    """The rejection, with the record and its ledger entry locked, in this order."""
+    """Return the rejection, with the record and its ledger entry locked, in this order."""
     entity_type, entity_id, _key = field_ref
     try:
         model = registry.entity(entity_type).model

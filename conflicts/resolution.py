@@ -260,7 +260,7 @@ def record_selection(
 
 
 def _offered_options(conflict: SyncConflict) -> str:
-    """The options as an API caller names them."""
+    """Return the options as an API caller names them."""
     options = [
         f"{option.choose} “{option.value}” ({option.label})" if option.value else f"{option.choose} ({option.label})"
         for option in lifecycle.offered_options(conflict)

@@ -39,7 +39,7 @@ def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
 
 
 def _differing(words: list[str], other: str) -> set[int]:
-    """The places of the words that the other text lacks; none where the two are equal, or nothing alike."""
+    """Return the places of the words that the other text lacks; none where the two are equal, or nothing alike."""
     if sum(map(len, words)) > MAX_DIFF_CHARACTERS or len(other) > MAX_DIFF_CHARACTERS:
         return set()
     other_words = _WORD.findall(other)
@@ -99,12 +99,12 @@ def both_texts(text: str | None, other: str | None) -> str:
 
 
 def _gap(text: str, has_lines: bool) -> str:
-    """What parts the last sentence of one text from a sentence of the other."""
+    """Return what parts the last sentence of one text from a sentence of the other."""
     return "\n" if has_lines or text[-1] not in ".!?…" else " "
 
 
 def _sentences(text: str) -> list[tuple[str, str | None]]:
-    """The lines and sentences, each with what parts it from the next; None behind the last."""
+    """Return the lines and sentences, each with what parts it from the next; None behind the last."""
     sentences: list[tuple[str, str | None]] = []
     begin = 0
     for gap in _BREAK.finditer(text):

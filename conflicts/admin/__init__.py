@@ -120,7 +120,7 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
 
 
 def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:
-    """The first field's value, and how many more fields there are."""
+    """Return the first field's value, and how many more fields there are."""
     if not conflict.conflict_fields:
         return humanize.DASH
     value = humanize.shorten(conflict.sides(conflict.conflict_fields[0])[side] or "(empty)", LONGEST_VALUE)

@@ -346,7 +346,7 @@ class ConflictView(CaseView):
         }
 
     def fields(self) -> list[case.CaseField]:
-        """The fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
+        """Return the fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
         resolution = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
         chosen = {**resolution.handed_back, **resolution.fields}
@@ -361,7 +361,7 @@ class ConflictView(CaseView):
         return fields
 
     def about_record(self) -> dict[str, Any]:
-        """What is asked about the record or its item as a whole."""
+        """Return what is asked about the record or its item as a whole."""
         conflict = self.conflict
         resolution = conflict.stored_resolution
         chosen = self.chosen if self.seen_values else {**resolution.handed_back, **resolution.fields}
@@ -452,7 +452,7 @@ class RejectionView(CaseView):
         }
 
     def fields(self) -> list[case.CaseField]:
-        """The field, with its values where somebody has to choose one."""
+        """Return the field, with its values where somebody has to choose one."""
         rejection = self.rejection
         row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
         if not rejection.needs_answer:

@@ -39,7 +39,7 @@ OWN_WORDS = {
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """What each side has of rejected values, by key; a few queries for each type of record."""
+    """Return what each side has of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     values: dict[str, Sequence[SideValues]] = {}
     for rejection in rejections.rejections_of(fields, mappings):
@@ -49,7 +49,7 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
 
 
 def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """What each side has of conflicts, by key, with what differs; nothing is asked of the database."""
+    """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
     sides: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
         names = LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")

@@ -69,18 +69,18 @@ def _decrypted(row: StoredSecret) -> str:
 
 
 def api_token() -> str:
-    """The token to call Monday with; empty where there is none that can be used."""
+    """Return the token to call Monday with; empty where there is none that can be used."""
     return settings.MONDAY_API_KEY or _stored(API_TOKEN)
 
 
 def token_mark() -> str:
-    """What tells this token from any other, and nothing else of it; empty where there is none."""
+    """Return what tells this token from any other, and nothing else of it; empty where there is none."""
     token = api_token()
     return salted_hmac("sync.token_mark", token).hexdigest() if token else ""
 
 
 def webhook_secrets() -> tuple[str, str]:
-    """The secret part of the webhooks' address and an app's signing secret; each empty where there is none."""
+    """Return the secret part of the webhooks' address and an app's signing secret; each empty where there is none."""
     # The environment decides both where it names one: half of a pair from elsewhere would fit to nothing.
     if settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET:
         return settings.MONDAY_WEBHOOK_TOKEN, settings.MONDAY_SIGNING_SECRET
@@ -92,12 +92,12 @@ def is_configured() -> bool:
 
 
 def missing_reason() -> str:
-    """Why Monday can't be called, as a sentence; empty where there is a token."""
+    """Return why Monday can't be called, as a sentence; empty where there is a token."""
     return "" if is_configured() else unusable_reason() or NOT_CONNECTED
 
 
 def unusable_reason() -> str:
-    """Why the token that is stored can't be used; empty where there is none, or it can."""
+    """Return why the token that is stored can't be used; empty where there is none, or it can."""
     return NOT_READABLE if token_state().is_unreadable else ""
 
 

@@ -263,7 +263,7 @@ def batch_size(link_id: int) -> int:
 
 
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
-    """The due rows of each of these boards, counted up to its maximum; one query."""
+    """Return the due rows of each of these boards, counted up to its maximum; one query."""
     columns: list[Any] = [list(max_rows), list(max_rows.values())]
     rows_of_types = fetch_rows(_DEMANDS, columns)
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}

@@ -257,7 +257,7 @@ def reserve(limit: int, share: float) -> int:
 
 
 def day_of(now: datetime) -> date:
-    """The UTC day to which a call made now counts."""
+    """Return the UTC day to which a call made now counts."""
     return (now.astimezone(UTC) - timedelta(seconds=MIDNIGHT_SECONDS)).date()
 
 
@@ -314,12 +314,12 @@ def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> 
 
 
 def pass_points(records: int) -> int:
-    """What a pass that reads and writes so many records is taken to cost."""
+    """Return what a pass that reads and writes so many records is taken to cost."""
     return READ_POINTS + records * WRITE_POINTS
 
 
 def fitting_batch_size(points_left: int | None) -> int:
-    """How many records a pass may carry: their writes fit, after the read, into what is left of the minute."""
+    """Return how many records a pass may carry: their writes fit, after the read, into what is left of the minute."""
     if points_left is None:
         return FULL_BATCH
     return max(0, min(FULL_BATCH, (points_left - READ_POINTS) // WRITE_POINTS))

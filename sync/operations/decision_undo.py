@@ -214,7 +214,7 @@ class UndoPlan:
         return step
 
     def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
-        """Why a decision can't be undone, whatever the record's values are; empty where it may be."""
+        """Return why a decision can't be undone, whatever the record's values are; empty where it may be."""
         if not is_undoable(row):
             kind = "delete" if row.kind == "undo" and not row.key else row.kind
             return UNDO_ALTERNATIVES.get(kind, FIRST_VALUE_REASON if kind == "push" else "It changed no value.")
@@ -249,7 +249,7 @@ class UndoPlan:
 
 
 def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
-    """Why the value goes back in NPD alone; empty where the next sync sends it."""
+    """Return why the value goes back in NPD alone; empty where the next sync sends it."""
     if mapping is None or not mapping.column_id:
         return "It has no column on the board, so only NPD changes."
     if not record.may_sync:

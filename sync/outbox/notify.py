@@ -90,7 +90,7 @@ def send_task(task: str, *args: str) -> bool:
 
 
 def broker_problem(error: Exception) -> str:
-    """Why the broker can't be reached, and what to do, as a sentence without an address."""
+    """Return why the broker can't be reached, and what to do, as a sentence without an address."""
     if isinstance(error, ImportError):
         module = f"“{error.name}”" if error.name else "of its transport"
         return (

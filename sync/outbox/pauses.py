@@ -49,7 +49,7 @@ class Pause:
 
 
 def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[MondayAccount]:
-    """The row that holds the pause of this board, or of everything."""
+    """Return the row that holds the pause of this board, or of everything."""
     return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
 
 

@@ -172,7 +172,7 @@ def _text(value: Canonical) -> str:
 def _wanted(
     model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: FilterCondition
 ) -> frozenset[str]:
-    """The condition's values as the converter compares them; parts of a text as they are."""
+    """Return the condition's values as the converter compares them; parts of a text as they are."""
     if condition.op is sync_filter.FilterOp.CONTAINS:
         return frozenset(condition.values)
     empty = field_values.stored_field_values(model(), fields)

@@ -379,7 +379,7 @@ def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
-    """The raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
+    """Return the raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
     try:
         raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
         field_plan.convert.remote(raw)

@@ -111,7 +111,7 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
 
 
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What a pass found blocked, with what stays left of what was blocked `before`."""
+    """Return what a pass found blocked, with what stays left of what was blocked `before`."""
     for key, field_plan in plan.plans.items():
         kept = blocked_fields.kept_entry(before.get(key))
         entry = blocked.get(key)

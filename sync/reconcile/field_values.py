@@ -290,7 +290,7 @@ class RelatedFacts:
         )
 
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
-        """Why a related record has no item, in words, and whether it will get none as things stand."""
+        """Return why a related record has no item, in words, and whether it will get none as things stand."""
         called = f"the {record._meta.verbose_name} “{record_name(record)}”"
         if record.entity_type() not in self.boards:
             detail = f"There is no board for {called} on Monday, so it has no item."

@@ -34,7 +34,7 @@ _REPORT_LENGTH = 3
 
 
 def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
-    """The raw value, of an empty cell None, that a pass read last where it was more than the base said.
+    """Return the raw value, of an empty cell None, that a pass read last where it was more than the base said.
 
     None without a value where no pass did of late.
     """
@@ -331,7 +331,7 @@ class _FieldHistory:
         return False
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
-        """The first of our writes after the event, unless its own event tells what it replaced.
+        """Return the first of our writes after the event, unless its own event tells what it replaced.
 
         One whose pass read long after the event saw what stood then: somebody else had replaced the value.
         """
@@ -495,12 +495,12 @@ def _is_settled(plan: pass_plan.RecordPlan) -> bool:
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
-    """The fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
+    """Return the fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
     return [key for key in plan.facts.open_fields(KIND_LOST_UPDATE) if plan.plans and key not in plan.plans]
 
 
 def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
-    """The choices that were carried out, also those that both sides turned out to agree on."""
+    """Return the choices that were carried out, also those that both sides turned out to agree on."""
     agreed = {
         key: field_plan.convert.display(field_plan.convert.local(field_plan.local_raw)) or None
         for key, field_plan in plan.plans.items()
@@ -511,7 +511,7 @@ def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
-    """Why nobody is asked about overwritten edits any more; empty where one may be."""
+    """Return why nobody is asked about overwritten edits any more; empty where one may be."""
     if plan.off_reason:
         return plan.off_reason
     if not (plan.record.monday_id or plan.link_to):

@@ -267,7 +267,7 @@ class _ItemRule:
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
-        """Why the filter lets the item not be this record's; empty where it does."""
+        """Return why the filter lets the item not be this record's; empty where it does."""
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""

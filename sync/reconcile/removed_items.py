@@ -148,7 +148,7 @@ def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
 
 
 def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> float:
-    """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
+    """Return how long the record is left alone; what Monday merely doesn't show has to be missed several times."""
     since, passes = _noticed(facts, now)
     wait = settings.gone_quiet_seconds - (now - since).total_seconds()
     if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
@@ -283,7 +283,7 @@ def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.R
 def _action_by_policy(
     facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RecordAction:
-    """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
+    """Return what the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
     act = _POLICY_ACTIONS.get(policy, pass_plan.RecordAction.NOTHING)
     is_surely_gone = facts.state in pass_plan.REPORTED_STATES and facts.record.item is not None
     against = {
@@ -342,7 +342,7 @@ def _field_edit(
 
 
 def _shown_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
-    """What the item said as it left; a column that is gone from the board says nothing."""
+    """Return what the item said as it left; a column that is gone from the board says nothing."""
     if item is None or mapping.problem_code == choices.ColumnProblem.MISSING:
         return field_plan.UNREAD
     cell = field_plan.cell_of(convert, mapping, item)

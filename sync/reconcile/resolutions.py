@@ -55,7 +55,7 @@ def chosen_references(board: field_values.BoardContext, facts: RecordFacts) -> s
 
 
 def _local_of_then(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What NPD would say of Monday's value of then."""
+    """Return what NPD would say of Monday's value of then."""
     try:
         return convert.to_local(before["remote"], before["local"])
     except AmbiguousSplit:

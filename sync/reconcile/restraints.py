@@ -83,7 +83,7 @@ def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> str:
-    """Why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
+    """Return why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
     often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
     return (
         f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "

@@ -287,7 +287,7 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
 def _base_from_creates(
     board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
 ) -> dict[str, Any] | None:
-    """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
+    """Return the base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
     convert = board.converter(mapping, facts.record)
     entries = [intent.values.get(mapping.key) for intent in creates]
     if any(entry is not None and not mapping.is_current(entry) for entry in entries):

@@ -137,7 +137,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
 
 
 def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:
-    """Why Monday makes no item of a record: its name was refused, or what the board demands."""
+    """Return why Monday makes no item of a record: its name was refused, or what the board demands."""
     refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
     if not plan.creates:
         return ""

@@ -114,7 +114,7 @@ class Planner:
             self.progress(0, len(self.listed.items))
 
     def _match_columns(self) -> list[BoardColumn]:
-        """The columns by which records and items could be matched."""
+        """Return the columns by which records and items could be matched."""
         types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]

@@ -104,7 +104,7 @@ def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFact
 
 
 def _rejected_deletions(board: field_values.BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
-    """The records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
+    """Return the records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
     since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
     acts = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,

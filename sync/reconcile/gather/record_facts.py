@@ -246,7 +246,7 @@ def _makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> d
 
 
 def maker_of(events: Iterable[WebhookEvent]) -> str:
-    """Who made the item that these events are about, the oldest first; an empty text where that wasn't told."""
+    """Return who made the item that these events are about, the oldest first; an empty text where that wasn't told."""
     return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
 
 

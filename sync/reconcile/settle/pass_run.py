@@ -131,7 +131,7 @@ class PassHistory:
     def _editors(
         self, line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent]
     ) -> tuple[dict[str, Any], str]:
-        """Who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
+        """Return who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
         attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
         actor = line.actor
         editors: dict[str, Any] = {}
