@@ -67,7 +67,7 @@ def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
 
 
 def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
-    """The pieces up to the length of an excerpt; an ellipsis stands for what is cut off before and behind them."""
+    """Return the pieces up to the length of an excerpt, with an ellipsis where something is cut off."""
     shown = [("… ", False)] if is_begun and parts else []
     room = EXCERPT_LENGTH
     for text, is_marked in parts:

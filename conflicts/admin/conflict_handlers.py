@@ -60,7 +60,7 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
-    """The values that a row showed of a field; what was tampered with equals nothing stored, so the act is outdated."""
+    """Return the values that a row showed of a field; tampered ones equal nothing stored, so the act is outdated."""
     values = shown.get(key) if isinstance(shown, dict) else None
     npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
     return {NPD: npd, MONDAY: monday}

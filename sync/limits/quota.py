@@ -171,7 +171,7 @@ class Forecast:
 
 
 def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | None = None) -> Forecast:
-    """How the day's quota stands, and when it ends at this rate; `budget` and `account` where they are already read."""
+    """Return the state of the day's quota, and when it ends at this rate; `budget` and `account` if already read."""
     budget = budget or read_budget()
     used = float(budget.used_today)
     limit = budget.day_limit

@@ -484,7 +484,7 @@ class Executor:
         return calls.Answer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
     def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.Answer:
-        """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
+        """Answer a refused value: a new item is sent with only its name, a change with each other value by itself."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # For a new item nothing was read that would lack it.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
@@ -507,7 +507,7 @@ class Executor:
         return replace(answer, rejected={**rejected, **answer.rejected})
 
     def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
-        """A document that Monday refused is bisected; one whose outcome is unknown never is."""
+        """Split a document that Monday refused; one without a known outcome is never split."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
         if not calls.is_refused(error):
@@ -559,7 +559,7 @@ class Executor:
         )
 
     def _stop_writing(self, error: errors.MondayError) -> None:
-        """What the account refuses stops writes alone: were it so of reads, the next one would stop everything."""
+        """Stop only writes if the account refuses them: if it refuses reads too, the next read stops everything."""
         if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
@@ -567,14 +567,14 @@ class Executor:
         write_stop.writes_refused(error)
 
     def _stop(self, error: errors.MondayError) -> None:
-        """What concerns board or account stops it, and nothing more is sent in this pass."""
+        """Stop the board or the account, whichever the error is about; nothing more is sent in this pass."""
         self.stop_reason = error.sentence
         breaker.trip(self.board.link, error)
         if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
     def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
-        """An answer may say that a value was refused though the item was made: no second create without a look-up."""
+        """Look for the items before a second create: a value may be refused although the item was created."""
         self.calls += 1
         try:
             items = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
@@ -721,7 +721,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
 
 
 def _goes_on(plan: Plan, duplicate: ItemPlan) -> bool:
-    """A record's copies wait where the record itself was not synced."""
+    """Whether the second item is handled now; a copy waits if its record was not synced."""
     if duplicate.act is not ItemAct.COPY:
         return True
     record_plan = plan.records[duplicate.second_of.pk]

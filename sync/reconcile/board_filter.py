@@ -208,7 +208,7 @@ def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
 
 
 def _undecided(plan: pass_plan.RecordPlan, sentence: str, without_item: str) -> pass_plan.RecordPlan:
-    """A pair stays in; without an item none is searched or made where nobody can tell whether it would be left out."""
+    """Keep a pair synced if its filter can't be evaluated; don't search or create an item for a record without one."""
     if plan.record.monday_id or plan.item:
         return replace(plan, reason=sentence)
     return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {without_item}")

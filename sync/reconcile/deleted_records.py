@@ -170,7 +170,7 @@ def _state_of(item: Item) -> choices.TombstoneState:
 def _removed(
     board: field_values.BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
-    """The item has left the board by our call; what it took with it stands in the history."""
+    """End it: our call removed the item from the board; edits that were lost with it go to the history."""
     is_archived = state == choices.TombstoneState.ARCHIVED
     more = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
@@ -182,7 +182,7 @@ def _removed(
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
-    """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
+    """Apply a choice if the item still has the values that its author saw; the policy, if nobody edited the item."""
     facts = plan.facts
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
@@ -327,7 +327,7 @@ def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
 
 
 def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
-    """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
+    """Let removals that a person chose go, and the others only if they aren't implausibly many."""
     states = approvals.states(choices.ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
     wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]

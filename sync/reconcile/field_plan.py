@@ -37,7 +37,7 @@ from sync.registry import relation_of, target_of
 
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
-    """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
+    """Return when somebody gave the field its value, by NPD's history; None if the sync did, or it isn't known."""
     history = plan.facts.history.npd_edits
     names = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
@@ -78,7 +78,7 @@ def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Fiel
 
 
 def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
-    """Why a value that Monday refused isn't sent again, until it, its column or a person changes that; else empty.
+    """Return why a value that Monday refused isn't sent again before a change of it or its column; else empty.
 
     A value that a person left in NPD stays there, whatever else a person asks of the record; one that is chosen in a
     conflict goes.
@@ -236,12 +236,12 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
 
 
 def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
-    """A relation to what is no record, or not surely one, is not decided; it is checked again when one comes."""
+    """Leave a relation undecided whose record isn't there, or isn't certain; it is checked again when one comes."""
     return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
-    """A conflict needs two known sides: whom Monday's relation names has to be known."""
+    """Plan a conflict if both sides are known: for a relation, also the record that Monday's side names."""
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
@@ -259,7 +259,7 @@ def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
 
 
 def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
-    """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
+    """Plan only to send NPD's changes: a person pushes a record whose sync is off."""
     action = field_plan.decision.action
     if action is merge.Action.PUSH:
         return _plan_push(plan, field_plan, field_plan.local_raw)
@@ -381,7 +381,7 @@ def sides_of(
 
 
 def untold_reason(sides: merge.FieldSides) -> str:
-    """Why nobody can tell whether Monday's side has left its half of the base, as a sentence; empty where one can."""
+    """Return the sentence why Monday's side can't be compared with the base; empty if it can."""
     if isinstance(sides.remote, merge.Unknown):
         return f"Its value on Monday can't be read: {sides.remote.reason}."
     if sides.base and isinstance(sides.base[1], merge.Unknown):
@@ -440,7 +440,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
 def _at_rest(
     ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
 ) -> FieldPlan | None:
-    """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
+    """Return the plan of a field whose sides both still have the agreed value, as nearly all fields do."""
     base = base_of(ledger, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
@@ -502,7 +502,7 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
 
 
 def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
-    """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
+    """Leave a field with an unknown side undecided; one whose direction syncs nothing needs no decision."""
     if way is merge.FieldDirection.NONE:
         nothing = merge.FieldDecision(
             field_plan.mapping.key, merge.Action.NOTHING, "its direction lets nothing be synced"
@@ -523,7 +523,7 @@ def _decide_unknown_local(
     way: merge.FieldDirection,
     unknown: conversion.UnknownValue,
 ) -> FieldPlan:
-    """A related record without an item: the relation waits for it, or is left out where it will get none."""
+    """Plan a relation to a record without an item: it waits for the item, or is left out if there will be none."""
     mapping = field_plan.mapping
     key = mapping.key
     if way is merge.FieldDirection.TO_NPD:
@@ -596,7 +596,7 @@ def base_with_intents(
 def _removal_reason(
     facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
 ) -> str:
-    """Why an empty cell says nothing: the item that it named left its board, which empties it, though nobody did."""
+    """Return why an empty cell says nothing: the item that it named left its board, which emptied it."""
     convert = field_plan.convert
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
     if base is None or relation is None or remote is not None or not convert.names_items:

@@ -63,7 +63,7 @@ def phone_region() -> str:
 
 
 def match_key_of(text: str | Combinable) -> models.Func:
-    """The database's `match_key` of a field or an expression; sync/kernel/triggers.py compares names by the same."""
+    """Return the database's `match_key` of a field or an expression, as sync/kernel/triggers.py uses it for names."""
     return models.Func(
         text, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=models.TextField()
     )

@@ -615,7 +615,7 @@ def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def _landed_bases(
     board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What writes sent of which events tell that they landed: the bases against which their fields are merged."""
+    """Return the sent values that took effect, as events tell: the bases against which their fields are merged."""
     item_id = facts.record.monday_id or ""
     intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
     bases = {}

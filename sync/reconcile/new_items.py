@@ -148,7 +148,7 @@ class _ItemRule:
         return {str(record.link_to): record.linked_record for record in linked}
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
-        """The record with the item that this pass gives it; a person's choice comes before what its own rules find."""
+        """Return the record with the item that this pass gives it; a person's choice comes before the rules' result."""
         owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.GIVING and plan.record]
         owners += [] if by_person else self._linked.values()
         return next((owner for owner in owners if owner.pk == record.pk), record)
@@ -223,7 +223,7 @@ class _ItemRule:
 
     @property
     def _unreadable_until(self) -> datetime:
-        """A column known to be gone wakes its items when it is back (board_columns.py); until then it is left alone."""
+        """Until when an unreadable item waits: longer if its column is gone, which wakes its items when it is back."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
         return self.now + timedelta(minutes=30 if is_missing else 1)
@@ -274,13 +274,13 @@ class _ItemRule:
         return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
-        """Why the filter leaves the record alone whose NPD ID the item bears; a pair is out by its own item, too."""
+        """Return why the filter leaves out the record whose NPD ID the item has; a pair is out by its own item, too."""
         if owner.monday_id is not None and owner.is_left_out:
             return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
         return self._record_exclusion(owner)
 
     def _settle_named(self, owner: SyncedModel) -> pass_plan.ItemPlan:
-        """The item bears the NPD ID of a record that is there."""
+        """Plan an item that has the NPD ID of an existing record."""
         if owner.monday_id is None:
             return self._link(owner) if owner.may_sync else self._ask([owner])
         if not owner.may_sync:
@@ -316,7 +316,7 @@ class _ItemRule:
         return self.match_key is not None and self.match_key in keys
 
     def _wait_for_first(self, owner: SyncedModel) -> pass_plan.ItemPlan | None:
-        """What was edited on the first item and never synced would be nowhere: a person decides about that one first.
+        """Wait if edits on the first item were never synced, as they would be lost: a person decides about it first.
 
         Whoever keeps the record then has it linked with this item, which bears its NPD ID. What was edited in NPD is
         merged with this one.
@@ -364,7 +364,7 @@ class _ItemRule:
         return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
-        """A person chose the record: it is linked where it still can be; else the item stands as before."""
+        """Link the record that a person chose, if that is still possible; else change nothing."""
         chosen = self._as_planned(self.facts.chosen, by_person=True) if self.facts.chosen else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
@@ -379,7 +379,7 @@ class _ItemRule:
         return self._give(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
 
     def _give(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
-        """The record's own pass merges the two sides and writes the NPD ID."""
+        """Only link the two: the record's own pass merges them and writes the NPD ID."""
         owner = copy(record)
         owner.monday_id = self.item.id
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)

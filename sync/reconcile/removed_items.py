@@ -269,7 +269,7 @@ def _unseen_edits(
 
 
 def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
-    """A choice holds for exactly the values that its author saw, and while its option is open."""
+    """Apply a choice if the values are still those that its author saw, and its option is still open."""
     if choice.seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
     elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
@@ -283,7 +283,7 @@ def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.R
 def _action_by_policy(
     facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RecordAction:
-    """Return what the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
+    """Return the policy's act for a record that both sides left unchanged; NOTHING if the policy can't decide."""
     act = _POLICY_ACTIONS.get(policy, pass_plan.RecordAction.NOTHING)
     is_surely_gone = facts.state in pass_plan.REPORTED_STATES and facts.record.item is not None
     against = {
@@ -379,7 +379,7 @@ def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:
-    """The values by which two raw values are told apart where they have no canonical form: of a relation its id."""
+    """Return the values that compare two raw values without a canonical form; for a relation its id."""
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
 
 

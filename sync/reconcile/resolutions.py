@@ -222,7 +222,7 @@ def with_resolution(
 
 
 def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
+    """Check that the values are still those that the choice's author saw, or that our own call has written.
 
     Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
     """
@@ -264,7 +264,7 @@ _SOURCE = {merge.FieldDirection.TO_MONDAY: ("npd", "NPD"), merge.FieldDirection.
 
 
 def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
+    """Return the value to write again to both sides, None if the edit stays overwritten; raises as above."""
     resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
     current = resolution.npd or None

@@ -298,7 +298,7 @@ def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> Hi
 def _restored(
     facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> pass_plan.FieldPlan:
-    """A person said that this field is not to be emptied: the side where it was gets the value back."""
+    """Write the value back to the side where it was: a person rejected emptying this field."""
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
     action = merge.Action.PUSH
@@ -340,7 +340,7 @@ def ended_requests(
 
 
 def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest, *, is_written: bool) -> choices.ApprovalState | None:
-    """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
+    """Return the act's new state after this pass; None if it is unchanged, or a side differs from the base."""
     p = plan.plans.get(act.key)
     if p is None or p.conflict:
         return choices.ApprovalState.RELEASED

@@ -102,7 +102,7 @@ def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 def _event_values(
     board: field_values.BoardContext, event: ItemEvent | None
 ) -> list[tuple[FieldMapping, object, str]] | None:
-    """The mapped values that an event tells; None where it tells more (archived, restored …), or can't be read."""
+    """Return the mapped values in an event; None if it has more (archived, restored …), or can't be read."""
     if event is None:
         return None
     by_column = {mapping.column_id: mapping for mapping in board.mapped}

@@ -149,7 +149,7 @@ def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError
 
 
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
-    """A replay says what became of the first sending, and nothing was carried out."""
+    """Return the plan of a create after its second sending; a replay has the result of the first one."""
     written = answer.by_alias[intent.alias]
     if not isinstance(written, MondayError):
         return CreatePlan(intent, Fate.LINK, written)

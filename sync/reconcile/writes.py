@@ -78,7 +78,7 @@ def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | No
 
 
 def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """A rule: a record without a name to send gets no item; without another value that is blocked it gets one."""
+    """Give a record without a name no item; other blocked values don't keep it from getting one. A rule."""
     name = _name_plan(plan.plans.values())
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
     return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan

@@ -80,7 +80,7 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
 
 
 def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
-    """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
+    """Return the records whose passes follow at once, as this one would leave them: linked, created or answered."""
     plan = planned.plan
     facts = planned.facts.answers
     named = facts.records.keys()

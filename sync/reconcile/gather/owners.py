@@ -116,7 +116,7 @@ def _rejected_deletions(board: field_values.BoardContext, records: Sequence[Reco
 
 
 def _recreated_too_often(board: field_values.BoardContext, ids: Sequence[UUID]) -> set[UUID]:
-    """The records whose item was made again by the board's setting too often within a day; without a limit none."""
+    """Return the records whose item the policy created again too often within a day; without a limit none."""
     times = board.settings.loop_times
     if times <= 0 or board.link.removed_item_policy != choices.RemovedItemPolicy.CREATE:
         return set()
