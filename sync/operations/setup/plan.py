@@ -110,16 +110,16 @@ def make_plan(token: str) -> None:
     others = {choices.entity_type: choices.board_id for choices in plan.choices}
     plan.save(state="working")
     boards = []
-    coming = list[SyncedModel]()
+    records_of_others = list[SyncedModel]()
     try:
         for choices in plan.choices:
             plan.save(title=choices.spec.board_title, done=0, total=0)
             chosen = selection.read_board(choices, others)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
-            planner = Planner(chosen, coming, lambda done, total: plan.save(done=done, total=total))
+            planner = Planner(chosen, records_of_others, lambda done, total: plan.save(done=done, total=total))
             boards.append(planner.make())
-            coming += planner.leaving
+            records_of_others += planner.records_after_setup
         plan.save(state="done", boards=boards)
     except ActionError as why:
         plan.save(state="failed", problem=str(why))

@@ -67,12 +67,14 @@ PlanProgress = Callable[[int, int], None]
 class Planner:
     """Plans passes over every record and item of one board."""
 
-    def __init__(self, chosen: selection.ChosenBoard, coming: Sequence[SyncedModel], progress: PlanProgress) -> None:
-        """`coming` are records of the boards that are set up before this one, as they will be."""
+    def __init__(
+        self, chosen: selection.ChosenBoard, records_of_others: Sequence[SyncedModel], progress: PlanProgress
+    ) -> None:
+        """Start with `records_of_others`: records of the boards that are set up before this one, as they will be."""
         self.chosen = chosen
         self.board = planned_board(chosen)
         self.progress = progress
-        self.listed = ListedBoard(self.board, chosen.others, coming)
+        self.listed = ListedBoard(self.board, chosen.others, records_of_others)
         self.result = BoardPlan(chosen)
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
         self.taken_items = set[str]()
@@ -83,10 +85,10 @@ class Planner:
         self.reads = 0
 
     @property
-    def leaving(self) -> list[SyncedModel]:
-        """The records that have an item by this set-up, or are made by it."""
-        made = [record for records in self.listed.new_records.values() for record in records]
-        return [*self.listed.linked.values(), *self.created, *made]
+    def records_after_setup(self) -> list[SyncedModel]:
+        """The records that this set-up links with an item or creates."""
+        new_records = [record for records in self.listed.new_records.values() for record in records]
+        return [*self.listed.linked.values(), *self.created, *new_records]
 
     def make(self) -> BoardPlan:
         """Raises MondayError."""
