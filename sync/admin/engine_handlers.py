@@ -19,7 +19,7 @@ from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
 from sync.boards.board_acts import needs_column, retry_field
-from sync.choices import ApprovalKind
+from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -148,13 +148,23 @@ class Decide(handlers.Handler):
         return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
 
     def effect(self, entry: Entry) -> str:
-        return deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        effect = deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        link = registry.link_of(entry.entity_type)
+        is_deleted = link is not None and link.deleted_record_policy == DeletedRecordPolicy.DELETE
+        return effect.format(removed="deleted" if is_deleted else "archived")
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
+        return super().question(request, self._of_one_kind(entries))
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        # Those of one kind, as a group has: deletions and emptied fields are never one button.
-        keys = [int(entry.row_id) for entry in entries]
-        pending = ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
+        keys = [int(entry.row_id) for entry in self._of_one_kind(entries)]
+        pending = ApprovalRequest.objects.filter(pk__in=keys, state="pending")
         return deletion_pages.decide_approvals(request, pending, self.code)
+
+    @staticmethod
+    def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
+        """Return those of the first one's kind, as a group has: deletions and emptied fields are never one button."""
+        return [entry for entry in entries if entry.cause_code == entries[0].cause_code]
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
