@@ -109,11 +109,11 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 
+# Stands in place of a conflict's kind for a field whose value Monday rejected.
 REJECTED = "rejected"
-"""Stands in place of a conflict's kind for a field whose value Monday rejected."""
 
+# Stands in place of a choice for a field that another conflict asks about since.
 ASKED_ANEW = "anew"
-"""Stands in place of a choice for a field that another conflict asks about since."""
 
 CHOICE_LABELS = {
     "npd": "NPD's value",
@@ -125,8 +125,8 @@ CHOICE_LABELS = {
 }
 LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
 
+# What the two sides are called where one value was lost: overwritten, or with its column.
 LOST_SIDES = ("Now", "Lost on Monday")
-"""What the two sides are called where one value was lost: overwritten, or with its column."""
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
 

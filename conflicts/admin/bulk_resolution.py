@@ -24,12 +24,13 @@ from sync.registry import count_of_type
 
 MAX_CONFLICTS = AT_ONCE
 
+# Records that one line of the summary names.
 MAX_NAMED = 20
-"""Records that one line of the summary names."""
 
 CHANGED = "It changed after you were shown it. Look at it again."
 NOT_OFFERED = "This option is not possible there. Open it to see which are."
 
+# What a choice may do, of one and of several, the gravest first.
 EFFECTS = {
     "delete_record": ("record is deleted in NPD", "records are deleted in NPD"),
     "delete_item": ("item is deleted on Monday", "items are deleted on Monday"),
@@ -42,7 +43,6 @@ EFFECTS = {
     NPD: ("value in NPD is overwritten", "values in NPD are overwritten"),
     MONDAY: ("column value on Monday is overwritten", "column values on Monday are overwritten"),
 }
-"""What a choice may do, of one and of several, the gravest first."""
 
 TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")

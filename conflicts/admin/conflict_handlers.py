@@ -24,9 +24,10 @@ from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_LOST_UPDATE
 
+# So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second.
 UNDO_WAITS_SECONDS = 2.0
-"""So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
 
+# What a side is called and does where that isn't what the act says, by the code of a cause or by kind.
 OWN_WORDS = {
     ("keep_npd", Kind.REJECTED): (
         "Keep different",
@@ -35,7 +36,6 @@ OWN_WORDS = {
     ("keep_npd", LOST): ("Keep current value", "Both sides stay as they are."),
     ("keep_monday", LOST): ("Restore edit", "Writes it to both sides, over the current value."),
 }
-"""What a side is called and does where that isn't what the act says, by the code of a cause or by kind."""
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
