@@ -189,7 +189,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
     skipped = max(len(keys), len(entries)) - len(fitting)
     waiting = len(fitting)
-    fitting = fitting[: handler.act.at_once or None]
+    fitting = fitting[: handler.act.max_per_request or None]
     shown = _shown_values(request)
     if not keys:
         # What the page didn't show is done for what it is now: the question has listed it.
