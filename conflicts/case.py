@@ -75,10 +75,7 @@ class RecordContext:
         if not registry.is_registered(self.entity_type):
             return {}
         model = registry.entity(self.entity_type).model
-        mapped_names = [name for mapping in self.mapped.values() for name in mapping.fields]
-        names = dict.fromkeys([*model.sync_related, *mapped_names])
-        related = [name for name in names if model._meta.get_field(name).is_relation]
-        rows = model._default_manager.select_related(*related)
+        rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
 
     @cached_property

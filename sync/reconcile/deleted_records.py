@@ -137,7 +137,9 @@ def _settled(
     return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _not_shown(plan: pass_plan.DeletedPlan, settings: field_values.Settings, now: datetime) -> pass_plan.DeletedPlan:
+def _not_shown(
+    plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime
+) -> pass_plan.DeletedPlan:
     """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
     since = plan.facts.ledger.removed_since or now
     plan = plan.with_state(removed_since=since)

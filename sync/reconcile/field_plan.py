@@ -545,9 +545,9 @@ def _decide_unknown_local(
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    detail, left_out = facts.related.missing_item_reason(related)
-    code = BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION
-    return _block_undecided(field_plan, code, detail)
+    missing = facts.related.missing_item(related)
+    code = BlockedCode.LEFT_OUT if missing.is_permanent else BlockedCode.RELATION
+    return _block_undecided(field_plan, code, missing.reason)
 
 
 def _decide_create(

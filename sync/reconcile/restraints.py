@@ -18,7 +18,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Settings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -39,7 +39,7 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: Settings
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
