@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, deletion_pages, handlers
+from sync.admin import admin_base, approval_pages, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
@@ -139,22 +139,22 @@ class Decide(handlers.Handler):
         return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(group.code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(group.code)]
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
     def title(self, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
         types = {entry.entity_type for entry in entries}
         return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
 
     def effect(self, entry: Entry) -> str:
-        return deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        return approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         # Those of one kind, as a group has: deletions and emptied fields are never one button.
         keys = [int(entry.row_id) for entry in entries]
         pending = ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
-        return deletion_pages.decide_approvals(request, pending, self.code)
+        return approval_pages.decide_approvals(request, pending, self.code)
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:

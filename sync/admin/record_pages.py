@@ -27,8 +27,8 @@ from sync import registry
 from sync.admin import admin_base, concurrent_edits, confirmed_action, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
+from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
-from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits

@@ -1,5 +1,6 @@
-"""What a plan may not write yet: into a field that somebody rewrites again and again, or what would delete or empty too
-much.
+"""Two brakes on a plan: fields that something on the board keeps rewriting, and deletes or clears over the limit.
+
+The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 
 Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
 “A record and its item” that deletes and clears are counted, and wait for approval.
@@ -119,7 +120,7 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Plan the loops of a record's fields, and block those that are throttled."""
     history = plan.facts.history
-    # Nearly all records have neither: a look at unchanged ones must not build anything for them.
+    # Nearly all records have neither: a pass over unchanged ones must not build anything for them.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
         return plan
     loops = {}
