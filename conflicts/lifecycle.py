@@ -346,5 +346,5 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     resolution = conflict.stored_resolution
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-    line = "not_undone" if reason else "undone"
-    history.log(line, conflict, key, values, by=resolution.by, why=reason)
+    template = "not_undone" if reason else "undone"
+    history.log(template, conflict, key, values, by=resolution.by, why=reason)

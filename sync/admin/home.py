@@ -77,7 +77,7 @@ class StateLine:
 
 
 def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
-    """Return what is so, the gravest first."""
+    """Return the gravest of the present states."""
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
@@ -325,7 +325,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
                 lead,
                 buttons,
                 _group_doors(group, rows, board_urls),
-                on_monday if buttons else ("", ""),  # who may do nothing reads what is so
+                on_monday if buttons else ("", ""),  # somebody without rights only reads the state
             )
         )
     return boxes

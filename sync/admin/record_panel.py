@@ -306,7 +306,7 @@ _OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY
 
 
 def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
-    """Return what the next sync would overwrite for this direction, field by field, as far as is known.
+    """Return what the next sync would overwrite for this direction, field by field, as far as we know.
 
     None where the direction overwrites nothing that isn't overwritten now.
     """

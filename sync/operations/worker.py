@@ -188,7 +188,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
 
     First it is looked for the creates that have no answer, of which one may be the next to try.
     """
-    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.HELD):
+    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None or job.entity_id is None:

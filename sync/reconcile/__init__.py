@@ -1,9 +1,10 @@
-"""The one operation behind every cause: what is so, what shall be, what Monday did, what NPD writes.
+"""The one operation behind every cause: read both sides, decide, send, store.
 
-facts = gather(claims)            what NPD knows, what Monday says, what the items point at: gather/
+facts = gather(claims)            reads NPD, then Monday's items, then the records that the items name: gather/
 plan  = decide(facts)             pure: the ordered list of rules in decide.py
-plan  = send(plan)                announces, sends, takes Monday's answers into the plan; nothing else calls a mutation
-plan  = settle_pass(facts, plan)  locks, compares, writes: settle/; nothing else of a pass writes
+plan  = send(plan)                stores intents, sends, adds Monday's answers; nothing else calls a mutation
+plan  = settle_pass(facts, plan)  locks, compares, writes: settle/; nothing else of a pass writes records, their sync
+                                  state, conflicts or activity
 """
 
 import time
@@ -40,7 +41,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     started = time.monotonic()
     gatherer = Gatherer()
     facts = claimed(load_board(lease.link), claims)
-    stop_reason = write_stop.HELD if hold_seconds else ""
+    stop_reason = write_stop.WRITES_STOPPED if hold_seconds else ""
     executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
     executor.board = facts.board
@@ -107,7 +108,7 @@ def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, uni
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
         # It is no record's fault, and the board's next document is smaller (limits/metered_client.py).
         return ending(Outcome.RELEASED, error.sentence)
-    if refusal := gatherer.refusal(facts.board):
+    if refusal := gatherer.probe_refusal(facts.board):
         # Also a document that names no item is refused: the board waits.
         board_stops.stop(link, refusal)
         return ending(Outcome.RELEASED, refusal.sentence)

@@ -274,7 +274,7 @@ class Executor:
         if self.stop_reason:
             return self.stop_reason
         if not self.has_written and len(self.failed) >= write_stop.PARTS:
-            return write_stop.HELD
+            return write_stop.WRITES_STOPPED
         is_late = time.monotonic() - self.began_at > PASS_SECONDS
         return "Monday is slow: it goes on with the next pass." if is_late else ""
 
@@ -563,7 +563,7 @@ class Executor:
         if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
-        self.stop_reason = f"{write_stop.HELD} {error.sentence}"
+        self.stop_reason = f"{write_stop.WRITES_STOPPED} {error.sentence}"
         write_stop.writes_refused(error)
 
     def _stop(self, error: errors.MondayError) -> None:

@@ -1,11 +1,11 @@
 """The board's filter in a pass: which records and items it leaves out, and how a pair leaves and returns.
 
-A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
-deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once it is back. What can't be
-known leaves a pair as it was. For items without a record and for matches see new_items.py and identity.py; they ask the
-verdicts here.
+Implements “What a filter leaves out” of docs/reference/merge.md. For items without a record and for matches see
+new_items.py and identity.py; they ask the verdicts here.
 
-Decides of docs/reference/merge.md: “What a filter leaves out”.
+A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
+deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once the pair is back. A
+condition that can't be evaluated leaves the pair as it was.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -73,8 +73,10 @@ def item_verdict(
 
 
 def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> FilterVerdict:
-    """Return whether the item that a pass would make would match, so that no item is made that the filter would leave out at
-    once."""
+    """Return whether the item that a pass would make for a record would match.
+
+    So that no item is made that the filter would leave out at once.
+    """
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}

@@ -1,7 +1,7 @@
-"""Decide: what a pass does, as a pure function of what is so. The rules stand here in their order, and why in that one.
+"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, and the reasons for it.
 
-Each rule takes what is so and what was planned before it, and returns the plan with its own part. Whoever only wants to
-know what a pass would do calls `decide`.
+Each rule takes the facts and the plan so far, and returns the plan with its own part. To know only what a pass would
+do, call `decide`.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def first_plan(facts: pass_plan.PassFacts) -> pass_plan.Plan:
 def decide(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
-    """Return what a pass does by what is so; `plan` and `rules` are from where it goes on."""
+    """Return the plan of a pass with these facts; with `plan` and `rules`, go on from that plan with those rules."""
     plan = plan or first_plan(facts)
     for rule in rules:
         plan = rule(facts, plan)

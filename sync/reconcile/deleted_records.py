@@ -1,10 +1,10 @@
 """What becomes of an item whose record was deleted in NPD, and how such a pass ends.
 
-Decides of docs/reference/merge.md, “A record and its item”, the rows *deleted | …*.
+Implements, of “A record and its item” in docs/reference/merge.md: the rows *deleted | …*.
 
-The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that stands as agreed
-goes the board link's way; one that somebody edited since is asked about; nothing is sent for a record whose settings
-let nothing be sent.
+The tombstone has the deleted record, the sync state the values on which both sides last agreed. An unchanged item is
+treated by the board's policy; an item edited since is asked about; nothing is sent for a record whose settings forbid
+sending.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

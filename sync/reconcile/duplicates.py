@@ -1,8 +1,8 @@
 """Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
 an item that may be another one: a person is asked.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, linked | a second item bears its NPD ID*, and the
-last sentence of *none | there, never linked*: "same person?"; and what a person answered to either.
+Implements, of “A record and its item” in docs/reference/merge.md: *there, linked | a second item bears its NPD ID*, and
+the last sentence of *none | there, never linked*: "same person?"; and a person's answers to both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

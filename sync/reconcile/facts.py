@@ -305,7 +305,7 @@ class AnswerFacts:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """An item that no record had when its job was claimed, and what is so of it."""
+    """An item that no record had when its job was claimed, and the facts about it."""
 
     claim: Claim
     item: Item | None

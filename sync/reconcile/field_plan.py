@@ -1,7 +1,7 @@
 """Turns merge.py's decision on a field into what is sent or written, or a block.
 
-Decides of docs/reference/merge.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's),
-“Unknown is not ∅”, of “After a write” *an intent without an answer*, and what a new item is given.
+Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
+“Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
 """
 
 from collections.abc import Callable, Mapping

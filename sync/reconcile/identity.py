@@ -1,7 +1,7 @@
 """Which item is which record: linked, found by NPD ID or by the match rule, asked about, or none.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known*; of *unlinked by policy
-or a person* what becomes of the two once the record syncs again; and what a person's answers to these questions mean.
+Implements, of “A record and its item” in docs/reference/merge.md: *there, never linked | not known*; for *unlinked by
+policy or a person*, what happens once the record syncs again; and a person's answers to these questions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

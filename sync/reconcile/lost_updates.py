@@ -1,7 +1,7 @@
-"""Whether change events show that a write of ours covered somebody's edit, and what that person is told.
+"""Whether change events show that our write overwrote somebody's edit, and what that person is shown.
 
-Decides of docs/reference/merge.md, of “After a write”: *lost update*, and that an answer which equals an event that
-isn't ours is someone's edit; of “Conflicts”: how long *overwritten* keeps its values.
+Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
+isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

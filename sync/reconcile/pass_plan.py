@@ -1,9 +1,9 @@
-"""What shall be: the frozen values in which a pass's rules say what becomes of each record, item and field.
+"""Facts and plan: the frozen values in which the rules of a pass decide about each record, item and field.
 
-A rule is a function of what is so (`PassFacts`) and of what the rules before it decided (`Plan`), and returns a new
-plan. `decide.py` has their list.
+A rule is a function of the facts (`PassFacts`) and of the plan of the rules before it (`Plan`), and returns a new plan.
+`decide.py` has their list.
 
-It stays whole: every rule reads plans that others made, so these types stand below all rules.
+These types are in one file, below all rules: every rule reads plans that other rules made.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person decides.
+"""Linked records whose item is gone from its board: first they wait, then the board's policy or a person decides.
 
-Decides of docs/reference/merge.md, “A record and its item”, the rows *there | …* of an item that is archived, deleted,
-not returned or on another board.
+Implements, of “A record and its item” in docs/reference/merge.md: the rows *there | …* for an item that is archived,
+deleted, not returned or on another board.
 
-“Deleted” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
-still says after the quiet time: Monday has an undo.
+An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
+the quiet time: Monday has an undo.
 """
 
 from collections.abc import Sequence

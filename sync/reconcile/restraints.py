@@ -1,9 +1,8 @@
 """Two brakes on a plan: fields that something on the board keeps rewriting, and deletes or clears over the limit.
 
-The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
-
-Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
-“A record and its item” that deletes and clears are counted, and wait for approval.
+Implements, of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within an
+hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
+`ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator

@@ -1,9 +1,8 @@
-"""What the two sides of a pass show before anything is decided of them: nothing new, a read that is stale, columns that
-the board lacks.
+"""What the two sides of a pass show before the rules: nothing new, a stale read, or columns that the board lacks.
 
-Decides of docs/reference/merge.md: the end of *lost update* (echoes are dropped); of “Unknown is not ∅” the columns
-that items don't show and the read that is repeated; of “A record and its item” *unlinked by policy or a person*, and
-that nothing is made while it couldn't be known again.
+Implements, of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”, columns
+that items don't show and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that
+nothing is created while it couldn't be recognized again.
 """
 
 from collections.abc import Iterable

@@ -124,8 +124,8 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def removed_items(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
-        removed = super().removed_items(board, emptied)
+    def items_off_board(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
+        removed = super().items_off_board(board, emptied)
         self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
         return removed
 

@@ -85,7 +85,7 @@ class Planner:
     @property
     def leaving(self) -> list[SyncedModel]:
         """The records that have an item by this set-up, or are made by it."""
-        made = [record for records in self.listed.made.values() for record in records]
+        made = [record for records in self.listed.new_records.values() for record in records]
         return [*self.listed.linked.values(), *self.created, *made]
 
     def make(self) -> BoardPlan:
@@ -237,7 +237,7 @@ class Planner:
             self.result.add("items_out", item.name, plan.ending.detail)
         elif plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
             key = field_values.match_text_of_item(self.board, item) or ""
-            self.listed.made[key].append(plan.record)
+            self.listed.new_records[key].append(plan.record)
             self.result.add("from_items" if key else "no_key", item.name)
         else:
             self.result.add("unmatched", item.name)

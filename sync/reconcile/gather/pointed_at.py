@@ -124,7 +124,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
 
 
 def item_now(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
-    """Return what is so of the item now, as far as the plan rests on it, and the records that it names: settle has
+    """Return the present facts of the item, as far as the plan rests on them, and the records that it names: settle has
     locked these.
     """
     item = plan.facts
