@@ -1,4 +1,4 @@
-"""Linked records whose item is gone from its board: first they wait, then the board's policy or a person decides.
+"""Linked records whose item is gone: first they wait, then policy or a person decides (mirror of deleted_records.py).
 
 Implements, of “A record and its item” in docs/reference/merge.md: the rows *there | …* for an item that is archived,
 deleted, not returned or on another board.
