@@ -297,7 +297,7 @@ def account_samples(status: availability.Overview) -> Samples:
     limit = status.budget.day_limit
     return {
         "account_stopped": {(): account.needs_probe or waits},
-        "api_calls_today": {(): status.budget.used_today},
+        "api_calls_today": {(): float(status.budget.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }
 

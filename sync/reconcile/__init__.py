@@ -81,7 +81,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 
 
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
-    """End the jobs of a pass that couldn't read. Nothing was sent; a failure that is no record's fault costs no attempt."""
+    """End the jobs of a pass that couldn't read. Nothing was sent; only a record's own fault costs an attempt."""
     error = facts.error
     link = executor.lease.link
     assert error is not None
@@ -102,7 +102,7 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
 
 
 def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
-    """Return how all jobs end if Monday refused the document: they go on one by one, which finds the record at fault."""
+    """Return how all jobs end if Monday refused the document: tried one by one, they show which is at fault."""
     link = facts.board.link
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
