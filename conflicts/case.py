@@ -187,7 +187,7 @@ class CaseField:
             "heading": heading,
             "value": value,
             "parts": [] if self.removed_side else parts,
-            # Of the base what a side lacks, of a side what is new in it.
+            # The base marks the parts that a side lacks, a side its new parts.
             "mark": "del" if name == BASE else "ins",
             "shortcut": SHORTCUTS.get(name, ""),
             "empties": self.effect_of(name).emptied_side,
@@ -205,7 +205,7 @@ class CaseField:
 
     @cached_property
     def both(self) -> str:
-        """Of a long text both sides in one, where that says more than either; else empty."""
+        """Return both sides of a long text in one, if that shows more than either; else an empty text."""
         if not self.long or self.kind == REJECTED or self.removed_side:
             return ""
         both = both_texts(self.npd, self.monday)
@@ -285,7 +285,7 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
 def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]:
     """Return the fields in conflict that have a base, also an empty one.
 
-    Of an overwritten edit none: both sides have the same value now.
+    An overwritten edit has none: both sides have the same value now.
     """
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()

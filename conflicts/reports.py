@@ -82,9 +82,9 @@ class OpenConflict:
     # What people chose, by field; of KIND_UNDO what is to be undone.
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)
     resolved_kind: str = ""  # of KIND_UNDO the conflict's own kind
-    # Of KIND_UNDO what `ConflictReport.inverse` said of each field when it was resolved.
+    # Only for KIND_UNDO: the `ConflictReport.inverse` of each field when it was resolved.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # Of an identity: it asks which item is the record's, not which record an item belongs to.
+    # Only for an identity: the question is which item is the record's, not which record an item belongs to.
     seeks_item: bool = False
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's values, as displayed
 
@@ -120,12 +120,12 @@ class ConflictReport:
     # Why a resolution was returned to the person, likewise.
     rejected: Mapping[str, str] = field(default_factory=dict)
     closing_reason: str = ""
-    # Of a delete and an identity: {what: a sentence, options: [Option.to_json()]}, and of an identity also candidates:
+    # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}, for an identity also candidates:
     # [{id, label, linked_to, values by field}] and item (the one in question, likewise).
     data: Mapping[str, Any] = field(default_factory=dict)
-    # Of each applied field the stored values that undo it: {before, after}, each {local, remote, base}.
+    # For each applied field, the stored values that undo it: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # Of each field to be undone an empty text where it was, so that it is in conflict again, else why not.
+    # For each field to be undone, why it was not; an empty text if it was, so that it is in conflict again.
     undone: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)  # fields of an overwritten edit that leave, with the reason
     asked_in: Mapping[str, str] = field(default_factory=dict)  # of fields that leave, the kind that asks from now on

@@ -43,7 +43,7 @@ from sync.records.blocked_fields import FieldRef
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
     """Return what was chosen and the values seen, by field. The values travel as JSON: a browser rewrites line ends.
 
-    Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
+    For a conflict about the record, the field `option` names the chosen option: `choose`, or `choose value`.
     """
     chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}

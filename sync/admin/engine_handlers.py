@@ -215,7 +215,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
-    """So many of these records, else all, as “60 contacts”."""
+    """Return `number` of these records, or all, in words, such as “60 contacts”."""
     types = {entry.entity_type for entry in entries}
     return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
 

@@ -126,7 +126,7 @@ class _Run:
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, hold_seconds)
-            # Of many that need no write each would be a probe in vain: once in a turn they are read together.
+            # Many records may need no write, and each would be a probe in vain: once in a turn they are read together.
             if probe and not probed_in_vain:
                 probed_in_vain = write_stop.give_back_probe()
                 reads_waiting = probed_in_vain

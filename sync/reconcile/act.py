@@ -397,7 +397,7 @@ class Executor:
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
-            # Of an item that took something else it is the column that is closed, for the others' items too.
+            # If the item took another value, it is the column that is closed, for all items.
             closed = answer.rejected if answer.item is not None else {}
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers

@@ -59,7 +59,7 @@ def item_verdict(
 
     `emptied` are the fields whose cells nobody emptied: the items that they named left their boards.
     """
-    # Of an item that was moved to another board it is one of that board's.
+    # An item that was moved to another board has a group of that board.
     is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
@@ -305,7 +305,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
+    """If the pair leaves with this pass, drop all plans except those that take over Monday's edits."""
     if not plan.leaving and not leaves_by_pull(facts.board, plan.record, plan.plans):
         return plan
     plans = dict(plan.plans)

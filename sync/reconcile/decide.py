@@ -1,4 +1,4 @@
-"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, and the reasons for it.
+"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, with reasons.
 
 Each rule takes the facts and the plan so far, and returns the plan with its own part. To know only what a pass would
 do, call `decide`.

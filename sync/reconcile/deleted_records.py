@@ -259,8 +259,8 @@ def ask_about_item(
 def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
     """Return the lines about edits that leave with the item, by the names of their fields; `item` is as it left.
 
-    Of a field that flows to Monday only an edit is overwritten unseen, as in every pass; of the others only those that
-    came after the pass had read the item, or that the author of the choice was not shown.
+    In a field that only flows to Monday every edit is overwritten unseen, as in every pass. In other fields only those
+    edits count that came after the pass had read the item, or that the author of the choice was not shown.
     """
     seen_values = facts.resolution.seen if facts.resolution else {}
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}

@@ -180,7 +180,7 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
-            # Of a record with several copies each counts: what failed first stays failed.
+            # If a record has several copies, each counts: the first failure stays.
             plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 

@@ -364,7 +364,7 @@ def sides_of(
 ) -> merge.FieldSides:
     """Return a field's raw values in the form in which they are compared with its base.
 
-    Of a side that isn't given its half of the base isn't asked for either: some take long.
+    If a side is left out, its half of the base isn't converted either: some conversions take long.
     """
     here = side_of(convert.local, local)
     there = side_of(convert.remote, remote)
@@ -624,8 +624,8 @@ def _merge_field(
         agreed = merge.Base(agreed.local, None)
     was_filled = False
     if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
-        # Of another column only NPD's half can be read; what can't be told any more, as the item of a related record,
-        # was no empty value.
+        # The stored base is of another column, so only NPD's half can be read. A value that can't be told any more was
+        # not empty, such as the item of a related record.
         was_filled = side_of(convert.local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,

@@ -47,9 +47,9 @@ def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> I
 def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
     """Decide about every record without an item; no item is given twice.
 
-    The oldest record comes first, in whatever order they were claimed: set-up, which shows beforehand what passes will
-    do, takes them so, too. Of several with one match key only the first gets a new item by a pass: the others find that
-    one, and are asked about, as if each had come in a pass of its own.
+    The oldest record comes first, in whatever order they were claimed, as in set-up, which shows beforehand what passes
+    will do. If several have one match key, only the first gets a new item in a pass: the others find that item, and a
+    person is asked, as if each had come in its own pass.
     """
     board = facts.board
     named = items_by_npd_id(board, facts.items)

@@ -307,10 +307,10 @@ def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPo
 
 
 def edits_since_agreed(board: field_values.BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
+    """Return the fields that differ from the values both sides last agreed on; None is a side without anything more.
 
-    Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
-    there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
+    If a field never agreed, its values are edits that the other side doesn't have. Monday's side of a field is there
+    only if it was edited too and never reached NPD; its own `reason` says that it can't be read.
     """
     edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -331,7 +331,7 @@ def _field_edit(
         with suppress(UnknownValue):
             base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
-    # Of a column that was replaced NPD's half says what NPD had then; Monday's says nothing of the new one.
+    # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.ledger.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")

@@ -160,11 +160,11 @@ def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[
 def approval_verdicts(
     facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
 ) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
-    """Say of these acts whether each may go now, and what is to be stored of one that wasn't counted yet.
+    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
-    Those let through before go, and the new ones where they aren't too many: asked again within the hour one goes, and
-    counts once; so does an approved. One that goes without asking is stored before its call is announced, so that a
-    crash leaves it counted. Of what a person rejected, the request tells.
+    Acts that were let through or approved before may go, and new ones if they aren't too many. An act that is repeated
+    within the hour counts once. An act that goes without approval is stored before its intent, so that a crash leaves
+    it counted. A rejected act is known from its request.
     """
     states = facts.states(kind)
     new = new_acts(facts, kind, wanted)

@@ -27,9 +27,9 @@ from sync.registry import target_of
 
 
 def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
-    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None where it does.
+    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None if it needs one.
 
-    Of a record that isn't synced Monday's side is not read meanwhile: the first pass after it is on again reads it.
+    Monday's side of a record that isn't synced is not read: the first pass after its sync is on again reads it.
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):

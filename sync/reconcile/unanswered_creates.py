@@ -104,7 +104,7 @@ def _due_documents(entity_type: str) -> list[list[Intent]]:
 
 
 def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None) -> UnconfirmedCreates:
-    """Return the facts of a document without an answer; `items` are those with an NPD ID of its records or of others."""
+    """Return the facts of a document without an answer; `items` have the NPD IDs of its records or of others."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)

@@ -203,7 +203,7 @@ class Planner:
 
     def _add_created(self, plan: pass_plan.RecordPlan) -> None:
         record = plan.record
-        # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
+        # The first of several records with one key gets an item, and the others find that one, even from other chunks.
         key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
         if plan.is_open and first is record:

@@ -211,7 +211,7 @@ def with_related(
 ) -> pass_plan.PassFacts:
     """Add the related records that may be asked for, and the names by which the board's items are shown.
 
-    Of `gone` records and `pairs` both sides may name some; `removed` are items that have left their boards.
+    Both sides of `gone` records and of `pairs` may name some; `removed` are items that have left their boards.
     """
     board = facts.board
     records = [record.facts for record in plan.open_records]
