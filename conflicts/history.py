@@ -13,8 +13,8 @@ from sync.models import Decision, state
 
 MAX_QUOTED_LENGTH = 60
 
-# The kind as which a line is stored, and its sentence, of the line's values and of words of its own.
-LINES = {
+# By template: the stored kind, and the sentence; its placeholders come from the values and from keyword arguments.
+TEMPLATES = {
     "found": (state.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
     "record_found": (state.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
     "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
@@ -26,7 +26,7 @@ LINES = {
     "record_applied": ("conflict_settled", "Resolved as {by} chose (“{option}”): {outcome}"),
     "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
     "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
-    # Of a record that was deleted on one side: a field that is no longer edited on the other.
+    # The record was deleted on one side, and this field is no longer edited on the other.
     "unedited": (
         "conflict_over",
         "{label} is not among the edited fields any more. NPD had {npd}, Monday had {monday}.",
@@ -45,10 +45,8 @@ LINES = {
 
 
 def quote_value(value: str | None) -> str:
-    """Return a value as it stands inside a sentence: quoted, on one line, shortened."""
-    if not value:
-        return "(empty)"
-    return f"“{humanize.shorten(' '.join(value.split()), MAX_QUOTED_LENGTH)}”"
+    """Return a value for the inside of a sentence: quoted, on one line, shortened."""
+    return humanize.quote(humanize.one_line(value or ""), MAX_QUOTED_LENGTH)
 
 
 class ConflictHistory:
@@ -62,10 +60,17 @@ class ConflictHistory:
         return " ".join(line.sentence for line in self.lines)
 
     def log(
-        self, line: str, conflict: SyncConflict, key: str, values: Mapping[str, Any], *, actor: str = "", **words: str
+        self,
+        template: str,
+        conflict: SyncConflict,
+        key: str,
+        values: Mapping[str, Any],
+        *,
+        actor: str = "",
+        **words: str,
     ) -> None:
-        """Add a line about a field, or with an empty key about the record. Its actor is a person, else the sync."""
-        kind, sentence = LINES[line]
+        """Add a line about a field, or with an empty key about the record. `actor` is a person; empty: the sync."""
+        kind, sentence = TEMPLATES[template]
         texts = {name: value for name, value in values.items() if value is None or isinstance(value, str)}
         quoted = {name: quote_value(text) for name, text in texts.items()}
         words = {**quoted, "label": conflict.label(key), "question": conflict.what, **words}
@@ -84,7 +89,10 @@ class ConflictHistory:
         )
 
     def log_found(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
-        """Log that these fields are in conflict now, or what is asked about the record; not what a pass logs itself."""
+        """Log that these fields are in conflict, or the question about the record.
+
+        Overwritten edits and the like are logged by the pass.
+        """
         if conflict.is_about_record:
             self.log("record_found", conflict, "", {"what": conflict.what})
         for key in keys if conflict.kind == ConflictKind.FIELDS else ():
@@ -93,7 +101,7 @@ class ConflictHistory:
     def log_returned(
         self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
     ) -> None:
-        """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
+        """Log a choice that was not applied, or not needed; `is_over`: the conflict had already ended."""
         selection = resolution.fields[key]
         self.log(
             "not_needed" if is_over else "returned",
@@ -106,21 +114,21 @@ class ConflictHistory:
         )
 
     def save(self) -> None:
-        """Write the collected lines, with the pass that they belong to, if one is running."""
+        """Write the collected lines; if a pass is running, they belong to it."""
         # An empty context joins the one that a pass has open, which names its batch.
         with pghistory.context() as context:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(state.fold_alike(self.lines))
-        self._fold_wishes()
+        self._fold_requests()
 
-    def _fold_wishes(self) -> None:
-        """What was chosen, or asked for, and is done now is one act, which its later line tells."""
-        wishes = Q()
+    def _fold_requests(self) -> None:
+        """Hide the earlier “chose…” line when this one says it was done."""
+        requests = Q()
         for line in self.lines:
-            if wish := state.WISH_KINDS.get(line.kind):
-                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
-                wishes |= Q(**about, cause__conflict=line.cause["conflict"])
-        if wishes:
-            Decision.objects.filter(wishes).update(folded=True, fold_id=None)
+            if kind := state.REQUEST_KINDS.get(line.kind):
+                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": kind}
+                requests |= Q(**about, cause__conflict=line.cause["conflict"])
+        if requests:
+            Decision.objects.filter(requests).update(folded=True, fold_id=None)

@@ -15,8 +15,8 @@ from sync.merge import FieldSelection
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 
+# The key of `notes` for the reason why the conflict was closed.
 CLOSING_NOTE = "*"
-"""The key of `notes` for the reason why the conflict was closed."""
 
 # What is kept of a field, and the conflict's own values.
 
@@ -208,8 +208,8 @@ def update_record_conflict(
 def reports_end(report: reports.ConflictReport) -> bool:
     """Whether a report itself says that there is no conflict, or none any more.
 
-    Of an overwritten edit that only means that this report opens none: one that is open stays so until a
-    person resolves it (`_remaining_fields`).
+    For overwritten edits it only means that this report opens no conflict: an open one stays open until a person
+    resolves it (`_remaining_fields`).
     """
     if report.kind == ConflictKind.IDENTITY:
         return not report.data
@@ -268,7 +268,7 @@ def update_conflict(
         close(conflict, report.closing_reason, now)
         return
     for field in report.fields if conflict.kind == ConflictKind.OVERWRITTEN else ():
-        # Of a field with a second overwritten edit, the first one stays in the history.
+        # If a second edit of the field was overwritten, the first one stays in the history.
         first = field_conflict(conflict, field.key)
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
@@ -289,7 +289,7 @@ def _remaining_fields(
 ) -> dict[str, reports.FieldConflict]:
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
-    # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.
+    # A report about overwritten edits may have only the reason why they can't be resolved any more.
     only_closes = bool(report.closing_reason) and not any(content)
     if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
         return reported
@@ -346,5 +346,5 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     resolution = conflict.stored_resolution
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-    line = "not_undone" if reason else "undone"
-    history.log(line, conflict, key, values, by=resolution.by, why=reason)
+    template = "not_undone" if reason else "undone"
+    history.log(template, conflict, key, values, by=resolution.by, why=reason)

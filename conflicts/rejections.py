@@ -180,7 +180,7 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     wanted = list(field_refs)
     rejections = []
     for entity_type in {field_ref[0] for field_ref in wanted if registry.is_registered(field_ref[0])}:
-        # Of no record: what all records of the type share is read from it.
+        # The context of no record: it has the facts that all records of the type share.
         shared = RecordContext(entity_type, UUID(int=0), mappings)
         records = shared.records(entity_id for of_type, entity_id, _ in wanted if of_type == entity_type)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
@@ -200,8 +200,8 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
 # A person's answer.
 
 
+# The kind of decision as which an answer is stored.
 DECISION_KIND = "rejected"
-"""The kind of decision as which an answer is stored."""
 
 
 def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:

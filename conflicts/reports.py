@@ -13,20 +13,20 @@ KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
 KIND_LOST_UPDATE = "overwritten"
 
+# Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same.
 KIND_FIRST_MATCH = "first_match"
-"""Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same."""
 
+# Not stored either: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item.
 KIND_DELETED_RECORD = "deleted_record"
 KIND_RESTORED_ITEM = "restored_item"
-"""Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
 
 DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
 
+# Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py).
 KIND_UNDO = "undo"
-"""Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
 
+# The key of a resolution about the record itself: of a delete or of an identity.
 RECORD_KEY = "record"
-"""The key of a resolution about the record itself: of a delete or of an identity."""
 
 
 CREATE_ITEM = "create_item"
@@ -35,14 +35,15 @@ DELETE_RECORD = "delete_record"
 ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
+
+# What an option creates, deletes or unlinks: acts of `sync.kernel.acts`.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
-"""What an option creates, deletes or unlinks: acts of `sync.kernel.acts`."""
 
+# What `does` says where a record is deleted because another is the same; nothing to be done with many at once.
 MERGE_RECORDS = "merge_records"
-"""What `does` says where a record is deleted because another is the same; nothing to be done with many at once."""
 
+# After these a record or an item is gone: no page offers them as anything else.
 DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[act].deletes)})
-"""After these a record or an item is gone: no page offers them as anything else."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class OpenConflict:
     # What people chose, by field; of KIND_UNDO what is to be undone.
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)
     resolved_kind: str = ""  # of KIND_UNDO the conflict's own kind
-    # Of KIND_UNDO what `ConflictReport.inverse` said of each field when it was resolved.
+    # Only for KIND_UNDO: the `ConflictReport.inverse` of each field when it was resolved.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # Of an identity: it asks which item is the record's, not which record an item belongs to.
+    # Only for an identity: the question is which item is the record's, not which record an item belongs to.
     seeks_item: bool = False
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's values, as displayed
 
@@ -119,12 +120,12 @@ class ConflictReport:
     # Why a resolution was returned to the person, likewise.
     rejected: Mapping[str, str] = field(default_factory=dict)
     closing_reason: str = ""
-    # Of a delete and an identity: {what: a sentence, options: [Option.to_json()]}, and of an identity also candidates:
+    # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}, for an identity also candidates:
     # [{id, label, linked_to, values by field}] and item (the one in question, likewise).
     data: Mapping[str, Any] = field(default_factory=dict)
-    # Of each applied field the stored values that undo it: {before, after}, each {local, remote, base}.
+    # For each applied field, the stored values that undo it: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # Of each field to be undone an empty text where it was, so that it is in conflict again, else why not.
+    # For each field to be undone, why it was not; an empty text if it was, so that it is in conflict again.
     undone: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)  # fields of an overwritten edit that leave, with the reason
     asked_in: Mapping[str, str] = field(default_factory=dict)  # of fields that leave, the kind that asks from now on

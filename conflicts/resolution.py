@@ -283,8 +283,8 @@ def resolve(
 ) -> SyncConflict:
     """Store a resolution for exactly the values seen, and enqueue the pass that applies it.
 
-    Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
-    typed counts, the values seen are in `seen`. Of a conflict about the record itself one option is chosen, under the
+    In a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
+    typed counts, the values seen are in `seen`. In a conflict about the record itself one option is chosen, under the
     key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed where a
     value was typed, or a record or an item would be gone, by who may not; then nothing was stored.
     """

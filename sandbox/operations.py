@@ -1,7 +1,6 @@
-"""What can be done to boards and items, whoever asks: the API, the page, or a test; and how it is told to webhooks and
-pages, and kept in the activity log.
+"""Operations on boards and items, shared by API, page and tests. Each writes the activity log and emits webhook events.
 
-Log rows as published probes saw them (developer.monday.com/api-reference/docs/activity-logs names the shape).
+The log's rows are as published probes saw them (developer.monday.com/api-reference/docs/activity-logs names the shape).
 """
 
 import copy
@@ -84,7 +83,7 @@ def is_top(board: model.Board, group: model.Group) -> bool:
     return next((other for other in board.groups if not other.deleted and not other.archived), None) is group
 
 
-# Boards, their groups and their columns are created, changed, archived and deleted.
+# Columns.
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
@@ -179,22 +178,22 @@ def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> N
 
 
 def fresh_id(prefix: str) -> str:
-    """An id as Monday makes them, such as `text_mkmw91z2`."""
+    """Return an id as Monday makes them, such as `text_mkmw91z2`."""
     return f"{prefix}_mk" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
 
 
-# Create groups.
+# Groups.
 
 
 GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
 
 
 def create_group(world: World, user_id: int, board_id: int, title: str) -> model.Group:
-    """A new group, on top as Monday puts it."""
+    """Create a group, on top, where Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
-        group = model.Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % 7], "0")
+        group = model.Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % len(GROUP_COLOURS)], "0")
         board.groups.insert(0, group)
         for number, other in enumerate(board.groups, start=1):
             other.position = f"{number * 65536}.0"
@@ -224,7 +223,7 @@ def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> mo
         return group
 
 
-# Create, change, archive and delete boards.
+# Boards.
 
 
 TOP_GROUP_COLOUR = "#579bfc"
@@ -242,7 +241,7 @@ def create_board(world: World, user_id: int, name: str) -> model.Board:
 
 
 def set_board_state(world: World, user_id: int, board_id: int, state: str) -> model.Board:
-    """Archive, delete or restore ("active") a board; its items are then as inactive as it is."""
+    """Archive, delete or restore ("active") a board; while it is inactive, its items count as inactive too."""
     with world.transaction():
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
         board.state = state
@@ -253,7 +252,7 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> mo
 
 
 def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
-    """Give a board another name; the one that it had."""
+    """Rename a board; return its old name."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A board's name", name)
@@ -264,8 +263,7 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
         return previous
 
 
-# Items are created, changed, moved (to another board, too), doubled, archived, deleted and restored.
-# Their places are numbers with room between them.
+# Items. Their places are numbers with room between them.
 
 # Monday answers a longer one with ItemNameTooLongException.
 NAME_LIMIT = 255
@@ -277,7 +275,7 @@ Parsed = dict[str, Any]
 
 
 def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The new ids, in order: no logs, no webhooks, no items limit."""
+    """Create items without logs, webhooks or an items limit; return their ids, in order."""
     with world.transaction():
         board = world.active_board(board_id)
         ids = world.next_ids("item", len(rows))
@@ -350,7 +348,7 @@ def place_item(
 def change_values(
     world: World, user_id: int, item: model.Item, values: Mapping[str, Any], *, create_labels: bool = False
 ) -> model.Item:
-    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing."""
+    """Write several columns, all or none; the key "name" renames. Unchanged values are skipped."""
     with world.transaction():
         board = world.boards[item.board_id]
         check_active(world, item)
@@ -366,7 +364,7 @@ def change_values(
 
 
 def set_state(world: World, user_id: int, item_id: int | None, state: str) -> model.Item:
-    """Archive, delete or restore ("active") an item; the state it has already changes nothing."""
+    """Archive, delete or restore ("active") an item; no effect if it has that state already."""
     with world.transaction():
         item = world.item(item_id)
         previous = item.state
@@ -419,14 +417,14 @@ def _named(group: model.Group) -> dict[str, str]:
     return {"id": group.id, "title": group.title}
 
 
-# Doubles of items, and items that move to another board.
+# Duplicate and move to another board.
 
 
 COPY = " (copy)"
 
 
 def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
-    """A copy at the end: its cells, whatever identity they hold."""
+    """Copy an item to the end, with its cells, even those that identify it, such as an NPD ID."""
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
@@ -457,7 +455,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         item.group_id = group.id
         item.updated_at = world.clock.stamp()
         item.changed_by = user_id
-        # A new number only as its place: items rank by their ids, so that it stands last.
+        # Items are ordered by id, so rank it by a fresh id to put it last.
         world.move_to_board(item, board_id, float(world.next_id("item")))
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
         return item
@@ -488,7 +486,7 @@ def _transfer_cells(
     return cells
 
 
-# Column values and names are parsed as a whole first, so that a refusal changes nothing.
+# Values. Column values and names are parsed as a whole first, so that a refusal changes nothing.
 
 
 @contextmanager
@@ -527,7 +525,7 @@ def check_size(item: model.Item | None, parsed: Parsed) -> None:
     raws = before | parsed
     if sum(len(str(raw)) for raw in raws.values()) * WIDEST <= ITEM_BYTES:
         return  # counting every byte of every change would cost more than the change
-    # An item that is over the limit already, as one that was loaded may be, can still be made smaller.
+    # A loaded item may exceed the limit; allow changes that shrink it.
     if (size := _bytes(raws.values())) > ITEM_BYTES and size > _bytes(before.values()):
         raise api_errors.item_too_large()
 
@@ -537,7 +535,7 @@ def _bytes(raws: Iterable[Any]) -> int:
 
 
 def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw: Any) -> bool:
-    """Put a raw value into a cell and say so; False, and nothing said, when it says the same already."""
+    """Write a raw value into a cell, with log and webhook; return False, and do neither, if it is there already."""
     board = world.boards[item.board_id]
     column = column_of(board, column_id)
     kind = kind_of(column.type)

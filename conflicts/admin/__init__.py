@@ -26,7 +26,8 @@ BADGES = {
 }
 
 
-def state_of(conflict: SyncConflict) -> str:
+def list_state(conflict: SyncConflict) -> str:
+    """Return the state in the list: only three of those of `progress.state_of`, so that the filter can be a query."""
     if not conflict.is_open:
         return SETTLED
     return APPLYING if conflict.is_being_applied else OPEN
@@ -50,7 +51,7 @@ class StateFilter(RadioFilter):
 
 @admin.register(SyncConflict)
 class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
-    """Conflicts are opened and closed by passes; people resolve them on their screen."""
+    """Passes open and close conflicts; people resolve them on the conflict's own page."""
 
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
@@ -69,7 +70,7 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
     )
     npd = admin_base.plain_column("NPD", lambda conflict: _first_value(conflict, NPD))
     monday = admin_base.plain_column("Monday", lambda conflict: _first_value(conflict, MONDAY))
-    state = admin_base.plain_column("State", lambda conflict: admin_base.badge(*BADGES[state_of(conflict)]))
+    state = admin_base.plain_column("State", lambda conflict: admin_base.badge(*BADGES[list_state(conflict)]))
     found_at = admin_base.time_column("detected_at", "Found")
 
     @admin.action(description="Use NPD", permissions=["change"])

@@ -43,7 +43,7 @@ from sync.records.blocked_fields import FieldRef
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
     """Return what was chosen and the values seen, by field. The values travel as JSON: a browser rewrites line ends.
 
-    Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
+    For a conflict about the record, the field `option` names the chosen option: `choose`, or `choose value`.
     """
     chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
@@ -91,12 +91,12 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> Question |
 
 URL_NAME = "admin:conflicts_syncconflict"
 
+# Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision.
 CONFLICT_PARAMETER = "after"
 ANSWER_PARAMETER = "answered"
-"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
+# Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
-"""Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first."""
 
 MAX_WALKED = 2_000
 

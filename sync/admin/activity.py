@@ -15,7 +15,7 @@ from pghistory.core import event_models
 from sync import registry
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
+from sync.models.state import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors
@@ -23,12 +23,13 @@ from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
 MOST_LINES = 50
+# Characters of a value on a line.
 MAX_SHOWN = 80
-"""Characters of a value on a line."""
 
+# The kind of the decision that tells that a conflict's resolution was applied.
 _RESOLVED = "conflict_settled"
-"""The kind of the decision that tells that a conflict's resolution was applied."""
 
+# The icon of a line and what it means, by the kind of its decision.
 _MARKS = {
     "push": ("arrow_upward", "Sent to Monday"),
     "pull": ("arrow_downward", "Updated from Monday"),
@@ -56,7 +57,6 @@ _MARKS = {
     "conflict_returned": ("call_split", "Resolution not applied"),
     "conflict_undo": ("undo", "Undo of a resolution"),
 }
-"""The icon of a line and what it means, by the kind of its decision."""
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
@@ -70,8 +70,8 @@ def mark_of(row: Decision) -> tuple[str, str]:
 
 def actor_of(row: Decision) -> str:
     """Return who did what a decision tells: of what a person chose or asked for in a conflict, that person."""
-    wished_by = str(row.values.get("by") or "") if row.kind in WISH_KINDS else ""
-    return wished_by or row.actor or authors.SYNC_ACTOR
+    requested_by = str(row.values.get("by") or "") if row.kind in REQUEST_KINDS else ""
+    return requested_by or row.actor or authors.SYNC_ACTOR
 
 
 def _act_of(row: Decision) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, deletion_pages, handlers
+from sync.admin import admin_base, approval_pages, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
@@ -127,6 +127,9 @@ class CheckColumn(handlers.Handler):
         return confirmed_action.Report(" ".join(answers), problems)
 
 
+_REMOVED = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
+
+
 class Decide(handlers.Handler):
     """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
 
@@ -139,19 +142,19 @@ class Decide(handlers.Handler):
         return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(group.code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(group.code)]
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
     def title(self, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
         types = {entry.entity_type for entry in entries}
         return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
 
     def effect(self, entry: Entry) -> str:
-        effect = deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        effect = approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
         link = registry.link_of(entry.entity_type)
-        is_deleted = link is not None and link.deleted_record_policy == DeletedRecordPolicy.DELETE
-        return effect.format(removed="deleted" if is_deleted else "archived")
+        policy = link.deleted_record_policy if link else ""
+        return effect.format(removed=_REMOVED.get(policy, "removed"))
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         return super().question(request, self._of_one_kind(entries))
@@ -159,7 +162,7 @@ class Decide(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         keys = [int(entry.row_id) for entry in self._of_one_kind(entries)]
         pending = ApprovalRequest.objects.filter(pk__in=keys, state="pending")
-        return deletion_pages.decide_approvals(request, pending, self.code)
+        return approval_pages.decide_approvals(request, pending, self.code)
 
     @staticmethod
     def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
@@ -225,7 +228,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
-    """So many of these records, else all, as “60 contacts”."""
+    """Return `number` of these records, or all, in words, such as “60 contacts”."""
     types = {entry.entity_type for entry in entries}
     return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
 

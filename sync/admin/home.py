@@ -40,11 +40,12 @@ from sync.state.record_view import RecordState
 
 MOST_GROUPS = 50
 ROWS_ON_A_PAGE = 50
-SHOWN_AT_ONCE = 5
-"""A group of more rows than this is folded."""
 
+# A group of more rows than this is folded.
+SHOWN_AT_ONCE = 5
+
+# For so long after its start a set-up's changes that are pending are called its load.
 LOAD_IS_RECENT = timedelta(days=1)
-"""For so long after its start a set-up's changes that are pending are called its load."""
 
 
 def shown_scope(user: Any) -> attention.Scope:
@@ -76,7 +77,7 @@ class StateLine:
 
 
 def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
-    """Return what is so, the gravest first."""
+    """Return the gravest of the present states."""
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
@@ -324,7 +325,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
                 lead,
                 buttons,
                 _group_doors(group, rows, board_urls),
-                on_monday if buttons else ("", ""),  # who may do nothing reads what is so
+                on_monday if buttons else ("", ""),  # somebody without rights only reads the state
             )
         )
     return boxes

@@ -60,13 +60,13 @@ def grant(entity_type: str) -> Grant | Wait:
 
 @dataclass
 class LimitFacts:
-    """What the answers for these types' boards rest on: read once, and where it is asked for."""
+    """The facts behind the answers for these types' boards: each is read once, when it is first needed."""
 
     types: Sequence[str]
 
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
-        """Of all boards: whether another one waits for longer says how much this one may do."""
+        """All boards: how much one may do depends on whether another has waited longer."""
         types = [spec.entity_type for spec in registry.entities()]
         rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
         return {row.entity_type: registry.with_configured_board(row) for row in rows}
@@ -156,7 +156,7 @@ class LimitFacts:
         if stop is not None and not unblocked:
             errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
-            # Of two stops the one that lasts longer is what a person has to wait for, or to end.
+            # A person has to wait for the longer of two stops, or to end it.
             until, kind, reason = max(stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
         moments = [self.account.stopped_until, stop.until if stop else None]

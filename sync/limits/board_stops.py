@@ -28,7 +28,7 @@ def stop(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
-    reason = error.lasting_sentence if kind == EVERYTHING else f"{write_stop.HELD} {error.lasting_sentence}"
+    reason = error.lasting_sentence if kind == EVERYTHING else f"{write_stop.WRITES_STOPPED} {error.lasting_sentence}"
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store(link, kind, {kind: entry})
     if before is None:

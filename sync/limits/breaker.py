@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360
-# After so many failed probes Activity tells of an outage: a little more than half a minute.
+
+# After this many failed probes Activity shows an outage: a little more than half a minute.
 OUTAGE_IS_NEWS = 3
 
 # What an error of these concerns meets every board alike.
@@ -99,11 +100,14 @@ def trip_account(error: errors.MondayError) -> None:
         row.save()
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
-    log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
+    log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
 def _probe_wait(failures: int) -> float:
-    """Longer where a tenth of the plan's day is less than probes take, each with a read that fails again."""
+    """Return the seconds until the next probe, which is a read and the call that failed.
+
+    They are longer on plans where probing would use over a tenth of the day's calls.
+    """
     if failures < len(PROBE_WAITS):
         return PROBE_WAITS[failures]
     return max(LATER_PROBE_WAIT, write_stop.calls_apart(2, 20))

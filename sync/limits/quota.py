@@ -147,7 +147,7 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
 # The forecast: how long today's calls will last.
 
 
-# Of the day's calls so many are used where people are warned.
+# Share of the day's calls after which people are warned.
 LOW_SHARE = 0.7
 
 

@@ -303,8 +303,8 @@ def window_seconds(budget: Budget, boards: int) -> float:
 
 
 def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> int:
-    """The size of a board's documents after a call for `records` that was answered after `seconds`."""
-    # So long a call should take at most, to stay clear of the client's timeout.
+    """Return the new size of a board's documents, after a call for `records` that was answered after `seconds`."""
+    # Seconds that a call should take at most, to stay clear of the client's timeout.
     target = timeout * SHARE_OF_TIMEOUT
     if seconds > target:
         return max(1, min(size, math.floor(records * target / seconds)))

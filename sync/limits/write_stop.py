@@ -1,7 +1,16 @@
 """Writes that fail while reads go on: one stop of writes for all boards, until a write has succeeded.
 
-A read that Monday answers proves nothing about writes, so the probe is one waiting write. What fails while others are
-written is its record's own fault and stops nobody: what failed together is divided, and what fails alone has its turn.
+A read that Monday answers proves nothing about writes, so the probe is one waiting write. If other writes succeed, the
+failing record is at fault and nothing stops: a failed batch is split; a record failing alone waits for its turn (one
+record every 20 minutes or more).
+
+    what fails                                    what happens                     constants
+    a batch, while other writes succeed           it is split and repeated         PARTS, FEW, BURST, REFILL_SECONDS
+    a record alone, while other writes succeed    it waits for its turn            TURN_SECONDS
+    the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
+    a first write, none succeeded since           a batch waits for a minute       WAITS
+    a second write, none succeeded in between     all writes stop, one is tried    WAITS, SOONER_SECONDS
+    a write, because the account refuses writes   all writes stop, one is tried    PERSON_WAITS
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,56 +38,59 @@ from sync.outbox.pauses import IS_PAUSED
 
 log = structlog.get_logger(__name__)
 
-# Seconds before the first, second … probe; further ones come every hour.
+# Seconds before the first, second … probe; after that, one every hour.
 WAITS = (60, 120, 300, 600, 1_800, 3_600)
 
-# A delivery or a save is a sign of life: then the next probe comes so soon after the last one.
+# Seconds between two probes if a webhook or a save came after the last one: a sign that things work again.
 SOONER_SECONDS = 600
 
-# What a probe takes: a look for earlier creates, a read and a write.
+# Calls of one probe: a look for earlier creates, a read and a write.
 PROBE_CALLS = 3
 
-# What an outage takes before its probes are an hour apart.
+# Calls used by an outage until its probes are hourly.
 FIRST_CALLS = 15
 
-# How the reason begins for which a job waits; by it such jobs are found again.
-HELD = "Monday doesn't store what is sent."
+# Prefix of the reason of a waiting job; jobs are found by this text.
+WRITES_STOPPED = "Monday doesn't store what is sent."
 
+# A failed batch is split into this many parts.
 PARTS = 4
-# What failed together comes again in so many parts, and so few one by one.
+
+# A failed batch of at most this many records is split into single records.
 FEW = 8
 
-# So many repeats of what Monday fails on for its own sake are made at once; further ones, and whatever failed alone,
-# have a turn each.
+# Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
 
+# Seconds between two turns.
 TURN_SECONDS = 1_200
-# Seconds between two turns, and until one more repeat may be made at once.
+
+# Seconds until one more repeat may be made at once.
 REFILL_SECONDS = 600
 
-# What dividing takes of a day before turns are all that is left.
+# Calls of a day used by splitting before only turns remain.
 TURN_CALLS = 50
 
-# Seconds that a record waits at least where nothing else was written since it failed last.
+# Seconds that a record waits at least if nothing else was written since its last failure.
 ALONE_WAIT = 3_600
 
-# Why a job waits for its turn.
+# Reason of a job that waits for its turn.
 TURN = "Monday fails on it while others are written, so it is tried in its turn."
 
 
 @dataclass(frozen=True)
 class Failures:
-    """How often Monday failed on a record, with an outcome that nobody knew, since it was written last."""
+    """The failures of a record without a known outcome since its last successful write."""
 
-    document: str  # the key of the last one
-    size: int  # of how many records that was
+    document: str  # the key of the last failed document
+    size: int  # how many records that document had
     is_own: bool  # others were written between the first and the last, so it is no outage
     is_tried_anew: bool  # others were written between the last two
 
 
 @dataclass(frozen=True)
 class FailedWrite:
-    """A document of which nobody knows what became of it."""
+    """A document without a known outcome."""
 
     error: MondayError
     records: frozenset[UUID]
@@ -86,12 +98,12 @@ class FailedWrite:
 
 @dataclass(frozen=True)
 class WriteFailure:
-    """What that means for its records: their own fault, which counts, or how long they are not tried again."""
+    """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
     is_own: bool = False
     wait_seconds: float = 0
     stops: bool = False  # nothing more is sent in this pass
-    reason: str = HELD
+    reason: str = WRITES_STOPPED
 
 
 _FAILURES = """
@@ -114,15 +126,15 @@ _FAILURES = """
 
 
 def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
-    """Return how Monday failed on these records; without those that it didn't fail on since they were written."""
+    """Return the failures of these records; a record without one since its last successful write has no entry."""
     rows = fetch_rows(_FAILURES, {"ids": list(records)})
     return {record_id: Failures(*failures) for record_id, *failures in rows}
 
 
 def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
-    """Judge what failed in one pass; stop all writes where nothing else was written since others failed.
+    """Judge the failed documents of one pass; stop all writes if no other write succeeded in between.
 
-    `others_written`: by the same pass.
+    `others_written`: whether the same pass has written other records.
     """
     if others_written:
         write_succeeded()
@@ -148,14 +160,14 @@ def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> lis
 
 
 def _is_own(document: FailedWrite, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
-    """Whether it says nothing of others: they were written between the failures of each of its records."""
+    """Whether its records are at fault: others were written between the failures of each of them."""
     if account.only_writes:
         return False
     return all(record_id in failures and failures[record_id].is_own for record_id in document.records)
 
 
 def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite]) -> WriteFailure:
-    """Count what failed while nothing else was written, and stop writes where it isn't a single record again."""
+    """Count failures while nothing else was written; stop writes unless only one record keeps failing."""
     first = documents[0]
     only_record = str(*first.records) if len(documents) == len(first.records) == 1 else ""
     is_same = bool(only_record) and only_record == account.failed_record
@@ -171,13 +183,13 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite])
     if stops:
         _stop(account, first.error, wait)
     account.save()
-    # What Monday answers, and fails to do for the same record again, is about that record.
+    # Monday answered and failed the same record twice: that record is at fault.
     is_own = bool(only_record) and not stops and (is_first or first.error.path_alias is not None)
     return WriteFailure(is_own, 0 if is_own else wait, stops=True)
 
 
 def writes_refused(error: MondayError) -> None:
-    """Stop all writes: the account refuses them, and needs no second record to be believed."""
+    """Stop all writes: the account refuses them, which needs no second failure as a proof."""
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         account.write_failures = max(account.write_failures, 1)
@@ -187,7 +199,7 @@ def writes_refused(error: MondayError) -> None:
 
 
 def repeats_left() -> int:
-    """Return how many more repeats may be made at once: each takes one, and one comes back every ten minutes."""
+    """Return how many more repeats may be made at once: each uses one up, and every ten minutes or more adds one."""
     refill = max(REFILL_SECONDS, turn_seconds() / 2)
     limit = quota.read_budget().day_limit
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
@@ -213,12 +225,12 @@ def turn_seconds() -> float:
 
 
 def wait_for_turn(place: int) -> float:
-    """Return the seconds until the turn behind all that wait, or one of those after it."""
+    """Return the seconds until the turn behind all waiting records, plus `place` turns."""
     return (turns().count() + place) * turn_seconds()
 
 
 def turns() -> models.QuerySet[SyncQueue, Any]:
-    """Return the times at which records that failed for their own sake are tried again."""
+    """Return the times at which the records at fault are tried again."""
     return _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
 
 
@@ -228,13 +240,16 @@ def _in_turn() -> models.QuerySet[SyncQueue]:
 
 
 def wait_after(failures: int) -> float:
-    """Return the seconds until the next probe: longer where a tenth of the plan's day is less than that takes."""
+    """Return the seconds until the next probe.
+
+    They are longer on plans where probing would use over a tenth of the day's calls.
+    """
     wait = WAITS[min(max(failures, 1), len(WAITS)) - 1]
     return max(wait, calls_apart(PROBE_CALLS, FIRST_CALLS)) if failures >= len(WAITS) - 1 else wait
 
 
 def calls_apart(calls: int, first: int) -> float:
-    """Return how many seconds lie between such calls, so that with the `first` ones they take a tenth of a day."""
+    """Return the seconds between such calls: after the `first` ones they use at most a tenth of the day's calls."""
     limit = quota.read_budget().day_limit
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
@@ -250,11 +265,11 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     account.only_writes = True
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{HELD} What is edited on Monday still comes in. {error.lasting_sentence}"
+    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-# So long the worker that probes has for it; where it ends without a word, the next probe is then.
+# Time limit of a probe; if its worker dies, the next probe starts after it.
 PROBE_SECONDS = 180
 
 _NEXT_PROBE = f"""
@@ -277,34 +292,33 @@ _NEXT_PROBE = f"""
 
 
 def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
-    """Return the job that is written next to find out whether writes work: one, of all boards that can be worked.
+    """Return the one job, of all boards that can be worked, whose write finds out whether writes work.
 
-    What has failed least often comes first, by their ids in no order that anything else has: a few records that Monday
-    always fails on are not the probe again and again, nor all before the first other one. What its board
-    refuses is none: it would not be sent. A create without an answer is looked for first, by its board's worker.
-    `only_urgent`: of those that a person clicked.
+    Least failed first, then by random UUID: so a few always-failing records don't take every probe. Jobs whose kind of
+    call their board has stopped don't count, as they would not be sent, nor do records with a create without an answer:
+    their board's worker looks for it first. `only_urgent`: only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
-    rows = fetch_rows(_NEXT_PROBE, {"held": HELD, "priority": int(priority)})
+    rows = fetch_rows(_NEXT_PROBE, {"held": WRITES_STOPPED, "priority": int(priority)})
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
 def is_probe_due() -> bool:
-    """Whether it is time to try a write though writes are stopped."""
+    """Whether it is time to try a write although writes are stopped."""
     return _account_to_probe().exists()
 
 
 def begin_probe() -> bool:
-    """Whether this worker is the one of all that probes: the update matches for the first only."""
+    """Try to become the worker that probes; true for one worker only."""
     now = sync_now()
     until = now + timedelta(seconds=PROBE_SECONDS)
     return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
 
 
 def give_back_probe() -> bool:
-    """Let the next probe be due where this one's record needed no write; return whether that was so.
+    """Make the next probe due now if this one's record needed no write; return whether it was so.
 
-    A write that fails sets both times anew, and one that succeeds ends the stop.
+    A failed write has set both times again, and a successful one has ended the stop.
     """
     began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
     account = MondayAccount.objects.filter(id=1, only_writes=True, write_failed_at=began_at)
@@ -312,7 +326,7 @@ def give_back_probe() -> bool:
 
 
 def _account_to_probe() -> models.QuerySet[MondayAccount]:
-    """The account, once its time has come, or a delivery or a save after the last failure brings the probe forward."""
+    """Return the account if its probe is due; a webhook or a save after the last failure makes it due sooner."""
     account = MondayAccount.objects.filter(id=1, only_writes=True)
     is_due = models.Q(stopped_until__lte=SyncNow())
     failed_at = account.values_list("write_failed_at", flat=True).first()
@@ -330,14 +344,14 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-# Seconds between two attempts where a person has to act: the longer it lasts, the longer they are apart.
+# Seconds between two attempts while a person has to act: the longer it lasts, the longer the wait.
 PERSON_WAITS = (60, 300, 900, 3_600)
 
 
 def wait_for_person(since: datetime | None) -> float:
-    """Return the seconds to the next attempt of what has been refused since then.
+    """Return the seconds until the next attempt of something refused since then.
 
-    Longer where a tenth of the plan's day is less than the attempts of all that is refused take.
+    They are longer on plans where probing would use over a tenth of the day's calls.
     """
     elapsed = (sync_now() - since).total_seconds() if since else 0
     spent = 0
@@ -350,7 +364,7 @@ def wait_for_person(since: datetime | None) -> float:
 
 
 def write_succeeded() -> None:
-    """A write was carried out: what waited for that goes on, and nothing counts as failed any more."""
+    """Record a successful write: end the stop, wake the jobs that waited for it, and forget the failures."""
     account = MondayAccount.objects.filter(id=1).first()
     if account is None or not account.write_failures:
         return
@@ -362,7 +376,7 @@ def write_succeeded() -> None:
 
 
 def next_turn() -> None:
-    """Try the next one that waits for its turn: another of them was written, or a person tries again."""
+    """Make the next waiting turn due: another of these records was written, or a person tries again."""
     first = _in_turn().order_by("next_retry").first()
     if first is not None:
         SyncQueue.objects.filter(pk=first.pk, status=choices.QueueStatus.PENDING).update(next_retry=SyncNow())
@@ -370,10 +384,10 @@ def next_turn() -> None:
 
 
 def release_held() -> None:
-    """Let the jobs that wait for writes be due now."""
-    held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=HELD)
+    """Make the jobs that wait for writes due now."""
+    held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
     held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-    # What was looked for in vain lands within this time, or never.
+    # A create not found after this time never took effect.
     settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
     if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled):

@@ -24,7 +24,7 @@ PERMISSIONS = (
 # Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
 
-# So many failed attempts of a pending job, the first wait between them, are no hitch any more.
+# After this many failed attempts, the first wait between them, a pending job counts as failing.
 FAILING_ATTEMPTS = 2
 
 

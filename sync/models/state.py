@@ -289,8 +289,8 @@ def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") 
     Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
 
 
+# The kinds of a stop, of a board or of the account, and of its end.
 STOP_KIND = "stop"
-# The kinds of a stop of a board, or without one of the account, and of its end.
 STOP_END_KIND = "stop_end"
 
 # The kind of what happened to somebody's account, which who may see users is told.
@@ -305,11 +305,16 @@ def told_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decis
 # The kind of what tells that a field is in conflict, or that it is asked what becomes of a record.
 CONFLICT_FOUND_KIND = "conflict_found"
 
-# By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both.
-WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
+# By the kind of a result, the kind of the request that a person made in a conflict: one line shows both.
+REQUEST_KINDS = {
+    "conflict_settled": "conflict_chosen",
+    "undo": "conflict_undo",
+    "conflict_undo_refused": "conflict_undo",
+}
 
 IMPORT_KIND = "import"
-# The kinds of what a person writes into many records at once, as one batch.
+
+# The kinds of acts by which a person writes many records at once, as one batch.
 BATCH_KINDS = (IMPORT_KIND, "undo")
 
 # The key in a line's values which says that another column was given what the field had already.

@@ -24,7 +24,7 @@ from sync.kernel.mails import NotSent
 from sync.kernel.secret_texts import without_secrets
 from sync.limits import credentials
 
-# With the options that the service's own address has.
+# Name, and the query options allowed in its address.
 SERVICES: Mapping[Any, tuple[str, frozenset[str]]] = {
     NotifySlack: ("Slack", frozenset()),
     NotifyWorkflows: ("Microsoft Teams", frozenset({"api-version", "sp", "sv", "sig"})),
@@ -33,7 +33,7 @@ SERVICES: Mapping[Any, tuple[str, frozenset[str]]] = {
     NotifyTelegram: ("Telegram", frozenset()),
 }
 
-# Microsoft's: the only service whose address names the host.
+# Teams addresses contain their own host, so it is checked; the others' hosts are fixed.
 TEAMS_HOSTS = (".logic.azure.com", ".environment.api.powerplatform.com")
 
 HTTPS_PORT = 443
@@ -78,7 +78,10 @@ def post(address: str, title: str, text: str) -> None:
 
 
 def _service_at(address: str) -> Any:
-    """Return Apprise's sender to an address; its secret parts, which no host is, are in no log line from here on."""
+    """Return Apprise's sender to an address.
+
+    Also registers its secret parts, so no later log line shows them.
+    """
     credentials.conceal(*(part for part in re.split(r"[/?&=]", address) if "." not in part))
     # A semicolon separates options for Apprise, and for nobody else.
     if not address.isascii() or not address.isprintable() or set(address) & set(" ;#\\"):
@@ -107,12 +110,12 @@ def _service_at(address: str) -> Any:
 
 
 def _parsed(kind: Any, address: str) -> dict[str, Any] | None:
-    """Return the parts of an address of this service; None of any other."""
+    """Return the parts of an address of this service; None for any other."""
     try:
         if address.startswith("tgram://"):
             return kind.parse_url(address) if kind is NotifyTelegram else None  # type: ignore[no-untyped-call]
         return kind.parse_native_url(address) if address.startswith("https://") else None
-    except (LookupError, TypeError):  # of a half address
+    except (LookupError, TypeError):  # the address is incomplete
         return None
 
 

@@ -197,7 +197,7 @@ class UndoPlan:
         step.raw_now = field_values.stored_field_values(record, before)
         step.now = self._display(record, mapping, step.raw_now)
         try:
-            # Of what was read on Monday a relation names the item or the name alone.
+            # A relation's value that was read on Monday has only the item or the name.
             related = read_related(field_values.references_of(type(record), [before]), self.related)
             before = related.resolve(type(record), before)
         except field_values.RelatedNotFound as gone:

@@ -22,8 +22,8 @@ MAX_CELL = 100_000
 # Bytes that the parts of an XLSX file may have once unpacked.
 MAX_UNPACKED = 50_000_000
 
+# Columns that reading adds to a file: the row's number in the spreadsheet, and the cells beyond the titles.
 ROW_NUMBER = "row number"
-# Columns of a read file beside its own: the row's number in the spreadsheet, and what stands beyond the titles.
 SURPLUS = "cells without a title"
 
 SEPARATORS = ",;\t|"

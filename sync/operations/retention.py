@@ -125,8 +125,8 @@ def _intent_condition() -> str:
 
 
 def _change_rules(days: int) -> Iterator[Rule]:
-    # Of each record that exists, its newest old change stays: later changes are read as differences from it. So does
-    # that of a deleted one as long as there is activity of it, which calls it by the name that it had.
+    # The newest old change of each existing record stays: later changes are read as differences from it. That of a
+    # deleted record stays as long as there is activity about it, which shows the name that it had.
     for spec in registry.entities():
         for events in event_models(tracks_model=spec.model):
             table = _table(events)

@@ -127,7 +127,7 @@ class _Run:
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, hold_seconds)
-            # Of many that need no write each would be a probe in vain: once in a turn they are read together.
+            # Many records may need no write, and each would be a probe in vain: once in a turn they are read together.
             if probe and not probed_in_vain:
                 probed_in_vain = write_stop.give_back_probe()
                 reads_waiting = probed_in_vain
@@ -189,7 +189,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
 
     First it is looked for the creates that have no answer, of which one may be the next to try.
     """
-    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.HELD):
+    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None or job.entity_id is None:

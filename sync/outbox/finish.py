@@ -107,8 +107,8 @@ def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
     """Count a failure of the record itself; return whether it was the last attempt: the job has failed.
 
-    With `at_most` 1 it is claimed alone from then on; it waits `wait_seconds` at least. Of a record's due rows the one
-    with the most attempts continues, the others end with it. A row that was not due stays pending as it was.
+    With `at_most` 1 it is claimed alone from then on; it waits `wait_seconds` at least. If a record has several due
+    rows, the one with the most attempts continues and the others end. A row that was not due stays pending as it was.
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))

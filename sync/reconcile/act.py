@@ -104,8 +104,8 @@ RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records)
 RECORD_CREATES = Call(calls.Kind.CREATE, changed_records)
 
 
-def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
+def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+    """Return the removals of items of which the policy, the filter, the record or the item's owner changed since."""
     records = board.model._default_manager
     items = [write.item_id for write in writes]
     restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
@@ -274,7 +274,7 @@ class Executor:
         if self.stop_reason:
             return self.stop_reason
         if not self.has_written and len(self.failed) >= write_stop.PARTS:
-            return write_stop.HELD
+            return write_stop.WRITES_STOPPED
         is_late = time.monotonic() - self.began_at > PASS_SECONDS
         return "Monday is slow: it goes on with the next pass." if is_late else ""
 
@@ -397,7 +397,7 @@ class Executor:
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
-            # Of an item that took something else it is the column that is closed, for the others' items too.
+            # If the item took another value, it is the column that is closed, for all items.
             closed = answer.rejected if answer.item is not None else {}
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
@@ -563,7 +563,7 @@ class Executor:
         if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
-        self.stop_reason = f"{write_stop.HELD} {error.sentence}"
+        self.stop_reason = f"{write_stop.WRITES_STOPPED} {error.sentence}"
         write_stop.writes_refused(error)
 
     def _stop(self, error: errors.MondayError) -> None:
@@ -682,7 +682,7 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _changed_deletions, str(policy))
+        call = Call(kind, _changed_removals, str(policy))
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

@@ -1,7 +1,7 @@
-"""What a pass writes of a record: from its plan, Monday's answer and the row as it is locked. settle/ writes it.
+"""What a pass writes into a record, from its plan, Monday's answer and the locked row. settle/ writes it.
 
-Decides of docs/reference/merge.md, “After a write”: *the pair becomes*, *a relation that the answer to a create shows
-empty*.
+Implements, of “After a write” in docs/reference/merge.md: *the pair becomes*, *a relation that the answer to a create
+shows empty*.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def record_changes(
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
-    now: BoardContext | None = None,
+    board_now: BoardContext | None = None,
 ) -> RecordChanges:
-    """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
+    """Return the changes to a record; `record` is the locked row, None if it was deleted meanwhile.
 
-    `paused` is why nothing may be written any more, as a sentence; `now` is the board as a person may have changed it
-    since.
+    `paused` is the sentence why nothing may be written any more; `board_now` has the board's settings as they are now,
+    after a person may have changed them.
     """
     if paused and has_local_writes(plan):
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
@@ -91,7 +91,7 @@ def record_changes(
         return RecordChanges(plan, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
         return RecordChanges(plan.drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
-    if now is not None and plan.is_settled and _is_outdated(plan, now):
+    if board_now is not None and plan.is_settled and _is_outdated(plan, board_now):
         return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if _is_removal_outdated(plan, record):
         return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
@@ -105,14 +105,14 @@ def record_changes(
     return replace(changes, plan=ended)
 
 
-def _is_outdated(plan: pass_plan.RecordPlan, now: BoardContext) -> bool:
-    """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
+def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
+    """Whether a value that it takes over, or its act on a removed item, rests on a setting that has changed since."""
     if plan.removal is not None and not removed_items.follows_policy(
-        plan.removal, RemovedItemPolicy(now.link.removed_item_policy)
+        plan.removal, RemovedItemPolicy(board_now.link.removed_item_policy)
     ):
         return True
     taken_over = [field_plan.mapping for field_plan in plan.plans.values() if field_plan.write_raw is not None]
-    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in now.mappings}
+    settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
     return any((mapping.key, mapping.version, mapping.direction) not in settings for mapping in taken_over)
 
 

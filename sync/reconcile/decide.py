@@ -1,7 +1,7 @@
-"""Decide: what a pass does, as a pure function of what is so. The rules stand here in their order, and why in that one.
+"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, with reasons.
 
-Each rule takes what is so and what was planned before it, and returns the plan with its own part. Whoever only wants to
-know what a pass would do calls `decide`.
+Each rule takes the facts and the plan so far, and returns the plan with its own part. To know only what a pass would
+do, call `decide`.
 """
 
 from collections.abc import Sequence
@@ -60,9 +60,9 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
-    # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
-    # leaves the filter only takes over, what loops is slowed, what empties too much is asked
-    # about. Of values that are lost people are told by what the fields became.
+    # Fields, by all that is known of earlier writes. Then the limits: a pair that leaves the filter only takes values
+    # from Monday; a field in a loop is slowed; too many emptied fields wait for approval. What was lost is reported by
+    # what the fields became.
     each_record(with_earlier_bases),
     each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
     each_record(keep_only_pulls),
@@ -90,7 +90,7 @@ def first_plan(facts: pass_plan.PassFacts) -> pass_plan.Plan:
 def decide(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
-    """Return what a pass does by what is so; `plan` and `rules` are from where it goes on."""
+    """Return the plan of a pass with these facts; with `plan` and `rules`, go on from that plan with those rules."""
     plan = plan or first_plan(facts)
     for rule in rules:
         plan = rule(facts, plan)

@@ -1,8 +1,8 @@
 """Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
 an item that may be another one: a person is asked.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, linked | a second item bears its NPD ID*, and the
-last sentence of *none | there, never linked*: "same person?"; and what a person answered to either.
+Implements, of “A record and its item” in docs/reference/merge.md: *there, linked | a second item bears its NPD ID*, and
+the last sentence of *none | there, never linked*: "same person?"; and a person's answers to both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
-            # Of a record with several copies each counts: what failed first stays failed.
+            # If a record has several copies, each counts: the first failure stays.
             plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 

@@ -21,13 +21,13 @@ from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 # What happened before a pass: what Monday told, and what we wrote.
 
 
-# So long are events checked together, and a mutation without an answer known as ours when it lands late.
+# How long events are checked together, and a late effect of a mutation without an answer is recognized as ours.
 EVENT_WINDOW = timedelta(days=1)
 
 # Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so).
 STALE_READ_WINDOW = timedelta(minutes=2)
 
-# So long does a rewrite after a write of ours count towards a loop.
+# How long a rewrite after our own write counts towards a loop.
 LOOP_WINDOW = timedelta(hours=1)
 
 
@@ -305,7 +305,7 @@ class AnswerFacts:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """An item that no record had when its job was claimed, and what is so of it."""
+    """An item that no record had when its job was claimed, and the facts about it."""
 
     claim: Claim
     item: Item | None

@@ -1,7 +1,7 @@
 """Which item is which record: linked, found by NPD ID or by the match rule, asked about, or none.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known*; of *unlinked by policy
-or a person* what becomes of the two once the record syncs again; and what a person's answers to these questions mean.
+Implements, of “A record and its item” in docs/reference/merge.md: *there, never linked | not known*; for *unlinked by
+policy or a person*, what happens once the record syncs again; and a person's answers to these questions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from sync.kernel import grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
+from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
 from sync.reconcile.removed_items import removed_state, return_lines
 
@@ -47,9 +47,9 @@ def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> I
 def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
     """Decide about every record without an item; no item is given twice.
 
-    The oldest record comes first, in whatever order they were claimed: set-up, which shows beforehand what passes will
-    do, takes them so, too. Of several with one match key only the first gets a new item by a pass: the others find that
-    one, and are asked about, as if each had come in a pass of its own.
+    The oldest record comes first, in whatever order they were claimed, as in set-up, which shows beforehand what passes
+    will do. If several have one match key, only the first gets a new item in a pass: the others find that item, and a
+    person is asked, as if each had come in its own pass.
     """
     board = facts.board
     named = items_by_npd_id(board, facts.items)
@@ -499,7 +499,7 @@ def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) ->
         plan = plan.with_facts(item=identity.item).logged(linked)
         return plan.end(pass_plan.Outcome.RELEASED, LINKED)
     if identity.is_left_out:
-        return left_out(plan, FilterSide.ITEM, identity.reason)
+        return leave_out(plan, FilterSide.ITEM, identity.reason)
     if identity.wait_seconds:
         reason = identity.reason
         return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)

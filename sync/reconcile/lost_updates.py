@@ -1,7 +1,7 @@
-"""Whether change events show that a write of ours covered somebody's edit, and what that person is told.
+"""Whether change events show that our write overwrote somebody's edit, and what that person is shown.
 
-Decides of docs/reference/merge.md, of “After a write”: *lost update*, and that an answer which equals an event that
-isn't ours is someone's edit; of “Conflicts”: how long *overwritten* keeps its values.
+Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
+isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,10 +41,12 @@ def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
 
 
-def seen_after(plan: pass_plan.RecordPlan, settings: field_values.Settings, read_at: datetime) -> dict[str, list[Any]]:
-    """Return the sync state's `seen` with what a pass read, where it was more than the base said, and found lost.
+def seen_after(
+    plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
+) -> dict[str, list[Any]]:
+    """Return the sync state's `seen`, with the values that the pass read and that differ from the base, and lost ones.
 
-    Of an item that this pass creates nothing was read. What is older than the journal keeps is dropped.
+    Nothing is added for an item that this pass creates. Entries older than the journal are dropped.
     """
     entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
     for key, field_plan in plan.plans.items() if not plan.creates else ():
@@ -365,10 +367,10 @@ class _FieldHistory:
 
 
 def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
-    """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
+    """Keep only those suspected values that neither side has, and put them into words, the newest first.
 
-    Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
-    that is deleted, of which nobody `asks`.
+    If a field has several lost values, the newest is asked about and the others go to the history; so do all lost
+    values of a deleted record, about which nobody `asks`.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[pass_plan.LostUpdate] = []

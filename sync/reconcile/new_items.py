@@ -1,8 +1,10 @@
 """What becomes of an item that no record has.
 
-Decides of docs/reference/merge.md, “A record and its item”, the rows *none | …*, and of the items that bear an NPD ID
-those of a linked record (*a second item bears its NPD ID*; duplicates.py has the rest) and of a deleted one (*new or
-late, bearing the tombstone's NPD ID*).
+Implements, of “A record and its item” in docs/reference/merge.md:
+
+- the rows *none | …*;
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest);
+- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -348,7 +350,7 @@ class _ItemRule:
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our call.
-            return self._end(f"{detail} It has left the board, as far as is known.", stale_until)
+            return self._end(f"{detail} It has left the board, as far as we know.", stale_until)
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
@@ -446,7 +448,7 @@ def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
 
 
 def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> pass_plan.ItemPlan:
-    """Return the plan where it still holds by what is so of the item now, and by the `records` that it names, as they
+    """Return the plan if it still holds by the present facts of the item, and by the `records` that it names, as they
     are locked; else that nothing is done after all.
     """
     if plan.act in pass_plan.GIVING and plan.facts.chosen_id is not None:

@@ -1,9 +1,9 @@
-"""What shall be: the frozen values in which a pass's rules say what becomes of each record, item and field.
+"""Facts and plan: the frozen values in which the rules of a pass decide about each record, item and field.
 
-A rule is a function of what is so (`PassFacts`) and of what the rules before it decided (`Plan`), and returns a new
-plan. `decide.py` has their list.
+A rule is a function of the facts (`PassFacts`) and of the plan of the rules before it (`Plan`), and returns a new plan.
+`decide.py` has their list.
 
-It stays whole: every rule reads plans that others made, so these types stand below all rules.
+These types are in one file, below all rules: every rule reads plans that other rules made.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
-# So many passes in a row look again at once at what they can't decide by what they read.
+# Passes in a row that look again at once at a record that they can't decide by what they read.
 MAX_ROUNDS = 2
 
-# Then the record waits so long.
+# Seconds that the record waits after that.
 ROUNDS_WAIT_SECONDS = 60
 
 
@@ -235,7 +235,7 @@ class IdentityPlan:
     wait_seconds: float = 0
 
 
-# Of a record whose item is known.
+# The plan of a record whose item is known.
 IDENTIFIED = IdentityPlan()
 
 
@@ -535,7 +535,7 @@ class ItemPlan:
     problems: str = ""  # why it can't become a record, to be remembered
     closes: str = ""  # why there is nothing to ask about it any more
     sentence: str = ""  # for the record's history
-    # Of a second item:
+    # Only for a second item:
     is_ours: bool = False  # our own create made it, and it may go without being asked
     kind: str = ""  # its line's in the history of the record, once its calls are answered; empty without one
     intents: tuple[Intent, ...] = ()  # those of calls that were carried out
@@ -630,7 +630,7 @@ class PassFacts:
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: field_values.RelatedFacts = field(default_factory=field_values.RelatedFacts)
-    # Of records of which more was read: when their fields were edited, and who made their items.
+    # For records about which more was read: when their fields were edited, and who created their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
 
 

@@ -1,10 +1,10 @@
-"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person decides.
+"""Linked records whose item is gone: first they wait, then policy or a person decides (mirror of deleted_records.py).
 
-Decides of docs/reference/merge.md, “A record and its item”, the rows *there | …* of an item that is archived, deleted,
-not returned or on another board.
+Implements, of “A record and its item” in docs/reference/merge.md: the rows *there | …* for an item that is archived,
+deleted, not returned or on another board.
 
-“Deleted” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
-still says after the quiet time: Monday has an undo.
+An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
+the quiet time: Monday has an undo.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ def removal_of(
     return plan.end_settled("")
 
 
-def wants_obstacles(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
+def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
     """Whether it matters what keeps the record from being deleted in NPD."""
     record = facts.record.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
@@ -147,7 +147,7 @@ def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     return noticed_before or now, passes
 
 
-def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> float:
+def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
     """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
     since, passes = _noticed(facts, now)
     wait = settings.gone_quiet_seconds - (now - since).total_seconds()
@@ -156,7 +156,7 @@ def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: da
     return wait
 
 
-def _is_quiet_over(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
+def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
     return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
 
 
@@ -200,7 +200,7 @@ def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: 
     return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
-def removal_options(settings: field_values.Settings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
+def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
     record = facts.record.record
     state = facts.state
@@ -307,10 +307,10 @@ def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPo
 
 
 def edits_since_agreed(board: field_values.BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
+    """Return the fields that differ from the values both sides last agreed on; None is a side without anything more.
 
-    Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
-    there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
+    If a field never agreed, its values are edits that the other side doesn't have. Monday's side of a field is there
+    only if it was edited too and never reached NPD; its own `reason` says that it can't be read.
     """
     edits = (_field_edit(board, facts, mapping) for mapping in board.mapped)
     return tuple(edit for edit in edits if edit is not None)
@@ -331,7 +331,7 @@ def _field_edit(
         with suppress(UnknownValue):
             base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
-    # Of a column that was replaced NPD's half says what NPD had then; Monday's says nothing of the new one.
+    # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.ledger.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")

@@ -1,8 +1,8 @@
-"""What becomes of a person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one.
+"""What becomes of a person's decisions on fields: in a conflict, about an overwritten edit, or to undo one.
 
-Decides of docs/reference/merge.md, “Conflicts”, from *a resolution … is stored* on: it is a choice for exactly the
-values seen, applied where they still stand, else handed back with the reason; an overwritten value is kept or taken
-back to both sides; an undo goes through as long as neither side moved.
+Implements “Conflicts” of docs/reference/merge.md, from *a resolution … is stored* on: a choice is for exactly the
+values that the person saw. It is applied if they are still the same, else returned with the reason. An overwritten
+value stays lost or is written to both sides again; an undo is applied if neither side has changed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,8 +1,8 @@
-"""What a plan may not write yet: into a field that somebody rewrites again and again, or what would delete or empty too
-much.
+"""Two brakes on a plan: fields that something on the board keeps rewriting, and deletes or clears over the limit.
 
-Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
-“A record and its item” that deletes and clears are counted, and wait for approval.
+Implements, of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within an
+hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
+`ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -18,7 +18,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Settings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -39,7 +39,7 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: Settings
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
@@ -119,7 +119,7 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Plan the loops of a record's fields, and block those that are throttled."""
     history = plan.facts.history
-    # Nearly all records have neither: a look at unchanged ones must not build anything for them.
+    # Nearly all records have neither: a pass over unchanged ones must not build anything for them.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
         return plan
     loops = {}
@@ -160,11 +160,11 @@ def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[
 def approval_verdicts(
     facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
 ) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
-    """Say of these acts whether each may go now, and what is to be stored of one that wasn't counted yet.
+    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
-    Those let through before go, and the new ones where they aren't too many: asked again within the hour one goes, and
-    counts once; so does an approved. One that goes without asking is stored before its call is announced, so that a
-    crash leaves it counted. Of what a person rejected, the request tells.
+    Acts that were let through or approved before may go, and new ones if they aren't too many. An act that is repeated
+    within the hour counts once. An act that goes without approval is stored before its intent, so that a crash leaves
+    it counted. A rejected act is known from its request.
     """
     states = facts.states(kind)
     new = new_acts(facts, kind, wanted)

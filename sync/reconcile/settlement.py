@@ -1,6 +1,7 @@
-"""What a record's sync state, its status and the store of conflicts say after its pass, and whether that is news.
+"""What a pass leaves behind for a record: its sync state, its status, its conflict reports; and whether any of it
+differs from what is stored.
 
-Decides of docs/reference/merge.md all of “What sync_status may say”.
+Implements “What sync_status may say” of docs/reference/merge.md.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,18 +25,18 @@ from sync.reconcile.restraints import ended_requests
 from sync.records import blocked_fields
 from sync.registry import target_of
 
-# What its sync state and its status say, and which of its relations wait.
+# The record's sync state and status, and its waiting relations.
 
 
 def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return what the record's sync state says after this pass of `now`, where `before` is what is stored."""
+    """Return the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
     ledger = plan.ledger
     conflicts = _ledger_conflicts(plan, ledger.conflicts)
     asked_items = ledger.asked_items
     if plan.identity.question:
         asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
     blocked = before.blocked_fields
-    # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
+    # A pass that planned nothing keeps the blocked fields, and what a person decided about them meanwhile.
     if plan.plans:
         blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
     error_count = before.error_count
@@ -65,7 +66,7 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
 
 
 def ledger_row(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return the row by which the sync state is stored, `before` being the stored one."""
+    """Return the new row of the sync state; `before` is the stored one."""
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
     is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
     direction = LedgerDirection.BIDIRECTIONAL
@@ -75,9 +76,9 @@ def ledger_row(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) 
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """What this pass has found blocked, on which side each value is stuck, and since when it is for this reason.
+    """Return the fields this pass found blocked: on which side, and since when for this reason.
 
-    “left out” is a relation that doesn't keep its record from being in sync.
+    The side `LEFT_OUT` marks a relation that doesn't keep its record from being in sync.
     """
     blocked = {}
     for key, field_plan in plan.plans.items():
@@ -108,7 +109,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost else []
     kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_LOST_UPDATE}
     if plan.removal is not None:
-        # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
+        # Conflicts about its values stay as they were; only the question about the record is decided again.
         kinds.pop(reports.KIND_DELETE, None)
         if plan.removal.needs_answer:
             kinds[reports.KIND_DELETE] = [plan.removal.what]
@@ -128,7 +129,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
 def sync_status(
     board: BoardContext, plan: pass_plan.RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
 ) -> RecordSyncStatus:
-    """Return the first that fits of disabled, conflict, synced, pending; `ledger` is its sync state after the pass."""
+    """Return the record's status; the order of the checks matters. `ledger` is its sync state after the pass."""
     if not plan.may_sync:
         return RecordSyncStatus.DISABLED
     if ledger["conflicts"]:
@@ -137,14 +138,14 @@ def sync_status(
         return RecordSyncStatus.PENDING
     if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, ledger["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
-    # Monday made something else of a value; a field that isn't synced any more has nothing to put right.
+    # Monday stored another value than was sent; that doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
     if altered and any(
         mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
-    # A side may be known to have left its half of the base, as by a pull that gave way to a save. A relation that is
-    # left out, or a value that a person left in NPD, may differ.
+    # One side may differ from its base, for example when a pull was dropped because of a save. A relation that is left
+    # out, or a value that a person decided to keep in NPD only, is allowed to differ.
     has_diverged = plan.item is not None and any(
         field_plan.decision.action is not Action.NOTHING and key not in ledger["base"]
         for key, field_plan in plan.plans.items()
@@ -165,7 +166,7 @@ LEDGER_STATUS = {
 def awaited_relations(
     board: BoardContext, plans: Mapping[UUID, Mapping[str, pass_plan.FieldPlan]]
 ) -> list[tuple[UUID, str, str, str]]:
-    """Return which relations wait, each with the type and the item or name of the record that has to come."""
+    """Return the waiting relations, each with the type and the item id or name of the record it waits for."""
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
     return [
         (entity_id, key, targets[key], match_key(field_plan.awaits))
@@ -175,7 +176,7 @@ def awaited_relations(
     ]
 
 
-# Whether a plan is empty: carried out, it would leave all of this as it is stored.
+# Whether a plan is empty: carried out, it would leave everything as it is stored.
 
 
 def changed_records(
@@ -184,10 +185,11 @@ def changed_records(
     awaited: Iterable[tuple[UUID, str, str, str]],
     with_jobs: Collection[UUID] = (),
 ) -> frozenset[UUID]:
-    """Return the records of which the pass would send, write, ask or end anything; of all others the plan is empty.
+    """Return the records for which the pass would send, write, ask or end anything; the others' plans are empty.
 
-    When the pass was is no change. `awaited` are the stored waits of their relations, as awaited_relations returns
-    them. Of those `with_jobs` nothing counts that their jobs stand for: events, an open intent, that they are pending.
+    The time of a pass alone is not a change. `awaited` are the stored waits of their relations, as awaited_relations
+    returns them. For records in `with_jobs`, ignore what their waiting job explains: events, an open intent, status
+    pending.
     """
     planned = {record_plan.id: record_plan.plans for record_plan in plan.records.values() if record_plan.plans}
     # The database keeps what is waited for in lower case.
@@ -204,9 +206,9 @@ def changed_records(
 
 
 def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
-    """Whether the pass would do, log or end anything of a record besides what it stores.
+    """Whether the pass would do, log or end anything for a record besides what it stores.
 
-    What a job that waits was made for is ended by that.
+    With a waiting job, its events and intents are that job's work and do not count.
     """
     facts = plan.facts
     field_plans = plan.plans.values()
@@ -223,7 +225,7 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
 
 
 def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
-    """Whether all that the pass would store of this record is stored already, and it does nothing else."""
+    """Whether the pass would leave this record exactly as it is."""
     ended = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not ended.is_settled or _acts(plan, has_job=has_job):
         return False
@@ -236,7 +238,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
     after = state_after(ended, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False
-    # Passes saw the newest values before; that others are too old to be kept is no reason for a pass.
+    # Earlier passes saw the newest values already; dropping expired entries is no reason for a pass.
     is_seen = all(
         key in before.seen and before.seen[key][-1][0] == entries[-1][0] for key, entries in after["seen"].items()
     )
@@ -245,21 +247,21 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
     is_same_status = has_job or (status, ledger_status) == (plan.record.sync_status, before.sync_status)
     if not is_seen or not is_same_status:
         return False
-    # Nearly no record has anything to tell the store of conflicts.
+    # Most records have nothing to report about conflicts.
     if not (plan.facts.conflicts or after["conflicts"] or plan.identity.duplicate):
         return True
     return not any(_is_news(report, plan.facts) for report in conflict_reports(ended))
 
 
 def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:
-    """Whether the report opens a conflict, or ends one; fields that join or leave one stand in the sync state, too."""
+    """Whether the report opens or ends a conflict; fields that join or leave one also change the sync state."""
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == report.kind]
     if report.kind == reports.KIND_IDENTITY:
         conflicts = [conflict for conflict in conflicts if conflict.monday_item_id == report.monday_item_id]
     return bool(report.fields or report.undecided or report.data) is not bool(conflicts)
 
 
-# What a pass tells the store of conflicts.
+# Reports to the store of conflicts.
 
 
 def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
@@ -280,9 +282,9 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
 
 
 def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Yield what becomes of the question what is to be done with a record whose item is gone, or is back.
+    """Open, keep or close the question about a record whose item is gone.
 
-    While it is open, choices of fields can't be carried out: they are handed back, their conflict stays.
+    While the question is open, choices for fields can't be carried out: they are returned, and their conflict stays.
     """
     removal = plan.removal
     if removal is not None and removal.needs_answer and not plan.unlink:
@@ -306,15 +308,15 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
 
 
 def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
-    """Why nobody is asked any more what becomes of the record; empty where that isn't known."""
+    """Return why the question about the record is closed; empty if it stays open, or nobody knows yet."""
     if plan.removal is not None and plan.removal.result:
         return plan.removal.result
     if plan.unlink:
         return "The record was unlinked from its item."
     if not plan.may_sync:
         return plan.off_reason
-    is_read = plan.item is not None and plan.ledger.remote_state == ACTIVE
-    return "The item is on the board again." if is_read and plan.removal is None else ""
+    is_active = plan.item is not None and plan.ledger.remote_state == ACTIVE
+    return "The item is on the board again." if is_active and plan.removal is None else ""
 
 
 def _field_reports(
@@ -326,7 +328,7 @@ def _field_reports(
     was_open = plan.facts.open_fields(reports.KIND_FIELDS)
     if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
         return
-    # What a person resolved says nothing of the fields that left by themselves.
+    # The closing reason is about fields that stopped conflicting without a person.
     by_themselves = [key for key in was_open if key not in applied] or was_open
     decisions = [plan.plans[key].decision for key in by_themselves if key in plan.plans]
     moved = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
@@ -347,7 +349,7 @@ def _field_reports(
 
 
 def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
+    """Return the fields in conflict now, also those whose choice could not be carried out yet."""
     conflicts = []
     for field_plan in plan.plans.values():
         if field_plan.conflict:
@@ -358,8 +360,8 @@ def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflic
 
 
 def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
-    """Return the fields in conflict that this pass could not decide: they stay as they are, with their choices."""
-    if not (was_open := plan.facts.open_fields(reports.KIND_FIELDS)):  # as of nearly all records
+    """Return the fields in conflict that this pass could not decide: they keep their conflict and their choices."""
+    if not (was_open := plan.facts.open_fields(reports.KIND_FIELDS)):  # nearly all records
         return ()
     decided = {conflict.key for conflict in fields_in_conflict(plan)}
     return tuple(
@@ -372,7 +374,10 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
 
 
 def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """What is asked: which item is the record's, or whether another record is the same person; and what is answered."""
+    """Report the open questions about identity, and their answers.
+
+    They ask which item is the record's, or whether another record is the same person.
+    """
     questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
         questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
@@ -380,14 +385,13 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
         questions[plan.record.monday_id or ""] = plan.identity.duplicate
     for item_id, question in questions.items():
         yield plan.conflict_report(reports.KIND_IDENTITY, item_id, data=question)
-    is_read = plan.item is not None and plan.is_settled and plan.record.monday_id
     for conflict in plan.facts.conflicts:
         is_answered = reports.RECORD_KEY in conflict.resolutions
         if conflict.kind != reports.KIND_IDENTITY or conflict.monday_item_id in questions:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
-            # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
-            if plan.link_to is not None or is_read:
+            # The answer “none of them” is carried out once the record has its own item, whichever pass created it.
+            if plan.link_to is not None or _has_read_own_item(plan):
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
         elif _is_identity_known(plan, conflict):
             reason = plan.left_out or "It is now known which item it is."
@@ -395,16 +399,19 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
 
 
 def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, result: str) -> reports.ConflictReport:
-    """Return what tells the store of conflicts that an answer to “who is this?” was carried out."""
+    """Return the report that an answer to “who is this?” was carried out."""
     applied = {reports.RECORD_KEY: result}
     return plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
 
 
 def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
-    """Whether it is known whose the item in question is, or that this record asks for none any more."""
+    """Whether it is known by now whose item it is, or this record doesn't look for one any more."""
     if not plan.may_sync or conflict.monday_item_id in plan.facts.owned_items:
         return True
     if plan.link_to is not None or plan.creates or plan.identity.question is not None:
         return True
-    is_read = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    return is_read and (conflict.monday_item_id == plan.record.monday_id or conflict.seeks_item)
+    return _has_read_own_item(plan) and (conflict.monday_item_id == plan.record.monday_id or conflict.seeks_item)
+
+
+def _has_read_own_item(plan: pass_plan.RecordPlan) -> bool:
+    return plan.item is not None and plan.is_settled and bool(plan.record.monday_id)

@@ -1,9 +1,8 @@
-"""What the two sides of a pass show before anything is decided of them: nothing new, a read that is stale, columns that
-the board lacks.
+"""What the two sides of a pass show before the rules: nothing new, a stale read, or columns that the board lacks.
 
-Decides of docs/reference/merge.md: the end of *lost update* (echoes are dropped); of “Unknown is not ∅” the columns
-that items don't show and the read that is repeated; of “A record and its item” *unlinked by policy or a person*, and
-that nothing is made while it couldn't be known again.
+Implements, of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”, columns
+that items don't show and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that
+nothing is created while it couldn't be recognized again.
 """
 
 from collections.abc import Iterable
@@ -28,9 +27,9 @@ from sync.registry import target_of
 
 
 def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
-    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None where it does.
+    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None if it needs one.
 
-    Of a record that isn't synced Monday's side is not read meanwhile: the first pass after it is on again reads it.
+    Monday's side of a record that isn't synced is not read: the first pass after its sync is on again reads it.
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):

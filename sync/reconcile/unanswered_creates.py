@@ -69,7 +69,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
             _store(lease, board, after_own_fault(intents, own_fault(error)))
-    return "" if stop_reason == write_stop.HELD else stop_reason
+    return "" if stop_reason == write_stop.WRITES_STOPPED else stop_reason
 
 
 def _confirm_document(
@@ -90,7 +90,7 @@ def _confirm_document(
         if executor.has_written:
             breaker.grow_batches(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
-            stop_reason = write_stop.HELD
+            stop_reason = write_stop.WRITES_STOPPED
     _store(lease, board, plans)
     return executor.stop_reason or stop_reason
 
@@ -104,7 +104,7 @@ def _due_documents(entity_type: str) -> list[list[Intent]]:
 
 
 def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None) -> UnconfirmedCreates:
-    """Return what is so of a document without an answer; `items` are those that bear an NPD ID of its or of others."""
+    """Return the facts of a document without an answer; `items` have the NPD IDs of its records or of others."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)

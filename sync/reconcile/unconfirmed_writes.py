@@ -1,11 +1,13 @@
-"""What becomes of writes whose answer was lost: of creates, one document at a time, and of what they left on Monday.
+"""What becomes of writes whose answer was lost: creates, one document at a time, and the items they left on Monday.
 
-Decides of docs/reference/merge.md, “After a write”: *an intent without an answer*. A create found by its NPD ID is
-linked. A document of which nothing is found goes again once, as it is, under its own key, for which Monday replays its
-answer; of one that was made in part, or can't go again, what is still missing is made anew by the records' passes.
+For a change whose intent is still open, see `field_plan.base_with_intents`.
 
-Sending again is an attempt like any: it is made when the records' jobs are due, and where it fails for a record's own
-sake it counts. What failed so twice under one key is made anew under another, when its job is due the next time.
+Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
+linked. If nothing of a document is found, it is sent once more unchanged, under its own key, for which Monday replays
+its answer. If a part is found, or it can't be sent again, the records' passes create the missing items.
+
+Sending again is an attempt like any other: it is made when the records' jobs are due, and counts if a record is at
+fault. After two such failures under one key the items are created under another key, when their jobs are due again.
 """
 
 from collections.abc import Mapping, Sequence

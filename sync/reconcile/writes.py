@@ -1,7 +1,7 @@
-"""What is sent of a record, made of its plan, and its plan as Monday's answer leaves it. Sends nothing.
+"""The writes made from a record's plan, and the plan after Monday's answer. Sends nothing.
 
-Decides of docs/reference/merge.md: of “A field, both ways” that a field is blocked alone where Monday refuses its
-value; of “A record and its item” *never linked … none → create the item*, where it is made with its name alone.
+Implements, of docs/reference/merge.md: in “A field, both ways”, that only the field is blocked whose value Monday
+refuses; in “A record and its item”, *never linked … none → create the item*, if it is created with only its name.
 """
 
 from collections.abc import Iterable

@@ -10,9 +10,9 @@ from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
+# On which side a field is blocked: Monday rejected the value, the value is over Monday's limit, or the cause is in NPD.
 SIDE_MONDAY = "monday"
 SIDE_LIMIT = "limit"
-# On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here.
 SIDE_NPD = "npd"
 
 # The side of a relation that is left out, which doesn't keep its record from being in sync.

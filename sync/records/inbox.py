@@ -27,7 +27,7 @@ from sync.registry import configured_board_id
 # An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell.
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 
-# So many deliveries a minute for one item each wake its record at once. Each further one makes the next pass wait a
+# Deliveries a minute for one item that each wake its record at once. Each further one makes the next pass wait a
 # second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute.
 FREE_DELIVERIES = 20
 LONGEST_BURST_WAIT_SECONDS = 60

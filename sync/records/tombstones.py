@@ -39,7 +39,7 @@ OPEN_TOMBSTONE_STATES = (
 # The item id with which a record is restored without an item, so that it gets a new one.
 NEW_ITEM = ""
 
-# So long before a deletion by a script that emptied the relations to what it deleted.
+# Time before a deletion within which a script emptied the relations to the records it deleted.
 SCRIPT_SPAN = timedelta(minutes=1)
 
 # One statement: a restore of one of these waits for its end.

@@ -160,7 +160,7 @@ def drill_forged(cast: Cast) -> None:
 
 @act(0.5)
 def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
-    """A webhook is lost, and the sweep that follows at once leaves what is so fresh to the next one."""
+    """A webhook is lost, and the sweep that follows at once leaves such fresh changes to the next one."""
     handle = synced(cast)
     cast.do("clock", seconds=700)
     cast.do("webhook_rule", rule={"rule": "drop", "count": 2})

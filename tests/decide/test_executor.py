@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.write_stop import FEW, HELD, PARTS, TURN, FailedWrite, Failures, WriteFailure
+from sync.limits.write_stop import FEW, PARTS, TURN, WRITES_STOPPED, FailedWrite, Failures, WriteFailure
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -71,7 +71,7 @@ class Monday:
     def trip(self, link: Any, error: MondayError) -> None:
         self.stopped.append(error.kind.code)
 
-    HELD = HELD
+    WRITES_STOPPED = WRITES_STOPPED
     PARTS = PARTS
     FEW = FEW
     TURN = TURN
@@ -100,7 +100,7 @@ class Monday:
         return self.refused.get(kind, ""), 60
 
     def stop(self, link: Any, error: MondayError, kind: str) -> None:
-        self.refused[kind] = f"{HELD} {error.sentence}"
+        self.refused[kind] = f"{WRITES_STOPPED} {error.sentence}"
 
     def end(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
@@ -174,7 +174,7 @@ def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
 ) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
-    why = f"{HELD} {error.sentence}"
+    why = f"{WRITES_STOPPED} {error.sentence}"
     assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
     later = act_now.send(RECORD_CHANGES, [change("c")])
     assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, why)

@@ -204,7 +204,7 @@ def _verify(result: ComparisonResult, page: ListedPage) -> None:
         if plan.id not in claiming:
             continue
         fields = divergences(plan) if plan.id in page.changed else []
-        # Of a pair that leaves the filter with its next pass a difference proves nothing either.
+        # A difference proves nothing, either, for a pair that leaves the filter with its next pass.
         if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
             continue
         result.verified += 1

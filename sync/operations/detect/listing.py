@@ -107,9 +107,9 @@ class ListedPage:
 
 
 class _ListedItems(Gatherer):
-    """Answers from a page of the listing what rules ask of Monday; what that doesn't show is `unread`, and not asked.
+    """A Gatherer that answers from a page of the listing; items that aren't on it are `unread`, and not asked for.
 
-    Of a column that no item shows only a call would tell more, and every record's pass may have to speak of it.
+    A column that no item shows is not inspected: that would take a call, and may concern every record's pass.
     """
 
     def __init__(self, items: Mapping[str, Item]) -> None:
@@ -124,8 +124,8 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def removed_items(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
-        removed = super().removed_items(board, emptied)
+    def items_off_board(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
+        removed = super().items_off_board(board, emptied)
         self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
         return removed
 

@@ -98,7 +98,7 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
         has_event = event_at is not None and event_at >= moment - SAME_UPDATE
         if not has_event and (attempt_at is None or attempt_at < moment):
             trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
-            rows.append(missed_events.update_row(link, trigger_id, item_id, ITEM_UPDATED))
+            rows.append(missed_events.valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
     return missed_events.store_events(link, rows)
 
 

@@ -1,4 +1,4 @@
-"""A pass that only plans: what is so, and what reconcile's rules decide by it. Nothing is written on either side."""
+"""A pass that only plans: its facts, and what reconcile's rules decide by them. Nothing is written on either side."""
 
 from __future__ import annotations
 

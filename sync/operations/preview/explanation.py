@@ -22,9 +22,9 @@ MAX_MATCHES = 10
 
 
 def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
-    """Return the record that an id, its item's id, a name or an email address means; a deleted one's tombstone.
+    """Find a record, or the tombstone of a deleted one, by id, item id, name or email.
 
-    Raises ActionError where none is meant or several could be, UnknownEntity.
+    Raises ActionError unless exactly one matches; UnknownEntity for an unknown type.
     """
     registry.entity(entity_type)
     text = text.strip()
@@ -36,7 +36,7 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
         more = "\n  and more" if len(matches) > MAX_MATCHES else ""
         raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
     raise ActionError(
-        f"There is no {entity_type} “{text}”, and none that was deleted lately. Give its id, the id of its item on "
+        f"There is no {entity_type} “{text}”, and none was deleted recently. Give its id, the id of its item on "
         "Monday, its name, or its email address."
     )
 
@@ -61,7 +61,7 @@ def _matches(entity_type: str, text: str) -> Sequence[SyncedModel | Tombstone]:
 
 
 def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:
-    """Return the type and the id of a record, also of a deleted one."""
+    """Return the type and the id of a record or of a tombstone."""
     if isinstance(subject, Tombstone):
         return subject.entity_type, subject.entity_id
     return subject.entity_type(), subject.pk
@@ -72,11 +72,11 @@ def _name(subject: SyncedModel | Tombstone) -> str:
 
 
 def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
-    """Yield the lines; the item is read by one call. Writes nothing."""
+    """Yield the lines; reads the item in one call and writes nothing."""
     entity_type, entity_id = ids_of(subject)
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
-    shown, changes, unread = _read_item(entity_type, entity_id)
+    shown, changes, why_unread = _read_item(entity_type, entity_id)
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
         yield f"deleted, {item}"
@@ -92,7 +92,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
         )
-        yield f"{outcome} {unread}".rstrip()
+        yield f"{outcome} {why_unread}".rstrip()
     yield ""
     yield from _activity_lines(entity_type, entity_id)
 
@@ -100,9 +100,9 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
 def _read_item(
     entity_type: str, entity_id: UUID
 ) -> tuple[Mapping[str, str], Sequence[planned_changes.PlannedChange] | None, str]:
-    """Return what Monday shows, by field, what the next pass would change, and why something could not be read.
+    """Return Monday's values by field, the changes of the next pass, and why the item could not be read.
 
-    The changes are None where they can't be told. One call; raises MondayError.
+    `changes` is None if unknown. One call; raises MondayError.
     """
     link = registry.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
@@ -119,7 +119,7 @@ def _read_item(
 
 
 def _shown_values(record: RecordPlan) -> dict[str, str]:
-    """Return what the item shows now, by field, as the pass has read it; nothing of a field without a column."""
+    """Return the item's values by field, as the pass has read them; fields without a column are left out."""
     shown = {}
     for key, plan in record.plans.items():
         if record.item is None or not plan.mapping.column_id:
@@ -135,7 +135,7 @@ def _shown_values(record: RecordPlan) -> dict[str, str]:
 def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> Iterator[str]:
     view = record_view.describe_one(record)
     yield f"{view.status}, {item} {view.item_url or ''}".rstrip()
-    yield view.reason or "Both sides are the same, as far as is known."
+    yield view.reason or "Both sides are the same, as far as we know."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."
     yield from (entry.sentence for entry in view.others)

@@ -1,6 +1,6 @@
-"""The board as passes would see it once it is set up: a link and mappings that are never stored, and its listing.
+"""The board as passes would see it after its set-up: a link and mappings that are never stored, and its listing.
 
-A column that is to be created has a stand-in id, and every item is empty in it.
+A column that will be created has a stand-in id, and every item is empty in it.
 """
 
 from collections import defaultdict
@@ -92,28 +92,31 @@ def fill_new_columns(board: field_values.BoardContext, item: Item) -> Item:
 
 
 class ListedBoard(Gatherer):
-    """Answers what rules ask of Monday from the whole listing, and of NPD as this set-up will have left it by then.
+    """A Gatherer that answers from the board's listing instead of calling Monday, and shows NPD as it will be after
+    set-up.
 
-    `linked` are the records that the passes before would link, each with its item, and `made` those that they would
-    make, by match key; `coming` are records of other types as this set-up leaves them: with their items, and new ones.
-    What isn't listed is asked for by its id.
+    Items that aren't listed are read by their ids.
     """
 
     def __init__(
-        self, board: field_values.BoardContext, others: Collection[str], coming: Iterable[SyncedModel]
+        self, board: field_values.BoardContext, others: Collection[str], records_of_others: Iterable[SyncedModel]
     ) -> None:
         super().__init__()
         self.board = board
         targets = [target_of(relation).entity_type() for _, relation in board.relations]
-        # A board that is set up with this one gives its records their items in the same run.
+        # Types of related records whose board is set up in the same run: their records get items, too.
         self.related_boards = frozenset(targets) & set(others)
-        self.coming = dict[UUID, SyncedModel]()
-        self._coming_by_item = dict[str | None, SyncedModel]()
-        self._coming_by_name = defaultdict[str, list[SyncedModel]](list)
-        self.expect(record for record in coming if record.entity_type() in targets)
-        self.items = dict[str, Item]()
+        # Related records of other types as this set-up leaves them, with their items: by pk, by item id and by name.
+        self.records_of_others = dict[UUID, SyncedModel]()
+        self._others_by_item = dict[str | None, SyncedModel]()
+        self._others_by_name = defaultdict[str, list[SyncedModel]](list)
+        self.add_records_of_others(record for record in records_of_others if record.entity_type() in targets)
+        # Records that the passes so far would link, each with its item, by pk.
         self.linked = dict[UUID, SyncedModel]()
-        self.made = defaultdict[str, list[SyncedModel]](list)
+        # Records that the passes so far would create from items, by match key.
+        self.new_records = defaultdict[str, list[SyncedModel]](list)
+        # The listed items: by item id, by NPD ID and by match key.
+        self.items = dict[str, Item]()
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
 
@@ -127,21 +130,21 @@ class ListedBoard(Gatherer):
         if key := field_values.match_text_of_item(self.board, item):
             self._by_match[key].append(item)
 
-    def expect(self, records: Iterable[SyncedModel]) -> None:
-        """Count these among the records of other types as this set-up leaves them."""
+    def add_records_of_others(self, records: Iterable[SyncedModel]) -> None:
+        """Add related records of other types, as this set-up leaves them."""
         for record in records:
-            self.coming[record.pk] = record
-            self._coming_by_item[record.monday_id] = record
-            self._coming_by_name[match_key(field_values.record_name(record))].append(record)
+            self.records_of_others[record.pk] = record
+            self._others_by_item[record.monday_id] = record
+            self._others_by_name[match_key(field_values.record_name(record))].append(record)
 
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
-        """Raises MondayError."""
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
         for record in facts.records:
             for _, relation in self.board.relations:
                 related = getattr(record.record, relation.name)
-                if related is not None and related.pk in self.coming:
-                    setattr(record.record, relation.name, self.coming[related.pk])
-        # What becomes of items without a match key is told as it is once they have waited.
+                if related is not None and related.pk in self.records_of_others:
+                    setattr(record.record, relation.name, self.records_of_others[related.pk])
+        # Skip the wait for items without a match key; show the outcome after it.
         settings = replace(facts.board.settings, new_item_wait_seconds=0)
         board = replace(facts.board, settings=settings)
         facts, plan = super().gather(
@@ -165,39 +168,39 @@ class ListedBoard(Gatherer):
     def inspect(
         self, board: field_values.BoardContext, *_: Any
     ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
-        # The columns were just read, and those that are to be made aren't there.
+        # The columns were just read, and those that will be created don't exist yet.
         return board, board_columns.InspectedColumns()
 
-    def what_items_point_at(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
-        facts = super().what_items_point_at(facts, plan)
-        owners = {str(record.monday_id): key for key, record in self.linked.items()}
+    def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        facts = super().read_references(facts, plan)
+        owner_of_item = {str(record.monday_id): key for key, record in self.linked.items()}
         return replace(
             facts,
-            identity=replace(facts.identity, owners=owners | dict(facts.identity.owners)),
+            identity=replace(facts.identity, owners=owner_of_item | dict(facts.identity.owners)),
             unmatched=tuple(map(self._as_linked, facts.unmatched)),
-            related=self._related_as_coming(facts.related) if self.coming else facts.related,
+            related=self._related_after_setup(facts.related) if self.records_of_others else facts.related,
         )
 
-    def _related_as_coming(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
-        records = {reference: self._as_coming(reference, hits) for reference, hits in related.records.items()}
-        # What is named by its item or name is written by its id.
+    def _related_after_setup(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
+        records = {reference: self._after_setup(reference, hits) for reference, hits in related.records.items()}
+        # Index each record by pk too: relations are written by pk.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
         records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
         return replace(related, records=records)
 
-    def _as_coming(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
-        hits = [self.coming.get(record.pk, record) for record in hits]
-        if reference.by == "monday_id" and reference.value in self._coming_by_item:
-            hits = [self._coming_by_item[reference.value]]
+    def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+        hits = [self.records_of_others.get(record.pk, record) for record in hits]
+        if reference.by == "monday_id" and reference.value in self._others_by_item:
+            hits = [self._others_by_item[reference.value]]
         elif reference.by == "name":
             stored = {record.pk for record in hits}
-            named = self._coming_by_name.get(match_key(reference.value), ())
+            named = self._others_by_name.get(match_key(reference.value), ())
             hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
         return hits
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
         if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
-            matching += self.made.get(key, ())
+            matching += self.new_records.get(key, ())
         named = self.linked.get(item.named.pk, item.named) if item.named else None
         return replace(item, matching=tuple(matching), named=named)

@@ -85,7 +85,7 @@ class Planner:
     @property
     def leaving(self) -> list[SyncedModel]:
         """The records that have an item by this set-up, or are made by it."""
-        made = [record for records in self.listed.made.values() for record in records]
+        made = [record for records in self.listed.new_records.values() for record in records]
         return [*self.listed.linked.values(), *self.created, *made]
 
     def make(self) -> BoardPlan:
@@ -203,7 +203,7 @@ class Planner:
 
     def _add_created(self, plan: pass_plan.RecordPlan) -> None:
         record = plan.record
-        # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
+        # The first of several records with one key gets an item, and the others find that one, even from other chunks.
         key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
         if plan.is_open and first is record:
@@ -237,7 +237,7 @@ class Planner:
             self.result.add("items_out", item.name, plan.ending.detail)
         elif plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
             key = field_values.match_text_of_item(self.board, item) or ""
-            self.listed.made[key].append(plan.record)
+            self.listed.new_records[key].append(plan.record)
             self.result.add("from_items" if key else "no_key", item.name)
         else:
             self.result.add("unmatched", item.name)

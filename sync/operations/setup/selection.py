@@ -237,7 +237,7 @@ def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
     """Return choices for each kind of records with a board: by its id, or one to be made.
 
-    Of a kind that keeps its board, what was chosen already stays. Raises ActionError, MondayError.
+    A kind that keeps its board keeps its choices. Raises ActionError, MondayError.
     """
     ids = [board_id for board_id in selected.values() if board_id not in (NO_BOARD, NEW_BOARD)]
     if len(ids) != len(set(ids)):
@@ -267,7 +267,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
         fields={},
         creates_records=board is None,
     )
-    # Of another board than the present one, nothing is taken over.
+    # Nothing is taken over from the present board if another one was chosen.
     link = choices.link
     if link is not None:
         begun = board_settings(link)

@@ -1,8 +1,8 @@
-"""Gather: reads what is so, in three phases. It decides nothing and writes nothing in NPD.
+"""Gather: reads the facts of a pass, in three phases. It decides nothing and writes nothing in NPD.
 
-First what NPD knows of what was claimed (`claimed`, in record_facts.py); then what Monday says, by one call;
-then what the items point at. Here stand the phases, and every call by which a pass reads Monday; the queries of NPD
-stand in the modules of what they are about, each in a fixed number whatever the number of records.
+First what NPD knows of the claimed records (`claimed`, in record_facts.py), then Monday's items, in one call, then the
+records that these items name. This file has the phases, and every call by which a pass reads Monday. The queries of
+NPD are in the other files, by subject; their number doesn't grow with the number of records.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,18 +25,17 @@ from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
 from sync.reconcile.gather import owners, pointed_at, record_facts
 from sync.registry import link_of
 
-# Further pages that a pass follows; a match key that more items than this hold is no key.
+# Pages read beyond the first; a match key with more items than that is useless.
 MAX_PAGES = 20
-
 
 # An id that no item of a board has.
 NO_ITEM = "1"
 
 
 class Gatherer:
-    """Reads for one pass; `calls` counts those to Monday, `read_request` is the id of the one that read the items.
+    """Reads for one pass; `calls` counts its calls to Monday, `read_request` is the id of the call that read the items.
 
-    `foreseen` are acts that earlier passes of a dry run would have counted, or asked to be approved.
+    `foreseen` are the counted acts and the requests for approval of earlier passes of a dry run.
     """
 
     def __init__(self, foreseen: Sequence[ApprovalRequest] = ()) -> None:
@@ -45,20 +44,20 @@ class Gatherer:
         self.read_request = ""
 
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
-        """Read what Monday says of what was claimed, and what that points at; return all that is so, and the plan.
+        """Return the complete facts and the plan.
 
-        Where Monday could not be read the facts say so, and the plan is what was decided without.
+        If Monday can't be read, `facts.error` says so and the plan has only the rules before reading.
         """
         plan = decide(facts, rules=BEFORE_READING)
         try:
-            facts = self.what_monday_says(facts, plan)
-            facts = self.what_items_point_at(facts, plan)
+            facts = self.read_items(facts, plan)
+            facts = self.read_references(facts, plan)
         except MondayError as error:
             return self._unread(facts, error), plan
         return facts, decide(facts, plan, AFTER_READING)
 
     def _unread(self, facts: pass_plan.PassFacts, error: MondayError) -> pass_plan.PassFacts:
-        """Say that Monday could not be read, and of the columns why, where one is gone that was not known to be."""
+        """Record the error; if it is about a column, check which columns are newly broken."""
         unread = replace(facts, error=error)
         if error.scope is not Scope.COLUMN:
             return unread
@@ -69,24 +68,25 @@ class Gatherer:
         is_new = _column_problems(board) - _column_problems(facts.board)
         return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
-    def refusal(self, board: field_values.BoardContext) -> MondayError | None:
-        """Return why Monday refuses every read of the board's items, after it refused one: it is asked for none."""
+    def probe_refusal(self, board: field_values.BoardContext) -> MondayError | None:
+        """Read no real item; return the error if Monday refuses even that."""
         try:
             self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
 
-    def what_monday_says(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
-        """Add the items of all that goes on, by one call: by their ids, and for records without one by NPD ID and
-        match key. Of a column that no item shows the board is asked as well.
+    def read_items(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
+
+        If a column is missing from all items, inspect the board too.
         """
         board = facts.board
         unlinked = [record.record for record in plan.open_records if not record.record.monday_id]
         linked = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
         linked += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         linked += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        # Items that people said are copies.
+        # Items that a person marked as copies.
         asking = [record.facts for record in plan.open_records if record.facts.conflicts]
         answers = [answer for record in asking for answer in identity.answers_of(record)]
         linked += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
@@ -103,8 +103,8 @@ class Gatherer:
         board, columns = self.inspect(board, missing, healed)
         return replace(facts, board=board, columns=columns)
 
-    def what_items_point_at(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
-        """Add what NPD knows of the items that were read, and of the records that they name."""
+    def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        """Add what NPD knows about the items that were read, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
         board = facts.board
@@ -131,7 +131,7 @@ class Gatherer:
         )
         if not board.relations:
             return facts
-        removed = self.removed_items(board, pointed_at.emptied_cells(board, changed))
+        removed = self.items_off_board(board, pointed_at.emptied_cells(board, changed))
         return pointed_at.with_related(facts, plan, changed, [*gone, *deleted], removed)
 
     # Monday's side.
@@ -139,11 +139,11 @@ class Gatherer:
     def board_items(
         self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
-        """Ask Monday once for everything that a pass needs; where a part has more pages, they are read too: a part of
-        the hits would look like few hits.
+        """Read all items that a pass needs in one call, and the further pages: an incomplete list would look like few
+        matches.
 
-        Monday finds texts as they are written; by their match key those items are found that are known to have no
-        record, and those that are read anyway.
+        Monday matches exact text only. Items known to be unmatched, and those already read, are compared by match key
+        here.
         """
         match = board.match_mapping
         keys = {match_key(text) for text in texts}
@@ -182,7 +182,7 @@ class Gatherer:
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return these items, whatever became of them, as far as Monday shows them; raises MondayError."""
+        """Return those of these items that Monday shows, in whatever state; raises MondayError."""
         shown: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
@@ -192,10 +192,10 @@ class Gatherer:
             shown |= {item.id: item for item in items}
         return shown
 
-    def removed_items(self, board: field_values.BoardContext, emptied: pointed_at.EmptiedCells) -> set[str]:
-        """Return which of the named items are not on their boards: one that leaves empties the cells that name it.
+    def items_off_board(self, board: field_values.BoardContext, emptied: pointed_at.EmptiedCells) -> set[str]:
+        """Return which of the named items are not on their boards: an item that leaves empties the cells that name it.
 
-        What neither a pass nor a webhook told is asked of Monday, by a call.
+        Costs a call if neither a pass nor a webhook has reported it.
         """
         removed = set[str]()
         for model, cells in grouped(emptied, lambda cell: cell[0]).items():
@@ -203,7 +203,8 @@ class Gatherer:
             reported = pointed_at.items_told_removed(model, items)
             unsure = sorted(items - reported)
             shown = self.items_by_id(board, unsure) if unsure else {}
-            home = link.board_id if unsure and (link := link_of(model.entity_type())) else None
+            link = link_of(model.entity_type()) if unsure else None
+            home = link.board_id if link else None
             here = {
                 item.id
                 for item in shown.values()
@@ -213,9 +214,9 @@ class Gatherer:
         return removed
 
     def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
-        """Return what NPD knows of the claimed items that no record has.
+        """Return what NPD knows about the claimed items that no record has.
 
-        Costs a call where an item may take the place of one that wasn't read.
+        Costs a call if an item may take the place of one that wasn't read.
         """
         unmatched = pointed_at.with_first_records(facts, pointed_at.unmatched_facts(facts))
         missing = sorted({item.first_item_id for item in unmatched if item.first_item_id} - facts.items.linked.keys())
@@ -225,7 +226,7 @@ class Gatherer:
     def inspect(
         self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]
     ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
-        """Return the board with what is wrong with its columns now; it is read, but where something only healed."""
+        """Return the board with the present problems of its columns; read it unless columns only healed."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
         shown = None
@@ -251,9 +252,9 @@ class Gatherer:
 
 
 def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
+    """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read. Raises MondayError."""
     items: dict[str, Item] = {}
-    # Not in smaller parts after failures: then one look-up of a hundred would become a hundred calls.
+    # Failed batches are not split: one look-up of a hundred items would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
         batch = ids[start : start + ITEMS_PER_READ]
         with call_cost(board.link, len(batch)):

@@ -148,7 +148,7 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
 
 
 def _count_by_kind(records: list[models.Model]) -> str:
-    """So many records by their kind, as “3 contacts and 1 organization”."""
+    """Return the number of records by kind, such as “3 contacts and 1 organization”."""
     counts = Counter(record._meta for record in records)
     return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
 
@@ -181,9 +181,9 @@ def known_approvals(
 def _identity_facts(
     board: field_values.BoardContext, items: Collection[str], records: Collection[UUID], matching: Sequence[Item]
 ) -> IdentityFacts:
-    """Read whose these items are, and what is remembered of them and of these records without an item.
+    """Read which records these items belong to, and what is stored about them and about these records without an item.
 
-    Of those found by their match key also which of the records are there whose NPD IDs they bear.
+    For items found by their match key, also read which of the records exist whose NPD IDs they have.
     """
     entity_type = board.link.entity_type
     npd_ids = [field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in matching]
@@ -191,7 +191,7 @@ def _identity_facts(
     existing = set(named.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
-    # Of records made from an item those that nobody touched in NPD.
+    # The records created from an item that nobody has edited in NPD.
     linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
     made = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
     unedited = unedited_records(board.model, [UUID(key) for key in made])

@@ -124,7 +124,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
 
 
 def item_now(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
-    """Return what is so of the item now, as far as the plan rests on it, and the records that it names: settle has
+    """Return the present facts of the item, as far as the plan rests on them, and the records that it names: settle has
     locked these.
     """
     item = plan.facts
@@ -211,7 +211,7 @@ def with_related(
 ) -> pass_plan.PassFacts:
     """Add the related records that may be asked for, and the names by which the board's items are shown.
 
-    Of `gone` records and `pairs` both sides may name some; `removed` are items that have left their boards.
+    Both sides of `gone` records and of `pairs` may name some; `removed` are items that have left their boards.
     """
     board = facts.board
     records = [record.facts for record in plan.open_records]
@@ -219,7 +219,9 @@ def with_related(
     naming = [(record.record, item) for record, item in pairs]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     naming += [(record.record, record.item) for record in gone if record.item is not None]
-    named = [reference for record, item in naming for reference in field_values.named_by(board, record, item)]
+    named = [
+        reference for record, item in naming for reference in field_values.differing_relations(board, record, item)
+    ]
     references = {field_values.reference_to(target_of(relation), data) for relation, data in named}
     for record in records:
         if record.conflicts:

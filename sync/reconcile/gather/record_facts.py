@@ -39,7 +39,7 @@ from sync.reconcile.gather.owners import answer_facts, deleted_facts
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
 
-# So many of a pass's newest events count; a field that is rewritten more often is a loop, and shown as one.
+# The newest events of a pass that count; a field that is rewritten more often is a loop, and shown as one.
 MAX_EVENTS = 2_000
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
@@ -202,7 +202,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
             ended += [intent] if is_recent and is_ended else []
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
             applied.append(intent)
-        # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
+        # Its outcome was unknown, and a pass found it void; an intent known to have failed ended before its deadline.
         elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
     return RecordHistory(

@@ -1,16 +1,19 @@
-"""Settle, the one writer: what a pass did becomes NPD's truth, in transactions under the lease.
+"""Settle: store the result of a pass in one transaction, under the board's lease.
 
-A pass is settled once, by compare-and-set, all of it in one transaction. What a plan rests on may have changed since it
-was gathered: it is checked again where it is written, and where it is no longer so the job goes back, for its next pass
-to decide anew.
+What a plan rests on may have changed since it was gathered. It is compared again here, with the rows locked; if
+something changed, nothing is written and the job goes back for the next pass.
 
-Nothing of a pass writes rows but this package, what act announces, and unanswered_creates.py before it. Here stand the
-transaction and the records that are there; beside it the items, answers and deleted records, and what waits.
+No other part of a pass writes records, their sync state, conflicts or activity; beside settle, act.py stores intents,
+unanswered_creates.py ends those without an answer, and reconcile stores what concerns a board or the account: columns
+with a problem, stops, the size of batches.
+
+This file has the transaction and existing records; `beside_records.py` items, answers and deleted records; `waits.py`
+what waits; `pass_run.py` locks and job ends.
 """
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -57,9 +60,10 @@ log = structlog.get_logger(__name__)
 
 
 def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write what a pass did, by the plan as the answers left it, in one transaction; return how all of it ended.
+    """Write the result of a pass in one transaction; return the plan with every record's outcome.
 
-    Its changes are marked as the sync's. Raises LeaseLost when another worker has the board.
+    `plan` has Monday's answers already. The changes are marked as the sync's. Raises LeaseLost when another worker has
+    the board.
     """
     context = undo_context(plan.records.values())
 
@@ -77,9 +81,9 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
 
 
 def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
-    """Lock all records of which the pass may write, in the order of their ids, before any other row."""
+    """Lock all records that the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
-        return  # the claimed ones alone: they are locked where they are read
+        return  # only claimed records: _settle_records locks them when it reads them
     named, _, _ = identity.named_in(plan.answers)
     ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
@@ -87,7 +91,10 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End what the pass went through to the end; of a new item that has its name alone the other fields follow."""
+    """End plans that are still open as settled.
+
+    If a new item was created with only its name, the record is released: its fields follow.
+    """
     ended = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
@@ -98,51 +105,59 @@ def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
     return plan.with_records(ended)
 
 
-# The records that are there: by compare-and-set.
+# Records that still exist: each is compared again, then written.
 
 
 def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Lock, compare and write the claimed records, then what depends on them; return the plan as it turned out."""
     ids = sorted(plan.records)
+    # First: the triggers of the records' table must know before a record is written.
     pass_run.mark_settling(ids)
-    # A related record that was deleted meanwhile is this record's failure, and not the commit's.
+    # Check foreign keys now, so that a related record deleted meanwhile fails this record and not the commit.
     run_sql("SET CONSTRAINTS ALL IMMEDIATE")
+    # Records, then failed jobs, then sync states: saves and retries lock them in this order, too.
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     pass_run.lock_failed_jobs(run, plan)
     ledgers = pass_run.lock_ledgers(run.entity_type, ids)
     if facts.linked_items:
-        # Its webhook may have come while it was being linked.
+        # A webhook may have listed the item as unmatched while it was being linked.
         unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
     _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
-    # `pause` waits for our end.
+    # The pause is locked before the first write: a pause that comes later waits for this transaction. Then the settings
+    # are read again: a change made before the lock shows here.
     paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(
         has_local_writes(record_plan) or record_plan.removal for record_plan in plan.records.values()
     )
-    now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
+    board_now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
+    # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
-        planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, now)
+        planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, board_now)
         changes.append(_write_record(record_plan, planned))
-    present = {change.plan.id: change.plan for change in changes if change.is_there}
-    shown = [change.plan.id for change in changes if change.plan.answer.item is not None]
-    over = ended_requests(plan.with_records(present.values()), shown)
-    ended = [(request, state) for request, state, record_plan in over if record_plan.id in present]
-    for request, state in ended:
+    # Only now is it known which plans hold, and so which requests for approval end and which lost values are logged.
+    plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
+    with_answer = [change.plan.id for change in changes if change.plan.answer.item is not None]
+    ending_requests = ended_requests(plan.with_records(plans_there.values()), with_answer)
+    requests_to_end = [
+        (request, state) for request, state, record_plan in ending_requests if record_plan.id in plans_there
+    ]
+    for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
-            present[request.entity_id] = present[request.entity_id].logged(line)
-    for key, record_plan in present.items():
+            plans_there[request.entity_id] = plans_there[request.entity_id].logged(line)
+    for key, record_plan in plans_there.items():
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
-        present[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
-    changes = [replace(change, plan=present.get(change.plan.id, change.plan)) for change in changes]
-    _write_changes(run, facts, plan, changes, ledgers, ended)
+        plans_there[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
+    changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
+    _write_changes(run, facts, plan, changes, ledgers, requests_to_end)
     return plan.with_records(change.plan for change in changes)
 
 
 def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
-    """Write one record; return what is so then.
+    """Write one record; return the changes as they turned out.
 
-    Each has a savepoint of its own: what NPD refuses is that record's failure alone, and only its database can tell.
+    Each write has its own savepoint: if NPD's database rejects one, only that record fails.
     """
     record = changes.plan.record
     if changes.deletes:
@@ -165,7 +180,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
 
 
 def _delete(record: SyncedModel) -> str:
-    """Delete the record in NPD; return why it can't be deleted, in words."""
+    """Delete the record in NPD; return an empty text, or the sentence why it can't be deleted."""
     try:
         with transaction.atomic():
             copy(record).delete()
@@ -176,7 +191,7 @@ def _delete(record: SyncedModel) -> str:
     return ""
 
 
-# What the settle transaction writes for all records together.
+# The rows that depend on the records, written for all records together.
 
 
 def _write_changes(
@@ -185,15 +200,18 @@ def _write_changes(
     plan: pass_plan.Plan,
     changes: Sequence[RecordChanges],
     ledgers: Mapping[str, SyncMetadata],
-    ended: Sequence[tuple[ApprovalRequest, choices.ApprovalState]],
+    requests_to_end: Sequence[tuple[ApprovalRequest, choices.ApprovalState]],
 ) -> None:
-    """Write what hangs on the records: `ledgers` are the locked rows, `ended` the requests for approval that end."""
-    present = [change.plan for change in changes if change.is_there]
-    existing = [record_plan for record_plan in present if not record_plan.is_deleted]
+    """Write the rows that depend on the records; `ledgers` are the locked sync states.
+
+    Whatever queues or ends a job comes before the statuses, which tell from the open jobs who is pending.
+    """
+    plans_there = [change.plan for change in changes if change.is_there]
+    existing = [record_plan for record_plan in plans_there if not record_plan.is_deleted]
     for change in changes:
         item = change.plan.answer.item
         if not change.is_there and item is not None:
-            # Of a record that was deleted while its item was made, the tombstone learns the item.
+            # The record was deleted while its item was being created: note the item on its tombstone.
             set_late_item(run.entity_type, change.plan.id, item.id)
         for job in change.wakes:
             run.wake([change.plan.id], **job)
@@ -201,29 +219,32 @@ def _write_changes(
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
         for item_id, reason in change.excluded.items():
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
-    waits.store_approvals(run, plan, ended)
-    waits.store_write_loops(run, facts, present)
-    save_reports([report for record_plan in present for report in settlement.conflict_reports(record_plan)])
-    _finish_deleted(run.entity_type, [record_plan for record_plan in present if record_plan.is_deleted])
+    # Requests and conflicts come before the jobs end: ending a job closes requests that were carried out, and returns
+    # the choices that are still stored when a record has failed for the last time.
+    waits.store_approvals(run, plan, requests_to_end)
+    waits.store_write_loops(run, facts, plans_there)
+    save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
+    _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
+    # The statuses are computed from these rows.
     rows = _store_ledgers(run, facts, existing, ledgers)
     waits.store_awaited(run, existing)
     waits.enqueue_pointing(run, waits.no_longer_awaited(existing, ledgers))
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         enqueue_tombstones(run.entity_type, linked_items)
-    # Items among which a record's question lets choose are asked about there, and not listed as unmatched beside it.
+    # Candidate items of an open question are shown there, so do not also list them as unmatched.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
     unmatched_items.clear_unmatched(run.entity_type, candidates)
     _finish_jobs(run, changes)
-    run.store_history(present)
+    run.store_history(plans_there)
     _write_statuses(run, existing, rows)
 
 
-def _end_tombstones(run: pass_run.PassRun, present: Sequence[pass_plan.RecordPlan]) -> None:
-    """Let the tombstone of a record that was made again under the id of a deleted one send nothing any more."""
+def _end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """End the tombstones of records that were created again under the same id: they send nothing any more."""
     created = [
         record_plan.id
-        for record_plan in present
+        for record_plan in plans
         if any(row.operation != choices.Operation.UPDATE for row in record_plan.facts.claim.rows)
     ]
     if created:
@@ -236,21 +257,14 @@ def _end_tombstones(run: pass_run.PassRun, present: Sequence[pass_plan.RecordPla
         )
 
 
-# The rows of the sync state of a pass, stored in one statement.
-
-
-_COLUMNS = (
-    *("base", "altered", "blocked_fields", "note", "remote_state", "seen", "removed_since", "removed_passes"),
-    *("remote_id", "sync_batch_id", "sync_duration_ms", "api_calls_count", "sync_direction"),
-    *("conflicts", "asked_items", "left_out", "error_count", "last_error"),
-)
-
-_UPDATE = f"""
-    UPDATE sync_metadata AS ledger
-    SET {", ".join(f"{name} = seen.{name}" for name in _COLUMNS)}, last_sync_attempt = sync_now()
-    FROM jsonb_populate_recordset(NULL::sync_metadata, %s::jsonb) AS seen
-    WHERE ledger.id = seen.id
-"""  # noqa: S608 - made of the names above
+def _update_statement(columns: Iterable[str]) -> str:
+    """Return the statement that stores these columns of many sync states at once."""
+    return f"""
+        UPDATE sync_metadata AS ledger
+        SET {", ".join(f"{name} = new_row.{name}" for name in columns)}, last_sync_attempt = sync_now()
+        FROM jsonb_populate_recordset(NULL::sync_metadata, %s::jsonb) AS new_row
+        WHERE ledger.id = new_row.id
+    """  # noqa: S608 - the columns are keys of our own rows
 
 
 def _store_ledgers(
@@ -259,7 +273,7 @@ def _store_ledgers(
     existing: Sequence[pass_plan.RecordPlan],
     ledgers: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:
-    """Store what the records' sync state says; return the rows, by record."""
+    """Store the records' sync states; return the rows, by record."""
     of_pass = {
         "sync_batch_id": run.batch_id,
         "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
@@ -270,16 +284,17 @@ def _store_ledgers(
         for record_plan in existing
     }
     if rows:
-        # In one statement: Django's bulk_update takes 3 ms a row.
-        run_sql(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
+        # In one statement: Django's bulk_update takes 3 ms a row. All rows have the same columns.
+        columns = next(iter(rows.values())).keys() - {"id"}
+        run_sql(_update_statement(sorted(columns)), [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
     return rows
 
 
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
-    """End every record's rows as its outcome says, and what hangs on them."""
+    """End every record's jobs as its outcome says, and their intents and events."""
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    # A settled record says by itself what became of it.
+    # A settled record's job needs no message.
     pass_run.end_jobs(
         run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     )
@@ -300,14 +315,14 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
 def _write_statuses(
     run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
-    """Write every looked-at record's status, in the settle transaction after all else is known."""
+    """Write the status of every record of the pass: last, as it depends on everything written before."""
     ids = [record_plan.id for record_plan in existing]
     open_states = (choices.QueueStatus.PENDING, choices.QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
-    # What was told of an item before its record had it is a job of the item.
+    # Webhooks that came before the item was linked are jobs of the item.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
     deliveries = SyncQueue.objects.filter(
         entity_type=run.entity_type, entity_id=None, status=choices.QueueStatus.PENDING
@@ -315,7 +330,7 @@ def _write_statuses(
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
-        # They say pending until then.
+        # Until that job ran, the records are pending.
         wake = partial(notify.notify_board, run.entity_type, UNMATCHED_ITEM_WAIT_SECONDS)
         transaction.on_commit(wake, robust=True)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
@@ -326,7 +341,7 @@ def _write_statuses(
         has_open_work = key in with_open_work
         statuses[key] = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
-            # Somebody saved it meanwhile: its next pass decides anew.
+            # Somebody saved it meanwhile: the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
     for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
@@ -340,7 +355,7 @@ def _write_statuses(
 
 
 def _finish_deleted(entity_type: str, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """Their tombstones send nothing to items that are gone already, and nothing waits for these records any more."""
+    """End what is left of records that this pass deleted: their items are gone, so their tombstones send nothing."""
     ids = [plan.id for plan in plans]
     for plan in plans:
         assert plan.removal is not None

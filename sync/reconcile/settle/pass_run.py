@@ -261,7 +261,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
         elif ended.outcome is pass_plan.Outcome.DEFERRED:
             times = {"rounds": ended.rounds, "at_most": ended.at_most}
             finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
-        elif run.hold_seconds and ended.detail == write_stop.HELD:
+        elif run.hold_seconds and ended.detail == write_stop.WRITES_STOPPED:
             finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
         else:
             finish.release(rows, token, ended.detail, at_most=ended.at_most)

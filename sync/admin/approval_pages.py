@@ -1,4 +1,4 @@
-"""Deletions: what waits for approval, and ignored items."""
+"""Approvals: deletions and emptied fields that wait for one; and ignored items."""
 
 from typing import Any
 
