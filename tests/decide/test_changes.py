@@ -133,7 +133,7 @@ def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
-    found = record_changes(BOARD, plan, plan.record, NOW, now=settings)
+    found = record_changes(BOARD, plan, plan.record, NOW, board_now=settings)
     assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
 
 
