@@ -127,7 +127,7 @@ class CheckColumn(handlers.Handler):
         return confirmed_action.Report(" ".join(answers), problems)
 
 
-_REMOVED = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
+_REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
 
 
 class Decide(handlers.Handler):
