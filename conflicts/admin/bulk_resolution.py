@@ -190,7 +190,8 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
         more = f" and {rest:,} more" if rest > 0 else ""
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
-    sentence = f"Resolved: {number}. It takes effect within seconds." if resolved else ""
+    side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
+    sentence = f"Resolved{side}: {number}. It takes effect within seconds." if resolved else ""
     undo = [f"conflict {pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
     return confirmed_action.Report(sentence, problems, undo)
 

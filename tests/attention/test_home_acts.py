@@ -112,7 +112,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser)
     assert key not in keys_of(html)
-    assert "Resolved: Ann." in words_of(html)
+    assert "Resolved with Monday's values: Ann." in words_of(html)
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()
@@ -260,7 +260,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     browser.post(ACT, sent_by(asked))
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    assert "Resolved: Zoe." in words_of(page(browser))
+    assert "Resolved with Monday's values: Zoe." in words_of(page(browser))
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()

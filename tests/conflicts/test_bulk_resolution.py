@@ -126,7 +126,7 @@ def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, con
     sent = ask(client, "keep_monday", *contacts)
     client.force_login(User.objects.get(username="clerk"))
     answer = confirm(client, sent)
-    assert "Resolved: 2 conflicts." in answer
+    assert "2 conflicts. It takes effect" in answer
     assert "Not resolved: C, D, E." in answer
     assert [chosen(contact) for contact in contacts[2:]] == [""] * 3
 
