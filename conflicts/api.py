@@ -1,5 +1,6 @@
 """Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -16,13 +17,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from conflicts.case import RecordContext
 from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
 from conflicts.progress import STATES, conflict_progress, state_of
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
+from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
 from sync.merge import FieldSelection
+from sync.state.record_fields import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -90,10 +94,17 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
+class SeenTextField(serializers.CharField):
+    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
+
+
 class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
-    npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
+    npd = SeenTextField(allow_null=True, allow_blank=True, trim_whitespace=False)
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
@@ -186,6 +197,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         decision = dict(serializer.validated_data)
+        decision["seen"] = _as_shown(conflict, decision["seen"])
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
         return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **decision))
@@ -197,6 +209,21 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
         return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
+
+
+def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
+    context = RecordContext.of(conflict)
+    record = context.record
+    if record is None or context.link is None:
+        return values
+    display = FieldDisplay(context.link, context.mappings, [record])
+    shown = dict(values)
+    for key, sides in values.items():
+        mapping = context.mapped.get(key)
+        if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
+            shown[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
+    return shown
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

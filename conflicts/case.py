@@ -75,10 +75,7 @@ class RecordContext:
         if not registry.is_registered(self.entity_type):
             return {}
         model = registry.entity(self.entity_type).model
-        mapped_names = [name for mapping in self.mapped.values() for name in mapping.fields]
-        names = dict.fromkeys([*model.sync_related, *mapped_names])
-        related = [name for name in names if model._meta.get_field(name).is_relation]
-        rows = model._default_manager.select_related(*related)
+        rows = model._default_manager.select_related(*registry.joined_relations(model, self.mapped.values()))
         return {row.pk: row for row in rows.filter(pk__in=list(ids))}
 
     @cached_property
@@ -109,11 +106,11 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 
+# Stands in place of a conflict's kind for a field whose value Monday rejected.
 REJECTED = "rejected"
-"""Stands in place of a conflict's kind for a field whose value Monday rejected."""
 
+# Stands in place of a choice for a field that another conflict asks about since.
 ASKED_ANEW = "anew"
-"""Stands in place of a choice for a field that another conflict asks about since."""
 
 CHOICE_LABELS = {
     "npd": "NPD's value",
@@ -125,8 +122,8 @@ CHOICE_LABELS = {
 }
 LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
 
+# What the two sides are called where one value was lost: overwritten, or with its column.
 LOST_SIDES = ("Now", "Lost on Monday")
-"""What the two sides are called where one value was lost: overwritten, or with its column."""
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
 

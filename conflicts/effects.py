@@ -7,8 +7,8 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import FieldSelection
 
+# The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
-"""The values of one field on both sides, by "npd" and "monday"; None is empty."""
 
 # Whether NPD and Monday change: what changes, where a value is removed, where one is written.
 _TEXTS = {

@@ -15,8 +15,8 @@ from sync.merge import FieldSelection
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 
+# The key of `notes` for the reason why the conflict was closed.
 CLOSING_NOTE = "*"
-"""The key of `notes` for the reason why the conflict was closed."""
 
 # What is kept of a field, and the conflict's own values.
 

@@ -22,14 +22,14 @@ MONDAY = "monday"
 CUSTOM = "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
 
+# What a screen's form sends where both texts are used; it is stored as the typed value that it leads to.
 BOTH = "both"
-"""What a screen's form sends where both texts are used; it is stored as the typed value that it leads to."""
 
+# Stands in place of a side for a field that left its conflict without a resolution.
 AUTO = "auto"
-"""Stands in place of a side for a field that left its conflict without a resolution."""
 
+# The type of a stored resolution whose fields were resolved: what it names is to be undone.
 UNDO = "undo"
-"""The type of a stored resolution whose fields were resolved: what it names is to be undone."""
 
 
 @dataclass(frozen=True)
@@ -238,9 +238,9 @@ class SyncConflict(models.Model):
         return [key for key in keys if key not in self.stored_resolution.fields]
 
 
+# Open, with a resolution: one whose fields were all handed back doesn't count.
 BEING_APPLIED = models.Q(resolved_at=None, resolution__isnull=False) & ~models.Q(resolution__fields={})
-"""Open, with a resolution: one whose fields were all handed back doesn't count."""
 
 
+# The order of the list: open ones first, the oldest first, then what was resolved last.
 OPEN_FIRST = (models.F("resolved_at").desc(nulls_first=True), models.F("detected_at").asc(), "id")
-"""The order of the list: open ones first, the oldest first, then what was resolved last."""

@@ -200,8 +200,8 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
 # A person's answer.
 
 
+# The kind of decision as which an answer is stored.
 DECISION_KIND = "rejected"
-"""The kind of decision as which an answer is stored."""
 
 
 def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:

@@ -13,20 +13,20 @@ KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
 KIND_LOST_UPDATE = "overwritten"
 
+# Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same.
 KIND_FIRST_MATCH = "first_match"
-"""Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same."""
 
+# Not stored either: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item.
 KIND_DELETED_RECORD = "deleted_record"
 KIND_RESTORED_ITEM = "restored_item"
-"""Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
 
 DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
 
+# Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py).
 KIND_UNDO = "undo"
-"""Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
 
+# The key of a resolution about the record itself: of a delete or of an identity.
 RECORD_KEY = "record"
-"""The key of a resolution about the record itself: of a delete or of an identity."""
 
 
 CREATE_ITEM = "create_item"
@@ -35,14 +35,15 @@ DELETE_RECORD = "delete_record"
 ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
+
+# What an option creates, deletes or unlinks: acts of `sync.kernel.acts`.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
-"""What an option creates, deletes or unlinks: acts of `sync.kernel.acts`."""
 
+# What `does` says where a record is deleted because another is the same; nothing to be done with many at once.
 MERGE_RECORDS = "merge_records"
-"""What `does` says where a record is deleted because another is the same; nothing to be done with many at once."""
 
+# After these a record or an item is gone: no page offers them as anything else.
 DELETING_ACTS = frozenset({MERGE_RECORDS, *(act for act in OPTION_ACTS if ACTS[act].deletes)})
-"""After these a record or an item is gone: no page offers them as anything else."""
 
 
 @dataclass(frozen=True)

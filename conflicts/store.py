@@ -19,12 +19,13 @@ from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]
 
+# Open, or resolved with an undo request.
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
-"""Open, or resolved with an undo request."""
 
 FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
+
+# What a report may change of a stored conflict.
 UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields if field.name not in FIXED_FIELDS]
-"""What a report may change of a stored conflict."""
 
 
 def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:

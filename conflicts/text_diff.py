@@ -4,15 +4,15 @@ import re
 from difflib import SequenceMatcher
 from itertools import groupby
 
+# Characters beyond which nothing is marked: comparing would take longer than a page may.
 MAX_DIFF_CHARACTERS = 4_000
-"""Characters beyond which nothing is marked: comparing would take longer than a page may."""
 
+# Texts that have less than this in common are simply other texts: marks would only be noise.
 MIN_SIMILARITY = 0.35
-"""Texts that have less than this in common are simply other texts: marks would only be noise."""
 
+# Characters that an excerpt has before the first difference, and in all.
 EXCERPT_BEFORE = 30
 EXCERPT_LENGTH = 120
-"""Characters that an excerpt has before the first difference, and in all."""
 
 # A sign that parts words, or a word, each with the space behind it. Whatever else is no space belongs to a word, so
 # that an accent or a joined emoji is never cut off from what it stands with.
@@ -21,8 +21,8 @@ _WORD = re.compile(r'(?:[.,;:!?()"@/<>-]|[^\s.,;:!?()"@/<>-]+|^)\s*')
 _BREAK = re.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
 
 
+# A piece of a text, and whether the other text has something else there.
 TextPart = tuple[str, bool]
-"""A piece of a text, and whether the other text has something else there."""
 
 
 def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:

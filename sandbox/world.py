@@ -156,8 +156,8 @@ class World:
         if events:
             self.on_events(events)
 
-    def emit(self, happening: model.WorldEvent) -> None:
-        self._events.append(happening)
+    def emit(self, event: model.WorldEvent) -> None:
+        self._events.append(event)
 
     # What is there
 

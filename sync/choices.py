@@ -1,4 +1,4 @@
-"""The values in which states are stored. Names and values are contracts (DESIGN: tables)."""
+"""The values in which states are stored. Names and values are contracts (docs/reference/tables.md)."""
 
 from enum import IntFlag, StrEnum
 

@@ -189,7 +189,7 @@ class Field:
     base: Base | None = None
     way: FieldDirection = FieldDirection.BOTH
     rule: Rule = Rule.ASK
-    first_match: Rule = Rule.ASK
+    first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
     emptied_while_blocked: bool = False
     resolution: FieldSelection | None = None

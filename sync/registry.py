@@ -292,6 +292,13 @@ def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
     return list(link.mappings.all())
 
 
+def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
+    """Return the relations to read with the model's records: those of mappings, and the model's `sync_related`."""
+    mapped = [name for mapping in mappings for name in mapping.fields]
+    names = dict.fromkeys([*model.sync_related, *mapped])
+    return [name for name in names if model._meta.get_field(name).is_relation]
+
+
 def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
     """Return the column ids that a pass reads, the NPD ID column included; the name is no column."""
     columns = [m.column_id for m in mappings if m.column_id and m.column_id != "name"]

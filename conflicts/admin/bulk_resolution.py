@@ -1,4 +1,4 @@
-"""One side, or one act on whole records, for many conflicts: a question that names what it does, then each resolved."""
+"""Resolve many conflicts with one choice: ask with a summary of the effects, then resolve each."""
 
 import hashlib
 import json
@@ -16,20 +16,21 @@ from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from sync.admin import confirmed_action
-from sync.kernel.acts import ACTS, AT_ONCE
+from sync.kernel.acts import ACTS, MAX_PER_REQUEST
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.registry import count_of_type
 
-MAX_CONFLICTS = AT_ONCE
+MAX_CONFLICTS = MAX_PER_REQUEST
 
+# Records that one line of the summary names.
 MAX_NAMED = 20
-"""Records that one line of the summary names."""
 
 CHANGED = "It changed after you were shown it. Look at it again."
 NOT_OFFERED = "This option is not possible there. Open it to see which are."
 
+# Singular and plural of each effect, the most serious first.
 EFFECTS = {
     "delete_record": ("record is deleted in NPD", "records are deleted in NPD"),
     "delete_item": ("item is deleted on Monday", "items are deleted on Monday"),
@@ -42,15 +43,17 @@ EFFECTS = {
     NPD: ("value in NPD is overwritten", "values in NPD are overwritten"),
     MONDAY: ("column value on Monday is overwritten", "column values on Monday are overwritten"),
 }
-"""What a choice may do, of one and of several, the gravest first."""
 
 TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
 
 
-def longest_waiting(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
-    """Return the first of these that are resolved at once: those still to be decided, the oldest first."""
+def first_batch(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
+    """Return up to MAX_CONFLICTS: the undecided first, oldest first, then others.
+
+    The question lists the others as left out.
+    """
     waiting = conflicts.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
     first = list(waiting[:MAX_CONFLICTS])
     others = conflicts.exclude(pk__in=waiting.order_by().values("pk")).order_by("detected_at", "id")
@@ -60,12 +63,12 @@ def longest_waiting(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
 def bulk_question(
     conflicts: QuerySet[SyncConflict], choice: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> confirmed_action.Question:
-    """Ask, with the number of each kind of effect and its first records, what is left out and why.
+    """Return the question: how many of each effect, examples, and what is left out and why.
 
     The question carries a digest of each conflict that it shows, so that only what was shown is resolved.
     """
     total = conflicts.count()
-    shown = longest_waiting(conflicts)
+    shown = first_batch(conflicts)
     names = names_of(shown)
     effects: dict[str, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []
@@ -85,12 +88,12 @@ def bulk_question(
                 effects.setdefault(effect, []).append((name, *cells))
     kinds = [kind for kind in EFFECTS if kind in effects]
     counted = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
-    lines = [f"{counted[kind][0].upper()}{counted[kind][1:]}." for kind in kinds]
+    lines = [f"{counted[kind]}." for kind in kinds]
     if total > MAX_CONFLICTS:
         lines.insert(0, f"{total:,} are selected. At most {MAX_CONFLICTS} are resolved at once: these are the "
                         "ones that wait longest. Repeat it for the rest.")  # fmt: skip
     if digests:
-        lines.append("What changes before you press the button is left as it is, and named afterwards.")
+        lines.append("Conflicts that change before you press the button are skipped and listed afterwards.")
         lines += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
         if any(kind not in ACTS for kind in kinds):
             lines.append("The values of each conflict can be put back by Undo on its own page.")
@@ -106,7 +109,7 @@ def bulk_question(
         items=count_with_noun(len(digests), "item"),
     )
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
-    # A button never speaks of values alone where something is deleted or emptied, too.
+    # The button also names what is deleted or emptied.
     button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *taken])
     return confirmed_action.Question(
         f"{title}?",
@@ -123,26 +126,26 @@ def _table(rows: Sequence[tuple[object, ...]], title: str, heads: tuple[str, ...
 
 
 def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What choosing a side does to each value, with the field, the value that goes and the one that comes."""
+    """Yield the effect on each value, with the cells of its row: the field, the old value, the new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
         effect = effect_of(resolution.SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
         for side, changes in ((NPD, effect.npd_changes), (MONDAY, effect.monday_changes)):
             if changes:
-                # After an overwritten edit both sides have NPD's value.
+                # After an overwritten edit both sides hold NPD's value.
                 old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
                 cells = (conflict.label(key), old or "(empty)", effect.value or "(empty)")
                 yield side if effect.value else f"{side}_emptied", cells
 
 
 def option_for(conflict: SyncConflict, choice: str) -> Option | None:
-    """Return the option of a deleted record or item that a choice means; None where it has none, or is about values."""
+    """Return the option of a deleted record or item that a choice means, or None if it has none."""
     side = resolution.SIDE_OF_TYPE.get(choice)
     return side_option(conflict, side) if side else act_option(conflict, choice)
 
 
 def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:
-    """Return why this can't be chosen for a conflict; empty where it can."""
+    """Return why this can't be chosen for a conflict, or an empty string if it can."""
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
@@ -153,13 +156,13 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
 
 
 def digest_of(values: Mapping[str, Sides]) -> str:
-    """Return a short text that is another one as soon as a value in conflict, or what happened, is another."""
+    """Return a hash that changes when a conflicting value or the event changes."""
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirmed_action.Report:
-    """Resolve each of these that is as it was shown, in a transaction of its own; say how many, and why not others."""
+    """Resolve each conflict that is still as it was shown, in its own transaction; report number and problems."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
     resolved = []
@@ -169,15 +172,15 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
             values = resolution.current_values(conflict)
             if digest_of(values) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution(CHANGED)
-            kind = choice
+            resolution_type = choice
             selections = None
             if choice not in resolution.SIDE_OF_TYPE:
                 option = act_option(conflict, choice)
                 if option is None:
                     raise resolution.InvalidResolution(NOT_OFFERED)
-                kind = ResolutionType.MERGE
+                resolution_type = ResolutionType.MERGE
                 selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)}
-            resolution.resolve(conflict.pk, by=by, resolution_type=kind, selections=selections, seen=values)
+            resolution.resolve(conflict.pk, by=by, resolution_type=resolution_type, selections=selections, seen=values)
             resolved.append(conflict.pk)
         except ActionError as error:
             names_by_problem.setdefault(str(error), []).append(names[conflict.pk])
@@ -187,13 +190,14 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
         more = f" and {rest:,} more" if rest > 0 else ""
         problems.append(f"Not resolved: {', '.join(records[:MAX_NAMED])}{more}. {problem}")
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
-    sentence = f"{number} resolved. That is written within seconds." if resolved else ""
+    side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
+    sentence = f"Resolved{side}: {number}. It takes effect within seconds." if resolved else ""
     undo = [f"conflict {pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
     return confirmed_action.Report(sentence, problems, undo)
 
 
 def shown_conflicts(text: str) -> dict[str, str]:
-    """Read which conflicts the page had shown, each with its digest; what no page has sent names none."""
+    """Return the digests of the conflicts that the page had shown, by id; anything malformed gives an empty dict."""
     try:
         posted = json.loads(text)
     except (ValueError, RecursionError):

@@ -91,12 +91,12 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> Question |
 
 URL_NAME = "admin:conflicts_syncconflict"
 
+# Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision.
 CONFLICT_PARAMETER = "after"
 ANSWER_PARAMETER = "answered"
-"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
+# Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
-"""Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first."""
 
 MAX_WALKED = 2_000
 

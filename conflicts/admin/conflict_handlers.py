@@ -1,4 +1,4 @@
-"""How acts are done with conflicts and rejected values: one side for the values that were shown, and the undo."""
+"""Handlers for the buttons of conflicts and rejected values: use one side, choose an option, undo."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,10 @@ from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_LOST_UPDATE
 
-# Seconds that an undo waits for the pass that is writing the latest choice, which takes less than half a second.
-UNDO_WAITS_SECONDS = 2.0
+# How long an undo waits for a pass that is still applying the choice (normally under 0.5 s).
+UNDO_WAIT_SECONDS = 2.0
 
+# Button and effect texts that replace the act's own, by act and by cause code or kind.
 OWN_WORDS = {
     ("keep_npd", Kind.REJECTED): (
         "Keep different",
@@ -35,11 +36,10 @@ OWN_WORDS = {
     ("keep_npd", LOST): ("Keep current value", "Both sides stay as they are."),
     ("keep_monday", LOST): ("Restore edit", "Writes it to both sides, over the current value."),
 }
-"""What a side is called and does where that isn't what the act says, by the code of a cause or by kind."""
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """Return what each side has of rejected values, by key; a few queries for each type of record."""
+    """Return both sides of rejected values, by key; a few queries for each type of record."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     values: dict[str, Sequence[SideValues]] = {}
     for rejection in rejections.rejections_of(fields, mappings):
@@ -49,7 +49,7 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
 
 
 def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
+    """Return both sides of conflicts, by key, with what differs; makes no query."""
     sides: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
         names = LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")
@@ -60,14 +60,14 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
-    """Return the values that a row showed of a field; tampered ones equal nothing stored, so the act is outdated."""
+    """Return the values that a row showed of a field; malformed input equals nothing stored, so the act is outdated."""
     values = shown.get(key) if isinstance(shown, dict) else None
     npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
     return {NPD: npd, MONDAY: monday}
 
 
 class Resolve(handlers.Handler):
-    """Something that is chosen for conflicts as a whole: the question says what it does with each."""
+    """Base of handlers that resolve whole conflicts; asks with `bulk_question`."""
 
     kinds = frozenset({Kind.CONFLICT})
 
@@ -83,7 +83,7 @@ def _conflicts_of(entries: Sequence[Entry]) -> QuerySet[SyncConflict]:
 
 
 class ChooseOption(Resolve):
-    """An option of a deleted record or item."""
+    """Chooses an option of a deleted record or item."""
 
     def fits(self, entry: Entry) -> bool:
         """Whether the conflict offers it."""
@@ -94,7 +94,10 @@ class ChooseOption(Resolve):
 
 
 class UseSide(Resolve):
-    """One side, for the values that its row showed; where that empties the other, its button is red, and asks."""
+    """Uses one side, for the values that its row showed.
+
+    Where that empties the other side, the button is red and asks first.
+    """
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
 
@@ -105,12 +108,12 @@ class UseSide(Resolve):
         """Return the values that are removed, because this side has none."""
         if self.code == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
-        # Kept different, or as they are, both sides stay.
+        # “Keep different” and “Keep current value” change neither side.
         stays = entry.kind is Kind.REJECTED or entry.cause_code == LOST
         return [] if stays else [value for value in entry.values if value.monday and not value.npd]
 
     def may(self, user: Any, entry: Entry) -> bool:
-        """Whether this person may choose this side: to empty a rejected value is a change of the record."""
+        """Whether this person may choose this side. Emptying a rejected value changes the record."""
         empties = entry.kind is Kind.REJECTED and self.emptied(entry)
         return super().may(user, entry) and (not empties or resolution.may_type(user, entry.entity_type))
 
@@ -146,7 +149,7 @@ class UseSide(Resolve):
         question = handlers.Handler.question(self, request, entries)
         if not any(self.emptied(entry) for entry in entries):
             return question
-        effects = ["Where one side is empty, what the other one has is removed.", *question.effects]
+        effects = ["Where the chosen side is empty, the other side's value is removed.", *question.effects]
         return replace(question, effects=effects, deletes=True)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
@@ -162,6 +165,7 @@ class UseSide(Resolve):
         report = resolve_all(digests, self.code, by=by) if digests else Report()
         problems = list(report.problems)
         undo = list(report.undo)
+        answered = []
         for entry in rejected:
             assert entry.entity_id is not None
             seen_sides = _seen_sides(shown.get(entry.key), entry.field)
@@ -173,19 +177,21 @@ class UseSide(Resolve):
                 problems.append(f"{entry.name}: {error}")
             else:
                 undo.append(f"answer {answer.pk}")
-        answered = len(undo) - len(report.undo)
-        number = humanize.count_with_noun(answered, "rejected value")
-        sentence = f"{number} answered: {self.effect(rejected[0])}" if answered else ""
-        return Report(f"{report.done} {sentence}".strip(), problems, undo)
+                answered.append(entry)
+        sentences = []
+        if answered:
+            effects = dict.fromkeys(self.effect(entry) for entry in answered)
+            sentences = [f"{humanize.count_with_noun(len(answered), 'rejected value')} answered.", *effects]
+        return Report(" ".join([report.done, *sentences]).strip(), problems, undo)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
-        """Take back what was stored, each by itself."""
+        """Undo each stored choice on its own."""
         by = cast("User", request.user)
         undone = 0
         problems = []
-        _wait_for_writes([key for kind, key in (token.split(" ") for token in tokens) if kind == "conflict"])
-        for token in tokens:
-            kind, _, key = token.partition(" ")
+        choices = [_parse_token(token) for token in tokens]
+        _wait_for_writes([key for kind, key in choices if kind == "conflict"])
+        for kind, key in choices:
             try:
                 if kind == "conflict":
                     resolution.undo(key, by=by)
@@ -195,11 +201,19 @@ class UseSide(Resolve):
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
         entries = humanize.count_with_noun(undone, "entry", "entries")
-        return Report(f"Undone: {entries} will be open again in some seconds." if undone else "", problems)
+        return Report(
+            f"Undone. {entries} {'opens' if undone == 1 else 'open'} again within seconds." if undone else "", problems
+        )
+
+
+def _parse_token(token: str) -> tuple[str, str]:
+    """Return the kind and the key that `run` joined in an undo token."""
+    kind, _, key = token.partition(" ")
+    return kind, key
 
 
 def _wait_for_writes(ids: Sequence[str]) -> None:
-    deadline = time.monotonic() + UNDO_WAITS_SECONDS
+    deadline = time.monotonic() + UNDO_WAIT_SECONDS
     while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
         time.sleep(0.1)
 

@@ -1,7 +1,11 @@
-"""People: users and groups as unfold has them, for administrators alone, of whom one always remains."""
+"""Users and groups in unfold's look.
+
+Only administrators open these pages; the last one can't be removed.
+"""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any, cast
 
 from allauth.account.models import EmailAddress
@@ -38,22 +42,26 @@ from sync.records.authors import full_name, log_action
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
+LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
 admin.site.unregister([User, Group])
-# Everybody has their own; an administrator takes them away on a user's page, and nobody reads them.
+# People manage these on their own account pages. An administrator can remove them on the user's page, not view them.
 admin.site.unregister([EmailAddress, SocialAccount, SocialApp, SocialToken, Authenticator, UserSession])
 
 
-def are_all_administrators(keys: Iterable[Any]) -> bool:
-    """Whether no other user administers than these. Locks those who do, so that two can't remove each other."""
+def includes_every_administrator(keys: Iterable[Any]) -> bool:
+    """Whether these are all the active administrators.
+
+    Locks those rows until the caller's transaction ends, so that two administrators can't remove each other.
+    """
     with transaction.atomic():
         administrators = User.objects.filter(is_active=True, is_staff=True, is_superuser=True)
         locked = set(administrators.select_for_update().order_by("pk").values_list("pk", flat=True))
     return bool(locked) and locked.issubset(keys)
 
 
-class OneAddressEach:
-    """A form of a user, whose email address is nobody else's: the identity provider names people by it."""
+class UniqueEmailMixin:
+    """Refuses an email address that another user has, because the identity provider identifies people by it."""
 
     def clean_email(self) -> str:
         form: Any = self
@@ -63,8 +71,8 @@ class OneAddressEach:
         return email
 
 
-class NewUserForm(OneAddressEach, UserCreationForm):
-    """A new user without a password: they set it by a link."""
+class NewUserForm(UniqueEmailMixin, UserCreationForm):
+    """Adds a user without a password, which they set by a link."""
 
     class Meta:
         labels = LABELS
@@ -73,20 +81,20 @@ class NewUserForm(OneAddressEach, UserCreationForm):
         return "false"
 
 
-class UserForm(OneAddressEach, UserChangeForm):
+class UserForm(UniqueEmailMixin, UserChangeForm):
     class Meta:
         labels = LABELS
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         administers = cleaned["is_active"] and cleaned["is_staff"] and cleaned["is_superuser"]
-        if not administers and are_all_administrators({self.instance.pk}):
+        if not administers and includes_every_administrator({self.instance.pk}):
             raise ValidationError(LAST_ADMINISTRATOR)
         return cleaned
 
 
 class AdministratorsMixin:
-    """For administrators alone, whatever permissions somebody has: by these pages one becomes one of them."""
+    """Lets only administrators in, whatever permissions others have: these pages make people administrators."""
 
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
@@ -109,7 +117,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
     change_password_form = AdminPasswordChangeForm
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
     actions_detail = ("send_link", "remove_second_factor")
-    list_display = ("username", "email", "full_name", "may", "is_active")
+    list_display = ("username", "email", "full_name", "groups_text", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
@@ -129,7 +137,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         return user.get_full_name() or DASH
 
     @admin.display(description="Groups")
-    def may(self, user: User) -> str:
+    def groups_text(self, user: User) -> str:
         groups = [group.name for group in user.groups.all()]
         return ", ".join(["Administrator"] * user.is_superuser + groups) or DASH
 
@@ -138,34 +146,37 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         return users.prefetch_related("groups")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Most who are added are colleagues, who sign in; the others are programs."""
+        """Tick “May sign in”: most new users are people, not programs."""
         return {"is_staff": "on"} | super().get_changeform_initial_data(request)
 
     def response_add(self, request: HttpRequest, obj: User, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Go on to the link by which a colleague sets a password."""
-        answer = super().response_add(request, obj, *args, **kwargs)
+        """Continue to the page that sends a new colleague the link to set a password."""
+        response = super().response_add(request, obj, *args, **kwargs)
         if not obj.is_staff or "_save" not in request.POST:
-            return answer
+            return response
         return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
 
-    # What nobody may take away: the last administrator.
+    # Protecting the last administrator.
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Act in one transaction, so that the lock of `get_deleted_objects` holds until the action has deleted."""
+        """Run list actions in one transaction, so that `get_deleted_objects`' lock lasts until the deletion."""
         with transaction.atomic() if request.method == "POST" else nullcontext():
             return super().changelist_view(request, extra_context)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with a user; the last administrator is protected, as what other rows need."""
+        """Return what is deleted with these users.
+
+        The last administrator is reported as protected, as Django does for rows that others depend on.
+        """
         listed, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
-        if are_all_administrators({user.pk for user in objs}):
+        if includes_every_administrator({user.pk for user in objs}):
             protected = [*protected, LAST_ADMINISTRATOR]
         return listed, counts, perms_needed, protected
 
     # Passwords and second factors.
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's
-        """Set somebody's password; one's own on the page that asks for the old one."""
+        """Set somebody's password. For your own, go to the page that asks for the old one."""
         if self.get_object(request, unquote(id)) == request.user:  # “01” is 1, too
             return see_other(reverse("admin:password_change"))
         return super().user_change_password(request, id, form_url)
@@ -174,7 +185,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         description="Send a link to set a password", url_path="send-link", permissions=["administrator"]
     )
     def send_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Mail somebody a link by which they set a password; where no email can be sent, show it once."""
+        """Email somebody a link to set a password, or show it once if no email can be sent."""
         user = self.user_or_404(request, object_id)
         back = reverse("admin:auth_user_change", args=[user.pk])
         if user == request.user:
@@ -183,11 +194,11 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             messages.warning(request, f"“{user}” is not active, so there is nothing to sign in to.")
             return see_other(back)
         if request.method != "POST":
-            effects = ["Whoever has the link sets the password. It works once, within seven days."]
+            effects = [f"Whoever has the link sets the password. It works once, within {LINK_LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
         log_action(request.user, user, "A link to set a password was made.")
-        self.tell(request, f"Made a link by which {full_name(user)} sets a password.")
+        self.log_to_activity(request, f"Made a link by which {full_name(user)} sets a password.")
         link = set_password_link(user)
         problem = mail_link(user, link)
         if not problem:
@@ -195,19 +206,22 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             return see_other(back)
         words = (
             "Give them this link yourself, in a message that nobody else reads. It can't be shown again, and works "
-            "once, within seven days."
+            f"once, within {LINK_LIFETIME}."
         )
         context: dict[str, Any] = {"problem": problem, "before": words, "text": link}
         context |= {"back": back, "back_label": "Back to the user"}
-        answer = own_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+        response = own_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @action(  # type: ignore[untyped-decorator]
         description="Remove second factor", url_path="remove-second-factor", permissions=["administrator"]
     )
     def remove_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Take somebody's codes and passkeys away, after a question; of oneself, where a code is asked for."""
+        """Remove somebody's codes and passkeys, after a question.
+
+        For your own, go to the page that asks for a code first.
+        """
         user = self.user_or_404(request, object_id)
         if user == request.user:
             return see_other(reverse("mfa_index"))
@@ -215,7 +229,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         def run() -> confirmed_action.Report:
             if not remove_second_factor(user, by=cast("User", request.user)):
                 return confirmed_action.Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
-            self.tell(request, f"Removed the second factor of {full_name(user)}.")
+            self.log_to_activity(request, f"Removed the second factor of {full_name(user)}.")
             return confirmed_action.Report("The second factor is removed, and their sessions have ended.")
 
         def question() -> confirmed_action.Question:
@@ -240,21 +254,21 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
 
     # The history: Django's log of the admin, and a line of Activity.
 
-    def tell(self, request: HttpRequest, sentence: str) -> None:
+    def log_to_activity(self, request: HttpRequest, sentence: str) -> None:
         log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         user = form.instance
         if not change:
-            self.tell(request, f"Added {full_name(user)}: {self.may(user)}.")
+            self.log_to_activity(request, f"Added {full_name(user)}: {self.groups_text(user)}.")
         elif set(RIGHTS).intersection(form.changed_data):
-            may = self.may(user) if user.is_active else "may not sign in"
-            self.tell(request, f"Changed what {full_name(user)} may do: {may}.")
+            groups = self.groups_text(user) if user.is_active else "may not sign in"
+            self.log_to_activity(request, f"Changed what {full_name(user)} may do: {groups}.")
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         for user in queryset:
-            self.tell(request, f"Deleted the account of {full_name(user)}.")
+            self.log_to_activity(request, f"Deleted the account of {full_name(user)}.")
         return super().log_deletions(request, queryset)
 
 
@@ -265,20 +279,23 @@ class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, ModelAdmin):
 
 
 def set_password_link(user: User) -> str:
-    """Return a link by which this user sets a password; Django's own form makes none for who has none yet."""
+    """Return a link by which this user sets a password.
+
+    Django's PasswordResetForm skips users without a usable password.
+    """
     key = urlsafe_base64_encode(force_bytes(user.pk))
     return settings.SITE_URL + reverse("npd-set-password", args=[key, default_token_generator.make_token(user)])
 
 
 def mail_link(user: User, link: str) -> str:
-    """Send somebody the link; return why that couldn't be done, empty where it was."""
+    """Send somebody the link; return the problem, or an empty string if it was sent."""
     if mails.are_emails_files():  # nobody gets them
         return mails.NO_EMAIL_SERVER
     if not user.email:
         return "The user has no email address."
     text = (
         f"You have an account on NPD Sync; your username is {user.get_username()}. Set a password to sign in. "
-        f"The link works once, within seven days:\n\n{link}\n"
+        f"The link works once, within {LINK_LIFETIME}:\n\n{link}\n"
     )
     try:
         mails.send_email(user.email, "NPD Sync: set your password", text)
@@ -288,14 +305,14 @@ def mail_link(user: User, link: str) -> str:
 
 
 class SetPassword(PasswordResetConfirmView):
-    """The page of such a link. Nobody is signed in by it, so a second factor is asked for as ever."""
+    """The page behind the link. It doesn't sign the user in, so the second factor is still required."""
 
     template_name = "npd/set_password.html"
     success_url = reverse_lazy("account_login")
     reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
 
     def get_user(self, uidb64: str) -> Any:
-        """Return whose link it is, while they are active."""
+        """Return the link's user, or None if inactive."""
         user: Any = super().get_user(uidb64)
         return user if user and user.is_active else None
 

@@ -1,7 +1,7 @@
-"""What a webhook may subscribe to on a board, and what happened in the words of its deliveries.
+"""Webhook subscriptions of the simulated Monday: the events, their delivery bodies, which subscription gets which.
 
-The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item `itemId`,
-and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and published captures).
+The `type` inside a delivery is not the name that was subscribed to; archive, delete and restore name the item `itemId`;
+and columns have their old type names (developer.monday.com/api-reference/reference/webhooks and published captures).
 """
 
 import secrets
@@ -13,126 +13,131 @@ from urllib.parse import urlsplit
 from sandbox import api_errors, model
 from sandbox.world import World
 
+# Subscribes to the changes of one column.
+SPECIFIC = "change_specific_column_value"
+
 STATES = {"active": 1, "archived": 2, "deleted": 3}
 WITHOUT_TRIGGER = ("item_restored", "create_column")  # captured without originalTriggerUuid
 Details = dict[str, Any]
 
 
-def body(subscription_id: int, happening: model.WorldEvent) -> dict[str, Any]:
-    kind, details = EVENTS[happening.kind]
-    moment = datetime.fromtimestamp(happening.seconds, UTC).replace(tzinfo=None)
-    event = {
+def delivery_body(subscription_id: int, event: model.WorldEvent) -> dict[str, Any]:
+    kind, details = EVENTS[event.kind]
+    moment = datetime.fromtimestamp(event.seconds, UTC).replace(tzinfo=None)
+    original_trigger = {} if event.kind in WITHOUT_TRIGGER else {"originalTriggerUuid": None}
+    content = {
         "app": "monday",
         "type": kind,
         "triggerTime": moment.isoformat(timespec="milliseconds") + "Z",
         "subscriptionId": subscription_id,
         "isRetry": False,
-        "userId": happening.user_id,
-        "originalTriggerUuid": None,
-        "boardId": happening.board_id,
-        **details(happening),
+        "userId": event.user_id,
+        **original_trigger,
+        "boardId": event.board_id,
+        **details(event),
         "triggerUuid": secrets.token_hex(16),
     }
-    if happening.kind in WITHOUT_TRIGGER:
-        del event["originalTriggerUuid"]
-    return {"event": event}
+    return {"event": content}
 
 
-def _item_of(happening: model.WorldEvent) -> model.Item:
-    assert happening.item is not None, happening.kind
-    return happening.item
+def _item_of(event: model.WorldEvent) -> model.Item:
+    assert event.item is not None, event.kind
+    return event.item
 
 
-def _pulse(happening: model.WorldEvent) -> Details:
-    assert happening.group is not None
-    about = {"groupId": happening.group.id, "pulseId": _item_of(happening).id}
-    return about | {"pulseName": happening.item_name}
+def _pulse_details(event: model.WorldEvent) -> Details:
+    assert event.group is not None
+    about = {"groupId": event.group.id, "pulseId": _item_of(event).id}
+    return about | {"pulseName": event.item_name}
 
 
-def _item(happening: model.WorldEvent) -> Details:
-    return {"itemId": _item_of(happening).id, "itemName": happening.item_name}
+def _item_details(event: model.WorldEvent) -> Details:
+    return {"itemId": _item_of(event).id, "itemName": event.item_name}
 
 
-def _created_details(happening: model.WorldEvent) -> Details:
-    assert happening.group is not None
+def _item_created_details(event: model.WorldEvent) -> Details:
+    assert event.group is not None
     return {
-        **_pulse(happening),
-        "groupName": happening.group.title,
-        "groupColor": happening.group.color,
-        "isTopGroup": happening.is_top_group,
-        "columnValues": happening.column_values,
+        **_pulse_details(event),
+        "groupName": event.group.title,
+        "groupColor": event.group.color,
+        "isTopGroup": event.is_top_group,
+        "columnValues": event.column_values,
     }
 
 
-def _column_changed_details(happening: model.WorldEvent) -> Details:
-    assert happening.column is not None
+def _column_changed_details(event: model.WorldEvent) -> Details:
+    assert event.column is not None
     return {
-        **_pulse(happening),
-        "columnId": happening.column.id,
-        "columnType": happening.column_type,
-        "columnTitle": happening.column.title,
-        "value": happening.value,
-        "previousValue": happening.previous,
-        "changedAt": happening.seconds,
-        "isTopGroup": happening.is_top_group,
+        **_pulse_details(event),
+        "columnId": event.column.id,
+        "columnType": event.column_type,
+        "columnTitle": event.column.title,
+        "value": event.value,
+        "previousValue": event.previous,
+        "changedAt": event.seconds,
+        "isTopGroup": event.is_top_group,
     }
 
 
-def _renamed_details(happening: model.WorldEvent) -> Details:
-    assert happening.group is not None
+def _renamed_details(event: model.WorldEvent) -> Details:
+    assert event.group is not None
     return {
-        "groupId": happening.group.id,
-        "pulseId": _item_of(happening).id,
-        "value": happening.value,
-        "previousValue": happening.previous,
+        "groupId": event.group.id,
+        "pulseId": _item_of(event).id,
+        "value": event.value,
+        "previousValue": event.previous,
     }
 
 
-def _restored_details(happening: model.WorldEvent) -> Details:
+def _restored_details(event: model.WorldEvent) -> Details:
     return {
-        **_item(happening),
+        **_item_details(event),
         "value": {"state": STATES["active"], "is_undo": True},
-        "previousValue": {"state": STATES[happening.previous]},
+        "previousValue": {"state": STATES[event.previous]},
     }
 
 
-def _moved_details(happening: model.WorldEvent) -> Details:
-    group = happening.group
+def _moved_details(event: model.WorldEvent) -> Details:
+    group = event.group
     assert group is not None
-    dest = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": happening.is_top_group}
+    dest = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": event.is_top_group}
     return {
-        "pulseId": _item_of(happening).id,
-        "sourceGroupId": happening.source_group_id,
+        "pulseId": _item_of(event).id,
+        "sourceGroupId": event.source_group_id,
         "destGroupId": group.id,
         "destGroup": dest,
     }
 
 
-def _column_created(happening: model.WorldEvent) -> Details:
-    assert happening.column is not None
+def _column_created_details(event: model.WorldEvent) -> Details:
+    assert event.column is not None
     return {
         "accountId": model.ACCOUNT_ID,
         "entity": "board",
-        "columnId": happening.column.id,
-        "columnTitle": happening.column.title,
-        "columnType": happening.column_type,
-        "createdAt": happening.seconds,
+        "columnId": event.column.id,
+        "columnTitle": event.column.title,
+        "columnType": event.column_type,
+        "createdAt": event.seconds,
         "retryCount": 0,
     }
 
 
-# What happened: the `type` in the delivery, and its details.
+# By event: the delivery's `type`, and the function that makes its details.
 EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
-    "create_item": ("create_pulse", _created_details),
+    "create_item": ("create_pulse", _item_created_details),
     "change_column_value": ("update_column_value", _column_changed_details),
     "change_name": ("update_name", _renamed_details),
-    "item_archived": ("archive_pulse", _item),
-    "item_deleted": ("delete_pulse", _item),
+    "item_archived": ("archive_pulse", _item_details),
+    "item_deleted": ("delete_pulse", _item_details),
     "item_restored": ("restore_pulse", _restored_details),
     "item_moved_to_any_group": ("move_pulse_into_group", _moved_details),
-    "create_column": ("create_column", _column_created),
+    "create_column": ("create_column", _column_created_details),
 }
 
+
+# Events that a webhook may subscribe to.
+NAMES = (*EVENTS, SPECIFIC)
 
 # developer.monday.com/api-reference/reference/webhooks
 URL_LIMIT = 255
@@ -149,7 +154,7 @@ def check_subscription(world: World, board_id: int, url: str, event: str, config
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
     if config is not None and not isinstance(config, dict):
         raise api_errors.webhook_config_invalid()
-    if event == "change_specific_column_value":
+    if event == SPECIFIC:
         column_id = (config or {}).get("columnId")
         if not isinstance(column_id, str) or board.column(column_id) is None:
             raise api_errors.webhook_config_invalid()
@@ -166,7 +171,7 @@ def _is_address(url: str) -> bool:
 def subscribe(
     world: World, user_id: int, board_id: int, *, url: str, event: str, config: dict[str, Any] | None
 ) -> model.Hook:
-    """Keep a subscription whose address answered the challenge."""
+    """Store the subscription; the caller has verified the address."""
     with world.transaction():
         hook = model.Hook(world.next_id("hook"), board_id, url, event, config, user_id)
         world.put_hook(hook)
@@ -183,20 +188,12 @@ def unsubscribe(world: World, hook_id: int) -> model.Hook:
         return hook
 
 
-# Which subscription gets an event, by its event type and its config.
-
-
-# Subscribes to the changes of one column.
-SPECIFIC = "change_specific_column_value"
-
-NAMES = (*EVENTS, SPECIFIC)
-
-
-def wants(hook: model.Hook, happening: model.WorldEvent) -> bool:
-    if hook.deleted or happening.kind not in EVENTS or hook.board_id != happening.board_id:
+def wants(hook: model.Hook, event: model.WorldEvent) -> bool:
+    """Whether the subscription gets the event, by its event type and its config."""
+    if hook.deleted or event.kind not in EVENTS or hook.board_id != event.board_id:
         return False
-    if hook.event == happening.kind:
+    if hook.event == event.kind:
         return True
-    if hook.event != SPECIFIC or happening.kind != "change_column_value" or happening.column is None:
+    if hook.event != SPECIFIC or event.kind != "change_column_value" or event.column is None:
         return False
-    return (hook.config or {}).get("columnId") == happening.column.id
+    return (hook.config or {}).get("columnId") == event.column.id

@@ -25,7 +25,7 @@ import requests
 
 from sandbox import http
 from sandbox.model import ACCOUNT_ID, Clock, WorldEvent
-from sandbox.webhooks import body, wants
+from sandbox.webhooks import delivery_body, wants
 from sandbox.world import Store, World
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")
@@ -299,13 +299,13 @@ class Deliveries:
     def on_events(self, happened: list[WorldEvent]) -> None:
         """Queue what subscribers want to know; a listener of the world."""
         hooks = list(self._world.hooks.values())
-        wanted = [(hook, happening) for happening in happened for hook in hooks if wants(hook, happening)]
+        wanted = [(hook, event) for event in happened for hook in hooks if wants(hook, event)]
         if not wanted:
             return
         with self._changing() as changed:
-            for hook, happening in wanted:
-                about = happening.item_name
-                column = happening.column
+            for hook, event in wanted:
+                about = event.item_name
+                column = event.column
                 if column is not None:
                     about = f"{column.title} · {about}".strip(" ·")
                 delivery = Delivery(
@@ -314,9 +314,9 @@ class Deliveries:
                     board_id=hook.board_id,
                     url=hook.url,
                     event=hook.event,
-                    user_id=happening.user_id,
+                    user_id=event.user_id,
                     about=about,
-                    body=body(hook.subscription_id, happening),
+                    body=delivery_body(hook.subscription_id, event),
                 )
                 self._enter(delivery)
                 rule = self.rules.hit()

@@ -2,8 +2,8 @@
 
 from sync.admin import (
     activity_pages,
+    approval_pages,
     board_pages,
-    deletion_pages,
     diagnostics,
     engine_handlers,
     notification_pages,
@@ -14,8 +14,8 @@ from sync.admin import (
 
 __all__ = [
     "activity_pages",
+    "approval_pages",
     "board_pages",
-    "deletion_pages",
     "diagnostics",
     "engine_handlers",
     "notification_pages",

@@ -23,12 +23,13 @@ from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
 MOST_LINES = 50
+# Characters of a value on a line.
 MAX_SHOWN = 80
-"""Characters of a value on a line."""
 
+# The kind of the decision that tells that a conflict's resolution was applied.
 _RESOLVED = "conflict_settled"
-"""The kind of the decision that tells that a conflict's resolution was applied."""
 
+# The icon of a line and what it means, by the kind of its decision.
 _MARKS = {
     "push": ("arrow_upward", "Sent to Monday"),
     "pull": ("arrow_downward", "Updated from Monday"),
@@ -56,7 +57,6 @@ _MARKS = {
     "conflict_returned": ("call_split", "Resolution not applied"),
     "conflict_undo": ("undo", "Undo of a resolution"),
 }
-"""The icon of a line and what it means, by the kind of its decision."""
 
 
 def mark_of(row: Decision) -> tuple[str, str]:

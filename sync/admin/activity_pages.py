@@ -168,8 +168,8 @@ def _step_table(
 # The list.
 
 
+# With one of them in its address, the list has every entry.
 WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
-"""With one of them in its address, the list has every entry."""
 
 
 class ActivityList(admin_base.PageChangeList):
@@ -265,8 +265,8 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 # Deleted records.
 
 
+# Deleted records that one address names, to be restored together.
 MOST_UNDONE = 100
-"""Deleted records that one address names, to be restored together."""
 
 _KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
 

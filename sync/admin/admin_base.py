@@ -184,8 +184,7 @@ class PageChangeList(ChangeList):
     result_list: Any
     empty_words: str
     empty_doors: Sequence[tuple[str, str]]
-    tab_parameter = ""
-    """The filter that the tabs above the list are."""
+    tab_parameter = ""  # the filter that the tabs above the list are
 
     @property
     def filters_set(self) -> int:
@@ -222,8 +221,8 @@ class PageAdmin(ModelAdmin):
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     empty_title: str = ""
     empty_words: str = ""
+    # What one row and several are called where the model's own name is no word of the pages.
     row_names: tuple[str, str] | None = None
-    """What one row and several are called where the model's own name is no word of the pages."""
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
         """What an empty list says, and what this person may do so that it gets rows, as labels and addresses."""

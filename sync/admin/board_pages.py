@@ -72,6 +72,7 @@ class FieldMappingInline(TabularInline):
         return False
 
 
+# What a person chooses of a board link, with the words below the field.
 _POLICY_HELP = {
     "creates_records": "",
     "removed_item_policy": (
@@ -83,7 +84,6 @@ _POLICY_HELP = {
         "sync, you are asked in any case."
     ),
 }
-"""What a person chooses of a board link, with the words below the field."""
 
 
 def _board_url(link: BoardLink) -> str:

@@ -16,8 +16,8 @@ from sync.admin.admin_base import own_page
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged, NotAllowed
 
+# Rows that a question lists; of more it says how many.
 MAX_ROWS_SHOWN = 200
-"""Rows that a question lists; of more it says how many."""
 
 
 @dataclass(frozen=True)

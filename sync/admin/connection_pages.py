@@ -32,8 +32,8 @@ from sync.reconcile.lookups import phone_region
 from sync.records import authors, availability
 from sync.registry import is_sandbox
 
+# Who may say with which token everything is synced: administrators, and whoever is given this right.
 MAY_CONNECT = "sync.change_mondayaccount"
-"""Who may say with which token everything is synced: administrators, and whoever is given this right."""
 
 
 def may_connect(user: Any) -> bool:
@@ -247,8 +247,8 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
 # The country of phone numbers that name none: shown where such numbers are met, and chosen here.
 
 
+# The name of the choice in forms: this page's, and that of the wizard's fields.
 REGION = "phone_region"
-"""The name of the choice in forms: this page's, and that of the wizard's fields."""
 
 
 def region_context(user: Any) -> dict[str, Any]:

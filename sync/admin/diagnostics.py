@@ -1,4 +1,4 @@
-"""What superusers alone open: technical rows as they are stored, and django-celery-beat's schedule."""
+"""Technical tables, for superusers, and django-celery-beat's schedule, by its own permissions."""
 
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
 class DiagnosticsAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Superusers alone: the rows hold values of every kind of record."""
+        """Let only superusers in: the rows hold values of every kind of record."""
         return request.user.is_active and request.user.is_superuser
 
     has_module_permission = has_view_permission
@@ -58,13 +58,14 @@ class MondayAccountAdmin(DiagnosticsAdmin):
     list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
 
     def get_urls(self) -> list[URLPattern]:
+        # The button *Try again* of a banner posts here.
         try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))
         return [path("try-again/", try_again_view, name="sync_try_again"), *super().get_urls()]
 
 
 @admin.register(LogEntry)
 class LogEntryAdmin(DiagnosticsAdmin):
-    empty_value_display = humanize.DASH  # the filter puts it into an attribute, where markup is not valid
+    empty_value_display = humanize.DASH  # plain text: the filter puts it into an HTML attribute
     list_display = ("action_time", "user", "content_type", "about", "what")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")
@@ -80,7 +81,7 @@ class LogEntryAdmin(DiagnosticsAdmin):
         return entry.get_change_message()
 
 
-# The schedule: django-celery-beat's own admin in unfold's skin.
+# The schedule: django-celery-beat's own admin in unfold's look. Clocked and solar schedules are not offered.
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
@@ -100,7 +101,7 @@ class UnfoldPeriodicTaskForm(PeriodicTaskForm):
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
     form = UnfoldPeriodicTaskForm
-    change_form_template = None  # beat's has a script in the page, which our CSP refuses
+    change_form_template = None  # beat's own template has an inline script, which our CSP blocks
     date_hierarchy = None
     list_display = ("name", "enabled", "scheduler", "last_run_at")
     list_filter = ("enabled",)

@@ -12,14 +12,14 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, confirmed_action, deletion_pages, handlers
+from sync.admin import admin_base, approval_pages, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
 from sync.boards.board_acts import needs_column, retry_field
-from sync.choices import ApprovalKind
+from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -127,6 +127,9 @@ class CheckColumn(handlers.Handler):
         return confirmed_action.Report(" ".join(answers), problems)
 
 
+_REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
+
+
 class Decide(handlers.Handler):
     """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
 
@@ -139,22 +142,32 @@ class Decide(handlers.Handler):
         return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(group.code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(group.code)]
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
     def title(self, entries: Sequence[Entry]) -> str:
-        label = deletion_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
         types = {entry.entity_type for entry in entries}
         return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
 
     def effect(self, entry: Entry) -> str:
-        return deletion_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        effect = approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        link = registry.link_of(entry.entity_type)
+        policy = link.deleted_record_policy if link else ""
+        return effect.format(removed=_REMOVED.get(policy, "removed"))
+
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
+        return super().question(request, self._of_one_kind(entries))
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        # Those of one kind, as a group has: deletions and emptied fields are never one button.
-        keys = [int(entry.row_id) for entry in entries]
-        pending = ApprovalRequest.objects.filter(pk__in=keys, kind=entries[0].cause_code, state="pending")
-        return deletion_pages.decide_approvals(request, pending, self.code)
+        keys = [int(entry.row_id) for entry in self._of_one_kind(entries)]
+        pending = ApprovalRequest.objects.filter(pk__in=keys, state="pending")
+        return approval_pages.decide_approvals(request, pending, self.code)
+
+    @staticmethod
+    def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
+        """Return those of the first one's kind, as a group has: deletions and emptied fields are never one button."""
+        return [entry for entry in entries if entry.cause_code == entries[0].cause_code]
 
 
 def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:

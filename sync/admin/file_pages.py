@@ -28,8 +28,9 @@ from sync.operations.record_files import resource_of
 from sync.records.authors import log_kind_action
 
 FORMATS = [file_formats.CSV, file_formats.XLSX]
+
+# Rows of each kind on the page of a preview; the counts are of all.
 LISTED_ROWS = 50
-"""Rows of each kind on the page of a preview; the counts are of all."""
 
 
 class Uploads(BaseStorage):

@@ -27,16 +27,16 @@ from sync.models import ApprovalRequest, FieldMapping
 
 MOST_TICKED = 300
 
+# In the session: what the last act did, for the one undo that is offered.
 LAST_ACT = "home_act"
-"""In the session: what the last act did, for the one undo that is offered."""
 
+# Before an entry's key: the form's field with the values that its row showed.
 SEEN_PREFIX = "seen:"
-"""Before an entry's key: the form's field with the values that its row showed."""
 
 UNDO_SENTENCE = "You can undo it on Home."
 
+# For so long the undo of the last act is offered: later nobody who presses a key means that one.
 UNDO_OFFERED = timedelta(minutes=1)
-"""For so long the undo of the last act is offered: later nobody who presses a key means that one."""
 
 
 class Handler:
@@ -125,8 +125,8 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
     )
 
 
+# By the kind of a thing and the code of the act.
 HANDLERS: dict[tuple[attention.Kind, str], Handler] = {}
-"""By the kind of a thing and the code of the act."""
 
 
 def register(*handlers: Handler) -> None:
@@ -147,8 +147,8 @@ def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:
 ValuesLoader = Callable[
     [Sequence[attention.Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]
 ]
+# What each side has, by the entries' keys, of kinds whose application knows it.
 VALUES: dict[attention.Kind, ValuesLoader] = {}
-"""What each side has, by the entries' keys, of kinds whose application knows it."""
 
 
 def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) -> list[attention.Entry]:
@@ -189,7 +189,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
     skipped = max(len(keys), len(entries)) - len(fitting)
     waiting = len(fitting)
-    fitting = fitting[: handler.act.at_once or None]
+    fitting = fitting[: handler.act.max_per_request or None]
     shown = _shown_values(request)
     if not keys:
         # What the page didn't show is done for what it is now: the question has listed it.

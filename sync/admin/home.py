@@ -40,11 +40,12 @@ from sync.state.record_view import RecordState
 
 MOST_GROUPS = 50
 ROWS_ON_A_PAGE = 50
-SHOWN_AT_ONCE = 5
-"""A group of more rows than this is folded."""
 
+# A group of more rows than this is folded.
+SHOWN_AT_ONCE = 5
+
+# For so long after its start a set-up's changes that are pending are called its load.
 LOAD_IS_RECENT = timedelta(days=1)
-"""For so long after its start a set-up's changes that are pending are called its load."""
 
 
 def shown_scope(user: Any) -> attention.Scope:

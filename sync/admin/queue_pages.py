@@ -33,15 +33,16 @@ STATUS_BADGES = {
     QueueStatus.FAILED: ("bad", "error"),
 }
 MAX_REASON_CHARACTERS = 500
+
+# Jobs that a question lists as examples.
 MAX_JOBS_SHOWN = 20
-"""Jobs that a question lists as examples."""
 
 
+# How jobs are ended without a sync, by the act: of which status, by what, and the words for it and for the others.
 ENDINGS = {
     "cancel": (QueueStatus.PENDING, operate.cancel, "cancelled", "not pending"),
     "discard": (QueueStatus.FAILED, operate.discard, "discarded", "not failed"),
 }
-"""How jobs are ended without a sync, by the act: of which status, by what, and the words for it and for the others."""
 
 
 def left_alone(result: BulkResult, why: str) -> list[str]:

@@ -27,8 +27,8 @@ from sync import registry
 from sync.admin import admin_base, concurrent_edits, confirmed_action, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.activity_pages import deleted_records_link, restore_link
+from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
-from sync.admin.deletion_pages import approvals_link
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
@@ -169,19 +169,19 @@ RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
 SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
 
+# How a new record is synced; of one that exists its panel says and changes that.
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
-"""How a new record is synced; of one that exists its panel says and changes that."""
 
+# Mapped fields in a list beside the name; the others are on the record's page.
 COLUMNS = 5
-"""Mapped fields in a list beside the name; the others are on the record's page."""
 
+# The states that are tabs above a list, each while a record has it.
 TABS = (
     record_view.RecordState.ATTENTION,
     record_view.RecordState.PENDING,
     record_view.RecordState.OFF,
     record_view.RecordState.PAUSED,
 )
-"""The states that are tabs above a list, each while a record has it."""
 
 
 class RecordChangeList(admin_base.PageChangeList):

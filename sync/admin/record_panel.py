@@ -117,6 +117,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
 # Both sides of the fields that differ.
 
 
+# How a field's difference is marked, by its reason; a field without one is the same on both sides, or isn't synced.
 FIELD_BADGES = {
     # With a note only: Monday changed how it is written, by which nothing is lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
@@ -131,10 +132,9 @@ FIELD_BADGES = {
     record_view.FieldReason.REJECTED: ("warn", "front_hand", "Rejected by Monday"),
     record_view.FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
 }
-"""How a field's difference is marked, by its reason; a field without one is the same on both sides, or isn't synced."""
 
+# What a mark below the form's field explains.
 _MARKED = (record_view.FieldReason.CONFLICT, record_view.FieldReason.REJECTED, record_view.FieldReason.BLOCKED)
-"""What a mark below the form's field explains."""
 
 
 def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: Any) -> list[dict[str, Any]]:

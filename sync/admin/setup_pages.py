@@ -41,8 +41,8 @@ View = Callable[..., HttpResponse]
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
+# Pages that are part of another step.
 _SHOWN_AS = {"filter": "fields", "run": "plan"}
-"""Pages that are part of another step."""
 
 
 def step_url(step: str, *args: str) -> str:

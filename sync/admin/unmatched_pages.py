@@ -24,8 +24,9 @@ from sync.records.authors import log_action
 from sync.registry import item_url, link_of, record_url
 
 MAX_NAME = 80
+
+# Records that a search of the page “Link to…” lists.
 MAX_RECORDS = 20
-"""Records that a search of the page “Link to…” lists."""
 
 
 _SIDES = {

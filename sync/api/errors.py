@@ -88,9 +88,9 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method == "POST":
             return view(request, *args, **kwargs)
-        answer = error_response(405, "method_not_allowed", "This address takes POST alone.")
-        answer.headers["Allow"] = "POST"
-        return answer
+        response = error_response(405, "method_not_allowed", "This address takes POST alone.")
+        response.headers["Allow"] = "POST"
+        return response
 
     return wrapper
 

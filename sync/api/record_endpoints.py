@@ -382,6 +382,14 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
+def own_text(record: SyncedModel, name: str) -> str | None:
+    """Return what the API says of a record's field, as a text."""
+    field = _serializer_of(type(record))().fields[name]
+    value = field.get_attribute(record)
+    shown = None if value is None else field.to_representation(value)
+    return json.dumps(shown) if isinstance(shown, bool | list) else None if shown is None else str(shown)
+
+
 def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
     own = [field.name for field in registry.own_fields(model) if not isinstance(field, ArrayField | models.JSONField)]
     meta = type("Meta", (), {"model": model, "fields": [*own, "monday_id", "sync_enabled", "sync_direction"]})

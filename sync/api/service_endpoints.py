@@ -1,6 +1,5 @@
 """Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; the API's schema."""
 
-import hmac
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -15,6 +14,7 @@ from django.db import Error, InterfaceError, OperationalError
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -34,53 +34,56 @@ from sync.limits import BlockedKind
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
-from sync.records.availability import overdue_boards
 
 log = structlog.get_logger(__name__)
-BROKER_SECONDS = 5  # a busy machine takes a second, which is no outage
+# Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
+BROKER_SECONDS = 5
+# No pass begins after this; schedulers give up after 30 s.
+CRON_SECONDS = 25
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
 def _has_bearer_token(request: HttpRequest, secret: str) -> bool:
-    """Whether the request has this bearer secret; compared in constant time, which reveals nothing of it."""
+    """Whether the request has this bearer secret."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    # `compare_digest` takes no text beyond ASCII, which a header may hold.
-    sent = credentials.strip().encode(errors="replace")
-    return scheme.lower() == "bearer" and hmac.compare_digest(sent, secret.encode())
+    return scheme.lower() == "bearer" and constant_time_compare(credentials.strip(), secret)
 
 
-def _refuse_stranger(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
-    """The error of a request without the secret of this setting, or of an address whose secret isn't set."""
+def _require_secret(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
+    """Return 401 if the request lacks this setting's secret, 403 if the setting is empty, None if it may pass."""
     secret = getattr(settings, setting)
     if not secret:
         return error_response(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
     if _has_bearer_token(request, secret):
         return None
-    answer = error_response(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
-    answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
+    response = error_response(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answers while this process runs, without the database or the broker."""
+    """Answer while this process runs, without the database or the broker."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503 with every reason."""
+    """Answer 200 when all is well, else 503 with every reason."""
     reasons = [*database_problems(), *broker_problems()]
     return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
 
 def database_problems() -> list[str]:
-    """Why the database, or a board's queue in it, is not well: by the age of rows and not by processes."""
+    """Return what is wrong with the database or a queue.
+
+    A queue is judged by how long due jobs have waited, not by which processes run.
+    """
     longest = settings.READY_MAX_DUE_SECONDS
     try:
-        late_boards = overdue_boards(longest)
+        late_boards = availability.overdue_boards(longest)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)
         return [DATABASE_DOWN]
@@ -92,7 +95,7 @@ def database_problems() -> list[str]:
 
 
 def broker_problems() -> list[str]:
-    """Why the broker is not well; nothing when it answers within BROKER_SECONDS."""
+    """Return why the broker can't be used, or an empty list if it answers within BROKER_SECONDS."""
     # In a thread, because a broker that accepts the connection and then says nothing would block longer than this.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
     try:
@@ -117,12 +120,12 @@ def _connect_to_broker() -> None:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The installation's figures, from whichever process answers; needs METRICS_TOKEN."""
-    if refused := _refuse_stranger(request, "METRICS_TOKEN", "metrics_token"):
+    """Return the installation's figures, the same from every process; needs METRICS_TOKEN."""
+    if refused := _require_secret(request, "METRICS_TOKEN", "metrics_token"):
         return refused
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
-        return HttpResponse(encode(REGISTRY), content_type=content_type)
+        return HttpResponse(encode(METRICS_REGISTRY), content_type=content_type)
     except (OperationalError, InterfaceError) as error:
         log.warning("database not reachable", error=type(error).__name__)
         return error_response(503, "no_database", DATABASE_DOWN)
@@ -131,18 +134,21 @@ def metrics(request: HttpRequest) -> HttpResponse:
 # `POST /cron/sync-queue`: works the queue where no worker runs, called by a scheduler.
 
 
-CRON_SECONDS = 25  # after which no pass begins: schedulers give up after 30
-
-
 @csrf_exempt
 @post_only
 def work_queue(request: HttpRequest) -> JsonResponse:
-    """Work what is due and answer how much it was."""
-    if refused := _refuse_stranger(request, "CRON_SECRET", "wrong_secret"):
+    """Work due jobs for up to CRON_SECONDS; return the counts."""
+    if refused := _require_secret(request, "CRON_SECRET", "wrong_secret"):
         return refused
     summary = SyncQueueService().process(seconds=CRON_SECONDS)
-    figures = ("claimed", "completed", "failed", "waiting")
-    return JsonResponse({name: getattr(summary, name) for name in figures})
+    return JsonResponse(
+        {
+            "claimed": summary.claimed,
+            "completed": summary.completed,
+            "failed": summary.failed,
+            "waiting": summary.waiting,
+        }
+    )
 
 
 # `POST /webhooks/monday/` and `/webhooks/monday/{token}/`: the two addresses for Monday's webhooks.
@@ -183,18 +189,18 @@ class DocsView(SpectacularSwaggerSplitView):
     Its script is a response of its own, because our CSP allows no inline script.
     """
 
-    http_method_names = ["get", "head"]  # of OPTIONS the library has no page
+    http_method_names = ["get", "head"]  # no OPTIONS: the library has no page for it
     permission_classes = [HasAnyPermission]
 
     def handle_exception(self, exc: Exception) -> Any:
         """Send a browser to the login instead of showing it a 401."""
         if isinstance(exc, NotAuthenticated) and "text/html" in self.request.headers.get("Accept", ""):
-            answer: HttpResponseBase = redirect_to_login(self.request.get_full_path(), reverse("admin:login"))
-            return answer
+            response: HttpResponseBase = redirect_to_login(self.request.get_full_path(), reverse("admin:login"))
+            return response
         return super().handle_exception(exc)
 
 
-# What a scrape of `/metrics` answers: gauges, each read from rows at the scrape.
+# The gauges of `/metrics`, each read from the database at the scrape.
 
 PREFIX = "npd_sync_"
 
@@ -216,7 +222,9 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "api_calls_today": ((), "API calls of this UTC day by everyone who uses the account."),
     "api_calls_limit": ((), "API calls that the plan allows a day; absent where that isn't known."),
     "records": (("board", "status"), "Records by sync status."),
-    "attention": (("board", "kind"), "Things that wait for a person; of no board what concerns all of them."),
+    "attention": (
+        ("board", "kind"), "Things that wait for a person; the board label is empty for what concerns all boards.",
+    ),
     "last_comparison_timestamp_seconds": (("board",), "When the last nightly comparison ended; absent before it."),
     "records_different": (
         ("board",),
@@ -306,5 +314,5 @@ def record_samples() -> Samples:
     return {"records": records, "attention": waiting}
 
 
-REGISTRY = CollectorRegistry(auto_describe=False)
-REGISTRY.register(InstallationCollector())
+METRICS_REGISTRY = CollectorRegistry(auto_describe=False)
+METRICS_REGISTRY.register(InstallationCollector())

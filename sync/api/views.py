@@ -18,6 +18,9 @@ from rest_framework.views import APIView
 
 from sync import registry
 
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 500
+
 
 class ModelPermissions(DjangoModelPermissions):
     """As in the admin; unlike in DRF's class, reading needs the permission to view."""
@@ -108,9 +111,9 @@ class StableOrdering(OrderingFilter):
 class ById(CursorPagination):
     """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows in an order that isn't unique."""
 
-    page_size = 50
+    page_size = PAGE_SIZE
     page_size_query_param = "page_size"
-    max_page_size = 500
+    max_page_size = MAX_PAGE_SIZE
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
         return ("id",)
@@ -125,9 +128,9 @@ class ById(CursorPagination):
 class Pages(PageNumberPagination):
     """Pages by number with their `count`; with `pagination=cursor` by cursor, as fast at the end of the list."""
 
-    page_size = 50
+    page_size = PAGE_SIZE
     page_size_query_param = "page_size"
-    max_page_size = 500
+    max_page_size = MAX_PAGE_SIZE
     cursor: ById | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:

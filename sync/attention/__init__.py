@@ -39,16 +39,16 @@ __all__ = [
 
 MAX_CAUSE_LENGTH = 140
 
+# Characters of a value of which nobody says where it differs.
 MAX_SHOWN_VALUE = 120
-"""Characters of a value of which nobody says where it differs."""
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
+# The gravest kind first.
 ORDER = models.Case(
     *(models.When(kind=kind.value, then=models.Value(place)) for place, kind in enumerate(Kind)),
     output_field=models.IntegerField(),
 )
-"""The gravest kind first."""
 
 
 # Who sees and does what.
@@ -63,8 +63,8 @@ class Scope:
     others: frozenset[Kind] = frozenset()  # kinds that they may see, and others act on
 
 
+# The scope of code that speaks to nobody.
 EVERYTHING = Scope(frozenset(Kind))
-"""The scope of code that speaks to nobody."""
 
 
 def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
@@ -503,6 +503,7 @@ def _page_key(row: Attention) -> str:
     return str(next((row.values[name] for name in ("job", "conflict", "board") if row.values.get(name)), row.source))
 
 
+# The page of the row's own table, or, behind a colon, another one.
 _PAGES = {
     Kind.STOP: ":admin:index",
     Kind.DIFFERENCE: "sync_boardlink_change",
@@ -515,7 +516,6 @@ _PAGES = {
     Kind.BOARD: ":admin:index",
     Kind.UNMATCHED: "sync_unmatcheditem_change",
 }
-"""The page of the row's own table, or, behind a colon, another one."""
 
 
 # Words, with the fields' labels as the boards have them now.

@@ -99,8 +99,8 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
 }  # fmt: skip
 
+# What concerns a board or the account, and no record or item.
 OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
-"""What concerns a board or the account, and no record or item."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ _TOO_MANY = "Together with those of the hour before, that is more than usual, so
 _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
+# By kind and code; those of an empty code are for all others of the kind.
 CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.STOP, ""): Cause("Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."),
     (Kind.STOP, choices.StopCode.TOKEN): Cause("Monday refuses the API token"),
@@ -205,7 +206,6 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.UNMATCHED, ""): Cause("No record belongs to it"),
     **{(Kind.UNMATCHED, code): Cause(label) for code, label in UnmatchedReason.choices},
 }
-"""By kind and code; those of an empty code are for all others of the kind."""
 
 
 def cause_of(kind: Kind, code: str) -> Cause:

@@ -19,15 +19,16 @@ from sync.models import Attention
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
+# What is quoted or numbered in a sentence differs from record to record, though its cause is one.
 VARYING = r"“[^”]*”|\d+"
-"""What is quoted or numbered in a sentence differs from record to record, though its cause is one."""
 
+# The states of an item that somebody took off the board.
 TAKEN_AWAY = (ARCHIVED, DELETED, "moved")
-"""The states of an item that somebody took off the board."""
 
+# What one person removed with shorter breaks is one act.
 ACT_GAP = "interval '10 minutes'"
-"""What one person removed with shorter breaks is one act."""
 
+# What a definition selects, in this order; `since` is NULL where its source doesn't know: then its first moment.
 COLUMNS = (
     "kind",
     "source",
@@ -41,7 +42,6 @@ COLUMNS = (
     "until",
     "values",
 )
-"""What a definition selects, in this order; `since` is NULL where its source doesn't know: then its first moment."""
 
 # ruff: noqa: S608 - made of names of our own
 

@@ -13,7 +13,7 @@ class Act:
     effect: str  # what it does, in a sentence
     # Of several at once, with their {number}, or as so many {records}, {items} or {fields}; empty: one by one.
     many: str = ""
-    at_once: int = 0  # how many at once, each of which takes its time; 0: any number
+    max_per_request: int = 0  # how many of them one request does; 0: any number
     asks: bool = False  # nobody does it without a question first
     deletes: bool = False  # a record or an item is gone after it, or a field is emptied
     way_back: str = ""  # how it is taken back by hand
@@ -34,8 +34,8 @@ class Act:
 
 RESOLVES = "conflicts.change_syncconflict"
 
-# Resolutions that are stored at once, so that the page answers within some seconds: each takes about 50 ms.
-AT_ONCE = 200
+# The most conflicts that one request resolves, so that the page answers within seconds: each takes about 50 ms.
+MAX_PER_REQUEST = 200
 
 _UNTIL_THE_NEXT_SYNC = (
     "The records stay as they are on both sides until their next sync: after a save, an edit on the board, “Sync now”, "
@@ -82,9 +82,9 @@ _ACTS = (
         right=RESOLVES),
     # Values that differ.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
-        "Use NPD in {number}", AT_ONCE, undo=True, right=RESOLVES, key="1"),
+        "Use NPD in {number}", MAX_PER_REQUEST, undo=True, right=RESOLVES, key="1"),
     Act("keep_monday", "Use Monday", "Writes Monday's value into NPD. NPD's value is overwritten.",
-        "Use Monday in {number}", AT_ONCE, undo=True, right=RESOLVES, key="3"),
+        "Use Monday in {number}", MAX_PER_REQUEST, undo=True, right=RESOLVES, key="3"),
     # Items that no record has.
     Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
         record_right="add"),

@@ -100,7 +100,7 @@ def trip_account(error: errors.MondayError) -> None:
         row.save()
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
-    log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
+    log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
 def _probe_wait(failures: int) -> float:

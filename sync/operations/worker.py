@@ -5,6 +5,7 @@
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -247,11 +248,20 @@ def work(
 # Working the queue until nothing is due, and what is left with the reason.
 
 
-def drain(entity_type: str | None = None) -> WorkSummary:
-    """Work until nothing is due, waiting for others' leases; on shutdown end after the batch in hand."""
+# Seconds between two lines of progress.
+SLICE_SECONDS = 5.0
+
+
+def drain(
+    entity_type: str | None = None, say: Callable[[str], object] | None = None, *, slice_seconds: float = SLICE_SECONDS
+) -> WorkSummary:
+    """Work until nothing is due, waiting for others' leases; on shutdown end after the batch in hand.
+
+    `say` gets a line of progress after each slice.
+    """
     total = WorkSummary()
     while True:
-        summary = work(entity_type, wait_for_lease=True)
+        summary = work(entity_type, seconds=slice_seconds if say else None, wait_for_lease=True)
         total.add(summary.claimed, summary.completed, summary.failed)
         total.waiting = summary.waiting
         if process.is_shutting_down():
@@ -260,6 +270,8 @@ def drain(entity_type: str | None = None) -> WorkSummary:
         # Due rows that nobody could claim and nobody works on would not be claimed next time either.
         if not (summary.claimed and due) and not _has_other_workers(entity_type):
             return total
+        if say:
+            say(f"{total.claimed:,} checked, {due:,} to go …")
 
 
 def _has_other_workers(entity_type: str | None) -> bool:

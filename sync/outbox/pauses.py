@@ -27,7 +27,7 @@ PAUSE_LOCK = 0x50415553
 IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL) OR EXISTS (
     SELECT FROM sync_board_links AS paused WHERE paused.pause IS NOT NULL AND paused.entity_type = {entity_type}))"""
 
-# Keeps their order and gives each a time of its own: a wait of an hour becomes one of 4 ms.
+# Shrinks each wait by a million, so the order stays but nothing counts as overdue (/readyz).
 _MAKE_DUE_NOW = """
     UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
     WHERE id IN (
@@ -73,7 +73,7 @@ def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
 def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
     """Pause a board, or every one; return the pause, and whether it is a new one. An existing pause stays as it is.
 
-    When this returns, no look announces a call or writes a value any more; a call that was announced before may still
+    When this returns, no pass announces a call or writes a value any more; a call that was announced before may still
     take effect. Raises Conflict for an unknown board.
     """
     _check_known(entity_type)

@@ -81,28 +81,28 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 
 
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
-    """Nothing was sent, so the jobs go back; what only this read failed on costs no attempt."""
+    """End the jobs of a pass that couldn't read. Nothing was sent; only a record's own fault costs an attempt."""
     error = facts.error
     link = executor.lease.link
     assert error is not None
     records = len(plan.open_records) + len(plan.open_deleted)
-    given_back = ending(Outcome.RELEASED, error.sentence)
+    ended = ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the column that is gone.
-        return unread(facts, plan, given_back, given_back)
+        return unread(facts, plan, ended, ended)
     if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        given_back = _after_refusal(gatherer, facts, error, records + len(facts.item_claims))
-        return unread(facts, plan, given_back, given_back)
+        ended = _after_refusal(gatherer, facts, error, records + len(facts.item_claims))
+        return unread(facts, plan, ended, ended)
     log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     answer = executor.failed_call(error, records)
     if not executor.stop_reason:
         breaker.trip(link, error)
     failed = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most)
-    return unread(facts, plan, failed, given_back)
+    return unread(facts, plan, failed, ended)
 
 
 def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
-    """Return how all jobs end where Monday refused the document: one by one it is found out whose fault that is."""
+    """Return how all jobs end if Monday refused the document: tried one by one, they show which is at fault."""
     link = facts.board.link
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:

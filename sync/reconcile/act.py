@@ -104,8 +104,8 @@ RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records)
 RECORD_CREATES = Call(calls.Kind.CREATE, changed_records)
 
 
-def _changed_deletions(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the deletions of which the policy, the filter, the record or the item's owner changed since."""
+def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+    """Return the removals of items of which the policy, the filter, the record or the item's owner changed since."""
     records = board.model._default_manager
     items = [write.item_id for write in writes]
     restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
@@ -682,7 +682,7 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _changed_deletions, str(policy))
+        call = Call(kind, _changed_removals, str(policy))
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

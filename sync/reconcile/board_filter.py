@@ -1,6 +1,7 @@
 """The board's filter in a pass: which records and items it leaves out, and how a pair leaves and returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md.
+Implements “What a filter leaves out” of docs/reference/merge.md. For items without a record and for matches see
+new_items.py and identity.py; they ask the verdicts here.
 
 A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
 deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once the pair is back. A
@@ -72,7 +73,10 @@ def item_verdict(
 
 
 def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> FilterVerdict:
-    """Return whether the item that a pass would make for a record would match, so that none is made to be left out."""
+    """Return whether the item that a pass would make for a record would match.
+
+    So that no item is made that the filter would leave out at once.
+    """
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
@@ -190,7 +194,7 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
 # A pass's records: left out before anything is read, and by their items once these are.
 
 
-def left_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
+def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
     """Return the record left out by this side's conditions: its pass ends, and nothing is done with it."""
     if not plan.ledger.left_out:
         kept = " Both sides keep what they have." if plan.record.monday_id else ""
@@ -207,11 +211,11 @@ def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     return plan.logged(line).with_state(left_out="")
 
 
-def _undecided(plan: pass_plan.RecordPlan, sentence: str, without_item: str) -> pass_plan.RecordPlan:
-    """Keep a pair synced if its filter can't be evaluated; don't search or create an item for a record without one."""
+def _not_known(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
+    """Keep a pair in, because what the filter says isn't known; without an item none is searched or made."""
     if plan.record.monday_id or plan.item:
         return replace(plan, reason=sentence)
-    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {without_item}")
+    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
 
 
 def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
@@ -220,8 +224,8 @@ def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pas
         return plan
     verdict = record_verdict(facts.board, plan.record)
     if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
-        return left_out(plan, FilterSide.RECORD, verdict.sentence)
-    return plan if verdict.holds else _undecided(plan, verdict.sentence, "No item was searched or made.")
+        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
+    return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
 
 
 def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
@@ -242,9 +246,9 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
         return replace(plan, leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
         would_not_match = "" if item else " Its item would not match, so none is created."
-        return left_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
+        return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
     if verdict.holds is None:
-        return _undecided(plan, sentence, "No item was made.")
+        return _not_known(plan, sentence, "No item was made.")
     return _returned(plan) if was_out else plan
 
 
@@ -278,7 +282,7 @@ def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.Record
     else:
         verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
     if verdict.leaves_out(was_out=was_out):
-        return left_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
+        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
     return _returned(plan) if was_out else plan
 
 
@@ -360,10 +364,10 @@ def left_after_write(
     if plan.unlink or plan.removal or is_waiting:
         return plan
     if plan.leaving:
-        return left_out(plan, FilterSide.ITEM, plan.leaving)
+        return leave_out(plan, FilterSide.ITEM, plan.leaving)
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
-        return left_out(plan, FilterSide.RECORD, verdict.sentence)
+        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
     if written and (verdict := item_verdict(board, written, plan.record)).holds is False:
-        return left_out(plan, FilterSide.ITEM, verdict.sentence)
+        return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan

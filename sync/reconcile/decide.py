@@ -60,9 +60,9 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
-    # Fields come after the facts about earlier writes. Then the decisions are limited, in turn: a pair that leaves the
-    # filter only takes over edits, a loop is slowed, and emptying too much needs approval. Last, the decisions show
-    # which values are lost and have to be shown to people.
+    # Fields, by all that is known of earlier writes. Then the limits: a pair that leaves the filter only takes values
+    # from Monday; a field in a loop is slowed; too many emptied fields wait for approval. What was lost is reported by
+    # what the fields became.
     each_record(with_earlier_bases),
     each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
     each_record(keep_only_pulls),

@@ -1,4 +1,4 @@
-"""What becomes of an item whose record was deleted in NPD, and how such a pass ends.
+"""Items whose record was deleted in NPD: the board's policy or a person decides (its mirror is removed_items.py).
 
 Implements, of “A record and its item” in docs/reference/merge.md: the rows *deleted | …*.
 
@@ -55,25 +55,25 @@ def decide_deleted(  # noqa: PLR0911 - a table
 ) -> pass_plan.DeletedPlan:
     """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
     board = facts.board
-    record = plan.facts
+    deleted = plan.facts
     item = plan.item
-    choice = record.resolution
+    choice = deleted.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
     if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == "monday":
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _not_shown(plan, board.settings, facts.now)
-    if item.state != field_values.ACTIVE and _is_removed_by_us(record, item):
+    if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
         return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
         return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    if record.bearer is not None:
+    if deleted.bearer is not None:
         state = choices.TombstoneState.NOTHING_LEFT
-        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=record.bearer)
-    if excluded := deleted_exclusion(board, record, item):
+        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.bearer)
+    if excluded := deleted_exclusion(board, deleted, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
@@ -82,7 +82,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
 
 
 def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
-    """Decide that for which Monday needn't be asked; it goes on where its item has to be read."""
+    """Decide what needs no call to Monday; the plan goes on if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
@@ -111,7 +111,7 @@ def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID
     )
 
 
-# Reasons of which the state that the item is in tells more.
+# For these the history shows the new state, not the reason.
 _BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
 
 
@@ -137,8 +137,13 @@ def _settled(
     return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _not_shown(plan: pass_plan.DeletedPlan, settings: field_values.Settings, now: datetime) -> pass_plan.DeletedPlan:
-    """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
+def _not_shown(
+    plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime
+) -> pass_plan.DeletedPlan:
+    """End or defer a deleted record whose item Monday doesn't return.
+
+    The item counts as gone only if Monday still doesn't return it after the quiet time.
+    """
     since = plan.facts.ledger.removed_since or now
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
@@ -182,7 +187,10 @@ def _removed(
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
-    """Apply a choice if the item still has the values that its author saw; the policy, if nobody edited the item."""
+    """Apply a person's choice if the item still has the values they saw, or the policy if nobody edited the item.
+
+    Open conflicts about fields don't stop it: they close with the record (`deletion_reports`).
+    """
     facts = plan.facts
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
@@ -191,11 +199,11 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice = facts.resolution
     if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
-        return ask_about_deletion(plan, policy)
+        return ask_about_item(plan, policy)
     if choice is None:
         return replace(plan, item_removal=policy)
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
-        return ask_about_deletion(plan, policy, "The item was edited after you chose. Check it and choose again.")
+        return ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
     if choice.choose == "monday":
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if choice.choose == "custom":
@@ -204,7 +212,7 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
     return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
 
 
-def ask_about_deletion(
+def ask_about_item(
     plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = ""
 ) -> pass_plan.DeletedPlan:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""

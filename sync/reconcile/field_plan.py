@@ -1,4 +1,4 @@
-"""What becomes of a record's fields: merged, resolved by a person, or blocked.
+"""Turns merge.py's decision on a field into what is sent or written, or a block.
 
 Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
 “Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
@@ -484,13 +484,14 @@ def _decide_merged(
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
     decision = merge.decide_field(field)
+    # merge.py compares spellings; a relation is the same where both name one record.
     if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
         decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
 def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
-    """Whether both sides of a relation name one record, as “ACME” and “Acme” do where only one is called so."""
+    """Whether both sides of a relation name the same record: “ACME” and “Acme” do if only one has that name."""
     model = facts.board.model
     if relation_of(model, field_plan.mapping.fields) is None:
         return False
@@ -545,9 +546,9 @@ def _decide_unknown_local(
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    detail, left_out = facts.related.missing_item_reason(related)
-    code = BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION
-    return _block_undecided(field_plan, code, detail)
+    missing = facts.related.missing_item(related)
+    code = BlockedCode.LEFT_OUT if missing.is_permanent else BlockedCode.RELATION
+    return _block_undecided(field_plan, code, missing.reason)
 
 
 def _decide_create(
@@ -576,11 +577,10 @@ def _decide_create(
 def base_with_intents(
     facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
-    """Return the base of a field that says this on Monday, and the open intents whose value that is: our own writes.
+    """Return the base of a field with this value on Monday, and the open intents that sent this value: our own writes.
 
-    What another item was sent says nothing: that intent stays open where the record was unlinked meanwhile. A united
-    list is no base before NPD holds it too: what it has from Monday would count as removed here. Raises UnknownValue
-    where what an intent had sent can't be told any more.
+    Intents of another item don't count; they stay open if the record was unlinked meanwhile. Raises UnknownValue if
+    what an intent sent can't be told any more.
     """
     item_id = facts.item.id if facts.item else ""
     base = base_of(facts.ledger, mapping, item_id)
@@ -589,7 +589,9 @@ def base_with_intents(
         entry = intent.values.get(mapping.key)
         if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
             confirmed.append(intent)
-            base = base if entry.get("united") else new_base(mapping, item_id, entry["local"], remote_raw)
+            # Not for a merged list: as base, the elements from Monday would look removed in NPD.
+            if not entry.get("united"):
+                base = new_base(mapping, item_id, entry["local"], remote_raw)
     return base, confirmed
 
 

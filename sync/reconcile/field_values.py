@@ -1,4 +1,4 @@
-"""A record's values in their three forms: in the model, as a base keeps them, and as a board or a page shows them."""
+"""A record's values as JSON; the board context of a pass; looking up related records; match keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -24,11 +24,9 @@ from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
 from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible, plain_letters
 
-Raw: TypeAlias = Mapping[str, Any]
-
 
 def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
-    """Return NPD's raw values of a mapping; a related record is read where it wasn't yet."""
+    """Return the values of a mapping's fields as JSON. May query for a related record that isn't loaded."""
     return stored_field_values(record, mapping.fields)
 
 
@@ -42,7 +40,7 @@ def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str
 
 
 def to_json_value(value: Any) -> Any:
-    """Return a field's value as JSON can say it, nothing rounded."""
+    """Return a field's value as JSON, without rounding."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, list | tuple):
@@ -59,15 +57,15 @@ def related_reference(record: models.Model | None) -> dict[str, Any] | None:
 
 
 def record_name(record: models.Model) -> str:
-    """Return the name by which a board's text column knows a record: the field that is its item's name."""
+    """Return the record's name as its item has it: the value of the field that is mapped to the item's name."""
     field = registry.name_field(type(record)) if isinstance(record, SyncedModel) else None
     return str(getattr(record, field) if field else record)
 
 
-def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
-    """Return raw values as NPD's own fields take them; raises ValidationError.
+def clean_values(record: models.Model, raw: conversion.Local) -> dict[str, Any]:
+    """Return raw values as the model's fields accept them; raises ValidationError.
 
-    A related record is only checked for absence: the caller has looked it up.
+    A related record isn't looked up again: only its absence is checked.
     """
     cleaned = {}
     for name, value in raw.items():
@@ -94,8 +92,8 @@ def field_of(record: models.Model | type[models.Model], name: str) -> registry.M
     return record._meta.get_field(name)  # type: ignore[return-value]
 
 
-def update_values(model: type[models.Model], raw: Raw) -> dict[str, Any]:
-    """Return cleaned raw values as an UPDATE takes them, by the names of the columns' attributes."""
+def update_values(model: type[models.Model], raw: conversion.Local) -> dict[str, Any]:
+    """Return cleaned raw values keyed by `attname`, for `QuerySet.update`."""
     stored: dict[str, Any] = {}
     for name, value in raw.items():
         field = field_of(model, name)
@@ -106,8 +104,8 @@ def update_values(model: type[models.Model], raw: Raw) -> dict[str, Any]:
     return stored
 
 
-def still_holds(record: models.Model, raw: Raw) -> bool:
-    """Whether the record's fields hold just these raw values; related records are compared by id, not read."""
+def still_holds(record: models.Model, raw: conversion.Local) -> bool:
+    """Whether the record's fields have exactly these values. Compares related records by id, without a query."""
     for name, value in raw.items():
         field = field_of(record, name)
         now = getattr(record, field.attname)
@@ -119,12 +117,12 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
     return True
 
 
-# A board link with its mappings, and their converters, as one pass uses them.
+# A board link with its mappings and their converters, as a pass uses them.
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The installation's settings that rules and converters read (config/settings.py says what each is)."""
+class PassSettings:
+    """Settings and account data that rules and converters read, filled by `lookups.load_settings`."""
 
     region: str = "US"  # the country of phone numbers without one
     time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
@@ -138,9 +136,9 @@ class Settings:
 
 
 def converter_options(
-    mapping: FieldMapping, model: type[models.Model], region: str, settings: Settings, items: Mapping[str, str]
+    mapping: FieldMapping, model: type[models.Model], region: str, settings: PassSettings, items: Mapping[str, str]
 ) -> conversion.ConverterOptions:
-    """Return what a mapping's converter needs to know besides the value; `items` names related records by item."""
+    """Return what a mapping's converter needs besides the value; `items` has the names of related records, by item."""
     return conversion.ConverterOptions(
         region=region or settings.region,
         time_zone=settings.time_zone,
@@ -157,11 +155,11 @@ class BoardContext:
     link: BoardLink
     mappings: Sequence[FieldMapping]
     model: type[SyncedModel]
-    settings: Settings = field(default_factory=Settings)
+    settings: PassSettings = field(default_factory=PassSettings)
     item_names: Mapping[str, str] = field(default_factory=dict)  # of related records, by item
 
     def with_names(self, items: Mapping[str, str]) -> BoardContext:
-        """Return the board as one on which these items, too, are shown by these names."""
+        """Return this context with the names of more related items."""
         return replace(self, item_names={**self.item_names, **items})
 
     @property
@@ -175,9 +173,9 @@ class BoardContext:
 
     @property
     def types(self) -> list[str]:
-        """The types of these columns, as set-up found them, else as their converters make them.
+        """The types of these columns, as set-up read them, else as their converters create them.
 
-        The group is among them where the filter asks for it.
+        Includes the group if the filter reads it.
         """
         types = [str(m.options.get("column_type") or self.converter(m).column_type) for m in self.mapped]
         return [*types, *([GROUP] if self.sync_filter.asks_group else [])]
@@ -193,7 +191,7 @@ class BoardContext:
 
     @property
     def match_label(self) -> str:
-        """How sentences call what records and items are matched by."""
+        """The match key's name in sentences."""
         return self.match_mapping.label.lower() if self.match_mapping else "key"
 
     @property
@@ -204,10 +202,8 @@ class BoardContext:
 
     @property
     def joined_relations(self) -> list[str]:
-        """The relations that are read with the records, so that none is asked for by itself."""
-        mapped = [name for mapping in self.mappings for name in mapping.fields]
-        names = dict.fromkeys([*self.model.sync_related, *mapped])
-        return [name for name in names if self.model._meta.get_field(name).is_relation]
+        """The relations to read with the records, so that none needs a query of its own."""
+        return registry.joined_relations(self.model, self.mappings)
 
     def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> conversion.Converter:
         """Return the mapping's converter for this record: the same for both halves of its base."""
@@ -221,18 +217,18 @@ class BoardContext:
             options = converter_options(by_key[key], self.model, region, self.settings, self.item_names)
             return make_converter(by_key[key].converter, options)
 
-        # To make one takes ten times as long as what is asked of it.
+        # Cached: making a converter costs ten times as much as one use.
         return lru_cache(maxsize=None)(made)
 
 
-# The records that relations on a board name.
+# Looking up the records that relations name.
 
 
 ACTIVE = "active"
 
 
 class Reference(NamedTuple):
-    """What names a related record: its id (`pk`), else its item (`monday_id`), else its `name`."""
+    """How a related record is named: by its id (`pk`), else its item (`monday_id`), else its `name`."""
 
     model: type[SyncedModel]
     by: str
@@ -240,9 +236,9 @@ class Reference(NamedTuple):
 
 
 class RelatedNotFound(LookupError):
-    """A relation names something that is no record, or not surely one; the message says so, in words.
+    """A relation names no record, or several; the message says so to people.
 
-    `awaits` is what would have to come for it to be known: “item ” and its id, or “name ” and the name as written.
+    `awaits` is what would resolve it when it appears: “item ” and its id, or “name ” and the name as written.
     """
 
     def __init__(self, detail: str, awaits: str = "") -> None:
@@ -250,20 +246,27 @@ class RelatedNotFound(LookupError):
         self.awaits = awaits
 
 
+class MissingItem(NamedTuple):
+    """Why a related record has no item, and whether it will get none until something else changes."""
+
+    reason: str
+    is_permanent: bool
+
+
 @dataclass(frozen=True)
 class RelatedFacts:
-    """What was read of the records that relations name; a rule finds in it whatever it may ask for."""
+    """Related records, read in advance so that rules need no query."""
 
     records: Mapping[Reference, Sequence[SyncedModel]] = field(default_factory=dict)
     boards: frozenset[str] = frozenset()  # of related records without an item, the types that have a board
     removed_items: frozenset[str] = frozenset()  # items that bases name, and that are not on their boards any more
 
     def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
+        """Return the raw values with their related records looked up; raises RelatedNotFound."""
         named = self.records_named(model, raw)
         return {**raw, **{name: related_reference(record) for name, record in named.items()}}
 
-    def records_named(self, model: type[models.Model], raw: Raw) -> dict[str, SyncedModel]:
+    def records_named(self, model: type[models.Model], raw: conversion.Local) -> dict[str, SyncedModel]:
         """Return the related records that raw values name, by field; raises RelatedNotFound."""
         return {
             name: self.find(registry.target_of(field_of(model, name)), value)
@@ -271,7 +274,7 @@ class RelatedFacts:
             if value is not None and field_of(model, name).is_relation and registry.relation_of(model, [name])
         }
 
-    def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
+    def find(self, target: type[SyncedModel], reference_data: conversion.Local) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
         kind = target._meta.verbose_name
         reference = reference_to(target, reference_data)
@@ -289,8 +292,8 @@ class RelatedFacts:
             f"item {reference.value}",
         )
 
-    def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
-        """Return why a related record has no item, in words, and whether it will get none as things stand."""
+    def missing_item(self, record: SyncedModel) -> MissingItem:
+        """Return why a related record has no item."""
         called = f"the {record._meta.verbose_name} “{record_name(record)}”"
         if record.entity_type() not in self.boards:
             detail = f"There is no board for {called} on Monday, so it has no item."
@@ -301,14 +304,15 @@ class RelatedFacts:
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             detail = f"Nothing of {called} is sent to Monday, so it has no item."
         else:
-            return f"It waits for {called} to get its item on Monday, and is sent then by itself.", False
-        return f"{detail} The relation is left out.", True
+            reason = f"It waits for {called} to get its item on Monday, and is sent then by itself."
+            return MissingItem(reason, is_permanent=False)
+        return MissingItem(f"{detail} The relation is left out.", is_permanent=True)
 
 
 NOTHING_RELATED = RelatedFacts()
 
 
-def reference_to(target: type[SyncedModel], reference_data: Raw) -> Reference:
+def reference_to(target: type[SyncedModel], reference_data: conversion.Local) -> Reference:
     if entity_id := reference_data.get("id"):
         return Reference(target, "pk", str(entity_id))
     if item := reference_data.get("item"):
@@ -316,8 +320,10 @@ def reference_to(target: type[SyncedModel], reference_data: Raw) -> Reference:
     return Reference(target, "name", fold_name(reference_data.get("name") or ""))
 
 
-def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[registry.ModelField, Raw]]:
-    """Yield the relations of which the item names another record than NPD does, each with what it names."""
+def differing_relations(
+    board: BoardContext, record: SyncedModel, item: Item
+) -> Iterator[tuple[registry.ModelField, conversion.Local]]:
+    """Yield the relations where the item names another record than NPD does, with the item's reference."""
     for mapping, relation in board.relations:
         convert = board.converter(mapping, record)
         local = stored_values(record, mapping)
@@ -329,7 +335,7 @@ def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[t
 
 
 def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Reference]:
-    """Return what has to be read for `resolve` of these raw values."""
+    """Return the records to read before `resolve` is called with these raw values."""
     return {
         reference_to(registry.target_of(field_of(model, name)), value)
         for raw in raws
@@ -352,20 +358,20 @@ def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[Sync
 
 
 def fold_name(name: Any) -> str:
-    """Return a record's name as relations compare it, but for its case."""
+    """Return a record's name as relations compare it: with whitespace folded, case kept."""
     return fold_whitespace(str(name)) or ""
 
 
-# A value that a person typed on the screen of a conflict, as raw values of the record.
+# A value that a person typed on a conflict's page.
 
 
 def parse_input(
     convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedFacts
 ) -> dict[str, Any]:
-    """Return the raw values for a typed text; a related record is named by its name.
+    """Return the raw values for a typed text; a related record is typed by its name.
 
-    Raises ValueError for a text that the field or column can't be given, RelatedNotFound where no record, or more than
-    one, has the name; both say so in words.
+    Raises ValueError for a text that the field or column doesn't accept, RelatedNotFound if no record or several have
+    the name. Both messages are for people.
     """
     current = stored_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
@@ -379,11 +385,11 @@ def parse_input(
     return related.resolve(type(record), {field: {"name": name}})
 
 
-# What an item's mapped columns say, for the screen on which a person decides whose item it is.
+# An item's values, for the page on which a person decides to which record it belongs.
 
 
 def item_values(board: BoardContext, item: Item) -> dict[str, str]:
-    """Return the item's values by field as a person reads them; what can't be told is left out."""
+    """Return the item's values by field as a person reads them, without those that can't be read."""
     values = {}
     for mapping in board.mapped:
         convert = board.converter(mapping)
@@ -397,30 +403,33 @@ def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
     return {"id": item.id, "label": item.name, "values": item_values(board, item)}
 
 
-def related_id(raw_local: Raw) -> str:
+def related_id(raw_local: conversion.Local | None) -> str:
     """Return the id of the related record in these raw values, or an empty text."""
-    return next((str(value["id"]) for value in raw_local.values() if isinstance(value, Mapping)), "")
+    return str(_related(raw_local).get("id") or "")
 
 
-def related_name(raw_local: dict[str, Any] | None) -> str:
+def related_name(raw_local: conversion.Local | None) -> str:
     """Return the name of the related record in these raw values, or an empty text."""
-    values = [value for value in (raw_local or {}).values() if isinstance(value, dict)]
-    return str(values[0].get("name") or "") if values else ""
+    return str(_related(raw_local).get("name") or "")
+
+
+def _related(raw_local: conversion.Local | None) -> Mapping[str, Any]:
+    return next((value for value in (raw_local or {}).values() if isinstance(value, Mapping)), {})
 
 
 def shown_of(convert: conversion.Converter, raw_local: dict[str, Any] | None) -> str:
-    """Return NPD's raw values for people; of a related record without an item, its name."""
+    """Return raw values as a person reads them; for a related record without an item, its name."""
     try:
         return convert.display(convert.local(raw_local or {}))
     except conversion.UnknownValue:
         return related_name(raw_local)
 
 
-# By what records and items are matched: the NPD ID, and the board link's match key.
+# Matching records and items: by the NPD ID, and by the board link's match key.
 
 
 def as_uuid(text: str) -> UUID | None:
-    """Return the NPD ID in a text, or None where it is none."""
+    """Return the text as an NPD ID, or None if it isn't one."""
     try:
         return UUID(text)
     except ValueError:
@@ -428,28 +437,28 @@ def as_uuid(text: str) -> UUID | None:
 
 
 def npd_id_of(board: BoardContext, item: Item) -> str | None:
-    """Return the NPD ID that the item bears, an empty text where it bears none, None where it can't be read."""
+    """Return the NPD ID on the item, an empty text if it has none, None if it can't be read."""
     reading = item.reading(board.link.npd_id_column)
     return (reading.text or "").strip() if reading.known else None
 
 
 def is_active_on(board: BoardContext, item: Item | None) -> bool:
-    """Whether there is an item, it stands on this board, and is neither archived nor deleted."""
+    """Whether there is an item on this board, neither archived nor deleted."""
     return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)
 
 
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
-    """Return by what the record and an item find each other, an empty text where it has no such value."""
+    """Return the record's match key, empty if it has no value."""
     match = board.match_mapping
     if match is None:
         return ""
-    # Only a phone number depends on the record's region, which may cost a query.
+    # Only phones depend on the region, and reading it may cost a query.
     convert = board.converter(match, record if match.converter == "phone" else None)
     return _match_text(convert.local(stored_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
-    """Return the texts for which Monday, which knows no match keys, is asked: as NPD has it, and tidied."""
+    """Return the spellings to search for on Monday, which can't search by match key."""
     match = board.match_mapping
     if match is None:
         return set()
@@ -459,7 +468,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     if isinstance(canonical, str):
         texts.add(canonical)
         if match.converter == "email":
-            # If the domain has letters beyond ASCII, this has its xn-- form.
+            # For a domain with letters beyond ASCII this is the xn-- form.
             texts.add(match_key(canonical))
     tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
     return {text for text in {*map(canonical_text, texts), *tidied} if text}
@@ -470,7 +479,7 @@ def _match_text(canonical: conversion.Canonical) -> str:
 
 
 def match_text_of_item(board: BoardContext, item: Item) -> str | None:
-    """Return the item's match key, an empty text where it has none, None where it can't be read."""
+    """Return the item's match key, empty if it has no value, None if it can't be read."""
     match = board.match_mapping
     if match is None:
         return ""

@@ -19,7 +19,7 @@ from sync.kernel import grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
+from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
 from sync.reconcile.removed_items import removed_state, return_lines
 
@@ -499,7 +499,7 @@ def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) ->
         plan = plan.with_facts(item=identity.item).logged(linked)
         return plan.end(pass_plan.Outcome.RELEASED, LINKED)
     if identity.is_left_out:
-        return left_out(plan, FilterSide.ITEM, identity.reason)
+        return leave_out(plan, FilterSide.ITEM, identity.reason)
     if identity.wait_seconds:
         reason = identity.reason
         return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)

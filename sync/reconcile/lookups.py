@@ -20,7 +20,9 @@ from sync.registry import name_field
 
 
 def load_board(
-    link: BoardLink, mappings: Sequence[FieldMapping] | None = None, settings_now: field_values.Settings | None = None
+    link: BoardLink,
+    mappings: Sequence[FieldMapping] | None = None,
+    settings_now: field_values.PassSettings | None = None,
 ) -> field_values.BoardContext:
     """Read the link with its mappings, where these aren't given, and what their converters need to know."""
     if mappings is None:
@@ -32,16 +34,16 @@ def load_board(
     )
 
 
-def load_settings(converter: str = "phone") -> field_values.Settings:
+def load_settings(converter: str = "phone") -> field_values.PassSettings:
     """Return the settings of the installation, with those of the account that this converter asks for."""
     asks_account = converter in ("phone", "date")
     rows = MondayAccount.objects.filter(id=1).only("phone_region", "time_zone", "user_id", "users")
     return settings_of(rows.first() if asks_account else None)
 
 
-def settings_of(account: MondayAccount | None) -> field_values.Settings:
+def settings_of(account: MondayAccount | None) -> field_values.PassSettings:
     """Return the settings of the installation, with those of the account, where it is known."""
-    return field_values.Settings(
+    return field_values.PassSettings(
         region=(account.phone_region if account else "") or settings.DEFAULT_PHONE_REGION,
         time_zone=(account.time_zone if account else "") or "UTC",
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),

@@ -41,7 +41,9 @@ def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
 
 
-def seen_after(plan: pass_plan.RecordPlan, settings: field_values.Settings, read_at: datetime) -> dict[str, list[Any]]:
+def seen_after(
+    plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
+) -> dict[str, list[Any]]:
     """Return the sync state's `seen`, with the values that the pass read and that differ from the base, and lost ones.
 
     Nothing is added for an item that this pass creates. Entries older than the journal are dropped.

@@ -1,8 +1,10 @@
 """What becomes of an item that no record has.
 
-Implements, of “A record and its item” in docs/reference/merge.md: the rows *none | …*, and items with the NPD ID of a
-linked record (*a second item bears its NPD ID*; duplicates.py has the rest) or of a deleted one (*new or late, bearing
-the tombstone's NPD ID*).
+Implements, of “A record and its item” in docs/reference/merge.md:
+
+- the rows *none | …*;
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest);
+- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Linked records whose item is gone from its board: first they wait, then the board's policy or a person decides.
+"""Linked records whose item is gone: first they wait, then policy or a person decides (mirror of deleted_records.py).
 
 Implements, of “A record and its item” in docs/reference/merge.md: the rows *there | …* for an item that is archived,
 deleted, not returned or on another board.
@@ -123,7 +123,7 @@ def removal_of(
     return plan.end_settled("")
 
 
-def wants_obstacles(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
+def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
     """Whether it matters what keeps the record from being deleted in NPD."""
     record = facts.record.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
@@ -147,7 +147,7 @@ def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     return noticed_before or now, passes
 
 
-def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> float:
+def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
     """Return how long the record is left alone; what Monday merely doesn't show has to be missed several times."""
     since, passes = _noticed(facts, now)
     wait = settings.gone_quiet_seconds - (now - since).total_seconds()
@@ -156,7 +156,7 @@ def _quiet_seconds(settings: field_values.Settings, facts: RemovalFacts, now: da
     return wait
 
 
-def _is_quiet_over(settings: field_values.Settings, facts: RemovalFacts, now: datetime) -> bool:
+def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
     return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
 
 
@@ -200,7 +200,7 @@ def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: 
     return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
 
 
-def removal_options(settings: field_values.Settings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
+def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
     record = facts.record.record
     state = facts.state

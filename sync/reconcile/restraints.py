@@ -1,7 +1,8 @@
-"""What a plan may not write yet: a field that somebody rewrites again and again, or too many deletions and clears.
+"""Two brakes on a plan: fields that something on the board keeps rewriting, and deletes or clears over the limit.
 
 Implements, of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within an
-hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval.
+hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
+`ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -17,7 +18,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, Settings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -38,7 +39,7 @@ MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: Settings
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
     """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
 
@@ -118,7 +119,7 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Plan the loops of a record's fields, and block those that are throttled."""
     history = plan.facts.history
-    # Nearly all records have neither: a look at unchanged ones must not build anything for them.
+    # Nearly all records have neither: a pass over unchanged ones must not build anything for them.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
         return plan
     loops = {}

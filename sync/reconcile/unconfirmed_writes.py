@@ -1,5 +1,7 @@
 """What becomes of writes whose answer was lost: creates, one document at a time, and the items they left on Monday.
 
+For a change whose intent is still open, see `field_plan.base_with_intents`.
+
 Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
 linked. If nothing of a document is found, it is sent once more unchanged, under its own key, for which Monday replays
 its answer. If a part is found, or it can't be sent again, the records' passes create the missing items.

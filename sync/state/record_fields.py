@@ -27,7 +27,7 @@ class FieldDisplay:
         link: BoardLink,
         mappings: Sequence[FieldMapping],
         records: Sequence[SyncedModel],
-        settings_now: field_values.Settings | None = None,
+        settings_now: field_values.PassSettings | None = None,
     ) -> None:
         board = lookups.load_board(link, mappings, settings_now)
         self._names = dict[str, str]()
@@ -50,9 +50,7 @@ class FieldDisplay:
     def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
         """Return raw values of NPD's, of now or of another time, as a person reads them."""
         self._learn_names(raw)
-        return field_values.related_name(dict(raw)) or self._display_local(
-            self.board.converter(mapping, record), dict(raw)
-        )
+        return field_values.related_name(raw) or self._display_local(self.board.converter(mapping, record), dict(raw))
 
     def spelling(self, record: SyncedModel, name: str, text: str) -> str:
         """Return a text of one of NPD's fields as both sides' are shown, where that typed in would say the same."""

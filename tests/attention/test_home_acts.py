@@ -112,7 +112,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser)
     assert key not in keys_of(html)
-    assert "Ann resolved." in words_of(html)
+    assert "Resolved with Monday's values: Ann." in words_of(html)
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()
@@ -122,7 +122,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
 def test_what_is_being_written_is_undone_only_afterwards(
     browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conflict_handlers, "UNDO_WAITS_SECONDS", 0)
+    monkeypatch.setattr(conflict_handlers, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())
@@ -217,7 +217,7 @@ def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "1 rejected value answered: Leaves the field different on both sides." in words_of(page(browser))
+    assert "1 rejected value answered. Leaves the field different on both sides." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
@@ -260,7 +260,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     browser.post(ACT, sent_by(asked))
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    assert "Zoe resolved." in words_of(page(browser))
+    assert "Resolved with Monday's values: Zoe." in words_of(page(browser))
     applied(conflict)
     browser.post(UNDO)
     conflict.refresh_from_db()

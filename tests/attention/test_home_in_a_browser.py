@@ -89,14 +89,14 @@ def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, w
     press(page, "j")
     assert here(page) == "Zoe"
     press(page, "1")
-    page.get_by_text("Zoe: NPD's value is used.").wait_for()
+    page.get_by_text("Resolved with NPD's values: Zoe.").wait_for()
     chosen = SyncConflict.objects.get(resolution__resolution_type="keep_npd")
     assert chosen.monday_item_id == "5050"
     row_of(page, "Ann").focus()
     press(page, "x")
     expect(page.locator(".npd-home-tick:checked")).to_have_count(1)
     press(page, "3")
-    page.get_by_text("Ann: Monday's value is used.").wait_for()
+    page.get_by_text("Resolved with Monday's values: Ann.").wait_for()
     row_of(page, "Item 7001").focus()
     press(page, "Enter")
     page.wait_for_url("**/unmatcheditem/**")

@@ -8,6 +8,7 @@ import pytest
 from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.models import BoardLink, SyncQueue
+from sync.operations.worker import drain
 from sync.outbox.claim import acquire
 from tests.admin import states
 from tests.support.world import World
@@ -48,3 +49,11 @@ def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: R
     held = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert held is not None
     assert "1 checked: 1 done" in run("sync_drain")
+
+
+def test_progress_is_printed_while_there_is_more(world: World) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
+    world.sandbox.control("latency", call_ms=300)
+    lines: list[str] = []
+    assert drain(say=lines.append, slice_seconds=0.25).claimed == 101
+    assert lines[0] == "100 checked, 1 to go …"

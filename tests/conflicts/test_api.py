@@ -6,9 +6,12 @@ from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from tests.admin import states
 from tests.api.conftest import code_of
-from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
-from tests.engine.test_column_types import sales, with_deals
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.engine.test_column_types import deal, sales, with_deals
+from tests.support.people import api_of
+from tests.support.world import World
 
 __all__ = ["sales", "with_deals"]
 pytestmark = pytest.mark.django_db
@@ -51,6 +54,31 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     assert (response.status_code, code_of(response)) == (409, "stale")
     assert response.json()["current"] == seen(moved, ROLE)
     assert SyncConflict.objects.get().resolution is None
+
+
+def test_a_choice_may_be_made_for_what_the_record_itself_says(
+    api: APIClient, conflict: SyncConflict, contact: Contact
+) -> None:
+    states.boards()
+    url, asked = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
+    asked["seen"]["phone"]["npd"] = "+442079460812"
+    assert api.post(url, asked).status_code == 409
+    Contact.objects.filter(pk=contact.pk).update(phone="+442079460019")
+    assert api.post(url, asked).status_code == 409
+    Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
+    assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
+    assert api.post(url, asked).status_code == 200
+
+
+@pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
+def test_a_list_may_be_seen_as_the_record_itself_says_it(sales: World, seen_in_npd: Any) -> None:
+    big = deal(sales, products=["Pump"])
+    sales.edit(big, "products", {"labels": ["Pipe"]})
+    type(big).objects.filter(pk=big.pk).update(products=["Hose"])
+    sales.hear(big)
+    asked = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
+    url = f"{LIST}{conflict_of(big).pk}/resolve"
+    assert api_of(sales.administrator("olga")).post(url, asked, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

@@ -86,7 +86,7 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
     resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     answer = confirm(browser, asked)
-    assert "resolved. That is written within seconds." in answer
+    assert "It takes effect within seconds." in answer
     assert "Not resolved: A. It changed after you were shown it." in answer
     assert "Not resolved: B. Ada chose for B already" in answer
     assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
@@ -126,7 +126,7 @@ def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, con
     sent = ask(client, "keep_monday", *contacts)
     client.force_login(User.objects.get(username="clerk"))
     answer = confirm(client, sent)
-    assert "2 conflicts resolved." in answer
+    assert "2 conflicts. It takes effect" in answer
     assert "Not resolved: C, D, E." in answer
     assert [chosen(contact) for contact in contacts[2:]] == [""] * 3
 

@@ -13,7 +13,7 @@ from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
     approve_removals,
-    ask_about_deletion,
+    ask_about_item,
     decide_deleted,
     decide_unread,
     deleted_as_locked,
@@ -401,7 +401,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
     facts = chosen("monday")
-    plan = ask_about_deletion(decide(facts), ARCHIVE, "Its number is taken.")
+    plan = ask_about_item(decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
     assert plan.question.rejected == {"record": "Its number is taken."}

@@ -16,7 +16,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
 from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT
-from sync.reconcile.field_values import Settings
+from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
     find_lost_updates,
     lost_update_report,
@@ -298,7 +298,7 @@ def test_who_is_asked_about_a_lost_value(
     mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
 ) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
-    board = replace(builders.board(builders.mapping(**mapping)), settings=Settings(people={TOM: {"name": "Tom"}}))
+    board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(facts(), lost=tuple(updates), **differs)
     reports = report_lost_updates(board, plan).lost_reports
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(

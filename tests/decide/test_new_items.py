@@ -17,7 +17,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
-from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, Settings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, Reference, RelatedFacts, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, item_as_locked
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from tests.decide import field_builders
@@ -445,5 +445,5 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
 def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:
     item = facts(an_item(""), known_since=NOW)
     assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(item).ending.detail
-    later = decide_item(item, replace(board(), settings=Settings(new_item_wait_seconds=2 * 86_400))).ending.detail
+    later = decide_item(item, replace(board(), settings=PassSettings(new_item_wait_seconds=2 * 86_400))).ending.detail
     assert f"on {NOW + timedelta(days=2):%-d %b %Y}" in later

@@ -11,7 +11,7 @@ from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RemovalFacts
-from sync.reconcile.field_values import BoardContext, Settings
+from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
@@ -393,7 +393,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
     one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
     plan = decide(one_way, policy)
     assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
-    assert not wants_obstacles(Settings(), one_way, NOW)
+    assert not wants_obstacles(PassSettings(), one_way, NOW)
 
 
 # What must wait: what a person didn't approve.

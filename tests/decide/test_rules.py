@@ -11,7 +11,7 @@ from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
 from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext, Settings
+from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import FieldPlan
 from tests.decide.field_builders import FieldFacts, board, chosen, field_facts, of_organization, organization
 
@@ -196,7 +196,7 @@ def test_a_number_without_a_country_is_its_organizations_then_the_settings(
     country: str, setting: str, expected: str | None
 ) -> None:
     firm = organization(None, address_country=country, sync_enabled=False)
-    of = replace(board({"organization": {"column_id": ""}}), settings=Settings(region=setting))
+    of = replace(board({"organization": {"column_id": ""}}), settings=PassSettings(region=setting))
     plan = planned(
         field_facts({"phone": "020 7946 0018", "organization": firm}, {"phone": None}, of=of, agreed={"phone": ""}),
         "phone",

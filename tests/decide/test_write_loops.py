@@ -10,7 +10,7 @@ from conflicts.reports import KIND_FIELDS, OpenConflict
 from sync.choices import BlockedCode, Cause
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_values import Settings
+from sync.reconcile.field_values import PassSettings
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
@@ -38,7 +38,7 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
 def throttled(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
-    of = replace(builders.board(), settings=Settings(loop_times=limit, people={TOM: {"name": "Tom"}}))
+    of = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(replace(found, item=item(contact())), plans=plans)
     return throttle_write_loops(PassFacts(of, NOW), plan)
 

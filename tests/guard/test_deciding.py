@@ -89,15 +89,15 @@ def test_ticked_ones_are_decided_after_a_page_that_names_their_number(browser: C
 def test_deletions_and_emptied_fields_are_never_approved_by_one_button(browser: Client, hold: Any) -> None:
     acts = [*hold(2), *hold(1, ApprovalKind.RECORDS)]
     chosen = {"action": "approve", "key": [f"approval:{act.pk}" for act in acts]}
-    assert "Empty 2 fields on Monday?" in browser.post(ACT, chosen).content.decode()
+    question = browser.post(ACT, chosen).content.decode()
+    assert "Empty 2 fields on Monday?" in question
+    assert "records are deleted" not in question
     browser.post(ACT, chosen | {"confirmed": "yes"})
     assert states() == ["approved", "approved", "pending"]
 
 
 @pytest.mark.parametrize("policy", ["archive", "delete"])
-def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_what_waits(
-    browser: Client, policy: str
-) -> None:
+def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(browser: Client, policy: str) -> None:
     states_of.boards()
     BoardLink.objects.update(deleted_record_policy=policy)
     contact = Contact.objects.create(name="Ann", monday_id="51")
@@ -106,11 +106,13 @@ def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_wha
         label="The item of “Ann”, which was deleted in NPD", values={"record": "Ann"},
     )  # fmt: skip
     browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": [contact.pk], "post": "yes"})
-    chosen = {"action": "reject", "key": f"approval:{act.pk}"}
-    page = words_of(browser.post(ACT, chosen).content.decode())
-    assert "Keep 1 item on Monday?" in page
-    assert "The records stay deleted in NPD. Their items stay on Monday as they are" in page
-    assert f"Waits for approval: {policy} 1 item on Monday; their records were deleted in NPD" in page
-    assert "deleted by mary, " in page
-    assert "The item of “Ann”" not in page
+    pages = {
+        action: words_of(browser.post(ACT, {"action": action, "key": f"approval:{act.pk}"}).content.decode())
+        for action in ("approve", "reject")
+    }
+    assert "Keep 1 item on Monday?" in pages["reject"]
+    assert "The records stay deleted in NPD. Their items stay on Monday as they are" in pages["reject"]
+    assert "Remove 1 item on Monday?" in pages["approve"]
+    assert f"The items are {policy}d on Monday, as the board’s setting says." in pages["approve"]
+    assert "Ann (deleted)" in pages["approve"]
     assert "Items would be removed on Monday" in words_of(browser.get("/admin/").content.decode())

@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.operations.setup import planner
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
 
@@ -117,3 +117,46 @@ def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
     settle(wizard)
     assert plan.counts["from_items"] == Contact.objects.count() == 1
     assert plan.counts["items_asked"] == 1
+
+
+def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_asked_about(wizard: Wizard) -> None:
+    other = Organization.objects.create(name="Other")
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=other)
+    firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Other"}])
+    items = [{"name": "Ann", "mail": mail("ann@x.org"), "firm": "Acme"}]
+    plan = both(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
+    assert (plan.attention, plan.counts["conflicts"]) == (1, 1)
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.get().sync_status == "conflict"
+
+
+def test_who_only_takes_over_from_monday_and_has_no_item_needs_attention(wizard: Wizard) -> None:
+    Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
+    plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.apply()
+    settle(wizard)
+    assert plan.attention == need_attention() == plan.counts["no_item"] == 1
+
+
+def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.apply()
+    Contact.objects.filter(email="ann@x.org").update(sync_enabled=False)
+    assert wizard.change().attention == 0
+    assert wizard.plan_shown() == {"sync_off": 1}
+
+
+def test_who_leaves_the_filter_by_what_is_sent_stops_and_needs_nobody(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", phone="12", role_title="Boss")
+    items = [{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}]
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE, items=items))
+    wizard.fields("contact", filter="1", first_match="npd_wins")
+    wizard.post("filter/contact/", **{"item-field": ["role_title"], "item-op": ["is"], "item-text": ["Head"]})
+    wizard.plan()
+    plan = wizard.board_plan()
+    wizard.apply()
+    settle(wizard)
+    assert (plan.attention, plan.counts["stops"]) == (0, 1)
+    assert Contact.objects.get().sync_status == "disabled"

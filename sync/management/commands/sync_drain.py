@@ -17,7 +17,7 @@ class Command(BaseCommand):
         After Ctrl-C or TERM the batch in hand is finished or released, and the exit code is the signal's.
         """
         with process.shutdown_on_signals() as interrupted:
-            drained = drain()
+            drained = drain(say=self.stdout.write)
         self.stdout.write(str(drained))
         lines = remaining_lines()
         for line in lines:

@@ -26,7 +26,7 @@ class Command(BaseCommand):
             self._plan(every_line=options["verbosity"] > 1)
             return
         with process.shutdown_on_signals() as interrupted:
-            report, problems = run_full_sweep()
+            report, problems = run_full_sweep(self.stdout.write)
         for line in report:
             self.stdout.write(line)
         for line in remaining_lines():

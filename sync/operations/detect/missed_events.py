@@ -1,4 +1,4 @@
-"""What webhooks did not bring: entries of Monday's activity log, stored as the inbox stores deliveries."""
+"""Changes that no webhook reported, taken from Monday's activity log and stored in the inbox like deliveries."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,11 @@ from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 # An entry's time and its webhook's differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)
 
-# By so much a webhook may have come before the time at which Monday says that its change happened.
+# How much earlier than Monday's time of the change we may have received its webhook (clocks differ).
 CLOCKS_DIFFER = timedelta(minutes=10)
+
+# The item, the column and the type of an event.
+EventKey = tuple[str | None, str | None, str]
 
 FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
 
@@ -44,13 +47,13 @@ _STORE_EVENTS = """
 
 def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
-    # Too old to detect lost updates by: our own writes of the time are pruned by then.
+    # Older entries can't be checked for lost updates: our own writes from then are pruned.
     oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
     recent = [entry for entry in entries if entry.at >= oldest]
     bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
     events = [(body, event) for body in bodies if (event := _parse_event(body)) is not None]
     if not SyncFilter.parse(link.sync_filter).asks_group:
-        # In which group an item is concerns nobody else.
+        # Without a group filter, a move between groups changes nothing.
         events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
     delivered = _delivered_events(link, [event for _, event in events])
     rows = [
@@ -61,19 +64,17 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
         for body, event in events
         if not any(_is_same_event(event, other) for other in delivered.get(_event_key(event), []))
     ]  # fmt: skip
-    for entry in recent:
-        if board_events.changes_without_values(entry):
-            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, entry.event) for item_id in entry.item_ids]
     for entry in entries:
-        if entry.at < oldest and board_events.concerns_items(entry):
-            # Never under a type that carries values: this entry has none.
-            kind = entry.event if board_events.changes_without_values(entry) else ITEM_UPDATED
-            rows += [update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
+        has_no_values = board_events.changes_without_values(entry)
+        if has_no_values or (entry.at < oldest and board_events.concerns_items(entry)):
+            # An old entry's row carries no values either, so it never has a type that means some.
+            kind = entry.event if has_no_values else ITEM_UPDATED
+            rows += [valueless_event_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
     return store_events(link, rows)
 
 
-def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
-    """Return an event without a value: it is there so that its item gets one pass."""
+def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an inbox row without a value. It only makes its item get a pass."""
     return {
         "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
         "body": board_events.change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
@@ -87,7 +88,7 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
     with transaction.atomic():
         stored = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
         enqueue_items(link, [str(item) for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
-        # Events without a value say nothing of the base, so their items have to be read.
+        # An event without a value can't be compared with the base, so its item has to be read.
         enqueue_items(link, [str(item) for item, outcome in stored if outcome], cause=Cause.SWEEP)
     return len(stored)
 
@@ -97,10 +98,10 @@ def enqueue_items(
 ) -> None:
     """Write a pending job per item: for its record, or for the item itself if unmatched.
 
-    `names` are the items' as far as the caller knows them; webhooks may have brought others.
+    `names` are the items' names that the caller knows; webhooks may have brought others.
 
-    With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
-    reads the item. Ignored items are left alone.
+    With the cause WEBHOOK a pass ends without a call if the base equals the inbox's values; with SWEEP it reads the
+    item. Ignored items are left alone.
     """
     ids = sorted(set(item_ids))
     if not ids:
@@ -119,7 +120,7 @@ def enqueue_items(
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
-    """Return the entry as an event; None where the inbox has no type for it."""
+    """Return the entry as an event, or None if it isn't one or an id is too long to store."""
     try:
         event = board_events.parse_event(body)
     except InvalidEvent:
@@ -128,14 +129,12 @@ def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
     return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
 
 
-def _event_key(event: ItemEvent) -> tuple[str | None, str | None, str]:
+def _event_key(event: ItemEvent) -> EventKey:
     return event.item_id, event.column_id, event.type
 
 
-def _delivered_events(
-    link: BoardLink, events: Sequence[ItemEvent]
-) -> dict[tuple[str | None, str | None, str], list[ItemEvent]]:
-    """Return the events that webhooks brought of these items, by item, column and type."""
+def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
+    """Return the events that webhooks brought of these items, by key."""
     moments = [event.happened_at for event in events if event.happened_at]
     if not moments:
         return {}
@@ -144,7 +143,7 @@ def _delivered_events(
         item_id__in={event.item_id for event in events},
         received_at__gte=min(moments) - CLOCKS_DIFFER,
     ).exclude(trigger_id__startswith=LOG_PREFIX)
-    delivered: dict[tuple[str | None, str | None, str], list[ItemEvent]] = {}
+    delivered: dict[EventKey, list[ItemEvent]] = {}
     for row in stored.only("body"):
         if (event := _parse_event(row.body)) is not None:
             delivered.setdefault(_event_key(event), []).append(event)

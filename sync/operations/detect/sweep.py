@@ -1,6 +1,6 @@
 """What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -98,7 +98,7 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
         has_event = event_at is not None and event_at >= moment - SAME_UPDATE
         if not has_event and (attempt_at is None or attempt_at < moment):
             trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
-            rows.append(missed_events.update_row(link, trigger_id, item_id, ITEM_UPDATED))
+            rows.append(missed_events.valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
     return missed_events.store_events(link, rows)
 
 
@@ -260,11 +260,11 @@ class _Sweep:
 # Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
 
 
-def run_full_sweep() -> tuple[list[str], list[str]]:
+def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
     """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
 
-    Return a report and what could not be checked, in sentences. It counts jobs whoever did them: beside a running
-    worker most of them are the worker's.
+    Return a report and what could not be checked, in sentences; `say` gets lines of progress. The report counts jobs
+    whoever did them: beside a running worker most of them are the worker's.
     """
     started = sync_now()
     lines = []
@@ -275,7 +275,7 @@ def run_full_sweep() -> tuple[list[str], list[str]]:
             lines.append(f"{spec.board_title}: {line}")
         if problem:
             problems.append(f"{spec.board_title}: {problem}")
-    worker.drain()
+    worker.drain(say=say)
     failed = models.Q(status=choices.QueueStatus.FAILED) | models.Q(status=choices.QueueStatus.PENDING, attempts__gt=0)
     attempted = _sweep_jobs().filter(last_attempt__gte=started)
     counts = attempted.aggregate(

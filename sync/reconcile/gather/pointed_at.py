@@ -219,7 +219,9 @@ def with_related(
     naming = [(record.record, item) for record, item in pairs]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     naming += [(record.record, record.item) for record in gone if record.item is not None]
-    named = [reference for record, item in naming for reference in field_values.named_by(board, record, item)]
+    named = [
+        reference for record, item in naming for reference in field_values.differing_relations(board, record, item)
+    ]
     references = {field_values.reference_to(target_of(relation), data) for relation, data in named}
     for record in records:
         if record.conflicts:

@@ -315,5 +315,5 @@ def _restored(run: PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -
         restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
     except RestoreError as error:
         policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        return deleted_records.ask_about_deletion(plan, policy, str(error))
+        return deleted_records.ask_about_item(plan, policy, str(error))
     return restored

@@ -1,4 +1,4 @@
-"""Deletions: what waits for approval, and ignored items."""
+"""Approvals: deletions and emptied fields that wait for one; and ignored items."""
 
 from typing import Any
 
@@ -21,7 +21,9 @@ from sync.records.unmatched_items import consider_again
 
 EFFECTS = {
     "approve": {
-        ApprovalKind.ITEMS: "The items leave the board, as its setting says. People can restore them on Monday.",
+        ApprovalKind.ITEMS: (
+            "The items are {removed} on Monday, as the board’s setting says. People can restore them there."
+        ),
         ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
