@@ -74,17 +74,17 @@ def creates_carried_out(world: World) -> int:
     return sum(not call["replayed"] for call in calls)
 
 
-def work_for(world: World, minutes: int, *, every: int) -> None:
-    """What workers do in so much time, woken every so many minutes."""
-    for _ in range(minutes // every):
-        world.work(minutes=every)
+def work_for(world: World, minutes: int) -> None:
+    """What workers do in so much time, woken every minute."""
+    for _ in range(minutes):
+        world.work(minutes=1)
 
 
 def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
     attempts = {world.row(contact).attempts: 0}
-    for minute in [*range(1, 30), *range(31, 100, 3)]:
-        world.work(minutes=1 if minute < 30 else 3)
+    for minute in range(1, 100):
+        world.work(minutes=1)
         attempts.setdefault(world.row(contact).attempts, minute)
     row = world.row(contact)
     assert (row.status, row.attempts) == ("failed", 5)
@@ -98,12 +98,12 @@ def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record
 
 def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
     contact = create_never_answered(world, SERVER_ERROR)
-    work_for(world, 30, every=5)
+    work_for(world, 30)
     world.sandbox.control("faults", "DELETE")
     world.sandbox.faults(
         {"partial": SERVER_ERROR["partial"] | {"applied": True}, "on": "create_item", "count": FOREVER}
     )
-    work_for(world, 85, every=5)
+    work_for(world, 65)
     assert world.row(contact).status == "failed"
     assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
     world.contact("Bo")
