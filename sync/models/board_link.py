@@ -20,8 +20,8 @@ from sync.clock import SyncNow
 EMPTY = models.Value({}, models.JSONField())
 
 
+# The kind of a board's stop that holds for all calls of it.
 EVERYTHING = "all"
-"""The kind of a board's stop that holds for all calls of it."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, Unmatch
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.detect.listing import enqueue_unmatched
-from sync.operations.worker import drain, work
+from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
@@ -189,16 +189,10 @@ def _load(
 
 def link_all(say: Say) -> None:
     """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
+    drain(say=lambda line: say(f"  {line}"), slice_seconds=SLICE_SECONDS)
     total = Contact.objects.count() + Organization.objects.count()
-
-    def linked_text() -> str:
-        linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
-        return f"  linked {linked:,} of {total:,}"
-
-    while work(seconds=SLICE_SECONDS, wait_for_lease=True).claimed:
-        say(f"{linked_text()} …")
-    drain()
-    say(f"{linked_text()}.")
+    linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
+    say(f"  linked {linked:,} of {total:,}.")
 
 
 # Five examples to try, each created once by the same actions that people use, and the links to them.
