@@ -147,9 +147,7 @@ class ListedBoard(Gatherer):
         # Skip the wait for items without a match key; show the outcome after it.
         settings = replace(facts.board.settings, new_item_wait_seconds=0)
         board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(
-            replace(facts, board=board, related=field_values.RelatedFacts(boards=self.related_boards))
-        )
+        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
@@ -181,12 +179,11 @@ class ListedBoard(Gatherer):
             related=self._related_after_setup(facts.related) if self.records_of_others else facts.related,
         )
 
-    def _related_after_setup(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
-        records = {reference: self._after_setup(reference, hits) for reference, hits in related.records.items()}
+    def _related_after_setup(self, related: field_values.RelatedRecords) -> field_values.RelatedRecords:
+        records = {reference: self._after_setup(reference, hits) for reference, hits in related.items()}
         # Index each record by pk too: relations are written by pk.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-        records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-        return replace(related, records=records)
+        return records | {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
 
     def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.records_of_others.get(record.pk, record) for record in hits]
