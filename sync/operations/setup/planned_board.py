@@ -25,7 +25,7 @@ from sync.reconcile.facts import ItemFacts
 from sync.reconcile.field_values import (
     BoardContext,
     Reference,
-    RelatedFacts,
+    RelatedRecords,
     match_text_of_item,
     npd_id_of,
     record_name,
@@ -155,7 +155,7 @@ class ListedBoard(Gatherer):
         # Skip the wait for items without a match key; show the outcome after it.
         settings = replace(facts.board.settings, new_item_wait_seconds=0)
         board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(replace(facts, board=board, related=RelatedFacts(boards=self.related_boards)))
+        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
@@ -185,12 +185,11 @@ class ListedBoard(Gatherer):
             related=self._related_after_setup(facts.related) if self.records_of_others else facts.related,
         )
 
-    def _related_after_setup(self, related: RelatedFacts) -> RelatedFacts:
-        records = {reference: self._after_setup(reference, hits) for reference, hits in related.records.items()}
+    def _related_after_setup(self, related: RelatedRecords) -> RelatedRecords:
+        records = {reference: self._after_setup(reference, hits) for reference, hits in related.items()}
         # Index each record by pk too: relations are written by pk.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-        records |= {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-        return replace(related, records=records)
+        return records | {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
 
     def _after_setup(self, reference: Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.records_of_others.get(record.pk, record) for record in hits]
