@@ -24,7 +24,7 @@ from sync.monday.conversion import Canonical, Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import base_of, base_remote, cell_of, side_of
+from sync.reconcile.field_plan import base_of, cell_of, is_emptied_by_removal, side_of
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -141,11 +141,10 @@ def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: I
     for mapping, _ in facts.board.relations:
         convert = facts.board.converter(mapping, record.record)
         base = base_of(record.ledger, mapping, item.id)
-        if mapping.key not in filtered or base is None or not convert.names_items:
+        if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            is_empty = side_of(convert.remote, cell_of(convert, mapping, item)) is None
-            if is_empty and str(base_remote(convert, base)) in facts.removed_items:
+            if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
                 emptied.add(mapping.key)
     return frozenset(emptied)
 

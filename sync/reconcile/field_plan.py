@@ -612,15 +612,19 @@ def base_with_intents(
     return base, confirmed
 
 
+def is_emptied_by_removal(
+    facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
+) -> bool:
+    """Whether an empty cell says nothing: the item that it named left its board, which emptied it."""
+    return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
+
+
 def _removal_reason(
     facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
 ) -> str:
-    """Return why an empty cell says nothing: the item that it named left its board, which emptied it."""
-    convert = field_plan.convert
+    """Return what is said of a cell that the removal of an item emptied; empty where it wasn't."""
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
-    if base is None or relation is None or remote is not None or not convert.names_items:
-        return ""
-    if str(base_remote(convert, base)) not in facts.removed_items:
+    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
         return ""
     kind = target_of(relation)._meta.verbose_name
     return (

@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync import merge
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
-from sync.monday.board_items import Item
 from sync.reconcile import field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, Pair, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -457,18 +456,15 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext,
-    record: SyncedModel,
-    mapping: FieldMapping,
-    item: Item,
-    changes: Iterable[ChangeEvent],
-    why: str,
+    board: field_values.BoardContext, pair: Pair, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
-    """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
-    can't be told.
+    """Return the line about an edit with which a record's item is gone, `why` as the rest of its sentence.
+
+    None where the value can't be told.
     """
-    convert = board.converter(mapping, record)
-    local_raw = field_values.stored_values(record, mapping)
+    facts, item = pair
+    convert = board.converter(mapping, facts.record)
+    local_raw = field_values.stored_values(facts.record, mapping)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         value = convert.remote(remote_raw)

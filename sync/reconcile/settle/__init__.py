@@ -28,16 +28,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, run_sql, update_many
-from sync.models import (
-    ApprovalRequest,
-    AwaitedRelation,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
+from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import finish, notify
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import identity, pass_plan, settlement
@@ -149,7 +140,8 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
         plans_there[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
-    _write_changes(run, facts, plan, changes, ledgers, requests_to_end)
+    pass_run.store_approvals(run, plan, requests_to_end)
+    _write_changes(run, facts, changes, ledgers)
     return plan.with_records(change.plan for change in changes)
 
 
@@ -196,10 +188,8 @@ def _delete(record: SyncedModel) -> str:
 def _write_changes(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
-    plan: pass_plan.Plan,
     changes: Sequence[RecordChanges],
     ledgers: Mapping[str, SyncMetadata],
-    requests_to_end: Sequence[tuple[ApprovalRequest, choices.ApprovalState]],
 ) -> None:
     """Write the rows that depend on the records; `ledgers` are the locked sync states.
 
@@ -218,10 +208,9 @@ def _write_changes(
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
         for item_id, reason in change.excluded.items():
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
-    # Requests and conflicts come before the jobs end: ending a job closes requests that were carried out, and returns
-    # the choices that are still stored when a record has failed for the last time.
-    pass_run.store_approvals(run, plan, requests_to_end)
     pass_run.store_write_loops(run, facts, plans_there)
+    # Conflicts come before the jobs end, and so did requests: ending a job closes requests that were carried out, and
+    # returns the choices that are still stored when a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
     # The statuses are computed from these rows.

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from sync.limits import write_stop
 from sync.merge import Action
 from sync.models import (
     ApprovalRequest,
-    BoardLink,
     Decision,
     Intent,
     IntentState,
@@ -33,7 +31,7 @@ from sync.monday.board import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURN, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
@@ -171,29 +169,25 @@ class PassHistory:
         return editors, actor
 
 
-@dataclass(frozen=True)
 class PassRun:
-    """A pass as it is stored: under which lease, of which board, and what its rows say of it."""
+    """A pass as it is stored: under which lease, of which board, and what its rows say of it.
 
-    lease: Lease
-    board: field_values.BoardContext
-    batch_id: UUID
-    started: float  # monotonic
-    read_request: str = ""  # the id of the request that read Monday
-    calls: int = 0  # that went to Monday
-    hold_seconds: float = 0  # writes are stopped for so long: what could not be sent waits
+    With `hold_seconds` writes are stopped for so long: what could not be sent waits.
+    """
 
-    @property
-    def link(self) -> BoardLink:
-        return self.board.link
-
-    @property
-    def entity_type(self) -> str:
-        return self.board.link.entity_type
-
-    @property
-    def records(self) -> models.QuerySet[SyncedModel]:
-        return self.board.model._default_manager.all()
+    def __init__(
+        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, hold_seconds: float = 0
+    ) -> None:
+        self.lease = lease
+        self.board = board
+        self.link = board.link
+        self.entity_type = board.link.entity_type
+        self.records: models.Manager[SyncedModel] = board.model._default_manager
+        self.batch_id = batch_id
+        self.started = started  # monotonic
+        self.hold_seconds = hold_seconds
+        self.calls = 0  # that went to Monday
+        self.read_request = ""  # the id of the request that read Monday
 
     def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Let these records, or items, have another pass; it follows from this one where `job` has no other cause."""
