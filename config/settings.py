@@ -182,7 +182,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# --- Sign-in: django-allauth, whose addresses are named one by one in npd/account_urls.py ---------------
+# --- Sign-in: django-allauth, whose addresses are named one by one in config/urls.py -------------------
 # Whoever may open the admin sets a second factor up first.
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 LOGIN_URL = "account_login"

@@ -1,15 +1,25 @@
 """The addresses of the site."""
 
+from collections.abc import Callable
+
+import structlog
 import unfold.sites
-from allauth.account.decorators import secure_admin_login
-from allauth.account.views import logout
+from allauth.account import views as account
+from allauth.account.decorators import reauthentication_required, secure_admin_login
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.helpers import render_authentication_error
+from allauth.socialaccount.providers.openid_connect import views as provider
+from allauth.socialaccount.views import login_cancelled
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
 from django.core.exceptions import BadRequest
 from django.core.paginator import InvalidPage
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
+from requests import RequestException
 
 from config import help_pages, middleware
 from config.navigation import settings_page
@@ -18,6 +28,8 @@ from sync.admin import handlers, home
 from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
+
+log = structlog.get_logger(__name__)
 
 
 def search(request: HttpRequest) -> HttpResponse:
@@ -29,6 +41,26 @@ def search(request: HttpRequest) -> HttpResponse:
     return response
 
 
+sign_in = account.LoginView.as_view(
+    extra_context={"is_demo": lambda: settings.DEMO, "has_accounts": User.objects.exists}
+)
+
+
+def where_it_answers(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Wrap a view that asks the identity provider, which may not answer, or with what is none of its documents."""
+
+    def wrapped(request: HttpRequest, provider_id: str) -> HttpResponse:
+        try:
+            return view(request, provider_id)
+        except (RequestException, AttributeError, LookupError, TypeError, ValueError) as error:
+            log.warning("the identity provider can't be asked", error=type(error).__name__)
+            app = get_adapter().get_provider(request, provider_id)
+            answer: HttpResponse = render_authentication_error(request, app, exception=error)
+            return answer
+
+    return wrapped
+
+
 # Unfold would keep for five minutes what somebody found, also after a right was taken away or a person was erased.
 unfold.sites.cache = DummyCache("", {})
 
@@ -37,6 +69,21 @@ register_generated(admin.site)
 
 # The admin's own sign-in would ask for no second factor, and count no wrong passwords.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+# allauth's addresses, one by one: all of them would open sign-up, reset by email and changes of the address.
+ACCOUNT_ADDRESSES = [
+    path("login/", sign_in, name="account_login"),
+    path("logout/", account.logout, name="account_logout"),
+    path("inactive/", account.account_inactive, name="account_inactive"),
+    path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
+    path("password/change/", account.password_change, name="account_change_password"),
+    path("password/set/", reauthentication_required(account.password_set), name="account_set_password"),
+    path("sessions/", include("allauth.usersessions.urls")),
+    path("2fa/", include("allauth.mfa.urls")),
+    path("oidc/<str:provider_id>/login/", where_it_answers(provider.login), name="openid_connect_login"),
+    path("oidc/<str:provider_id>/login/callback/", where_it_answers(provider.callback), name="openid_connect_callback"),
+    path("oidc/cancelled/", login_cancelled, name="socialaccount_login_cancelled"),
+]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -49,8 +96,8 @@ urlpatterns = [
     path("admin/home/act/", admin.site.admin_view(handlers.act_on_entries), name="npd-home-act"),
     path("admin/home/undo/", admin.site.admin_view(handlers.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
-    path("accounts/", include("npd.account_urls")),
-    path("admin/logout/", logout),
+    path("accounts/", include(ACCOUNT_ADDRESSES)),
+    path("admin/logout/", account.logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     # What Django lists of each row is in the audit log, and of a record in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import initial_settings, kind_of
-from sandbox.columns.choice_kinds import Status
+from sandbox.columns import Status, initial_settings, kind_of
 from sandbox.columns.value_kinds import Writing
 from sandbox.http import percent_decode
 from sandbox.world import World

@@ -1,8 +1,9 @@
 """What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.utils.text import capfirst
 from pghistory.core import event_models
 
 from sync import registry
+from sync.choices import RecordSyncStatus
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, REQUEST_KINDS
@@ -28,6 +30,9 @@ MAX_SHOWN = 80
 
 # The kind of the decision that tells that a conflict's resolution was applied.
 _RESOLVED = "conflict_settled"
+
+# The kind of an entry that is not stored: of an edit that waits to be sent.
+WAITING = "waiting"
 
 # The icon of a line and what it means, by the kind of its decision.
 _MARKS = {
@@ -45,6 +50,7 @@ _MARKS = {
     "archived": ("delete", "Archived on Monday"),
     "deleted": ("delete", "Deleted on Monday"),
     "restored": ("undo", "Restored"),
+    WAITING: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
@@ -117,8 +123,12 @@ class UndoOffers:
 
     def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
         self._reader = reader
-        self._undone = _undone_ids(decisions)
+        self._decisions = decisions
         self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
+
+    @cached_property
+    def _undone(self) -> set[int]:
+        return _undone_ids(self._decisions)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return what is offered for all of an act's decisions."""
@@ -171,6 +181,7 @@ class ActivityLine:
     after: str = ""
     sentence: str = ""  # why and how the value was synced
     why: Sequence[str] = ()  # the edit that led to it, and the rule
+    waits: str = ""  # that an edit waits to be sent, or has failed
     act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
     row: Decision | None = None
     offer: UndoOffer = NOTHING_TO_UNDO
@@ -229,6 +240,10 @@ class Act:
         return humanize.join_first(labels) if len(labels) > 1 else ""
 
     @property
+    def waits(self) -> str:
+        return next((line.waits for line in self.lines if line.waits), "")
+
+    @property
     def why(self) -> Sequence[str]:
         return list(dict.fromkeys(text for line in self.lines for text in line.why))
 
@@ -280,6 +295,7 @@ def lines_of(
             after=after if is_move else "",
             sentence=sentence if is_move else "",
             why=authors.reasons_of(row),
+            waits=row.values.get("waits", ""),
             act=_act_of(row),
             row=row,
             offer=offers.of([row]),
@@ -302,6 +318,17 @@ def board_mappings() -> QuerySet[FieldMapping]:
     return rows.order_by("position", "pk")
 
 
+def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
+    """Return the labels of the columns that are sent to a board, by type of records and column."""
+    labels: dict[tuple[str, str], str] = {}
+    for mapping in mappings:
+        if mapping.column_id and mapping.direction in authors.SENT_WAYS:
+            model = registry.entity(mapping.link.entity_type).model
+            columns = authors.column_names(model, mapping.fields)
+            labels |= {(mapping.link.entity_type, column): mapping.label for column in columns}
+    return labels
+
+
 # The activity of one record: its decisions, and those edits in NPD that no decision tells.
 
 
@@ -314,7 +341,8 @@ def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
     decisions = decisions.exclude(folded=True, fold_id=None)
     rows = list(decisions[:MOST_LINES])
     offers = UndoOffers(rows, reader)
-    edits = _Edits(record, keys, rows)
+    sent = {column for _, column in sent_labels(mappings)}
+    edits = _Edits(record, keys, rows, sent)
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
     shown = [row for row in rows if row.pk not in sent_of_batch]
@@ -349,8 +377,12 @@ def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> t
 class _Edits:
     """The newest changes of a record's row, and which of them its decisions tell."""
 
-    def __init__(self, record: SyncedModel, keys: Mapping[str, str], decisions: Sequence[Decision]) -> None:
+    def __init__(
+        self, record: SyncedModel, keys: Mapping[str, str], decisions: Sequence[Decision], sent: Set[str]
+    ) -> None:
         self._keys = keys
+        self._columns_sent = sent
+        self._wait = _wait_of(record)
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
@@ -391,8 +423,8 @@ class _Edits:
         if created is None:
             return lines
         actor = self.actors[created.pgh_id]
-        mark = _MARKS["create"]
-        return [*lines, ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *mark, what="Created")]
+        line = ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *_MARKS["create"], what="Created")
+        return [*lines, replace(line, waits=self._waits(created, *self._columns_sent))]
 
     def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
         actor = self.actors[event.pgh_id]
@@ -408,11 +440,26 @@ class _Edits:
             label=labels[key] if is_whole else capfirst(str(changed.verbose_name)),
             before=was,
             after=now,
+            waits=self._waits(event, changed.attname),
             act=self.act_of(event),
         )
 
+    def _waits(self, event: Any, *columns: str) -> str:
+        """Say that an edit of these columns waits to be sent; empty where it doesn't."""
+        if self._wait is None or not self._wait.is_for(event) or self._columns_sent.isdisjoint(columns):
+            return ""
+        return self._wait.words
+
     def _changed(self, event: Any, before: Any) -> list[Any]:
         return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
+
+
+def _wait_of(record: SyncedModel) -> authors.Wait | None:
+    """Return the record's job of a save; None where none is left, or what is edited isn't sent."""
+    may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
+    if not may_wait or record.sync_direction not in authors.SENT_WAYS:
+        return None
+    return authors.waits([record.pk], limit=1).get((record.entity_type(), record.pk))
 
 
 def _events(record: SyncedModel, limit: int) -> list[Any]:
@@ -426,15 +473,11 @@ def _events(record: SyncedModel, limit: int) -> list[Any]:
 
 def _actors(events: Sequence[Any]) -> dict[int, str]:
     users = authors.users_of(events)
-    return {event.pgh_id: authors.actor_name(_context_of(event), users) for event in events}
-
-
-def _context_of(event: Any) -> Mapping[str, Any]:
-    return event.pgh_context.metadata if event.pgh_context else {}
+    return {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
 
 
 def _batch_of(event: Any) -> str:
-    return str(_context_of(event).get("batch", ""))
+    return str(authors.context_of(event).get("batch", ""))
 
 
 def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:

@@ -1,13 +1,14 @@
 """Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -24,14 +25,15 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
+from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
-from sync.models.state import BATCH_KINDS, told_to
+from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
 from sync.operations import decision_undo
 from sync.records import tombstones
-from sync.records.authors import causes_text, deletion_authors, log_action
+from sync.records.authors import WaitingEdit, causes_text, deletion_authors, log_action, waiting_edits
 from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
@@ -171,6 +173,9 @@ def _step_table(
 # With one of them in its address, the list has every entry.
 WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 
+# Records whose waiting edits are read for a page.
+MOST_WAITING = 100
+
 
 class ActivityList(admin_base.PageChangeList):
     """A page of the activity, a row for each act."""
@@ -190,6 +195,68 @@ class ActivityList(admin_base.PageChangeList):
         for row in self.result_list:
             row.page_act = act_of[id(row)]
             row.page_path = request.get_full_path()
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the page of an entry; of an edit that waits its record's."""
+        if result.kind == activity.WAITING:
+            return registry.record_url(result.entity_type, result.entity_id)
+        return str(super().url_for_result(result))
+
+    def rows_above(self) -> list[Any]:
+        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many."""
+        if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
+            return []
+        ids = None
+        if self.query:
+            ids = admin_base.record_ids_by_name(self.query)
+            with suppress(ValueError):
+                ids.append(UUID(self.query))
+        chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
+            spec.entity_type for spec in registry.entities()
+        ]
+        edits = [edit for edit in waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
+        rows = _waiting_rows(edits, activity.sent_labels(self.mappings), folds=not self.query)
+        for row in rows:
+            row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
+        return rows
+
+
+def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
+    """Return an entry for what each person has edited of a record; where it `folds`, one for an act on many records."""
+    types = {entity_type for entity_type, _ in labels}
+    of_people: dict[tuple[UUID, str], list[WaitingEdit]] = {}
+    for edit in edits:
+        if edit.entity_type in types:
+            of_people.setdefault((edit.entity_id, edit.who), []).append(edit)
+    acts: dict[tuple[object, ...], list[Any]] = {}
+    for group in of_people.values():
+        newest = group[0]
+        columns = [(edit.entity_type, name) for edit in group for name in edit.columns]
+        fields = list(dict.fromkeys(labels[column] for column in columns if column in labels))
+        is_new = not all(edit.columns for edit in group)
+        if not is_new and not fields:
+            continue
+        row: Any = Decision(
+            entity_type=newest.entity_type,
+            entity_id=newest.entity_id,
+            kind=activity.WAITING,
+            at=newest.at,
+            actor=newest.who,
+            sentence="Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD.",
+            values={"waits": newest.words},
+            # What the database would fill in.
+            remote_id="",
+            key="",
+            cause={},
+        )
+        acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.act), []).append(row)
+    rows = []
+    for alike in acts.values():
+        is_many = folds and len(alike) > MANY_ALIKE
+        for row in alike[:1] if is_many else alike:
+            row.page_alike = len(alike) - 1 if is_many else 0
+            rows.append(row)
+    return rows
 
 
 @admin.register(Decision)
@@ -232,7 +299,8 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         is_whole = any(row.folded for row in rows)
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
-            row.page_alike = 0 if is_whole else row.page_records - 1
+            if row.kind != activity.WAITING:
+                row.page_alike = 0 if is_whole else row.page_records - 1
 
     @admin.display(description="What happened")
     def what(self, row: Any) -> SafeString:
@@ -242,6 +310,8 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         others_url = ""
         if row.page_alike:
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+            if row.kind == activity.WAITING:
+                others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
             # One record's undo isn't that of the others; only what has a page for all of it is offered.
             url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")

@@ -195,10 +195,14 @@ class PageChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the page, then what belongs to it."""
         super().get_results(request)
-        rows: list[Any] = list(self.result_list)
+        rows: list[Any] = [*self.rows_above(), *self.result_list]
         self.result_list = rows
         self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
         self.model_admin.prepare_page(request, rows)
+
+    def rows_above(self) -> list[Any]:
+        """Return what stands above the page's rows and is not stored as they are; of most lists, nothing."""
+        return []
 
 
 def is_valid_key(model: type[models.Model], text: str) -> bool:

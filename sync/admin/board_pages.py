@@ -21,7 +21,6 @@ from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
-from sync.boards.board_acts import check_board, column_label_now
 from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS
@@ -32,6 +31,7 @@ from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
+from sync.operations.person_requests import check_board, column_label_now
 from sync.records.authors import log_action
 
 

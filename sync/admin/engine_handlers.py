@@ -18,13 +18,13 @@ from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
-from sync.boards.board_acts import needs_column, retry_field
 from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.operations.person_requests import needs_column, retry_field
 from sync.outbox import operate
 from sync.queue import retry_all
 from sync.records import unmatched_items

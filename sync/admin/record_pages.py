@@ -34,7 +34,7 @@ from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.messages import Conflict
 from sync.models import SyncedModel
-from sync.operations.record_requests import push_record, set_direction, switch_sync, sync_turned_off
+from sync.operations.person_requests import push_record, set_direction, switch_sync, sync_turned_off
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many

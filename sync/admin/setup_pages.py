@@ -32,7 +32,7 @@ from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
-from sync.operations.setup import filter_choice, plan, planner, run, selection
+from sync.operations.setup import plan, planned_board, run, selection
 from sync.records import authors
 from sync.registry import link_of
 
@@ -163,7 +163,7 @@ def _fitting_columns(
 
 
 def _filter_context(
-    chosen: selection.ChosenBoard, rows: Mapping[sync_filter.FilterSide, Sequence[filter_choice.Row]]
+    chosen: selection.ChosenBoard, rows: Mapping[sync_filter.FilterSide, Sequence[planned_board.Row]]
 ) -> dict[str, Any]:
     titles = {
         sync_filter.FilterSide.RECORD: ("Records in NPD", "record"),
@@ -171,12 +171,12 @@ def _filter_context(
     }
     sides = []
     for side, (title, noun) in titles.items():
-        filled = [row for row in rows[side] if not filter_choice.is_empty(row)]
+        filled = [row for row in rows[side] if not planned_board.is_empty(row)]
         sides.append({
             "name": side.value,
             "title": title,
             "noun": noun,
-            "fields": list(filter_choice.filterable_fields(chosen, side).items()),
+            "fields": list(planned_board.filterable_fields(chosen, side).items()),
             "ops": [(op.value, op.label) for op in sync_filter.FilterOp],
             "rows": [*filled, {}],
         })  # fmt: skip
@@ -187,7 +187,7 @@ def _filter_context(
     }
 
 
-def _board_plan_context(board: planner.BoardPlan) -> dict[str, Any]:
+def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
     return {
         "plan": board,
         "chosen": board.chosen,
@@ -427,11 +427,11 @@ class SetupWizardMixin(PageAdmin):
         except (ActionError, MondayError) as error:
             return _refused(request, error)
         if request.method != "POST":
-            rows = {side: filter_choice.rows_of(chosen, side) for side in sync_filter.FilterSide}
+            rows = {side: planned_board.rows_of(chosen, side) for side in sync_filter.FilterSide}
             return self._page(request, "filter", _filter_context(chosen, rows))
         rows = {side: _sent_rows(request, side) for side in sync_filter.FilterSide}
         if "add" not in request.POST:
-            records, items = (filter_choice.conditions_of(chosen, side, rows[side]) for side in sync_filter.FilterSide)
+            records, items = (planned_board.conditions_of(chosen, side, rows[side]) for side in sync_filter.FilterSide)
             if not any("error" in row for side in sync_filter.FilterSide for row in rows[side]):
                 _keep(request, replace(choices, sync_filter=sync_filter.SyncFilter(records, items).to_json()))
                 return _redirect_to("fields", entity_type) if "back" in request.POST else _after_fields(request)
@@ -532,7 +532,7 @@ def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection
     )
 
 
-def _sent_rows(request: HttpRequest, side: sync_filter.FilterSide) -> list[filter_choice.Row]:
+def _sent_rows(request: HttpRequest, side: sync_filter.FilterSide) -> list[planned_board.Row]:
     lists = [
         request.POST.getlist(f"{side}-{part}")[: sync_filter.MAX_CONDITIONS + 1] for part in ("field", "op", "text")
     ]

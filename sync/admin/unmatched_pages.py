@@ -18,7 +18,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview.planned_changes import ChangeKind, PlannedChange, plan_link
+from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import unmatched_items
 from sync.records.authors import log_action
 from sync.registry import item_url, link_of, record_url

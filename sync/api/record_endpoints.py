@@ -34,7 +34,7 @@ from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.monday.texts import drop_from_label
-from sync.operations.record_requests import PUSH_REASONS, push_record
+from sync.operations.person_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
 

@@ -167,7 +167,8 @@ _REMOVED = f"""
     SELECT 'removed', concat_ws(':', ledger.entity_type, ledger.entity_id), ledger.remote_state, ledger.entity_type,
         ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), '', coalesce(author.actor, ''),
         coalesce(author.done_at, ledger.removed_since), NULL::timestamptz,
-        jsonb_build_object('noticed', extract(epoch FROM ledger.removed_since)::bigint,
+        -- Up to the next second: rounded down, what is due would be said a minute too early.
+        jsonb_build_object('noticed', ceil(extract(epoch FROM ledger.removed_since))::bigint,
             'conflict', conflict.id, 'edited', array_to_string(conflict.conflict_fields, ','),
             'asked', jsonb_build_object(
                 'npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data),

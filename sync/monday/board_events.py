@@ -15,6 +15,7 @@ import jwt
 
 from sync.monday import graphql
 from sync.monday.board import (
+    BOARD_FIELDS,
     LOG_PREFIX,
     ActivityEntry,
     BoardActivity,
@@ -24,9 +25,9 @@ from sync.monday.board import (
     ItemEvent,
     UpdatedItem,
     UpdatedItemsPage,
+    parse_board,
 )
 from sync.monday.board_items import NAME_COLUMN
-from sync.monday.board_structure import BOARD_FIELDS, parse_board
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
 

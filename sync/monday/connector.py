@@ -6,8 +6,15 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sync.monday import board_events, board_items, board_structure, connection, errors, graphql, items
+from sync.monday import board_events, board_items, connection, errors, graphql, items
 from sync.monday.board import (
+    CREATE_BOARD,
+    CREATE_COLUMN,
+    CREATE_GROUP,
+    ID_REJECTION_SCOPES,
+    LIST_BOARDS,
+    NOT_BOARDS,
+    READ_BOARDS,
     ActivityEntry,
     Board,
     BoardActivity,
@@ -18,6 +25,11 @@ from sync.monday.board import (
     ColumnSpec,
     ListedBoard,
     UpdatedItemsPage,
+    adoptable_column,
+    column_variables,
+    parse_board,
+    parse_column,
+    unfit_reasons,
     url_fingerprint,
 )
 from sync.monday.connection import AccountInfo
@@ -162,9 +174,9 @@ class MondayConnector:
         """
         if not board_ids:
             return {}
-        document = graphql.Document(board_structure.READ_BOARDS, {"ids": list(board_ids)})
+        document = graphql.Document(READ_BOARDS, {"ids": list(board_ids)})
         nodes = graphql.query_root(self.api, document, "boards")
-        boards = [board_structure.parse_board(node) for node in nodes if isinstance(node, Mapping)]
+        boards = [parse_board(node) for node in nodes if isinstance(node, Mapping)]
         return {board.id: board for board in boards}
 
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
@@ -172,12 +184,12 @@ class MondayConnector:
         boards: list[ListedBoard] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
-            document = graphql.Document(board_structure.LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
+            document = graphql.Document(LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
             nodes = graphql.query_root(self.api, document, "boards")
             boards += [
                 ListedBoard(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
                 for node in nodes
-                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in board_structure.NOT_BOARDS
+                if isinstance(node, Mapping) and node.get("id") and node.get("type") not in NOT_BOARDS
             ]
             # A page that isn't full is the last one.
             if is_complete := len(nodes) < BOARDS_PER_PAGE:
@@ -186,7 +198,7 @@ class MondayConnector:
 
     def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
-        document = graphql.Document(board_structure.CREATE_BOARD, {"title": title})
+        document = graphql.Document(CREATE_BOARD, {"title": title})
         board_id = str(graphql.mutate_root(self.api, document, "create_board")["id"])
         on_created(board_id)
         board = self.read_boards([board_id]).get(board_id)
@@ -208,7 +220,7 @@ class MondayConnector:
             raise MondayError(errors.BOARD_NOT_FOUND, message)
         created = []
         if not board.groups:
-            document = graphql.Document(board_structure.CREATE_GROUP, {"board": board.id, "title": title})
+            document = graphql.Document(CREATE_GROUP, {"board": board.id, "title": title})
             group = graphql.mutate_root(self.api, document, "create_group")
             board = replace(board, groups={str(group["id"]): title})
             created.append(f"group “{title}”, for the board had none that takes items")
@@ -218,12 +230,12 @@ class MondayConnector:
         # Required columns choose before optional ones.
         specs = sorted(wanted, key=lambda spec: spec.optional)
         for spec in specs:
-            column = board_structure.adoptable_column(spec, available)
+            column = adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
                 # A column serves one field only.
                 available.remove(column)
-            elif reason := next(board_structure.unfit_reasons(spec, available), None):
+            elif reason := next(unfit_reasons(spec, available), None):
                 unfit[spec.key] = reason
         adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
         for spec in specs:
@@ -234,21 +246,19 @@ class MondayConnector:
         return BoardSetup(board, columns, created, adopted, unfit)
 
     def _create_column(self, board_id: str, spec: ColumnSpec) -> BoardColumn:
-        variables = board_structure.column_variables(board_id, spec)
+        variables = column_variables(board_id, spec)
         if spec.preferred_id:
             try:
                 return self._send_column(variables | {"id": spec.preferred_id})
             except MondayError as error:
                 cause = error.errors[0] if len(error.errors) == 1 else error
-                if cause.scope not in board_structure.ID_REJECTION_SCOPES:
+                if cause.scope not in ID_REJECTION_SCOPES:
                     raise
         return self._send_column(variables)
 
     def _send_column(self, variables: Mapping[str, Any]) -> BoardColumn:
-        node = graphql.mutate_root(
-            self.api, graphql.Document(board_structure.CREATE_COLUMN, variables), "create_column"
-        )
-        return board_structure.parse_column(node)
+        node = graphql.mutate_root(self.api, graphql.Document(CREATE_COLUMN, variables), "create_column")
+        return parse_column(node)
 
     # Webhooks.
 

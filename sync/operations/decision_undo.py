@@ -167,7 +167,7 @@ class UndoPlan:
         self.last_names = deleted_names(entity_type, {row.entity_id for row in rows if row.entity_id} - records.keys())
         made = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
         self.untouched = _untouched_records(entity_type, made, deleted_with)
-        self.related = field_values.RelatedFacts()
+        self.related: field_values.RelatedRecords = {}
         if not records:
             return
         # In few queries what these records point at now, and what the earlier values name.
@@ -177,7 +177,7 @@ class UndoPlan:
         raws = [raw for raw in raws if isinstance(raw, dict) and set(raw) <= set(fields)]
         relations = {name for raw in raws for name in raw if fields[name].is_relation}
         models.prefetch_related_objects(list(records.values()), *sorted(relations))
-        self.related = read_related(field_values.references_of(model, raws), self.related)
+        self.related = read_related(field_values.references_of(model, raws))
 
     def step(self, row: Decision) -> UndoStep:
         """Return what undoing a decision would write, or why it is left alone."""
@@ -199,7 +199,7 @@ class UndoPlan:
         try:
             # A relation's value that was read on Monday has only the item or the name.
             related = read_related(field_values.references_of(type(record), [before]), self.related)
-            before = related.resolve(type(record), before)
+            before = field_values.resolve_relations(related, type(record), before)
         except field_values.RelatedNotFound as gone:
             step.stale = str(gone)
         step.back_to = self._display(record, mapping, before)

@@ -57,8 +57,9 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
             record_plan.ending.detail in (ANSWERED, LINKED) for record_plan in released
         ):
             breaker.grow_batches(has_written=executor.has_written)
-    calls = gatherer.calls + executor.calls
-    run = PassRun(lease, facts.board, batch_id, started, gatherer.read_request, calls, hold_seconds)
+    run = PassRun(lease, facts.board, batch_id, started, hold_seconds=hold_seconds)
+    run.calls = gatherer.calls + executor.calls
+    run.read_request = gatherer.read_request
     plan = settle_pass(run, facts, plan)
     record_plans = (*plan.records.values(), *plan.deleted.values())
     for record_plan in record_plans:
@@ -72,7 +73,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         "pass done",
         seconds=round(time.monotonic() - started, 3),
         records=len(claims),
-        calls=calls,
+        calls=run.calls,
         completed=outcomes[Outcome.SETTLED],
         failed=outcomes[Outcome.FAILED],
         waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],

@@ -24,7 +24,7 @@ from sync.monday.conversion import Canonical, Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import base_of, base_remote, cell_of, side_of
+from sync.reconcile.field_plan import base_of, cell_of, is_emptied_by_removal, side_of
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -134,21 +134,17 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _emptied_by_removal(
-    board: field_values.BoardContext, facts: RecordFacts, related: field_values.RelatedFacts
-) -> frozenset[str]:
+def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:
     """Return the filter's fields whose cells nobody emptied: the items that they named left their boards."""
-    filtered = {condition.field for condition in board.sync_filter.items}
-    item = facts.item
+    filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
-    for mapping, _ in board.relations:
-        convert = board.converter(mapping, facts.record)
-        base = base_of(facts.ledger, mapping, item.id if item else "")
-        if mapping.key not in filtered or item is None or base is None or not convert.names_items:
+    for mapping, _ in facts.board.relations:
+        convert = facts.board.converter(mapping, record.record)
+        base = base_of(record.ledger, mapping, item.id)
+        if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            is_empty = side_of(convert.remote, cell_of(convert, mapping, item)) is None
-            if is_empty and str(base_remote(convert, base)) in related.removed_items:
+            if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
                 emptied.add(mapping.key)
     return frozenset(emptied)
 
@@ -239,7 +235,7 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
         return plan
     was_out = bool(plan.ledger.left_out)
     verdict = item_verdict(facts.board, item, plan.record) if item else new_item_verdict(facts.board, plan.record)
-    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts.board, plan.facts, facts.related)):
+    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts, plan.facts, item)):
         verdict = item_verdict(facts.board, item, plan.record, emptied)
     sentence = verdict.sentence
     if verdict.holds is False and item and not was_out and plan.ledger.base:

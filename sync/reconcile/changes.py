@@ -238,7 +238,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             altered |= {key: settlement.altered} if settlement.altered else {}
         # What a person chose stands in the history of its conflict already.
         if settlement.moved and not field_plan.resolves:
-            lines.append(_moved_line(plan, field_plan, *settlement.moved))
+            lines.append(_moved_line(plan, field_plan, settlement.moved))
         if settlement.resolved and field_plan.resolves:
             carried_out = {**field_plan.carried_out, field_plan.resolved_kind: settlement.result or None}
             plans[key] = replace(field_plan, carried_out=carried_out)
@@ -421,8 +421,9 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
 
 def _moved_line(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, kind: str, phrase: str, before: str, after: str
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, moved: tuple[str, str, str, str]
 ) -> HistoryLine:
+    kind, phrase, before, after = moved
     mapping = field_plan.mapping
     reason = field_plan.decision.reason
     actor = ""

@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.models import FieldMapping, Intent, SyncMetadata
+from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import resolutions
@@ -25,8 +25,10 @@ from sync.reconcile.field_values import (
     RelatedNotFound,
     clean_values,
     field_of,
+    record_name,
     related_id,
     related_name,
+    resolve_relations,
     stored_values,
 )
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
@@ -225,7 +227,7 @@ def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
 def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
     """Take a value over if NPD's own constraints allow it, else block it with the reason."""
     try:
-        full = facts.related.resolve(facts.board.model, raw)
+        full = resolve_relations(facts.related, facts.board.model, raw)
         return with_values(field_plan, write_raw=clean_values(plan.record, full))
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
@@ -245,7 +247,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            facts.related.resolve(facts.board.model, raw)
+            resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
@@ -497,7 +499,7 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
         return False
     remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     try:
-        return related_id(facts.related.resolve(model, remote)) == related_id(field_plan.local_raw)
+        return related_id(resolve_relations(facts.related, model, remote)) == related_id(field_plan.local_raw)
     except RelatedNotFound:
         return False
 
@@ -546,9 +548,24 @@ def _decide_unknown_local(
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    missing = facts.related.missing_item(related)
-    code = BlockedCode.LEFT_OUT if missing.is_permanent else BlockedCode.RELATION
-    return _block_undecided(field_plan, code, missing.reason)
+    return _block_undecided(field_plan, *_why_no_item(facts, related))
+
+
+def _why_no_item(facts: PassFacts, record: SyncedModel) -> tuple[BlockedCode, str]:
+    """Return why a related record has no item: for the time being, or until something else changes."""
+    called = f"the {record._meta.verbose_name} “{record_name(record)}”"
+    if record.entity_type() not in facts.related_boards:
+        detail = f"There is no board for {called} on Monday, so it has no item."
+    elif record.is_left_out:
+        detail = f"The filter leaves {called} out, so it has no item."
+    elif not record.may_sync:
+        detail = f"Sync is off for {called}, so it has no item on Monday."
+    elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        detail = f"Nothing of {called} is sent to Monday, so it has no item."
+    else:
+        detail = f"It waits for {called} to get its item on Monday, and is sent then by itself."
+        return BlockedCode.RELATION, detail
+    return BlockedCode.LEFT_OUT, f"{detail} The relation is left out."
 
 
 def _decide_create(
@@ -595,15 +612,19 @@ def base_with_intents(
     return base, confirmed
 
 
+def is_emptied_by_removal(
+    facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
+) -> bool:
+    """Whether an empty cell says nothing: the item that it named left its board, which emptied it."""
+    return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
+
+
 def _removal_reason(
     facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
 ) -> str:
-    """Return why an empty cell says nothing: the item that it named left its board, which emptied it."""
-    convert = field_plan.convert
+    """Return what is said of a cell that the removal of an item emptied; empty where it wasn't."""
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
-    if base is None or relation is None or remote is not None or not convert.names_items:
-        return ""
-    if str(base_remote(convert, base)) not in facts.related.removed_items:
+    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
         return ""
     kind = target_of(relation)._meta.verbose_name
     return (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -17,7 +17,6 @@ from django.db import models
 
 from sync import registry
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday import conversion
 from sync.monday.board_items import GROUP, Item
@@ -246,70 +245,42 @@ class RelatedNotFound(LookupError):
         self.awaits = awaits
 
 
-class MissingItem(NamedTuple):
-    """Why a related record has no item, and whether it will get none until something else changes."""
-
-    reason: str
-    is_permanent: bool
+# Related records, read in advance so that rules need no query.
+RelatedRecords: TypeAlias = Mapping[Reference, Sequence[SyncedModel]]
 
 
-@dataclass(frozen=True)
-class RelatedFacts:
-    """Related records, read in advance so that rules need no query."""
-
-    records: Mapping[Reference, Sequence[SyncedModel]] = field(default_factory=dict)
-    boards: frozenset[str] = frozenset()  # of related records without an item, the types that have a board
-    removed_items: frozenset[str] = frozenset()  # items that bases name, and that are not on their boards any more
-
-    def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the raw values with their related records looked up; raises RelatedNotFound."""
-        named = self.records_named(model, raw)
-        return {**raw, **{name: related_reference(record) for name, record in named.items()}}
-
-    def records_named(self, model: type[models.Model], raw: conversion.Local) -> dict[str, SyncedModel]:
-        """Return the related records that raw values name, by field; raises RelatedNotFound."""
-        return {
-            name: self.find(registry.target_of(field_of(model, name)), value)
-            for name, value in raw.items()
-            if value is not None and field_of(model, name).is_relation and registry.relation_of(model, [name])
-        }
-
-    def find(self, target: type[SyncedModel], reference_data: conversion.Local) -> SyncedModel:
-        """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
-        kind = target._meta.verbose_name
-        reference = reference_to(target, reference_data)
-        records = self.records[reference]
-        if reference.by == "name":
-            return _record_of_name(target, reference.value, records)
-        if records:
-            return records[0]
-        if reference.by == "pk":
-            name = reference_data.get("name") or reference.value
-            raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
-        raise RelatedNotFound(
-            f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon as "
-            "one has it.",
-            f"item {reference.value}",
-        )
-
-    def missing_item(self, record: SyncedModel) -> MissingItem:
-        """Return why a related record has no item."""
-        called = f"the {record._meta.verbose_name} “{record_name(record)}”"
-        if record.entity_type() not in self.boards:
-            detail = f"There is no board for {called} on Monday, so it has no item."
-        elif record.is_left_out:
-            detail = f"The filter leaves {called} out, so it has no item."
-        elif not record.may_sync:
-            detail = f"Sync is off for {called}, so it has no item on Monday."
-        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            detail = f"Nothing of {called} is sent to Monday, so it has no item."
-        else:
-            reason = f"It waits for {called} to get its item on Monday, and is sent then by itself."
-            return MissingItem(reason, is_permanent=False)
-        return MissingItem(f"{detail} The relation is left out.", is_permanent=True)
+def resolve_relations(related: RelatedRecords, model: type[models.Model], raw: conversion.Local) -> dict[str, Any]:
+    """Return the raw values with their related records looked up; raises RelatedNotFound."""
+    named = records_named(related, model, raw)
+    return {**raw, **{name: related_reference(record) for name, record in named.items()}}
 
 
-NOTHING_RELATED = RelatedFacts()
+def records_named(related: RelatedRecords, model: type[models.Model], raw: conversion.Local) -> dict[str, SyncedModel]:
+    """Return the related records that raw values name, by field; raises RelatedNotFound."""
+    return {
+        name: _record_named(related, registry.target_of(field_of(model, name)), value)
+        for name, value in raw.items()
+        if value is not None and field_of(model, name).is_relation and registry.relation_of(model, [name])
+    }
+
+
+def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_data: conversion.Local) -> SyncedModel:
+    """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
+    kind = target._meta.verbose_name
+    reference = reference_to(target, reference_data)
+    records = related[reference]
+    if reference.by == "name":
+        return _record_of_name(target, reference.value, records)
+    if records:
+        return records[0]
+    if reference.by == "pk":
+        name = reference_data.get("name") or reference.value
+        raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
+    raise RelatedNotFound(
+        f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon as "
+        "one has it.",
+        f"item {reference.value}",
+    )
 
 
 def reference_to(target: type[SyncedModel], reference_data: conversion.Local) -> Reference:
@@ -335,7 +306,7 @@ def differing_relations(
 
 
 def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Reference]:
-    """Return the records to read before `resolve` is called with these raw values."""
+    """Return the records to read before `resolve_relations` is called with these raw values."""
     return {
         reference_to(registry.target_of(field_of(model, name)), value)
         for raw in raws
@@ -366,7 +337,7 @@ def fold_name(name: Any) -> str:
 
 
 def parse_input(
-    convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedFacts
+    convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
 ) -> dict[str, Any]:
     """Return the raw values for a typed text; a related record is typed by its name.
 
@@ -382,7 +353,7 @@ def parse_input(
         return {field: None}
     if now and fold_whitespace(now["name"]) == name:
         return current
-    return related.resolve(type(record), {field: {"name": name}})
+    return resolve_relations(related, type(record), {field: {"name": name}})
 
 
 # An item's values, for the page on which a person decides to which record it belongs.

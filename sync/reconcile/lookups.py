@@ -1,7 +1,7 @@
 """Lookups in NPD's database for a pass: boards, records, edit times."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from types import MappingProxyType
 
 from django.conf import settings
 from django.db import models
@@ -87,17 +87,17 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
 
 
 def read_related(
-    references: Iterable[field_values.Reference], already: field_values.RelatedFacts = field_values.NOTHING_RELATED
-) -> field_values.RelatedFacts:
-    """Read the records that these name and that aren't known yet, in a query for each model and way of naming."""
+    references: Iterable[field_values.Reference], already: field_values.RelatedRecords = MappingProxyType({})
+) -> field_values.RelatedRecords:
+    """Add the records that these name and that aren't known yet, in a query for each model and way of naming."""
     records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-    wanted = set(references) - already.records.keys()
+    wanted = set(references) - already.keys()
     for (by, model), of_kind in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
     # What is named by its item or name is written by its id.
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
     records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-    return replace(already, records={**already.records, **records})
+    return {**already, **records}
 
 
 def _records_by(

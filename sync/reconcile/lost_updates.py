@@ -6,18 +6,17 @@ isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps i
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync import merge
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
-from sync.monday.board_items import Item
 from sync.reconcile import field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, Pair, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -91,20 +90,25 @@ def is_telling(plan: pass_plan.RecordPlan) -> bool:
 # other person's event, of a value that no pass of ours saw.
 
 
-@dataclass(frozen=True)
 class OwnWrite:
-    """What one intent of ours did to one field."""
+    """What one intent of ours did to one field; to make one raises UnknownValue where its values can't be told."""
 
-    id: str
-    intended_at: datetime
-    until: datetime  # the last moment at which it may have taken effect
-    read_at: datetime  # the first at which its pass may have read what it replaced
-    read: merge.Canonical
-    sent: merge.Canonical
-    answer: merge.Canonical
-    is_unconfirmed: bool  # it had no answer, and may land late
-    is_open: bool  # its outcome isn't known yet
-    took_effect: bool
+    def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
+        entry = intent.values[mapping.key]
+        answer = intent.answer or {}
+        state = intent.state
+        self.id = str(intent.pk)
+        self.read = convert.remote(entry["read"])
+        self.sent = convert.local(entry["local"])
+        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.intended_at = intent.created_at
+        # The last moment at which it may have taken effect, and the first at which its pass may have read the cell.
+        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
+        self.is_open = state == IntentState.OPEN
+        # It had no answer, and may land late.
+        self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
+        self.took_effect = state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
 
     def wrote(self, value: merge.Canonical) -> bool:
         """Whether the cell held this value because of us."""
@@ -142,8 +146,7 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
             continue
         convert = board.converter(mapping, facts.record)
         try:
-            writes = _own_writes(mapping, convert, facts.history.writes, now)
-            history = _FieldHistory(facts, mapping, convert, changes_of_field, writes)
+            history = _FieldHistory(facts, mapping, convert, changes_of_field, now)
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday changed nothing of it itself.
@@ -165,25 +168,9 @@ def _own_writes(
     writes = []
     for intent in intents:
         entry = intent.values.get(mapping.key)
-        answer = intent.answer or {}
-        state = intent.state
-        if not entry or not mapping.is_current(entry):
-            continue
-        with suppress(conversion.UnknownValue):
-            sent = convert.local(entry["local"])
-            write = OwnWrite(
-                id=str(intent.pk),
-                intended_at=intent.created_at,
-                until=now if state == IntentState.OPEN else (intent.settled_at or intent.created_at),
-                read_at=datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at,
-                read=convert.remote(entry["read"]),
-                sent=sent,
-                answer=convert.remote(answer[mapping.key]) if mapping.key in answer else sent,
-                is_unconfirmed=state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID),
-                is_open=state == IntentState.OPEN,
-                took_effect=state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED),
-            )
-            writes.append(write)
+        if entry and mapping.is_current(entry):
+            with suppress(conversion.UnknownValue):
+                writes.append(OwnWrite(intent, mapping, convert, now))
     return writes
 
 
@@ -193,15 +180,22 @@ def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
     return is_later and event.has_previous and event.previous == write.sent != write.read
 
 
-@dataclass(frozen=True)
 class _FieldHistory:
     """The events of one field against our writes of it."""
 
-    facts: RecordFacts
-    mapping: FieldMapping
-    convert: conversion.Converter
-    changes: Sequence[ChangeEvent]
-    writes: Sequence[OwnWrite]
+    def __init__(
+        self,
+        facts: RecordFacts,
+        mapping: FieldMapping,
+        convert: conversion.Converter,
+        changes: Sequence[ChangeEvent],
+        now: datetime,
+    ) -> None:
+        self.facts = facts
+        self.mapping = mapping
+        self.convert = convert
+        self.changes = changes
+        self.writes = _own_writes(mapping, convert, facts.history.writes, now)
 
     @cached_property
     def foreign(self) -> list[ChangeEvent]:
@@ -462,18 +456,15 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext,
-    record: SyncedModel,
-    mapping: FieldMapping,
-    item: Item,
-    changes: Iterable[ChangeEvent],
-    why: str,
+    board: field_values.BoardContext, pair: Pair, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
-    """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
-    can't be told.
+    """Return the line about an edit with which a record's item is gone, `why` as the rest of its sentence.
+
+    None where the value can't be told.
     """
-    convert = board.converter(mapping, record)
-    local_raw = field_values.stored_values(record, mapping)
+    facts, item = pair
+    convert = board.converter(mapping, facts.record)
+    local_raw = field_values.stored_values(facts.record, mapping)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         value = convert.remote(remote_raw)

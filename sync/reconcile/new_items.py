@@ -412,7 +412,7 @@ class _ItemRule:
 
 
 def record_from_item(
-    board: field_values.BoardContext, item: Item, new_id: UUID, related: field_values.RelatedFacts
+    board: field_values.BoardContext, item: Item, new_id: UUID, related: field_values.RelatedRecords
 ) -> tuple[SyncedModel, str]:
     """Return a record with the item's values, and why it can't be made, in sentences.
 
@@ -428,7 +428,7 @@ def record_from_item(
         try:
             cell = convert.stored_value(item.reading(mapping.column_id))
             raw = convert.to_local(cell, field_values.stored_values(record, mapping))
-            named = related.records_named(board.model, raw)
+            named = field_values.records_named(related, board.model, raw)
             references = {name: field_values.related_reference(other) for name, other in named.items()}
             values = field_values.clean_values(record, {**raw, **references})
             for name, value in (field_values.update_values(board.model, values) | named).items():

@@ -628,7 +628,9 @@ class PassFacts:
     removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
-    related: field_values.RelatedFacts = field(default_factory=field_values.RelatedFacts)
+    related: field_values.RelatedRecords = field(default_factory=dict)
+    related_boards: frozenset[str] = frozenset()  # of related records without an item, the types that have a board
+    removed_items: frozenset[str] = frozenset()  # items that bases name, and that are not on their boards any more
     # For records about which more was read: when their fields were edited, and who created their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
 

@@ -264,7 +264,7 @@ def _unseen_edits(
     changes = change_events(board, record.record, record.history.events)
     why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, record.record, mapping, item, changes, why) for mapping in mappings]
+    lines = [left_with_item(board, (record, item), mapping, changes, why) for mapping in mappings]
     return tuple(line for line in lines if line)
 
 

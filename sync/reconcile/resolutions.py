@@ -106,7 +106,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
 
 
 def _plan_inverse(
-    related: field_values.RelatedFacts,
+    related: field_values.RelatedRecords,
     plan: RecordPlan,
     field_plan: FieldPlan,
     field: merge.Field,
@@ -120,7 +120,7 @@ def _plan_inverse(
     remote = convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
-        full = related.resolve(type(record), before["local"])
+        full = field_values.resolve_relations(related, type(record), before["local"])
         try:
             write_raw = field_values.clean_values(record, full)
         except ValidationError as error:
@@ -129,7 +129,7 @@ def _plan_inverse(
         sent: Mapping[str, Any] = before["local"]
         if remote != local:
             sent = _local_of_then(convert, before)
-        send_raw = related.resolve(type(record), sent)
+        send_raw = field_values.resolve_relations(related, type(record), sent)
         if reason := convert.rejection_reason(send_raw):
             raise _NotNow(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:

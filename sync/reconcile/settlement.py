@@ -65,14 +65,14 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
     }
 
 
-def ledger_row(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return the new row of the sync state; `before` is the stored one."""
+def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+    """Return the new values of the sync state's row; `before` is the stored one."""
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
     is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
     direction = LedgerDirection.BIDIRECTIONAL
     if is_sent is not is_taken:
         direction = LedgerDirection.LOCAL_TO_REMOTE if is_sent else LedgerDirection.REMOTE_TO_LOCAL
-    return {**state_after(plan, before, now), "id": before.pk, "sync_direction": direction}
+    return {**state_after(plan, before, now), "sync_direction": direction}
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -81,21 +81,18 @@ def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
     record = plan.record
     if not events or not _is_local_unchanged(board, plan):
         return False
-    reported = list[tuple[FieldMapping, object, str]]()
     for received in events:
         values = _event_values(board, received.event)
         if values is None:
             return False
-        reported += values
-    for mapping, value, column_type in reported:
-        base = field_plan.base_of(plan.ledger, mapping, record.monday_id or "")
-        convert = board.converter(mapping, record)
-        try:
-            stored = told_value(convert, value, column_type)
-            if base is None or stored != convert.remote(base["remote"]):
+        for mapping, value, column_type in values:
+            base = field_plan.base_of(plan.ledger, mapping, record.monday_id or "")
+            convert = board.converter(mapping, record)
+            try:
+                if base is None or told_value(convert, value, column_type) != convert.remote(base["remote"]):
+                    return False
+            except UnknownValue:
                 return False
-        except UnknownValue:
-            return False
     return True
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +12,15 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model
+from django.db.models import Count, F, Max, Min, Model, OuterRef, Q, Subquery, TextField, Window
+from django.db.models.functions import Cast, RowNumber
 from pghistory.core import event_models
 
 from sync import registry
+from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.humanize import timestamp
-from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 from sync.models.state import MAX_ACTOR_LENGTH
 from sync.monday import errors
 from sync.monday.connector import MondayConnector
@@ -35,13 +37,6 @@ RESTORED_KEY = "put_back"
 
 # How many changes of a record's history are searched for the edit of a field that is being sent.
 MAX_EDITS = 20
-
-_LATEST_EVENTS = """
-    SELECT event.* FROM unnest(%s::uuid[]) AS wanted (id)
-    CROSS JOIN LATERAL (
-        SELECT * FROM {table} WHERE pgh_obj_id = wanted.id ORDER BY pgh_id DESC LIMIT {edits}
-    ) AS event
-"""
 
 # How many of an item's last webhook events are searched for who edited a column.
 EVENTS_READ = 50
@@ -71,7 +66,7 @@ class Edit:
 
 
 def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch: str = "") -> dict[UUID, list[Any]]:
-    """Return the newest changes of these records, each record's newest first, in two queries.
+    """Return the newest changes of these records, each record's newest first, in one query.
 
     `without_batch` is a pass whose own writes are left out.
     """
@@ -79,22 +74,19 @@ def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch
     wanted = list(ids)
     if not models or not wanted:
         return {}
-    events: Any = models[0]
-    sql = _LATEST_EVENTS.format(table=f'"{events._meta.db_table}"', edits=MAX_EDITS)
-    rows = list(events._default_manager.raw(sql, [wanted]))
-    contexts = events._meta.get_field("pgh_context").related_model._default_manager.in_bulk(
-        list({row.pgh_context_id for row in rows if row.pgh_context_id})
-    )
+    place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
+    events = models[0]._default_manager.filter(pgh_obj_id__in=wanted).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
-    for row in rows:
-        row.pgh_context = contexts.get(row.pgh_context_id)
-        metadata = row.pgh_context.metadata if row.pgh_context else {}
+    for event in events.annotate(place=place).filter(place__lte=MAX_EDITS).order_by("-pgh_id"):
         # The pass's own writes would otherwise count as the latest edit.
-        if without_batch and metadata.get("batch") == without_batch:
+        if without_batch and context_of(event).get("batch") == without_batch:
             continue
-        by_record.setdefault(row.pgh_obj_id, []).append(row)
-    # `in_bulk` and the lateral join give no order.
-    return {key: sorted(rows, key=lambda row: -row.pgh_id) for key, rows in by_record.items()}
+        by_record.setdefault(event.pgh_obj_id, []).append(event)
+    return by_record
+
+
+def context_of(event: Any) -> Mapping[str, Any]:
+    return event.pgh_context.metadata if event.pgh_context else {}
 
 
 def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
@@ -105,7 +97,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
     names = list(attnames)
     restored_values: list[Any] | None = None
     for event, before in zip(history, [*history[1:], None], strict=False):
-        metadata = event.pgh_context.metadata if event.pgh_context else {}
+        metadata = context_of(event)
         values = [getattr(event, name) for name in names]
         # The history begins later than the record, so an earlier edit may be missing.
         if before is None and event.pgh_label != "insert":
@@ -128,14 +120,14 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
     """Return who changed a record last, and the act as of an `Edit`: whose edit made its item wanted. Not the sync."""
     for last in history[:1]:
-        context = last.pgh_context.metadata if last.pgh_context else {}
+        context = context_of(last)
         if (name := actor_name(context, users)) != SYNC_ACTOR:
             return name[:MAX_ACTOR_LENGTH], _act_of(context, last.pgh_context_id)
     return "", ""
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
-    """Return who last edited each of these fields of a record, by key, as far as its history is kept; three queries."""
+    """Return who last edited each of these fields of a record, by key, as far as its history is kept; two queries."""
     history = latest_edits(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
     edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
@@ -192,11 +184,7 @@ def edit_way(context: Mapping[str, Any]) -> str:
 
 def users_of(events: Iterable[Any]) -> dict[Any, Any]:
     """Return the NPD users that these changes refer to, by id."""
-    return _users_by_id(event.pgh_context.metadata for event in events if event.pgh_context)
-
-
-def _users_by_id(contexts: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
-    ids = {context["user"] for context in contexts if context.get("user")}
+    ids = {user for event in events if (user := context_of(event).get("user"))}
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
 
 
@@ -266,6 +254,100 @@ def who_has(right: str) -> str:
 
 
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+# What was edited in NPD and waits to be sent, as the jobs and the history have it.
+
+
+# The directions in which what is edited in NPD is sent.
+SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A record's job of a save that is to be sent, or has failed: then nothing is tried again."""
+
+    since: datetime
+    has_failed: bool
+
+    @property
+    def words(self) -> str:
+        return "Not synced: its job failed" if self.has_failed else "Pending"
+
+    def is_for(self, event: Any) -> bool:
+        """Whether a row of the record's history is an edit that waits; what the sync itself wrote is none."""
+        return event.pgh_created_at > self.since and context_of(event).get("cause") != "sync"
+
+
+@dataclass(frozen=True)
+class WaitingEdit:
+    """An edit of a record that waits to be sent."""
+
+    entity_type: str
+    entity_id: UUID
+    at: datetime
+    who: str
+    columns: Sequence[str]  # those that it changed; none where it added the record
+    words: str  # how it waits
+    act: str  # as of an `Edit`
+
+
+def waits(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, Wait]:
+    """Return how the edits of these records wait, or of those with the newest jobs; one query."""
+    # Each status by itself, because each has an index of its own.
+    is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
+    about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
+    jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
+    jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
+    states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
+    states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
+    records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
+    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
+        first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
+    )
+    waits_of: dict[Any, Wait] = {}
+    for row in rows.order_by("-newest")[:limit]:
+        # A job is written a moment after the history's row of its save.
+        since = row["first"] - timedelta(seconds=1)
+        waits_of[row["entity_type"], row["entity_id"]] = Wait(max(since, row["synced_at"] or since), not row["alive"])
+    return waits_of
+
+
+def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[WaitingEdit]:
+    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
+
+    Of each record MAX_EDITS at most; two queries, and one for each type.
+    """
+    jobs = waits(ids, limit=limit)
+    histories = []
+    for spec in registry.entities():
+        history = latest_edits(spec.model, [key for entity_type, key in jobs if entity_type == spec.entity_type])
+        for key, events in history.items():
+            if events[0].sync_enabled and events[0].sync_direction in SENT_WAYS:
+                histories.append((spec, key, events))
+    users = users_of(event for _, _, events in histories for event in events)
+    edits = []
+    for spec, key, events in histories:
+        wait = jobs[spec.entity_type, key]
+        columns = [str(field.attname) for field in registry.own_fields(spec.model)]
+        for event, before in zip(events, [*events[1:], None], strict=True):
+            # What the oldest row that is kept has changed isn't known.
+            if not wait.is_for(event) or (before is None and event.pgh_label != "insert"):
+                continue
+            context = context_of(event)
+            changed = [name for name in columns if before and getattr(event, name) != getattr(before, name)]
+            edits.append(
+                WaitingEdit(
+                    entity_type=spec.entity_type,
+                    entity_id=key,
+                    at=event.pgh_created_at,
+                    who=actor_name(context, users),
+                    columns=changed,
+                    words=wait.words,
+                    act=_act_of(context, event.pgh_context_id),
+                )
+            )
+    return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.

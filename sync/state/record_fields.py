@@ -111,7 +111,8 @@ def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], 
 
 def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return raw values whose related records are ones that are there, outside a pass; raises RelatedNotFound."""
-    return lookups.read_related(field_values.references_of(model, [raw])).resolve(model, raw)
+    related = lookups.read_related(field_values.references_of(model, [raw]))
+    return field_values.resolve_relations(related, model, raw)
 
 
 def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:

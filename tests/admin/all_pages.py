@@ -14,11 +14,11 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
+from config import urls as sign_in
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
-from npd import account_urls as sign_in
 from npd.models import Contact, Organization
 from sync import attention
 from sync.clock import sync_now

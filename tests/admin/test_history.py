@@ -136,6 +136,56 @@ def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(
     assert '<a href="/admin/sync/tombstone/" >Deleted</a>' in page
 
 
+# What waits to be synced
+
+
+def waiting_entries(client: Client, query: str = "") -> list[tuple[Any, str]]:
+    rows = client.get(f"/admin/sync/decision/{query}").context["cl"].result_list
+    return [(row.entity_id, row.actor) for row in rows if row.kind == "waiting"]
+
+
+def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
+    browser: Client, client: Client, person: User, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    edit = [(record.pk, "Dora Demo")]
+    move_clock(5)
+    assert record.pk not in dict(waiting_entries(browser))
+    with pghistory.context(user=person.pk):
+        Contact.objects.filter(pk=record.pk).update(phone="+46 7", sync_direction="npd_to_monday")
+    waiting = [row for row in waiting_entries(browser) if row[0] == record.pk]
+    assert waiting == edit
+    assert waiting_entries(browser, f"?q={record.pk}") == edit
+    assert waiting_entries(browser, "?p=2") == []
+    page = browser.get(change_page(record))
+    assert {(line.label, bool(line.waits)) for act in page.context["activity"]["acts"] for line in act.lines} >= {
+        ("Phone", True),
+        ("Direction", False),
+    }
+    # Initials stand for a name, which is said, too.
+    assert re.search(r'title="Dora Demo"\s*>DD<', page.content.decode())
+    assert "by Dora Demo," in words_of(page.content.decode())
+    client.force_login(staff_who_may("view_decision"))
+    assert record.pk in dict(waiting_entries(client))
+    client.force_login(person)
+    SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
+    assert record.pk not in dict(waiting_entries(client))
+    assert not any(act.waits for act in acts_of(client, record))
+
+
+def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_are_not(
+    browser: Client, person: User, world: dict[str, Any]
+) -> None:
+    with pghistory.context(user=person.pk):
+        for number in range(4):
+            Contact.objects.create(name=f"Imported {number}")
+    for number in range(3):
+        with pghistory.context(user=person.pk):
+            Contact.objects.create(name=f"Single {number}")
+    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
+    assert [row.page_alike for row in rows if (row.kind, row.actor) == ("waiting", "Dora Demo")] == [0, 0, 0, 3]
+
+
 # One line a change, of every field or of one
 
 

@@ -146,8 +146,10 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy
     BoardLink.objects.update(removed_item_policy=policy)
     made = states.synced("Ann", "51")
     states.mark(made, RecordSyncStatus.PENDING, "51")
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=sync_now())
-    until = humanize.due_time(SyncMetadata.objects.get().removed_since + timedelta(minutes=10))
+    # A moment after a whole minute, it is due in the course of the minute that begins ten minutes later.
+    since = sync_now().replace(second=0, microsecond=200_000)
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=since)
+    until = humanize.time_of_day(since + timedelta(minutes=11))
     page = words_of(browser.get(change_page(made)).content.decode())
     sentence = f"Nothing is changed until {until}: what is restored by then is synced as before. Then {then}"
     assert f"Archived on the board. {sentence}" in page

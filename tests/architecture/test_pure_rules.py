@@ -101,18 +101,17 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
-    "sync/operations/preview/planned_changes.py": {"conflict_reports"},
-    "sync/operations/preview/__init__.py": {
-        "changed_records_of", "created_records_of", "facts_after",
+    "sync/operations/preview.py": {
+        "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # Whom a set-up's plan doesn't count: who leaves the filter by what is written; what a person keeps different.
-    "sync/operations/setup/planner.py": {"is_kept_different", "leaves_by_pull", "leaves_by_push"},
+    "sync/operations/setup/plan.py": {"is_kept_different", "leaves_by_pull", "leaves_by_push"},
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
     "sync/operations/detect/listing.py": {"changed_records", "item_verdict", "listed_finding"},
     "sync/operations/detect/comparison.py": {"record_verdict"},
     # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
-    "sync/operations/record_requests.py": {"new_item_verdict", "record_verdict"},
+    "sync/operations/person_requests.py": {"new_item_verdict", "record_verdict"},
     # What passes stored.
     "conflicts/case.py": {"base_of"},
     "conflicts/rejections.py": {"base_of", "last_observed"},

@@ -8,8 +8,8 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
+from sync.management.commands import monday_check
 from sync.models import BoardLink
-from sync.operations import doctor
 from tests.support.people import api_of
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def compared(differed: int = 0) -> BoardLink:
 
 
 def drift_finding() -> Any:
-    (found,) = [finding for finding in doctor.run_checks() if finding.subject == "drift"]
+    (found,) = [finding for finding in monday_check.run_checks() if finding.subject == "drift"]
     return found
 
 

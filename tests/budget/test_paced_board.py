@@ -12,7 +12,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
-from sync.operations.record_requests import push_record
+from sync.operations.person_requests import push_record
 from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY

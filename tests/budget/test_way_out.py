@@ -13,13 +13,13 @@ from sync.clock import sync_now
 from sync.limits import BlockedKind, board_stops, breaker, quota
 from sync.limits.quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
+from sync.management.commands import monday_check
 from sync.models import BoardLink, MondayAccount
 from sync.monday.connection import parse_account_info
 from sync.monday.errors import BOARD_LOCKED, DAILY_LIMIT_REACHED, MINUTE_LIMIT_REACHED, MondayError
 from sync.monday.graphql import Answer
-from sync.operations import doctor
 from sync.operations.detect import boards_to_sweep
-from sync.operations.record_requests import push_record
+from sync.operations.person_requests import push_record
 from sync.outbox import pauses
 from sync.queue import resume
 from sync.records import availability
@@ -156,7 +156,7 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
     day_is_used_up()
     is_well(monday_answers)
     if door == "monday_check":
-        doctor.run_checks()
+        monday_check.run_checks()
     elif door == "resume":
         paused, _ = pauses.pause("maya")
         resume("maya", entity_type=paused.entity_type)

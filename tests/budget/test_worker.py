@@ -8,7 +8,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
-from sync.operations.record_requests import push_record
+from sync.operations.person_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability

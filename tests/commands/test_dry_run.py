@@ -15,11 +15,10 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
+from sync.management.commands.sync_reconcile import BoardSyncPlan, plan_sync
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import read_only_client
-from sync.operations.preview.dry_run import BoardSyncPlan, plan_sync
-from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
+from sync.operations.preview import ChangeKind, PlannedChange, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 

@@ -23,7 +23,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovalFacts,
 )
-from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, is_active_on, npd_id_of
+from sync.reconcile.field_values import BoardContext, Reference, is_active_on, npd_id_of
 from sync.reconcile.pass_plan import PassFacts, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
@@ -113,7 +113,8 @@ class World:
             removals=removals,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
-            related=RelatedFacts(Related(self.related), frozenset({"organization"})),
+            related=Related(self.related),
+            related_boards=frozenset({"organization"}),
             histories={
                 key: replace(one.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
                 for one in shown

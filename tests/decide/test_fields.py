@@ -17,7 +17,7 @@ from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
-from sync.reconcile.field_values import BoardContext, Reference, RelatedFacts, stored_values
+from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
@@ -370,10 +370,10 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
 # --- relations ------------------------------------------------------------------------------------------------------
 
 
-def related(**by_item: Organization) -> RelatedFacts:
+def related(**by_item: Organization) -> RelatedRecords:
     found = {Reference(Organization, "monday_id", item[1:]): [one] for item, one in by_item.items()}
     found |= {Reference(Organization, "pk", str(one.pk)): [one] for one in by_item.values()}
-    return RelatedFacts({**found, Reference(Organization, "monday_id", "99"): []})
+    return {**found, Reference(Organization, "monday_id", "99"): []}
 
 
 def test_what_monday_names_is_looked_up_in_facts() -> None:
@@ -400,8 +400,8 @@ def test_a_related_record_without_an_item(
     row: str, has_board: bool, values: dict[str, Any], code: BlockedCode, lines: int
 ) -> None:
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
-    known = RelatedFacts(boards=frozenset({"organization"} if has_board else ()))
-    given = field_facts({"organization": other}, known={"related": known})
+    known = {"related_boards": frozenset({"organization"} if has_board else ())}
+    given = field_facts({"organization": other}, known=known)
     found = decide_fields(*given)
     plan = found["organization"]
     assert (plan.blocked_code, len(record_plan(given).log)) == (code, lines), row
@@ -465,7 +465,7 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
     ]
     for is_removed, local, of_field, action, sent in rows:
         removed = frozenset({"70"} if is_removed else ())
-        known = {"related": RelatedFacts(boards=frozenset({"organization"}), removed_items=removed)}
+        known = {"related_boards": frozenset({"organization"}), "removed_items": removed}
         of = board({"organization": of_field})
         plan = planned(
             "organization", field_facts({"organization": local}, of=of, agreed={"organization": ACME}, known=known)

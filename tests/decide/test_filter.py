@@ -18,7 +18,7 @@ from sync.reconcile.board_filter import (
     matching_items,
 )
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext, RelatedFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, PassFacts, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
@@ -115,8 +115,8 @@ def test_a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other(
     of = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, of=of, agreed={"organization": acme}, shown=item())
-    known = RelatedFacts(removed_items=frozenset({"70"} if is_removed else ()))
-    found = filter_item(PassFacts(of, NOW, related=known), RecordPlan(facts))
+    removed = frozenset({"70"} if is_removed else ())
+    found = filter_item(PassFacts(of, NOW, removed_items=removed), RecordPlan(facts))
     assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
 
 

@@ -17,7 +17,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
-from sync.reconcile.field_values import BoardContext, PassSettings, Reference, RelatedFacts, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, item_as_locked
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from tests.decide import field_builders
@@ -249,7 +249,7 @@ def test_a_relation_is_taken_over_where_its_record_is_known(known: Organization 
     named_there, item = board(mappings=[relation, *board().mappings]), an_item()
     item = replace(item, values={**item.values, "org": Reading("org", "text", text="Acme", value="Acme")})
     records = {Reference(Organization, "name", "Acme"): () if isinstance(known, str) else (known,)}
-    plan = decide_item(facts(item), named_there, related=RelatedFacts(records))
+    plan = decide_item(facts(item), named_there, related=records)
     assert isinstance(plan.record, Contact)
     assert plan.record.organization is (None if isinstance(known, str) else known)
 

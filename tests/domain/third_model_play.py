@@ -20,8 +20,8 @@ from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
 from sync.operations.setup import selection as setup
-from sync.operations.setup.filter_choice import conditions_of
-from sync.operations.setup.planner import Planner
+from sync.operations.setup.plan import Planner
+from sync.operations.setup.planned_board import conditions_of
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.sandbox import Sandbox

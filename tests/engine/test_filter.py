@@ -8,7 +8,7 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
 from sync.models import BoardLink, Decision
 from sync.monday.items import item_fragment
-from sync.operations.preview.explanation import explain, find_record
+from sync.operations.explanation import explain, find_record
 from sync.outbox import pauses
 from sync.state.record_view import Part, RecordState, describe, filter_by_health
 from tests.admin import states

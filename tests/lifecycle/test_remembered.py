@@ -1,5 +1,6 @@
-"""What is remembered of records that were deleted."""
+"""What is remembered of edits that wait and of records that were deleted."""
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 
 from npd.models import Contact, Organization
-from sync.models import Decision, Tombstone
+from sync.clock import sync_now
+from sync.models import Decision, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
-from sync.records.authors import deletion_authors, log_action_many
+from sync.records.authors import deletion_authors, log_action_many, waiting_edits
 from sync.records.tombstones import deleted_names, restore_by_person
 from tests.support.clock import move_clock
 
@@ -21,6 +23,42 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def ada(db: None) -> User:
     return User.objects.create_superuser("ada", first_name="Ada", last_name="Byron")
+
+
+def synced(name: str) -> Contact:
+    """A contact whose save was synced a moment ago."""
+    contact = Contact.objects.create(name=name)
+    SyncQueue.objects.filter(entity_id=contact.pk).update(status="completed")
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), last_successful_sync=sync_now())
+    return contact
+
+
+# Edits that wait.
+
+
+def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_is_synced(ada: User) -> None:
+    contact = synced("Grace")
+    assert waiting_edits(limit=10) == []
+    with pghistory.context(user=ada.pk):
+        Contact.objects.filter(pk=contact.pk).update(phone="+12025550123", notes="met")
+        Contact.objects.filter(pk=contact.pk).update(role_title="Boss")
+    newest, first = waiting_edits(limit=10)
+    assert (newest.who, newest.columns, newest.words) == ("Ada Byron", ["role_title"], "Pending")
+    assert (set(first.columns), first.act) == ({"phone", "notes"}, newest.act)
+    SyncQueue.objects.update(status="failed")
+    assert {edit.words for edit in waiting_edits([contact.pk], limit=1)} == {"Not synced: its job failed"}
+    assert waiting_edits([uuid.uuid4()], limit=1) == []
+    SyncMetadata.objects.update(last_successful_sync=sync_now())
+    assert waiting_edits(limit=10) == []
+
+
+def test_a_new_record_waits_without_columns_and_what_the_sync_writes_does_not_wait(db: None) -> None:
+    contact = Contact.objects.create(name="Grace")
+    with pghistory.context(cause="sync"):
+        Contact.objects.filter(pk=contact.pk).update(phone="+12025550123")
+    assert [(edit.entity_id, edit.who, edit.columns) for edit in waiting_edits(limit=10)] == [
+        (contact.pk, "a script", [])
+    ]
 
 
 # Which deletions were one act.

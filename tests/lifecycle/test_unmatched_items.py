@@ -18,7 +18,7 @@ from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_events import enqueue_items
-from sync.operations.preview.planned_changes import plan_link
+from sync.operations.preview import plan_link
 from sync.outbox import pauses
 from sync.outbox.queue_rows import enqueue
 from sync.records.item_links import ignore_item, relink

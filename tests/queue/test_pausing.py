@@ -10,7 +10,7 @@ from sync.kernel.messages import Conflict
 from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
-from sync.operations.record_requests import push_record
+from sync.operations.person_requests import push_record
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
 from sync.queue import resume

@@ -8,13 +8,13 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync import registry
-from sync.boards.board_acts import check_board
 from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.choices import Cause
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board import BoardColumn
 from sync.operations.detect.missed_events import enqueue_items
+from sync.operations.person_requests import check_board
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
 from tests.support.world import World

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
+from sync.management.commands import monday_check
 from sync.models import BoardLink, Intent, SyncQueue, WebhookEvent
-from sync.operations import doctor
 from tests.admin import states
 from tests.support.sandbox import Sandbox
 
@@ -31,7 +31,7 @@ def set_up(monday: Sandbox, run: Run) -> BoardLink:
 
 def found(level: str) -> list[tuple[str, str]]:
     """Topic and message of all that was found on this level."""
-    return [(one.subject, one.message) for one in doctor.run_checks() if one.level == level]
+    return [(one.subject, one.message) for one in monday_check.run_checks() if one.level == level]
 
 
 def topics(level: str) -> list[str]:
@@ -108,22 +108,22 @@ def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_our
     BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
     for _ in range(3):
         _a_change(link, 5)
-    assert list(doctor._delivery_findings()) == []
+    assert list(monday_check._delivery_findings()) == []
     for _ in range(3):
         _a_change(link, 30)
-    (wrong,) = doctor._delivery_findings()
+    (wrong,) = monday_check._delivery_findings()
     assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
     WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [one.level for one in doctor._delivery_findings()] == ["ok"]
+    assert [one.level for one in monday_check._delivery_findings()] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:
     states.boards()
     row = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday")
     SyncQueue.objects.filter(pk=row.pk).update(next_retry=SyncNow() - timedelta(minutes=12))
-    assert [one.level for one in doctor._queue_findings()] == ["problem"]
+    assert [one.level for one in monday_check._queue_findings()] == ["problem"]
     SyncQueue.objects.filter(pk=row.pk).update(status="failed")
-    assert [one.level for one in doctor._queue_findings()] == ["ok", "warning"]
+    assert [one.level for one in monday_check._queue_findings()] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_
 )
 def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"
-    found = [finding.message for finding in doctor._address_findings()]
+    found = [finding.message for finding in monday_check._address_findings()]
     assert [f"Monday can't reach SITE_URL ({site})" in what for what in found] == [True] * private
     settings.MONDAY_API_URL = "http://127.0.0.1:8001/v2"
-    assert list(doctor._address_findings()) == []
+    assert list(monday_check._address_findings()) == []

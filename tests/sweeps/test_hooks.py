@@ -7,9 +7,9 @@ import pytest
 
 from sync.boards.webhooks import check_silence, last_webhook
 from sync.clock import sync_now
+from sync.management.commands.monday_check import run_checks
 from sync.models import BoardLink, WebhookEvent
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.operations.doctor import run_checks
 from tests.admin import states
 from tests.support.world import World
 from tests.sweeps.conftest import Post

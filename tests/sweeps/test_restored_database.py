@@ -12,9 +12,9 @@ import pytest
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
+from sync.management.commands.sync_reconcile import plan_problems, plan_sync
 from sync.models import FieldMapping, Intent
 from sync.operations.detect.sweep import run_full_sweep, sweep_board
-from sync.operations.preview.dry_run import plan_problems, plan_sync
 from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
 from tests.support.backups import Backups
 from tests.support.people import unlink

@@ -15,8 +15,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.admin.setup_pages import SESSION_KEY
 from sync.models import BoardLink
-from sync.operations.setup.plan import SetupPlan, make_plan, stored_plan
-from sync.operations.setup.planner import BoardPlan
+from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
 from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_token
 from sync.outbox import notify

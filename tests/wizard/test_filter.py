@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from npd.models import Contact
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, UnmatchedItem
-from sync.operations.setup.filter_choice import text_of_values, values_of_text
+from sync.operations.setup.planned_board import text_of_values, values_of_text
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, an_item, people, words_of

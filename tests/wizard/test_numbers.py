@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync.operations.setup import planner
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
@@ -110,7 +109,7 @@ def test_whether_a_new_item_would_be_in_the_group_of_the_filter_is_known_before(
 def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "CHUNK_SIZE", 1)
+    monkeypatch.setattr("sync.operations.setup.plan.CHUNK_SIZE", 1)
     items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
     plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
     wizard.apply()

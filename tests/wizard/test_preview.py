@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import ApprovalRequest, UnmatchedItem
-from sync.operations.setup import planner
+from sync.operations.setup import plan
 from sync.outbox.pauses import pause
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail
 from tests.wizard.test_changes import set_up
@@ -55,7 +55,7 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
 def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice_nor_made_twice(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch, done: str
 ) -> None:
-    monkeypatch.setattr(planner, "CHUNK_SIZE", 1)
+    monkeypatch.setattr(plan, "CHUNK_SIZE", 1)
     for name in ("Uma", "Will"):
         Contact.objects.create(name=name, email="twin@x.org")
     items = [{"name": "Uma", "mail": mail("twin@x.org")}] if done == "link" else []

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from npd import personal_data
 from sync import registry
 from sync.kernel.messages import ActionError, Conflict
-from sync.operations.preview.explanation import find_record, ids_of
+from sync.operations.explanation import find_record, ids_of
 
 
 class Command(BaseCommand):

@@ -5,18 +5,33 @@ With `--probe`: whether this account does what NPD Sync assumes where Monday's d
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.boards.webhooks import webhook_url
-from sync.limits import client
-from sync.models import WebhookEvent
+from sync import attention, registry
+from sync.attention import Kind
+from sync.boards import board_columns, webhooks
+from sync.boards.board_setup import NOT_CONFIGURED
+from sync.choices import ApprovalState, SyncDirection
+from sync.clock import sync_now
+from sync.kernel.humanize import count_with_noun, utc_minute
+from sync.kernel.messages import FORMER_KEY
+from sync.limits import breaker, client, connector, credentials, quota
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, WebhookEvent
+from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
+from sync.monday.columns import selectable_labels
+from sync.monday.connection import check_account, parse_account_info
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import MondayError
+from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
-from sync.operations.doctor import run_checks
+from sync.operations import detect
+from sync.operations.detect import comparison
+from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
@@ -64,7 +79,7 @@ class Command(BaseCommand):
             self.stdout.write("Everything is well." if not warned else "Nothing is wrong; mind what is warned of.")
 
     def _probe(self, wait: Any) -> None:
-        probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhook_url())
+        probe = Probe(MondayConnector(client(urgent=True)), wait, _deliveries, webhooks.webhook_url())
         findings = []
         try:
             for finding in probe.run():
@@ -95,3 +110,214 @@ class Command(BaseCommand):
 def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
     """The deliveries of a board that web has received, in their order."""
     return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
+
+
+# Whether everything that the sync needs is in place, here and on Monday, and how to fix what isn't.
+
+
+# A job may be due this long before it is reported that no worker runs.
+QUEUE_STALLED_AFTER = timedelta(minutes=5)
+
+_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+_SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
+
+
+def run_checks() -> list[CheckResult]:
+    """Check everything; what can't be asked of Monday becomes a finding too."""
+    if not credentials.is_configured():
+        unusable = credentials.unusable_reason()
+        is_unreadable = credentials.token_state().is_unreadable
+        fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
+        return [
+            CheckResult(False, unusable or "There is no API token.", fix, "token"),
+            *_secret_findings(),
+            *_queue_findings(),
+        ]
+    local_findings = [*_secret_findings(), *_address_findings(), *_delivery_findings(), *sweep_findings()]
+    now = availability.overview()
+    for board in now.boards:
+        if board.has_board and board.is_paused:
+            message = f"{registry.board_title(board.entity_type)}: sync is paused."
+            local_findings.append(CheckResult(False, message, board.blocked_reason, "pause"))
+    local_findings += [CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now)]
+    local_findings += _queue_findings()
+    findings = [*_monday_findings(), *_quota_findings()]
+    findings += local_findings
+    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
+        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
+        fix = "Approve or reject them in the admin, on Home."
+        findings.append(CheckResult(True, message, fix, "guard", is_warning=True))
+    return [*findings, *_listing_findings(), *_verification_findings()]
+
+
+def _listing_findings() -> Iterator[CheckResult]:
+    """Boards whose listing stays short of what Monday counts: sweeps take it as whole from the second time on."""
+    for spec in registry.entities():
+        link = registry.link_of(spec.entity_type)
+        if link is not None and link.sweep_shortfall:
+            missing = count_with_noun(link.sweep_shortfall, "item")
+            yield CheckResult(
+                True,
+                f"{spec.board_title}: Monday counts {missing} more than it lists.",
+                "What isn't listed is found by its webhook only. Ask Monday's support if the number grows.",
+                "board",
+                is_warning=True,
+            )
+
+
+def _monday_findings() -> list[CheckResult]:
+    # A person asks, so calls may come from the urgent reserve.
+    api_version = settings.MONDAY_API_VERSION
+    try:
+        account_info = breaker.fetch_account_info()
+    except MondayError as error:
+        if error.kind is WRONG_VERSION:
+            return check_account(parse_account_info(error.answer), api_version)
+        return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
+    boards = []
+    # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
+    fingerprint = url_fingerprint(webhooks.webhook_url())
+    for spec in registry.entities():
+        link = registry.link_of(spec.entity_type)
+        if link is None:
+            boards.append(BoardCheck(spec.board_title, None))
+            continue
+        mappings = link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE)
+        columns = {mapping.column_id: _column(mapping) for mapping in mappings}
+        if link.npd_id_column:
+            columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
+        hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
+        foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
+        boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
+    return connector(urgent=True).check_connection(account_info, api_version, boards)
+
+
+def _column(mapping: FieldMapping) -> ColumnCheck:
+    # The type that set-up found goes first: another type that fits would be read by another converter.
+    kind = mapping.options.get("column_type")
+    labels = selectable_labels(kind or "", mapping.options.get("settings") or {})
+    types = (kind,) if kind else board_columns.fitting_types(mapping)
+    return ColumnCheck(mapping.label, types, board_columns.target_board_of(mapping), labels)
+
+
+def _quota_findings() -> Iterator[CheckResult]:
+    forecast = quota.forecast()
+    if forecast.limit is None:
+        return
+    if forecast.ends_at is not None:
+        fix = (
+            "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
+            "API quota; a larger plan has more."
+        )
+        yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
+    else:
+        yield CheckResult(True, forecast.words, subject="allowance")
+
+
+def _verification_findings() -> Iterator[CheckResult]:
+    verification = comparison.latest_verification()
+    text = comparison.verification_text(**verification)
+    if not verification["differed"]:
+        yield CheckResult(True, text, subject="drift")
+        return
+    fix = (
+        "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
+        "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+    )
+    yield CheckResult(False, text, fix, "drift")
+
+
+def _secret_findings() -> Iterator[CheckResult]:
+    webhook_token, signing_secret = credentials.webhook_secrets()
+    if webhook_token:
+        of_environment = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
+        message = f"Webhooks come in by an address with a secret part{of_environment}."
+        yield CheckResult(True, message, subject="settings")
+    elif signing_secret:
+        message = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
+        yield CheckResult(True, message, subject="settings")
+    else:
+        yield CheckResult(
+            False,
+            "Every webhook is refused: neither MONDAY_WEBHOOK_TOKEN nor MONDAY_SIGNING_SECRET is set.",
+            "With a personal API token set MONDAY_WEBHOOK_TOKEN to a long random text; with an app's token "
+            "set MONDAY_SIGNING_SECRET to the app's signing secret. Then run `manage.py monday_setup`.",
+            "settings",
+        )
+
+
+def _address_findings() -> Iterator[CheckResult]:
+    # Monday's own servers reach no address of this machine or of a private network; the sandbox does.
+    if not webhooks.is_public_address() and not registry.is_sandbox():
+        host = urlsplit(settings.SITE_URL).hostname or ""
+        yield CheckResult(
+            False,
+            f"Monday can't reach SITE_URL ({settings.SITE_URL}): {host or 'it'} is no address of the internet.",
+            "Set SITE_URL to this site's public address, then run `manage.py monday_setup`.",
+            "settings",
+        )
+
+
+def _delivery_findings() -> Iterator[CheckResult]:
+    """Return whether webhooks arrive: each write of ours makes one, too."""
+    for spec in registry.entities():
+        link = registry.link_of(spec.entity_type)
+        if link is None or not link.webhooks:
+            continue
+        last = webhooks.last_webhook(link)
+        now = sync_now()
+        sent = Intent.objects.filter(
+            board_id=link.board_id,
+            state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
+            created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
+            settled_at__lte=now - webhooks.LONGEST_DELAY,
+        ).count()
+        when = f"the last one came {utc_minute(last)}" if last else "none ever came"
+        if sent >= webhooks.MIN_MISSED:
+            yield CheckResult(
+                False,
+                f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
+                f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; search the log of web for "
+                "refused deliveries. Until then the check for missed changes finds changes on Monday, some minutes "
+                "later.",
+                "webhooks",
+            )
+        elif last:
+            yield CheckResult(True, f"{spec.board_title}: webhooks arrive; {when}.", subject="webhooks")
+
+
+def sweep_findings() -> Iterator[CheckResult]:
+    """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
+    for entry in attention.entries(kinds=[Kind.BOARD]):
+        if subject := _SWEEP_TOPICS.get(entry.cause_code):
+            yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
+    for spec in registry.entities():
+        link = registry.link_of(spec.entity_type)
+        if link is None or not link.board_id:
+            continue
+        if link.swept_at is None or link.sweep_problem:
+            continue
+        # Two sweeps may be left out before it is reported.
+        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
+            message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
+            fix = "Start beat and a worker; read the worker's log."
+            yield CheckResult(True, message, fix, "sweeps", is_warning=True)
+        else:
+            text = detect.last_sweep_text(link, utc_minute)
+            yield CheckResult(True, f"{spec.board_title}: {text}", subject="sweeps")
+
+
+def _queue_findings() -> Iterator[CheckResult]:
+    stats = availability.queue_stats()
+    age = timedelta(seconds=int(stats["oldest_due_seconds"]))
+    due = count_with_noun(stats["due"], "job is", "jobs are")
+    if age > QUEUE_STALLED_AFTER:
+        message = f"{due} due, the oldest since {age}: nobody works on the queue."
+        yield CheckResult(False, message, "Start the worker and beat, or read the worker's log.", "queue")
+    else:
+        yield CheckResult(True, f"{due} due now.", subject="queue")
+    if stats["failed"]:
+        failed = count_with_noun(stats["failed"], "job has", "jobs have")
+        message = f"{failed} failed after all attempts."
+        fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
+        yield CheckResult(True, message, fix, "queue", is_warning=True)

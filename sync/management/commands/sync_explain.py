@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
 from sync.kernel.messages import ActionError
-from sync.operations.preview.explanation import explain, find_record
+from sync.operations.explanation import explain, find_record
 
 
 class Command(BaseCommand):

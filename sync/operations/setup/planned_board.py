@@ -1,6 +1,6 @@
 """The board as passes would see it after its set-up: a link and mappings that are never stored, and its listing.
 
-A column that will be created has a stand-in id, and every item is empty in it.
+A column that will be created has a stand-in id, and every item is empty in it. Below, what a person may filter it by.
 """
 
 from collections import defaultdict
@@ -10,28 +10,38 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sync.boards import board_columns
+from sync import registry
+from sync.boards import board_columns, sync_filter
 from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.choices import RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.monday.board_items import BatchItems, Item
-from sync.monday.columns import empty_reading
+from sync.monday.board_items import GROUP, BatchItems, Item
+from sync.monday.columns import empty_reading, selectable_labels
+from sync.monday.conversion import UnknownValue
 from sync.monday.texts import match_key
-from sync.operations.setup import selection
-from sync.reconcile import field_values, pass_plan
+from sync.operations.setup.selection import ChosenBoard
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import ItemFacts
+from sync.reconcile.field_values import (
+    BoardContext,
+    Reference,
+    RelatedRecords,
+    match_text_of_item,
+    npd_id_of,
+    record_name,
+    stored_values,
+)
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
-from sync.registry import link_of, target_of
 
 NEW_NPD_ID_COLUMN = "+npd_id"
 
 
-def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
+def planned_board(chosen: ChosenBoard) -> BoardContext:
     """Return the board as it would be, with the chosen columns, directions and rules."""
     choices = chosen.choices
     spec = choices.spec
-    present = link_of(choices.entity_type)
+    present = registry.link_of(choices.entity_type)
     link = copy(present) if present is not None else BoardLink(
         entity_type=choices.entity_type, match_key=spec.match_key, removed_item_policy=RemovedItemPolicy.ASK
     )  # fmt: skip
@@ -56,11 +66,11 @@ def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
             mapping.link = link
             mapping.position = position
             mappings.append(mapping)
-    return field_values.BoardContext(link, mappings, spec.model, load_settings())
+    return BoardContext(link, mappings, spec.model, load_settings())
 
 
 def _planned_mapping(
-    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
+    chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
     column = chosen.columns.get(choice.column)
     kind = column.type if column is not None else mappable.made_type
@@ -79,7 +89,7 @@ def _planned_mapping(
     )  # fmt: skip
 
 
-def fill_new_columns(board: field_values.BoardContext, item: Item) -> Item:
+def fill_new_columns(board: BoardContext, item: Item) -> Item:
     types = {
         mapping.column_id: str(mapping.options["column_type"])
         for mapping in board.mappings
@@ -98,12 +108,10 @@ class ListedBoard(Gatherer):
     Items that aren't listed are read by their ids.
     """
 
-    def __init__(
-        self, board: field_values.BoardContext, others: Collection[str], records_of_others: Iterable[SyncedModel]
-    ) -> None:
+    def __init__(self, board: BoardContext, others: Collection[str], records_of_others: Iterable[SyncedModel]) -> None:
         super().__init__()
         self.board = board
-        targets = [target_of(relation).entity_type() for _, relation in board.relations]
+        targets = [registry.target_of(relation).entity_type() for _, relation in board.relations]
         # Types of related records whose board is set up in the same run: their records get items, too.
         self.related_boards = frozenset(targets) & set(others)
         # Related records of other types as this set-up leaves them, with their items: by pk, by item id and by name.
@@ -125,9 +133,9 @@ class ListedBoard(Gatherer):
         if item.id in self.items:
             return
         self.items[item.id] = item
-        if npd_id := field_values.npd_id_of(self.board, item):
+        if npd_id := npd_id_of(self.board, item):
             self._by_npd_id[npd_id].append(item)
-        if key := field_values.match_text_of_item(self.board, item):
+        if key := match_text_of_item(self.board, item):
             self._by_match[key].append(item)
 
     def add_records_of_others(self, records: Iterable[SyncedModel]) -> None:
@@ -135,7 +143,7 @@ class ListedBoard(Gatherer):
         for record in records:
             self.records_of_others[record.pk] = record
             self._others_by_item[record.monday_id] = record
-            self._others_by_name[match_key(field_values.record_name(record))].append(record)
+            self._others_by_name[match_key(record_name(record))].append(record)
 
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
@@ -147,27 +155,23 @@ class ListedBoard(Gatherer):
         # Skip the wait for items without a match key; show the outcome after it.
         settings = replace(facts.board.settings, new_item_wait_seconds=0)
         board = replace(facts.board, settings=settings)
-        facts, plan = super().gather(
-            replace(facts, board=board, related=field_values.RelatedFacts(boards=self.related_boards))
-        )
+        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
         if facts.error is not None:
             raise facts.error
         return facts, plan
 
     def board_items(
-        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
 
-    def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
         return listed | super().items_by_id(board, [key for key in ids if key not in listed])
 
-    def inspect(
-        self, board: field_values.BoardContext, *_: Any
-    ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
+    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, board_columns.InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.
         return board, board_columns.InspectedColumns()
 
@@ -181,14 +185,13 @@ class ListedBoard(Gatherer):
             related=self._related_after_setup(facts.related) if self.records_of_others else facts.related,
         )
 
-    def _related_after_setup(self, related: field_values.RelatedFacts) -> field_values.RelatedFacts:
-        records = {reference: self._after_setup(reference, hits) for reference, hits in related.records.items()}
+    def _related_after_setup(self, related: RelatedRecords) -> RelatedRecords:
+        records = {reference: self._after_setup(reference, hits) for reference, hits in related.items()}
         # Index each record by pk too: relations are written by pk.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-        records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
-        return replace(related, records=records)
+        return records | {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
 
-    def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+    def _after_setup(self, reference: Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.records_of_others.get(record.pk, record) for record in hits]
         if reference.by == "monday_id" and reference.value in self._others_by_item:
             hits = [self._others_by_item[reference.value]]
@@ -200,7 +203,166 @@ class ListedBoard(Gatherer):
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
-        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
+        if item.item is not None and (key := match_text_of_item(self.board, item.item)):
             matching += self.new_records.get(key, ())
         named = self.linked.get(item.named.pk, item.named) if item.named else None
         return replace(item, matching=tuple(matching), named=named)
+
+
+# What a person may filter a board by, and how typed conditions are read and checked.
+
+
+# Between several values that a person types; doubled it belongs to a value.
+SEPARATOR = ";"
+
+_FILLED_OPS = (sync_filter.FilterOp.FILLED, sync_filter.FilterOp.EMPTY)
+
+# A condition that a person types: the `field`, the `op` and the `text` of its values, with the `error` that it has.
+Row = dict[str, str]
+
+
+def filterable_fields(chosen: ChosenBoard, side: sync_filter.FilterSide) -> dict[str, dict[str, Any]]:
+    """Return by key the synced fields by which this side can be filtered, and the group of items.
+
+    Each has its label, the ops that it can be compared by, and the values that it may have, where these are known.
+    """
+    board = planned_board(chosen)
+    fields = {}
+    for mapping in board.mappings:
+        if side is sync_filter.FilterSide.ITEM and mapping.column_id.startswith(NEW_COLUMN):
+            continue  # every item is empty in a column that is to be made
+        column = chosen.columns.get(mapping.column_id)
+        labels = selectable_labels(column.type, column.settings) if column is not None else ()
+        values = registry.choice_labels(board.model, mapping.fields) or sorted(labels or ())
+        ops = _ops_of(board, mapping, side)
+        fields[mapping.key] = {"label": mapping.label, "ops": ops, "values": [text_of_values([v]) for v in values]}
+    if side is sync_filter.FilterSide.ITEM and chosen.groups:
+        names = [text_of_values([name]) for name in _group_names(chosen)]
+        fields[GROUP] = {
+            "label": sync_filter.GROUP_LABEL,
+            "ops": (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT),
+            "values": names,
+        }
+    return fields
+
+
+def _ops_of(board: BoardContext, mapping: FieldMapping, side: sync_filter.FilterSide) -> Sequence[sync_filter.FilterOp]:
+    if side is sync_filter.FilterSide.ITEM and board.converter(mapping).names_items:
+        return _FILLED_OPS
+    if registry.relation_of(board.model, mapping.fields) is not None:
+        return (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT, *_FILLED_OPS)
+    if len(mapping.fields) > 1:
+        return (sync_filter.FilterOp.CONTAINS, *_FILLED_OPS)
+    return tuple(sync_filter.FilterOp)
+
+
+def _group_names(chosen: ChosenBoard) -> dict[str, str]:
+    """Return the groups by name: by the title, with the id where several have it."""
+    titles = [title.casefold() for title in chosen.groups.values()]
+    return {
+        title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
+        for group, title in chosen.groups.items()
+    }
+
+
+def rows_of(chosen: ChosenBoard, side: sync_filter.FilterSide) -> list[Row]:
+    """Return the conditions of a side that are chosen already."""
+    chosen_filter = sync_filter.SyncFilter.parse(chosen.choices.sync_filter)
+    conditions = chosen_filter.records if side is sync_filter.FilterSide.RECORD else chosen_filter.items
+    return [
+        {"field": condition.field, "op": str(condition.op), "text": text_of_values(condition.labels)}
+        for condition in conditions
+    ]
+
+
+def is_empty(row: Row) -> bool:
+    """Whether nothing was chosen or typed; a comparison without a value says by itself that one is meant."""
+    return not row["field"] and not row["text"].strip() and row["op"] not in _FILLED_OPS
+
+
+def text_of_values(values: Iterable[str]) -> str:
+    """Return the values as a person types them."""
+    return f"{SEPARATOR} ".join(value.replace(SEPARATOR, SEPARATOR * 2) for value in values)
+
+
+def values_of_text(text: str) -> list[str]:
+    """Return the values that a person typed."""
+    parts = text.replace("\0", "").replace(SEPARATOR * 2, "\0").split(SEPARATOR)
+    values = (part.replace("\0", SEPARATOR).strip() for part in parts)
+    return list(dict.fromkeys(filter(None, values)))
+
+
+def conditions_of(
+    chosen: ChosenBoard, side: sync_filter.FilterSide, rows: Iterable[Row]
+) -> tuple[sync_filter.FilterCondition, ...]:
+    """Return the condition of each row that isn't empty; a row that can be none gets an `error`."""
+    conditions = []
+    board = planned_board(chosen)
+    fields = filterable_fields(chosen, side)
+    for number, row in enumerate(row for row in rows if not is_empty(row)):
+        try:
+            if number >= sync_filter.MAX_CONDITIONS:
+                raise ValueError(f"There can be {sync_filter.MAX_CONDITIONS} conditions at most. Remove some.")
+            op = _checked_op(row, fields)
+            values = _checked_values(row, op, fields[row["field"]]["label"]) if op.takes_values else []
+            if row["field"] == GROUP:
+                conditions.append(_group_condition(chosen, op, values))
+                continue
+            if op in (sync_filter.FilterOp.IS, sync_filter.FilterOp.IS_NOT):
+                _check_meaning(board, row["field"], values)
+            conditions.append(sync_filter.FilterCondition(row["field"], op, tuple(values), tuple(values)))
+        except ValueError as wrong:
+            row["error"] = str(wrong)
+    return tuple(conditions)
+
+
+def _checked_op(row: Row, fields: dict[str, dict[str, Any]]) -> sync_filter.FilterOp:
+    if not row["field"] and row["op"] in _FILLED_OPS:
+        label = sync_filter.FilterOp(row["op"]).label
+        raise ValueError(f"Choose a field for “{label}”, or choose “{sync_filter.FilterOp.IS.label}” instead.")
+    if not row["field"]:
+        raise ValueError("Choose a field for it, or empty the value.")
+    field = fields.get(row["field"])
+    if field is None:
+        raise ValueError("This field isn't synced, so nothing can be filtered by it. Choose another field.")
+    if row["op"] not in field["ops"]:
+        ops = ", ".join(f"“{op.label}”" for op in field["ops"])
+        raise ValueError(f"{field['label']} can be compared by {ops} only. Choose one of them.")
+    return sync_filter.FilterOp(row["op"])
+
+
+def _checked_values(row: Row, op: sync_filter.FilterOp, label: str) -> list[str]:
+    values = values_of_text(row["text"])
+    if not values:
+        raise ValueError(f"Say what {label} {op.label}: type a value.")
+    if len(values) > sync_filter.MAX_VALUES or any(len(value) > sync_filter.MAX_VALUE_LENGTH for value in values):
+        limits = f"{sync_filter.MAX_VALUES} values at most, of {sync_filter.MAX_VALUE_LENGTH} characters each"
+        raise ValueError(f"There can be {limits}. Shorten the list.")
+    return values
+
+
+def _group_condition(
+    chosen: ChosenBoard, op: sync_filter.FilterOp, values: Sequence[str]
+) -> sync_filter.FilterCondition:
+    names = _group_names(chosen)
+    by_name = {name.casefold(): name for name in names}
+    labels = []
+    for value in values:
+        if value.casefold() not in by_name:
+            raise ValueError(f"The board has no group “{value}”. Choose one of its groups: {', '.join(names)}.")
+        labels.append(by_name[value.casefold()])
+    return sync_filter.FilterCondition(GROUP, op, tuple(names[label] for label in labels), tuple(labels))
+
+
+def _check_meaning(board: BoardContext, key: str, values: Sequence[str]) -> None:
+    """Check that the field could have each of these values; raises ValueError."""
+    mapping = next(mapping for mapping in board.mappings if mapping.key == key)
+    if registry.relation_of(board.model, mapping.fields) is not None:
+        return
+    convert = board.converter(mapping)
+    empty = stored_values(board.model(), mapping)
+    for text in values:
+        try:
+            convert.local(convert.from_text(text, empty))
+        except (UnknownValue, ValueError) as wrong:
+            raise ValueError(f"“{text}” is no value of {mapping.label}: {wrong}".rstrip(".") + ".") from wrong

@@ -18,7 +18,6 @@ from django.utils.dateparse import parse_datetime
 
 from sync import registry
 from sync.boards import board_columns, field_choices
-from sync.boards.board_acts import enqueue_affected
 from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
@@ -30,6 +29,7 @@ from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.missed_events import enqueue_items
+from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import STALLED, SetupPlan, first_match_text, summary_of
 from sync.outbox import notify

@@ -118,17 +118,15 @@ class Gatherer:
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
         deleted = owners.with_bearers(board, open_deleted) if open_deleted else []
         shown_deleted = {record.id: record for record in deleted}
-        unmatched = self.unmatched(facts) if facts.item_claims else ()
-        of_gone = owners.removal_facts(facts, gone) if gone else {}
         facts = replace(
             facts,
             deleted=tuple(shown_deleted.get(record.id, record) for record in facts.deleted),
             identity=owners.whose_items(facts, open_records, pairs),
-            unmatched=tuple(unmatched),
-            removals=of_gone,
+            unmatched=tuple(self.unmatched(facts)) if facts.item_claims else (),
+            removals=owners.removal_facts(facts, gone) if gone else {},
             histories=record_facts.longer_histories(board, changed),
-            approvals=owners.known_approvals(facts, changed, of_gone, deleted, unmatched, self.foreseen),
         )
+        facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.foreseen))
         if not board.relations:
             return facts
         removed = self.items_off_board(board, pointed_at.emptied_cells(board, changed))

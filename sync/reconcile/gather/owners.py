@@ -26,10 +26,9 @@ from sync.models import (
     WebhookEvent,
 )
 from sync.monday.board import EventKind
-from sync.monday.board_items import Item
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, ItemFacts, Pair, RecordFacts, RemovalFacts
+from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, RecordFacts, RemovalFacts
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
@@ -156,21 +155,19 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def known_approvals(
     facts: pass_plan.PassFacts,
     pairs: Sequence[Pair],
-    removals: Mapping[UUID, RemovalFacts],
     deleted: Sequence[RecordFacts],
-    unmatched: Sequence[ItemFacts],
     foreseen: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
     link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
-    copied = [item.first.id for item in unmatched if item.first is not None]
+    copied = [item.first.id for item in facts.unmatched if item.first is not None]
     kinds = list[choices.ApprovalKind]()
-    may_delete = any(removed_items.may_delete(facts.board, removal) for removal in removals.values())
+    may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
     kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
     kinds += [choices.ApprovalKind.ITEMS] if deleted or copied else []
     kinds += CLEARS if emptied else ()
-    ids = {*emptied, *copied, *removals, *(record.id for record in deleted)}
+    ids = {*emptied, *copied, *facts.removals, *(record.id for record in deleted)}
     ids |= {record.id for record, _ in pairs if record.ledger.blocked_fields}
     if not ids:
         return ApprovalFacts()
@@ -178,14 +175,15 @@ def known_approvals(
     return with_counts(requests, link, kinds, foreseen) if kinds else requests
 
 
-def _identity_facts(
-    board: field_values.BoardContext, items: Collection[str], records: Collection[UUID], matching: Sequence[Item]
-) -> IdentityFacts:
-    """Read which records these items belong to, and what is stored about them and about these records without an item.
+def _identity_facts(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
+    """Read which records the items belong to that were found for these records, and what is stored about both.
 
     For items found by their match key, also read which of the records exist whose NPD IDs they have.
     """
+    board = facts.board
     entity_type = board.link.entity_type
+    matching = facts.items.by_match
+    items = [item.id for item in (*facts.items.by_npd_id, *matching)]
     npd_ids = [field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in matching]
     named = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
     existing = set(named.values_list("pk", flat=True))
@@ -199,7 +197,7 @@ def _identity_facts(
         owners,
         frozenset(existing),
         ignored={row.item_id: row for row in rows},
-        unlinked=unlinked_items(entity_type, list(records)),
+        unlinked=unlinked_items(entity_type, records),
         unedited=board.model._default_manager.in_bulk(unedited),
     )
 
@@ -276,12 +274,8 @@ def whose_items(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pair
     item.
     """
     board = facts.board
-    items = facts.items
     unlinked = [record.id for record in records if not record.record.monday_id]
-    of_hits = IdentityFacts()
-    if unlinked:
-        hits = [item.id for item in (*items.by_npd_id, *items.by_match)]
-        of_hits = _identity_facts(board, hits, unlinked, items.by_match)
+    of_hits = _identity_facts(facts, unlinked) if unlinked else IdentityFacts()
     keys = {
         record.id: key
         for record, item in pairs

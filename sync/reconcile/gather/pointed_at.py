@@ -238,17 +238,20 @@ def with_related(
         related for record in records for name in names if (related := getattr(record.record, name)) is not None
     ]
     by_reference = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
-    related = lookups.read_related(
-        references, replace(facts.related, records={**facts.related.records, **by_reference})
-    )
+    related = lookups.read_related(references, {**facts.related, **by_reference})
     types_without_item = {other.entity_type() for other in joined if not other.monday_id}
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
-    related = replace(related, boards=related.boards | boards, removed_items=frozenset(removed))
-    return replace(facts, board=board.with_names(_item_names(board, related, records)), related=related)
+    return replace(
+        facts,
+        board=board.with_names(_item_names(board, related, records)),
+        related=related,
+        related_boards=facts.related_boards | boards,
+        removed_items=frozenset(removed),
+    )
 
 
 def _item_names(
-    board: field_values.BoardContext, related: field_values.RelatedFacts, records: Iterable[RecordFacts]
+    board: field_values.BoardContext, related: field_values.RelatedRecords, records: Iterable[RecordFacts]
 ) -> dict[str, str]:
     """Return by whose names items are shown: of NPD's values, of the ones last agreed, of those on Monday. Pure."""
     names: dict[str, str] = {}
@@ -260,9 +263,9 @@ def _item_names(
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))
-    for reference, records_found in related.records.items():
-        if reference.by == "monday_id" and records_found:
-            names[reference.value] = field_values.record_name(records_found[0])
+    for reference, hits in related.items():
+        if reference.by == "monday_id" and hits:
+            names[reference.value] = field_values.record_name(hits[0])
     return names
 
 

@@ -7,13 +7,12 @@ No other part of a pass writes records, their sync state, conflicts or activity;
 unanswered_creates.py ends those without an answer, and reconcile stores what concerns a board or the account: columns
 with a problem, stops, the size of batches.
 
-This file has the transaction and existing records; `beside_records.py` items, answers and deleted records; `waits.py`
-what waits; `pass_run.py` locks and job ends.
+This file has the transaction and existing records; `beside_records.py` items, answers and deleted records;
+`pass_run.py` locks, what waits, and how jobs end.
 """
 
-import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -22,35 +21,26 @@ from uuid import UUID
 
 import pghistory
 import structlog
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.store import save_reports
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import grouped
-from sync.kernel.db import retry_on_lock_timeout, run_sql
-from sync.models import (
-    ApprovalRequest,
-    AwaitedRelation,
-    Intent,
-    IntentState,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
+from sync.kernel.db import retry_on_lock_timeout, run_sql, update_many
+from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import finish, notify
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import identity, pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
-from sync.reconcile.facts import HistoryLine
+from sync.reconcile.facts import HistoryLine, changed_ledger
+from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes
-from sync.reconcile.settle import beside_records, pass_run, waits
+from sync.reconcile.settle import beside_records, pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -150,7 +140,8 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
         seen_values = seen_after(record_plan, run.board.settings, facts.now)
         plans_there[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
-    _write_changes(run, facts, plan, changes, ledgers, requests_to_end)
+    pass_run.store_approvals(run, plan, requests_to_end)
+    _write_changes(run, facts, changes, ledgers)
     return plan.with_records(change.plan for change in changes)
 
 
@@ -197,10 +188,8 @@ def _delete(record: SyncedModel) -> str:
 def _write_changes(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
-    plan: pass_plan.Plan,
     changes: Sequence[RecordChanges],
     ledgers: Mapping[str, SyncMetadata],
-    requests_to_end: Sequence[tuple[ApprovalRequest, choices.ApprovalState]],
 ) -> None:
     """Write the rows that depend on the records; `ledgers` are the locked sync states.
 
@@ -219,16 +208,15 @@ def _write_changes(
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
         for item_id, reason in change.excluded.items():
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
-    # Requests and conflicts come before the jobs end: ending a job closes requests that were carried out, and returns
-    # the choices that are still stored when a record has failed for the last time.
-    waits.store_approvals(run, plan, requests_to_end)
-    waits.store_write_loops(run, facts, plans_there)
+    pass_run.store_write_loops(run, facts, plans_there)
+    # Conflicts come before the jobs end, and so did requests: ending a job closes requests that were carried out, and
+    # returns the choices that are still stored when a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
     # The statuses are computed from these rows.
     rows = _store_ledgers(run, facts, existing, ledgers)
-    waits.store_awaited(run, existing)
-    waits.enqueue_pointing(run, waits.no_longer_awaited(existing, ledgers))
+    _store_awaited(run, existing)
+    pass_run.enqueue_pointing(run, _no_longer_awaited(existing, ledgers))
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         enqueue_tombstones(run.entity_type, linked_items)
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
@@ -257,37 +245,68 @@ def _end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]
         )
 
 
-def _update_statement(columns: Iterable[str]) -> str:
-    """Return the statement that stores these columns of many sync states at once."""
-    return f"""
-        UPDATE sync_metadata AS ledger
-        SET {", ".join(f"{name} = new_row.{name}" for name in columns)}, last_sync_attempt = sync_now()
-        FROM jsonb_populate_recordset(NULL::sync_metadata, %s::jsonb) AS new_row
-        WHERE ledger.id = new_row.id
-    """  # noqa: S608 - the columns are keys of our own rows
-
-
 def _store_ledgers(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     existing: Sequence[pass_plan.RecordPlan],
     ledgers: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:
-    """Store the records' sync states; return the rows, by record."""
+    """Store the records' sync states; return their new values, by record."""
     of_pass = {
         "sync_batch_id": run.batch_id,
         "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
         "api_calls_count": run.calls,
     }
-    rows = {
-        record_plan.id: settlement.ledger_row(record_plan, ledgers[str(record_plan.id)], facts.now) | of_pass
-        for record_plan in existing
-    }
+    values: dict[UUID, dict[str, Any]] = {}
+    rows = []
+    for record_plan in existing:
+        before = ledgers[str(record_plan.id)]
+        values[record_plan.id] = settlement.ledger_values(record_plan, before, facts.now) | of_pass
+        rows.append(changed_ledger(before, **values[record_plan.id]))
     if rows:
-        # In one statement: Django's bulk_update takes 3 ms a row. All rows have the same columns.
-        columns = next(iter(rows.values())).keys() - {"id"}
-        run_sql(_update_statement(sorted(columns)), [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
-    return rows
+        # All have the same columns.
+        update_many(rows, sorted(values[existing[0].id]))
+    return values
+
+
+# Relations that wait for a record: only the relation waits, never its record. The field is blocked with its reason, and
+# the triggers of the other table enqueue the record (sync/kernel/triggers.py).
+
+
+# What a relation waits for may come while the pass that says so isn't committed: it is looked for once more.
+AWAIT_RETRY_SECONDS = 60
+
+
+def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Write down which relations wait for a record; the others wait no more."""
+    planned = {plan.id: plan.plans for plan in plans if plan.plans}
+    if not run.board.relations or not planned:
+        return
+    waiting = settlement.awaited_relations(run.board, planned)
+    stored = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
+    before = {(row.entity_id, row.key, row.target_type, row.target): row.pk for row in stored}
+    outdated = [pk for relation, pk in before.items() if relation not in waiting]
+    AwaitedRelation.objects.filter(pk__in=outdated).delete()
+    names = ("entity_id", "key", "target_type", "target")
+    new = [relation for relation in waiting if relation not in before]
+    AwaitedRelation.objects.bulk_create(
+        AwaitedRelation(entity_type=run.entity_type, **dict(zip(names, relation, strict=True))) for relation in new
+    )
+    records = sorted({entity_id for entity_id, *_ in new})
+    later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": AWAIT_RETRY_SECONDS}
+    run.wake(records, choices.Priority.SWEEP, **later)
+
+
+def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[str, SyncMetadata]) -> list[UUID]:
+    """Return the records whose items are back, or that get none any more: what points at them waits no more."""
+    ids = []
+    for record_plan in existing:
+        before = ledgers[str(record_plan.id)]
+        was_gone = before.remote_state not in ("", ACTIVE)
+        is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
+        if is_left_out or (was_gone and record_plan.ledger.remote_state == ACTIVE):
+            ids.append(record_plan.id)
+    return ids
 
 
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
@@ -349,7 +368,7 @@ def _write_statuses(
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, of_status)
-        stored.update(sync_status=settlement.LEDGER_STATUS[status], **settled_at)
+        stored.update(sync_status=settlement.LEDGER_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
 

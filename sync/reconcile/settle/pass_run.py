@@ -1,33 +1,45 @@
-"""A pass as it is stored, and what each part of it needs: locks, ends of jobs, intents and events, lines of history."""
+"""A pass as it is stored, and what each part of it needs: locks, history, what waits, how jobs and intents end."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import models
 
 from conflicts.store import reject_resolutions
-from sync import choices
+from sync import choices, registry
 from sync.choices import Cause
 from sync.clock import SyncNow
+from sync.kernel import grouped
 from sync.kernel.db import run_sql
 from sync.limits import write_stop
 from sync.merge import Action
-from sync.models import BoardLink, Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.models import (
+    ApprovalRequest,
+    Decision,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEvent,
+    WriteLoop,
+)
 from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key, fold_alike
 from sync.monday.board import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURN, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
+from sync.reconcile.removed_items import new_deletion_requests
+from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
-from sync.records.approvals import release_obsolete
+from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
 # What is told of a deleted record's item: whoever deleted the record did that.
 DELETION_KINDS = ("delete", "deleted", "archived")
@@ -157,29 +169,25 @@ class PassHistory:
         return editors, actor
 
 
-@dataclass(frozen=True)
 class PassRun:
-    """A pass as it is stored: under which lease, of which board, and what its rows say of it."""
+    """A pass as it is stored: under which lease, of which board, and what its rows say of it.
 
-    lease: Lease
-    board: field_values.BoardContext
-    batch_id: UUID
-    started: float  # monotonic
-    read_request: str = ""  # the id of the request that read Monday
-    calls: int = 0  # that went to Monday
-    hold_seconds: float = 0  # writes are stopped for so long: what could not be sent waits
+    With `hold_seconds` writes are stopped for so long: what could not be sent waits.
+    """
 
-    @property
-    def link(self) -> BoardLink:
-        return self.board.link
-
-    @property
-    def entity_type(self) -> str:
-        return self.board.link.entity_type
-
-    @property
-    def records(self) -> models.QuerySet[SyncedModel]:
-        return self.board.model._default_manager.all()
+    def __init__(
+        self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, hold_seconds: float = 0
+    ) -> None:
+        self.lease = lease
+        self.board = board
+        self.link = board.link
+        self.entity_type = board.link.entity_type
+        self.records: models.Manager[SyncedModel] = board.model._default_manager
+        self.batch_id = batch_id
+        self.started = started  # monotonic
+        self.hold_seconds = hold_seconds
+        self.calls = 0  # that went to Monday
+        self.read_request = ""  # the id of the request that read Monday
 
     def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Let these records, or items, have another pass; it follows from this one where `job` has no other cause."""
@@ -235,6 +243,70 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     return locked
 
 
+# What waits: requests for approval, rewrites that are slowed, and records whose relations point at others.
+
+
+def store_approvals(
+    run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
+) -> None:
+    """Count what is deleted or emptied, store what waits, and end the requests that are over."""
+    removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
+    rejected = [pk for pk, removal in removals.items() if removal.was_rejected]
+    # A pass found that it wants none of this kind any more.
+    reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
+    requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
+    deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
+    _end_requests(
+        deletions.filter(entity_id__in=rejected), choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED]
+    )
+    _end_requests(deletions.filter(entity_id__in=reopened), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    outdated = [request.pk for request in plan.outdated_requests]
+    _end_requests(requests.filter(pk__in=outdated), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    for state, of_state in grouped(ended, lambda pair: pair[1]).items():
+        # Only those that nobody decided meanwhile: the next pass ends the others.
+        undecided = {request.state for request, _ in of_state}
+        _end_requests(requests.filter(pk__in=[request.pk for request, _ in of_state]), state, undecided)
+    waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
+    ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
+
+
+def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before: Iterable[str]) -> None:
+    requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
+
+
+def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[RecordPlan]) -> None:
+    """Store what was counted, forget what is over, and come back when a pause ends."""
+    settled = [record_plan for record_plan in plans if record_plan.is_settled]
+    loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
+    for record_plan in settled:
+        if over := [key for key, loop in record_plan.loops.items() if not loop.times]:
+            WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=record_plan.id, key__in=over).delete()
+    WriteLoop.objects.bulk_create(
+        [loop for loop in loops if loop.times and loop._state.adding],
+        update_conflicts=True,
+        unique_fields=["entity_type", "entity_id", "key"],
+        update_fields=["times", "by", "throttle_count", "throttled_until"],
+    )
+    throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
+    for until, alike in grouped(sorted(throttled), lambda pair: pair[0]).items():
+        wait = max((until - facts.now).total_seconds(), 0) + 1
+        later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
+        run.wake([record_id for _, record_id in alike], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+
+
+def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
+    """Wake the records whose relations point at these ones, whose items are back."""
+    for spec in registry.entities() if ids else ():
+        relations = [registry.relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
+        pointing = models.Q(pk__in=[])
+        for field in relations:
+            if field is not None and registry.target_of(field) is run.board.model:
+                pointing |= models.Q(**{f"{field.name}__in": ids})
+        # Only ids, and of one model in one query.
+        pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
+        enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
+
+
 # In the payload of a job whose delete a person approved or rejected.
 APPROVAL = approval_payload_key("")
 
@@ -272,9 +344,9 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
 
 _UPDATE_APPLIED = """
     UPDATE sync_intents AS intent SET state = 'applied', settled_at = sync_now(),
-        item_id = told.item_id, request_id = told.request_id, answer = told.answer
-    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::jsonb[]) AS told (id, item_id, request_id, answer)
-    WHERE intent.id = told.id
+        item_id = answered.item_id, request_id = answered.request_id, answer = answered.answer
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::jsonb[]) AS answered (id, item_id, request_id, answer)
+    WHERE intent.id = answered.id
 """
 
 

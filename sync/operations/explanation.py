@@ -12,7 +12,7 @@ from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.monday.conversion import UnknownValue
-from sync.operations.preview import planned_changes, read_only_client
+from sync.operations import preview
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.records.authors import causes_text
@@ -87,7 +87,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
     yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {change.kind}: {planned_changes.change_line(change)}" for change in changes)
+        yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
     else:
         outcome = (
             "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
@@ -99,7 +99,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
 
 def _read_item(
     entity_type: str, entity_id: UUID
-) -> tuple[Mapping[str, str], Sequence[planned_changes.PlannedChange] | None, str]:
+) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
     """Return Monday's values by field, the changes of the next pass, and why the item could not be read.
 
     `changes` is None if unknown. One call; raises MondayError.
@@ -108,8 +108,8 @@ def _read_item(
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return {}, None, reason
-    with read_only_client():
-        planned, changes = planned_changes.plan_record(link, entity_id)
+    with preview.read_only_client():
+        planned, changes = preview.plan_record(link, entity_id)
     plan = planned.plan.records.get(entity_id)
     if plan is None:
         return {}, changes, ""
@@ -147,7 +147,7 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
             "last synced, Monday": field.base_remote,
         }
         sides = [
-            f"{side} {'not read' if text is None else quote(text, planned_changes.VALUE_LENGTH)}"
+            f"{side} {'not read' if text is None else quote(text, preview.VALUE_LENGTH)}"
             for side, text in values.items()
         ]
         yield f"{field.label}: {', '.join(sides)}"

@@ -1,27 +1,178 @@
-"""What passes would change, line by line: read off their plans, of a whole board or of one record."""
+"""A pass that only plans: its facts, and what reconcile's rules decide by them. Nothing is written on either side."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from django.db import models
 
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
-from sync.choices import DeletedRecordPolicy, QueueStatus, TombstoneState
+from sync import choices
+from sync.clock import sync_now
 from sync.kernel.humanize import quote
-from sync.limits import urgent_calls
+from sync.limits import MeteredClient, client, client_override, urgent_calls
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.operations import preview
-from sync.operations.preview import PlannedRun
+from sync.monday.errors import Scope
+from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
+from sync.reconcile.decide import unread
+from sync.reconcile.deleted_records import new_removal_requests
+from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
+from sync.reconcile.removed_items import new_deletion_requests
+from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
+from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
 from sync.registry import link_of
+
+
+class ReadOnlyClient(MeteredClient):
+    """Counts its calls, and refuses to write."""
+
+    def __init__(self, metered: MeteredClient) -> None:
+        super().__init__(metered.inner, urgent=metered.urgent)
+        self.calls = 0
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
+        """Send a query; raises RuntimeError for a mutation, MondayError as the metered client does."""
+        if document.lstrip().startswith("mutation"):
+            raise RuntimeError("A dry run came to a call that writes. It was not sent. Please report it.")
+        self.calls += 1
+        return super().execute(document, variables)
+
+
+@contextmanager
+def read_only_client() -> Iterator[ReadOnlyClient]:
+    """Let everything inside read from Monday and write nothing there."""
+    reading = ReadOnlyClient(client())
+    with client_override(reading):
+        yield reading
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a pass would find and decide."""
+
+    facts: pass_plan.PassFacts
+    plan: pass_plan.Plan
+    calls: int = 0
+    unread: str = ""  # why Monday could not be read
+    rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
+
+
+def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
+    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does.
+
+    What these would count, or ask to be approved, the gatherer foresees in the passes that it is used for later.
+    """
+    planned = decide_pass(board, claims, gatherer)
+    runs = [planned]
+    records = _records_after(planned)
+    if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
+        runs.append(decide_pass(planned.facts.board, claimed_next, gatherer, records, planned.plan))
+    for run in reversed(runs):
+        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = new_removal_requests(run.plan.deleted.values())
+        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
+    return runs
+
+
+def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
+    """Return the records whose passes follow at once, as this one would leave them: linked, created or answered."""
+    plan = planned.plan
+    facts = planned.facts.answers
+    named = facts.records.keys()
+    for answer in plan.answers:
+        facts = facts_after(facts, answer)
+    made = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.GIVING and p.record}
+    records = {key: record for key, record in made.items() if key not in plan.records}
+    answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
+    linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
+    records |= {key: p.linked_record for key, p in linking.items()}
+    # One that is united with another is gone.
+    records |= {key: record for key, record in answered.items() if key not in named}
+    linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
+    return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
+
+
+def decide_pass(
+    board: BoardContext,
+    claims: Sequence[Claim],
+    gatherer: Gatherer,
+    records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+    answered: pass_plan.Plan | None = None,
+) -> PlannedRun:
+    """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
+    facts = claimed(board, claims, records)
+    if answered is not None:
+        facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
+    calls_before = gatherer.calls
+    facts, plan = gatherer.gather(facts)
+    calls = gatherer.calls - calls_before
+    cause = facts.error
+    if cause is None:
+        return PlannedRun(facts, plan, calls)
+    if facts.columns is not None:
+        # As a real next pass would, this one does without the column that is missing.
+        again = decide_pass(facts.board, claims, gatherer, records, answered)
+        return replace(again, calls=calls + again.calls)
+    released = pass_plan.ending(pass_plan.Outcome.RELEASED, cause.sentence)
+    rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    plan = unread(facts, plan, released, released)
+    return PlannedRun(facts, plan, calls, cause.sentence, rejected and len(claims) > 1)
+
+
+def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
+    before = answered.records.get(record.id)
+    return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
+
+
+def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
+    """Return a record as a sweep would claim it: with its pending jobs, or the one that it would write."""
+    jobs = list(rows) or [_sweep_job(entity_type, entity_id, None)]
+    for row in jobs:
+        row.causes = row.causes | int(choices.Cause.SWEEP)
+    return Claim(entity_id, None, jobs)
+
+
+def item_claim(entity_type: str, item_id: str) -> Claim:
+    return Claim(None, item_id, [_sweep_job(entity_type, None, item_id)])
+
+
+def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) -> SyncQueue:
+    is_new_item = entity_id is None
+    return SyncQueue(
+        id=0, entity_type=entity_type, entity_id=entity_id, remote_id=item_id, payload={}, attempts=0,
+        direction=choices.QueueDirection.TO_NPD if is_new_item else choices.QueueDirection.TO_MONDAY,
+        operation=choices.Operation.CREATE if is_new_item else choices.Operation.UPDATE,
+        status=choices.QueueStatus.PENDING, priority=choices.Priority.SWEEP, causes=int(choices.Cause.SWEEP),
+        reason="", error_message="", created_at=sync_now(),
+    )  # fmt: skip
+
+
+def run_cost(planned: PlannedRun) -> int:
+    """Return how many calls carrying it out takes, where Monday takes all documents."""
+    if planned.unread:
+        return planned.calls
+    plan = planned.plan
+    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
+    removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
+    return planned.calls + writes + len(removals)
+
+
+# What passes would change, line by line: read off their plans, of a whole board or of one record.
 
 
 class ChangeKind(models.TextChoices):
@@ -44,9 +195,9 @@ class ChangeKind(models.TextChoices):
 
 
 _ITEM_REMOVALS = {
-    DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
-    DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
-    DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
+    choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
+    choices.DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
+    choices.DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
 }
 
 _REMOVED_ITEM_KINDS = {
@@ -199,7 +350,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     elif plan.restores:
         kind = ChangeKind.NEW_RECORD
         reason = "A person chose to restore it."
-    elif plan.new_state is TombstoneState.PENDING_APPROVAL:
+    elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
         kind = ChangeKind.BLOCKED
         reason = plan.reason
     elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
@@ -258,9 +409,11 @@ def change_line(change: PlannedChange) -> str:
 
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
     """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
-    record_claim = preview.sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
-    runs = preview.plan_pass(load_board(link), [record_claim], Gatherer())
+    rows = SyncQueue.objects.filter(
+        entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
+    )
+    record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
+    runs = plan_pass(load_board(link), [record_claim], Gatherer())
     return runs[-1], [change for run in runs for change in plan_changes(run)]
 
 
@@ -274,9 +427,9 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.monday_id = item_id
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
-    with urgent_calls(), preview.read_only_client():
-        record_claim = preview.sweep_claim(link.entity_type, record.pk, [])
-        planned = preview.decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
+    with urgent_calls(), read_only_client():
+        record_claim = sweep_claim(link.entity_type, record.pk, [])
+        planned = decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
         return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
