@@ -1,5 +1,5 @@
-"""The engine's words: for what logic names by a code, and people read as its one sentence; what a person may do; and the
-one error that says why it can't be done as asked, which the admin shows and the API answers with.
+"""The engine's words: for what logic names by a code, and people read as its one sentence; what a person may do; and
+the one error that says why it can't be done as asked, which the admin shows and the API answers with.
 """
 
 from collections.abc import Mapping
