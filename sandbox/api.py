@@ -224,7 +224,7 @@ class Api:
         operation = api_request.operation
         call.kind = operation.kind
         call.operation = operation.name
-        call.fields = operation.fields()
+        call.fields = operation.fields
         _pause(self.latency.call_ms)
         key = request.header("Idempotency-Key") if operation.is_mutation else None
         call.idempotency_key = key

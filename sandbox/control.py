@@ -7,6 +7,7 @@ A handler's parameters are the fields that its JSON may have.
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from sandbox import api_limits, http, model, operations
@@ -26,11 +27,11 @@ Answering = Callable[..., Any]  # answers what JSON can hold
 def _edit(world: World, user_id: int, item_id: int, column_id: str, text: str = "", value: Any = None) -> model.Item:
     """`text` is a simple string, `value` what the API's column_values would hold; neither empties the cell."""
     content = text.strip() or value
-    return operations.change_values(world, user_id, world.item(int(item_id)), {column_id: content}, create_labels=True)
+    return operations.change_values(world, user_id, world.item(item_id), {column_id: content}, create_labels=True)
 
 
 def _rename(world: World, user_id: int, item_id: int, name: str) -> model.Item:
-    return operations.change_values(world, user_id, world.item(int(item_id)), {"name": name.strip()})
+    return operations.change_values(world, user_id, world.item(item_id), {"name": name.strip()})
 
 
 def _add(
@@ -42,44 +43,20 @@ def _add(
     group_id: str | None = None,
 ) -> model.Item:
     return operations.create_item(
-        world, user_id, int(board_id), name.strip(), values or {}, group_id=group_id, create_labels=True
+        world, user_id, board_id, name.strip(), values or {}, group_id=group_id, create_labels=True
     )
-
-
-def _archive(world: World, user_id: int, item_id: int) -> model.Item:
-    return operations.set_state(world, user_id, int(item_id), "archived")
-
-
-def _delete(world: World, user_id: int, item_id: int) -> model.Item:
-    return operations.set_state(world, user_id, int(item_id), "deleted")
-
-
-def _restore(world: World, user_id: int, item_id: int) -> model.Item:
-    return operations.set_state(world, user_id, int(item_id), "active")
-
-
-def _move(world: World, user_id: int, item_id: int, group_id: str) -> model.Item:
-    return operations.move_item(world, user_id, int(item_id), group_id)
-
-
-def _move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> model.Item:
-    return operations.move_to_board(world, user_id, int(item_id), int(board_id), group_id)
-
-
-def _duplicate(world: World, user_id: int, item_id: int) -> model.Item:
-    return operations.duplicate_item(world, user_id, int(item_id))
 
 
 ITEM_ACTIONS: dict[str, Callable[..., model.Item]] = {
     "edit": _edit,
     "rename": _rename,
     "add": _add,
-    "archive": _archive,
-    "delete": _delete,
-    "restore": _restore,
-    "move": _move,
-    "move_to_board": _move_to_board,
-    "duplicate": _duplicate,
+    "archive": partial(operations.set_state, state="archived"),
+    "delete": partial(operations.set_state, state="deleted"),
+    "restore": partial(operations.set_state, state="active"),
+    "move": operations.move_item,
+    "move_to_board": operations.move_to_board,
+    "duplicate": operations.duplicate_item,
 }
 
 
@@ -234,7 +211,8 @@ class Control:
         if not model.is_person(user_id):
             raise http.BadRequestError("user_id is nobody here")
         perform = ITEM_ACTIONS[http.one_of(ITEM_ACTIONS, action)]
-        item = http.call(perform, {"world": self._world, "user_id": user_id} | fields)
+        numbers = {name: int(fields[name]) for name in ("item_id", "board_id") if name in fields}
+        item = http.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
         with self._world.read_lock():
             return _shown_item(self._world.boards[item.board_id], item)
 

@@ -143,7 +143,7 @@ class Fault:
     def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
-        names = request.names() if looks_inside else [name for _, name in request.fields()]
+        names = request.names() if looks_inside else [name for _, name in request.fields]
         if (self.on not in ("any", request.kind) and self.on not in names) or not self.names(variables):
             return False
         if self.closed is not None or self.alters is not None:
@@ -154,7 +154,7 @@ class Fault:
             return request.kind == "query" and not request.names().isdisjoint((*PAGE_FIELDS, "items"))
         if self.listing is not None:
             return self.on != "any" or not request.names().isdisjoint(PAGE_FIELDS)
-        return self.partial is None or bool(self.partial.of(request.fields()))
+        return self.partial is None or bool(self.partial.of(request.fields))
 
     def names(self, content: dict[str, Any]) -> bool:
         """Whether these variables or arguments hold the text that it waits for."""
@@ -352,9 +352,9 @@ def fault_middleware(fault: Fault | None, operation: Operation, past: ItemHistor
     if fault.stale is not None:
         made = _stale_read_middleware(past, fault.stale)
     elif fault.partial is not None:
-        made = _failing_middleware(fault, fault.partial.of(operation.fields()))
+        made = _failing_middleware(fault, fault.partial.of(operation.fields))
     elif fault.limit == "field":
-        first = next((name for _, name in operation.fields() if name != "complexity"), "")
+        first = next((name for _, name in operation.fields if name != "complexity"), "")
         made = _limit_middleware(fault, fault.on if fault.on in operation.names() else first)
     elif fault.cursor is not None:
         made = _expired_cursor_middleware

@@ -87,11 +87,6 @@ def _later(document: str, seconds: float) -> str:
     return _TICKS.sub(lambda match: str(int(match[0]) + ticks), moved)
 
 
-def _plain(row: Any) -> Any:
-    """A row as JSON can hold it."""
-    return row if isinstance(row, int) else model.to_document(row)
-
-
 def _fold_case(words: str) -> str:
     """Words as they are compared: without case and outer spaces."""
     return words.strip().casefold()
@@ -149,7 +144,9 @@ class World:
                 self._depth -= 1
             if self._depth:
                 return
-            self._store.save({key: _plain(row) for key, row in self._changed.items()})
+            self._store.save(
+                {key: row if isinstance(row, int) else model.to_document(row) for key, row in self._changed.items()}
+            )
             self._changed = {}
             events = self._events
             self._events = []

@@ -408,31 +408,12 @@ class Checkbox(ColumnKind):
         return {"checked": bool(raw)}
 
 
-DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
 class Timeline(ColumnKind):
-    """From a day to a day (developer.monday.com/api-reference/reference/timeline)."""
+    """A type that NPD Sync doesn't read: its cells are empty here."""
 
     type = "timeline"
     old_type = "timerange"
     graphql_type = "TimelineValue"
-    clearings = EMPTY_OBJECT
-
-    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
-        return self._kept(text_in(self, content, "from"), text_in(self, content, "to"), writing)
-
-    def _kept(self, first: str, last: str, writing: Writing) -> Any:
-        if not DAY.fullmatch(first) or not DAY.fullmatch(last):
-            raise self.bad("both dates must be YYYY-MM-DD")
-        try:
-            start = date.fromisoformat(first)
-            end = date.fromisoformat(last)
-        except ValueError:
-            raise self.bad("there is no such date") from None
-        if end < start:
-            raise self.bad("the end is before the start")
-        return {"from": first, "to": last, "changed_at": writing.stamp}
 
     def text(self, column: Column, raw: Any) -> str:
-        return f"{raw['from']} - {raw['to']}" if raw else ""
+        return ""

@@ -319,24 +319,19 @@ UNLIMITED_TIER = "pro"  # what an account of no plan in particular calls itself
 
 
 def account(_: Any, info: Any) -> dict[str, Any]:
-    plan = _limits(info).plan
+    plan = context_of(info).limits.plan
     tier = plan.name if plan else UNLIMITED_TIER
     return {"tier": tier, "plan": {"tier": tier}}
 
 
 def platform_api(_: Any, info: Any) -> dict[str, Any]:
     """The day's limit, and what was used until `last_updated`."""
-    limits = _limits(info)
+    limits = context_of(info).limits
     with limits.figures() as usage:
         last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
     limit = limits.plan.day if limits.plan else None
     return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": last, "by_day": by_day}}
-
-
-def _limits(info: Any) -> Limits:
-    limits: Limits = info.context.limits
-    return limits
 
 
 # developer.monday.com/api-reference/reference/items
@@ -569,21 +564,13 @@ def _change(
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
 ) -> model.Item:
-    return operations.change_values(
-        context.world,
-        context.user.id,
-        _item_on_board(context, item_id, board_id),
-        values,
-        create_labels=bool(create_labels_if_missing),
-    )
-
-
-def _item_on_board(context: Context, item_id: int | None, board_id: int) -> model.Item:
     board = context.world.board(board_id)
     item = context.world.item(item_id)
     if item.board_id != board.id:
         raise api_errors.item_not_on_board(item.id, board.id)
-    return item
+    return operations.change_values(
+        context.world, context.user.id, item, values, create_labels=bool(create_labels_if_missing)
+    )
 
 
 def _values(text: Any) -> dict[str, Any]:

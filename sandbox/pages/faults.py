@@ -192,7 +192,8 @@ def _call(call: Call) -> str:
     if call.fault:
         notes.append(f"fault: {call.fault}")
     answer = f"HTTP {call.status}" if call.status else "the connection was cut"
-    return f"{_moment(call.at)} {answer} {names} · {' · '.join(notes)}"
+    moment = datetime.fromtimestamp(call.at, UTC)
+    return f"{moment:%H:%M:%S} {answer} {names} · {' · '.join(notes)}"
 
 
 def _delivery(delivery: Delivery) -> str:
@@ -206,8 +207,3 @@ def _delivery(delivery: Delivery) -> str:
             state = f"{last['status'] or last['error']} in {last['ms']:,} ms"
     retry = f" · try {len(delivery.tries)} of {RETRIES + 1}" if delivery.state == RETRYING else ""
     return f"{state}{rule} {delivery.event} · {delivery.about}{retry}"
-
-
-def _moment(seconds: float) -> str:
-    """UTC, by the sandbox's clock."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S")

@@ -336,13 +336,10 @@ class Deliveries:
         changed: list[Delivery] = []
         with self._condition:
             yield changed
-            self._save(changed)
-
-    def _save(self, changed: list[Delivery]) -> None:
-        """Keep deliveries as they stand; of finished ones a restart needs nothing."""
-        self._store.save(
-            {("deliveries", each.id): vars(each) if each.state in UNFINISHED else None for each in changed}
-        )
+            # Of finished ones a restart needs nothing.
+            self._store.save(
+                {("deliveries", each.id): vars(each) if each.state in UNFINISHED else None for each in changed}
+            )
 
     def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
         now = self._clock.time()

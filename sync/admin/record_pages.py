@@ -1,6 +1,5 @@
 """The admin of a synced model: its list with sync states, its form, and what a person does with records."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -194,6 +193,13 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards = admin_base.overview_of(request)
+        records = self.queryset
+        if self._state in record_view.RecordState.values:
+            # The other tabs count what their filter leaves, with the search and the other filters of this one.
+            records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
+        self._counts = record_view.state_counts(records, self.boards.pauses)
+        total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
+        request.page_total = total  # type: ignore[attr-defined]
         self.queryset: models.QuerySet[Any] = record_view.with_parts(self.queryset, self.boards.pauses)
         super().get_results(request)
         for row in self.result_list:
@@ -207,16 +213,9 @@ class RecordChangeList(admin_base.PageChangeList):
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
-    def _parts(self) -> dict[record_view.Part, int]:
-        spec = registry.entity(self.model.entity_type())
-        return record_view.health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
-
-    @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
         """All, then the states; one that no record has is a tab only while it is looked at."""
-        counts: Counter[record_view.RecordState] = Counter()
-        for part, number in self._parts.items():
-            counts[part.state] += number
+        counts = self._counts
         name = admin_base.HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
         for state in [state for state in TABS if counts[state] or state == self._state]:
@@ -236,6 +235,13 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
     warn_unsaved_form = True
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """A list has counted its records for the tabs, in one query with their states."""
+        paginator = super().get_paginator(request, *args, **kwargs)
+        if hasattr(request, "page_total"):
+            paginator.count = request.page_total
+        return paginator
 
     # --- what the registration says; asked for late, when every application has registered its models ---
 

@@ -1,6 +1,6 @@
 """The set-up in a real browser: an empty account by keyboard; a board with foreign titles and 120 items on a phone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.run import advance_setups
 from sync.queue import SyncQueueService
-from tests.support.clock import move_clock
+from tests.support.clock import move_clock, reset_clock
 from tests.support.pages import barriers
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import beside
@@ -21,6 +21,13 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 def by_a_worker(work: Callable[[], Any]) -> None:
     """Do it in another thread with a connection of its own, as a worker does."""
     beside(work).result(120)
+
+
+@pytest.fixture(autouse=True)
+def clock_put_back() -> Iterator[None]:
+    """No transaction takes the moved clock back here."""
+    yield
+    reset_clock()
 
 
 @pytest.fixture
