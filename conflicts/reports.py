@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sync.kernel.acts import ACTS
+from sync.kernel.messages import ACTS
 from sync.merge import FieldSelection
 
 KIND_FIELDS = "fields"
@@ -36,7 +36,7 @@ ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
 
-# What an option creates, deletes or unlinks: acts of `sync.kernel.acts`.
+# What an option creates, deletes or unlinks: acts of `sync.kernel.messages`.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
 
 # What `does` says where a record is deleted because another is the same; nothing to be done with many at once.

@@ -16,9 +16,8 @@ from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from sync.admin import confirmed_action
-from sync.kernel.acts import ACTS, MAX_PER_REQUEST
 from sync.kernel.humanize import count_with_noun
-from sync.kernel.messages import ActionError
+from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.merge import FieldSelection
 from sync.registry import count_of_type
 

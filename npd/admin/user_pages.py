@@ -34,9 +34,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from npd.accounts import remove_second_factor
 from sync.admin import confirmed_action
 from sync.admin.admin_base import own_page, see_other
+from sync.kernel import mails
 from sync.kernel.humanize import DASH
 from sync.models.state import PEOPLE_KIND, log_event
-from sync.operations import sending
 from sync.records.authors import full_name, log_action
 
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
@@ -289,8 +289,8 @@ def set_password_link(user: User) -> str:
 
 def mail_link(user: User, link: str) -> str:
     """Send somebody the link; return the problem, or an empty string if it was sent."""
-    if sending.are_emails_files():  # nobody gets them
-        return sending.NO_EMAIL_SERVER
+    if mails.are_emails_files():  # nobody gets them
+        return mails.NO_EMAIL_SERVER
     if not user.email:
         return "The user has no email address."
     text = (
@@ -298,8 +298,8 @@ def mail_link(user: User, link: str) -> str:
         f"The link works once, within {LINK_LIFETIME}:\n\n{link}\n"
     )
     try:
-        sending.send_email(user.email, "NPD Sync: set your password", text)
-    except sending.NotSent as why:
+        mails.send_email(user.email, "NPD Sync: set your password", text)
+    except mails.NotSent as why:
         return str(why)
     return ""
 

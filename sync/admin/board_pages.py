@@ -25,8 +25,7 @@ from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ACTS, ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations import detect

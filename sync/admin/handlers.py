@@ -1,4 +1,4 @@
-"""How each act of `sync.kernel.acts` is done with what waits: offered, asked about, done, and taken back.
+"""How each act of `sync.kernel.messages` is done with what waits: offered, asked about, done, and taken back.
 
 A handler does one act with things of some kinds. Home's rows and groups and the pages of records offer and do an act by
 its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of conflicts in `conflicts.admin`.
@@ -21,8 +21,7 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import own_address, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS, Act
-from sync.kernel.messages import ActionError, CountChanged
+from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.models import ApprovalRequest, FieldMapping
 
 MOST_TICKED = 300

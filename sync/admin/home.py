@@ -26,7 +26,7 @@ from sync.admin.record_panel import may_change_mapping, removal_sentence
 from sync.admin.unmatched_pages import request_badge
 from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS
+from sync.kernel.messages import ACTS
 from sync.limits import quota
 from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text

@@ -18,10 +18,10 @@ from django.views.decorators.http import require_http_methods
 from sync.admin.admin_base import badge, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.kernel.mails import NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.models import NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
-from sync.operations.sending import NO_EMAIL_SERVER, are_emails_files, is_email_configured
 from sync.records import authors
 
 DAILY = f"Once a day, at {notifications.DAILY_HOUR:02d}:00 UTC"
@@ -76,12 +76,12 @@ class ChatForm(forms.Form):
     )
 
     def clean_address(self) -> str:
-        from sync.operations import sending
+        from sync.operations import chats
 
         address = str(self.cleaned_data["address"])
         try:
-            sending.service_name(address)
-        except sending.AddressError as why:
+            chats.service_name(address)
+        except chats.AddressError as why:
             raise forms.ValidationError(str(why)) from None
         return address
 
@@ -150,11 +150,11 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
         "own": _state(own, now) if own else None,
     }
     if user.is_superuser:
-        sending = NotificationReceiver.objects.filter(user=None).order_by("name", "pk")
+        chats = NotificationReceiver.objects.filter(user=None).order_by("name", "pk")
         failing = NotificationReceiver.objects.exclude(user=None).exclude(user=user).exclude(failed_since=None)
         context |= {
             "chat_form": chat_form,
-            "chats": [_state(receiver, now) for receiver in sending],
+            "chats": [_state(receiver, now) for receiver in chats],
             "failing": [_state(receiver, now) for receiver in failing.select_related("user").order_by("pk")],
         }
     status = 400 if mail_form.errors or chat_form.errors else 200

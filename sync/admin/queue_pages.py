@@ -16,7 +16,7 @@ from sync import queue
 from sync.admin import admin_base, confirmed_action
 from sync.choices import QueueStatus
 from sync.kernel import humanize
-from sync.kernel.acts import ACTS, Act
+from sync.kernel.messages import ACTS, Act
 from sync.models import SyncQueue
 from sync.models.jobs import is_allowed
 from sync.outbox import operate, pauses

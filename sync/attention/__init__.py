@@ -26,8 +26,7 @@ from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Cause, Severity
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.acts import Act
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
+from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
 

@@ -22,11 +22,11 @@ from sync.attention import Entry, Kind
 from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.humanize import count_with_noun, one_line, shorten
+from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import Frequency
 from sync.models.jobs import backoff
-from sync.operations.sending import NotSent, send_email
 from sync.records import availability
 from sync.records.availability import stop_headline
 
@@ -187,13 +187,13 @@ def _send(receiver: NotificationReceiver, subject: str, text: str) -> None:
         send_email(receiver.user.email, f"NPD Sync: {subject}", f"{text}\n\n{footer}")
         return
     # Apprise takes a second and 14 MB: of a process that needs it.
-    from sync.operations import sending
+    from sync.operations import chats
 
     try:
         address = decrypt(receiver.address)
     except KeyChanged:
         raise NotSent("The stored address can't be read, for the key was changed. Add the chat again.") from None
-    sending.post(address, f"NPD Sync: {subject}", text)
+    chats.post(address, f"NPD Sync: {subject}", text)
 
 
 def send_test(receiver: NotificationReceiver) -> str:

@@ -8,7 +8,8 @@ import pytest
 import requests
 from django.conf import settings
 
-from sync.operations.sending import AddressError, NotSent, post, service_name
+from sync.kernel.mails import NotSent
+from sync.operations.chats import AddressError, post, service_name
 from tests.notifications.conftest import SLACK, TOKEN, Chats
 
 FLOW = "3e9cbd5e0ed84d0b8c8f8d3d1e6f0a11"

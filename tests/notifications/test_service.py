@@ -15,6 +15,7 @@ from sync import attention
 from sync.attention import Kind
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
+from sync.kernel.mails import send_email
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
     ApprovalRequest,
@@ -28,7 +29,6 @@ from sync.models import (
 from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
-from sync.operations.sending import send_email
 from sync.tasks import notify
 from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats

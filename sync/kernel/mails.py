@@ -1,0 +1,57 @@
+"""Emails to people, and in words why one could not be sent."""
+
+import smtplib
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from sync.kernel.humanize import one_line, shorten
+
+NO_EMAIL_SERVER = "No email server is set up. Whoever runs NPD Sync can add one."
+
+MAX_SUBJECT = 160
+
+
+class NotSent(Exception):
+    """A message was not sent; the text says why, in a sentence without a secret."""
+
+
+def is_email_configured() -> bool:
+    return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
+
+
+def are_emails_files() -> bool:
+    """Whether what would be sent is written into var/mail, as in the demo: nobody gets it."""
+    return settings.EMAIL_BACKEND.endswith("filebased.EmailBackend")
+
+
+def send_email(address: str, subject: str, text: str) -> None:
+    """Send an email; raises NotSent."""
+    if not is_email_configured():
+        raise NotSent(NO_EMAIL_SERVER)
+    # Without the header, holiday replies would come back.
+    headers = {"Auto-Submitted": "auto-generated"}
+    mail = EmailMessage(shorten(one_line(subject), MAX_SUBJECT), text, to=[address], headers=headers)
+    try:
+        mail.send()
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise NotSent(_reason(error, address)) from error
+
+
+def _reason(error: Exception, address: str) -> str:
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            code, answer = next(iter(error.recipients.values()))
+            text = shorten(one_line(answer.decode("utf-8", "replace")), 200)
+            return f"The email server does not accept {address} ({code} {text})."
+        case smtplib.SMTPAuthenticationError():
+            reason = "it does not accept the user and password of EMAIL_URL"
+        case smtplib.SMTPResponseException():
+            reason = f"it answered with code {error.smtp_code}"
+        case TimeoutError():
+            reason = "it did not answer in time"
+        case smtplib.SMTPException() | OSError():
+            reason = "it can't be reached"
+        case _:
+            return f"“{address}” is no email address."
+    return f"The email server did not take the message: {reason}. An administrator checks it."
