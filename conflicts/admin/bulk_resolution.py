@@ -67,6 +67,7 @@ def bulk_question(
     The question carries a digest of each conflict that it shows, so that only what was shown is resolved.
     """
     total = conflicts.count()
+    side = resolution.SIDE_OF_TYPE.get(choice)
     shown = first_batch(conflicts)
     names = names_of(shown)
     effects: dict[str, list[tuple[object, ...]]] = {}
@@ -74,7 +75,8 @@ def bulk_question(
     digests: dict[str, str] = {}
     for conflict in shown:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
-        option = option_for(conflict, choice)
+        # Of a deleted record or item.
+        option = side_option(conflict, side) if side else act_option(conflict, choice)
         if problem := bulk_problem(conflict, choice, option, by=by):
             left_out.append((name, problem))
             continue
@@ -135,12 +137,6 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
                 old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
                 cells = (conflict.label(key), old or "(empty)", effect.value or "(empty)")
                 yield side if effect.value else f"{side}_emptied", cells
-
-
-def option_for(conflict: SyncConflict, choice: str) -> Option | None:
-    """Return the option of a deleted record or item that a choice means, or None if it has none."""
-    side = resolution.SIDE_OF_TYPE.get(choice)
-    return side_option(conflict, side) if side else act_option(conflict, choice)
 
 
 def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:

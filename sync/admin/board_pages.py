@@ -170,37 +170,29 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         for link in rows:
             link.page_board = boards[link.entity_type]
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
-        if link := kwargs.get("obj"):
-            self.prepare_page(request, [link])
-            board = link.page_board
-            # A pause is ended by its banner.
-            runs = board.has_board and not board.is_paused
-            context |= {
-                "page_name": self.name(link),
-                "board_state": self.state(link),
-                "board_on_monday": self._board_link(link, "Open on Monday"),
-                "pause_url": pause_url(request, link.entity_type) if runs else "",
-                "problems": [
-                    humanize.without_request_id(text)
-                    for text in (link.webhooks_problem, link.sweep_problem, link.silence)
-                    if text
-                ],
-                "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
-                "creates_held": link.creates_held,
-                "refusals": [
-                    (words, humanize.without_request_id(stop.reason))
-                    for call, words in REFUSED_WORDS.items()
-                    if (stop := link.stop_of(call))
-                ],
-                "may_map": may_change_mapping(request.user),
-                "check_label": ACTS["check_column"].label,
-            }
-        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return answer
+        self.prepare_page(request, [link])
+        board = link.page_board
+        # A pause is ended by its banner.
+        runs = board.has_board and not board.is_paused
+        problems = (link.webhooks_problem, link.sweep_problem, link.silence)
+        return super().row_context(request, link) | {
+            "page_name": self.name(link),
+            "board_state": self.state(link),
+            "board_on_monday": self._board_link(link, "Open on Monday"),
+            "pause_url": pause_url(request, link.entity_type) if runs else "",
+            "problems": [humanize.without_request_id(text) for text in problems if text],
+            "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+            "creates_held": link.creates_held,
+            "refusals": [
+                (words, humanize.without_request_id(stop.reason))
+                for call, words in REFUSED_WORDS.items()
+                if (stop := link.stop_of(call))
+            ],
+            "may_map": may_change_mapping(request.user),
+            "check_label": ACTS["check_column"].label,
+        }
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

@@ -190,8 +190,9 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = board_stops.try_refused_again()
-    write_stop.next_turn()
+    write_stop.next_turns()
     if not (is_account or _stopped_links()):
+        MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -126,20 +127,23 @@ class MeteredClient:
             raise errors.MondayError(errors.SHUTTING_DOWN, SHUTDOWN_MESSAGE)
         cost = _cost.get() or CallCost()
         present = _pass.get()
-        _spend(cost, urgent=self.urgent or (present is not None and present.urgent))
+        day = _spend(cost, urgent=self.urgent or (present is not None and present.urgent))
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except errors.MondayError as error:
             if error.kind is errors.NOT_AUTHENTICATED and settings.MONDAY_API_KEY:
                 error.advice = errors.ADVICE_ON_SERVER
-            _record_failure(cost, error)
+            _record_failure(cost, error, day)
             raise
         _record_answer(cost, answer)
         return answer
 
 
-def _spend(cost: CallCost, *, urgent: bool) -> None:
-    """Spend the call before it is sent, so that no other worker spends it meanwhile; raises BUDGET_EXHAUSTED."""
+def _spend(cost: CallCost, *, urgent: bool) -> date | None:
+    """Spend the call before it is sent, so that no other worker spends it meanwhile; return the day that it is of.
+
+    Raises BUDGET_EXHAUSTED.
+    """
     with quota.lock_budget() as budget:
         day_limit = budget.day_limit
         if cost.reads_limits:
@@ -149,12 +153,14 @@ def _spend(cost: CallCost, *, urgent: bool) -> None:
         if wait is None:
             budget.spend(1, cost.points)
         now = budget.now
+        day = budget.day
     if wait is not None:
         # The read before it may have cost more than it was taken to: a smaller pass has room for both.
         if cost.link_id is not None and cost.writes and wait.kind is rate_limits.BlockedKind.BATCHING:
             quota.learn_too_large(cost.link_id, cost.records, 2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
         raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait.reason, wait_seconds=seconds)
+    return day
 
 
 def _record_answer(cost: CallCost, answer: Answer) -> None:
@@ -178,7 +184,7 @@ def _record_answer(cost: CallCost, answer: Answer) -> None:
     )
 
 
-def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
+def _record_failure(cost: CallCost, error: errors.MondayError, day: date | None) -> None:
     log.warning(
         "monday call failed",
         call=cost.kind,
@@ -191,16 +197,16 @@ def _record_failure(cost: CallCost, error: errors.MondayError) -> None:
     with quota.lock_budget() as budget:
         # Certainly not sent: calls and points are given back.
         if error.kind is errors.UNREACHABLE:
-            budget.spend(-1, -cost.points)
+            budget.after_unsent(cost.points, day)
             return
         budget.after_failure(cost.points)
         if is_limited:
-            budget.after_rejection(error.kind, error.wait_seconds, cost.points)
+            budget.after_rejection(error.kind, error.wait_seconds, cost.points, day)
             log.warning("refused for a limit", reason=error.sentence)
         # Rejected before it ran: a call of the day, but no points. While a document is halved until one record stands
         # alone, the halves must still find room in the same minute.
         elif not error.outcome_unknown:
-            budget.spend(0, -cost.points)
+            budget.give_back(cost.points)
         quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
         _mark_pass(cost)
         # A single failure teaches: a quarter of the records after a timeout, half of them where the points didn't do.

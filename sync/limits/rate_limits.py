@@ -173,17 +173,30 @@ class Budget:
         return Wait(BlockedKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
     def spend(self, calls: int, points: int) -> None:
-        """Take calls and points before they are sent; negative ones are given back.
+        """Take calls and points before they are sent.
 
-        The first call opens the minute, which begins for Monday when it gets the call; one of which all was given back
-        has not begun.
+        The first call opens the minute, which begins for Monday when it gets the call.
         """
-        self.points = max(0, self.points + points)
+        self.points += points
         if not self.points_end:
             self.points_end = self.now + timedelta(seconds=WINDOW_SECONDS + self.max_delay + MARGIN_SECONDS)
-        if points < 0 and not self.points:
+        self.day_calls += calls
+
+    def give_back(self, points: int) -> None:
+        """Give back the points of a call that wasn't carried out; a minute without any has not begun."""
+        self.points = max(0, self.points - points)
+        if not self.points:
             self.points_end = None
-        self.day_calls = max(Decimal(0), self.day_calls + calls)
+
+    def after_unsent(self, expected: int, day: date | None) -> None:
+        """A call taken on that `day` never left."""
+        self.give_back(expected)
+        self._uncount_call(day)
+
+    def _uncount_call(self, day: date | None) -> None:
+        """Take a call of that `day` from the day's; one of yesterday isn't among them."""
+        if day == self.day:
+            self.day_calls = max(Decimal(0), self.day_calls - 1)
 
     def after_answer(self, answer: Answer, expected: int) -> None:
         """Correct it by the answer to a call for which `expected` points were taken.
@@ -219,16 +232,17 @@ class Budget:
         self.points = max(self.points, expected)
         self.points_end = max(self.points_end or ends, ends)
 
-    def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int) -> None:
-        """Monday rejected a call for a limit: that costs a tenth of a call, and the limit is used up."""
+    def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int, day: date | None) -> None:
+        """Monday rejected a call taken on that `day` for a limit: it costs a tenth of one, and the limit is used up."""
         self.points = max(0, self.points - expected)
-        self.day_calls = max(Decimal(0), self.day_calls - 1 + REJECTED_CALL_COST)
+        self._uncount_call(day)
+        self.day_calls += REJECTED_CALL_COST
         # However long Monday asks to wait, which stops the account: a minute's limit is free again after a minute.
         ends = self.now + timedelta(seconds=min(wait or WINDOW_SECONDS, WINDOW_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = self.points_limit
             self.points_end = ends
-        elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None:
+        elif kind is DAILY_LIMIT_REACHED and self.day_limit is not None and day == self.day:
             self.others_calls = max(self.others_calls, self.day_limit - self.day_calls)
             self.refused_at = self.now
 

@@ -5,7 +5,8 @@ failing record is at fault and nothing stops: a failed batch is split; a record 
 record every 20 minutes or more).
 
     what fails                                    what happens                     constants
-    a batch, while other writes succeed           it is split and repeated         PARTS, FEW, BURST, REFILL_SECONDS
+    a batch, while other writes succeed           it is split and repeated         PARTS, FEW
+    parts of it, again and again                  they wait for their turns        BURST, LATER_SHARE
     a record alone, while other writes succeed    it waits for its turn            TURN_SECONDS
     the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
     a first write, none succeeded since           a batch waits for a minute       WAITS
@@ -62,6 +63,9 @@ FEW = 8
 # Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
 
+# This share of them, and at least one, is for what has failed for longer than an hour, too.
+LATER_SHARE = 0.3
+
 # Seconds between two turns.
 TURN_SECONDS = 1_200
 
@@ -75,7 +79,7 @@ TURN_CALLS = 50
 ALONE_WAIT = 3_600
 
 # Reason of a job that waits for its turn.
-TURN = "Monday fails on it while others are written, so it is tried in its turn."
+TURN = "Monday has failed on it before, so it is tried in its turn."
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,18 @@ class Failures:
 
     document: str  # the key of the last failed document
     size: int  # how many records that document had
+    is_late: bool  # the first was an hour ago
     is_own: bool  # others were written between the first and the last, so it is no outage
     is_tried_anew: bool  # others were written between the last two
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How many documents that failed before may be sent at once; the others wait for their turn."""
+
+    left: int
+    left_late: int  # of those that have failed for an hour
+    seem_needless: bool  # nothing has failed for a turn's time, so a success means that all may go on
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ _FAILURES = """
         GROUP BY intent.entity_id)
     SELECT failed.entity_id, failed.document,
         (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document),
+        times[1] < sync_now() - interval '1 hour',
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
             AND created_at BETWEEN times[1] AND times[cardinality(times)]),
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
@@ -198,26 +213,36 @@ def writes_refused(error: MondayError) -> None:
         account.save()
 
 
-def repeats_left() -> int:
-    """Return how many more repeats may be made at once: each uses one up, and every ten minutes or more adds one."""
+def repeats_left() -> Repeats:
+    """Return how many repeats may be made at once: each uses one up, and every ten minutes or more adds one.
+
+    Whoever tries again has all of them: what failed before doesn't count. While writes are stopped, the probes have
+    waits of their own.
+    """
+    account, _ = MondayAccount.objects.get_or_create(id=1)
+    if account.only_writes:
+        return Repeats(BURST, BURST, seem_needless=False)
+    now = sync_now()
     refill = max(REFILL_SECONDS, turn_seconds() / 2)
     limit = quota.read_budget().day_limit
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
-    since = SyncNow() - timedelta(seconds=burst * refill)
+    since = now - timedelta(seconds=burst * refill)
+    if account.asked_at is not None:
+        since = max(since, account.asked_at)
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
-    times = (
-        failed.values("idempotency_key")
-        .annotate(at=models.Min("created_at"))
-        .order_by("at")
-        .values_list("at", flat=True)
-    )
+    documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
     taken = 0.0
-    before = None
-    for at in (*times, sync_now()):
-        elapsed = (at - before).total_seconds() if before else 0
-        taken = max(0.0, taken - elapsed / refill) + 1
-        before = at
-    return int(burst + 1 - taken)
+    failed_at = since
+    for at in documents.values_list("at", flat=True):
+        taken = max(0.0, taken - (at - failed_at).total_seconds() / refill) + 1
+        failed_at = at
+    left = int(burst - max(0.0, taken - (now - failed_at).total_seconds() / refill))
+    # A write has succeeded since: one repeat finds out whether the others do, too.
+    has_succeeded = Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists()
+    least = int(has_succeeded)
+    left_late = left - burst + max(1, int(burst * LATER_SHARE))
+    is_quiet = not taken or (now - failed_at).total_seconds() > turn_seconds()
+    return Repeats(max(least, left), max(least, left_late), seem_needless=is_quiet)
 
 
 def turn_seconds() -> float:
@@ -375,12 +400,14 @@ def write_succeeded() -> None:
     MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
 
 
-def next_turn() -> None:
-    """Make the next waiting turn due: another of these records was written, or a person tries again."""
-    first = _in_turn().order_by("next_retry").first()
-    if first is not None:
-        SyncQueue.objects.filter(pk=first.pk, status=choices.QueueStatus.PENDING).update(next_retry=SyncNow())
-        notify.notify_board(first.entity_type)
+def next_turns(number: int = 1) -> None:
+    """Make so many waiting turns due: others of these records were written, or a person tries again."""
+    first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
+    SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(
+        next_retry=SyncNow()
+    )
+    for entity_type in {entity_type for _, entity_type in first}:
+        notify.notify_board(entity_type)
 
 
 def release_held() -> None:

@@ -193,7 +193,7 @@ _NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 # Priority by priority, by the index sync_queue_due: this reads no rows that are not due. A query of its own calls
 # `sync_now()` once, so that it bounds the index scan. The lateral join can only be run level by level, in their order.
 _DUE = f"""
-    SELECT found.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END)
+    SELECT due_row.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END)
         AS level (priority)
     CROSS JOIN LATERAL (
         SELECT row.id, row.entity_id, row.remote_id, row.direction, row.claim_at_most, row.priority, row.next_retry
@@ -208,7 +208,7 @@ _DUE = f"""
               AND (intent.deadline > sync_now() OR intent.item_id = ''))
         ORDER BY next_retry LIMIT %(size)s
         FOR UPDATE SKIP LOCKED
-    ) AS found LIMIT %(size)s
+    ) AS due_row LIMIT %(size)s
 """
 
 # Rows whose worker died with several are claimed in parts of at most so many; the others are claimed without them.

@@ -212,7 +212,8 @@ class Executor:
         self.failed: list[
             tuple[errors.MondayError, Sequence[calls.Write]]
         ] = []  # documents of which nobody knows what became
-        self.repeats: int | None = None  # how many more may be made at once
+        self.failed_before = 0  # the same of former calls of this pass
+        self.repeats: write_stop.Repeats | None = None  # how many may be made at once, as of the pass's beginning
 
     def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Make the calls and return what became of each unit; raises LeaseLost.
@@ -222,25 +223,33 @@ class Executor:
         """
         answers: ByUnit = {}
         place = 0
+        repeated = 0
         failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
-            # Monday failed on each of its records while others were written.
-            is_repeat = failure is not None and failure.is_own
-            if is_repeat and self.repeats is None:
-                self.repeats = write_stop.repeats_left()
-            if is_repeat and (self.repeats or 0) <= len(self.failed):
+            # Monday failed on each of its records while others were written, or for an hour.
+            if failure is None or not (failure.is_own or failure.is_late):
+                answers |= self._send_document(call, document)
+            elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = write_stop.wait_for_turn(place)
                 held = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
                 answers |= {write.unit: held for write in document}
-                continue
-            sent = self._send_document(call, document)
-            answers |= sent
-            is_written = any(answer.verdict is calls.Verdict.DONE for answer in sent.values())
-            if failure is not None and is_repeat and failure.size == 1 and is_written:
-                write_stop.next_turn()
+            else:
+                sent = self._send_document(call, document)
+                answers |= sent
+                if failure.is_late or failure.size == 1:
+                    repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
+        if repeated and self.repeats is not None and self.repeats.seem_needless and not self.failed:
+            write_stop.next_turns(2 * repeated)
         return answers | self._judge_failed(answers)
+
+    def _repeats_left(self, failure: write_stop.Failures) -> int:
+        # Read once, because what this pass has sent is not settled before its end.
+        if self.repeats is None:
+            self.repeats = write_stop.repeats_left()
+        left = self.repeats.left_late if failure.is_late else self.repeats.left
+        return left - self.failed_before - len(self.failed)
 
     def _judge_failed(self, answers: ByUnit) -> ByUnit:
         """Return what the documents that failed mean for each of their records."""
@@ -264,8 +273,7 @@ class Executor:
             for write in writes:
                 wait = failure.wait_seconds
                 judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
-        if self.repeats is not None:
-            self.repeats -= len(self.failed)
+        self.failed_before += len(self.failed)
         self.failed = []
         return judged
 

@@ -24,7 +24,7 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_after_write
-from sync.reconcile.facts import HistoryLine
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
@@ -33,9 +33,6 @@ from sync.records.authors import SYNC_ACTOR
 
 # By then Monday has filled in what it computes itself.
 RECHECK_SECONDS = 10
-
-CHANGED = "It changed while it was synced."
-SETTINGS_CHANGED = "Its settings changed while it was synced."
 
 # The kind of the line about a value that was sent.
 PUSH = "push"

@@ -18,6 +18,10 @@ from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
+# Why nothing is done after all: somebody was faster.
+CHANGED = "It changed while it was synced."
+SETTINGS_CHANGED = "Its settings changed while it was synced."
+
 # What happened before a pass: what Monday told, and what we wrote.
 
 
@@ -246,11 +250,10 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovalFacts:
+class RemovalFacts(RecordFacts):
     """An existing record whose item is gone."""
 
-    record: RecordFacts
-    state: str  # archived, deleted, missing or moved
+    state: str = field(kw_only=True)  # archived, deleted, missing or moved
     actor: str = ""  # who removed the item, if a webhook has told
     editor: str = ""  # the same for the history
     done_at: datetime | None = None
@@ -261,12 +264,12 @@ class RemovalFacts:
 
     @property
     def is_asked(self) -> bool:
-        return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
+        return any(conflict.kind == KIND_DELETE for conflict in self.conflicts)
 
     @property
     def choice(self) -> FieldSelection | None:
         """A person's choice about it, if any."""
-        return self.record.resolution_for(KIND_DELETE, RECORD_KEY)
+        return self.resolution_for(KIND_DELETE, RECORD_KEY)
 
 
 # Which item is which record.

@@ -292,7 +292,9 @@ _KIND_BY_WORD = {
 def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     """Return what people chose in the record's open questions of identity."""
     answers = []
-    for conflict in [conflict for conflict in facts.conflicts if conflict.kind == reports.KIND_IDENTITY]:
+    for conflict in facts.conflicts:
+        if conflict.kind != reports.KIND_IDENTITY:
+            continue
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
@@ -415,10 +417,8 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 
     Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
     """
-    asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
-    answers = [
-        answer for record in asking for answer in answers_of(record.facts) if answer.kind not in pass_plan.OF_ITS_PASS
-    ]
+    stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
+    answers = [answer for answer in stored if answer.kind not in pass_plan.OF_ITS_PASS]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)

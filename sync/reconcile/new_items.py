@@ -22,7 +22,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import STALE_READ_WINDOW, ItemFacts
+from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -503,10 +503,7 @@ def after_rejection(
     return replace(_settled(plan.facts, detail), finding=finding)
 
 
-CHANGED_MEANWHILE = "It changed while it was synced."
-
-
-def released(plan: pass_plan.ItemPlan, detail: str = CHANGED_MEANWHILE) -> pass_plan.ItemPlan:
+def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:
     """Return that nothing was done with an item after all, so that its next pass decides anew.
 
     If its plans never hold, each pass would cost a call in vain: so it waits after two.

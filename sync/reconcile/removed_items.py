@@ -88,12 +88,11 @@ def removal_of(
     board: field_values.BoardContext, plan: pass_plan.RecordPlan, facts: RemovalFacts, now: datetime
 ) -> pass_plan.RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
-    record = facts.record
     state = facts.state
     since, passes = _noticed(facts, now)
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
-    if not record.record.may_sync:
+    if not facts.record.may_sync:
         return plan.end_settled(f"{sentence} Nothing was sent.")
     if since == now:
         values = {"reason": state} | ({"at": facts.done_at.isoformat()} if facts.done_at else {})
@@ -104,9 +103,7 @@ def removal_of(
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
-    has_conflict = any(
-        conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in record.conflicts
-    )
+    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in facts.conflicts)
     policy = choices.RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else board.link.removed_item_policy
     removed = _with_action(board, facts, choices.RemovedItemPolicy(policy), _described(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.chosen:
@@ -125,7 +122,7 @@ def removal_of(
 
 def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
     """Whether it matters what keeps the record from being deleted in NPD."""
-    record = facts.record.record
+    record = facts.record
     if not record.may_sync or not _is_quiet_over(settings, facts, now):
         return False
     is_chosen = facts.choice is not None and facts.choice.choose == "monday"
@@ -141,7 +138,7 @@ def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
 
 def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Since when it is gone, and how many passes have found it so, this one among them."""
-    ledger = facts.record.ledger
+    ledger = facts.ledger
     noticed_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
     passes = (ledger.removed_passes or 0) + 1 if noticed_before and ledger.remote_state == facts.state else 1
     return noticed_before or now, passes
@@ -166,17 +163,17 @@ def _is_recreation(facts: RemovalFacts) -> bool:
 
     Who restored the record while its item was leaving the board wants one, too, whoever takes the item away.
     """
-    payload = facts.record.claim.payload
-    direction = facts.record.record.sync_direction
+    payload = facts.claim.payload
+    direction = facts.record.sync_direction
     is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
     is_wanted = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
     return is_wanted and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
-    item = facts.record.item
+    item = facts.item
     state = facts.state
-    name = item.name if item else field_values.record_name(facts.record.record)
+    name = item.name if item else field_values.record_name(facts.record)
     if state == pass_plan.MISSING:
         reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {reason}."
@@ -186,7 +183,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
 
 
 def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
-    fields = edits_since_agreed(board, facts.record)
+    fields = edits_since_agreed(board, facts)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
     unread = [labels[edit.key] for edit in fields if edit.reason not in ("", MISSED_EDIT)]
@@ -202,7 +199,7 @@ def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: 
 
 def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
-    record = facts.record.record
+    record = facts.record
     state = facts.state
     name = field_values.record_name(record)
     direction = record.sync_direction
@@ -256,15 +253,14 @@ def _unseen_edits(
     board: field_values.BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
 ) -> tuple[HistoryLine, ...]:
     """Return what the history says of edits on Monday that nobody is asked about: the new item has NPD's values."""
-    record = facts.record
-    item = facts.record.item
+    item = facts.item
     missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
     if item is None or not missed:
         return ()
-    changes = change_events(board, record.record, record.history.events)
+    changes = change_events(board, facts.record, facts.history.events)
     why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, (record, item), mapping, changes, why) for mapping in mappings]
+    lines = [left_with_item(board, (facts, item), mapping, changes, why) for mapping in mappings]
     return tuple(line for line in lines if line)
 
 
@@ -285,14 +281,14 @@ def _action_by_policy(
 ) -> pass_plan.RecordAction:
     """Return the policy's act for a record that both sides left unchanged; NOTHING if the policy can't decide."""
     act = _POLICY_ACTIONS.get(policy, pass_plan.RecordAction.NOTHING)
-    is_surely_gone = facts.state in pass_plan.REPORTED_STATES and facts.record.item is not None
+    is_surely_gone = facts.state in pass_plan.REPORTED_STATES and facts.item is not None
     against = {
         pass_plan.RecordAction.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
         pass_plan.RecordAction.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
     }
     if removed.fields or not is_surely_gone:
         return pass_plan.RecordAction.NOTHING
-    if facts.record.record.sync_direction == against.get(act):
+    if facts.record.sync_direction == against.get(act):
         return pass_plan.RecordAction.NOTHING
     is_needed = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
     return pass_plan.RecordAction.NOTHING if is_needed else act
@@ -423,7 +419,7 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
         return plan
     planned = []
     for key, record_plan in gone.items():
-        removal = replace(facts.removals[key], record=record_plan.facts)
+        removal = replace(facts.removals[key], **vars(record_plan.facts))
         planned.append((removal, removal_of(facts.board, record_plan, removal, facts.now)))
     return plan.with_records(approve_deletions(planned, facts.approvals))
 

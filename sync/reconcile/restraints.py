@@ -326,21 +326,16 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
 
 
 def ended_requests(
-    plan: pass_plan.Plan, written: Collection[UUID] = ()
+    plan: pass_plan.Plan,
 ) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
-    """Yield the open requests that this pass ended: carried out, or of which the cause is gone.
-
-    `written` are the records whose items Monday's answer showed.
-    """
+    """Yield the open requests that this pass ended: carried out, or of which the cause is gone."""
     for act in plan.open_requests:
         record_plan = plan.records.get(act.entity_id)
-        if record_plan is None or not record_plan.plans:
-            continue
-        if state := _final_state(record_plan, act, is_written=record_plan.id in written):
+        if record_plan and record_plan.plans and (state := _final_state(record_plan, act)):
             yield act, state, record_plan
 
 
-def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest, *, is_written: bool) -> choices.ApprovalState | None:
+def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest) -> choices.ApprovalState | None:
     """Return the act's new state after this pass; None if it is unchanged, or a side differs from the base."""
     p = plan.plans.get(act.key)
     if p is None or p.conflict:
@@ -351,7 +346,9 @@ def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest, *, is_written
     try:
         local = p.convert.local(base["local"])
         remote = p.convert.remote(base["remote"])
-        is_on_monday = is_written if p.send_raw is not None else p.convert.remote(p.remote_raw) == remote
+        is_on_monday = p.convert.remote(p.remote_raw) == remote
+        if p.send_raw is not None:
+            is_on_monday = plan.answer.item is not None
         is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
     except UnknownValue:
         return None

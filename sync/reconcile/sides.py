@@ -281,17 +281,14 @@ def column_findings(
     healed = list[str]()
     for mapping in mapped:
         cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
-        is_retyped = _is_retyped(mapping, {cell.type for cell in cells})
+        types = {cell.type for cell in cells}
+        expected = mapping.options.get("column_type")
+        is_retyped = bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
         if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
             healed.append(mapping.key)
         elif not mapping.problem and (not cells or is_retyped):
             missing.append(mapping.key)
     return tuple(missing), tuple(healed)
-
-
-def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
-    expected = mapping.options.get("column_type")
-    return bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
 
 
 def end_unmatchable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:

@@ -23,9 +23,10 @@ def small(now: datetime = NOON, **values: object) -> Budget:
 
 def pass_time(budget: Budget, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
     """As the budget is when it is read again."""
-    if rate_limits.day_of(now) != rate_limits.day_of(budget.now):
-        budget.begin_day(since_midnight)
+    is_new_day = rate_limits.day_of(now) != rate_limits.day_of(budget.now)
     budget.now = now
+    if is_new_day:
+        budget.begin_day(since_midnight)
     budget.end_minute()
 
 
@@ -63,9 +64,16 @@ UNHEARD = [
 ]  # fmt: skip
 """A call that Monday never got opens our minute early; two without an answer are in Monday's, which began later."""
 
+OVER_MIDNIGHT = [
+    *[(0.0, 0.0, 0.0, 1, "sent")] * 2, (28.0, 4.0, 4.0, 1, "sent"), (50.0, 4.0, 0.0, 1, "sent"),
+    (1.0, 4.0, 0.0, 1, "unsent"),
+]  # fmt: skip
+"""Before our day begins a call is taken that never leaves: it is none of the new day's, of which Monday counts one."""
+
 
 @settings(max_examples=300, deadline=None)
 @example(steps=UNHEARD, start=NOON)
+@example(steps=OVER_MIDNIGHT, start=NOON.replace(hour=23, minute=58, second=30))
 @given(
     steps=st.lists(
         st.tuples(
@@ -92,10 +100,11 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
         if budget.required_wait(1, points, urgent=True) is not None:
             continue
         budget.spend(1, points)
+        day = budget.day
         now += timedelta(seconds=there)
         if fate == "unsent":
             pass_time(budget, now, monday.counted(now))
-            budget.spend(-1, -points)
+            budget.after_unsent(points, day)
             continue
         received = int(fate != "lost")  # one that Monday never received: nobody knows which these are
         answer = monday.receive(now, points) if received else None
@@ -172,7 +181,7 @@ def test_a_figure_older_than_a_refusal_says_less_than_it() -> None:
     def refused() -> Budget:
         budget = Budget(NOON, 1_000, day_calls=Decimal(20), others_calls=Decimal(200))
         budget.spend(1, 0)
-        budget.after_rejection(DAILY_LIMIT_REACHED, None, 0)
+        budget.after_rejection(DAILY_LIMIT_REACHED, None, 0, budget.day)
         assert (budget.used_today, budget.refused_at) == (1_000, NOON)
         return budget
 
@@ -194,13 +203,23 @@ def test_a_figure_older_than_a_refusal_says_less_than_it() -> None:
 def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
     budget = small()
     budget.spend(1, 400)
-    budget.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400)
+    budget.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400, budget.day)
     assert budget.day_calls == Decimal("0.1")
     wait = budget.required_wait(1, 1, urgent=True)
     assert wait is not None
     assert wait.until == NOON + timedelta(seconds=31)
     pass_time(budget, wait.until)
     assert budget.required_wait(1, 1, urgent=True) is None
+
+
+def test_a_refusal_of_yesterdays_last_call_says_nothing_of_today() -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    budget = small(midnight, day=NOON.date(), day_calls=Decimal(399))
+    budget.spend(1, 10)
+    yesterday = budget.day
+    pass_time(budget, midnight + timedelta(seconds=6), Decimal(2))
+    budget.after_rejection(DAILY_LIMIT_REACHED, None, 10, yesterday)
+    assert (budget.used_today, budget.refused_at) == (Decimal("2.1"), None)
 
 
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:

@@ -219,7 +219,7 @@ def removal(
     shown = replace(item(record, role_title=role, notes=""), state=state if state == "deleted" else ARCHIVED)
     names = ("item", "conflicts", "intents", "claim")
     of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
-    return RemovalFacts(facts(record, ledger=ledger, **of_record), state, **differs)
+    return RemovalFacts(**vars(facts(record, ledger=ledger, **of_record)), state=state, **differs)
 
 
 def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:

@@ -96,7 +96,7 @@ class World:
         shown = [replace(one, item=self.items.get(one.record.monday_id or "")) for one in self.records]
         gone = {one.id: one for one in shown if one.record.monday_id and removed_state(self.of, one)}
         removals = {
-            key: RemovalFacts(one, removed_state(self.of, one), **self.removals.get(key, {}))
+            key: RemovalFacts(**vars(one), state=removed_state(self.of, one), **self.removals.get(key, {}))
             for key, one in gone.items()
         }
         deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]

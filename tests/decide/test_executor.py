@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.write_stop import FEW, PARTS, TURN, WRITES_STOPPED, FailedWrite, Failures, WriteFailure
+from sync.limits.write_stop import FEW, PARTS, TURN, WRITES_STOPPED, FailedWrite, Failures, Repeats, WriteFailure
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -48,7 +48,7 @@ class Monday:
     refused: dict[str, str] = field(default_factory=dict)
     failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, stops=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
-    repeats: int = 20
+    repeats: Repeats = Repeats(20, 6, seem_needless=False)  # noqa: RUF009 - frozen
     unchanged: Write | None = None  # to an item of which nothing else is sent
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
@@ -87,14 +87,14 @@ class Monday:
     def writes_refused(self, error: MondayError) -> None:
         self.failed.append(0)
 
-    def repeats_left(self) -> int:
+    def repeats_left(self) -> Repeats:
         return self.repeats
 
     def wait_for_turn(self, place: int) -> float:
         return place * 1_200
 
-    def next_turn(self) -> None:
-        self.stopped.append("next turn")
+    def next_turns(self, number: int) -> None:
+        self.stopped.append(f"{number} turns")
 
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
@@ -224,28 +224,52 @@ def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_w
 def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(monday: Monday) -> None:
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
-    monday.failures = {write.record_id: Failures("few", 3, is_own=True, is_tried_anew=True) for write in few}
-    monday.failures |= {write.record_id: Failures("many", 12, is_own=False, is_tried_anew=False) for write in many}
+    monday.failures = {
+        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_tried_anew=True) for write in few
+    }
+    monday.failures |= {
+        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_tried_anew=False) for write in many
+    }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
     assert [sent.split(":")[0] for sent in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
 
 
+def failed_alone(writes: Sequence[Write]) -> dict[UUID, Failures]:
+    """Each of them has failed alone while others were written."""
+    return {
+        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_tried_anew=True) for write in writes
+    }
+
+
 def test_what_failed_for_its_own_sake_waits_for_its_turn_where_repeats_are_used_up(monday: Monday) -> None:
     writes = [change(unit) for unit in "abcd"]
-    monday.repeats = 2
-    monday.failures = {write.record_id: Failures(write.unit, 1, is_own=True, is_tried_anew=True) for write in writes}
+    monday.repeats = Repeats(2, 2, seem_needless=False)
+    monday.failures = failed_alone(writes)
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if units in "ac" else None
     answers = executor().send(RECORD_CHANGES, writes)
     assert [sent.split(":")[0] for sent in monday.sent] == ["a", "b", "c"]
     assert (answers["d"].verdict, answers["d"].wait_seconds) == (Verdict.HELD, 1_200)
-    assert monday.stopped == ["next turn"]
+    assert monday.stopped == []
+
+
+@pytest.mark.parametrize(("seem_needless", "stopped"), [(False, []), (True, ["4 turns"])])
+def test_a_success_brings_the_next_turns_forward_where_nothing_has_failed_lately(
+    monday: Monday, seem_needless: bool, stopped: list[str]
+) -> None:
+    writes = [change(unit) for unit in "ab"]
+    monday.repeats = Repeats(20, 6, seem_needless=seem_needless)
+    monday.failures = failed_alone(writes)
+    executor().send(RECORD_CHANGES, writes)
+    assert monday.stopped == stopped
 
 
 def test_of_many_that_fail_in_a_row_no_further_one_is_sent(monday: Monday) -> None:
     writes = [change(unit) for unit in "abcdef"]
-    monday.failures = {write.record_id: Failures("all", 6, is_own=False, is_tried_anew=False) for write in writes}
+    monday.failures = {
+        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_tried_anew=False) for write in writes
+    }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500")
     assert set(verdicts(executor().send(RECORD_CHANGES, writes)).values()) == {Verdict.HELD, Verdict.STOPPED}
     assert len(monday.sent) == PARTS

@@ -50,7 +50,7 @@ NOTHING = RecordAction.NOTHING
 def decide(
     known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
-    plan = RecordPlan(known.record, removal=RemovedItem(known.state), **differs)
+    plan = RecordPlan(known, removal=RemovedItem(known.state), **differs)
     of = of or board()
     of.link.removed_item_policy = policy
     return removal_of(of, plan, known, NOW)
@@ -146,8 +146,8 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
 def unread(role: str = "Ours", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
     """The item doesn't show the column of its role."""
     known = removal(contact(role_title=role), state=state)
-    shown = replace(item(known.record.record, notes=""), state="active" if state == "moved" else state)
-    return replace(known, record=replace(known.record, item=shown)), board(mapping(**of_role), mapping("notes"))
+    shown = replace(item(known.record, notes=""), state="active" if state == "moved" else state)
+    return replace(known, item=shown), board(mapping(**of_role), mapping("notes"))
 
 
 @pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
@@ -226,8 +226,8 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
     other_item = base("Call again", key="notes", item="999")
     for agreed in ({}, {"notes": other_item}):
         known = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours"), **agreed}})
-        shown = replace(item(known.record.record, role_title="Ours", notes=cell), state="archived")
-        plan = decide(replace(known, record=replace(known.record, item=shown)), policy)
+        shown = replace(item(known.record, role_title="Ours", notes=cell), state="archived")
+        plan = decide(replace(known, item=shown), policy)
         assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
         assert not is_edited or removed(plan).act is NOTHING
 
@@ -242,10 +242,10 @@ def test_a_relation_that_waits_never_reached_monday_and_one_that_is_left_out_nev
     entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
     ledger = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
     known = removal(contact(organization=acme), ledger=ledger)
-    assert known.record.item is not None
+    assert known.item is not None
     empty = Reading("organization", "board_relation", extra={"linked_item_ids": []})
-    shown = replace(known.record.item, values={**known.record.item.values, "organization": empty})
-    plan = decide(replace(known, record=replace(known.record, item=shown)), DELETE, of=of)
+    shown = replace(known.item, values={**known.item.values, "organization": empty})
+    plan = decide(replace(known, item=shown), DELETE, of=of)
     assert [edit.key for edit in removed(plan).fields] == edited
 
 
@@ -360,7 +360,7 @@ def requested(**payload: Any) -> dict[str, Any]:
 
 
 def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
-    return replace(known, record=replace(known.record, **requested(**payload)))
+    return replace(known, **requested(**payload))
 
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
@@ -417,7 +417,7 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
 )
 def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
     known = removal()
-    (plan,) = approved(let_go(ApprovalKind.RECORDS, (known.record.id, state)), known)
+    (plan,) = approved(let_go(ApprovalKind.RECORDS, (known.id, state)), known)
     assert (removed(plan).act, removed(plan).approval) == (act, None)
 
 

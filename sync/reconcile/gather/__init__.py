@@ -87,8 +87,7 @@ class Gatherer:
         linked += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         linked += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         # Items that a person marked as copies.
-        asking = [record.facts for record in plan.open_records if record.facts.conflicts]
-        answers = [answer for record in asking for answer in identity.answers_of(record)]
+        answers = [answer for record in plan.open_records for answer in identity.answers_of(record.facts)]
         linked += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
         if not (linked or unlinked):
             return facts

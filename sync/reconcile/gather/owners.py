@@ -52,8 +52,8 @@ def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> di
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
         removal = RemovalFacts(
-            record,
-            removed_items.removed_state(board, record),
+            **vars(record),
+            state=removed_items.removed_state(board, record),
             actor=authors.monday_user_name(user, people) if user else "",
             editor=authors.monday_editor_name(user, people) if user else "",
             done_at=event.happened_at if event else None,

@@ -79,8 +79,7 @@ def claimed(
         board, {key: claim for key, claim in merged.items() if key in all_records}, all_records, tombstones
     )
     records = tuple(record for record in of_all if record.id in stored)
-    asking = [record for record in records if record.conflicts]
-    answers = [answer for record in asking for answer in identity.answers_of(record)]
+    answers = [answer for record in records for answer in identity.answers_of(record)]
     return pass_plan.PassFacts(
         board,
         now,

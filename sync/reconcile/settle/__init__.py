@@ -115,10 +115,9 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
     # The pause is locked before the first write: a pause that comes later waits for this transaction. Then the settings
     # are read again: a change made before the lock shows here.
-    paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
-    rests_on_settings = any(
-        has_local_writes(record_plan) or record_plan.removal for record_plan in plan.records.values()
-    )
+    is_written = any(map(has_local_writes, plan.records.values()))
+    paused = locked_pause(run.entity_type) if is_written else ""
+    rests_on_settings = is_written or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
@@ -127,8 +126,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
         changes.append(_write_record(record_plan, planned))
     # Only now is it known which plans hold, and so which requests for approval end and which lost values are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
-    with_answer = [change.plan.id for change in changes if change.plan.answer.item is not None]
-    ending_requests = ended_requests(plan.with_records(plans_there.values()), with_answer)
+    ending_requests = ended_requests(plan.with_records(plans_there.values()))
     requests_to_end = [
         (request, state) for request, state, record_plan in ending_requests if record_plan.id in plans_there
     ]
