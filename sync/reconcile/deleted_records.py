@@ -104,11 +104,7 @@ def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
-    return (
-        field_values.as_uuid(field_values.npd_id_of(board, item) or "")
-        if item is not None and field_values.is_active_on(board, item)
-        else None
-    )
+    return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
 # For these the history shows the new state, not the reason.

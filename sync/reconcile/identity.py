@@ -56,9 +56,7 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
     keyed = items_by_match_key(board, facts.items)
     # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
     # linked with another one already.
-    npd_ids = {
-        item.id: field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in facts.items.by_match
-    }
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in facts.items.by_match}
     bearers = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
     owners = bearers | dict(facts.identity.owners)
     firsts = dict[str, SyncedModel]()

@@ -43,11 +43,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
     shown = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
     active = {item_id: item for item_id, item in shown.items() if item.state == field_values.ACTIVE}
-    npd_ids = {
-        item_id: npd_id
-        for item_id, item in active.items()
-        if (npd_id := field_values.as_uuid(field_values.npd_id_of(board, item) or ""))
-    }
+    npd_ids = {item_id: npd_id for item_id, item in active.items() if (npd_id := field_values.npd_uuid_of(board, item))}
     keys = {item_id: field_values.match_text_of_item(board, item) or "" for item_id, item in shown.items()}
     # How long an item is quiet is told by the board's events.
     here = models.Q(board_id=board.link.board_id)
