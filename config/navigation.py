@@ -192,19 +192,16 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
     is_active = here is not None and entry.title in (here.title, here.group)
     is_seen = entry.may_be_seen(request)
+    # Counted when the page is written: Home has counted its groups by then.
+    badge = {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
     return {
         "title": entry.title,
         "icon": entry.icon,
         "link": entry.link,
         "active": lambda request: is_active,
         "permission": lambda request: is_seen,
-        **(_home_badge(request) if entry.title == HOME else {}),
+        **(badge if entry.title == HOME else {}),
     }
-
-
-def _home_badge(request: HttpRequest) -> dict[str, Any]:
-    # Counted when the page is written: Home has counted its groups by then.
-    return {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
 
 
 def _waiting_text(request: HttpRequest) -> str:

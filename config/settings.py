@@ -172,7 +172,6 @@ IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -230,8 +229,6 @@ LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
-USE_TZ = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
@@ -259,11 +256,9 @@ USE_X_FORWARDED_HOST = TRUSTED_PROXIES > 0
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 # For this site alone: its subdomains may be somebody else's, and still speak plain HTTP.
 SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = False
 SESSION_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
-X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -373,7 +368,6 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 CSRF_FAILURE_VIEW = "config.middleware.form_expired"
@@ -395,7 +389,6 @@ CELERY_TASK_SOFT_TIME_LIMIT = 270
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Python keeps what a large pass once needed; a fresh process gives it back.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # A save never waits for the broker: one try, and the next sweep sends what it missed.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

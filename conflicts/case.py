@@ -320,12 +320,8 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
 def blocked_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
     """Return sentences about the record's other fields that are blocked, as the last pass found them."""
     problems = _problem_fields(context)
-    reasons = {
-        mapping.label: problems.get(key, {}).get("reason")
-        for key, mapping in context.mapped.items()
-        if key not in conflict.conflict_fields
-    }
-    return [f"{label} is blocked: {reason}" for label, reason in reasons.items() if reason]
+    others = [mapping for key, mapping in context.mapped.items() if key in problems.keys() - conflict.conflict_fields]
+    return [f"{mapping.label} is blocked: {problems[mapping.key]['reason']}" for mapping in others]
 
 
 def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[str, str]]:

@@ -92,11 +92,6 @@ def _proposed_labels(entity_type: str) -> Mapping[str, str]:
         return {}
 
 
-def default_label(entity_type: str, key: str) -> str:
-    """Return the field's label as its application proposes it; no query."""
-    return _proposed_labels(entity_type).get(key, key.replace("_", " ").capitalize())
-
-
 class ConflictKind(models.TextChoices):
     FIELDS = reports.KIND_FIELDS, "Fields differ"
     OVERWRITTEN = reports.KIND_LOST_UPDATE, "An edit on Monday was lost"
@@ -208,8 +203,8 @@ class SyncConflict(models.Model):
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
     def label(self, key: str) -> str:
-        """Return a field's label; no query."""
-        return default_label(self.entity_type, key)
+        """Return a field's label as its application proposes it; no query."""
+        return _proposed_labels(self.entity_type).get(key, key.replace("_", " ").capitalize())
 
     def in_order(self, keys: Iterable[str]) -> list[str]:
         """Return the keys of fields in the order of the forms: jsonb puts shorter ones first."""

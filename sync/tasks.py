@@ -16,36 +16,36 @@ from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 
 
-@shared_task(name="sync.work_board", ignore_result=True)
+@shared_task(name="sync.work_board")
 def work_board(entity_type: str) -> None:
     """Work one board's due rows; ends at once where another worker holds the board."""
     work(entity_type, linger=True)
 
 
-@shared_task(name="sync.sweep", ignore_result=True)
+@shared_task(name="sync.sweep")
 def sweep() -> None:
     """Work every board that has due rows, also those whose wake-up was lost."""
     work(linger=True)
 
 
-@shared_task(name="sync.refresh_quota", ignore_result=True)
+@shared_task(name="sync.refresh_quota")
 def refresh_quota() -> None:
     """Compare the used quota with Monday's own figures."""
     breaker.refresh_quota()
 
 
-@shared_task(name="sync.prune", ignore_result=True)
+@shared_task(name="sync.prune")
 def prune_old() -> None:
     prune()
 
 
-@shared_task(name="sync.sweep_boards", ignore_result=True)
+@shared_task(name="sync.sweep_boards")
 def sweep_boards() -> None:
     """Ask the boards that are due for changes since the last time, which no webhook reported."""
     sweep_due_boards()
 
 
-@shared_task(name="sync.compare_boards", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.compare_boards", soft_time_limit=3_600, time_limit=3_660)
 def compare_boards() -> None:
     """Compare every item with its record and base, on the boards that are due: once a night.
 
@@ -54,25 +54,25 @@ def compare_boards() -> None:
     compare_due_boards()
 
 
-@shared_task(name="sync.release_approvals", ignore_result=True)
+@shared_task(name="sync.release_approvals")
 def release_approvals() -> None:
     """Release pending approvals whose cause is gone."""
     release_obsolete()
 
 
-@shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.set_up", soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
     """Carry out what was started in the set-up."""
     advance_setups()
 
 
-@shared_task(name="sync.plan_set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.plan_set_up", soft_time_limit=3_600, time_limit=3_660)
 def plan_set_up(token: str) -> None:
     """Make the plan that a page of the set-up waits for; of thousands of records it takes long."""
     make_plan(token)
 
 
-@shared_task(name="sync.notify_people", ignore_result=True)
+@shared_task(name="sync.notify_people")
 def notify() -> None:
     """Notify people of what needs attention, each as they chose."""
     notify_people()

@@ -16,6 +16,7 @@ from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from sync.admin import confirmed_action
+from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.merge import FieldSelection
@@ -67,6 +68,7 @@ def bulk_question(
     The question carries a digest of each conflict that it shows, so that only what was shown is resolved.
     """
     total = conflicts.count()
+    side = resolution.SIDE_OF_TYPE.get(choice)
     shown = first_batch(conflicts)
     names = names_of(shown)
     effects: dict[str, list[tuple[object, ...]]] = {}
@@ -74,7 +76,8 @@ def bulk_question(
     digests: dict[str, str] = {}
     for conflict in shown:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
-        option = option_for(conflict, choice)
+        # Of a deleted record or item.
+        option = side_option(conflict, side) if side else act_option(conflict, choice)
         if problem := bulk_problem(conflict, choice, option, by=by):
             left_out.append((name, problem))
             continue
@@ -101,10 +104,10 @@ def bulk_question(
     tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
-    types = {conflict.entity_type for conflict in shown if str(conflict.pk) in digests}
+    resolved_type = common_type(conflict for conflict in shown if str(conflict.pk) in digests)
     title = ACTS[choice].title(
         number=count_with_noun(len(digests), "conflict"),
-        records=count_of_type(len(digests), types.pop() if len(types) == 1 else ""),
+        records=count_of_type(len(digests), resolved_type),
         items=count_with_noun(len(digests), "item"),
     )
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
@@ -135,12 +138,6 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
                 old = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[side]
                 cells = (conflict.label(key), old or "(empty)", effect.value or "(empty)")
                 yield side if effect.value else f"{side}_emptied", cells
-
-
-def option_for(conflict: SyncConflict, choice: str) -> Option | None:
-    """Return the option of a deleted record or item that a choice means, or None if it has none."""
-    side = resolution.SIDE_OF_TYPE.get(choice)
-    return side_option(conflict, side) if side else act_option(conflict, choice)
 
 
 def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
@@ -75,11 +74,8 @@ class Resolve(handlers.Handler):
         self.code = code
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        return bulk_question(_conflicts_of(entries), self.code, by=cast("User", request.user))
-
-
-def _conflicts_of(entries: Sequence[Entry]) -> QuerySet[SyncConflict]:
-    return SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
+        conflicts = SyncConflict.objects.filter(pk__in=[entry.row_id for entry in entries])
+        return bulk_question(conflicts, self.code, by=cast("User", request.user))
 
 
 class ChooseOption(Resolve):
@@ -189,7 +185,8 @@ class UseSide(Resolve):
         by = cast("User", request.user)
         undone = 0
         problems = []
-        choices = [_parse_token(token) for token in tokens]
+        # As `run` has joined them.
+        choices = [token.split(" ", 1) for token in tokens]
         _wait_for_writes([key for kind, key in choices if kind == "conflict"])
         for kind, key in choices:
             try:
@@ -204,12 +201,6 @@ class UseSide(Resolve):
         return Report(
             f"Undone. {entries} {'opens' if undone == 1 else 'open'} again within seconds." if undone else "", problems
         )
-
-
-def _parse_token(token: str) -> tuple[str, str]:
-    """Return the kind and the key that `run` joined in an undo token."""
-    kind, _, key = token.partition(" ")
-    return kind, key
 
 
 def _wait_for_writes(ids: Sequence[str]) -> None:

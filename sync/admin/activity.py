@@ -11,7 +11,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db.models import ForeignKey, QuerySet
 from django.urls import reverse
 from django.utils.text import capfirst
-from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import RecordSyncStatus
@@ -109,10 +108,6 @@ class UndoOffer:
 NOTHING_TO_UNDO = UndoOffer()
 
 
-def decision_undo_url(*keys: int) -> str:
-    return reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))])
-
-
 def batch_undo_url(batch_id: UUID) -> str:
     """Return the address of the page that takes back all that a pass, an import or an undo moved."""
     return reverse("admin:sync_decision_undo_batch", args=[batch_id])
@@ -146,7 +141,7 @@ class UndoOffers:
         if not keys:
             return UndoOffer(is_undone=True)
         label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
-        return UndoOffer(decision_undo_url(*keys), label)
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))]), label)
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
@@ -386,9 +381,10 @@ class _Edits:
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
-        events = _events(record, MOST_LINES + 1)
+        events = authors.latest_edits(type(record), [record.pk], most=MOST_LINES + 1).get(record.pk, [])
         pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
-        self.actors = _actors([event for event, _ in pairs])
+        users = authors.users_of(events)
+        self.actors = {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
         self._texts = _Texts(record, self._fields, pairs)
         self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
         at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
@@ -460,20 +456,6 @@ def _wait_of(record: SyncedModel) -> authors.Wait | None:
     if not may_wait or record.sync_direction not in authors.SENT_WAYS:
         return None
     return authors.waits([record.pk], limit=1).get((record.entity_type(), record.pk))
-
-
-def _events(record: SyncedModel, limit: int) -> list[Any]:
-    """Return the newest rows of a record's history, with who wrote them; nothing where none is kept."""
-    models = event_models(tracks_model=type(record))
-    if not models:
-        return []
-    rows = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    return list(rows.order_by("-pgh_id")[:limit])
-
-
-def _actors(events: Sequence[Any]) -> dict[int, str]:
-    users = authors.users_of(events)
-    return {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
 
 
 def _batch_of(event: Any) -> str:

@@ -1,7 +1,7 @@
 """Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -71,18 +71,20 @@ class FieldMappingInline(TabularInline):
         return False
 
 
-# What a person chooses of a board link, with the words below the field.
-_POLICY_HELP = {
-    "creates_records": "",
-    "removed_item_policy": (
-        "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody has "
-        "edited the record since the last sync, you are asked in any case."
-    ),
-    "deleted_record_policy": (
-        "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the last "
-        "sync, you are asked in any case."
-    ),
-}
+class BoardForm(ConcurrentForm):
+    """What a person chooses of a board link."""
+
+    class Meta:
+        help_texts: ClassVar[dict[str, str]] = {
+            "removed_item_policy": (
+                "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody "
+                "has edited the record since the last sync, you are asked in any case."
+            ),
+            "deleted_record_policy": (
+                "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the "
+                "last sync, you are asked in any case."
+            ),
+        }
 
 
 def _board_url(link: BoardLink) -> str:
@@ -103,18 +105,12 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "synced", "verified_ago", "on_monday")
-    form = ConcurrentForm
+    form = BoardForm
     change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
-    readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
+    readonly_fields = ("filter_text", "verified")
     row_names = ("board", "boards")
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and _POLICY_HELP.get(db_field.name):
-            field.help_text = _POLICY_HELP[db_field.name]
-        return field
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -170,37 +166,29 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         for link in rows:
             link.page_board = boards[link.entity_type]
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
-        if link := kwargs.get("obj"):
-            self.prepare_page(request, [link])
-            board = link.page_board
-            # A pause is ended by its banner.
-            runs = board.has_board and not board.is_paused
-            context |= {
-                "page_name": self.name(link),
-                "board_state": self.state(link),
-                "board_on_monday": self._board_link(link, "Open on Monday"),
-                "pause_url": pause_url(request, link.entity_type) if runs else "",
-                "problems": [
-                    humanize.without_request_id(text)
-                    for text in (link.webhooks_problem, link.sweep_problem, link.silence)
-                    if text
-                ],
-                "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
-                "creates_held": link.creates_held,
-                "refusals": [
-                    (words, humanize.without_request_id(stop.reason))
-                    for call, words in REFUSED_WORDS.items()
-                    if (stop := link.stop_of(call))
-                ],
-                "may_map": may_change_mapping(request.user),
-                "check_label": ACTS["check_column"].label,
-            }
-        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return answer
+        self.prepare_page(request, [link])
+        board = link.page_board
+        # A pause is ended by its banner.
+        runs = board.has_board and not board.is_paused
+        problems = (link.webhooks_problem, link.sweep_problem, link.silence)
+        return super().row_context(request, link) | {
+            "page_name": self.name(link),
+            "board_state": self.state(link),
+            "board_on_monday": self._board_link(link, "Open on Monday"),
+            "pause_url": pause_url(request, link.entity_type) if runs else "",
+            "problems": [humanize.without_request_id(text) for text in problems if text],
+            "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+            "creates_held": link.creates_held,
+            "refusals": [
+                (words, humanize.without_request_id(stop.reason))
+                for call, words in REFUSED_WORDS.items()
+                if (stop := link.stop_of(call))
+            ],
+            "may_map": may_change_mapping(request.user),
+            "check_label": ACTS["check_column"].label,
+        }
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

@@ -147,8 +147,7 @@ class Decide(handlers.Handler):
 
     def title(self, entries: Sequence[Entry]) -> str:
         label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
-        types = {entry.entity_type for entry in entries}
-        return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
+        return handlers.counted(label, len(entries), handlers.common_type(entries))
 
     def effect(self, entry: Entry) -> str:
         effect = approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
@@ -229,8 +228,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
     """Return `number` of these records, or all, in words, such as “60 contacts”."""
-    types = {entry.entity_type for entry in entries}
-    return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
+    return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
 
 _ASKED_AT = "asked_at"

@@ -35,8 +35,11 @@ def _email_problem(user: User) -> str:
 
 
 class MailForm(forms.Form):
-    frequency = forms.ChoiceField(
-        label="How often", choices=[*Frequency.choices[:-1], (Frequency.DAILY.value, DAILY)], initial=Frequency.OFF
+    frequency = forms.TypedChoiceField(
+        label="How often",
+        choices=[*Frequency.choices[:-1], (Frequency.DAILY.value, DAILY)],
+        coerce=Frequency,
+        initial=Frequency.OFF,
     )
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
@@ -44,7 +47,7 @@ class MailForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     def clean_frequency(self) -> Frequency:
-        frequency = Frequency(self.cleaned_data["frequency"])
+        frequency: Frequency = self.cleaned_data["frequency"]
         if frequency != Frequency.OFF and (problem := _email_problem(self.user)):
             raise forms.ValidationError(problem)
         return frequency
@@ -65,8 +68,11 @@ class ChatForm(forms.Form):
         help_text="Of Slack, Microsoft Teams, Discord or Google Chat; of Telegram tgram://bot token/chat ID. Stored "
         "encrypted and never shown again.",
     )
-    frequency = forms.ChoiceField(
-        label="How often", choices=[Frequency.choices[1], (Frequency.DAILY.value, DAILY)], initial=Frequency.AT_ONCE
+    frequency = forms.TypedChoiceField(
+        label="How often",
+        choices=[Frequency.choices[1], (Frequency.DAILY.value, DAILY)],
+        coerce=Frequency,
+        initial=Frequency.AT_ONCE,
     )
 
     def clean_address(self) -> str:
@@ -78,9 +84,6 @@ class ChatForm(forms.Form):
         except chats.AddressError as why:
             raise forms.ValidationError(str(why)) from None
         return address
-
-    def clean_frequency(self) -> Frequency:
-        return Frequency(self.cleaned_data["frequency"])
 
 
 def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:

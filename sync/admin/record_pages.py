@@ -231,6 +231,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     form = concurrent_edits.ConcurrentForm
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
+        models.URLField: {"form_class": concurrent_edits.WebAddressField},
+        # A moment is edited in one input.
+        models.DateTimeField: {
+            "form_class": forms.DateTimeField,
+            "widget": forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)}),
+        },
+    }
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -329,20 +338,12 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return self.autocomplete_fields or [field.name for field in registry.own_relations(self.model)]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A list of texts is edited line by line, for a comma may be part of one; a moment in one input."""
-        if isinstance(db_field, models.DateTimeField):
-            widget = forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)})
-            example = db_field.help_text or "As 2026-12-31 23:59:00."
-            kwargs |= {"form_class": forms.DateTimeField, "widget": widget, "help_text": example}
-        if isinstance(db_field, models.EmailField | models.URLField):
-            kwargs["form_class"] = (
-                concurrent_edits.EmailAddressField
-                if isinstance(db_field, models.EmailField)
-                else concurrent_edits.WebAddressField
-            )
+        """A list of texts is edited line by line, for a comma may be part of one."""
         if not isinstance(db_field, ArrayField) or not isinstance(
             db_field.base_field, (models.CharField, models.TextField)
         ):
+            if isinstance(db_field, models.DateTimeField):
+                kwargs["help_text"] = db_field.help_text or "As 2026-12-31 23:59:00."
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return concurrent_edits.LinesField(
             label=capfirst(db_field.verbose_name),
@@ -370,10 +371,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     updated = admin_base.time_column("updated_at", "Updated")
 
+    changelist = RecordChangeList
     list_before_template = "sync/list_tabs.html"
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
-        return RecordChangeList
 
     # --- the record's page, and its buttons ---
 
@@ -527,7 +526,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
-            "sync_tone": record_panel.tone_of(view),
+            "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
             "sides": record_panel.differing_sides(record, view, request.user),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",

@@ -173,10 +173,6 @@ class Button:
     impossible: str = ""  # why it can't be pressed now
 
 
-def tone_of(view: record_view.RecordView) -> str:
-    return "bad" if view.has_failed else STATE_BADGES[view.state][1]
-
-
 def buttons_of(
     record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:

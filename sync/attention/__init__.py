@@ -492,14 +492,12 @@ def _url(row: Attention) -> str:
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
         return f"{reverse('admin:index')}?cause={row.cause}"
     name = _PAGES[kind]
-    if ":" not in name:
-        args = row.source.split(":") if kind is Kind.REJECTED else [_page_key(row)]
-        return registry.page_url(name, *args)
-    return reverse(name.removeprefix(":"))
-
-
-def _page_key(row: Attention) -> str:
-    return str(next((row.values[name] for name in ("job", "conflict", "board") if row.values.get(name)), row.source))
+    if name.startswith(":"):
+        return reverse(name.removeprefix(":"))
+    if kind is Kind.REJECTED:
+        return registry.page_url(name, *row.source.split(":"))
+    keys = (row.values.get(name) for name in ("job", "conflict", "board"))
+    return registry.page_url(name, str(next(filter(None, keys), row.source)))
 
 
 # The page of the row's own table, or, behind a colon, another one.
@@ -548,7 +546,8 @@ class Wording:
         title = whole or self._own_words(row)
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
-            title = cause_of(kind, row.code).title.format(**names, **_numbers(row))
+            numbers = {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}
+            title = cause_of(kind, row.code).title.format(**names, **numbers)
         if kind is Kind.REMOVED and row.actor:
             # That it was on Monday is said anyway.
             title = f"{title} by {row.actor.removesuffix(' on Monday')}"
@@ -562,7 +561,3 @@ class Wording:
         if row.kind == Kind.FAILED:
             return str(row.values["common"])
         return str(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""
-
-
-def _numbers(row: Attention) -> dict[str, str]:
-    return {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}

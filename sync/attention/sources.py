@@ -91,9 +91,6 @@ class Definition:
     def of_unit(self) -> str:
         return self.sql.replace("{wanted}", self.wanted)
 
-    def of_all(self) -> str:
-        return self.sql.replace("{wanted}", "true")
-
 
 # A failed job; one that somebody retried, which is not done before it succeeds and keeps its key, so that nobody is
 # notified anew; and a change that failed again, from its second failure on, under the key that it keeps once it has
@@ -556,24 +553,3 @@ def install(using: str = "default", **kwargs: Any) -> None:
 
 
 # The law: rows are what the definitions say.
-
-
-_DEFINED = " UNION ALL ".join(f"({definition.of_all()})" for definition in DEFINITIONS)
-
-# Not the moment and the act, which a row keeps as it got them.
-_COMPARED = ", ".join(column for column in COLUMNS if column != "since")
-
-_DIFFERENCES_OF_ROWS = f"""
-    WITH defined AS (SELECT DISTINCT ON (kind, source) {_COMPARED} FROM ({_DEFINED}) AS defined ({", ".join(COLUMNS)})
-        ORDER BY kind, source)
-    SELECT 'missing', rows.* FROM (SELECT * FROM defined EXCEPT SELECT {_COMPARED} FROM sync_attention) AS rows
-    UNION ALL
-    SELECT 'too many', rows.* FROM (SELECT {_COMPARED} FROM sync_attention EXCEPT SELECT * FROM defined) AS rows
-"""
-
-
-def untrue_rows(using: str = "default") -> list[tuple[Any, ...]]:
-    """Return what differs between the rows and the definitions: rows that are missing, and too many; none, if true."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(_DIFFERENCES_OF_ROWS)
-        return list(cursor.fetchall())

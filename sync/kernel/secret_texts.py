@@ -61,12 +61,8 @@ def _decrypted(stored: str, keys: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=8)
 def _cipher(keys: Sequence[str]) -> MultiFernet:
-    return MultiFernet([Fernet(_derived(key)) for key in keys])
-
-
-def _derived(secret: str) -> bytes:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret.encode())
-    return urlsafe_b64encode(derived)
+    derived = [HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(key.encode()) for key in keys]
+    return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in derived])
 
 
 # Takes secrets out of a text that is about to be written anywhere: by value those that are known, by shape the others.

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from sync import choices
@@ -439,14 +439,7 @@ class WebhookEvents(models.QuerySet["WebhookEvent"]):
 
 def event_item_name() -> Coalesce:
     """The expression for the name of a delivery's item; null where it names none."""
-    return Coalesce(*(_text_under(path) for path in ITEM_NAME_PATHS))
-
-
-def _text_under(path: Sequence[str]) -> KeyTextTransform:
-    value: Any = "body"
-    for key in path[:-1]:
-        value = KeyTransform(key, value)
-    return KeyTextTransform(path[-1], value)
+    return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
 
 
 class WebhookEvent(models.Model):

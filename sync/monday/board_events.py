@@ -416,8 +416,10 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
         pulse = details.get("pulse")
         one_id = details.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
         ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
+        if not row["id"]:  # rows without an id would all count as one that was seen before
+            raise ValueError("no id")
         return ActivityEntry(
-            id=_row_id(row["id"]),
+            id=str(row["id"]),
             event=str(row["event"] or ""),
             user_id=str(row["user_id"] or ""),
             at=_row_time(row["created_at"]),
@@ -427,13 +429,6 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
         raise MondayError(LOG_SHAPE_CHANGED, message, request_id=request_id) from error
-
-
-def _row_id(row_id: Any) -> str:
-    # Rows without an id would all count as one that was seen before.
-    if not row_id:
-        raise ValueError("no id")
-    return str(row_id)
 
 
 def _row_time(created_at: Any) -> datetime:

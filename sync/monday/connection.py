@@ -263,12 +263,6 @@ def _check_webhooks(
         yield CheckResult(False, f"{check.title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP, "webhooks")
     else:
         yield CheckResult(True, f"{check.title}: all {len(WEBHOOK_EVENTS)} webhooks are there.", subject="webhooks")
-    yield from _check_surplus_webhooks(check, existing, ours)
-
-
-def _check_surplus_webhooks(
-    check: BoardCheck, existing: Mapping[str, str], ours: Counter[str]
-) -> Iterator[CheckResult]:
     former = [hook_id for hook_id in check.former_hook_ids if hook_id in existing]
     duplicated = [event for event, count in ours.items() if count > 1]
     if former:

@@ -157,6 +157,9 @@ def translate_error(
     kind = _kind_of(details, http_status)
     # In `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
     wait = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
+    # The column's id, or an object that has it (community 41658).
+    column = details.data.get("column_id")
+    column_id = column.get("column_id") if isinstance(column, Mapping) else column
     if not isinstance(wait, int | float):
         wait = retry_after
     return errors.MondayError(
@@ -167,7 +170,7 @@ def translate_error(
         http_status=http_status,
         wait_seconds=wait if kind.retry else None,
         path=details.path,
-        column_id="name" if kind is errors.NAME_REJECTED else _column_id(details.data.get("column_id")),
+        column_id="name" if kind is errors.NAME_REJECTED else _text(column_id),
         column_type=_text(details.data.get("column_type")),
         columns=details.broken if kind is errors.RULES_BROKEN else None,
     )
@@ -362,11 +365,6 @@ _NARROWERS: dict[str, Callable[[_ErrorDetails], ErrorKind | None]] = {
     "ChangeColumnValueError": _narrow_value,
     "RecordInvalidException": _narrow_value,
 }
-
-
-def _column_id(value: Any) -> str | None:
-    """The column that an error names: its id, or an object that has it (community 41658)."""
-    return _text(value.get("column_id") if isinstance(value, Mapping) else value)
 
 
 def _text(value: Any) -> str | None:

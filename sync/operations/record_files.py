@@ -269,7 +269,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.warnings = self.warnings
         result.ignored = self.ignored
         result.batch_id = self.batch_id
-        result.digest = self._digest()
+        # Equal for two runs that write the same; new related records have new ids each time.
+        names = sorted(map(field_values.record_name, self.related_new.values()))
+        result.digest = sha256(json.dumps([self.digested, names]).encode()).hexdigest()
         if not self.is_preview and not result.has_errors():
             if self.shown_digest != result.digest:
                 raise FileError("Records were changed since the preview, and the file would do something else now.")
@@ -281,11 +283,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return text
         cell = plain_text(str(row.get(self._label(name), "")))
         return f"{self._label(name)}{f' {humanize.quote(cell)}' if cell else ''}: {text}"
-
-    def _digest(self) -> str:
-        """Return what is equal for two runs that write the same; new related records have new ids each time."""
-        names = sorted(map(field_values.record_name, self.related_new.values()))
-        return sha256(json.dumps([self.digested, names]).encode()).hexdigest()
 
     # --- columns ---
 

@@ -65,8 +65,10 @@ class Edit:
     act: str = ""
 
 
-def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch: str = "") -> dict[UUID, list[Any]]:
-    """Return the newest changes of these records, each record's newest first, in one query.
+def latest_edits(
+    model: type[SyncedModel], ids: Iterable[UUID], *, most: int = MAX_EDITS, without_batch: str = ""
+) -> dict[UUID, list[Any]]:
+    """Return the newest changes of these records, of each so many at most and its newest first, in one query.
 
     `without_batch` is a pass whose own writes are left out.
     """
@@ -77,7 +79,7 @@ def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch
     place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
     events = models[0]._default_manager.filter(pgh_obj_id__in=wanted).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
-    for event in events.annotate(place=place).filter(place__lte=MAX_EDITS).order_by("-pgh_id"):
+    for event in events.annotate(place=place).filter(place__lte=most).order_by("-pgh_id"):
         # The pass's own writes would otherwise count as the latest edit.
         if without_batch and context_of(event).get("batch") == without_batch:
             continue

@@ -12,7 +12,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind, Tally
-from sync.attention.sources import untrue_rows
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import (
@@ -29,6 +28,7 @@ from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin import states
+from tests.support.attention import untrue_rows
 from tests.support.people import unlink
 from tests.support.rows import queries_of
 

@@ -13,7 +13,6 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.attention.sources import untrue_rows
 from sync.clock import SyncNow
 from sync.models import Intent, IntentState, WriteLoop
 from tests.chaos import identity_checks as identity
@@ -25,6 +24,7 @@ from tests.chaos.journal import FIELDS, MONDAY, Violation, Write, essence
 from tests.chaos.people_npd import UNDO
 from tests.chaos.quiet import last_call, mutations_since
 from tests.chaos.stage import MODELS, Stage, local_value, same
+from tests.support.attention import untrue_rows
 
 TWO_WAYS = ("bidirectional",)
 

@@ -1,0 +1,27 @@
+"""Whether the rows of what waits for a person are as their definitions say."""
+
+from typing import Any
+
+from django.db import connection
+
+from sync.attention.sources import COLUMNS, DEFINITIONS
+
+_DEFINED = " UNION ALL ".join(f"({definition.sql.replace('{wanted}', 'true')})" for definition in DEFINITIONS)
+
+# Not the moment and the act, which a row keeps as it got them.
+_COMPARED = ", ".join(column for column in COLUMNS if column != "since")
+
+_DIFFERENCES_OF_ROWS = f"""
+    WITH defined AS (SELECT DISTINCT ON (kind, source) {_COMPARED} FROM ({_DEFINED}) AS defined ({", ".join(COLUMNS)})
+        ORDER BY kind, source)
+    SELECT 'missing', rows.* FROM (SELECT * FROM defined EXCEPT SELECT {_COMPARED} FROM sync_attention) AS rows
+    UNION ALL
+    SELECT 'too many', rows.* FROM (SELECT {_COMPARED} FROM sync_attention EXCEPT SELECT * FROM defined) AS rows
+"""
+
+
+def untrue_rows() -> list[tuple[Any, ...]]:
+    """Return what differs between the rows and the definitions: rows that are missing, and too many; none, if true."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DIFFERENCES_OF_ROWS)
+        return list(cursor.fetchall())
