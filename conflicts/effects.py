@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SyncConflict
 from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import FieldSelection
+from sync.monday.texts import unix_lines
 
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
@@ -43,7 +44,7 @@ class Effect:
 
 def normalize_text(text: str | None) -> str | None:
     """Return the text with \\n as line end, or None where it is empty."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") or None if text else None
+    return unix_lines(text or "") or None
 
 
 def same_text(text: str | None, other: str | None) -> bool:

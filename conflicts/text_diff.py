@@ -4,6 +4,8 @@ import re
 from difflib import SequenceMatcher
 from itertools import groupby
 
+from sync.monday.texts import unix_lines
+
 # Characters beyond which nothing is marked: comparing would take longer than a page may.
 MAX_DIFF_CHARACTERS = 4_000
 
@@ -85,7 +87,7 @@ def both_texts(text: str | None, other: str | None) -> str:
     """
     if text == other:
         return text or ""
-    mine, theirs = [(side or "").replace("\r\n", "\n").replace("\r", "\n").strip() for side in (text, other)]
+    mine, theirs = [unix_lines(side or "").strip() for side in (text, other)]
     first = _sentences(mine)
     second = _sentences(theirs)
     texts = [sentence for sentence, _ in first]

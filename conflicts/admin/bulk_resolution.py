@@ -16,6 +16,7 @@ from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from sync.admin import confirmed_action
+from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.merge import FieldSelection
@@ -103,10 +104,10 @@ def bulk_question(
     tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
-    types = {conflict.entity_type for conflict in shown if str(conflict.pk) in digests}
+    resolved_type = common_type(conflict for conflict in shown if str(conflict.pk) in digests)
     title = ACTS[choice].title(
         number=count_with_noun(len(digests), "conflict"),
-        records=count_of_type(len(digests), types.pop() if len(types) == 1 else ""),
+        records=count_of_type(len(digests), resolved_type),
         items=count_with_noun(len(digests), "item"),
     )
     taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]

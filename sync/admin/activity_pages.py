@@ -20,7 +20,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
-from unfold.views import ChangeList
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
@@ -263,6 +262,7 @@ def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str],
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
     """One act a row."""
 
+    changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (admin_base.EntityFilter, "at")
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
@@ -284,9 +284,6 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
             return rows.filter(folded=False)
         # A choice that was applied is told by the entry of that.
         return rows.exclude(folded=True, fold_id=None)
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return ActivityList
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on each row how many records its act was about, and how many of them are folded into the row."""
@@ -377,9 +374,10 @@ def restored_item(row: Tombstone) -> str:
     """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
         return "It had none and gets one."
+    number = f" (Item {row.monday_id})"
     if row.state in tombstones.REMOVED_TOMBSTONE_STATES:
-        return "Its item had left the board. If it is back there, it is linked again; else it gets a new one."
-    return "It is linked with its item again."
+        return f"Its item had left the board. If it is back there, it is linked again; else it gets a new one.{number}"
+    return f"It is linked with its item again.{number}"
 
 
 class DeletedList(admin_base.PageChangeList):
@@ -393,6 +391,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     class Media:
         css = {"all": ["npd/record.css"]}  # as Django has it
 
+    changelist = DeletedList
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
     fields = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
@@ -405,9 +404,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return DeletedList
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
@@ -519,7 +515,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
         def question() -> confirmed_action.Question:
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
+            cells = [(self.name(row), type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
@@ -550,11 +546,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 def _may_add_all(request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> bool:
     types = queryset.order_by().values_list("entity_type", flat=True).distinct()
     return all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
-
-
-def _item_text(row: Tombstone) -> str:
-    number = f" (Item {row.monday_id})" if row.monday_id else ""
-    return f"{restored_item(row)}{number}"
 
 
 def _restore_effects(number: int) -> list[str]:

@@ -223,6 +223,7 @@ class PageAdmin(ModelAdmin):
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
     # On a phone a card has no labels, and leaves it out (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
+    changelist: type[ChangeList] = PageChangeList
     empty_title: str = ""
     empty_words: str = ""
     # What one row and several are called where the model's own name is no word of the pages.
@@ -233,7 +234,7 @@ class PageAdmin(ModelAdmin):
         return self.empty_words, []
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return PageChangeList
+        return self.changelist
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

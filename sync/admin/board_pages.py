@@ -1,7 +1,7 @@
 """Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -71,18 +71,20 @@ class FieldMappingInline(TabularInline):
         return False
 
 
-# What a person chooses of a board link, with the words below the field.
-_POLICY_HELP = {
-    "creates_records": "",
-    "removed_item_policy": (
-        "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody has "
-        "edited the record since the last sync, you are asked in any case."
-    ),
-    "deleted_record_policy": (
-        "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the last "
-        "sync, you are asked in any case."
-    ),
-}
+class BoardForm(ConcurrentForm):
+    """What a person chooses of a board link."""
+
+    class Meta:
+        help_texts: ClassVar[dict[str, str]] = {
+            "removed_item_policy": (
+                "What happens to the record ten minutes after its item was archived or deleted on Monday. If somebody "
+                "has edited the record since the last sync, you are asked in any case."
+            ),
+            "deleted_record_policy": (
+                "What happens to the item when its record is deleted in NPD. If somebody has edited the item since the "
+                "last sync, you are asked in any case."
+            ),
+        }
 
 
 def _board_url(link: BoardLink) -> str:
@@ -103,18 +105,12 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "synced", "verified_ago", "on_monday")
-    form = ConcurrentForm
+    form = BoardForm
     change_form_before_template = "sync/record_shown.html"
     inlines = (FieldMappingInline,)
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
-    readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
+    readonly_fields = ("filter_text", "verified")
     row_names = ("board", "boards")
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and _POLICY_HELP.get(db_field.name):
-            field.help_text = _POLICY_HELP[db_field.name]
-        return field
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from sync.admin.admin_base import is_valid_key
 from sync.kernel import humanize
 from sync.models import SyncedModel
-from sync.monday.texts import drop_from_label
+from sync.monday.texts import drop_from_label, unix_lines
 from sync.state.record_fields import display_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ConcurrentForm(_ModelForm):
         """Decide, field by field, between what was shown, what is stored and what was typed."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
-            self.cleaned_data[name] = normalised_lines(value)
+            self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
         if self.changes_a_row:
             shown = self._shown_values()
             for name in self.fields:
@@ -192,7 +192,7 @@ class ConcurrentForm(_ModelForm):
 
     def _comparable(self, name: str, text: str) -> str:
         """Return the text without what browsers change by themselves: line ends and outer white space."""
-        lines = text.replace("\r\n", "\n").replace("\r", "\n")
+        lines = unix_lines(text)
         one_line = not isinstance(self.fields[name].widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
 
@@ -230,8 +230,3 @@ class ConcurrentForm(_ModelForm):
         if isinstance(field, forms.ChoiceField):
             return str(dict(field.choices).get(text, text))  # type: ignore[arg-type]
         return text
-
-
-def normalised_lines(value: Any) -> Any:
-    """Return a text with \\n as its line ends; browsers send \\r\\n."""
-    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value

@@ -60,7 +60,7 @@ class Retry(handlers.Handler):
         jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
         if jobs:
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
-            tried += result.done
+            tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
                 log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
@@ -100,7 +100,7 @@ class Discard(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
-        ended = operate.discard(jobs, request.user.get_username()).done
+        ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
             log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
@@ -147,8 +147,7 @@ class Decide(handlers.Handler):
 
     def title(self, entries: Sequence[Entry]) -> str:
         label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
-        types = {entry.entity_type for entry in entries}
-        return handlers.counted(label, len(entries), types.pop() if len(types) == 1 else "")
+        return handlers.counted(label, len(entries), handlers.common_type(entries))
 
     def effect(self, entry: Entry) -> str:
         effect = approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
@@ -229,8 +228,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
     """Return `number` of these records, or all, in words, such as “60 contacts”."""
-    types = {entry.entity_type for entry in entries}
-    return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
+    return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
 
 _ASKED_AT = "asked_at"

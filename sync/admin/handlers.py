@@ -5,9 +5,10 @@ its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -21,7 +22,7 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import own_address, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
+from sync.kernel.messages import ACTS, Act, CountChanged
 from sync.models import ApprovalRequest, FieldMapping
 
 MOST_TICKED = 300
@@ -80,9 +81,8 @@ class Handler:
     def title(self, entries: Sequence[attention.Entry]) -> str:
         """What it is called in its question, with how many it is about."""
         number = humanize.count_with_noun(len(entries), "entry", "entries")
-        types = {entry.entity_type for entry in entries}
         label = self.act.many or f"{self.act.label}: {{number}}"
-        return counted(label, len(entries), types.pop() if len(types) == 1 else "", number=number)
+        return counted(label, len(entries), common_type(entries), number=number)
 
     def is_asked(self, entries: Sequence[attention.Entry], *, is_all: bool) -> bool:
         return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
@@ -112,6 +112,12 @@ class Handler:
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         """Take back what `run` has reported as its `undo`."""
         raise NotImplementedError
+
+
+def common_type(rows: Iterable[Any]) -> str:
+    """Return the type of records that all of these are about; empty where these are of several."""
+    types = {row.entity_type for row in rows}
+    return types.pop() if len(types) == 1 else ""
 
 
 def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
@@ -229,9 +235,8 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
             return confirmed_action.Report(problems=problems)
         return confirmed_action.Report(report.done, problems)
 
-    model_admin = admin.site.get_model_admin(ApprovalRequest)
     return confirmed_action.run_action(
-        model_admin, request, run, back_url=back_url, question=ask if asks else None, atomic=False
+        _page_admin(), request, run, back_url=back_url, question=ask if asks else None, atomic=False
     )
 
 
@@ -279,12 +284,11 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     # Their kinds' rights are none of a type of records, and may have been taken away since.
     if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
         raise PermissionDenied
-    try:
-        report = handler.undo(request, last["tokens"])
-    except ActionError as error:
-        report = confirmed_action.Report(problems=[f"Nothing was undone. {error}"])
-    for text in humanize.first_few(report.problems):
-        messages.warning(request, text)
-    if report.done:
-        messages.success(request, report.done)
-    return see_other(back_url)
+    run = partial(handler.undo, request, last["tokens"])
+    failed = "Nothing was undone."
+    return confirmed_action.run_action(_page_admin(), request, run, back_url=back_url, atomic=False, failed=failed)
+
+
+def _page_admin() -> Any:
+    """Return an admin for the questions of acts, which are about no list."""
+    return admin.site.get_model_admin(ApprovalRequest)

@@ -371,10 +371,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     updated = admin_base.time_column("updated_at", "Updated")
 
+    changelist = RecordChangeList
     list_before_template = "sync/list_tabs.html"
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
-        return RecordChangeList
 
     # --- the record's page, and its buttons ---
 

@@ -113,7 +113,9 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
-        free = _found(unmatched_items.linkable_records(row.entity_type), term)
+        free = unmatched_items.linkable_records(row.entity_type)
+        matching = free.filter(registry.searching(free.model, registry.searched_fields(free.model), term))
+        ordered = matching.order_by(*registry.default_ordering(free.model))
         return admin_base.own_page(
             self,
             request,
@@ -126,7 +128,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
             term=term,
             records=[
                 (record, record_url(row.entity_type, record.pk), admin_base.describe(record))
-                for record in free[:MAX_RECORDS]
+                for record in ordered[:MAX_RECORDS]
             ],
             type=registry.type_label(row.entity_type).lower(),
             back=reverse("admin:index"),
@@ -145,12 +147,6 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
     return admin_base.badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
-
-
-def _found(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
-    names = registry.searched_fields(records.model)
-    matching = records.filter(registry.searching(records.model, names, term))
-    return matching.order_by(*registry.default_ordering(records.model))
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> confirmed_action.Question:

@@ -33,10 +33,14 @@ _FOLDED_SQL = f"translate(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'),
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 
 
+def unix_lines(text: str) -> str:
+    """Return a text with \\n as its line ends; browsers send \\r\\n."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def canonical_text(text: str | None) -> str | None:
     """Unicode NFC, line ends as \\n, outer whitespace dropped; None where nothing is left."""
-    lines = (text or "").replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", lines).strip() or None
+    return unicodedata.normalize("NFC", unix_lines(text or "")).strip() or None
 
 
 def fold_whitespace(text: str | None) -> str | None:
