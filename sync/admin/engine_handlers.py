@@ -62,7 +62,7 @@ class Retry(handlers.Handler):
         jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
         if jobs:
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
-            tried += result.done
+            tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
                 log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
@@ -102,7 +102,7 @@ class Discard(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
-        ended = operate.discard(jobs, request.user.get_username()).done
+        ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
             log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")

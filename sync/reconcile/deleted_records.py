@@ -104,11 +104,7 @@ def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
-    return (
-        field_values.as_uuid(field_values.npd_id_of(board, item) or "")
-        if item is not None and field_values.is_active_on(board, item)
-        else None
-    )
+    return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
 # For these the history shows the new state, not the reason.
@@ -160,8 +156,8 @@ _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
     """Whether a call of ours took it off the board, perhaps one that got no answer."""
     tombstone = facts.tombstone
-    is_told = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
-    return bool(_removing_intents(facts)) or is_told
+    is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
+    return bool(_removing_intents(facts)) or is_stored
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
@@ -310,7 +306,7 @@ def _edit_since_base(
     agreed = sides.base[1] if sides.base else None
     shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.untold_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.unknown_reason(sides))
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:

@@ -413,6 +413,11 @@ def npd_id_of(board: BoardContext, item: Item) -> str | None:
     return (reading.text or "").strip() if reading.known else None
 
 
+def npd_uuid_of(board: BoardContext, item: Item) -> UUID | None:
+    """Return the NPD ID on the item as one; None if it has none, or it can't be read."""
+    return as_uuid(npd_id_of(board, item) or "")
+
+
 def is_active_on(board: BoardContext, item: Item | None) -> bool:
     """Whether there is an item on this board, neither archived nor deleted."""
     return item is not None and item.state == ACTIVE and item.board_id in (None, board.link.board_id)

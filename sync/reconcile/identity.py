@@ -56,9 +56,7 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
     keyed = items_by_match_key(board, facts.items)
     # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
     # linked with another one already.
-    npd_ids = {
-        item.id: field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in facts.items.by_match
-    }
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in facts.items.by_match}
     bearers = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
     owners = bearers | dict(facts.identity.owners)
     firsts = dict[str, SyncedModel]()
@@ -350,7 +348,7 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         sentence = "The item is left alone."
     else:
         sentence = ""
-    return replace(answer, outdated=problem) if problem else replace(answer, done=sentence)
+    return replace(answer, outdated=problem) if problem else replace(answer, result=sentence)
 
 
 def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
@@ -369,8 +367,8 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     sentence = f"“{made}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         sentence += f", and its item {made.monday_id} is the item of “{other}” now."
-        return replace(answer, done=sentence, hands_over=True)
-    return replace(answer, done=f"{sentence}; its item goes as the items of deleted records do.")
+        return replace(answer, result=sentence, hands_over=True)
+    return replace(answer, result=f"{sentence}; its item goes as the items of deleted records do.")
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
@@ -390,7 +388,7 @@ def _owner_problem(owner: SyncedModel | None) -> str:
 
 def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerFacts:
     """Return what the next answer rests on: an item is given once, and a record is deleted once."""
-    if not answer.done or answer.record_id is None:
+    if not answer.result or answer.record_id is None:
         return facts
     records = dict(facts.records)
     item_id: str | None = answer.item_id
@@ -431,7 +429,7 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
-    _, items, _ = named_in(answer for answer in decided if answer.done)
+    _, items, _ = named_in(answer for answer in decided if answer.result)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, ANSWERED)
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
@@ -447,13 +445,13 @@ def named_in(answers: Iterable[pass_plan.IdentityAnswer]) -> tuple[frozenset[UUI
 
 
 def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    if not (answer.done or answer.outdated):
+    if not (answer.result or answer.outdated):
         return plan
     # What was done is no question any more; of what is handed back the answer goes.
     kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
     conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
     plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.done and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
     return plan.end(pass_plan.Outcome.RELEASED, ANSWERED)
 
@@ -462,7 +460,7 @@ def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozense
     """Return the items of which answers that are carried out by this pass say whose they are."""
     if not plan.answers:  # as in nearly all passes
         return frozenset()
-    carried_out = [answer for answer in plan.answers if answer.done]
+    carried_out = [answer for answer in plan.answers if answer.result]
     made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
     items = [record.monday_id for record in made if record is not None]
     return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)

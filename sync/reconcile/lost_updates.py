@@ -495,7 +495,7 @@ def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
 def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
     """Return the choices that were carried out, also those that both sides turned out to agree on."""
     agreed = {
-        key: field_plan.convert.display(field_plan.convert.local(field_plan.local_raw)) or None
+        key: field_plan.display_local(field_plan.local_raw) or None
         for key, field_plan in plan.plans.items()
         if field_plan.resolved_kind == KIND_LOST_UPDATE
         if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason

@@ -16,7 +16,7 @@ from django.db import models
 from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
-from sync.kernel.db import retry_on_lock_timeout, update_many
+from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.limits import breaker, write_stop
 from sync.models import Intent, IntentState, SyncQueue
@@ -157,23 +157,17 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     rows = records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")
     locked = {record.pk: record for record in rows}
     owners = dict(records.filter(monday_id__in=made.values()).values_list("monday_id", "pk"))
-    linked: list[Intent] = []
-    others: list[Intent] = []
-    for intent in (plan.intent for plan in plans):
-        key = intent.entity_id
+    for plan in plans:
+        key = plan.intent.entity_id
         item_id = made[key]
+        intent = Intent.objects.filter(pk=plan.intent.pk)
         if may_link(locked.get(key), key, owners.get(item_id)):
-            locked[key].monday_id = item_id
-            linked.append(Intent(pk=intent.pk, entity_id=key, item_id=item_id))
-            continue
-        others.append(intent)
-        if item_id not in owners:
-            set_late_item(entity_type, key, item_id)
-    update_many([locked[intent.entity_id] for intent in linked], ["monday_id"])
-    update_many(linked, ["item_id"])
-    Intent.objects.filter(pk__in=[intent.pk for intent in linked]).update(deadline=SyncNow())
-    ended = Intent.objects.filter(pk__in=[intent.pk for intent in others])
-    ended.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
+            records.filter(pk=key).update(monday_id=item_id)
+            intent.update(item_id=item_id, deadline=SyncNow())
+        else:
+            intent.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
+            if item_id not in owners:
+                set_late_item(entity_type, key, item_id)
     # Its pass settles the rest, whatever its job waits for or has ended as.
     enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
 

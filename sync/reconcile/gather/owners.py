@@ -184,7 +184,7 @@ def _identity_facts(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Iden
     entity_type = board.link.entity_type
     matching = facts.items.by_match
     items = [item.id for item in (*facts.items.by_npd_id, *matching)]
-    npd_ids = [field_values.as_uuid(field_values.npd_id_of(board, item) or "") for item in matching]
+    npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
     named = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
     existing = set(named.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])

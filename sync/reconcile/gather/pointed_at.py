@@ -43,11 +43,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
     shown = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
     active = {item_id: item for item_id, item in shown.items() if item.state == field_values.ACTIVE}
-    npd_ids = {
-        item_id: npd_id
-        for item_id, item in active.items()
-        if (npd_id := field_values.as_uuid(field_values.npd_id_of(board, item) or ""))
-    }
+    npd_ids = {item_id: npd_id for item_id, item in active.items() if (npd_id := field_values.npd_uuid_of(board, item))}
     keys = {item_id: field_values.match_text_of_item(board, item) or "" for item_id, item in shown.items()}
     # How long an item is quiet is told by the board's events.
     here = models.Q(board_id=board.link.board_id)
@@ -152,10 +148,10 @@ def with_first_records(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -
     """Add to items that bear the NPD ID of a linked record what is known of that record, without its item."""
     linked = {item.item_id: item.named for item in items if item.named and item.named.monday_id}
     by_id = {record.pk: record for record in linked.values()}
-    known = {record.id: record for record in facts.records if record.id in by_id}
-    if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in known}:
-        known |= {record.id: record for record in facts_of_records(facts.board, unclaimed, by_id)}
-    firsts = {item_id: replace(known[record.pk], item=None) for item_id, record in linked.items()}
+    first_facts = {record.id: record for record in facts.records if record.id in by_id}
+    if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in first_facts}:
+        first_facts |= {record.id: record for record in facts_of_records(facts.board, unclaimed, by_id)}
+    firsts = {item_id: replace(first_facts[record.pk], item=None) for item_id, record in linked.items()}
     return [replace(item, first=firsts.get(item.item_id)) for item in items]
 
 
@@ -269,7 +265,7 @@ def _item_names(
     return names
 
 
-def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
+def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
     """Return which of these items a pass or a webhook said to be gone from their board; of others Monday can tell."""
     owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
     ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))
