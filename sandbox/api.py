@@ -95,12 +95,6 @@ class StoredAnswer:
     answer: http.Response | None = None
 
 
-@dataclass(frozen=True)
-class Replay:
-    answer: http.Response
-    different_body: bool
-
-
 class Idempotency:
     """The answers kept by key."""
 
@@ -109,8 +103,11 @@ class Idempotency:
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
         self._lock = threading.Lock()
 
-    def claim(self, key: str, body: bytes) -> Replay | None:
-        """Take the key for this request, or the answer it had before. 409 while the first one still runs."""
+    def claim(self, key: str, body: bytes) -> tuple[http.Response, bool] | None:
+        """Take the key for this request; else the answer that it had before, and whether to another body.
+
+        409 while the first one still runs.
+        """
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
@@ -122,7 +119,7 @@ class Idempotency:
                 return None
             if kept.answer is None:
                 raise api_errors.idempotency_conflict()
-            return Replay(kept.answer, kept.digest != digest)
+            return kept.answer, kept.digest != digest
 
     def keep(self, key: str, answer: http.Response) -> None:
         with self._lock:
@@ -237,7 +234,12 @@ class Api:
                 self.idempotency.release(key)
 
     def _faulted(
-        self, request: http.Request, api_request: ApiRequest, call: Call, key: str | None, replay: Replay | None
+        self,
+        request: http.Request,
+        api_request: ApiRequest,
+        call: Call,
+        key: str | None,
+        replay: tuple[http.Response, bool] | None,
     ) -> http.Response:
         """Answer with the fault that waits for such a request, else replay the key's answer or carry it out."""
         fault = self.faults.take(api_request.operation, api_request.variables)
@@ -252,10 +254,9 @@ class Api:
             if fault.limit is not None:
                 self._exhaust(fault)
         if replay is not None:
+            answer, call.different_body = replay
             call.replayed = True
-            call.different_body = replay.different_body
-            replayed = replay.answer.headers | {"Idempotency-Replayed": "true"}
-            return http.Response(replay.answer.status, replay.answer.body, replayed)
+            return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
         return self._carry_out(request, api_request, call, fault, key)
 
     def _parse_request(self, request: http.Request, call: Call) -> ApiRequest:

@@ -5,7 +5,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sandbox import api_errors, http
@@ -196,13 +196,13 @@ class Fault:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-@dataclass
 class Faults:
     """The queue of faults still to come."""
 
-    _queue: list[Fault] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _over: threading.Event = field(default_factory=threading.Event)
+    def __init__(self) -> None:
+        self._queue: list[Fault] = []
+        self._lock = threading.Lock()
+        self._over = threading.Event()
 
     def add(self, faults: list[Fault]) -> None:
         with self._lock:

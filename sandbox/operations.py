@@ -105,7 +105,9 @@ def create_column(
         kind = kind_of(column_type)
         _check_title("A column's title", title)
         settings = initial_settings(column_type, json_in(defaults))
-        _check_boards(world, column_type, settings)
+        if column_type == "board_relation":
+            for target_id in settings.get("boardIds") or ():
+                world.active_board(target_id)
         if column_id is not None and not COLUMN_ID.fullmatch(column_id):
             raise api_errors.invalid_argument(
                 "A column id has 1 to 20 characters of a-z and _", column_id=column_id, board_id=board_id
@@ -167,13 +169,6 @@ def json_in(text: Any) -> Any:
 def _check_title(owner: str, title: str) -> None:
     if not 1 <= len(title) <= TITLE_LIMIT:
         raise api_errors.invalid_argument(f"{owner} has 1 to {TITLE_LIMIT} characters")
-
-
-def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> None:
-    if column_type != "board_relation":
-        return
-    for board_id in settings.get("boardIds") or ():
-        world.active_board(board_id)
 
 
 def fresh_id(prefix: str) -> str:
@@ -448,7 +443,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
         with _new_labels(world, board, board.columns):
-            cells = _transfer_cells(item, _pairs(source, board), world.clock.stamp())
+            cells = _transfer_cells(item, source, board, world.clock.stamp())
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
@@ -460,19 +455,15 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         return item
 
 
-def _pairs(source: model.Board, target: model.Board) -> list[tuple[model.Column, model.Column]]:
-    titled = {(column.type, column.title): column for column in target.visible_columns()}
-    pairs = [(column, titled.get((column.type, column.title))) for column in source.visible_columns()]
-    return [(column, other) for column, other in pairs if other is not None and column.type != "name"]
-
-
-def _transfer_cells(
-    item: model.Item, pairs: list[tuple[model.Column, model.Column]], stamp: str
-) -> dict[str, model.Cell]:
+def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, stamp: str) -> dict[str, model.Cell]:
     """The cells on the other board. Labels go by their words, and are made there when they are missing."""
     writing = Writing(stamp, create_labels=True)
+    titled = {(column.type, column.title): column for column in target.visible_columns() if column.type != "name"}
     cells = {}
-    for column, other in pairs:
+    for column in source.visible_columns():
+        other = titled.get((column.type, column.title))
+        if other is None:
+            continue
         raw = item.raw(column.id)
         kind = kind_of(column.type)
         if raw is not None and column.type == "status":

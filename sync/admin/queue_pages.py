@@ -50,8 +50,8 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
     lines = []
     if result.in_flight:
         lines.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
-    if result.left:
-        lines.append(f"{humanize.count_with_noun(result.left, 'job')} left alone: {why}.")
+    if result.unsuited:
+        lines.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {why}.")
     return lines
 
 
@@ -128,10 +128,10 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
         result = retry_all(queryset.order_by(), request.user.get_username())
         for text in left_alone(result, "done already"):
             self.message_user(request, text, messages.WARNING)
-        if result.done:
-            number = humanize.count_with_noun(result.done, "job")
+        if result.changed:
+            number = humanize.count_with_noun(result.changed, "job")
             authors.log_queue_action(request.user, f"Retry: {number}.")
-            wait = wait_sentence(result.done, kinds)
+            wait = wait_sentence(result.changed, kinds)
             when = f". {wait}" if wait else " now."
             self.message_user(request, f"{number} will be tried again{when}", messages.SUCCESS)
 
@@ -162,10 +162,10 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
 
         def run() -> confirmed_action.Report:
             result = end(confirmed_action.confirmed_rows(request, jobs), request.user.get_username())
-            number = humanize.count_with_noun(result.done, "job")
-            if result.done:
+            number = humanize.count_with_noun(result.changed, "job")
+            if result.changed:
                 authors.log_queue_action(request.user, f"{act.label}: {number}.")
-            return confirmed_action.Report(f"{number} {ended}." if result.done else "", left_alone(result, others))
+            return confirmed_action.Report(f"{number} {ended}." if result.changed else "", left_alone(result, others))
 
         return confirmed_action.run_action(
             self, request, run, back_url=request.get_full_path(), question=question, atomic=False

@@ -43,18 +43,13 @@ CRON_SECONDS = 25
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
-def _has_bearer_token(request: HttpRequest, secret: str) -> bool:
-    """Whether the request has this bearer secret."""
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and constant_time_compare(credentials.strip(), secret)
-
-
 def _require_secret(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
     """Return 401 if the request lacks this setting's secret, 403 if the setting is empty, None if it may pass."""
     secret = getattr(settings, setting)
     if not secret:
         return error_response(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
-    if _has_bearer_token(request, secret):
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and constant_time_compare(credentials.strip(), secret):
         return None
     response = error_response(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
     response.headers["WWW-Authenticate"] = "Bearer"

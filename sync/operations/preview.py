@@ -103,7 +103,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     records |= {key: p.linked_record for key, p in linking.items()}
     # One that is united with another is gone.
     records |= {key: record for key, record in answered.items() if key not in named}
-    linked = {answer.record_id for answer in plan.answers if answer.done and answer.record_id}
+    linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
 
 
@@ -246,10 +246,10 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
         pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
     }
     entity_type = planned.facts.board.link.entity_type
-    kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
+    kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
     entity_id = answer.made_id or answer.record_id or answer.asked_of
     name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
-    if reason := answer.done or answer.outdated:
+    if reason := answer.result or answer.outdated:
         yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
 
 
@@ -288,7 +288,7 @@ def _record_change(
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.what} {plan.removal.by}".strip()
+        reason = f"{plan.removal.sentence} {plan.removal.by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
     elif plan.unlink:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")

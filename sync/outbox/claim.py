@@ -63,7 +63,7 @@ _SESSION_ENDED = f"""(lease.session_pid IS NOT NULL AND lease.lost < {MAX_LOST_H
 # Always one row: of nulls behind a pooler, which gives clients a number of its own and whose sessions outlive
 # the worker.
 _SESSION = """(SELECT max(pid) AS pid, max(backend_start) AS start FROM pg_stat_activity
-    WHERE pid = pg_backend_pid() AND pid = %(told)s) AS session"""
+    WHERE pid = pg_backend_pid() AND pid = %(backend_pid)s) AS session"""
 
 _ACQUIRE = f"""
     UPDATE sync_board_leases AS lease SET token = %(token)s,
@@ -143,7 +143,7 @@ class Lease:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""
         for seconds_left, stored_pid, server_pid in db.fetch_rows(LOCK_LEASE, self.lock_params()):
             if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
-                db.run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
+                db.run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "backend_pid": _backend_pid()})
             return float(seconds_left)
         return None
 
@@ -164,7 +164,7 @@ def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     """Take the board's lease if nobody has it, or its holder has died; None when somebody has it."""
     lease = Lease(link)
     connection.ensure_connection()
-    params = {"link": link.pk, "token": lease.token, "seconds": seconds, "told": _backend_pid()}
+    params = {"link": link.pk, "token": lease.token, "seconds": seconds, "backend_pid": _backend_pid()}
     is_taken = db.run_sql(_ACQUIRE, params)
     # The row is made once for each board.
     if not is_taken and BoardLease.objects.get_or_create(link=link)[1]:

@@ -91,9 +91,9 @@ _ADD_DECISIONS = """
 class BulkResult:
     """How many rows were changed, how many were in progress, and how many others the action doesn't fit."""
 
-    done: int
+    changed: int
     in_flight: int
-    left: int
+    unsuited: int
 
 
 def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = choices.Priority.EDIT) -> BulkResult:
@@ -180,7 +180,7 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
         result = cancel(rows, by) if action == "cancel" else discard(rows, by)
     if result.in_flight:
         raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
-    if not result.done:
+    if not result.changed:
         raise Conflict(f"Job {row_id} changed at the same moment. Check it again.")
     same = {"entity_id": row.entity_id, "direction": row.direction}
     if row.entity_id is None:
@@ -213,7 +213,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
         total += changed
         in_flight += busy
     result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)
-    log.info("queue steered", what=action, by=by, rows=total, in_flight=in_flight, left=result.left)
+    log.info("queue steered", what=action, by=by, rows=total, in_flight=in_flight, unsuited=result.unsuited)
     return result
 
 

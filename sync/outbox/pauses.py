@@ -62,8 +62,8 @@ def active_pauses() -> list[Pause]:
 
 def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]:
     """Return the pauses that these rows hold, that of everything first."""
-    held = {"": account.pause} | {link.entity_type: link.pause for link in links}
-    return [_pause(board, row) for board, row in sorted(held.items()) if row]
+    rows = {"": account.pause} | {link.entity_type: link.pause for link in links}
+    return [_pause(board, row) for board, row in sorted(rows.items()) if row]
 
 
 def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:

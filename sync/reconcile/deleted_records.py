@@ -156,8 +156,8 @@ _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
     """Whether a call of ours took it off the board, perhaps one that got no answer."""
     tombstone = facts.tombstone
-    is_told = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
-    return bool(_removing_intents(facts)) or is_told
+    is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
+    return bool(_removing_intents(facts)) or is_stored
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
@@ -306,7 +306,7 @@ def _edit_since_base(
     agreed = sides.base[1] if sides.base else None
     shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.untold_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.unknown_reason(sides))
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:

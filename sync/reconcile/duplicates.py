@@ -275,7 +275,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     board = facts.board
-    merged = {answer.made_id for answer in plan.answers if answer.done}
+    merged = {answer.made_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
         if not record.ledger.made_from_item or record.item is None or record.id not in facts.identity.untouched:

@@ -52,7 +52,7 @@ class ChangeEvent:
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
 
 
-def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
+def event_value(convert: Converter, value: Any, column_type: str) -> Canonical:
     """Return the canonical form of an event's value; raises UnknownValue, also where the converter itself fails on it.
 
     An event is only a hint to read the item: an error of ours on what it says must not stop its record.
@@ -77,11 +77,11 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
         convert = board.converter(mapping, record)
         column_type = event.column_type or ""
         with suppress(UnknownValue):
-            value = told_value(convert, event.value, column_type)
+            value = event_value(convert, event.value, column_type)
             previous = None
             has_previous = event.has_previous
             try:
-                previous = told_value(convert, event.previous_value, column_type) if has_previous else None
+                previous = event_value(convert, event.previous_value, column_type) if has_previous else None
             except UnknownValue:
                 has_previous = False
             at = event.changed_at or event.happened_at or received.received_at

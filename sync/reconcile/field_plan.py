@@ -382,7 +382,7 @@ def sides_of(
     return merge.FieldSides(here, there, pair)
 
 
-def untold_reason(sides: merge.FieldSides) -> str:
+def unknown_reason(sides: merge.FieldSides) -> str:
     """Return the sentence why Monday's side can't be compared with the base; empty if it can."""
     if isinstance(sides.remote, merge.Unknown):
         return f"Its value on Monday can't be read: {sides.remote.reason}."

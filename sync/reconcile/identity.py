@@ -74,17 +74,13 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
         ):
             first = firsts.setdefault(key, record.record)
             if first is not record.record:
-                plan = pass_plan.IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)
+                reason = (
+                    f"“{first}” has the same {board.match_label}, and gets an item first. You are then asked whether "
+                    f"this is the same, unless the {board.match_label} is changed."
+                )
+                plan = pass_plan.IdentityPlan(reason=reason, wait_seconds=SEARCH_SECONDS)
         plans[record.id] = plan
     return plans
-
-
-def _same_key_reason(board: field_values.BoardContext, first: SyncedModel) -> str:
-    label = board.match_label
-    return (
-        f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
-        f"the {label} is changed."
-    )
 
 
 def identify(
@@ -348,7 +344,7 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         sentence = "The item is left alone."
     else:
         sentence = ""
-    return replace(answer, outdated=problem) if problem else replace(answer, done=sentence)
+    return replace(answer, outdated=problem) if problem else replace(answer, result=sentence)
 
 
 def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
@@ -367,8 +363,8 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     sentence = f"“{made}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         sentence += f", and its item {made.monday_id} is the item of “{other}” now."
-        return replace(answer, done=sentence, hands_over=True)
-    return replace(answer, done=f"{sentence}; its item goes as the items of deleted records do.")
+        return replace(answer, result=sentence, hands_over=True)
+    return replace(answer, result=f"{sentence}; its item goes as the items of deleted records do.")
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
@@ -388,7 +384,7 @@ def _owner_problem(owner: SyncedModel | None) -> str:
 
 def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerFacts:
     """Return what the next answer rests on: an item is given once, and a record is deleted once."""
-    if not answer.done or answer.record_id is None:
+    if not answer.result or answer.record_id is None:
         return facts
     records = dict(facts.records)
     item_id: str | None = answer.item_id
@@ -424,34 +420,25 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     for answer in decided:
         record = changed.get(answer.asked_of, plan.records[answer.asked_of])
         changed[answer.asked_of] = _answered(record, answer)
-    named, _, _ = named_in(decided)
-    for key in named & plan.records.keys():
+    for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
-    _, items, _ = named_in(answer for answer in decided if answer.done)
+    items = {answer.item_id for answer in decided if answer.result}
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, ANSWERED)
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 
-def named_in(answers: Iterable[pass_plan.IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
-    """Return what answers name: records, items, and records that were made from an item and would go."""
-    answers = list(answers)
-    records = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
-    merged = frozenset(answer.made_id for answer in answers if answer.made_id is not None)
-    return records, frozenset(answer.item_id for answer in answers), merged
-
-
 def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    if not (answer.done or answer.outdated):
+    if not (answer.result or answer.outdated):
         return plan
     # What was done is no question any more; of what is handed back the answer goes.
     kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
     conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
     plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.done and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
     return plan.end(pass_plan.Outcome.RELEASED, ANSWERED)
 
@@ -460,7 +447,7 @@ def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozense
     """Return the items of which answers that are carried out by this pass say whose they are."""
     if not plan.answers:  # as in nearly all passes
         return frozenset()
-    carried_out = [answer for answer in plan.answers if answer.done]
+    carried_out = [answer for answer in plan.answers if answer.result]
     made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
     items = [record.monday_id for record in made if record is not None]
     return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)

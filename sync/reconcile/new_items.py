@@ -390,7 +390,7 @@ class _ItemRule:
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
         detail = f"Who is this? {question['what']}"
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))
-        return replace(plan, act=pass_plan.ItemAct.ASK, asked=tuple(hits), question=question)
+        return replace(plan, act=pass_plan.ItemAct.ASK, candidates=tuple(hits), question=question)
 
     def _create(self) -> pass_plan.ItemPlan:
         assert self.facts.new_id is not None
@@ -455,7 +455,7 @@ def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UU
         problem = identity.link_problem(records.get(plan.facts.chosen_id), now.owner)
         return not_linked(plan.facts, problem) if problem else plan
     if plan.act is pass_plan.ItemAct.ASK:
-        still_holds = _standing(plan.asked) == _standing(records.values())
+        still_holds = _standing(plan.candidates) == _standing(records.values())
     elif plan.act in pass_plan.GIVING:
         still_holds = _may_be_given(plan, now, records)
     elif plan.tombstone is not None:
@@ -528,7 +528,7 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         return plan
     answered = identity.answered_items(facts, plan)
     # Nor does an item go to a record of which an answer says that it is another's, or that it has an item.
-    named, _, _ = identity.named_in(answer for answer in plan.answers if answer.done)
+    named = {key for answer in plan.answers if answer.result for key in answer.names}
     for item in facts.unmatched:
         if item.item_id in answered:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)

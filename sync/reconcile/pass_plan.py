@@ -202,7 +202,7 @@ class RemovedItem:
     """A removed item: its state, the edits since both sides agreed, and what is asked or done about it."""
 
     state: str
-    what: str = ""  # what happened, as a sentence
+    sentence: str = ""  # what happened
     fields: tuple[reports.FieldConflict, ...] = ()
     options: tuple[reports.Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
@@ -492,9 +492,13 @@ class IdentityAnswer:
     item_id: str
     record_id: UUID | None = None
     made_id: UUID | None = None
-    done: str = ""  # the result, as a sentence; empty if the record's own pass carries it out
+    result: str = ""  # what was done, as a sentence; empty if the record's own pass carries it out
     outdated: str = ""  # why the choice is returned
     hands_over: bool = False  # two records become one, and the item goes to the one that stays
+
+    @property
+    def names(self) -> set[UUID]:
+        return {key for key in (self.record_id, self.made_id) if key is not None}
 
 
 class ItemAct(StrEnum):
@@ -525,7 +529,7 @@ class ItemPlan:
     ending: Ending = SETTLED  # how its job ends
     act: ItemAct = ItemAct.NOTHING
     record: SyncedModel | None = None  # the record, as it will be, that gets or has it, or whose second item it is
-    asked: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
+    candidates: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
     question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
     woken: tuple[UUID, ...] = ()  # deleted records that get a pass
@@ -557,7 +561,7 @@ class ItemPlan:
 
     @property
     def names(self) -> set[UUID]:
-        return {record.pk for record in (self.record, *self.asked) if record is not None}
+        return {record.pk for record in (self.record, *self.candidates) if record is not None}
 
 
 # The plan of a pass, and its facts.

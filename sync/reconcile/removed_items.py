@@ -109,11 +109,11 @@ def removal_of(
     if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         removed = replace(
-            removed, act=pass_plan.RecordAction.NOTHING, by="", what=f"{removed.what} {REMOVED_TOO_OFTEN}"
+            removed, act=pass_plan.RecordAction.NOTHING, by="", sentence=f"{removed.sentence} {REMOVED_TOO_OFTEN}"
         )
     plan = replace(plan, removal=removed)
     if not removed.act:
-        return plan.end_settled(f"{removed.what} You are asked what happens to the record.")
+        return plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
     if removed.act is pass_plan.RecordAction.UNLINK:
         happened = f"was {state}" if state in pass_plan.REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {happened}, {removed.by}")
@@ -365,8 +365,8 @@ def _is_local_edited(
 def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return what Monday says that never reached NPD, and the sentence on it; or why that can't be told."""
     remote = sides.remote
-    if isinstance(remote, Unknown) or field_plan.untold_reason(sides):
-        return None, field_plan.untold_reason(sides) if remote is not field_plan.UNREAD else ""
+    if isinstance(remote, Unknown) or field_plan.unknown_reason(sides):
+        return None, field_plan.unknown_reason(sides) if remote is not field_plan.UNREAD else ""
     # An item that is gone leaves every cell of connected boards empty.
     is_emptied = remote is None and convert.names_items
     if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):
@@ -402,7 +402,7 @@ def approve_deletions(
             options = removal.options if facts.is_asked else ()
             waiting = replace(removal, act=pass_plan.RecordAction.NOTHING, options=options)
             decided = replace(plan, removal=waiting).end_settled(
-                f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
+                f"{removal.sentence} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
             )
         plans.append(decided)
@@ -452,7 +452,7 @@ def recreated(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pas
     is_chosen = removed.chosen
     by = "" if is_chosen else removed.by
     line = HistoryLine(
-        "unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen, "reason": removed.state}
+        "unlinked", f"{removed.sentence} {result}", actor=by, values={"again": not is_chosen, "reason": removed.state}
     )
     ended = replace(plan.logged(line, *removed.lost), removal=replace(removed, result=result))
     return replace(_without_absence(ended), reason="Its item is created again at the next sync.")
@@ -465,8 +465,8 @@ def deleted(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem, needed: 
         options = tuple(option for option in removed.options if option.choose != "monday")
         problem = needed if removed.chosen else ""
         open_removal = replace(removed, act=pass_plan.RecordAction.NOTHING, options=options, problem=problem)
-        return replace(plan, removal=open_removal, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
-    result = f"{removed.what} So it was deleted in NPD too, {removed.by}."
+        return replace(plan, removal=open_removal, reason=f"{removed.sentence} It can't be deleted in NPD: {needed}")
+    result = f"{removed.sentence} So it was deleted in NPD too, {removed.by}."
     return replace(
         plan.logged(HistoryLine("delete", result, values={"reason": removed.state})),
         removal=replace(removed, result=result),

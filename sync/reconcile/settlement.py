@@ -112,7 +112,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
         # Conflicts about its values stay as they were; only the question about the record is decided again.
         kinds.pop(reports.KIND_DELETE, None)
         if plan.removal.needs_answer:
-            kinds[reports.KIND_DELETE] = [plan.removal.what]
+            kinds[reports.KIND_DELETE] = [plan.removal.sentence]
     else:
         if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
             kinds = {}
@@ -289,7 +289,7 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     removal = plan.removal
     if removal is not None and removal.needs_answer and not plan.unlink:
         rejected = {reports.RECORD_KEY: removal.problem} if removal.problem else {}
-        data = {"what": removal.what, "options": [option.to_json() for option in removal.options]}
+        data = {"what": removal.sentence, "options": [option.to_json() for option in removal.options]}
         yield plan.conflict_report(reports.KIND_DELETE, fields=removal.fields, rejected=rejected, data=data)
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:

@@ -18,7 +18,7 @@ from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
-from sync.reconcile.facts import RecordFacts, change_events, is_create, told_value
+from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
@@ -89,7 +89,7 @@ def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
             base = field_plan.base_of(plan.ledger, mapping, record.monday_id or "")
             convert = board.converter(mapping, record)
             try:
-                if base is None or told_value(convert, value, column_type) != convert.remote(base["remote"]):
+                if base is None or event_value(convert, value, column_type) != convert.remote(base["remote"]):
                     return False
             except UnknownValue:
                 return False

@@ -63,7 +63,7 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
     other = row(entity_type="organization", status="failed")
     done = steer("retry", status="failed", entity_type="contact")
-    assert (done.done, done.in_flight) == (3, 0)
+    assert (done.changed, done.in_flight) == (3, 0)
     waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
     assert set(waiting) == {(contact.pk, None), (None, "55")}
     again = waiting[contact.pk, None]
@@ -109,7 +109,7 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
 def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: None) -> None:
     later = sync_now() + timedelta(hours=1)
     row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
-    assert steer("retry").done == 1
+    assert steer("retry").changed == 1
     found = SyncQueue.objects.get()
     assert (found.attempts, found.error_message, found.reason) == (0, "", "")
     assert found.next_retry <= sync_now()

@@ -397,7 +397,7 @@ def test_an_item_is_given_where_it_still_can_be(
 ) -> None:
     plan = decide_answer(answer(record or ann(), "8"), known(*filter(None, [record]), **differs))
     done = "" if problem else "Linked “Ann” with the item 8, as a person chose."
-    assert (plan.outdated, plan.done) == (problem, done), case
+    assert (plan.outdated, plan.result) == (problem, done), case
 
 
 @pytest.mark.parametrize(
@@ -417,20 +417,20 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     rest = known(*records, unedited=frozenset() if is_edited else frozenset({made.pk}))
     plan = decide_answer(answer(made, f"{SAME_AS}{other.pk}"), rest)
     assert plan.outdated.endswith(outdated), case
-    assert plan.done.endswith(done), case
+    assert plan.result.endswith(done), case
     assert bool(plan.outdated) is bool(outdated)
     assert plan.hands_over is ("is the item of" in done)
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
     said = answer(ann(), NEW_RECORD)
-    assert decide_answer(said, known()).done == "The item becomes a record of its own."
+    assert decide_answer(said, known()).result == "The item becomes a record of its own."
     assert decide_answer(said, known(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
 
 
 def test_what_the_records_own_pass_does_is_not_done_before() -> None:
     plan = decide_answer(answer(ann(), NEW_ITEM), known())
-    assert (plan.done, plan.outdated) == ("", "")
+    assert (plan.result, plan.outdated) == ("", "")
 
 
 def test_an_item_is_given_to_one_of_two_answers() -> None:

@@ -14,7 +14,7 @@ from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_its_history
-from sync.reconcile.facts import RecordFacts, told_value
+from sync.reconcile.facts import RecordFacts, event_value
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
@@ -471,7 +471,7 @@ class Broken:
 
 def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing() -> None:
     with pytest.raises(UnknownValue):
-        told_value(cast("Converter", Broken()), {"value": "x"}, "text")
+        event_value(cast("Converter", Broken()), {"value": "x"}, "text")
     assert HASTY.event is not None
     at_the_first_moment = replace(HASTY.event, happened_at=datetime.min.replace(tzinfo=UTC), changed_at=None)
     hasty = copy(HASTY)

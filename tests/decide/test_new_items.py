@@ -328,7 +328,7 @@ def acts(items: Sequence[ItemFacts]) -> list[ItemAct]:
 def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     first, then = decide_items([facts(), second()])
     assert (first.act, then.act) == (CREATE, ASK)
-    assert then.asked == (first.record,)
+    assert then.candidates == (first.record,)
     assert then.names == {uuid.UUID(int=99)}
     assert "which has an item already" in then.ending.detail
 

@@ -64,7 +64,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [one for one in plan.answers if one.done and one.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    answers = [one for one in plan.answers if one.result and one.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
     merged = [one.made_id for one in answers if one.kind is AnswerKind.MERGE]
     # A record that becomes one with another is gone before anything is read, and its item is free.
     left = {key: one.record for key, one in plan.records.items() if key not in merged}
@@ -135,7 +135,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
-    merged = [one.made_id for one in plan.answers if one.done and one.kind is AnswerKind.MERGE]
+    merged = [one.made_id for one in plan.answers if one.result and one.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [one for one in plan.duplicates if one.is_ours]:
         assert is_active_on(world.of, world.items.get(copy.second_of.monday_id or "")), "the record's only item there"

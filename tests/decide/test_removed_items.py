@@ -173,7 +173,7 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
         None,
     )
     assert "can't be read" in edit.reason
-    assert ("Edited since" in removed(plan).what, "can't be read" in removed(plan).what) == (False, True)
+    assert ("Edited since" in removed(plan).sentence, "can't be read" in removed(plan).sentence) == (False, True)
 
 
 @pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
@@ -277,7 +277,7 @@ def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never
     assert (waits.ending.outcome, waits.ending.wait_seconds, waits.ledger.removed_passes) == (Outcome.DEFERRED, 600, 2)
     plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
     assert (plan.ledger.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
-    assert removed(plan).what.startswith("Monday doesn't show the item of “Ann” any more")
+    assert removed(plan).sentence.startswith("Monday doesn't show the item of “Ann” any more")
 
 
 # there | on another board | as gone from this board, but said so: ask
@@ -287,7 +287,7 @@ def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never
 def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(state="moved"), policy)
     assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
-    assert removed(plan).what.startswith(f"The item “Ann” is on another board now ({BOARD}).")
+    assert removed(plan).sentence.startswith(f"The item “Ann” is on another board now ({BOARD}).")
 
 
 # What the record's direction, NPD's other records and an automation leave.

@@ -108,13 +108,13 @@ def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_our
     BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
     for _ in range(3):
         _a_change(link, 5)
-    assert list(monday_check._delivery_findings()) == []
+    assert list(monday_check._delivery_findings(BoardLink.objects.all())) == []
     for _ in range(3):
         _a_change(link, 30)
-    (wrong,) = monday_check._delivery_findings()
+    (wrong,) = monday_check._delivery_findings(BoardLink.objects.all())
     assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
     WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [one.level for one in monday_check._delivery_findings()] == ["ok"]
+    assert [one.level for one in monday_check._delivery_findings(BoardLink.objects.all())] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:

@@ -77,7 +77,6 @@ def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
 
 
 TIMEOUT_SECONDS = 60.0
-ITEMS_PER_CALL = 500
 UNLIMITED_REQUESTS = 1_000_000  # requests
 
 
@@ -99,10 +98,7 @@ class Sandbox:
 
     def load(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
         """Load items as if they had always been there, without webhooks or log entries; return their ids."""
-        ids: list[str] = []
-        for start in range(0, len(items), ITEMS_PER_CALL):
-            body = {"board_id": board_id, "items": items[start : start + ITEMS_PER_CALL]}
-            ids += [str(item_id) for item_id in self._ask("POST", "/_control/items", body)]
+        ids: list[str] = self._ask("POST", "/_control/items", {"board_id": board_id, "items": items})
         return ids
 
     def edit(self, item_id: str, column_id: str, text: str) -> None:
@@ -203,7 +199,8 @@ ATTEMPTS = 5  # as many as a job has
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
 
 
-PARTS = ("first", "conflict", "held", "disabled", "failed")
+SCENES = ("conflict", "held", "disabled", "failed")
+PARTS = ("first", *SCENES)
 
 
 @cache
@@ -255,8 +252,6 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
             rows = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING)
             rows.update(next_retry=SyncNow())
 
-
-SCENES = ("conflict", "held", "disabled", "failed")
 
 # The examples to try, the unmatched item of the sample data included.
 SCENE_LABELS = (

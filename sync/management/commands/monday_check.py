@@ -5,7 +5,7 @@ With `--probe`: whether this account does what NPD Sync assumes where Monday's d
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
-from sync.attention import Kind
 from sync.boards import board_columns, webhooks
 from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState, SyncDirection
@@ -22,10 +21,10 @@ from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, client, connector, credentials, quota
-from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
+from sync.monday import connection
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.monday.columns import selectable_labels
-from sync.monday.connection import check_account, parse_account_info
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
@@ -133,8 +132,9 @@ def run_checks() -> list[CheckResult]:
             *_secret_findings(),
             *_queue_findings(),
         ]
-    local_findings = [*_secret_findings(), *_address_findings(), *_delivery_findings(), *sweep_findings()]
     now = availability.overview()
+    links = list(now.links.values())
+    local_findings = [*_secret_findings(), *_address_findings(), *_delivery_findings(links), *_sweep_findings(links)]
     for board in now.boards:
         if board.has_board and board.is_paused:
             message = f"{registry.board_title(board.entity_type)}: sync is paused."
@@ -147,22 +147,14 @@ def run_checks() -> list[CheckResult]:
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         findings.append(CheckResult(True, message, fix, "guard", is_warning=True))
-    return [*findings, *_listing_findings(), *_verification_findings()]
-
-
-def _listing_findings() -> Iterator[CheckResult]:
-    """Boards whose listing stays short of what Monday counts: sweeps take it as whole from the second time on."""
-    for spec in registry.entities():
-        link = registry.link_of(spec.entity_type)
-        if link is not None and link.sweep_shortfall:
+    # Of a listing that stays short of what Monday counts, sweeps take it as whole from the second time on.
+    for link in links:
+        if link.sweep_shortfall:
             missing = count_with_noun(link.sweep_shortfall, "item")
-            yield CheckResult(
-                True,
-                f"{spec.board_title}: Monday counts {missing} more than it lists.",
-                "What isn't listed is found by its webhook only. Ask Monday's support if the number grows.",
-                "board",
-                is_warning=True,
-            )
+            message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
+            fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
+            findings.append(CheckResult(True, message, fix, "board", is_warning=True))
+    return [*findings, *_verification_findings()]
 
 
 def _monday_findings() -> list[CheckResult]:
@@ -172,7 +164,7 @@ def _monday_findings() -> list[CheckResult]:
         account_info = breaker.fetch_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
-            return check_account(parse_account_info(error.answer), api_version)
+            return connection.check_account(connection.parse_account_info(error.answer), api_version)
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
@@ -258,12 +250,12 @@ def _address_findings() -> Iterator[CheckResult]:
         )
 
 
-def _delivery_findings() -> Iterator[CheckResult]:
+def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Return whether webhooks arrive: each write of ours makes one, too."""
-    for spec in registry.entities():
-        link = registry.link_of(spec.entity_type)
-        if link is None or not link.webhooks:
+    for link in links:
+        if not link.webhooks:
             continue
+        title = registry.board_title(link.entity_type)
         last = webhooks.last_webhook(link)
         now = sync_now()
         sent = Intent.objects.filter(
@@ -276,35 +268,32 @@ def _delivery_findings() -> Iterator[CheckResult]:
         if sent >= webhooks.MIN_MISSED:
             yield CheckResult(
                 False,
-                f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
+                f"{title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
                 f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; search the log of web for "
                 "refused deliveries. Until then the check for missed changes finds changes on Monday, some minutes "
                 "later.",
                 "webhooks",
             )
         elif last:
-            yield CheckResult(True, f"{spec.board_title}: webhooks arrive; {when}.", subject="webhooks")
+            yield CheckResult(True, f"{title}: webhooks arrive; {when}.", subject="webhooks")
 
 
-def sweep_findings() -> Iterator[CheckResult]:
+def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
-    for entry in attention.entries(kinds=[Kind.BOARD]):
+    for entry in attention.entries(kinds=[attention.Kind.BOARD]):
         if subject := _SWEEP_TOPICS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
-    for spec in registry.entities():
-        link = registry.link_of(spec.entity_type)
-        if link is None or not link.board_id:
+    for link in links:
+        if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
-        if link.swept_at is None or link.sweep_problem:
-            continue
+        title = registry.board_title(link.entity_type)
         # Two sweeps may be left out before it is reported.
         if sync_now() - link.swept_at > 3 * detect.sweep_interval():
-            message = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
+            message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
-            text = detect.last_sweep_text(link, utc_minute)
-            yield CheckResult(True, f"{spec.board_title}: {text}", subject="sweeps")
+            yield CheckResult(True, f"{title}: {detect.last_sweep_text(link, utc_minute)}", subject="sweeps")
 
 
 def _queue_findings() -> Iterator[CheckResult]:

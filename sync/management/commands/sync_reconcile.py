@@ -43,7 +43,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile and report; exit 1 where something could not be checked, 0 also with conflicts open."""
         if options["dry_run"]:
-            self._plan(every_line=options["verbosity"] > 1)
+            boards, client = plan_sync()
+            for line in plan_lines(boards, client, every_line=options["verbosity"] > 1):
+                self.stdout.write(line)
+            if problems := plan_problems(boards):
+                raise CommandError("\n".join(problems))
             return
         with process.shutdown_on_signals() as interrupted:
             report, problems = run_full_sweep(self.stdout.write)
@@ -55,14 +59,6 @@ class Command(BaseCommand):
             words = "Interrupted: not everything was synced. Run it again for the rest."
             raise CommandError(words, returncode=interrupted.exit_code)
         if problems:
-            raise CommandError("\n".join(problems))
-
-    def _plan(self, *, every_line: bool) -> None:
-        """Print the plan; exit 1 where something could not be checked."""
-        boards, client = plan_sync()
-        for line in plan_lines(boards, client, every_line=every_line):
-            self.stdout.write(line)
-        if problems := plan_problems(boards):
             raise CommandError("\n".join(problems))
 
 

@@ -41,13 +41,21 @@ def updated_since(
     """
     page, cursor = first
     listed = set[str]()
-    order = _UpdateOrder()
+    newest: datetime | None = None  # on the first page: an item with a later time further down was edited meanwhile
+    oldest: datetime | None = None  # so far, of the items that were not edited meanwhile
     while True:
         times = [item.at for item in page if item.at is not None]
-        order.check_page(times)
+        for at in times:
+            if oldest is None or at <= oldest:
+                oldest = at
+            elif newest is None or at < newest:
+                raise errors.MondayError(
+                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
+                )
+        newest = newest or next(iter(times), None)
         listed |= {item.item_id for item in page}
         yield [item for item in page if item.at is not None and item.at >= begin]
-        if order.last is not None and order.last < begin:
+        if oldest is not None and oldest < begin:
             return
         if cursor is None:
             break
@@ -58,27 +66,6 @@ def updated_since(
         )
         short.shortfall = items_count - len(listed)
         raise short
-
-
-class _UpdateOrder:
-    """Checks that items come newest first; `last` is the oldest time of an item not edited since page one."""
-
-    def __init__(self) -> None:
-        self.top: datetime | None = None
-        self.last: datetime | None = None
-
-    def check_page(self, times: Sequence[datetime]) -> None:
-        """Check the next page; raises UNREADABLE_ANSWER where no edit after page one explains its order."""
-        top = self.top
-        for at in times:
-            if self.last is None or at <= self.last:
-                self.last = at
-            elif top is None or at < top:
-                raise errors.MondayError(
-                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
-                )
-        if top is None and times:
-            self.top = times[0]
 
 
 def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:

@@ -197,7 +197,7 @@ class Gatherer:
         removed = set[str]()
         for model, cells in grouped(emptied, lambda cell: cell[0]).items():
             items = {named_item for _, named_item, _ in cells}
-            reported = pointed_at.items_told_removed(model, items)
+            reported = pointed_at.items_reported_removed(model, items)
             unsure = sorted(items - reported)
             shown = self.items_by_id(board, unsure) if unsure else {}
             link = link_of(model.entity_type()) if unsure else None
@@ -217,8 +217,8 @@ class Gatherer:
         """
         unmatched = pointed_at.with_first_records(facts, pointed_at.unmatched_facts(facts))
         missing = sorted({item.first_item_id for item in unmatched if item.first_item_id} - facts.items.linked.keys())
-        asked = self.items_by_id(facts.board, missing) if missing else {}
-        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **asked})
+        first_items = self.items_by_id(facts.board, missing) if missing else {}
+        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **first_items})
 
     def inspect(
         self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]

@@ -148,10 +148,10 @@ def with_first_records(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -
     """Add to items that bear the NPD ID of a linked record what is known of that record, without its item."""
     linked = {item.item_id: item.named for item in items if item.named and item.named.monday_id}
     by_id = {record.pk: record for record in linked.values()}
-    known = {record.id: record for record in facts.records if record.id in by_id}
-    if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in known}:
-        known |= {record.id: record for record in facts_of_records(facts.board, unclaimed, by_id)}
-    firsts = {item_id: replace(known[record.pk], item=None) for item_id, record in linked.items()}
+    first_facts = {record.id: record for record in facts.records if record.id in by_id}
+    if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in first_facts}:
+        first_facts |= {record.id: record for record in facts_of_records(facts.board, unclaimed, by_id)}
+    firsts = {item_id: replace(first_facts[record.pk], item=None) for item_id, record in linked.items()}
     return [replace(item, first=firsts.get(item.item_id)) for item in items]
 
 
@@ -265,7 +265,7 @@ def _item_names(
     return names
 
 
-def items_told_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
+def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
     """Return which of these items a pass or a webhook said to be gone from their board; of others Monday can tell."""
     owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
     ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))

@@ -88,7 +88,7 @@ def claimed(
         unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, linked_items)),
-        answers=answer_facts(board, *identity.named_in(answers)) if answers else AnswerFacts(),
+        answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
 
@@ -235,8 +235,8 @@ def _makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> d
     """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
     here = (board.link.board_id, board.link.npd_id_column)
     sets_npd_id = models.Q(board_id=here[0], column_id=here[1])
-    is_told = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
-    events = lookups.events_by_item(WebhookEvent.objects.filter(is_told, item_id__in=items.values()).order_by("id"))
+    is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
+    events = lookups.events_by_item(WebhookEvent.objects.filter(is_of_maker, item_id__in=items.values()).order_by("id"))
     makers = {}
     for key, item_id in items.items():
         of_item = events.get(item_id, [])

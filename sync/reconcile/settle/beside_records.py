@@ -39,24 +39,22 @@ from sync.records.tombstones import NEW_ITEM, restore_record
 def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     entity_type = run.entity_type
-    answers = [replace(answer, done="", outdated="", hands_over=False) for answer in plan.answers]
-    named, items, merged = identity.named_in(answers)
+    answers = [replace(answer, result="", outdated="", hands_over=False) for answer in plan.answers]
     # The answers stay, and the next pass carries them out.
-    if merged and locked_pause(entity_type):
+    if any(answer.made_id for answer in answers) and locked_pause(entity_type):
         return
-    facts = answer_facts(run.board, named, items, merged)
     asked_items: set[str] = set()
     reports = []
-    for answer in identity.decide_answers(answers, facts):
+    for answer in identity.decide_answers(answers, answer_facts(run.board, answers)):
         asked_of = plan.records[answer.asked_of]
         item_id = answer.conflict.monday_item_id
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, only=answer.conflict.conflict_id)
             run.wake(items=[item_id], priority=choices.Priority.PERSON)
-        elif answer.done:
+        elif answer.result:
             _carry_out_answer(run, asked_of, answer)
-            reports.append(settlement.identity_report(asked_of, answer.conflict, answer.done))
+            reports.append(settlement.identity_report(asked_of, answer.conflict, answer.result))
             asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
     if reports:
         save_reports(reports)
@@ -74,7 +72,7 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         # What was remembered against the item is overruled.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = cause_of_claim(asked_of.facts.claim)
-        run.log_decision(answer.record_id, answer.item_id, "link", answer.done, actor=by, cause=cause)
+        run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
@@ -100,7 +98,7 @@ def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> N
         run.records.filter(pk=answer.record_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
     for entity_id in (answer.made_id, answer.record_id):
-        run.log_decision(entity_id, made.monday_id or "", "link", answer.done, actor=by, cause=cause)
+        run.log_decision(entity_id, made.monday_id or "", "link", answer.result, actor=by, cause=cause)
     run.wake([answer.record_id], choices.Priority.PERSON)
 
 
@@ -225,8 +223,8 @@ def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     """Ask to whom the item belongs; a record that could get it waits for the answer, its other conflicts stay."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    save_reports([ConflictReport(entity_type, plan.asked[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
-    waiting = sorted(record.pk for record in identity.linkable(plan.asked))
+    save_reports([ConflictReport(entity_type, plan.candidates[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
+    waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
     ledgers = lock_ledgers(entity_type, waiting) if waiting else {}
     for ledger in ledgers.values():
         ledger.conflicts = {**ledger.conflicts, "identity": [plan.question["what"]]}
