@@ -17,6 +17,7 @@ from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.monday.conversion import Converter
 from sync.reconcile.field_plan import base_of
+from sync.reconcile.field_values import as_uuid
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstone_name, tombstones_of
 from sync.state.record_fields import FieldDisplay, converter_for
@@ -358,7 +359,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
     # A record's id is a UUID, an item's is none.
-    ids = {record_id for candidate in candidates if (record_id := parse_uuid(candidate.get("id")))}
+    ids = {record_id for candidate in candidates if (record_id := as_uuid(str(candidate.get("id"))))}
     records = context.records(ids) if ids else {}
     in_npd = [*records.values(), *([context.record] if context.record else [])]
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
@@ -381,7 +382,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
         columns.append(of_record(context.record, f"This {registry.type_name(conflict.entity_type)} in NPD"))
     for candidate in candidates:
         candidate_id = str(candidate.get("id") or "")
-        record_id = parse_uuid(candidate_id)
+        record_id = as_uuid(candidate_id)
         linked_to = candidate.get("linked_to")
         note = f"Has the item {linked_to} already." if linked_to else ""
         if record_id in records:
@@ -404,10 +405,3 @@ def compared_lines(context: RecordContext, columns: list[dict[str, Any]]) -> lis
         if any(texts):
             lines.append((mapping.label, [(text, text != texts[0]) for text in texts]))
     return lines
-
-
-def parse_uuid(text: Any) -> UUID | None:
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from conflicts import resolution
 from conflicts.admin.case_screen import screen_url
-from conflicts.case import names_of, parse_uuid
+from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
@@ -20,6 +20,7 @@ from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
 from sync.merge import FieldSelection
+from sync.reconcile.field_values import as_uuid
 from sync.registry import count_of_type
 
 MAX_CONFLICTS = MAX_PER_REQUEST
@@ -199,4 +200,4 @@ def shown_conflicts(text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     pairs = list(posted.items())[:MAX_CONFLICTS] if isinstance(posted, dict) else []
-    return {key: str(shown) for key, shown in pairs if parse_uuid(key)}
+    return {key: str(shown) for key, shown in pairs if as_uuid(key)}

@@ -37,6 +37,7 @@ from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision
+from sync.reconcile.field_values import as_uuid
 from sync.records.blocked_fields import FieldRef
 
 
@@ -236,12 +237,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and shown["is_waiting"]),
         }
-        effects = {
-            "both": Effect(None, npd_changes=True, monday_changes=True).where,
-            "npd": Effect(None, npd_changes=True, monday_changes=False).where,
-            "monday": Effect(None, npd_changes=False, monday_changes=True).where,
-            "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
-        }
+        changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
+        effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
         walk = walk_from(self.row_id, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=shown, walk=walk, effects=effects)
         if self.kind is Kind.DUPLICATE and context.get("section"):
@@ -260,7 +257,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def decided_before(self) -> dict[str, Any] | None:
         """Return what was decided just before, which the address names; None where nothing was, or this very value."""
-        pk = case.parse_uuid(self.request.GET.get(CONFLICT_PARAMETER))
+        pk = as_uuid(self.request.GET.get(CONFLICT_PARAMETER, ""))
         last = SyncConflict.objects.filter(pk=pk).first() if pk else None
         if last is not None:
             return conflict_strip(last, case.RecordContext.of(last, self.context.mappings))

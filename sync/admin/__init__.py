@@ -1,6 +1,6 @@
 """The engine's admin: jobs, boards, journal, and what every synced model's admin shares."""
 
-from sync.admin import (
+from sync.admin import (  # noqa: F401 - each registers its admins or handlers
     activity_pages,
     approval_pages,
     board_pages,
@@ -11,15 +11,3 @@ from sync.admin import (
     queue_pages,
     unmatched_pages,
 )
-
-__all__ = [
-    "activity_pages",
-    "approval_pages",
-    "board_pages",
-    "diagnostics",
-    "engine_handlers",
-    "notification_pages",
-    "program_pages",
-    "queue_pages",
-    "unmatched_pages",
-]

@@ -1,7 +1,6 @@
 """Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -31,6 +30,7 @@ from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
 from sync.operations import decision_undo
+from sync.reconcile.field_values import as_uuid
 from sync.records import tombstones
 from sync.records.authors import WaitingEdit, causes_text, deletion_authors, log_action, waiting_edits
 from sync.registry import item_url, link_of, type_label
@@ -207,9 +207,7 @@ class ActivityList(admin_base.PageChangeList):
             return []
         ids = None
         if self.query:
-            ids = admin_base.record_ids_by_name(self.query)
-            with suppress(ValueError):
-                ids.append(UUID(self.query))
+            ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
             spec.entity_type for spec in registry.entities()
         ]

@@ -10,13 +10,11 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync.admin import admin_base, confirmed_action
+from sync.admin import admin_base
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, IgnoredItem
-from sync.records.approvals import approve, reject
 from sync.records.authors import log_action_many
-from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import consider_again
 
 EFFECTS = {
@@ -58,8 +56,6 @@ _BADGES = {
     ApprovalState.DONE: ("ok", "check_circle"),
     ApprovalState.KEPT: ("ok", "shield"),
 }
-
-_DECIDE = {"approve": approve, "reject": reject}
 
 
 @admin.register(ApprovalRequest)
@@ -113,20 +109,6 @@ LABELS = {
         ApprovalKind.CLEAR_NPD: "Restore {fields} on Monday",
     },
 }
-
-
-def decide_approvals(
-    request: HttpRequest, pending: models.QuerySet[ApprovalRequest], decision: str
-) -> confirmed_action.Report:
-    entity_types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
-    number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
-    if not number:
-        return confirmed_action.Report(
-            problems=["None of these waits any more: they were decided, or their cause has ended."]
-        )
-    outcome = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
-    then = wait_sentence(number, entity_types) or "Each is done within seconds."
-    return confirmed_action.Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
 
 
 @admin.register(IgnoredItem)

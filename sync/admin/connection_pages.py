@@ -253,14 +253,7 @@ REGION = "phone_region"
 
 def region_context(user: Any) -> dict[str, Any]:
     """Return what a template needs to name the country and to offer others."""
-    regions = phone_regions()
-    chosen = phone_region()
-    return {
-        "phone_region": chosen,
-        "phone_region_name": dict(regions).get(chosen, chosen),
-        "phone_regions": regions,
-        "may_choose_region": may_set_up(user),
-    }
+    return {"phone_region": phone_region(), "phone_regions": phone_regions(), "may_choose_region": may_set_up(user)}
 
 
 def store_region(request: HttpRequest) -> None:

@@ -4,9 +4,10 @@ whose items were removed on Monday.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -28,6 +29,7 @@ from sync.operations.person_requests import needs_column, retry_field
 from sync.outbox import operate
 from sync.queue import retry_all
 from sync.records import unmatched_items
+from sync.records.approvals import approve, reject
 from sync.records.authors import log_action, log_action_many, log_queue_action
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
@@ -159,9 +161,16 @@ class Decide(handlers.Handler):
         return super().question(request, self._of_one_kind(entries))
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        keys = [int(entry.row_id) for entry in self._of_one_kind(entries)]
-        pending = ApprovalRequest.objects.filter(pk__in=keys, state="pending")
-        return approval_pages.decide_approvals(request, pending, self.code)
+        alike = self._of_one_kind(entries)
+        pending = ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in alike], state="pending")
+        decide = approve if self.code == "approve" else reject
+        number = decide(pending, cast("User", request.user))
+        if not number:
+            none_waits = "None of these waits any more: they were decided, or their cause has ended."
+            return confirmed_action.Report(problems=[none_waits])
+        outcome = "approved" if self.code == "approve" else "rejected: nothing is deleted or emptied"
+        then = wait_sentence(number, [entry.entity_type for entry in alike]) or "Each is done within seconds."
+        return confirmed_action.Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
 
     @staticmethod
     def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:

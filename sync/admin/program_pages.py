@@ -56,7 +56,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
-        return tokens if is_administrator(request) else tokens.filter(user=cast("User", request.user))
+        return tokens if request.user.is_superuser else tokens.filter(user=cast("User", request.user))
 
     # Everybody who may sign in here has tokens of their own. They aren't changed: they end, or are deleted.
 
@@ -68,7 +68,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether it is one's own; the list holds no others."""
-        return obj is None or obj.user_id == request.user.pk or is_administrator(request)
+        return obj is None or obj.user_id == request.user.pk or request.user.is_superuser
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_view_permission(request, obj)
@@ -76,7 +76,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj is not None:
             return list(self.list_display)
-        return ["user", "days"] if is_administrator(request) else ["days"]
+        return ["user", "days"] if request.user.is_superuser else ["days"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [] if obj is None else list(self.list_display)
@@ -124,7 +124,3 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         """Go back to the list: Django takes whoever may change nothing to the first page."""
         super().response_delete(request, obj_display, obj_id)
         return admin_base.see_other(reverse("admin:sync_apitoken_changelist"))
-
-
-def is_administrator(request: HttpRequest) -> bool:
-    return bool(getattr(request.user, "is_superuser", False))
