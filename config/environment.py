@@ -162,9 +162,9 @@ def read_dotenv(dotenv: Path) -> None:
         environ.Env.read_env(dotenv)
 
 
-def load_secrets(dotenv: Path = BASE_DIR / ".env") -> None:
+def load_secrets() -> None:
     """Put the secrets of .env and of files into os.environ, for processes that read neither."""
-    read_dotenv(dotenv)
+    read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
         secret = env.str(name, "")
         if secret:

@@ -229,8 +229,15 @@ def _logged(board: model.Board, info: Any, wanted: dict[str, Any]) -> Iterator[m
     until = _ticks(wanted.get("to"))
     shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
     until = shown_until if until is None else min(until, shown_until)
-    rows = (row for row in reversed(world.activity.get(board.id, [])) if row.created_at <= until)
-    return (row for row in rows if (since is None or row.created_at >= since) and _matches_filters(row, wanted))
+    columns = wanted.get("column_ids")
+    items = wanted.get("item_ids")
+    for row in reversed(world.activity.get(board.id, [])):
+        if row.created_at > until or (since is not None and row.created_at < since):
+            continue
+        if columns is not None and row.data.get("column_id") not in columns:
+            continue
+        if items is None or row.item_id is None or str(row.item_id) in items:
+            yield row
 
 
 def _log_row(row: model.Activity) -> dict[str, str]:
@@ -243,14 +250,6 @@ def _log_row(row: model.Activity) -> dict[str, str]:
         "account_id": str(model.ACCOUNT_ID),
         "created_at": str(row.created_at),
     }
-
-
-def _matches_filters(row: model.Activity, wanted: dict[str, Any]) -> bool:
-    columns = wanted.get("column_ids")
-    items = wanted.get("item_ids")
-    if columns is not None and row.data.get("column_id") not in columns:
-        return False
-    return items is None or row.item_id is None or str(row.item_id) in items
 
 
 def _ticks(moment: str | None) -> int | None:

@@ -242,9 +242,9 @@ def counts(scope: Scope = EVERYTHING) -> dict[Kind, int]:
     return {kind: tally.entries for kind, tally in tallies(scope).items()}
 
 
-def keys(scope: Scope = EVERYTHING, *, kinds: Iterable[Kind] | None = None, limit: int = 50) -> list[str]:
+def keys(*, kinds: Iterable[Kind], limit: int) -> list[str]:
     """Return the keys of things in their order; one query."""
-    rows = waiting(scope, kinds).order_by(ORDER, "since", "source").values_list("kind", "source")
+    rows = waiting(kinds=kinds).order_by(ORDER, "since", "source").values_list("kind", "source")
     return [f"{kind}:{source}" for kind, source in rows[:limit]]
 
 

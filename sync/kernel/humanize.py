@@ -163,8 +163,8 @@ def first_few(messages: Sequence[str]) -> list[str]:
     return [*messages[:10], *more]
 
 
-def join_first(parts: list[str], separator: str = ", ") -> str:
+def join_first(parts: list[str]) -> str:
     """Return the first three parts, and how many more there are."""
     rest = len(parts) - 3
-    shown = separator.join(parts[:3])
+    shown = ", ".join(parts[:3])
     return f"{shown} and {rest} more" if rest > 0 else shown

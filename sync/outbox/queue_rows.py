@@ -7,12 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
 
-from conflicts.store import reject_resolutions
 from sync import choices, registry
 from sync.kernel.db import run_sql
-from sync.models import SyncMetadata
 from sync.outbox import notify
 
 # DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
@@ -109,18 +106,3 @@ def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -
     """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
     run_sql(_MARK_PENDING.format(table=table, locked="" if waits else "SKIP LOCKED"), {"ids": list(ids)})
-
-
-def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_final: bool) -> None:
-    """Make a synced record pending after a failure, and tell its ledger, `failed` if it is final."""
-    if entity_id is None:
-        return
-    mark_pending(entity_type, [entity_id])
-    # A resolution that no pass will apply any more is returned to the person.
-    if is_final:
-        reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
-    SyncMetadata.objects.of(entity_type, [entity_id]).update(
-        sync_status=choices.SyncStatus.FAILED if is_final else choices.SyncStatus.PENDING,
-        last_error=error,
-        error_count=F("error_count") + 1,
-    )

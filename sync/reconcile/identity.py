@@ -74,17 +74,13 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
         ):
             first = firsts.setdefault(key, record.record)
             if first is not record.record:
-                plan = pass_plan.IdentityPlan(reason=_same_key_reason(board, first), wait_seconds=SEARCH_SECONDS)
+                reason = (
+                    f"“{first}” has the same {board.match_label}, and gets an item first. You are then asked whether "
+                    f"this is the same, unless the {board.match_label} is changed."
+                )
+                plan = pass_plan.IdentityPlan(reason=reason, wait_seconds=SEARCH_SECONDS)
         plans[record.id] = plan
     return plans
-
-
-def _same_key_reason(board: field_values.BoardContext, first: SyncedModel) -> str:
-    label = board.match_label
-    return (
-        f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
-        f"the {label} is changed."
-    )
 
 
 def identify(
@@ -424,24 +420,15 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     for answer in decided:
         record = changed.get(answer.asked_of, plan.records[answer.asked_of])
         changed[answer.asked_of] = _answered(record, answer)
-    named, _, _ = named_in(decided)
-    for key in named & plan.records.keys():
+    for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
-    _, items, _ = named_in(answer for answer in decided if answer.result)
+    items = {answer.item_id for answer in decided if answer.result}
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, ANSWERED)
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
-
-
-def named_in(answers: Iterable[pass_plan.IdentityAnswer]) -> tuple[frozenset[UUID], frozenset[str], frozenset[UUID]]:
-    """Return what answers name: records, items, and records that were made from an item and would go."""
-    answers = list(answers)
-    records = frozenset(key for answer in answers for key in (answer.record_id, answer.made_id) if key is not None)
-    merged = frozenset(answer.made_id for answer in answers if answer.made_id is not None)
-    return records, frozenset(answer.item_id for answer in answers), merged
 
 
 def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:

@@ -93,19 +93,16 @@ def read_related(
     records: dict[field_values.Reference, Sequence[SyncedModel]] = {}
     wanted = set(references) - already.keys()
     for (by, model), of_kind in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
-        records |= _records_by_name(model, of_kind) if by == "name" else _records_by(by, model, of_kind)
+        if by == "name":
+            records |= _records_by_name(model, of_kind)
+            continue
+        rows = model._default_manager.filter(**{f"{by}__in": [reference.value for reference in of_kind]})
+        by_value = {str(getattr(record, by)): (record,) for record in rows}
+        records |= {reference: by_value.get(reference.value, ()) for reference in of_kind}
     # What is named by its item or name is written by its id.
     named = [(reference.model, record) for reference, hits in records.items() for record in hits]
     records |= {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
     return {**already, **records}
-
-
-def _records_by(
-    field: str, model: type[SyncedModel], references: Sequence[field_values.Reference]
-) -> dict[field_values.Reference, Sequence[SyncedModel]]:
-    records = model._default_manager.filter(**{f"{field}__in": [reference.value for reference in references]})
-    by_value = {str(getattr(record, field)): record for record in records}
-    return {reference: [by_value[reference.value]] if reference.value in by_value else [] for reference in references}
 
 
 def _records_by_name(

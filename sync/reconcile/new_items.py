@@ -528,7 +528,7 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         return plan
     answered = identity.answered_items(facts, plan)
     # Nor does an item go to a record of which an answer says that it is another's, or that it has an item.
-    named, _, _ = identity.named_in(answer for answer in plan.answers if answer.result)
+    named = {key for answer in plan.answers if answer.result for key in answer.names}
     for item in facts.unmatched:
         if item.item_id in answered:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)

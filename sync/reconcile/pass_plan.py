@@ -496,6 +496,10 @@ class IdentityAnswer:
     outdated: str = ""  # why the choice is returned
     hands_over: bool = False  # two records become one, and the item goes to the one that stays
 
+    @property
+    def names(self) -> set[UUID]:
+        return {key for key in (self.record_id, self.made_id) if key is not None}
+
 
 class ItemAct(StrEnum):
     """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it

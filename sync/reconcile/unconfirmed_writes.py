@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from sync.choices import SyncDirection
-from sync.merge import FieldSides, Side
+from sync.merge import Side
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.conversion import UnknownValue
@@ -191,17 +191,24 @@ def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, A
 
     The newest event that tells this value may name another user than the token's: then it is an edit.
     """
+    item = facts.item
     landed = dict[str, tuple[dict[str, Any], Side]]()
     for intent in facts.history.void:
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
-            if entry and (sides := _landed(board, facts, intent, mapping, entry)):
-                cell = (
-                    field_plan.cell_of(board.converter(mapping, facts.record), mapping, facts.item)
-                    if facts.item
-                    else None
-                )
-                landed[mapping.key] = (field_plan.new_base(mapping, intent.item_id, entry["local"], cell), sides.remote)
+            if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
+                continue
+            base = field_plan.base_of(facts.ledger, mapping, item.id)
+            # A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
+            if base is None or entry.get("united"):
+                continue
+            convert = board.converter(mapping, facts.record)
+            cell = field_plan.cell_of(convert, mapping, item)
+            sides = field_plan.sides_of(convert, base, local=stored_values(facts.record, mapping), remote=cell)
+            sent = field_plan.sides_of(convert, None, local=entry["local"], remote=cell)
+            # The cell says what this intent sent, and neither the base nor NPD does.
+            if sent.equal and sides.remote_changed and sides.differ:
+                landed[mapping.key] = (field_plan.new_base(mapping, item.id, entry["local"], cell), sides.remote)
     user = facts.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
@@ -210,26 +217,6 @@ def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, A
     changes = change_events(board, facts.record, events)
     users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
     return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
-
-
-def _landed(
-    board: BoardContext, facts: RecordFacts, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
-) -> FieldSides | None:
-    """Both sides, where the cell says what this intent sent, and neither the base nor NPD does.
-
-    A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
-    """
-    item = facts.item
-    convert = board.converter(mapping, facts.record)
-    base = field_plan.base_of(facts.ledger, mapping, item.id) if item is not None else None
-    is_same = mapping.is_current(entry) and not entry.get("united")
-    if item is None or base is None or intent.item_id != item.id or not is_same:
-        return None
-    cell = field_plan.cell_of(convert, mapping, item)
-    local_raw = stored_values(facts.record, mapping)
-    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
-    sent = field_plan.sides_of(convert, None, local=entry["local"], remote=cell)
-    return sides if sent.equal and sides.remote_changed and sides.differ else None
 
 
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:

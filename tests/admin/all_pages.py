@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
-from config import urls as sign_in
+from config.urls import ACCOUNT_ADDRESSES
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
@@ -171,7 +171,7 @@ def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
     own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
-    own += [(found, "") for found in all_of(sign_in.urlpatterns)]
+    own += [(found, "") for found in all_of(ACCOUNT_ADDRESSES)]
     parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:

@@ -18,7 +18,7 @@ from sync.boards import board_columns, webhooks
 from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.humanize import count_with_noun, utc_minute
+from sync.kernel.humanize import count_with_noun, interval_text, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, client, connector, credentials, quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
@@ -283,6 +283,7 @@ def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for entry in attention.entries(kinds=[attention.Kind.BOARD]):
         if subject := _SWEEP_TOPICS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
+    interval = interval_text(detect.sweep_interval().total_seconds())
     for link in links:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
@@ -293,7 +294,8 @@ def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, message, fix, "sweeps", is_warning=True)
         else:
-            yield CheckResult(True, f"{title}: {detect.last_sweep_text(link, utc_minute)}", subject="sweeps")
+            swept = f"Checked for missed changes at {utc_minute(link.swept_at)}; checked every {interval}."
+            yield CheckResult(True, f"{title}: {swept}", subject="sweeps")
 
 
 def _queue_findings() -> Iterator[CheckResult]:

@@ -1,7 +1,7 @@
 """When a board is due for a sweep or a comparison under the API quota, and how their findings read."""
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 
 from sync import registry
 from sync.clock import SyncNow, sync_now
@@ -85,14 +85,6 @@ def _available_boards() -> Iterator[BoardLink]:
 
 
 # Findings of sweeps and comparisons as sentences.
-
-
-def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
-    """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
-    if link.swept_at is None:
-        return "Not checked for missed changes yet: it begins some minutes after the set-up."
-    interval = humanize.interval_text(sweep_interval().total_seconds())
-    return f"Checked for missed changes at {written(link.swept_at)}; checked every {interval}."
 
 
 def last_comparison_text(link: BoardLink) -> str:

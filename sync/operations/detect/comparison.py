@@ -148,7 +148,7 @@ def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, A
     }
 
 
-def verification_text(at: datetime | None = None, compared: int = 0, differed: int = 0) -> str:
+def verification_text(at: datetime | None, compared: int, differed: int) -> str:
     """Return what was verified as a sentence, also where nothing was yet."""
     if at is None or not compared:
         return "Not verified yet: both sides are compared every night."

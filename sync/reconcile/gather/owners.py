@@ -245,13 +245,13 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
     return owners
 
 
-def answer_facts(
-    board: field_values.BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID]
-) -> AnswerFacts:
-    """Read what answers rest on, which name these records and items."""
-    linked = board.model._default_manager.filter(monday_id__in=items)
-    owners = {str(record.monday_id): record for record in linked} if items else {}
-    named = board.model._default_manager.in_bulk(list(records))
+def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
+    """Read what these answers rest on: the records and items that they name."""
+    linked = board.model._default_manager.filter(monday_id__in={answer.item_id for answer in answers})
+    owners = {str(record.monday_id): record for record in linked}
+    named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.names})
+    # Made from an item, and would go.
+    merged = {answer.made_id for answer in answers if answer.made_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 

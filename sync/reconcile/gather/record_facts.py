@@ -88,7 +88,7 @@ def claimed(
         unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, linked_items)),
-        answers=answer_facts(board, *identity.named_in(answers)) if answers else AnswerFacts(),
+        answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
 

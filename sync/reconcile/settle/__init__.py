@@ -31,7 +31,7 @@ from sync.kernel.db import retry_on_lock_timeout, run_sql, update_many
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import finish, notify
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import identity, pass_plan, settlement
+from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, changed_ledger
 from sync.reconcile.field_values import ACTIVE
@@ -74,8 +74,7 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Lock all records that the pass may write, in the order of their ids, before any other row."""
     if not (plan.answers or plan.items or plan.deleted):
         return  # only claimed records: _settle_records locks them when it reads them
-    named, _, _ = identity.named_in(plan.answers)
-    ids = {*plan.records, *named}.union(*(item.names for item in plan.items))
+    ids = {*plan.records}.union(*(answer.names for answer in plan.answers), *(item.names for item in plan.items))
     list(run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk").values_list("pk"))
     pass_run.lock_failed_jobs(run, plan)
 

@@ -40,14 +40,12 @@ def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     entity_type = run.entity_type
     answers = [replace(answer, result="", outdated="", hands_over=False) for answer in plan.answers]
-    named, items, merged = identity.named_in(answers)
     # The answers stay, and the next pass carries them out.
-    if merged and locked_pause(entity_type):
+    if any(answer.made_id for answer in answers) and locked_pause(entity_type):
         return
-    facts = answer_facts(run.board, named, items, merged)
     asked_items: set[str] = set()
     reports = []
-    for answer in identity.decide_answers(answers, facts):
+    for answer in identity.decide_answers(answers, answer_facts(run.board, answers)):
         asked_of = plan.records[answer.asked_of]
         item_id = answer.conflict.monday_item_id
         if answer.outdated:
