@@ -110,6 +110,22 @@ LABELS = {
     },
 }
 
+# What is said once it is decided.
+OUTCOMES = {
+    "approve": {
+        ApprovalKind.ITEMS: "{items} will be removed on Monday",
+        ApprovalKind.RECORDS: "{records} will be deleted in NPD",
+        ApprovalKind.CLEAR_MONDAY: "{fields} will be emptied on Monday",
+        ApprovalKind.CLEAR_NPD: "{fields} will be emptied in NPD",
+    },
+    "reject": {
+        ApprovalKind.ITEMS: "{items} {stay} on Monday",
+        ApprovalKind.RECORDS: "{records} {stay} in NPD",
+        ApprovalKind.CLEAR_MONDAY: "{fields} will be restored in NPD",
+        ApprovalKind.CLEAR_NPD: "{fields} will be restored on Monday",
+    },
+}
+
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):

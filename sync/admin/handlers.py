@@ -92,14 +92,15 @@ class Handler:
         title = self.title(entries)
         rows = []
         for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
-            sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
-            rows.append((entry.name, entry.board, sides or entry.detail))
+            sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+            rows.append((entry.name, entry.board, "; ".join(sides), "" if sides else entry.detail))
+        table = confirmed_action.RecordTable(("Record", "Board", "Details", "What happened"), rows, len(entries))
         effects = [*dict.fromkeys(self.effect(entry) for entry in entries), self.act.way_back]
         return confirmed_action.Question(
             f"{title}?",
             [effect for effect in [*effects, UNDO_SENTENCE if self.act.undo else ""] if effect],
             title,
-            [confirmed_action.RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
+            [table.without_empty_columns()],
             deletes=self.act.deletes,
         )
 
