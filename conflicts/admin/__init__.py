@@ -50,12 +50,12 @@ class StateFilter(RadioFilter):
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Passes open and close conflicts; people resolve them on the conflict's own page."""
 
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
-    search_fields = ("monday_item_id",)
+    search_fields = ("=monday_item_id",)
     search_help_text = "A record's name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday")
     ordering = OPEN_FIRST
@@ -98,17 +98,6 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordLinkMixin, admin_base.ReadOn
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Whether this person resolves conflicts."""
         return request.user.has_perm("conflicts.change_syncconflict")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], search_term: str
-    ) -> tuple[models.QuerySet[SyncConflict], bool]:
-        """Search by the records' names, or by an item's exact number."""
-        text = search_term.strip()
-        if not text:
-            return queryset, False
-        return queryset.filter(
-            models.Q(monday_item_id=text) | models.Q(entity_id__in=admin_base.record_ids_by_name(text))
-        ), False
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         """Go to the side-by-side screen, which takes the place of a form."""

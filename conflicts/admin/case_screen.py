@@ -29,7 +29,7 @@ from conflicts.reports import RECORD_KEY
 from conflicts.resolution import current_values, deletion_problem, may_type, resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin.admin_base import see_other, with_request_id
+from sync.admin.admin_base import PageAdmin, see_other, with_request_id
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.attention import Kind
 from sync.clock import SyncNow
@@ -482,11 +482,8 @@ class RejectionView(CaseView):
         return f"{self.url}?{parameter}", parameter, answer.sentence
 
 
-class CaseMixin:
+class CaseMixin(PageAdmin):
     """Adds to the list of conflicts the pages on which a person decides, their progress and undo."""
-
-    admin_site: Any
-    opts: Any
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -499,7 +496,7 @@ class CaseMixin:
             path("rejected/answer/<int:pk>/", view(self.answer_status), name=f"{name}_rejected_status"),
             path("rejected/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_rejected_undo"),
             path(field, view(RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
-            *super().get_urls(),  # type: ignore[misc]
+            *super().get_urls(),
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -518,8 +515,7 @@ class CaseMixin:
     def _strip(self, request: HttpRequest, strip: dict[str, Any]) -> HttpResponse:
         """Answer with a strip, which htmx asks for until it is final; a page about the same is then loaded anew."""
         reloads = "reload" in request.GET
-        may_undo = self.has_change_permission(request)  # type: ignore[attr-defined]  # of the admin
-        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": may_undo}}
+        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
         answer = render(request, "conflicts/done_before.html", context)
         answer.headers["Cache-Control"] = "no-store"
         if reloads and strip["progress"].is_final:

@@ -12,12 +12,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, F, Max, Min, Model, OuterRef, Q, Subquery, TextField, Window
+from django.db.models import Count, Exists, F, Max, Min, Model, OuterRef, Q, Subquery, TextField, Window
 from django.db.models.functions import Cast, RowNumber
 from pghistory.core import event_models
 
 from sync import registry
-from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection
+from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
@@ -301,6 +301,9 @@ def waits(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.Rec
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
     jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
     jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
+    # Of a deleted record its deletion waits, and no edit.
+    deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
+    jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
     states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
     states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
     records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))

@@ -52,6 +52,13 @@ def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_i
     assert waiting_edits(limit=10) == []
 
 
+def test_of_a_deleted_record_no_edit_waits(db: None) -> None:
+    contact = Contact.objects.create(name="Grace")
+    contact.delete()
+    assert SyncQueue.objects.get().status == "pending"
+    assert waiting_edits(limit=10) == []
+
+
 def test_a_new_record_waits_without_columns_and_what_the_sync_writes_does_not_wait(db: None) -> None:
     contact = Contact.objects.create(name="Grace")
     with pghistory.context(cause="sync"):
