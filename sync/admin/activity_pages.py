@@ -273,7 +273,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows = told_to(request.user, super().get_queryset(request))
-        if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
+        if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
             # The values with which an item was made are on its record's page.
@@ -406,8 +406,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
         # A restored one is a record again: it is listed where it is asked for.
-        is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
-        if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
+        if self.is_list(request) and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
             rows = rows.exclude(state=TombstoneState.RESTORED)
         return rows
 

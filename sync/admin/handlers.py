@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from sync import attention, registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import own_address, see_other
+from sync.admin.admin_base import own_address, parse_json, records_url, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, CountChanged
@@ -242,21 +242,14 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 
 def _shown_values(request: HttpRequest) -> dict[str, Any]:
     """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
-    shown = {}
-    for name, text in request.POST.items():
-        if name.startswith(SEEN_PREFIX):
-            try:
-                shown[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
-            except (ValueError, RecursionError):
-                continue
-    return shown
+    sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
+    return {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
 
 
 def _back_url(request: HttpRequest) -> str:
     """Home, or a record's page or list from which the act was sent."""
     back = own_address(request, str(request.POST.get("back", "")))
-    opts = [spec.model._meta for spec in registry.entities()]
-    lists = [registry.page_url(f"{meta.app_label}_{meta.model_name}_changelist") for meta in opts]
+    lists = [records_url(spec) for spec in registry.entities()]
     return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
 
 
