@@ -208,6 +208,8 @@ class ActivityList(admin_base.PageChangeList):
         act_of = {id(line.row): act for act in acts for line in act.lines}
         first_rows = {id(act_of[id(row)]): row for row in reversed(rows)}
         self.result_list = [row for row in rows if first_rows[id(act_of[id(row)])] is row]
+        if ORDER_VAR not in self.params:
+            self.result_list.sort(key=lambda row: row.at, reverse=True)
         for row in self.result_list:
             row.page_act = act_of[id(row)]
             row.page_path = request.get_full_path()
@@ -219,7 +221,10 @@ class ActivityList(admin_base.PageChangeList):
         return str(super().url_for_result(result))
 
     def rows_above(self) -> list[Any]:
-        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many."""
+        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many.
+
+        They are told on the first page, whenever they were.
+        """
         if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
             return []
         ids = None
