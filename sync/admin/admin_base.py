@@ -380,7 +380,7 @@ class EntityFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Records by the five states that their sync has; an address may ask for a part of one, as figures do."""
+    """Records by the four states that their sync has; an address may ask for a part of one, as figures do."""
 
     title = "sync state"
     parameter_name = "health"
@@ -389,7 +389,7 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
+        return record_view.filter_by_health(queryset, self.value() or "")
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
         for board in now.shown
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.health_counts((spec for spec, _board in boards), now.pauses)
+    counts = record_view.health_counts(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
         by_state = record_view.by_state(counts.get(spec.entity_type, {}))

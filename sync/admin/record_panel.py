@@ -28,7 +28,6 @@ STATE_BADGES = {
     record_view.RecordState.PENDING: ("schedule", "wait"),
     record_view.RecordState.ATTENTION: ("front_hand", "warn"),
     record_view.RecordState.OFF: ("sync_disabled", "off"),
-    record_view.RecordState.PAUSED: ("pause_circle", "warn"),
 }
 
 
@@ -71,7 +70,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     What needs attention says why, and leads to the page where it is dealt with.
     """
     beside = _beside(view)
-    if view.state in (record_view.RecordState.SYNCED, record_view.RecordState.PAUSED):
+    if view.state is record_view.RecordState.SYNCED:
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)

@@ -1,4 +1,4 @@
-"""The five states of a record: told of one record and asked of the database they are the same, and what each means."""
+"""The four states of a record: told of one record and asked of the database they are the same, and what each means."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def described() -> dict[str, RecordView]:
 
 
 def listed_as(state: RecordState) -> set[str]:
-    found = filter_by_health(Contact.objects.all(), state.value, pauses.active_pauses())
+    found = filter_by_health(Contact.objects.all(), state.value)
     return set(found.values_list("name", flat=True))
 
 
@@ -118,7 +118,7 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
         if paused:
             pauses.pause("anna", entity_type=paused)
         views = described()
-        counted = health_counts([entity("contact")], pauses.active_pauses())["contact"]
+        counted = health_counts([entity("contact")])["contact"]
         for part in Part:
             named = {name for name, view in views.items() if view.reason_code is part}
             assert counted.get(part, 0) == len(named), (paused, part)
@@ -126,20 +126,13 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
             assert listed_as(state) == {name for name, view in views.items() if view.state is state}, (paused, state)
 
 
-def test_what_waits_for_a_pause_is_paused_and_what_a_person_has_to_settle_says_so(everything: None) -> None:
+def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
+    before = {name: (view.state, view.reason_code) for name, view in described().items()}
     pauses.pause("anna", entity_type="contact")
-    found = {name: (view.state, view.reason_code) for name, view in described().items()}
-    paused, attention = (RecordState.PAUSED, Part.PAUSED_PENDING), RecordState.ATTENTION
-    assert found["Both ways, nothing"] == found["To Monday, blocked"] == found["To NPD, archived"] == paused
-    assert found["Answered, approved"] == paused
-    assert found["To Monday, rejected"] == (attention, Part.BLOCKED)
-    assert found["Conflict"] == (attention, Part.CONFLICT)
-    assert found["Asks, records"] == (attention, Part.APPROVAL)
-    # Also where nothing of it waits.
-    for name in ("Synced", "Direction npd_to_monday", "Direction monday_to_npd"):
-        assert found[name] == (RecordState.PAUSED, Part.PAUSED_SYNCED)
-    assert described()["Synced"].words.startswith("Paused by anna")
-    assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
+    views = described()
+    assert {name: (view.state, view.reason_code) for name, view in views.items()} == before
+    assert views["To Monday, nothing"].words.startswith("Paused by anna")
+    assert views["Synced"].words == ""
 
 
 def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
