@@ -120,15 +120,15 @@ def _part(model: type[models.Model], ids: Collection[UUID] | None = None) -> mod
     """Why a record is in its state; `ids`: of these records alone."""
     rules = _rules(model, ids)
     cases = [
-        models.When(models.Q(sync_status=status) & holds, then=models.Value(part.value))
-        for status, part, holds in rules
+        models.When(models.Q(sync_status__in=statuses) & holds, then=models.Value(part.value))
+        for statuses, part, holds in rules
     ]
     return models.Case(*cases, default=models.Value(Part.PENDING.value), output_field=models.CharField())
 
 
 def _rules(
     model: type[models.Model], ids: Collection[UUID] | None
-) -> list[tuple[choices.RecordSyncStatus, Part, models.Q]]:
+) -> list[tuple[list[choices.RecordSyncStatus], Part, models.Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
     Whether a record waits for a person say its rows of `sync_attention`. A pause is its board's, and changes none of
@@ -148,26 +148,28 @@ def _rules(
     )  # fmt: skip
     columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
     ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(models.Exists(columns))
-    synced = choices.RecordSyncStatus.SYNCED
-    pending = choices.RecordSyncStatus.PENDING
-    disabled = choices.RecordSyncStatus.DISABLED
-    conflict = choices.RecordSyncStatus.CONFLICT
+    asked = waits_as(Kind.CONFLICT, Kind.DUPLICATE)
+    synced = [choices.RecordSyncStatus.SYNCED]
+    disabled = [choices.RecordSyncStatus.DISABLED]
+    conflict = [choices.RecordSyncStatus.CONFLICT]
+    changing = [*conflict, choices.RecordSyncStatus.PENDING]
     return [
         *((synced, part, models.Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
         (synced, Part.IN_SYNC, models.Q()),
         (disabled, Part.SYNC_OFF, models.Q(sync_enabled=False)),
         (disabled, Part.NO_SYNC, models.Q(sync_direction=choices.SyncDirection.NONE)),
         (disabled, Part.LEFT_OUT, models.Q()),
-        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~waits_as(Kind.CONFLICT, Kind.DUPLICATE)),
-        (conflict, Part.CONFLICT, models.Q()),
-        (pending, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
-        (pending, Part.APPROVAL, waits_as(Kind.APPROVAL)),
-        (pending, Part.GONE, waits_as(Kind.REMOVED)),
-        (pending, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
+        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~asked),
+        (conflict, Part.CONFLICT, asked),
+        # What was chosen for a conflict is on its way, as any change of a record that is pending.
+        (changing, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
+        (changing, Part.APPROVAL, waits_as(Kind.APPROVAL)),
+        (changing, Part.GONE, waits_as(Kind.REMOVED)),
+        (changing, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
         # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
         # of them are read once, by their index.
-        (pending, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), ledgers.values("entity_id")))),
-        (pending, Part.PENDING, models.Q()),
+        (changing, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), ledgers.values("entity_id")))),
+        (changing, Part.PENDING, models.Q()),
     ]
 
 
@@ -291,10 +293,9 @@ class RecordView:
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
         if self.state is RecordState.ATTENTION:
-            if self.entries:
-                return self.entries[0].sentence
-            if self.reason_code is Part.CONFLICT:
-                return "What was chosen for its conflict is being applied."
+            return self.entries[0].sentence if self.entries else ""
+        if self.reason_code is Part.PENDING and self.status == choices.RecordSyncStatus.CONFLICT and not self.stop:
+            return "What was chosen for its conflict is being applied."
         words = humanize.without_request_id(self.words)
         if words and self.status != choices.RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
@@ -393,7 +394,9 @@ class RecordView:
 
     @property
     def conflict_fields(self) -> tuple[str, ...]:
-        return tuple(self.ledger.conflicts.get("fields", ()))
+        """The fields about which a person is asked; one whose answer is on its way is as any other."""
+        asked = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
+        return tuple(key for key in self.ledger.conflicts.get("fields", ()) if key in asked)
 
     @property
     def spellings(self) -> Mapping[str, str]:
@@ -507,7 +510,7 @@ class RecordView:
         """
         key = mapping.key
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
-        if key not in self.ledger.blocked_fields and key not in self.conflict_fields:
+        if key not in self.ledger.blocked_fields and key not in self.ledger.conflicts.get("fields", ()):
             moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
         readings = [reading for reading in self.ledger.seen.get(key, ()) if len(reading) == _READING_PARTS]

@@ -181,6 +181,10 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")
     held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
+    SyncConflict.objects.create(
+        entity_type="contact", entity_id=record.pk, monday_item_id="5001", conflict_fields=["name"], kind="fields",
+        npd_data={"name": "Ann"}, base_data={}, monday_data={"name": "Anna"},
+    )  # fmt: skip
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
     found = {one.key: one for one in record_view.describe_one(record).fields}

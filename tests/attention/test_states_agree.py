@@ -3,8 +3,11 @@
 import pytest
 from django.test import Client
 
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.outbox import pauses
+from sync.state.record_view import RecordState, describe_one
 from tests.admin.test_records import words_of
 from tests.support.world import World
 
@@ -50,3 +53,24 @@ def test_a_pause_is_the_boards_and_its_records_stay_synced_pending_or_in_need_of
     [group] = [box.group for box in browser.get(HOME).context["boxes"]]
     assert group.records == before["Needs attention"]
     assert "Paused by eve" in words_of(browser.get(f"{CONTACTS}?health=pending").content.decode())
+
+
+def test_a_conflict_that_is_resolved_during_an_outage_is_pending_and_needs_nobody(
+    world: World, browser: Client
+) -> None:
+    record = world.linked("Ann", role_title="Head")
+    world.edit(record, "role_title", "Chief")
+    Contact.objects.filter(pk=record.pk).update(role_title="Chair")
+    world.hear(record)
+    assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0))
+    conflict = SyncConflict.objects.get(entity_id=record.pk)
+    seen = {"role_title": {"npd": "Chair", "monday": "Chief"}}
+    world.sandbox.faults({"status": 503})
+    resolve(conflict.pk, by=world.administrator("pat"), resolution_type="keep_npd", seen=seen)
+    world.work(record)
+    assert record.sync_status == "conflict"
+    assert (tabs(browser).get("Needs attention"), board_line(browser)) == (None, (1, 0, 1))
+    view = describe_one(record)
+    [field] = [field for field in view.fields if field.key == "role_title"]
+    assert (view.state, field.state) == (RecordState.PENDING, RecordState.PENDING)
+    assert "Monday" in view.reason
