@@ -26,7 +26,7 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
-from sync.models import SyncedModel
+from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
@@ -401,14 +401,17 @@ class Badge:
     words: str
 
 
-def board_badge(board: BoardAvailability) -> Badge:
-    """Return which of the four states of a board it is in."""
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> Badge:
+    """Return which of the four states of a board it is in; `blocked` are its fields whose columns can't be used."""
     if not board.has_board:
         return Badge("off", "link_off", "Not set up")
     if board.is_paused:
         return Badge("warn", "pause_circle", "Paused")
     if board.is_stopped:
         return Badge("bad", "block", "Stopped")
+    if blocked:
+        columns = humanize.count_with_noun(len(blocked), "column")
+        return Badge("warn", "view_column", f"Syncing; {columns} can't be used")
     return Badge("ok", "check_circle", "Syncing")
 
 

@@ -180,7 +180,7 @@ def buttons_of(
     `urls` are those of the record's own acts by name.
     """
     buttons: list[Button] = []
-    if view.state is record_view.RecordState.ATTENTION:
+    if view.is_explained_by_entries:
         buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
     elif view.reason_code is record_view.Part.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):

@@ -63,9 +63,10 @@ class Part(models.TextChoices):
 
 
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
-    RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
+    # A column that can't be used is one thing of the board, whose line and page say so.
+    RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD, Part.COLUMN),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED, Part.COLUMN),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
 }
 
@@ -141,13 +142,16 @@ def _rules(
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
         return models.Q(pk__in=rows.values("entity_id"))
 
-    # One column that can't be used is one row of the board; its records are those that wait for it.
-    code = models.Func(
-        models.OuterRef("blocked_fields"), models.F("field"), models.Value("code"),
-        function="jsonb_extract_path_text", output_field=models.TextField(),
-    )  # fmt: skip
-    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
-    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(models.Exists(columns))
+    # One column that can't be used is one row of the board; of its records those wait that were edited since.
+    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(
+        entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
+    )
+    edited = columns.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
+        models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
+    )
+    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
+    resting = ledgers.filter(models.Exists(columns), ~models.Exists(edited))
+    jobs = SyncQueue.objects.filter(entity_type=entity_type, **among).exclude(status=choices.QueueStatus.COMPLETED)
     asked = waits_as(Kind.CONFLICT, Kind.DUPLICATE)
     synced = [choices.RecordSyncStatus.SYNCED]
     disabled = [choices.RecordSyncStatus.DISABLED]
@@ -166,11 +170,19 @@ def _rules(
         (changing, Part.APPROVAL, waits_as(Kind.APPROVAL)),
         (changing, Part.GONE, waits_as(Kind.REMOVED)),
         (changing, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
-        # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
-        # of them are read once, by their index.
-        (changing, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), ledgers.values("entity_id")))),
+        (changing, Part.PENDING, models.Q(pk__in=jobs.values("entity_id"))),
+        # The ledger names records as text; asked so, all of them are read once, by their index.
+        (changing, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), resting.values("entity_id")))),
         (changing, Part.PENDING, models.Q()),
     ]
+
+
+def _of_field(column: str, key: str) -> models.Func:
+    """A value of the field of an attention row, as the ledger around it has it in this column."""
+    return models.Func(
+        models.OuterRef(column), models.F("field"), models.Value(key),
+        function="jsonb_extract_path_text", output_field=models.TextField(),
+    )  # fmt: skip
 
 
 # An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost.
@@ -290,9 +302,14 @@ class RecordView:
         return self._page.entries.get(self.record.pk, ())
 
     @property
+    def is_explained_by_entries(self) -> bool:
+        """Whether what waits for a person is all that is to be said: of the record, or of its board's column."""
+        return self.state is RecordState.ATTENTION or self.reason_code is Part.COLUMN
+
+    @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
-        if self.state is RecordState.ATTENTION:
+        if self.is_explained_by_entries:
             return self.entries[0].sentence if self.entries else ""
         if self.reason_code is Part.PENDING and self.status == choices.RecordSyncStatus.CONFLICT and not self.stop:
             return "What was chosen for its conflict is being applied."
@@ -304,7 +321,7 @@ class RecordView:
     @property
     def others(self) -> Sequence[Entry]:
         """What waits beside the reason."""
-        return self.entries[1:] if self.state is RecordState.ATTENTION else self.entries
+        return self.entries[1:] if self.is_explained_by_entries else self.entries
 
     @property
     def stop(self) -> str:

@@ -163,8 +163,9 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
     assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Answered, approved"] == found["Answered, rejected"] == pending
-    # A column's block is the whole board's: what is a record's own goes before it, as that archived item did.
-    assert found["To NPD, no column"] == (attention, Part.COLUMN)
+    # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
+    assert found["No job, no column"] == (RecordState.SYNCED, Part.COLUMN)
+    assert found["To NPD, no column"] == pending
     assert found["To NPD, rejected and no column"] == (attention, Part.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, column is back"] == pending

@@ -6,6 +6,8 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
+from sync.attention import Kind
+from sync.models import FieldMapping
 from sync.outbox import pauses
 from sync.state.record_view import RecordState, describe_one
 from tests.admin.test_records import words_of
@@ -74,3 +76,29 @@ def test_a_conflict_that_is_resolved_during_an_outage_is_pending_and_needs_nobod
     [field] = [field for field in view.fields if field.key == "role_title"]
     assert (view.state, field.state) == (RecordState.PENDING, RecordState.PENDING)
     assert "Monday" in view.reason
+
+
+def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states(world: World, browser: Client) -> None:
+    records = world.linked_together(4, role_title="Head")
+    archive(world, records[3])
+    before = tabs(browser)
+    world.delete_column("role_title")
+    world.save(records[0], role_title="Chair")
+    link = world.link()
+    browser.post(f"/admin/sync/boardlink/{link.pk}/check/")
+    world.work()
+    assert FieldMapping.objects.get(link=link, key="role_title").problem
+    # Only the edit waits, for its column.
+    assert board_line(browser) == (4, 2, 1)
+    assert tabs(browser) == before | {"Pending": 1}
+    home = browser.get(HOME)
+    first = home.context["boxes"][0].group
+    assert (first.kind, first.records) == (Kind.BLOCKED, 4)
+    [line] = [board for board in home.context["boards"] if board.title == "Contacts"]
+    assert (line.badge.kind, line.badge.words) == ("warn", "Syncing; 1 column can't be used")
+    resting = browser.get(f"{CONTACTS}{records[1].pk}/change/").content.decode()
+    assert "Mend the column" in resting
+    words = words_of(browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode())
+    assert "Role: the column can't be used" in words
+    assert "I have restored it: check now" in words
+    assert "Syncing; 1 column can't be used" in words
