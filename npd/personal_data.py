@@ -25,6 +25,7 @@ from sync import registry
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import (
@@ -183,10 +184,11 @@ def export(person: Person) -> dict[str, Any]:
 
 def counts(person: Person) -> list[tuple[str, int]]:
     """Return how many rows of which kind an erasure deletes or empties."""
-    numbers: Counter[str] = Counter()
+    numbers: Counter[tuple[str, str]] = Counter()
     for rows in person.rows():
-        numbers[str(rows.model._meta.verbose_name_plural)] += rows.count()
-    return [(label, number) for label, number in numbers.items() if number]
+        names = rows.model._meta
+        numbers[str(names.verbose_name), str(names.verbose_name_plural)] += rows.count()
+    return [(plural(number, *names), number) for names, number in numbers.items() if number]
 
 
 def erase(person: Person, *, delete_items: bool) -> int:

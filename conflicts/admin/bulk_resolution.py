@@ -16,6 +16,7 @@ from conflicts.lifecycle import act_option, side_option
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.reports import DELETING_ACTS, RECORD_KEY, Option
 from sync.admin import confirmed_action
+from sync.admin.admin_base import parse_json
 from sync.admin.handlers import common_type
 from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ACTS, MAX_PER_REQUEST, ActionError
@@ -195,9 +196,6 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
 
 def shown_conflicts(text: str) -> dict[str, str]:
     """Return the digests of the conflicts that the page had shown, by id; anything malformed gives an empty dict."""
-    try:
-        posted = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
+    posted = parse_json(text)
     pairs = list(posted.items())[:MAX_CONFLICTS] if isinstance(posted, dict) else []
     return {key: str(shown) for key, shown in pairs if as_uuid(key)}

@@ -29,7 +29,7 @@ from conflicts.reports import RECORD_KEY
 from conflicts.resolution import current_values, deletion_problem, may_type, resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin.admin_base import PageAdmin, see_other, with_request_id
+from sync.admin.admin_base import PageAdmin, parse_json, see_other, with_request_id
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.attention import Kind
 from sync.clock import SyncNow
@@ -66,10 +66,8 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
 
 def parse_seen(text: str) -> dict[str, str | None]:
     """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
-    try:
-        npd, monday = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        return {"npd": text, "monday": text}
+    values = parse_json(text)
+    npd, monday = values if isinstance(values, list) and len(values) == 2 else (text, text)
     return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
 
 

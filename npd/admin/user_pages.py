@@ -12,11 +12,13 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
@@ -29,7 +31,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts import remove_second_factor
 from sync.admin import confirmed_action
@@ -41,6 +44,10 @@ from sync.records.authors import full_name, log_action
 
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
+GROUP_WORDS = {
+    "Resolve": "view contacts and organizations, and resolve conflicts",
+    "Edit": "the same, and add, change, delete, import and export contacts and organizations",
+}
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
 LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
@@ -71,6 +78,26 @@ class UniqueEmailMixin:
         return email
 
 
+class GroupChoices(forms.ModelMultipleChoiceField):
+    """The groups, to be ticked, each with what its members may do where NPD Sync made it."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def label_from_instance(self, obj: Any) -> str:
+        words = GROUP_WORDS.get(obj.name, "")
+        return f"{obj.name}: {words}" if words else str(obj.name)
+
+
+class PasswordState(UnfoldReadOnlyPasswordHashWidget):
+    """Says whether a password is set: how it is stored helps nobody."""
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        if value and is_password_usable(value):
+            context["summary"] = [{"label": "A password is set."}]
+        return context
+
+
 class NewUserForm(UniqueEmailMixin, UserCreationForm):
     """Adds a user without a password, which they set by a link."""
 
@@ -84,6 +111,10 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 class UserForm(UniqueEmailMixin, UserChangeForm):
     class Meta:
         labels = LABELS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].widget = PasswordState()
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
@@ -151,10 +182,16 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
 
     def response_add(self, request: HttpRequest, obj: User, *args: Any, **kwargs: Any) -> HttpResponse:
         """Continue to the page that sends a new colleague the link to set a password."""
-        response = super().response_add(request, obj, *args, **kwargs)
         if not obj.is_staff or "_save" not in request.POST:
-            return response
+            return super().response_add(request, obj, *args, **kwargs)
+        messages.success(request, f"{full_name(obj)} is added.")
         return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer the groups with what they may do, without the theme's box of names and its sentence about keys."""
+        if db_field.name != "groups":
+            return super().formfield_for_manytomany(db_field, request, **kwargs)
+        return GroupChoices(Group.objects.order_by("name"), required=False, label="Groups")
 
     # Protecting the last administrator.
 

@@ -1,5 +1,6 @@
 """Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,11 +29,12 @@ from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, Tombstone
-from sync.models.state import BATCH_KINDS, MANY_ALIKE, told_to
+from sync.models.state import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, told_to
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import tombstones
 from sync.records.authors import WaitingEdit, causes_text, deletion_authors, log_action, waiting_edits
+from sync.records.availability import wait_sentence
 from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
@@ -77,7 +79,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
         rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        return self._undo_page(request, rows, "Undo all of that sync?", "")
+        return self._undo_page(request, rows, _batch_title(rows[0]), "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
@@ -91,7 +93,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
                 *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
             ]
             return confirmed_action.Report(
-                f"{' and '.join(parts)}. The next sync sends what is synced to Monday." if parts else "",
+                f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else "",
                 [
                     f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
                     for step in result.left_alone
@@ -108,6 +110,20 @@ class UndoPagesMixin(admin_base.PageAdmin):
             question=lambda: _undo_question(rows, title),
             atomic=False,
         )
+
+
+def _batch_title(row: Decision) -> str:
+    """Ask by the name of the file where it was an import: the entry's sentence ends with it."""
+    if row.kind != IMPORT_KIND:
+        return "Undo all of that sync?"
+    named = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
+    return f"Undo the import of {named[1]}?" if named else "Undo the import?"
+
+
+def _monday_follows(rows: Sequence[Decision], number: int) -> str:
+    """Say when Monday has what was taken back; empty where its records are on no board."""
+    types = {row.entity_type for row in rows if (link := link_of(row.entity_type)) and link.board_id}
+    return (wait_sentence(number, types) or "Monday follows within seconds.") if types else ""
 
 
 def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
@@ -127,9 +143,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
         records = count_with_noun(len(deletions), "record")
+        follows = tombstones.deletion_consequence([step.record for step in deletions if step.record])
         effects.append(
-            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted, in NPD and, where they are "
-            "on Monday, as the board's deletions are set. A deleted record can be restored."
+            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted in NPD. "
+            f"{follows.sentence or 'A deleted record can be restored.'}"
         )
         button = f"Yes, undo it and delete {records}"
     if not values and not deletions:
@@ -191,6 +208,8 @@ class ActivityList(admin_base.PageChangeList):
         act_of = {id(line.row): act for act in acts for line in act.lines}
         first_rows = {id(act_of[id(row)]): row for row in reversed(rows)}
         self.result_list = [row for row in rows if first_rows[id(act_of[id(row)])] is row]
+        if ORDER_VAR not in self.params:
+            self.result_list.sort(key=lambda row: row.at, reverse=True)
         for row in self.result_list:
             row.page_act = act_of[id(row)]
             row.page_path = request.get_full_path()
@@ -202,7 +221,10 @@ class ActivityList(admin_base.PageChangeList):
         return str(super().url_for_result(result))
 
     def rows_above(self) -> list[Any]:
-        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many."""
+        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many.
+
+        They are told on the first page, whenever they were.
+        """
         if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
             return []
         ids = None
@@ -273,7 +295,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows = told_to(request.user, super().get_queryset(request))
-        if not request.resolver_match or request.resolver_match.url_name != "sync_decision_changelist":
+        if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
             # The values with which an item was made are on its record's page.
@@ -374,7 +396,7 @@ def restored_item(row: Tombstone) -> str:
         return "It had none and gets one."
     number = f" (Item {row.monday_id})"
     if row.state in tombstones.REMOVED_TOMBSTONE_STATES:
-        return f"Its item had left the board. If it is back there, it is linked again; else it gets a new one.{number}"
+        return f"Its item had left the board.{number}"
     return f"It is linked with its item again.{number}"
 
 
@@ -406,8 +428,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
         # A restored one is a record again: it is listed where it is asked for.
-        is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
-        if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
+        if self.is_list(request) and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
             rows = rows.exclude(state=TombstoneState.RESTORED)
         return rows
 

@@ -1,5 +1,6 @@
 """What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,6 +132,14 @@ def own_address(request: HttpRequest, *addresses: str | None) -> str:
     return ""
 
 
+def parse_json(text: str) -> Any:
+    """Return what a form has sent as JSON; None where it can't be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def see_other(address: str) -> HttpResponse:
     """Go to another page after a form was sent, so that reloading sends nothing again."""
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
@@ -256,6 +265,11 @@ class PageAdmin(ModelAdmin):
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return what the page of a row shows beyond its fields; of most lists, nothing."""
         return {}
+
+    def is_list(self, request: HttpRequest) -> bool:
+        """Whether the list is asked for, and no row's page or act."""
+        match = request.resolver_match
+        return match is not None and match.url_name == f"{self.opts.app_label}_{self.opts.model_name}_changelist"
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows, each with the database's present time."""

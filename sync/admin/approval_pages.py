@@ -72,9 +72,12 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
         rows: models.QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
-        is_list = request.resolver_match and request.resolver_match.url_name == "sync_approvalrequest_changelist"
         unasked = models.Q(state=ApprovalState.DONE, decided_at=None)
-        return rows.exclude(unasked) if is_list and not any("state" in name for name in request.GET) else rows
+        return (
+            rows.exclude(unasked)
+            if self.is_list(request) and not any("state" in name for name in request.GET)
+            else rows
+        )
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
@@ -107,6 +110,22 @@ LABELS = {
         ApprovalKind.RECORDS: "Keep {records} in NPD",
         ApprovalKind.CLEAR_MONDAY: "Restore {fields} in NPD",
         ApprovalKind.CLEAR_NPD: "Restore {fields} on Monday",
+    },
+}
+
+# What is said once it is decided.
+OUTCOMES = {
+    "approve": {
+        ApprovalKind.ITEMS: "{items} will be removed on Monday",
+        ApprovalKind.RECORDS: "{records} will be deleted in NPD",
+        ApprovalKind.CLEAR_MONDAY: "{fields} will be emptied on Monday",
+        ApprovalKind.CLEAR_NPD: "{fields} will be emptied in NPD",
+    },
+    "reject": {
+        ApprovalKind.ITEMS: "{items} {stay} on Monday",
+        ApprovalKind.RECORDS: "{records} {stay} in NPD",
+        ApprovalKind.CLEAR_MONDAY: "{fields} will be restored in NPD",
+        ApprovalKind.CLEAR_NPD: "{fields} will be restored on Monday",
     },
 }
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -17,6 +17,7 @@ from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
+from sync.admin.connection_pages import may_set_up
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
@@ -111,6 +112,12 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = ("filter_text", "verified")
     row_names = ("board", "boards")
+    empty_title = "No boards yet"
+
+    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
+        """Lead to the set-up, whoever may do it."""
+        words = "A board on Monday and a list in NPD that are kept the same stand here once they are set up."
+        return words, [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -231,6 +238,12 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""
         obj.save(update_fields=form.changed_data)
+
+    def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
+        """Say that it is saved by what the board is called."""
+        messages.success(request, f"{self.name(obj)}: saved.")
+        stays = "_continue" in request.POST
+        return admin_base.see_other(_board_url(obj) if stays else reverse("admin:sync_boardlink_changelist"))
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:

@@ -12,7 +12,7 @@ from django.forms.widgets import DateTimeBaseInput
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.admin.admin_base import is_valid_key
+from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.models import SyncedModel
 from sync.monday.texts import drop_from_label, unix_lines
@@ -123,10 +123,7 @@ class ConcurrentForm(_ModelForm):
         return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
 
     def _shown_values(self) -> Mapping[str, str]:
-        try:
-            shown = json.loads(self.data.get(SHOWN_KEY, ""))
-        except (ValueError, RecursionError):
-            shown = None
+        shown = parse_json(self.data.get(SHOWN_KEY, ""))
         if isinstance(shown, dict):
             return {str(name): str(text) for name, text in shown.items()}
         self.add_error(

@@ -29,6 +29,14 @@ class RecordTable:
     total: int
     title: str = ""
 
+    def without_empty_columns(self) -> "RecordTable":
+        """Return the table without the columns that say nothing of any record."""
+        if not self.rows:
+            return self
+        filled = [place for place, cells in enumerate(zip(*self.rows, strict=True)) if any(cells)]
+        heads = [self.heads[place] for place in filled]
+        return replace(self, heads=heads, rows=[[row[place] for place in filled] for row in self.rows])
+
     @property
     def cells(self) -> list[list[tuple[str, object]]]:
         return [list(zip(self.heads, row, strict=True)) for row in self.rows]

@@ -168,9 +168,13 @@ class Decide(handlers.Handler):
         if not number:
             none_waits = "None of these waits any more: they were decided, or their cause has ended."
             return confirmed_action.Report(problems=[none_waits])
-        outcome = "approved" if self.code == "approve" else "rejected: nothing is deleted or emptied"
+        kind = ApprovalKind(alike[0].cause_code)
+        outcome = approval_pages.OUTCOMES[self.code][kind].replace("{stay}", humanize.plural(number, "stays", "stay"))
+        report = f"{handlers.counted(outcome, number, handlers.common_type(alike))}."
+        if "stay" in outcome:
+            return confirmed_action.Report(report)
         then = wait_sentence(number, [entry.entity_type for entry in alike]) or "Each is done within seconds."
-        return confirmed_action.Report(f"{humanize.count_with_noun(number, 'change')} {outcome}. {then}")
+        return confirmed_action.Report(f"{report} {then}")
 
     @staticmethod
     def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
@@ -271,6 +275,7 @@ class RemovalAnswer(handlers.Handler):
             for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]
         ]
         table = confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
+        table = table.without_empty_columns()
         asked_at = (_ASKED_AT, sync_now().isoformat())
         effects = [*question.effects, *self.costs(entries)]
         return replace(question, effects=effects, tables=[table], hidden=[asked_at])

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 
 from sync import attention, registry
 from sync.admin import confirmed_action
-from sync.admin.admin_base import own_address, see_other
+from sync.admin.admin_base import own_address, parse_json, records_url, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, CountChanged
@@ -92,14 +92,15 @@ class Handler:
         title = self.title(entries)
         rows = []
         for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
-            sides = "; ".join(f"{value.label}: {value.npd or '–'} | {value.monday or '–'}" for value in entry.values)
-            rows.append((entry.name, entry.board, sides or entry.detail))
+            sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+            rows.append((entry.name, entry.board, "; ".join(sides), "" if sides else entry.detail))
+        table = confirmed_action.RecordTable(("Record", "Board", "Details", "What happened"), rows, len(entries))
         effects = [*dict.fromkeys(self.effect(entry) for entry in entries), self.act.way_back]
         return confirmed_action.Question(
             f"{title}?",
             [effect for effect in [*effects, UNDO_SENTENCE if self.act.undo else ""] if effect],
             title,
-            [confirmed_action.RecordTable(("Entry", "Board", "NPD | Monday, or what is wrong"), rows, len(entries))],
+            [table.without_empty_columns()],
             deletes=self.act.deletes,
         )
 
@@ -242,21 +243,14 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 
 def _shown_values(request: HttpRequest) -> dict[str, Any]:
     """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
-    shown = {}
-    for name, text in request.POST.items():
-        if name.startswith(SEEN_PREFIX):
-            try:
-                shown[name.removeprefix(SEEN_PREFIX)] = json.loads(str(text))
-            except (ValueError, RecursionError):
-                continue
-    return shown
+    sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
+    return {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
 
 
 def _back_url(request: HttpRequest) -> str:
     """Home, or a record's page or list from which the act was sent."""
     back = own_address(request, str(request.POST.get("back", "")))
-    opts = [spec.model._meta for spec in registry.entities()]
-    lists = [registry.page_url(f"{meta.app_label}_{meta.model_name}_changelist") for meta in opts]
+    lists = [records_url(spec) for spec in registry.entities()]
     return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
 
 

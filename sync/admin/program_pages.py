@@ -10,12 +10,15 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from knox.models import AuthToken
 from knox.settings import knox_settings
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync.admin import admin_base
 from sync.clock import sync_now
+from sync.kernel.humanize import DASH
 from sync.models import ApiToken
 
 DAYS = ((30, "30 days"), (90, "90 days"), (365, "A year"))
@@ -27,7 +30,12 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
     """Until when a new token opens the API; an administrator may make it for another user, such as a program's own."""
 
     days = forms.TypedChoiceField(
-        label="Ends after", choices=DAYS, coerce=int, initial=365, widget=UnfoldAdminSelectWidget()
+        label="Ends after",
+        choices=DAYS,
+        coerce=int,
+        initial=365,
+        widget=UnfoldAdminSelectWidget(),
+        help_text="The program may do what the token's owner may, and nothing else.",
     )
     maker: User
 
@@ -52,7 +60,11 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     begins_with = admin_base.plain_column("Begins with", str, "token_key")
     owner = admin_base.plain_column("Owner", lambda token: token.user.get_username(), "user__username")
     made = admin_base.time_column("created", "Made")
-    ends = admin_base.time_column("expiry", "Ends")
+    ends = admin_base.plain_column(
+        "Ends", lambda token: date_format(localtime(token.expiry), "j M Y") if token.expiry else DASH, "expiry"
+    )
+    empty_title = "No API tokens yet"
+    empty_words = "With a token another program reads and writes records through the API, by the rights of its owner."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")

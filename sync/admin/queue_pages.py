@@ -61,7 +61,7 @@ def next_attempt(job: Any) -> str:
         return ""
     if job.next_retry > job.page_now:
         return humanize.relative_time(job.next_retry, job.page_now)
-    return "as soon as its board can be synced"
+    return "when sync goes on"
 
 
 @admin.register(SyncQueue)
@@ -184,7 +184,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             if not is_new:
                 return confirmed_action.Report(problems=[f"{label}: It is paused already."])
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
-            return confirmed_action.Report(f"{label}: paused.")
+            return confirmed_action.Report()  # the line above every page says so
 
         def question() -> confirmed_action.Question:
             effect = "It waits until somebody resumes it. Edits on both sides are kept, and synced then."

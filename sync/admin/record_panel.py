@@ -12,6 +12,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
@@ -80,7 +81,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         entry = view.entries[0]
         kind = KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
-        shown = admin_base.badge("warn", kind.icon, kind.nouns[0].capitalize(), url=url, title=beside)
+        shown = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
 
 
@@ -92,7 +93,7 @@ def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeSt
 
 
 _AFTER_QUIET_TIME = {
-    RemovedItemPolicy.ASK: "somebody is asked here",
+    RemovedItemPolicy.ASK: "you are asked here",
     RemovedItemPolicy.UNLINK: "each record is unlinked, as the board's setting says",
     RemovedItemPolicy.DELETE: "each record is deleted in NPD, too, as the board's setting says",
     RemovedItemPolicy.CREATE: "each item is created again, as the board's setting says",

@@ -248,7 +248,7 @@ CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, re
 SERVER_FAILED = ErrorKind(
     "server_failed",  # HTTP 5xx, or an internal error in the answer
     Scope.TRANSPORT,
-    "Monday has trouble; nothing is lost, and it is tried again by itself.",
+    "Nothing is lost, and it is tried again by itself.",
     retry=True,
 )
 FIREWALL_REJECTED = ErrorKind(

@@ -176,8 +176,10 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
-    written = copy(record)
-    # What is cached of a related record goes with its id.
+    # By hand, as changed_ledger; what is cached of a related record goes with its id.
+    written = object.__new__(type(record))
+    vars(written).update(vars(record), _state=copy(record._state))
+    written._state.fields_cache = dict(record._state.fields_cache)
     for name, value in values.items():
         setattr(written, name, value)
     return written

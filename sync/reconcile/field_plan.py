@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, Intent, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import resolutions
@@ -25,11 +25,11 @@ from sync.reconcile.field_values import (
     RelatedNotFound,
     clean_values,
     field_of,
-    record_name,
     related_id,
     related_name,
     resolve_relations,
     stored_values,
+    why_no_item,
 )
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
@@ -548,24 +548,7 @@ def _decide_unknown_local(
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    return _block_undecided(field_plan, *_why_no_item(facts, related))
-
-
-def _why_no_item(facts: PassFacts, record: SyncedModel) -> tuple[BlockedCode, str]:
-    """Return why a related record has no item: for the time being, or until something else changes."""
-    called = f"the {record._meta.verbose_name} “{record_name(record)}”"
-    if record.entity_type() not in facts.related_boards:
-        detail = f"There is no board for {called} on Monday, so it has no item."
-    elif record.is_left_out:
-        detail = f"The filter leaves {called} out, so it has no item."
-    elif not record.may_sync:
-        detail = f"Sync is off for {called}, so it has no item on Monday."
-    elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        detail = f"Nothing of {called} is sent to Monday, so it has no item."
-    else:
-        detail = f"It waits for {called} to get its item on Monday, and is sent then by itself."
-        return BlockedCode.RELATION, detail
-    return BlockedCode.LEFT_OUT, f"{detail} The relation is left out."
+    return _block_undecided(field_plan, *why_no_item(related, facts.related_boards))
 
 
 def _decide_create(

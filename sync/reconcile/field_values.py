@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,6 +17,7 @@ from django.db import models
 
 from sync import registry
 from sync.boards.sync_filter import SyncFilter
+from sync.choices import BlockedCode, SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday import conversion
 from sync.monday.board_items import GROUP, Item
@@ -281,6 +282,23 @@ def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_
         "one has it.",
         f"item {reference.value}",
     )
+
+
+def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, str]:
+    """Return why a related record has no item: for the time being, or until something else changes."""
+    called = f"the {record._meta.verbose_name} “{record_name(record)}”"
+    if record.entity_type() not in boards:
+        detail = f"There is no board for {called} on Monday, so it has no item."
+    elif record.is_left_out:
+        detail = f"The filter leaves {called} out, so it has no item."
+    elif not record.may_sync:
+        detail = f"Sync is off for {called}, so it has no item on Monday."
+    elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        detail = f"Nothing of {called} is sent to Monday, so it has no item."
+    else:
+        detail = f"It waits for {called} to get its item on Monday, and is sent then by itself."
+        return BlockedCode.RELATION, detail
+    return BlockedCode.LEFT_OUT, f"{detail} The relation is left out."
 
 
 def reference_to(target: type[SyncedModel], reference_data: conversion.Local) -> Reference:

@@ -57,7 +57,7 @@ class ApprovalLimit:
     def text(self) -> str:
         parts = [f"more than {self.records}"] if self.records is not None else []
         if self.percent is not None and self.board_size >= SMALL_BOARD:
-            parts.append(f"more than {self.percent} % of the board's {self.board_size:,}")
+            parts.append(f"more than {self.percent} % of the board")
         return " or ".join(parts)
 
 

@@ -263,7 +263,10 @@ class DeletionConsequence(NamedTuple):
 def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     """Return who loses these records where they are deleted now, all at once, and what becomes of their items."""
     items = _items_consequence(records)
-    return items._replace(sentence=" ".join(filter(None, [_taken_from(records), items.sentence])))
+    sentences = [_taken_from(records), items.sentence]
+    # What somebody has to approve comes first.
+    ordered = reversed(sentences) if items.waits else sentences
+    return items._replace(sentence=" ".join(filter(None, ordered)))
 
 
 def _taken_from(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
@@ -294,8 +297,10 @@ def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[Synced
     policy = choices.DeletedRecordPolicy(link.deleted_record_policy if link else choices.DeletedRecordPolicy.ARCHIVE)
     removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
-        why = f"deletions of {limit} within an hour wait for approval"
-        return DeletionConsequence(f"{items} will stay until somebody approves the removal: {why}. {restorable}", True)
+        items = plural(len(linked), "Its item", f"Their {len(linked):,} items")
+        why = f"deletions of {limit} within an hour do"
+        waits = plural(len(linked), "waits", "wait")
+        return DeletionConsequence(f"{items} on Monday {waits} for approval, as {why}. {restorable}", True)
     kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
     if policy is not choices.DeletedRecordPolicy.ASK:
         kept.append("it was edited there since the last sync")

@@ -157,6 +157,10 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     assert waiting == edit
     assert waiting_entries(browser, f"?q={record.pk}") == edit
     assert waiting_entries(browser, "?p=2") == []
+    move_clock(6)
+    entries(1, "Later than the edit.")
+    order = [row.at for row in browser.get("/admin/sync/decision/").context["cl"].result_list]
+    assert order == sorted(order, reverse=True)
     page = browser.get(change_page(record))
     assert {(line.label, bool(line.waits)) for act in page.context["activity"]["acts"] for line in act.lines} >= {
         ("Phone", True),

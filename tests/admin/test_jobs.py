@@ -129,7 +129,7 @@ def test_the_queries_are_few_and_do_not_grow(browser: Client, world: dict[str, A
 def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:
     states.boards()
     states.waiting("Held Row", "Monday answered 500.", seconds=-60)
-    assert "as soon as its board can be synced Monday answered 500." in row_of(listed(browser), "Held Row")
+    assert "when sync goes on Monday answered 500." in row_of(listed(browser), "Held Row")
 
 
 def test_an_item_that_is_a_records_own_is_no_new_item(browser: Client, world: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
     form = {"entity_type": entity_type, "confirmed": "yes"}
     address = f"{PAUSE}?entity_type={entity_type}"
     text = words_of(browser.post(address, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
-    assert f"{label}: paused." in text
+    assert f"{label}: paused by dora" in text
     assert [pause.why for pause in pauses.active_pauses()] == ["Moving the board"]
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())

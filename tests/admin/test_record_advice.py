@@ -137,7 +137,7 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Cli
 @pytest.mark.parametrize(
     ("policy", "then"),
     [
-        ("ask", "somebody is asked here."),
+        ("ask", "you are asked here."),
         ("unlink", "each record is unlinked, as the board's setting says; what was edited since is asked about."),
     ],
 )

@@ -150,7 +150,7 @@ def with_first_records(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -
     by_id = {record.pk: record for record in linked.values()}
     first_facts = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in first_facts}:
-        first_facts |= {record.id: record for record in facts_of_records(facts.board, unclaimed, by_id)}
+        first_facts |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
     firsts = {item_id: replace(first_facts[record.pk], item=None) for item_id, record in linked.items()}
     return [replace(item, first=firsts.get(item.item_id)) for item in items]
 

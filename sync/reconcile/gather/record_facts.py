@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from uuid import UUID
 
-from django.conf import settings
 from django.db import models
 
 from conflicts.reports import KIND_IDENTITY
@@ -75,9 +74,8 @@ def claimed(
     remembered = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
     tombstones = {tombstone.entity_id: tombstone for tombstone in remembered}
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
-    of_all = facts_of_records(
-        board, {key: claim for key, claim in merged.items() if key in all_records}, all_records, tombstones
-    )
+    claimed_records = {key: claim for key, claim in merged.items() if key in all_records}
+    of_all = facts_of_records(board, now, claimed_records, all_records, tombstones)
     records = tuple(record for record in of_all if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
     return pass_plan.PassFacts(
@@ -94,6 +92,7 @@ def claimed(
 
 def facts_of_records(
     board: field_values.BoardContext,
+    now: datetime,
     claims: Mapping[UUID, Claim],
     records: Mapping[UUID, SyncedModel],
     tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
@@ -138,7 +137,6 @@ def facts_of_records(
     intents = _intents_of(claims, whole)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
-    now = sync_now()
     histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
     with_news = {items[key] for key, history in histories.items() if history.void} | events.keys()
     of_late = WebhookEvent.objects.filter(
@@ -262,7 +260,7 @@ def _monday_edits(
     events = WebhookEvent.objects.filter(
         item_id__in=items,
         board_id=board.link.board_id,
-        received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
+        received_at__gt=SyncNow() - timedelta(days=board.settings.journal_days),
     )
     by_item = lookups.events_by_item(events) if items else {}
     return {pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()}
