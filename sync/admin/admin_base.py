@@ -27,7 +27,7 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
-from sync.models import SyncedModel
+from sync.models import FieldMapping, SyncedModel
 from sync.records import availability
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.tombstones import tombstone_name, tombstones_of
@@ -394,7 +394,7 @@ class EntityFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Records by the five states that their sync has; an address may ask for a part of one, as figures do."""
+    """Records by the four states that their sync has; an address may ask for a part of one, as figures do."""
 
     title = "sync state"
     parameter_name = "health"
@@ -403,7 +403,7 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
+        return record_view.filter_by_health(queryset, self.value() or "")
 
 
 @dataclass(frozen=True)
@@ -415,14 +415,17 @@ class Badge:
     words: str
 
 
-def board_badge(board: BoardAvailability) -> Badge:
-    """Return which of the four states of a board it is in."""
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> Badge:
+    """Return which of the four states of a board it is in; `blocked` are its fields whose columns can't be used."""
     if not board.has_board:
         return Badge("off", "link_off", "Not set up")
     if board.is_paused:
         return Badge("warn", "pause_circle", "Paused")
     if board.is_stopped:
         return Badge("bad", "block", "Stopped")
+    if blocked:
+        columns = humanize.count_with_noun(len(blocked), "column")
+        return Badge("warn", "view_column", f"Syncing; {columns} can't be used")
     return Badge("ok", "check_circle", "Syncing")
 
 

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 
-from sync import registry
+from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
@@ -24,7 +24,7 @@ from sync.admin.setup_pages import SetupWizardMixin
 from sync.api.callers import monday_throttle_reason
 from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import REFUSED_WORDS
+from sync.choices import REFUSED_WORDS, BlockedCode
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, ActionError, Conflict
 from sync.models import BoardLink, FieldMapping
@@ -169,9 +169,10 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on the boards how they are now, read for all of them at once."""
         super().prepare_page(request, rows)
-        boards = admin_base.overview_of(request).by_type
+        now = admin_base.overview_of(request)
         for link in rows:
-            link.page_board = boards[link.entity_type]
+            link.page_board = now.by_type[link.entity_type]
+            link.page_blocked = now.blocked_columns.get(link.entity_type, ())
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Call the page what its board is called, and say above it what is wrong with its columns."""
@@ -187,6 +188,8 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             "pause_url": pause_url(request, link.entity_type) if runs else "",
             "problems": [humanize.without_request_id(text) for text in problems if text],
             "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+            "blocked_columns": ", ".join(mapping.label for mapping in link.page_blocked),
+            "column_sentence": attention.cause_of(attention.Kind.BLOCKED, BlockedCode.COLUMN).sentence,
             "creates_held": link.creates_held,
             "refusals": [
                 (words, humanize.without_request_id(stop.reason))
@@ -224,7 +227,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
-        badge = admin_base.board_badge(link.page_board)
+        badge = admin_base.board_badge(link.page_board, link.page_blocked)
         reason = humanize.without_request_id(link.page_board.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)

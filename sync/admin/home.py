@@ -28,7 +28,7 @@ from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
 from sync.limits import quota
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
 from sync.records.authors import who_may
@@ -137,6 +137,7 @@ class BoardLine:
     spec: EntitySpec
     availability: BoardAvailability
     counts: Mapping[RecordState, int]
+    blocked: Sequence[FieldMapping] = ()  # its fields whose columns can't be used
     slowed_until: datetime | None = None  # until when the quota makes it wait, where that is long
     # How far its first load is: records done, all of them, and how long it takes still, as far as it can be told.
     load: tuple[int, int, str] | None = None
@@ -147,7 +148,7 @@ class BoardLine:
 
     @property
     def badge(self) -> Badge:
-        return board_badge(self.availability)
+        return board_badge(self.availability, self.blocked)
 
     @property
     def wait(self) -> str:
@@ -177,12 +178,13 @@ def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
         for board in now.shown
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.health_counts((spec for spec, _board in boards), now.pauses)
+    counts = record_view.health_counts(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
         by_state = record_view.by_state(counts.get(spec.entity_type, {}))
         load = _load_of(board.link, by_state, now.now)
-        lines.append(BoardLine(spec, board, by_state, now.slowed_until(board), load))
+        blocked = now.blocked_columns.get(spec.entity_type, ())
+        lines.append(BoardLine(spec, board, by_state, blocked, now.slowed_until(board), load))
     return lines
 
 

@@ -175,12 +175,7 @@ SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 COLUMNS = 5
 
 # The states that are tabs above a list, each while a record has it.
-TABS = (
-    record_view.RecordState.ATTENTION,
-    record_view.RecordState.PENDING,
-    record_view.RecordState.OFF,
-    record_view.RecordState.PAUSED,
-)
+TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, record_view.RecordState.OFF)
 
 
 class RecordChangeList(admin_base.PageChangeList):
@@ -197,10 +192,10 @@ class RecordChangeList(admin_base.PageChangeList):
         if self._state in record_view.RecordState.values:
             # The other tabs count what their filter leaves, with the search and the other filters of this one.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
-        self._counts = record_view.state_counts(records, self.boards.pauses)
+        self._counts = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
         request.page_total = total  # type: ignore[attr-defined]
-        self.queryset: models.QuerySet[Any] = record_view.with_parts(self.queryset, self.boards.pauses)
+        self.queryset: models.QuerySet[Any] = record_view.with_parts(self.queryset)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)

@@ -29,7 +29,6 @@ STATE_BADGES = {
     record_view.RecordState.PENDING: ("schedule", "wait"),
     record_view.RecordState.ATTENTION: ("front_hand", "warn"),
     record_view.RecordState.OFF: ("sync_disabled", "off"),
-    record_view.RecordState.PAUSED: ("pause_circle", "warn"),
 }
 
 
@@ -72,7 +71,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     What needs attention says why, and leads to the page where it is dealt with.
     """
     beside = _beside(view)
-    if view.state in (record_view.RecordState.SYNCED, record_view.RecordState.PAUSED):
+    if view.state is record_view.RecordState.SYNCED:
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
@@ -182,7 +181,7 @@ def buttons_of(
     `urls` are those of the record's own acts by name.
     """
     buttons: list[Button] = []
-    if view.state is record_view.RecordState.ATTENTION:
+    if view.is_explained_by_entries:
         buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
     elif view.reason_code is record_view.Part.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):

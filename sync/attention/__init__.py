@@ -49,6 +49,16 @@ ORDER = models.Case(
     output_field=models.IntegerField(),
 )
 
+_SEVERITY = models.Case(
+    *(
+        models.When(kind=kind.value, code=code, then=models.Value(int(cause.severity)))
+        for (kind, code), cause in CAUSES.items()
+        if cause.severity is not None
+    ),
+    *(models.When(kind=kind.value, then=models.Value(int(facts.severity))) for kind, facts in KINDS.items()),
+    output_field=models.IntegerField(),
+)
+
 
 # Who sees and does what.
 
@@ -268,7 +278,7 @@ def groups(
     limit: int = 50,
     wording: Wording | None = None,
 ) -> list[Group]:
-    """Return the groups, the gravest kind and the oldest first, in a number of queries that doesn't grow.
+    """Return the groups, the gravest and those of most records first, in a number of queries that doesn't grow.
 
     `of_causes` leaves only those.
     """
@@ -284,13 +294,16 @@ def groups(
             oldest=models.Min("since"),
             sentences=models.Count(KT("values__error"), distinct=True),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
-            place=ORDER,
+            place=_SEVERITY,
+            kind_place=ORDER,
         )
     )
-    group_rows = list(grouped.order_by("place", "oldest", "cause")[:limit])
+    group_rows = list(grouped.order_by("place", "-number", "kind_place", "oldest", "cause")[:limit])
     firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
-    return [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
+    built = [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
+    # A row of a board is of as many records as it keeps waiting.
+    return sorted(built, key=lambda group: (group.severity, -group.records))
 
 
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:

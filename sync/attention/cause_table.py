@@ -15,12 +15,13 @@ class Severity(IntEnum):
 
     STOPPED = 0
     FAILED = 1
-    DELETION = 2
-    CONFLICT = 3
-    REJECTED = 4
-    BLOCKED = 5
-    UNMATCHED = 6
-    NOTICE = 7
+    COLUMN = 2  # a field of a whole board
+    DELETION = 3
+    CONFLICT = 4
+    REJECTED = 5
+    BLOCKED = 6
+    UNMATCHED = 7
+    NOTICE = 8
 
     @property
     def colour(self) -> str:
@@ -179,6 +180,7 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
         "{field}: its column can't be used",
         "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, "
         "where they are synced to Monday.",
+        severity=Severity.COLUMN,
         acts=("check_column",),
     ),
     (Kind.BLOCKED, choices.BlockedCode.RELATION): Cause("{field} waits for a record that has no item yet"),

@@ -11,11 +11,11 @@ from django.db import models
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import QueueStatus, StopCode
+from sync.choices import QueueStatus, StopCode, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
-from sync.models import BoardLease, BoardLink, SyncQueue
+from sync.models import BoardLease, BoardLink, FieldMapping, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
 # Longer than this no board waits for its quota without everybody being told.
@@ -157,6 +157,15 @@ class Overview(LimitFacts):
     def shown(self) -> list[BoardAvailability]:
         """The same for people."""
         return [self.shown_as(board) for board in self.boards]
+
+    @cached_property
+    def blocked_columns(self) -> Mapping[str, Sequence[FieldMapping]]:
+        """The fields of each type whose columns can't be used; one query for all types."""
+        mappings = FieldMapping.objects.exclude(problem="").exclude(direction=SyncDirection.NONE)
+        blocked: dict[str, list[FieldMapping]] = {}
+        for mapping in mappings.select_related("link").order_by("position"):
+            blocked.setdefault(mapping.link.entity_type, []).append(mapping)
+        return blocked
 
     @cached_property
     def by_type(self) -> Mapping[str, BoardAvailability]:

@@ -1,4 +1,4 @@
-"""The one view of a record's sync that all doors render; and the five states of a record, of one as of many."""
+"""The one view of a record's sync that all doors render; and the four states of a record, of one as of many."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sync.kernel import humanize
 from sync.limits import BlockedKind
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.outbox.pauses import Pause, active_pause, pause_sentence
+from sync.outbox.pauses import Pause
 from sync.reconcile.lookups import settings_of
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url, mappings_of
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
-# The five states of a record, and why it is in one: of one record, as a filter of a list, and counted.
+# The four states of a record, and why it is in one: of one record, as a filter of a list, and counted.
 
 
 class RecordState(models.TextChoices):
@@ -38,7 +38,6 @@ class RecordState(models.TextChoices):
     PENDING = "pending", "Pending"
     ATTENTION = "attention", "Needs attention"
     OFF = "off", "Sync off"
-    PAUSED = "paused", "Paused"
 
 
 class Part(models.TextChoices):
@@ -57,8 +56,6 @@ class Part(models.TextChoices):
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
-    PAUSED_PENDING = "paused_pending", "Waiting to sync"
-    PAUSED_SYNCED = "paused_synced", "Nothing to sync"
 
     @property
     def state(self) -> RecordState:
@@ -66,29 +63,26 @@ class Part(models.TextChoices):
 
 
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
-    RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
+    # A column that can't be used is one thing of the board, whose line and page say so.
+    RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD, Part.COLUMN),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED, Part.COLUMN),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
-    RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
 
 _ONE_WAY = {choices.SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, choices.SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
 
-def filter_by_health(
-    records: models.QuerySet[SyncedModel], health: str, pauses: Sequence[Pause]
-) -> models.QuerySet[SyncedModel]:
+def filter_by_health(records: models.QuerySet[SyncedModel], health: str) -> models.QuerySet[SyncedModel]:
     """Return the records in this state; all of them where no such one is known."""
     if health not in RecordState.values:
         return records
-    return with_parts(records, pauses).filter(models.Q(part__in=PARTS[RecordState(health)]))
+    return with_parts(records).filter(models.Q(part__in=PARTS[RecordState(health)]))
 
 
-def with_parts(records: models.QuerySet[SyncedModel], pauses: Sequence[Pause]) -> models.QuerySet[SyncedModel]:
+def with_parts(records: models.QuerySet[SyncedModel]) -> models.QuerySet[SyncedModel]:
     """Have each record say, as `part`, why it is in its state: in the query that reads a page of them."""
-    is_paused = active_pause(records.model.entity_type(), pauses) is not None
-    return records.annotate(part=_part(records.model, is_paused=is_paused))
+    return records.annotate(part=_part(records.model))
 
 
 def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
@@ -96,21 +90,20 @@ def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
     return {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
 
 
-def state_counts(records: models.QuerySet[SyncedModel], pauses: Sequence[Pause]) -> Counter[RecordState]:
+def state_counts(records: models.QuerySet[SyncedModel]) -> Counter[RecordState]:
     """Count these records by state, in one query."""
-    case = _part(records.model, is_paused=active_pause(records.model.entity_type(), pauses) is not None)
-    rows = records.order_by().values_list(case).annotate(number=models.Count("pk"))
+    rows = records.order_by().values_list(_part(records.model)).annotate(number=models.Count("pk"))
     counts: Counter[RecordState] = Counter()
     for part, number in rows:
         counts[Part(part).state] += number
     return counts
 
 
-def health_counts(specs: Iterable[EntitySpec], pauses: Sequence[Pause]) -> dict[str, dict[Part, int]]:
+def health_counts(specs: Iterable[EntitySpec]) -> dict[str, dict[Part, int]]:
     """Count the records of every type by part, in one query for all of them."""
     queries = []
     for spec in specs:
-        part = _part(spec.model, is_paused=active_pause(spec.entity_type, pauses) is not None)
+        part = _part(spec.model)
         records = spec.model._default_manager.order_by().annotate(
             board=models.Value(spec.entity_type, models.CharField()), part=part
         )
@@ -124,65 +117,72 @@ def health_counts(specs: Iterable[EntitySpec], pauses: Sequence[Pause]) -> dict[
     return counts
 
 
-def _part(model: type[models.Model], ids: Collection[UUID] | None = None, *, is_paused: bool) -> models.Case:
+def _part(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
     """Why a record is in its state; `ids`: of these records alone."""
-    rules = _rules(model, ids, is_paused=is_paused)
+    rules = _rules(model, ids)
     cases = [
-        models.When(models.Q(sync_status=status) & holds, then=models.Value(part.value))
-        for status, part, holds in rules
+        models.When(models.Q(sync_status__in=statuses) & holds, then=models.Value(part.value))
+        for statuses, part, holds in rules
     ]
     return models.Case(*cases, default=models.Value(Part.PENDING.value), output_field=models.CharField())
 
 
 def _rules(
-    model: type[models.Model], ids: Collection[UUID] | None, *, is_paused: bool
-) -> list[tuple[choices.RecordSyncStatus, Part, models.Q]]:
+    model: type[models.Model], ids: Collection[UUID] | None
+) -> list[tuple[list[choices.RecordSyncStatus], Part, models.Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
-    Whether a record waits for a person say its rows of `sync_attention`. Paused is what would be synced or pending
-    else; of a synced one nothing waits, but what is edited from now on does. With `ids` no more is read than what is
-    about these.
+    Whether a record waits for a person say its rows of `sync_attention`. A pause is its board's, and changes none of
+    them. With `ids` no more is read than what is about these.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
-    jobs = SyncQueue.objects.filter(entity_type=entity_type, **among)
 
     def waits_as(*kinds: Kind, **values: Any) -> models.Q:
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
         return models.Q(pk__in=rows.values("entity_id"))
 
-    # One column that can't be used is one row of the board; its records are those that wait for it.
-    code = models.Func(
-        models.OuterRef("blocked_fields"), models.F("field"), models.Value("code"),
-        function="jsonb_extract_path_text", output_field=models.TextField(),
-    )  # fmt: skip
-    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(entity_type=entity_type, entity_id=None, code=code)
-    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={}).filter(models.Exists(columns))
-    paused = models.Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
-    in_progress = models.Q(pk__in=jobs.filter(status=choices.QueueStatus.IN_PROGRESS).values("entity_id"))
-    synced = choices.RecordSyncStatus.SYNCED
-    pending = choices.RecordSyncStatus.PENDING
-    disabled = choices.RecordSyncStatus.DISABLED
-    conflict = choices.RecordSyncStatus.CONFLICT
+    # One column that can't be used is one row of the board; of its records those wait that were edited since.
+    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(
+        entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
+    )
+    edited = columns.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
+        models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
+    )
+    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
+    resting = ledgers.filter(models.Exists(columns), ~models.Exists(edited))
+    jobs = SyncQueue.objects.filter(entity_type=entity_type, **among).exclude(status=choices.QueueStatus.COMPLETED)
+    asked = waits_as(Kind.CONFLICT, Kind.DUPLICATE)
+    synced = [choices.RecordSyncStatus.SYNCED]
+    disabled = [choices.RecordSyncStatus.DISABLED]
+    conflict = [choices.RecordSyncStatus.CONFLICT]
+    changing = [*conflict, choices.RecordSyncStatus.PENDING]
     return [
-        (synced, Part.PAUSED_SYNCED, paused),
         *((synced, part, models.Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
         (synced, Part.IN_SYNC, models.Q()),
         (disabled, Part.SYNC_OFF, models.Q(sync_enabled=False)),
         (disabled, Part.NO_SYNC, models.Q(sync_direction=choices.SyncDirection.NONE)),
         (disabled, Part.LEFT_OUT, models.Q()),
-        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~waits_as(Kind.CONFLICT, Kind.DUPLICATE)),
-        (conflict, Part.CONFLICT, models.Q()),
-        (pending, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
-        (pending, Part.APPROVAL, waits_as(Kind.APPROVAL)),
-        (pending, Part.PAUSED_PENDING, paused & ~in_progress & ~waits_as(Kind.REJECTED)),
-        (pending, Part.GONE, waits_as(Kind.REMOVED)),
-        (pending, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
-        # The whole board's, it hides nothing that is the record's own. The ledger names records as text; asked so, all
-        # of them are read once, by their index.
-        (pending, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), ledgers.values("entity_id")))),
-        (pending, Part.PENDING, models.Q()),
+        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~asked),
+        (conflict, Part.CONFLICT, asked),
+        # What was chosen for a conflict is on its way, as any change of a record that is pending.
+        (changing, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
+        (changing, Part.APPROVAL, waits_as(Kind.APPROVAL)),
+        (changing, Part.GONE, waits_as(Kind.REMOVED)),
+        (changing, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
+        (changing, Part.PENDING, models.Q(pk__in=jobs.values("entity_id"))),
+        # The ledger names records as text; asked so, all of them are read once, by their index.
+        (changing, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), resting.values("entity_id")))),
+        (changing, Part.PENDING, models.Q()),
     ]
+
+
+def _of_field(column: str, key: str) -> models.Func:
+    """A value of the field of an attention row, as the ledger around it has it in this column."""
+    return models.Func(
+        models.OuterRef(column), models.F("field"), models.Value(key),
+        function="jsonb_extract_path_text", output_field=models.TextField(),
+    )  # fmt: skip
 
 
 # An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost.
@@ -302,13 +302,17 @@ class RecordView:
         return self._page.entries.get(self.record.pk, ())
 
     @property
+    def is_explained_by_entries(self) -> bool:
+        """Whether what waits for a person is all that is to be said: of the record, or of its board's column."""
+        return self.state is RecordState.ATTENTION or self.reason_code is Part.COLUMN
+
+    @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
-        if self.state is RecordState.ATTENTION:
-            if self.entries:
-                return self.entries[0].sentence
-            if self.reason_code is Part.CONFLICT:
-                return "What was chosen for its conflict is being applied."
+        if self.is_explained_by_entries:
+            return self.entries[0].sentence if self.entries else ""
+        if self.reason_code is Part.PENDING and self.status == choices.RecordSyncStatus.CONFLICT and not self.stop:
+            return "What was chosen for its conflict is being applied."
         words = humanize.without_request_id(self.words)
         if words and self.status != choices.RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
@@ -317,7 +321,7 @@ class RecordView:
     @property
     def others(self) -> Sequence[Entry]:
         """What waits beside the reason."""
-        return self.entries[1:] if self.state is RecordState.ATTENTION else self.entries
+        return self.entries[1:] if self.is_explained_by_entries else self.entries
 
     @property
     def stop(self) -> str:
@@ -407,7 +411,9 @@ class RecordView:
 
     @property
     def conflict_fields(self) -> tuple[str, ...]:
-        return tuple(self.ledger.conflicts.get("fields", ()))
+        """The fields about which a person is asked; one whose answer is on its way is as any other."""
+        asked = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
+        return tuple(key for key in self.ledger.conflicts.get("fields", ()) if key in asked)
 
     @property
     def spellings(self) -> Mapping[str, str]:
@@ -438,13 +444,11 @@ class RecordView:
         if self.record.is_left_out:
             return self.ledger.note or "The filter leaves it out."
         if self.status == choices.RecordSyncStatus.SYNCED:
-            pauses = [self.pause] if self.pause and self.reason_code is Part.PAUSED_SYNCED else []
-            kept = (
+            return " ".join(
                 f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
                 for key, entry in self.ledger.blocked_fields.items()
                 if KEPT_BY in entry
             )
-            return " ".join([*map(pause_sentence, pauses), *kept])
         reason = next((text for text in self._reasons() if text), "")
         return reason or self._page.board.detail or "A change is waiting for its next sync."
 
@@ -523,7 +527,7 @@ class RecordView:
         """
         key = mapping.key
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
-        if key not in self.ledger.blocked_fields and key not in self.conflict_fields:
+        if key not in self.ledger.blocked_fields and key not in self.ledger.conflicts.get("fields", ()):
             moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
         readings = [reading for reading in self.ledger.seen.get(key, ()) if len(reading) == _READING_PARTS]
@@ -595,8 +599,7 @@ class _Page:
             return {record.pk: record.part for record in self._records}  # type: ignore[attr-defined]  # with_parts
         model = type(self._records[0])
         rows = model._default_manager.filter(pk__in=self._ids).order_by()
-        part = _part(model, self._ids, is_paused=self.pause is not None)
-        return dict(rows.annotate(part=part).values_list("pk", "part"))
+        return dict(rows.annotate(part=_part(model, self._ids)).values_list("pk", "part"))
 
     @cached_property
     def board(self) -> BoardAvailability:

@@ -1,4 +1,4 @@
-"""The five states of a record: told of one record and asked of the database they are the same, and what each means."""
+"""The four states of a record: told of one record and asked of the database they are the same, and what each means."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def described() -> dict[str, RecordView]:
 
 
 def listed_as(state: RecordState) -> set[str]:
-    found = filter_by_health(Contact.objects.all(), state.value, pauses.active_pauses())
+    found = filter_by_health(Contact.objects.all(), state.value)
     return set(found.values_list("name", flat=True))
 
 
@@ -118,7 +118,7 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
         if paused:
             pauses.pause("anna", entity_type=paused)
         views = described()
-        counted = health_counts([entity("contact")], pauses.active_pauses())["contact"]
+        counted = health_counts([entity("contact")])["contact"]
         for part in Part:
             named = {name for name, view in views.items() if view.reason_code is part}
             assert counted.get(part, 0) == len(named), (paused, part)
@@ -126,20 +126,13 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
             assert listed_as(state) == {name for name, view in views.items() if view.state is state}, (paused, state)
 
 
-def test_what_waits_for_a_pause_is_paused_and_what_a_person_has_to_settle_says_so(everything: None) -> None:
+def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
+    before = {name: (view.state, view.reason_code) for name, view in described().items()}
     pauses.pause("anna", entity_type="contact")
-    found = {name: (view.state, view.reason_code) for name, view in described().items()}
-    paused, attention = (RecordState.PAUSED, Part.PAUSED_PENDING), RecordState.ATTENTION
-    assert found["Both ways, nothing"] == found["To Monday, blocked"] == found["To NPD, archived"] == paused
-    assert found["Answered, approved"] == paused
-    assert found["To Monday, rejected"] == (attention, Part.BLOCKED)
-    assert found["Conflict"] == (attention, Part.CONFLICT)
-    assert found["Asks, records"] == (attention, Part.APPROVAL)
-    # Also where nothing of it waits.
-    for name in ("Synced", "Direction npd_to_monday", "Direction monday_to_npd"):
-        assert found[name] == (RecordState.PAUSED, Part.PAUSED_SYNCED)
-    assert described()["Synced"].words.startswith("Paused by anna")
-    assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
+    views = described()
+    assert {name: (view.state, view.reason_code) for name, view in views.items()} == before
+    assert views["To Monday, nothing"].words.startswith("Paused by anna")
+    assert views["Synced"].words == ""
 
 
 def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
@@ -170,8 +163,9 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
     assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Answered, approved"] == found["Answered, rejected"] == pending
-    # A column's block is the whole board's: what is a record's own goes before it, as that archived item did.
-    assert found["To NPD, no column"] == (attention, Part.COLUMN)
+    # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
+    assert found["No job, no column"] == (RecordState.SYNCED, Part.COLUMN)
+    assert found["To NPD, no column"] == pending
     assert found["To NPD, rejected and no column"] == (attention, Part.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, column is back"] == pending
@@ -188,6 +182,10 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")
     held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
+    SyncConflict.objects.create(
+        entity_type="contact", entity_id=record.pk, monday_item_id="5001", conflict_fields=["name"], kind="fields",
+        npd_data={"name": "Ann"}, base_data={}, monday_data={"name": "Anna"},
+    )  # fmt: skip
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
     found = {one.key: one for one in record_view.describe_one(record).fields}

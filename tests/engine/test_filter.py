@@ -9,7 +9,6 @@ from sync.choices import RecordSyncStatus, SyncStatus
 from sync.models import BoardLink, Decision
 from sync.monday.items import item_fragment
 from sync.operations.explanation import explain, find_record
-from sync.outbox import pauses
 from sync.state.record_view import Part, RecordState, describe, filter_by_health
 from tests.admin import states
 from tests.support.world import World
@@ -114,4 +113,4 @@ def test_explain_and_the_api_say_why() -> None:
     assert "Left out by the filter: Role is not “Customer”." in lines
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
-    assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]
+    assert list(filter_by_health(Contact.objects.all(), "left_out")) == [contact]
