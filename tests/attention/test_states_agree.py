@@ -1,5 +1,7 @@
 """What Home says of boards and groups, and what lists say of records: one number each, whatever happens."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -7,10 +9,11 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.attention import Kind
-from sync.models import FieldMapping
+from sync.models import BoardLink, FieldMapping
 from sync.outbox import pauses
 from sync.state.record_view import RecordState, describe_one
 from tests.admin.test_records import words_of
+from tests.support.attention import untrue_rows
 from tests.support.world import World
 
 HOME = "/admin/"
@@ -102,3 +105,22 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     assert "Role: the column can't be used" in words
     assert "I have restored it: check now" in words
     assert "Syncing; 1 column can't be used" in words
+
+
+def test_deletions_that_will_wait_for_approval_are_announced_so_and_say_what_was_done_with_the_items(
+    world: World, browser: Client, settings: Any
+) -> None:
+    settings.GUARD_RECORDS = 3
+    BoardLink.objects.update(removed_item_policy="delete")
+    records = world.linked_together(6)
+    archive(world, *records[:2])
+    [box] = browser.get(HOME).context["boxes"]
+    assert "Then each record is deleted in NPD, too" in box.lead
+    archive(world, *records[2:5], how="delete")
+    for box in browser.get(HOME).context["boxes"]:
+        assert "Then so many at once wait for your approval before they are deleted in NPD;" in box.lead
+    world.work(seconds=601)
+    [box] = browser.get(HOME).context["boxes"]
+    assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)
+    assert box.lead.startswith("Their items were archived or deleted on Monday. Together")
+    assert untrue_rows() == []
