@@ -250,6 +250,11 @@ class GroupBox:
     on_monday: tuple[str, str] = ("", "")  # what is done on the board itself, and its address
 
     @property
+    def restores_first(self) -> bool:
+        """Whether its main button leads to the board, where what was removed is restored."""
+        return self.group.kind is attention.Kind.REMOVED and bool(self.on_monday[1])
+
+    @property
     def main_door(self) -> tuple[str, str] | None:
         """The page that its main button leads to; None where the button is an act."""
         is_door = attention.KINDS[self.group.kind].has_page or not self.acts
@@ -257,11 +262,12 @@ class GroupBox:
 
     @property
     def main_act(self) -> ActButton | None:
-        return self.acts[0] if self.acts and self.main_door is None else None
+        is_act = self.main_door is None and not self.restores_first
+        return self.acts[0] if self.acts and is_act else None
 
     @property
     def menu_acts(self) -> Sequence[ActButton]:
-        return self.acts if self.main_door else self.acts[1:]
+        return self.acts[1:] if self.main_act else self.acts
 
     @property
     def menu_doors(self) -> Sequence[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What Home says of boards and groups, and what lists say of records: one number each, whatever happens."""
 
+import re
 from typing import Any
 
 import pytest
@@ -124,3 +125,16 @@ def test_deletions_that_will_wait_for_approval_are_announced_so_and_say_what_was
     assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)
     assert box.lead.startswith("Their items were archived or deleted on Monday. Together")
     assert untrue_rows() == []
+
+
+def test_what_was_removed_is_first_restored_on_monday_and_created_again_from_the_menu(
+    world: World, browser: Client
+) -> None:
+    records = world.linked_together(2)
+    archive(world, *records, how="delete")
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert (box.main_act, box.main_door) == (None, None)
+    assert [act.code for act in box.menu_acts] == ["create_item", "unlink", "delete_record"]
+    [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
+    assert words_of(main).startswith("Restore on Monday")
