@@ -13,8 +13,10 @@ from sync.attention import Kind
 from sync.models import BoardLink, FieldMapping
 from sync.outbox import pauses
 from sync.state.record_view import RecordState, describe_one
+from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.attention import untrue_rows
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 HOME = "/admin/"
@@ -138,3 +140,16 @@ def test_what_was_removed_is_first_restored_on_monday_and_created_again_from_the
     assert [act.code for act in box.menu_acts] == ["create_item", "unlink", "delete_record"]
     [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
     assert words_of(main).startswith("Restore on Monday")
+
+
+def test_who_may_only_resolve_reads_the_number_of_the_lists_tab(world: World) -> None:
+    records = world.linked_together(3)
+    archive(world, records[0])
+    states.dead("Failed")
+    resolver = staff_who_may("view_contact", "view_syncconflict", "change_syncconflict")
+    browser = world.browser(resolver)
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert tabs(browser)["Needs attention"] == box.group.records + 1
+    assert "1 more record needs somebody else." in words_of(page.content.decode())
+    assert "not part of your role" not in box.lead
