@@ -46,7 +46,7 @@ LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 GROUP_WORDS = {
     "Resolve": "view contacts and organizations, and resolve conflicts",
-    "Edit": "the same, and add, change, delete, import and export contacts and organizations",
+    "Edit": "what Resolve may, and add, change, delete, import and export contacts and organizations",
 }
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
 LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"

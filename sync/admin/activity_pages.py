@@ -28,7 +28,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.models import Decision, Tombstone
+from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.state import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, told_to
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -143,10 +143,14 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
         records = count_with_noun(len(deletions), "record")
-        follows = tombstones.deletion_consequence([step.record for step in deletions if step.record])
+        of_types: dict[str, list[SyncedModel]] = {}
+        for step in deletions:
+            if step.record:
+                of_types.setdefault(step.decision.entity_type, []).append(step.record)
+        follow = dict.fromkeys(tombstones.items_consequence(made).sentence for made in of_types.values())
         effects.append(
             f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted in NPD. "
-            f"{follows.sentence or 'A deleted record can be restored.'}"
+            f"{' '.join(filter(None, follow)) or 'A deleted record can be restored.'}"
         )
         button = f"Yes, undo it and delete {records}"
     if not values and not deletions:

@@ -99,6 +99,7 @@ class RecordFilesMixin(ImportExportMixin):
     confirm_form_class = ConfirmForm
     export_form_class = ExportForm
     import_template_name = "sync/import.html"
+    export_template_name = "sync/export.html"
     tmp_storage_class = Uploads
     skip_admin_log = True  # the library writes a line for each record
 

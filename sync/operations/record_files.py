@@ -147,10 +147,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
         """Find what the columns are, then in few queries all records that the rows are about or name."""
+        titles = [title for title in dataset.headers[:-2] if title]
         dataset.headers = self._columns(dataset.headers)
         if not self.joined and not {NPD_ID, *map(self._label, self._key_fields())} & set(dataset.headers):
-            titles = ", ".join(field.column_name for field in self.fields.values())
-            raise FileError(f"No column tells which {self.opts.verbose_name} a row is about. Known titles: {titles}.")
+            known = ", ".join(field.column_name for field in self.fields.values())
+            raise FileError(
+                f"No column tells which {self.opts.verbose_name} a row is about. The first row reads "
+                f"{humanize.quote(', '.join(titles))}: are the titles in another row? Known titles: {known}."
+            )
         rows = self.rows = [self._join_names(row) for row in dataset.dict]
         self.region = phone_region()
         link = registry.link_of(self.spec.entity_type)
@@ -265,6 +269,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         for invalid in result.invalid_rows:
             row = self.rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
+            invalid.object_repr = self._row_name(row)
             invalid.reasons = [self._reason(row, name, texts) for name, texts in invalid.error_dict.items()]
         result.warnings = self.warnings
         result.ignored = self.ignored
@@ -276,6 +281,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if self.shown_digest != result.digest:
                 raise FileError("Records were changed since the preview, and the file would do something else now.")
             self._write()
+
+    def _row_name(self, row: Mapping[str, Any]) -> str:
+        """Return by what a person recognizes a row: its record's name and address, else its first cells."""
+        cells = {column: plain_text(str(cell)) for column, cell in row.items() if column not in (ROW_NUMBER, SURPLUS)}
+        keys = [cells.get(self._label(name), "") for name in reversed(self._key_fields())]
+        texts = [text for text in keys if text] or [text for text in cells.values() if text]
+        return ", ".join(dict.fromkeys(texts[:2]))
 
     def _reason(self, row: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
         text = " ".join(texts)

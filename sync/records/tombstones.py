@@ -262,7 +262,7 @@ class DeletionConsequence(NamedTuple):
 
 def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     """Return who loses these records where they are deleted now, all at once, and what becomes of their items."""
-    items = _items_consequence(records)
+    items = items_consequence(records)
     sentences = [_taken_from(records), items.sentence]
     # What somebody has to approve comes first.
     ordered = reversed(sentences) if items.waits else sentences
@@ -282,8 +282,8 @@ def _taken_from(records: Collection[SyncedModel] | models.QuerySet[SyncedModel])
     return f"{' and '.join(parts)}. Restoring gives it back where none is set by then."
 
 
-def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return what becomes of the items; nothing without one."""
+def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
+    """Return what becomes of the items of records of one type; nothing without one."""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()

@@ -1,5 +1,6 @@
 """Ctrl+K finds records as their lists do, only for who may view them, and at most twenty of a list."""
 
+import re
 from functools import partial
 
 import pytest
@@ -39,6 +40,11 @@ def test_names_are_found_without_their_marks_and_in_either_order(browser: Client
     states.contact(name)
     states.contact("Zo* Axb Muler")
     assert titles(browser, typed) == listed(browser, typed) == [name]
+
+
+def test_what_nothing_fits_is_said_in_the_part_that_the_page_takes_over(browser: Client) -> None:
+    html = browser.get("/admin/search/", {"s": "zzzzqq", "extended": "1"}).content.decode()
+    assert re.search(r'<p id="command-results-list"[^>]*>Nothing found</p>', html)
 
 
 @pytest.mark.parametrize("stored", ["jo@bücher.example", "jo@xn--bcher-kva.example"])

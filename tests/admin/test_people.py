@@ -71,7 +71,20 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
     answer = browser.post(f"{USERS}add/", sent | {"_save": "Save"})
     eve = User.objects.get(username="eve")
     assert answer.headers["Location"] == f"{USERS}{eve.pk}/send-link/"
+    link_page = browser.get(answer.headers["Location"]).content.decode()
+    assert "eve is added." in link_page
+    assert "edit it again" not in link_page
     assert (eve.is_staff, eve.has_usable_password(), list(eve.groups.all())) == (True, False, [group])
+
+
+def test_a_users_page_says_what_the_groups_may_do_and_nothing_of_how_the_password_is_stored(
+    browser: Client, person: User
+) -> None:
+    page = browser.get(f"{USERS}{person.pk}/change/").content.decode()
+    assert "Resolve: view contacts and organizations, and resolve conflicts" in page
+    assert "A password is set." in page or "No password set." in page
+    assert "algorithm" not in page
+    assert "salt" not in page
 
 
 # A link to set a password.

@@ -17,7 +17,7 @@ from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
 from sync.attention import OF_BOARDS, Kind
-from sync.choices import ApprovalState, ColumnProblem
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import sync_now
 from sync.models import ApiBudget, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
@@ -151,10 +151,22 @@ def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(brow
     key = kinds[Kind.APPROVAL][0]
     asked = browser.post(ACT, {"one": f"approve {key}"})
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    sent = sent_by(asked.content.decode())
+    html = asked.content.decode()
+    assert '<th scope="col">Record</th>' in html
+    assert '<td class="npd-lines" data-label="Details">' not in html  # which would be a dash
+    sent = sent_by(html)
     assert sent["key"] == [key]
     browser.post(ACT, sent)
     assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
+
+
+def test_an_item_that_is_kept_is_said_to_stay(browser: Client, kinds: Kinds) -> None:
+    key = kinds[Kind.APPROVAL][0]
+    ApprovalRequest.objects.update(kind=ApprovalKind.ITEMS)
+    sent = sent_by(browser.post(ACT, {"one": f"reject {key}"}).content.decode())
+    answer = browser.post(ACT, sent, follow=True)
+    assert ApprovalRequest.objects.get().state == ApprovalState.REJECTED
+    assert "1 item stays on Monday." in words_of(answer.content.decode())
 
 
 def logged() -> list[str]:

@@ -77,6 +77,23 @@ def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any,
     assert not errors
 
 
+def test_on_a_phone_a_groups_menu_opens_over_the_page_with_rows_for_a_finger(
+    open_page: Any, person: Any, kinds: Kinds
+) -> None:
+    page, errors = open_page(390, "light")
+    page.goto(HOME)
+    menu = page.locator(".npd-home-group .npd-menu", has=page.locator("button")).first
+    before = menu.bounding_box()
+    menu.locator("summary").click()
+    assert menu.bounding_box() == before
+    rows = [row.bounding_box() for row in menu.locator(".npd-menu-item").all()]
+    assert rows
+    assert all(row["height"] >= 44 and row["x"] >= 0 for row in rows)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not barriers(page)
+    assert not errors
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, width: int, scheme: str) -> None:
     states.conflicting("Zoe", "5050")  # which has Ann's cause

@@ -72,6 +72,7 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     assert "more cells than there are titles" in reasons[10]
     html = page.content.decode()
     assert html.index("Not imported: 7") < html.index("New: 1")
+    assert "Row 10, Too, many@x.org" in html
     assert "7 rows were not imported" in said(confirm(admin, page))
     assert names() == {"Twin", "Twin too", "Eve"}
 
@@ -166,6 +167,9 @@ def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_r
     assert "Columns that are not imported: Colour, Mobile." in page.content.decode()
     page = preview(admin, "Colour,Phone\nred,1\n")
     assert "No column tells which contact a row is about." in str(page.context["form"].errors)
+    page = preview(admin, "Contacts export 2026\nName,Email\nAnn,ann@x.org\n")
+    refusal = "The first row reads “Contacts export 2026”: are the titles in another row?"
+    assert refusal in str(page.context["form"].errors)
     assert "result" not in page.context
 
 
@@ -261,7 +265,8 @@ def test_an_import_is_one_act_that_its_undo_takes_back(admin: Client, person: Us
 
     Contact.objects.filter(name="Cid").update(role_title="Changed since")
     question = admin.get(undo).content.decode()
-    assert "3 records that the import made are deleted" in question
+    assert "Undo the import of “people.csv”?" in question
+    assert "3 records that the import made are deleted in NPD." in question
     assert "Yes, undo it and delete 3 records" in question
     answer = admin.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer

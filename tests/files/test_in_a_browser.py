@@ -64,7 +64,7 @@ def test_three_hundred_dirty_rows_are_imported_and_undone_and_an_export_comes_ba
     page.get_by_label("Format").select_option("xlsx")
     assert not barriers(page)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="Export", exact=True).click()
     exported = tmp_path / "contacts.xlsx"
     download.value.save_as(exported)
     page.goto("/admin/npd/contact/import/")
