@@ -17,7 +17,6 @@ from sync import attention, registry
 from sync.admin import admin_base
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.confirmed_action import run_action
-from sync.admin.connection_pages import may_set_up
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
@@ -32,6 +31,7 @@ from sync.monday.errors import MondayError
 from sync.operations import detect
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.person_requests import check_board, column_label_now
+from sync.operations.setup.selection import may_set_up
 from sync.records.authors import log_action
 
 

@@ -31,7 +31,6 @@ from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
-from sync.records.authors import who_may
 from sync.records.availability import BoardAvailability, Overdue, Overview, overdue_boards
 from sync.records.unmatched_items import open_requests
 from sync.registry import EntitySpec, board_url
@@ -250,6 +249,11 @@ class GroupBox:
     on_monday: tuple[str, str] = ("", "")  # what is done on the board itself, and its address
 
     @property
+    def restores_first(self) -> bool:
+        """Whether its main button leads to the board, where what was removed is restored."""
+        return self.group.kind is attention.Kind.REMOVED and bool(self.on_monday[1])
+
+    @property
     def main_door(self) -> tuple[str, str] | None:
         """The page that its main button leads to; None where the button is an act."""
         is_door = attention.KINDS[self.group.kind].has_page or not self.acts
@@ -257,11 +261,12 @@ class GroupBox:
 
     @property
     def main_act(self) -> ActButton | None:
-        return self.acts[0] if self.acts and self.main_door is None else None
+        is_act = self.main_door is None and not self.restores_first
+        return self.acts[0] if self.acts and is_act else None
 
     @property
     def menu_acts(self) -> Sequence[ActButton]:
-        return self.acts if self.main_door else self.acts[1:]
+        return self.acts[1:] if self.main_act else self.acts
 
     @property
     def menu_doors(self) -> Sequence[tuple[str, str]]:
@@ -314,7 +319,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         if group.kind is attention.Kind.REMOVED and link is not None:
             lead = removal_sentence(group.noticed, group.code, link, now)
             if buttons:
-                lead = f"{lead} {_left_to_others(request.user, group)}{_RESTORE_STEPS[group.code]}"
+                lead = f"{lead} {_RESTORE_STEPS[group.code]}"
             on_monday = ("Move back on Monday" if group.code == "moved" else "Restore on Monday", board_url(link))
         elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
             on_monday = ("Open the board", board_url(link))
@@ -338,16 +343,6 @@ _RESTORE_STEPS = {
     "deleted": "On Monday, open the recycle bin within 30 days, select the items and restore them.",
     "moved": "On Monday, select the items on the other board and move them back.",
 }
-
-
-def _left_to_others(user: Any, group: attention.Group) -> str:
-    """Say which of the answers this person may not give, and who may; empty where all are theirs."""
-    may_delete = registry.may_act(user, "delete", group.entity_type)
-    may_answer = user.has_perm("conflicts.change_syncconflict") or registry.may_act(user, "change", group.entity_type)
-    if may_delete and may_answer:
-        return ""
-    act, acts = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
-    return f"{acts} is not part of your role; who may: {who_may(act, group.entity_type)}. "
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
@@ -431,6 +426,21 @@ def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str
 # The page, and further rows of a group.
 
 
+def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str:
+    """Say of how many records all that waits is others' to act on: with those listed, the number of the lists' tab."""
+    if scope.kinds >= set(attention.KINDS) - attention.OF_BOARDS:
+        return ""
+    listed = attention.waiting(scope).exclude(entity_id=None).values("entity_id")
+    number = 0
+    for board in boards:
+        records = board.spec.model._default_manager.all()
+        waiting = record_view.filter_by_health(records, RecordState.ATTENTION.value)
+        number += waiting.exclude(pk__in=listed).count()
+    return (
+        f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else." if number else ""
+    )
+
+
 def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
     """Return what is used of the day's calls, where that is much or a load uses them."""
     calls_left = now.budget.day_left()
@@ -455,6 +465,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boards": boards,
         "boxes": boxes,
         "reads_only": scope.reads_only and bool(boxes),
+        "others": _others_sentence(scope, boards),
         "sees_nothing": not scope.kinds and not boards,
         "calls": _calls(now, is_loading=is_loading),
         "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),

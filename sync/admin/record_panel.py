@@ -21,6 +21,7 @@ from sync.attention import KINDS, Entry, Kind
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
+from sync.records.approvals import removals_wait
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
@@ -108,9 +109,12 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     # An item on another board is somebody's to decide, whatever the setting says.
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
+    outcome = _AFTER_QUIET_TIME[policy]
+    if policy is RemovedItemPolicy.DELETE and removals_wait(link):
+        outcome = "so many at once wait for your approval before they are deleted in NPD"
     return (
         f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "
-        f"{_AFTER_QUIET_TIME[policy]}{edited}."
+        f"{outcome}{edited}."
     )
 
 

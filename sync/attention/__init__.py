@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
@@ -29,6 +30,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import Act, UnmatchedReason, unmatched_sentence
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
+from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
     "CAUSES", "EVERYTHING", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
@@ -187,6 +189,7 @@ class Group:
     entity_id: UUID | None = None  # the record of a single one
     records: int = 1
     noticed: datetime | None = None  # when a pass first found one of removed items to be so
+    removed: str = ""  # what was done with the items of records whose deletion waits
 
     @property
     def severity(self) -> Severity:
@@ -203,7 +206,7 @@ class Group:
     @property
     def sentence(self) -> str:
         """What it means, where its title doesn't say it."""
-        return cause_of(self.kind, self.code).sentence
+        return cause_of(self.kind, self.code).sentence.replace("{removed}", self.removed or "removed")
 
     @property
     def count_text(self) -> str:
@@ -293,6 +296,7 @@ def groups(
             first=models.Min("pk"),
             oldest=models.Min("since"),
             sentences=models.Count(KT("values__error"), distinct=True),
+            removed=ArrayAgg(KT("values__removed"), filter=models.Q(kind=Kind.APPROVAL), distinct=True, default=[]),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
             place=_SEVERITY,
             kind_place=ORDER,
@@ -326,6 +330,7 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
         code=first.code,
         entity_id=first.entity_id if number == 1 else None,
         records=records,
+        removed=" or ".join(state for state in row["removed"] if state in (ARCHIVED, DELETED)),
         noticed=datetime.fromtimestamp(row["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
 
@@ -441,7 +446,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
         case Kind.REMOVED if values["edited"]:
             edited = _edits_sentence(wording, row.entity_type, values["edited"].split(","), values["asked"])
             detail = f"{cause_text}. {edited}"
-        case Kind.APPROVAL if values:
+        case Kind.APPROVAL if "label" in values:
             detail = f"{values['label']} “{values['value']}”"
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
             until = f", so nothing is sent to it until {humanize.day_and_time(row.until)}" if row.until else ""

@@ -106,7 +106,8 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 
 @dataclass(frozen=True)
 class Cause:
-    """A cause in words: `title` names it, with {field} and {record} filled in; `sentence` says what it means.
+    """A cause in words: `title` names it, with {field} and {record} filled in; `sentence` says what it means, with
+    what was {removed} how.
 
     An empty title is what the source says itself, in `values["reason"]`.
     """
@@ -139,7 +140,7 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
         "Items would be removed on Monday", f"Their records were deleted in NPD. {_TOO_MANY}"
     ),
     (Kind.APPROVAL, choices.ApprovalKind.RECORDS): Cause(
-        "Records would be deleted in NPD", f"Their items were deleted on Monday. {_TOO_MANY}"
+        "Records would be deleted in NPD", f"Their items were {{removed}} on Monday. {_TOO_MANY}"
     ),
     (Kind.APPROVAL, choices.ApprovalKind.CLEAR_MONDAY): Cause(
         "Fields would be emptied on Monday", f"They were emptied in NPD. {_TOO_MANY}"

@@ -121,8 +121,11 @@ _APPROVALS = """
     SELECT 'approval', request.id::text, request.kind, request.entity_type, request.entity_id, request.remote_id,
         request.key, '', request.at, NULL::timestamptz, CASE WHEN request.kind IN ('clear_monday', 'clear_npd')
             THEN jsonb_build_object('label', request.values -> 'label', 'value', request.values -> 'value')
-            ELSE '{}' END
-    FROM sync_approval_requests AS request WHERE {wanted} AND request.state = 'pending'
+            ELSE jsonb_build_object('removed', coalesce(ledger.remote_state, '')) END
+    FROM sync_approval_requests AS request
+    LEFT JOIN sync_metadata AS ledger ON ledger.system = 'monday' AND request.kind = 'records'
+        AND ledger.entity_type = request.entity_type AND ledger.entity_id = request.entity_id::text
+    WHERE {wanted} AND request.state = 'pending'
 """
 
 _UNANSWERED = "conflict.resolved_at IS NULL AND (conflict.resolution IS NULL OR conflict.resolution -> 'fields' = '{}')"

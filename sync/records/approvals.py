@@ -161,6 +161,12 @@ def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
     return facts.limit.text if facts.limit and facts.is_over_limit(choices.ApprovalKind.ITEMS, deleted) else ""
 
 
+def removals_wait(link: BoardLink) -> bool:
+    """Whether so many items are gone that the board's policy deletes no record of them without a person."""
+    facts = with_counts(ApprovalFacts(), link, [choices.ApprovalKind.RECORDS])
+    return facts.is_over_limit(choices.ApprovalKind.RECORDS, frozenset())
+
+
 # A person's decision: approve, or reject, which keeps what would be lost.
 
 

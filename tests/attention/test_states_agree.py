@@ -1,5 +1,8 @@
 """What Home says of boards and groups, and what lists say of records: one number each, whatever happens."""
 
+import re
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -7,10 +10,13 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.attention import Kind
-from sync.models import FieldMapping
+from sync.models import BoardLink, FieldMapping
 from sync.outbox import pauses
 from sync.state.record_view import RecordState, describe_one
+from tests.admin import states
 from tests.admin.test_records import words_of
+from tests.support.attention import untrue_rows
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 HOME = "/admin/"
@@ -102,3 +108,48 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     assert "Role: the column can't be used" in words
     assert "I have restored it: check now" in words
     assert "Syncing; 1 column can't be used" in words
+
+
+def test_deletions_that_will_wait_for_approval_are_announced_so_and_say_what_was_done_with_the_items(
+    world: World, browser: Client, settings: Any
+) -> None:
+    settings.GUARD_RECORDS = 3
+    BoardLink.objects.update(removed_item_policy="delete")
+    records = world.linked_together(6)
+    archive(world, *records[:2])
+    [box] = browser.get(HOME).context["boxes"]
+    assert "Then each record is deleted in NPD, too" in box.lead
+    archive(world, *records[2:5], how="delete")
+    for box in browser.get(HOME).context["boxes"]:
+        assert "Then so many at once wait for your approval before they are deleted in NPD;" in box.lead
+    world.work(seconds=601)
+    [box] = browser.get(HOME).context["boxes"]
+    assert (box.group.kind, box.group.records) == (Kind.APPROVAL, 5)
+    assert box.lead.startswith("Their items were archived or deleted on Monday. Together")
+    assert untrue_rows() == []
+
+
+def test_what_was_removed_is_first_restored_on_monday_and_created_again_from_the_menu(
+    world: World, browser: Client
+) -> None:
+    records = world.linked_together(2)
+    archive(world, *records, how="delete")
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert (box.main_act, box.main_door) == (None, None)
+    assert [act.code for act in box.menu_acts] == ["create_item", "unlink", "delete_record"]
+    [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
+    assert words_of(main).startswith("Restore on Monday")
+
+
+def test_who_may_only_resolve_reads_the_number_of_the_lists_tab(world: World) -> None:
+    records = world.linked_together(3)
+    archive(world, records[0])
+    states.dead("Failed")
+    resolver = staff_who_may("view_contact", "view_syncconflict", "change_syncconflict")
+    browser = world.browser(resolver)
+    page = browser.get(HOME)
+    [box] = page.context["boxes"]
+    assert tabs(browser)["Needs attention"] == box.group.records + 1
+    assert "1 more record needs somebody else." in words_of(page.content.decode())
+    assert "not part of your role" not in box.lead
