@@ -78,12 +78,12 @@ class UniqueEmailMixin:
         return email
 
 
-class GroupChoices(forms.ModelMultipleChoiceField):
+class GroupChoices(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # takes none when it runs
     """The groups, to be ticked, each with what its members may do where NPD Sync made it."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
-    def label_from_instance(self, obj: Any) -> str:
+    def label_from_instance(self, obj: Group) -> str:
         words = GROUP_WORDS.get(obj.name, "")
         return f"{obj.name}: {words}" if words else str(obj.name)
 
