@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import structlog
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
@@ -127,11 +128,12 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
             return bad_request(request) if is_passkey else None
         if not request.path_info.startswith("/admin/"):
             return None
-        # A year of no calendar, or a range of one value; without a query it would be a fault of ours.
-        is_filter = isinstance(exception, ValueError | IndexError) and request.method == "GET" and bool(request.GET)
-        if not is_filter and not isinstance(exception, IMPOSSIBLE):
+        # A year of no calendar, a range of one value, a row that no list has; else it would be a fault of ours.
+        asks = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
+        is_asked = isinstance(exception, ValueError | IndexError) and bool(asks)
+        if not is_asked and not isinstance(exception, IMPOSSIBLE):
             return None
-        log.warning("a value is not possible", error=str(exception))
+        log.warning("a value is not possible", error=type(exception).__name__)
         return bad_request(request)
 
 

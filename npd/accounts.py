@@ -56,6 +56,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             self.logout(request)
         return True
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count a user's wrong passwords by the user alone: the library adds the host that the browser names."""
+        login: str = credentials.get("email", credentials.get("username", ""))
+        return login.lower()
+
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """The company's identity provider says who somebody is; who has an account is said here."""
@@ -117,7 +122,9 @@ class RequireTwoFactorMiddleware(MiddlewareMixin):
     """
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        for_people = request.path_info.startswith(("/admin/", "/accounts/", "/api/"))  # no webhook, cron or probe
+        for_people = request.path_info.startswith(
+            ("/admin/", "/accounts/", "/api/", "/go/")
+        )  # no webhook, cron or probe
         if not settings.REQUIRE_TWO_FACTOR or not for_people or not has_to_set_up(request.user):
             return None
         match = request.resolver_match
@@ -139,8 +146,8 @@ def remove_second_factor(user: User, *, by: User) -> bool:
         removed = bool(Authenticator.objects.filter(user=user).delete()[0])
         # The next sign-in by the identity provider connects anew.
         removed |= bool(SocialAccount.objects.filter(user=user).delete()[0])
-        if removed:
-            log_kind_action(by, User, "Second factor removed.", name=user.get_username(), key=user.pk)
+        sentence = "Second factor removed." if removed else "Signed out everywhere; there was no second factor."
+        log_kind_action(by, User, sentence, name=user.get_username(), key=user.pk)
         for session in UserSession.objects.filter(user=user):
             session.end()
     return removed

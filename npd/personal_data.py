@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
+from django.core.cache import caches
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Cast
@@ -30,6 +31,7 @@ from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import (
     BoardLink,
+    CacheEntry,
     Decision,
     IgnoredItem,
     Intent,
@@ -264,4 +266,6 @@ def _erase_rows(person: Person) -> int:
         unique_fields=["entity_type", "item_id"],
         update_fields=["reason", "unlinked", "erased"],
     )
+    # Files that wait for the confirmation of their import, whoever is in them.
+    CacheEntry.objects.filter(cache_key__startswith=caches["uploads"].make_key("")).delete()
     return number

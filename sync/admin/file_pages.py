@@ -237,7 +237,8 @@ class RecordFilesMixin(ImportExportMixin):
 
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
         data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)
-        filters = f" Filters: {request.GET.urlencode()}." if request.GET else ""
+        # What somebody searched for may be a person's address, which an erasure wouldn't find here.
+        filters = f" Filters: {', '.join(request.GET)}." if request.GET else ""
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
         log_kind_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
         return data

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
@@ -17,10 +17,14 @@ MAX_ROWS = 5_000
 MAX_COLUMNS = 200
 # Lines of a file with its blank ones, as many as a sheet of Excel has.
 MAX_LINES = 1_048_576
+# Cells of a sheet with its empty ones: a row is as wide as its last cell, and an empty one may be far out.
+MAX_CELLS = 10_000_000
 # Characters of one cell; the longest field of a record is far shorter.
 MAX_CELL = 100_000
 # Bytes that the parts of an XLSX file may have once unpacked.
 MAX_UNPACKED = 50_000_000
+# An office file has no DOCTYPE (ECMA-376, part 2); its entities could make a short text a thousand times as long.
+DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 # Columns that reading adds to a file: the row's number in the spreadsheet, and the cells beyond the titles.
 ROW_NUMBER = "row number"
@@ -127,11 +131,13 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             with zipfile.ZipFile(io.BytesIO(in_stream)) as packed:
                 if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
                     raise FileError("The workbook is too large once unpacked. Copy the rows into a new file.")
+                if any(mark in packed.read(part) for part in packed.infolist() for mark in DOCTYPES):
+                    raise FileError("The workbook defines texts of its own (DOCTYPE). Save it again.")
             # Read row by row: a cell far out, or a text that many cells share, takes no room of its own.
             book = load_workbook(io.BytesIO(in_stream), read_only=True, data_only=True)
             sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
             sheet.reset_dimensions()  # what a sheet says of its own size need not be true
-            return _dataset(_row_texts(row) for row in sheet.iter_rows(values_only=True))
+            return _dataset(_texts_of_rows(sheet.iter_rows(values_only=True)))
         except FileError:
             raise
         # Whatever openpyxl comes to in a file that isn't one: a password, an unknown packing, a part that is missing.
@@ -139,10 +145,15 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
 
 
-def _row_texts(row: Sequence[Any]) -> list[str]:
-    if any(row[MAX_COLUMNS:]):
-        _check_size(0, len(row))
-    return [_cell_text(cell) for cell in row[:MAX_COLUMNS]]
+def _texts_of_rows(rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
+    cells = 0
+    for row in rows:
+        cells += len(row)
+        if cells > MAX_CELLS:
+            raise FileError("The sheet has cells far to the right of its table. Copy the rows into a new file.")
+        if any(row[MAX_COLUMNS:]):
+            _check_size(0, len(row))
+        yield [_cell_text(cell) for cell in row[:MAX_COLUMNS]]
 
 
 def _cell_text(value: Any) -> str:

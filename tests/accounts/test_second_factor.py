@@ -1,6 +1,7 @@
 """A code between the password and everything else: offered to everybody, asked of all where the setting says so."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -94,7 +95,8 @@ def test_where_it_is_required_staff_set_it_up_first_and_type_the_password_once(a
     settings.REQUIRE_TWO_FACTOR = True
     client, _answer = sign_in()
     token = ApiToken.objects.create(ada)[1]
-    for address in ("/admin/", "/admin/npd/contact/", "/accounts/sessions/", "/accounts/password/change/"):
+    closed = ("/admin/", "/admin/npd/contact/", "/accounts/sessions/", "/accounts/password/change/", f"/go/{uuid4()}")
+    for address in closed:
         assert client.get(address).headers["Location"] == APP
     assert client.post("/admin/npd/contact/add/", {"name": "x"}).headers["Location"] == APP
     refused = client.get("/api/v1/contacts/")

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rest_framework.throttling import SimpleRateThrottle
+from structlog.testing import capture_logs
 
 from npd.models import Contact
 from sync.admin.admin_base import own_address
@@ -48,6 +49,15 @@ def test_every_list_refuses_nul_dates_of_no_calendar_and_endless_searches(patien
         asked += [f"?{model._meta.concrete_fields[1].name}__exact=%00", "%00/change/", f"?q={'e+' * 500}"]
         answers |= {address + one: patient.get(address + one).status_code for one in asked}
     assert {one: code for one, code in answers.items() if code != 400} == {}
+
+
+def test_an_action_on_rows_that_no_list_has_is_refused_and_logged_without_their_names(patient: Client) -> None:
+    key = "jane@example.org"
+    act = {"action": "delete_selected", "_selected_action": key, "post": "yes"}
+    with capture_logs() as lines:
+        answers = [patient.post(f"/admin/{place}/", act).status_code for place in ("npd/contact", "auth/user")]
+    assert answers == [400, 400]
+    assert key not in str(lines)
 
 
 def test_the_door_from_any_row_to_its_own_page_is_closed(patient: Client) -> None:

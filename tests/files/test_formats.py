@@ -114,6 +114,23 @@ def test_a_workbook_that_would_fill_the_memory_is_refused(before: bytes) -> None
             XLSX().create_dataset(changed(plain, PART, old, new))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_workbook_that_defines_texts_of_its_own_is_refused(encoding: str) -> None:
+    content = sheet(["Name"], ["Ann"])
+    part = zipfile.ZipFile(io.BytesIO(content)).read(PART).decode()
+    head = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE x [<!ENTITY a 'Ann'>]>"
+    _, _, body = part.partition("?>")
+    with pytest.raises(FileError, match="DOCTYPE"):
+        XLSX().create_dataset(changed(content, PART, part.encode(), (head + body).encode(encoding)))
+
+
+def test_rows_that_are_empty_but_far_out_are_refused_before_they_take_minutes() -> None:
+    rows = "".join(f'<row r="{number}"><c r="XFD{number}"/></row>' for number in range(3, 1_003))
+    content = changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", f"{rows}</sheetData>".encode())
+    with pytest.raises(FileError, match="far to the right"):
+        XLSX().create_dataset(content)
+
+
 @pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)])
 def test_a_workbook_with_a_password_or_an_unknown_packing_is_refused(place: int, value: int) -> None:
     content = bytearray(sheet(["Name"], ["Ann"]))
@@ -175,7 +192,7 @@ def test_an_export_has_what_the_list_shows_and_no_field_of_the_sync(
         rows = rows_of(exported(admin, query="?q=person+1"))
     assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
     assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
-    assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q=person+1."
+    assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q."
     assert admin.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
 
 

@@ -15,9 +15,11 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
+from sync.admin.file_pages import Uploads
 from sync.kernel.messages import Conflict, RestoreError
 from sync.models import (
     BoardLink,
+    CacheEntry,
     IgnoredItem,
     Intent,
     Notification,
@@ -93,6 +95,9 @@ def lived(world: World, dora: User) -> Contact:
     own = {"record": str(contact.pk), "name": NAME, "fields": []}
     BoardLink.objects.filter(entity_type="organization").update(differences=[other])
     BoardLink.objects.filter(entity_type="contact").update(differences=[own])
+    upload = Uploads()
+    upload.save(f"Name,Email\n{NAME},{EMAIL}\n".encode())
+    browser.post(f"/admin/npd/contact/export/?q={EMAIL}", {"format": "0", "resource": "0"})
     return contact
 
 
@@ -108,6 +113,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
     assert logged == {"contact", "syncconflict", "unmatcheditem"}
 
+    assert CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
     content = export(person_of(contact))
     assert content["record"]["email"] == EMAIL
     assert content["items_on_monday"] == [item_id]
@@ -119,6 +125,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     assert erase(person_of(contact), delete_items=True) > 10
 
     assert columns_with_traces() == []
+    assert not CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
     assert not Notification.objects.exists()
     assert world.sandbox.item(item_id)["state"] == "deleted"
     assert Organization.objects.get(name="Acme").billing_contact is None
