@@ -175,6 +175,9 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert not Authenticator.objects.exists()
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message="Second factor removed.").exists()
     assert Decision.objects.get(kind="people").actor == "dora"
+    # It ends the sessions of whoever has none, too.
+    browser.post(address, {"confirmed": "yes"})
+    assert LogEntry.objects.filter(object_id=clerk.pk, change_message__startswith="Signed out everywhere").exists()
 
 
 # Administrators.
