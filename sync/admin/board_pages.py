@@ -103,6 +103,18 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
         raise ActionError(error.sentence) from error
 
 
+def _column_problems(link: Any) -> list[tuple[str, str]]:
+    """Return what is wrong with the board's columns, each as a title and a text."""
+    problems = []
+    if link.npd_id_problem:
+        problems.append(("The NPD ID column is missing", humanize.without_request_id(link.npd_id_problem)))
+    if link.page_blocked:
+        labels = ", ".join(mapping.label for mapping in link.page_blocked)
+        sentence = attention.cause_of(attention.Kind.BLOCKED, BlockedCode.COLUMN).sentence
+        problems.append((f"{labels}: the column can't be used", sentence))
+    return problems
+
+
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     list_display = ("name", "state", "synced", "verified_ago", "on_monday")
@@ -187,9 +199,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_url": pause_url(request, link.entity_type) if runs else "",
             "problems": [humanize.without_request_id(text) for text in problems if text],
-            "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
-            "blocked_columns": ", ".join(mapping.label for mapping in link.page_blocked),
-            "column_sentence": attention.cause_of(attention.Kind.BLOCKED, BlockedCode.COLUMN).sentence,
+            "column_problems": _column_problems(link),
             "creates_held": link.creates_held,
             "refusals": [
                 (words, humanize.without_request_id(stop.reason))
