@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.models import FieldMapping, Intent, SyncMetadata
+from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import resolutions
@@ -351,6 +351,22 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
         "column": mapping.column_id,
         "version": mapping.version,
     }
+
+
+def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+    """Return the bases of the fields of which a record and an item say the same, by the keys of their mappings.
+
+    A record made from an item starts with them: an edit on the board before the record's own pass is a change then.
+    """
+    bases = {}
+    for mapping in board.mapped:
+        convert = board.converter(mapping, record)
+        local_raw = stored_values(record, mapping)
+        remote_raw = cell_of(convert, mapping, item)
+        sides = (side_of(convert.local, local_raw), side_of(convert.remote, remote_raw))
+        if sides[0] == sides[1] and not isinstance(sides[0], merge.Unknown):
+            bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
+    return bases
 
 
 def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:

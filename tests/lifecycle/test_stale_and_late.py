@@ -44,11 +44,11 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
 ) -> None:
     real, rejected = beside_records.store_new_record, []
 
-    def reject_first(record: Any, *, is_automatic: bool = True) -> None:
+    def reject_first(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
         if not rejected:
             rejected.append(record.monday_id)
             raise DatabaseError("a trigger of NPD's")
-        real(record, is_automatic=is_automatic)
+        real(record, base, is_automatic=is_automatic)
 
     monkeypatch.setattr(beside_records, "store_new_record", reject_first)
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
@@ -62,11 +62,11 @@ def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
 ) -> None:
     real, told = beside_records.store_new_record, []
 
-    def locked_once(record: Any, *, is_automatic: bool = True) -> None:
+    def locked_once(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
         if not told:
             told.append(record)
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
-        real(record, is_automatic=is_automatic)
+        real(record, base, is_automatic=is_automatic)
 
     monkeypatch.setattr(beside_records, "store_new_record", locked_once)
     item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
@@ -112,3 +112,17 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
     contact.delete()
     world.work()
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
+
+
+def test_what_is_edited_on_an_item_while_it_becomes_a_record_is_taken_over(world: World) -> None:
+    item_id = world.add("Ann", email=mail("ann@example.com"), role_title="Clerk")
+    edit = {"item_id": item_id, "column_id": "role_title", "value": "Director"}
+    world.deliver()
+    world.pass_time(minutes=6)
+    world.meanwhile(lambda: world.sandbox.act("edit", **edit), after="read")
+    world.work()
+    contact = Contact.objects.get()
+    hear(world)
+    contact.refresh_from_db()
+    assert not SyncConflict.objects.exists()
+    assert (contact.role_title, contact.sync_status) == ("Director", "synced")

@@ -17,7 +17,7 @@ from sync.kernel.db import update_many
 from sync.kernel.messages import RestoreError
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_values, identity, new_items, pass_plan, settlement
+from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.gather.owners import answer_facts
 from sync.reconcile.gather.pointed_at import item_now
@@ -196,8 +196,10 @@ def _write_given(run: PassRun, plan: pass_plan.ItemPlan) -> None:
 def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
     """Store the record made of the item; only NPD's database can tell that it can't be."""
     assert plan.record is not None
+    assert plan.facts.item is not None
+    base = field_plan.agreed_base(run.board, plan.record, plan.facts.item)
     try:
-        store_new_record(copy(plan.record), is_automatic=not plan.facts.as_new)
+        store_new_record(copy(plan.record), base, is_automatic=not plan.facts.as_new)
     except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
         raise
     except DatabaseError as error:
@@ -206,8 +208,8 @@ def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.Ite
     return plan
 
 
-def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
-    """Store a record made from an item; raises DatabaseError.
+def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic: bool = True) -> None:
+    """Store a record made from an item, and what it took over as its base; raises DatabaseError.
 
     One that a person wanted to be a record of its own (not `is_automatic`) is not asked about once more. Its own pass,
     which merges the two sides and writes the NPD ID, is written by the caller.
@@ -216,7 +218,7 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
         mark_settling([record.pk])
         record.save(force_insert=True)
         key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
-        SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
+        SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic, "base": base})
 
 
 def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
