@@ -110,7 +110,7 @@ def plan_removal(
         wait = _quiet_seconds(board.settings, facts, now)
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A person resolves a conflict about the record's values first.
-    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in facts.conflicts)
+    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_OVERWRITTEN) for conflict in facts.conflicts)
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
@@ -356,7 +356,7 @@ def _last_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> 
 def _is_edited_in_npd(
     convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
-    """Whether NPD's value changed since the sides agreed; if they never did, whether NPD has a value Monday never got."""
+    """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
     local_raw = field_values.stored_values(facts.record, mapping)
     npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
