@@ -111,6 +111,11 @@ def test_what_is_found_again_keeps_its_reason_and_takes_its_new_name(listed: str
     assert row(listed).first_seen == since
 
 
+def test_a_name_keeps_text_that_json_writes_like_nul(listed: str) -> None:
+    note_unmatched(contact_link(), [UnmatchedFinding("91", "a\\u0000b"), UnmatchedFinding("92", "a\0b")])
+    assert (row("91").name, row("92").name) == ("a\\u0000b", "ab")
+
+
 def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     """An item of a record, an ignored one, and one whose record was deleted."""
     contact = Contact.objects.create(name="Ann", monday_id="74")
@@ -275,7 +280,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
 @pytest.mark.parametrize(
     "act",
     [
-        lambda: relist("contact", "2", "1"),
+        lambda: relist("contact", ["2", "1"]),
         lambda: clear_unmatched("contact", ["2", "1"]),
         lambda: clear_unlisted(BoardLink(entity_type="contact"), sync_now(), []),
     ],
