@@ -195,9 +195,7 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
 
 
 @pytest.mark.parametrize("case", ["its record is gone", "an organization has it", "a person wants a record of its own"])
-def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
-    world: World, stranger: str, case: str
-) -> None:
+def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger: str, case: str) -> None:
     lost = uuid.uuid4()
     if case == "an organization has it":
         Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
@@ -222,9 +220,7 @@ def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, st
     assert rows() == []
 
 
-def test_the_preview_of_a_link_says_what_would_change_on_each_side_and_changes_nothing(
-    world: World, stranger: str
-) -> None:
+def test_a_links_preview_says_what_would_change_and_changes_nothing(world: World, stranger: str) -> None:
     contact = world.contact("Bob", email="bob@example.com")
     planned, _problem = plan_link(contact, stranger)
     changes = {(str(change.kind), change.field): change.after for change in planned}
