@@ -570,13 +570,13 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     for key, field_plan in plan.plans.items():
         # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == resolutions.STALE_RESOLUTION:
+        if resolution and field_plan.is_choice_stale:
             shown = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)
-    rejected = plan.rejected_of(KIND_LOST_UPDATE)
+    rejected = plan.rejections_of(KIND_LOST_UPDATE)
     undone = resolutions.undo_results(plan, KIND_LOST_UPDATE)
     ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
     if not (fields or applied or rejected or undone or ended):

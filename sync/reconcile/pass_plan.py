@@ -120,9 +120,10 @@ class FieldPlan:
     confirmed: tuple[Intent, ...] = ()  # intents without an answer whose value Monday now shows
     # The conflict whose decision this pass carries out; for an undo, the conflict that was resolved.
     resolves: reports.OpenConflict | None = None
-    # The results of people's decisions, by the conflict's kind: the value after it, or why the decision is returned.
+    # The results of people's decisions, by the conflict's kind: the value after it, or why the decision is rejected.
     carried_out: Mapping[str, str | None] = field(default_factory=dict)
-    handed_back: Mapping[str, str] = field(default_factory=dict)
+    rejections: Mapping[str, str] = field(default_factory=dict)
+    is_choice_stale: bool = False  # the choice about its overwritten edit was made for other values
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -353,11 +354,15 @@ class RecordPlan:
         """Return the fields whose decision by a person was carried out, with the value after it."""
         return {key: p.carried_out[kind] for key, p in self.plans.items() if kind in p.carried_out}
 
-    def rejected_of(self, kind: str) -> dict[str, str]:
-        """Return the fields whose decision by a person is returned, or can't be written, with the reason."""
-        handed_back = {key: p.handed_back[kind] for key, p in self.plans.items() if kind in p.handed_back}
-        plans = self.plans.items()
-        return handed_back | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
+    def rejections_of(self, kind: str) -> dict[str, str]:
+        """Return the fields whose decision by a person is rejected, or can't be written, with the reason."""
+        rejections = {}
+        for key, field_plan in self.plans.items():
+            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+                rejections[key] = field_plan.blocked_reason
+            elif kind in field_plan.rejections:
+                rejections[key] = field_plan.rejections[kind]
+        return rejections
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; give `item_id` if it isn't the record's own item."""

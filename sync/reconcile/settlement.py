@@ -275,7 +275,8 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         return
     replaced = lost_updates.replaced_values(plan)
     yield from _field_reports(plan, replaced)
-    yield from resolutions.undo_reports(plan)
+    if (undo_report := resolutions.undo_report(plan)) is not None:
+        yield undo_report
     if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
@@ -294,9 +295,9 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
-                handed_back = dict.fromkeys(conflict.resolutions, detail)
+                rejections = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
+                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
                 )
         return
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
@@ -340,7 +341,7 @@ def _field_reports(
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
-        rejected={key: detail for key, detail in plan.rejected_of(reports.KIND_FIELDS).items() if key in plan.plans},
+        rejected={key: detail for key, detail in plan.rejections_of(reports.KIND_FIELDS).items() if key in plan.plans},
         closing_reason=reason if plan.may_sync else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,

@@ -182,7 +182,7 @@ def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_confl
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
     assert (conflict.is_open, conflict.resolution) == (not is_whole, None)
     assert conflict.conflict_fields == (["role_title"] if is_whole else ["notes"])
-    assert not is_whole or "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
+    assert not is_whole or "has changed since, so nothing was restored" in conflict_progress(conflict).sentence
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
     assert world.status(contact) == "conflict"

@@ -450,8 +450,10 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    handed_back = {"role_title": replace(chosen(handed_back=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
-    report = report_of(ended(waits, plans=handed_back))
+    rejections = {
+        "role_title": replace(chosen(rejections=STALE_RESOLUTION)["role_title"], local_raw=NEWER, is_choice_stale=True)
+    }
+    report = report_of(ended(waits, plans=rejections))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": STALE_RESOLUTION}
