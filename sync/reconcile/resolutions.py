@@ -99,12 +99,10 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     after = inverse["after"]
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
-        raise ResolutionRejected(
-            "The record has another item, or the field another column, since then, so nothing was restored."
-        )
+        raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
     if field.way is not merge.FieldDirection.BOTH:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_LOST_UPDATE):
+    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
@@ -140,8 +138,8 @@ def _plan_inverse(
         except ValidationError as error:
             raise ResolutionRejected(f"NPD rejects the previous value: {' '.join(error.messages)}") from error
     if remote != field.remote:
-        raw = before["local"] if remote == local else _as_npd_value(convert, before)
-        send_raw = field_values.resolve_relations(related, type(record), raw)
+        previous = before["local"] if remote == local else _as_npd_value(convert, before)
+        send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := convert.rejection_reason(send_raw):
             raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
     if send_raw is not None:
@@ -186,7 +184,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
 
 
 def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return the values overruled by choices that can't be undone any more, beside the field's value after this pass."""
+    """Return what was overruled by choices that can't be undone any more, beside the value after this pass."""
     conflicts = []
     for key, field_plan in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
@@ -211,7 +209,7 @@ def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
     """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
-    lost_update = plan.facts.resolved_conflict(reports.KIND_LOST_UPDATE, field.key)
+    lost_update = plan.facts.resolved_conflict(reports.KIND_OVERWRITTEN, field.key)
     if lost_update is not None:
         resolution = lost_update.resolutions[field.key]
         resolved = replace(field_plan, resolves=lost_update)
@@ -359,7 +357,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     overruled = [field for field in _overruled_values(plan) if field.key in rejected]
-    return [*reopened_conflicts(plan, reports.KIND_LOST_UPDATE), *overruled]
+    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
 
 
 def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:

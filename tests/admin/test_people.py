@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core import mail
@@ -175,9 +176,18 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert not Authenticator.objects.exists()
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message="Second factor removed.").exists()
     assert Decision.objects.get(kind="people").actor == "dora"
-    # It ends the sessions of whoever has none, too.
+    # It ends the sessions of users without a second factor, too.
     browser.post(address, {"confirmed": "yes"})
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message__startswith="Signed out everywhere").exists()
+
+
+def test_a_link_to_the_identity_provider_is_not_reported_as_a_second_factor(browser: Client, clerk: User) -> None:
+    SocialAccount.objects.create(user=clerk, provider="company", uid="1")
+    page = browser.post(f"{USERS}{clerk.pk}/remove-second-factor/", {"confirmed": "yes"}, follow=True)
+    assert "has no second factor" in page.content.decode()
+    assert not SocialAccount.objects.exists()
+    logged = LogEntry.objects.get(object_id=clerk.pk).change_message
+    assert logged == "Signed out everywhere, and unlinked from the identity provider; there was no second factor."
 
 
 # Administrators.
