@@ -15,8 +15,8 @@ from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
-    recreated,
-    removal_of,
+    plan_after_unlink_for_new_item,
+    plan_removal,
     removed_state,
     return_lines,
     wants_obstacles,
@@ -53,7 +53,7 @@ def decide(
     plan = RecordPlan(known, removal=RemovedItem(known.state), **differs)
     of = of or board()
     of.link.removed_item_policy = policy
-    return removal_of(of, plan, known, NOW)
+    return plan_removal(of, plan, known, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -112,7 +112,9 @@ def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
-    fresh = removal(actor="Tom", editor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"})
+    fresh = removal(
+        actor="Tom", history_actor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"}
+    )
     plan = decide(fresh, policy)
     assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
     assert (plan.ledger.removed_since, plan.ledger.removed_passes) == (NOW, 1)
@@ -332,7 +334,7 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RecordAction) -> None:
     conflict = decided(*choice, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (removed(plan).act, removed(plan).chosen, removed(plan).by) == (act, True, "as a person chose")
+    assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as a person chose")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +367,7 @@ def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (removed(plan).act, removed(plan).chosen) == (RecordAction.CREATE, True)
+    assert (removed(plan).act, removed(plan).is_chosen) == (RecordAction.CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -375,7 +377,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("known", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(known: RemovalFacts, lost: list[Any]) -> None:
     plan = decide(with_payload(known, **{RECREATE_KEY: True}))
-    lines = [line for line in recreated(plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in plan_after_unlink_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
@@ -439,7 +441,7 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
 def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_anew(
     rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
 ) -> None:
-    known = removal(rejected=rejected, conflicts=choices)
+    known = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
     (plan,) = approved(let_go(ApprovalKind.RECORDS), known)
     assert (removed(plan).act, removed(plan).problem) == (act, problem)
-    assert removed(plan).was_rejected is (rejected == "rejected")
+    assert removed(plan).is_rejection_new is (rejected == "rejected")
