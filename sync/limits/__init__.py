@@ -19,14 +19,22 @@ from sync.choices import Priority
 from sync.kernel import humanize
 from sync.limits import board_stops, breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
-from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
+from sync.limits.metered_client import (
+    MeteredClient,
+    PassBudget,
+    board_call,
+    client,
+    client_override,
+    connector,
+    urgent_calls,
+)
 from sync.limits.quota import Demand, batch_size
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
-__all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
+__all__ = ["BlockedKind", "Grant", "LimitFacts", "PassBudget", "Wait", "batch_size", "grant"]
+__all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["board_stops", "breaker", "credentials", "monday_account", "quota", "write_stop"]
 
 
@@ -38,7 +46,7 @@ class Grant:
     since: datetime | None = None
     hold_seconds: float = 0  # for so long nothing is written: writes are stopped, and only reading goes on
 
-    def next_pass(self) -> Pass | Wait:
+    def next_pass(self) -> PassBudget | Wait:
         """Return the next pass, as large as there is room for; without a known limit as large as a document may be."""
         # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
         return LimitFacts([self.link.entity_type]).next_pass(self.link.entity_type)
@@ -167,12 +175,12 @@ class LimitFacts:
         since = max((moment for moment in moments if moment is not None), default=None)
         return Grant(link, since)
 
-    def next_pass(self, entity_type: str, *, urgent: bool = False) -> Pass | Wait:
+    def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassBudget | Wait:
         """Return the pass that the quota and pacing let a board have now; `urgent` as in `answer`."""
         link = self.links[entity_type]
         size = self._batch_size(link)
         if not self.budget.is_limited:
-            return Pass(size)
+            return PassBudget(size)
         demand = self._demands[entity_type]
         is_urgent = urgent or demand.priority == Priority.PERSON
         wanted = min(size, max(1, demand.rows))
@@ -185,7 +193,7 @@ class LimitFacts:
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
         wait = None if is_urgent else self._batching_wait(link, demand)
-        return wait or Pass(room, urgent=is_urgent, only_urgent=only_urgent)
+        return wait or PassBudget(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
         """Return for how many records there is room in the board's next pass, or the limit that leaves none."""

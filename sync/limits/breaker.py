@@ -13,7 +13,7 @@ from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
-from sync.limits.metered_client import CallCost, connector, declared
+from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.board_link import EVERYTHING
 from sync.models.state import STOP_KIND, log_event
@@ -289,7 +289,7 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
 
     A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
     """
-    with declared(CallCost(reads_limits=True)):
+    with describe_calls(CallInfo(reads_limits=True)):
         return connector(urgent=True, timeout=timeout).account_info()
 
 

@@ -153,13 +153,13 @@ class Budget:
         limit = self.points_limit if urgent else self.full_points
         return None if limit is None else max(0, limit - self.points)
 
-    def required_wait(self, calls: int, points: int, *, urgent: bool) -> Wait | None:
-        """Return the limit that leaves no room for so many calls and points; None where there is room.
+    def required_wait(self, calls: int, points: int, *, urgent: bool, ignore_day_limit: bool = False) -> Wait | None:
+        """Return the limit that leaves no room for these calls and points, None if there is room.
 
-        Its reason is stored with jobs, so until when is said where it is read, in the reader's time zone.
+        Its reason names no time: it is stored with jobs, and each reader has their own time zone.
         """
         day = self.day_left(urgent=urgent)
-        if day is not None and day < calls:
+        if not ignore_day_limit and day is not None and day < calls:
             rest = "" if urgent else ", but for those that “Sync now” may still use"
             return Wait(BlockedKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
         points_left = self.points_left(urgent=urgent)

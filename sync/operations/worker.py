@@ -21,7 +21,7 @@ from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
@@ -175,7 +175,7 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:
+def _reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
     """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:

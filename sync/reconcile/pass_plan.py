@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -101,6 +101,13 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 DROPPED = "left out by the filter"
 
 
+class Rejection(NamedTuple):
+    """Why a person's decision on a field can't be applied."""
+
+    reason: str
+    is_stale: bool = False  # it was made for other values
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on."""
@@ -122,8 +129,7 @@ class FieldPlan:
     resolves: reports.OpenConflict | None = None
     # The results of people's decisions, by the conflict's kind: the value after it, or why the decision is rejected.
     carried_out: Mapping[str, str | None] = field(default_factory=dict)
-    rejections: Mapping[str, str] = field(default_factory=dict)
-    is_choice_stale: bool = False  # the choice about its overwritten edit was made for other values
+    rejections: Mapping[str, Rejection] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -361,7 +367,7 @@ class RecordPlan:
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 rejections[key] = field_plan.blocked_reason
             elif kind in field_plan.rejections:
-                rejections[key] = field_plan.rejections[kind]
+                rejections[key] = field_plan.rejections[kind].reason
         return rejections
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:

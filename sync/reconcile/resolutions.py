@@ -18,7 +18,7 @@ from sync.choices import BlockedCode
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.records.authors import RESTORED_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
@@ -34,8 +34,8 @@ class ResolutionRejected(Exception):
     """A person's choice, or its undo, can't be applied; the message says why."""
 
 
-def _reject(field_plan: FieldPlan, kind: str, reason: str) -> FieldPlan:
-    return replace(field_plan, rejections={**field_plan.rejections, kind: reason})
+def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
+    return replace(field_plan, rejections={**field_plan.rejections, kind: Rejection(reason, is_stale)})
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -216,7 +216,7 @@ def with_resolution(
         try:
             value = _value_to_restore(facts, plan, resolved, field)
             if _is_lost_choice_stale(resolved, field, value):
-                field_plan = replace(_reject(field_plan, lost_update.kind, STALE_RESOLUTION), is_choice_stale=True)
+                field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
                 return resolved, replace(field, resolution=resolution, typed=value, anew=True)
             else:

@@ -18,7 +18,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, NOW, mapping, plain
@@ -504,7 +504,7 @@ def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
 
 def test_a_choice_made_for_other_values_is_rejected() -> None:
     found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].rejections[KIND_FIELDS]
+    assert "changed after you chose" in found["role_title"].rejections[KIND_FIELDS].reason
     assert found["role_title"].conflict is not None
 
 
@@ -543,7 +543,7 @@ def test_a_choice_that_can_not_be_carried_out_is_handed_back(
 ) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].rejections[KIND_FIELDS], row
+    assert words in found["role_title"].rejections[KIND_FIELDS].reason, row
     assert found["role_title"].resolves is None
 
 
@@ -577,7 +577,7 @@ def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
 ) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].rejections == {KIND_OVERWRITTEN: STALE_RESOLUTION}
+    assert found["role_title"].rejections == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -593,7 +593,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].rejections[KIND_UNDO]
+    assert "changed since" in late["role_title"].rejections[KIND_UNDO].reason
     of_pass, plan = undo(board())
     moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in moved["role_title"].rejections[KIND_UNDO]
+    assert "Monday's value has changed since" in moved["role_title"].rejections[KIND_UNDO].reason

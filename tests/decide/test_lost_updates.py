@@ -34,6 +34,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordAction,
     RecordPlan,
+    Rejection,
     RemovedItem,
 )
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -354,7 +355,7 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
     return lost_update_report(plan, replaced_values(plan))
 
 
-def chosen(**kinds: str) -> dict[str, FieldPlan]:
+def chosen(**kinds: Any) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
     results = {name: {KIND_OVERWRITTEN: said} for name, said in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
@@ -450,9 +451,8 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    rejections = {
-        "role_title": replace(chosen(rejections=STALE_RESOLUTION)["role_title"], local_raw=NEWER, is_choice_stale=True)
-    }
+    stale = chosen(rejections=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, plans=rejections))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
