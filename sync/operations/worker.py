@@ -129,7 +129,7 @@ class _Run:
                     self._run_pass(board_lease, claimed, hold_seconds)
             # Many records may need no write, and each would be a probe in vain: once in a turn they are read together.
             if probe and not probed_in_vain:
-                probed_in_vain = write_stop.give_back_probe()
+                probed_in_vain = write_stop.release_unused_probe()
                 reads_waiting = probed_in_vain
             if is_reading or reads_waiting:
                 granted = grant(entity_type)

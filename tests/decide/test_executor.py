@@ -225,10 +225,10 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
     monday.failures = {
-        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_tried_anew=True) for write in few
+        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_own_again=True) for write in few
     }
     monday.failures |= {
-        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_tried_anew=False) for write in many
+        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_own_again=False) for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
@@ -239,7 +239,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
 def failed_alone(writes: Sequence[Write]) -> dict[UUID, Failures]:
     """Each of them has failed alone while others were written."""
     return {
-        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_tried_anew=True) for write in writes
+        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_own_again=True) for write in writes
     }
 
 
@@ -268,7 +268,7 @@ def test_a_success_brings_the_next_turns_forward_where_nothing_has_failed_lately
 def test_of_many_that_fail_in_a_row_no_further_one_is_sent(monday: Monday) -> None:
     writes = [change(unit) for unit in "abcdef"]
     monday.failures = {
-        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_tried_anew=False) for write in writes
+        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_own_again=False) for write in writes
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500")
     assert set(verdicts(executor().send(RECORD_CHANGES, writes)).values()) == {Verdict.HELD, Verdict.STOPPED}
