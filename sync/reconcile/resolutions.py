@@ -35,7 +35,7 @@ class ResolutionRejected(Exception):
 
 
 def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
-    return replace(field_plan, rejections={**field_plan.rejections, kind: Rejection(reason, is_stale)})
+    return replace(field_plan, rejected={**field_plan.rejected, kind: Rejection(reason, is_stale)})
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -170,7 +170,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     reopened = []
     for key, field_plan in plan.plans.items():
         request = field_plan.resolves
-        if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.carried_out:
+        if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
         base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
         base_text = None
@@ -188,20 +188,20 @@ def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
     conflicts = []
     for key, field_plan in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in field_plan.rejections or request is None or not field_plan.is_agreed:
+        if reports.KIND_UNDO not in field_plan.rejected or request is None or not field_plan.is_agreed:
             continue
         choice = request.resolutions[key]
         sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
         overruled = [
             (owner, value)
             for side, owner, value in sides
-            if side != choice.choose and (value or None) != field_plan.stands
+            if side != choice.choose and (value or None) != field_plan.npd_value_after
         ]
         if overruled:
             detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
             others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
             reason = " ".join([detail, *others])
-            conflicts.append(reports.FieldConflict(key, field_plan.stands, None, overruled[0][1], reason))
+            conflicts.append(reports.FieldConflict(key, field_plan.npd_value_after, None, overruled[0][1], reason))
     return conflicts
 
 
@@ -221,7 +221,7 @@ def with_resolution(
                 return resolved, replace(field, resolution=resolution, typed=value, anew=True)
             else:
                 # The edit stays overwritten: there is nothing to write.
-                field_plan = replace(field_plan, carried_out={lost_update.kind: resolution.npd or None})
+                field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             field_plan = _reject(field_plan, lost_update.kind, str(rejection))
     conflict = plan.facts.resolved_conflict(reports.KIND_FIELDS, field.key)
@@ -336,14 +336,14 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     Requests that wait for another pass are left out.
     """
     results: dict[str, str] = {}
-    rejections = plan.rejections_of(reports.KIND_UNDO)
+    rejections = plan.rejected_choices(reports.KIND_UNDO)
     is_planned = bool(plan.plans) and plan.is_settled
     for conflict in plan.facts.conflicts:
         if conflict.kind != reports.KIND_UNDO or conflict.resolved_kind != kind:
             continue
         for key in conflict.resolutions:
             field_plan = plan.plans.get(key)
-            if field_plan and reports.KIND_UNDO in field_plan.carried_out:
+            if field_plan and reports.KIND_UNDO in field_plan.applied:
                 results[key] = ""
             elif is_planned and key in rejections:
                 results[key] = rejections[key]

@@ -107,9 +107,7 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, o
         (RecordAction.DELETE, {"notes": "edited"}),
     ],
 )
-def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
-    act: RecordAction, now: dict[str, Any]
-) -> None:
+def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, now: dict[str, Any]) -> None:
     found = written(removed(act), **now)
     assert (found.values, found.deletes, found.ignored, found.wakes) == ({}, False, {}, ())
     assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
@@ -127,9 +125,7 @@ def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
         (removed(RecordAction.UNLINK), {}, False),
     ],
 )
-def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass(
-    plan: RecordPlan, now: dict[str, Any], stands: bool
-) -> None:
+def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dict[str, Any], stands: bool) -> None:
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])

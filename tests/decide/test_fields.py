@@ -184,9 +184,7 @@ RETYPED = [
 
 
 @pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
-def test_a_base_of_a_column_of_another_type_counts_as_none(
-    model: type[SyncedModel], key: str, old: str, new: str
-) -> None:
+def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, old: str, new: str) -> None:
     mapped = [
         mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
     ]
@@ -494,9 +492,7 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
         ("custom", "Theirs", None, "Theirs"),
     ],
 )
-def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
-    choose: str, value: str | None, sent: str | None, written: str | None
-) -> None:
+def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
     assert (raws, plan.choose) == ([sent, written], choose)
@@ -504,7 +500,7 @@ def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
 
 def test_a_choice_made_for_other_values_is_rejected() -> None:
     found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].rejections[KIND_FIELDS].reason
+    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS].reason
     assert found["role_title"].conflict is not None
 
 
@@ -518,7 +514,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     found = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
     assert found["role_title"].send_raw == {"role_title": "Mine"}
     assert found["notes"].conflict is not None
-    assert [key for key, one in found.items() if one.rejections] == ["notes"]
+    assert [key for key, one in found.items() if one.rejected] == ["notes"]
 
 
 @pytest.mark.parametrize(
@@ -538,12 +534,10 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
         ),
     ],
 )
-def test_a_choice_that_can_not_be_carried_out_is_handed_back(
-    row: str, selection: FieldSelection, more: dict[str, Any], words: str
-) -> None:
+def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].rejections[KIND_FIELDS].reason, row
+    assert words in found["role_title"].rejected[KIND_FIELDS].reason, row
     assert found["role_title"].resolves is None
 
 
@@ -551,7 +545,7 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
     found = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
     assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not found["role_title"].rejections
+    assert not found["role_title"].rejected
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
@@ -560,7 +554,7 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept["role_title"].carried_out == {KIND_OVERWRITTEN: "Boss"}
+    assert kept["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -572,12 +566,10 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize(
     ("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")], ids=["both", "NPD", "Monday"]
 )
-def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
-    choose: str, local: str, remote: str
-) -> None:
+def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].rejections == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
+    assert found["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -593,7 +585,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].rejections[KIND_UNDO].reason
+    assert "changed since" in late["role_title"].rejected[KIND_UNDO].reason
     of_pass, plan = undo(board())
     moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in moved["role_title"].rejections[KIND_UNDO].reason
+    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO].reason

@@ -63,7 +63,7 @@ NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
     found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
-    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost]
+    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates]
 
 
 OUR_ECHO = told("Ours", seconds=-59, **OURS)
@@ -148,7 +148,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost
+        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
         assert [one.value for one in found] == expected
 
 
@@ -158,7 +158,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
     found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -171,7 +171,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     found = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
@@ -183,9 +183,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
         pytest.param([told("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
     ],
 )
-def test_an_answer_that_equals_somebody_s_event_is_their_edit(
-    events: list[WebhookEvent], expected: tuple[str, ...]
-) -> None:
+def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
@@ -216,9 +214,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
         pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
     ],
 )
-def test_a_write_whose_value_somebody_replaced_has_landed(
-    event: WebhookEvent, writes: list[Intent], has_landed: bool
-) -> None:
+def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
     found = facts(
         ledger={"base": {"role_title": base("Old")}},
         events=(event,),
@@ -247,9 +243,7 @@ def test_a_write_whose_value_somebody_replaced_has_landed(
         ),
     ],
 )
-def test_an_edit_that_looked_as_if_our_write_had_never_landed(
-    event: WebhookEvent, writes: list[Intent], expected: list[Any]
-) -> None:
+def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
     assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
 
@@ -275,13 +269,11 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
         pytest.param("Ours", "Ours", lost_update(**UNCONFIRMED), True, id="the write turned out to be so"),
     ],
 )
-def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
-    local: str, remote: str, update: LostUpdate, is_lost: bool
-) -> None:
+def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(found, lost=(update,))
-    assert bool(report_lost_updates(builders.board(), plan).lost) is is_lost
+    plan = RecordPlan(found, lost_updates=(update,))
+    assert bool(report_lost_updates(builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -295,12 +287,10 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
-def test_who_is_asked_about_a_lost_value(
-    mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
-) -> None:
+def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(facts(), lost=tuple(updates), **differs)
+    plan = RecordPlan(facts(), lost_updates=tuple(updates), **differs)
     reports = report_lost_updates(board, plan).lost_reports
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
@@ -313,7 +303,7 @@ def test_who_is_asked_about_a_lost_value(
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost=(lost_update("Mine"),), plans=plans)
+    plan = RecordPlan(facts(record), lost_updates=(lost_update("Mine"),), plans=plans)
     [report] = report_lost_updates(builders.board(), plan).lost_reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
@@ -348,7 +338,7 @@ def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> 
     """A pass that went through; `reports` are what it says of lost values besides."""
     found = replace(found, record=record or found.record)
     lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, plans=STANDS), **differs)
+    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
@@ -368,7 +358,8 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),))).lost
+OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
+REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(
@@ -381,7 +372,7 @@ REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contac
             facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
         ),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"plans": chosen(carried_out="Ours")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"plans": chosen(applied="Ours")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),
         pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
         pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
@@ -416,9 +407,7 @@ def in_conflict(monday: str | None) -> dict[str, Any]:
         pytest.param(OTHER_COLUMN, "Ours", "Newer", Action.CONFLICT, "Ours", id="it is in conflict with the new one's"),
     ],
 )
-def test_what_stood_in_a_replaced_column_is_asked_about_still(
-    before: Any, npd: str, read: str | None, action: Action, stands: str | None
-) -> None:
+def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, action: Action, stands: str | None) -> None:
     record = contact(role_title=npd)
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
     report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))
@@ -451,7 +440,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    stale = chosen(rejections=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    stale = chosen(rejected=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, plans=rejections))
     assert report
@@ -480,4 +469,4 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
     found = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
-    assert (found.lost, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])
+    assert (found.lost_updates, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])

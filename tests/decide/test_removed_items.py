@@ -101,9 +101,7 @@ def test_an_item_that_is_back_is_said_so_once() -> None:
     ("policy", "act"),
     [(ASK, NOTHING), (UNLINK, RecordAction.UNLINK), (DELETE, RecordAction.DELETE), (CREATE, RecordAction.CREATE)],
 )
-def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
-    policy: RemovedItemPolicy, act: RecordAction, state: str
-) -> None:
+def test_a_base_whose_item_is_gone_goes_by_policy(policy: RemovedItemPolicy, act: RecordAction, state: str) -> None:
     plan = decide(removal(state=state), policy)
     assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
     assert bool(plan.unlink) is (act is RecordAction.UNLINK)
@@ -161,9 +159,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, ed
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit(
-    policy: RemovedItemPolicy,
-) -> None:
+def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: RemovedItemPolicy) -> None:
     known, of = unread()
     plan = decide(known, policy, of=of)
     (edit,) = removed(plan).fields
@@ -201,9 +197,7 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
         ("Director", "Theirs", [("Director", "Theirs")]),
     ],
 )
-def test_a_field_whose_column_is_new_was_edited_where_npd_left_what_was_agreed_or_the_column_says_something_else(
-    role: str, cell: str, edits: list[tuple[str, str | None]]
-) -> None:
+def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
     known = removal(contact(role_title=role), role=cell, ledger=agreed)
     assert [(edit.npd, edit.monday) for edit in removed(decide(known)).fields] == edits
@@ -235,9 +229,7 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
 
 
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("left_out", [])])
-def test_a_relation_that_waits_never_reached_monday_and_one_that_is_left_out_never_would(
-    code: str, edited: list[str]
-) -> None:
+def test_a_waiting_relation_never_reached_monday_nor_would_one_left_out(code: str, edited: list[str]) -> None:
     of = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
@@ -265,16 +257,14 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
     found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
-    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
+    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost_updates=found)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted(
-    policy: RemovedItemPolicy,
-) -> None:
+def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy: RemovedItemPolicy) -> None:
     waits = decide(removal(state="missing", ledger={"removed_passes": 1}), policy)
     assert (waits.ending.outcome, waits.ending.wait_seconds, waits.ledger.removed_passes) == (Outcome.DEFERRED, 600, 2)
     plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
@@ -345,9 +335,7 @@ def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], ac
         (decided("npd"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
     ],
 )
-def test_a_choice_that_does_not_hold_is_handed_back(
-    choice: OpenConflict, differs: dict[str, Any], problem: str
-) -> None:
+def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str, Any], problem: str) -> None:
     plan = decide(removal(conflicts=(choice,), **differs), DELETE)
     assert removed(plan).act is NOTHING
     assert removed(plan).problem.startswith(problem)
