@@ -11,7 +11,7 @@ from types import FrameType
 
 import waitress
 
-from sandbox import http
+from sandbox import web
 from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
@@ -30,12 +30,12 @@ class Settings:
     token: str | None = None
     signing_secret: str | None = None
     data: str | None = None
-    npd: http.NpdAddress | None = None
+    npd: web.NpdAddress | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
-def build(settings: Settings) -> http.Application:
+def build(settings: Settings) -> web.Application:
     store = Store(settings.data)
     world = World(Clock(), store)
     deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
@@ -45,8 +45,8 @@ def build(settings: Settings) -> http.Application:
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
     pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
-    routes = [http.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
-    return http.Application(routes, http.Guard(settings.host, settings.site_url))
+    routes = [web.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    return web.Application(routes, web.Guard(settings.host, settings.site_url))
 
 
 # The largest plan lets 250 requests in at once, and a page is read meanwhile.
@@ -98,7 +98,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         token=options.token,
         signing_secret=options.signing_secret,
         data=options.data,
-        npd=http.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
+        npd=web.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
         host=options.host,
         plan=PLANS.get(options.plan),
     )

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import api_errors, api_limits, faults, graph, http
+from sandbox import api_errors, api_limits, faults, graph, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
 from sandbox.model import API_USER, Clock
@@ -92,7 +92,7 @@ KEY_SECONDS = 1800
 class StoredAnswer:
     digest: bytes
     since: float
-    answer: http.Response | None = None
+    answer: web.Response | None = None
 
 
 class Idempotency:
@@ -103,7 +103,7 @@ class Idempotency:
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
         self._lock = threading.Lock()
 
-    def claim(self, key: str, body: bytes) -> tuple[http.Response, bool] | None:
+    def claim(self, key: str, body: bytes) -> tuple[web.Response, bool] | None:
         """Take the key for this request; else the answer that it had before, and whether to another body.
 
         409 while the first one still runs.
@@ -121,7 +121,7 @@ class Idempotency:
                 raise api_errors.idempotency_conflict()
             return kept.answer, kept.digest != digest
 
-    def keep(self, key: str, answer: http.Response) -> None:
+    def keep(self, key: str, answer: web.Response) -> None:
         with self._lock:
             if kept := self._kept.get(key):
                 kept.answer = answer
@@ -180,7 +180,7 @@ class Api:
         self.idempotency = Idempotency(world.clock)
         self.cursors = resolvers.OpenCursors(world.clock)
 
-    def post(self, request: http.Request) -> http.Response:
+    def post(self, request: web.Request) -> web.Response:
         """Answer one request; every answer carries a request id and is in the log."""
         call = self.calls.begin(self._clock.time())
         call.request_id = str(uuid.uuid4())
@@ -193,7 +193,7 @@ class Api:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.end(call)
 
-    def _admit(self, request: http.Request, call: Call) -> http.Response:
+    def _admit(self, request: web.Request, call: Call) -> web.Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         sent = request.header("Authorization") or ""
         # Without a token of its own the sandbox takes any.
@@ -213,10 +213,10 @@ class Api:
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
 
-    def _with_limit_headers(self, response: http.Response) -> http.Response:
+    def _with_limit_headers(self, response: web.Response) -> web.Response:
         return replace(response, headers=response.headers | self.limits.headers())
 
-    def _answer(self, request: http.Request, call: Call) -> http.Response:
+    def _answer(self, request: web.Request, call: Call) -> web.Response:
         api_request = self._parse_request(request, call)
         operation = api_request.operation
         call.kind = operation.kind
@@ -235,12 +235,12 @@ class Api:
 
     def _faulted(
         self,
-        request: http.Request,
+        request: web.Request,
         api_request: ApiRequest,
         call: Call,
         key: str | None,
-        replay: tuple[http.Response, bool] | None,
-    ) -> http.Response:
+        replay: tuple[web.Response, bool] | None,
+    ) -> web.Response:
         """Answer with the fault that waits for such a request, else replay the key's answer or carry it out."""
         fault = self.faults.take(api_request.operation, api_request.variables)
         if fault is not None:
@@ -250,7 +250,7 @@ class Api:
                 body = fault.answer()
                 if isinstance(body, dict):
                     return self._respond(body, call, fault.status, headers)
-                return http.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
+                return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
             if fault.limit is not None:
                 self._exhaust(fault)
         if replay is not None:
@@ -259,12 +259,12 @@ class Api:
             return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
         return self._carry_out(request, api_request, call, fault, key)
 
-    def _parse_request(self, request: http.Request, call: Call) -> ApiRequest:
+    def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))
         call.version = version.value
         body = request.body()
         try:
-            document = http.percent_decode(body)
+            document = web.percent_decode(body)
         except ValueError:
             raise api_errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):
@@ -280,12 +280,12 @@ class Api:
 
     def _carry_out(
         self,
-        request: http.Request,
+        request: web.Request,
         api_request: ApiRequest,
         call: Call,
         fault: faults.Fault | None,
         key: str | None = None,
-    ) -> http.Response:
+    ) -> web.Response:
         if fault is not None and fault.timeout == "before":
             self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
@@ -298,7 +298,7 @@ class Api:
             self._hang_up(request, fault)
         return response
 
-    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> http.Response:
+    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
         call.complexity = api_request.operation.points(api_request.variables)
         context = resolvers.Context(
             world=self._world,
@@ -333,17 +333,17 @@ class Api:
             return nullcontext()
         return self._world.transaction()
 
-    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> http.Response:
+    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
         if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
             answer = answer | {"extensions": {"request_id": call.request_id}}
         own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
-        return http.json_response(answer, status, own_headers | headers)
+        return web.json_response(answer, status, own_headers | headers)
 
-    def _rejection_response(self, refusal: RequestError, call: Call) -> http.Response:
+    def _rejection_response(self, refusal: RequestError, call: Call) -> web.Response:
         call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]
         answer = {"errors": refusal.errors}
         if not refusal.served:
-            return http.json_response(answer, refusal.status, refusal.headers)
+            return web.json_response(answer, refusal.status, refusal.headers)
         response = self._respond(answer, call, refusal.status, refusal.headers)
         if not refusal.names_version:
             del response.headers["API-Version"]
@@ -361,12 +361,12 @@ class Api:
             return
         raise refuse(wait if fault.retry_in is None else fault.retry_in)
 
-    def _hang_up(self, request: http.Request, fault: faults.Fault) -> None:
+    def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds, while anyone waits, then cut it."""
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.over.is_set():
             fault.over.wait(0.05)
-        http.cut_connection()
+        web.cut_connection()
 
 
 def _json_type(value: Any) -> str:

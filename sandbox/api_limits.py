@@ -14,8 +14,8 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.http import BadRequestError, call, one_of
 from sandbox.model import Clock
+from sandbox.web import BadRequestError, call, one_of
 
 # A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sandbox import api_limits, http, model, operations
+from sandbox import api_limits, model, operations, web
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.columns import initial_settings, kind_of
@@ -67,7 +67,7 @@ class Control:
         self._deliveries = deliveries
         self._kept: dict[str, tuple[float, Snapshot]] = {}
 
-    def routes(self) -> list[http.Route]:
+    def routes(self) -> list[web.Route]:
         changing: dict[str, Answering] = {
             "reset": self.reset,
             "snapshot": self.snapshot,
@@ -94,10 +94,10 @@ class Control:
         }
         ending: dict[str, Answering] = {"faults": self.clear_faults, "webhooks": self.clear_rules}
         return [
-            *(http.route("POST", f"/_control/{name}", _changing(handler)) for name, handler in changing.items()),
-            *(http.route("POST", f"/_control/{name}", _adding(handler)) for name, handler in adding.items()),
-            *(http.route("GET", f"/_control/{name}", _reading(handler)) for name, handler in reading.items()),
-            *(http.route("DELETE", f"/_control/{name}", _reading(handler)) for name, handler in ending.items()),
+            *(web.route("POST", f"/_control/{name}", _changing(handler)) for name, handler in changing.items()),
+            *(web.route("POST", f"/_control/{name}", _adding(handler)) for name, handler in adding.items()),
+            *(web.route("GET", f"/_control/{name}", _reading(handler)) for name, handler in reading.items()),
+            *(web.route("DELETE", f"/_control/{name}", _reading(handler)) for name, handler in ending.items()),
         ]
 
     def boards(self) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ class Control:
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
-                operations.set_board_state(self._world, model.MAYA, board.id, http.one_of(STATES, state))
+                operations.set_board_state(self._world, model.MAYA, board.id, web.one_of(STATES, state))
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)
@@ -159,7 +159,7 @@ class Control:
     def restore(self, name: str) -> dict[str, bool]:
         """As `reset`, and then everything that the snapshot holds; as often as one likes."""
         if name not in self._kept:
-            raise http.BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
+            raise web.BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
         then, snapshot = self._kept[name]
         self.forget()
         self._world.restore(snapshot, time.monotonic() - then)
@@ -209,10 +209,10 @@ class Control:
     def act(self, action: str, user_id: int = model.MAYA, **fields: Any) -> dict[str, Any]:
         """What a person does on the page: `ITEM_ACTIONS` names what there is to do, with what."""
         if not model.is_person(user_id):
-            raise http.BadRequestError("user_id is nobody here")
-        perform = ITEM_ACTIONS[http.one_of(ITEM_ACTIONS, action)]
+            raise web.BadRequestError("user_id is nobody here")
+        perform = ITEM_ACTIONS[web.one_of(ITEM_ACTIONS, action)]
         numbers = {name: int(fields[name]) for name in ("item_id", "board_id") if name in fields}
-        item = http.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
+        item = web.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
         with self._world.read_lock():
             return _shown_item(self._world.boards[item.board_id], item)
 
@@ -226,7 +226,7 @@ class Control:
             board = self._world.board(int(board_id))
             column = next((each for each in board.columns if each.id == column_id), None)
             if column is None:
-                raise http.BadRequestError("there is no such column")
+                raise web.BadRequestError("there is no such column")
             match action:
                 case "delete":
                     operations.delete_column(self._world, model.MAYA, board.id, column_id)
@@ -239,7 +239,7 @@ class Control:
                 case "retype":
                     self._retype(board, column, type)
                 case _:
-                    raise http.BadRequestError("action is one of delete, restore, hide, show, retype")
+                    raise web.BadRequestError("action is one of delete, restore, hide, show, retype")
             self._world.put_board(board)
         return {"id": column.id, "type": column.type, "archived": column.archived}
 
@@ -304,7 +304,7 @@ class Control:
 
     def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
         """Let held deliveries go, and end the rules that hold."""
-        count = self._deliveries.release(http.one_of(RELEASES, order), seed)
+        count = self._deliveries.release(web.one_of(RELEASES, order), seed)
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:
@@ -317,33 +317,33 @@ def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
     return {"id": str(item.id), "name": item.name, "state": item.state, "values": values}
 
 
-def _reading(handler: Answering) -> http.Handler:
-    return lambda request: http.json_response(http.call(handler, request.query))
+def _reading(handler: Answering) -> web.Handler:
+    return lambda request: web.json_response(web.call(handler, request.query))
 
 
-def _changing(handler: Answering) -> http.Handler:
-    return _json_only(lambda request: http.call(handler, request.object()))
+def _changing(handler: Answering) -> web.Handler:
+    return _json_only(lambda request: web.call(handler, request.object()))
 
 
-def _adding(handler: Answering) -> http.Handler:
+def _adding(handler: Answering) -> web.Handler:
     """Of a handler that takes a list; a request may hold one object alone."""
 
-    def add(request: http.Request) -> Any:
+    def add(request: web.Request) -> Any:
         content = request.json()
         return handler(content if isinstance(content, list) else [content])
 
     return _json_only(add)
 
 
-def _json_only(answer: Callable[[http.Request], Any]) -> http.Handler:
+def _json_only(answer: Callable[[web.Request], Any]) -> web.Handler:
     """Only JSON may change anything, which no form of another site can send; refusals become 400."""
 
-    def respond(request: http.Request) -> http.Response:
+    def respond(request: web.Request) -> web.Response:
         if not request.is_json():
-            return http.json_response({"error": "Send this as application/json"}, 415)
+            return web.json_response({"error": "Send this as application/json"}, 415)
         try:
-            return http.json_response(answer(request))
+            return web.json_response(answer(request))
         except FieldError as refused:
-            return http.json_response({"error": str(refused), "code": refused.extensions["code"]}, 400)
+            return web.json_response({"error": str(refused), "code": refused.extensions["code"]}, 400)
 
     return respond

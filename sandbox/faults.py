@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sandbox import api_errors, http
+from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import KINDS as KNOWN_TYPES
 from sandbox.graph import Operation
@@ -267,19 +267,19 @@ def fault_from(content: dict[str, Any]) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
     kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
-        raise http.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
+        raise web.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     kind = kinds[0]
     value = content[kind]
     if KINDS[kind]:
-        http.one_of(KINDS[kind], value)
+        web.one_of(KINDS[kind], value)
     elif kind == "partial":
-        value = http.call(Partial, value)
+        value = web.call(Partial, value)
     elif kind == "closed":
-        value = http.call(Closed, value)
+        value = web.call(Closed, value)
     elif value == "empty":
         value = 0
     defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
-    return http.call(Fault, defaults | content | {kind: value})
+    return web.call(Fault, defaults | content | {kind: value})
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.

@@ -15,7 +15,7 @@ from typing import Any
 from sandbox import api_errors, model
 from sandbox.columns import Status, initial_settings, kind_of
 from sandbox.columns.value_kinds import Writing
-from sandbox.http import percent_decode
+from sandbox.web import percent_decode
 from sandbox.world import World
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox import http, model, operations
+from sandbox import model, operations, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import board_ids, kind_of
 from sandbox.operations import column_of
@@ -42,7 +42,7 @@ class BoardPage:
 
     def __init__(
         self,
-        request: http.Request,
+        request: web.Request,
         world: World,
         board: model.Board,
         npd_url: str | None = None,
@@ -57,7 +57,7 @@ class BoardPage:
         self._sort = query.get("sort") if query.get("sort") in SORTS else "changed"
         at = query.get("at", "")
         self._focused = f"{refusal.item_id}-{refusal.column_id}" if refusal else at
-        focused_item = world.items.get(http.parse_int(at.partition("-")[0]) or 0)
+        focused_item = world.items.get(web.parse_int(at.partition("-")[0]) or 0)
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.visible_columns() if column.type != "name"]
@@ -66,7 +66,7 @@ class BoardPage:
             self._page = matching.index(focused_item) // PAGE_SIZE + 1
         else:
             last = max(1, -(-len(matching) // PAGE_SIZE))
-            self._page = min(http.parse_int(query.get("page", "1")) or 1, last)
+            self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
         self._total = len(matching)
         self._items = matching[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
 
@@ -269,7 +269,7 @@ def _linked(world: World, column: model.Column, text: str) -> list[int]:
     names = [text] if text in ids else [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in ids]
     if unknown:
-        raise http.BadRequestError(f"No connected board has an item called {unknown[0]}")
+        raise web.BadRequestError(f"No connected board has an item called {unknown[0]}")
     return [ids[name] for name in names]
 
 
@@ -287,18 +287,18 @@ class Pages:
         self._npd_url = npd_url
         self._reset = reset
 
-    def routes(self) -> list[http.Route]:
+    def routes(self) -> list[web.Route]:
         return [
-            http.route("GET", "/", self.boards),
-            http.route("GET", "/board/<id>", self.board),
-            http.route("POST", "/board/<id>", self.change),
-            http.route("GET", "/board/<id>/pulses/<id>", self.item),
-            http.route("GET", "/faults", self.faults),
-            http.route("POST", "/faults", self.press),
-            *(http.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
+            web.route("GET", "/", self.boards),
+            web.route("GET", "/board/<id>", self.board),
+            web.route("POST", "/board/<id>", self.change),
+            web.route("GET", "/board/<id>/pulses/<id>", self.item),
+            web.route("GET", "/faults", self.faults),
+            web.route("POST", "/faults", self.press),
+            *(web.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
         ]
 
-    def boards(self, request: http.Request) -> http.Response:
+    def boards(self, request: web.Request) -> web.Response:
         with self._world.read_lock():
             lines = ""
             for board in self._world.boards.values():
@@ -310,10 +310,10 @@ class Pages:
                 )
         return page("Boards", f"<h1>Boards</h1><ul>{lines}</ul>" if lines else NO_BOARDS)
 
-    def board(self, request: http.Request, board_id: int) -> http.Response:
+    def board(self, request: web.Request, board_id: int) -> web.Response:
         return self._board(request, board_id)
 
-    def item(self, request: http.Request, board_id: int, item_id: int) -> http.Response:
+    def item(self, request: web.Request, board_id: int, item_id: int) -> web.Response:
         """The page of the board that holds this item, the item in focus."""
         with self._world.read_lock():
             item = self._world.items.get(item_id)
@@ -322,7 +322,7 @@ class Pages:
         request.query["at"] = f"{item_id}-{NAME.id}"
         return self._board(request, board_id)
 
-    def _board(self, request: http.Request, board_id: int, refusal: Refusal | None = None) -> http.Response:
+    def _board(self, request: web.Request, board_id: int, refusal: Refusal | None = None) -> web.Response:
         with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
@@ -333,18 +333,18 @@ class Pages:
         body = f"<h1>{escape(board.name)}{state}</h1>{message}{table}"
         return page(board.name, body, 400 if refusal else 200)
 
-    def change(self, request: http.Request, board_id: int) -> http.Response:
+    def change(self, request: web.Request, board_id: int) -> web.Response:
         """Carry out a form of the board's page, and show the page again."""
         form = request.form()
-        item_id = http.parse_int(form.get("item", ""))
+        item_id = web.parse_int(form.get("item", ""))
         column_id = form.get("column", "")
         text = form.get("text", "").replace("\r\n", "\n").strip()
         try:
             at = self._change(board_id, form.get("do", "edit"), item_id, column_id, text, form.get("group"))
-        except (FieldError, http.BadRequestError) as refused:
+        except (FieldError, web.BadRequestError) as refused:
             return self._board(request, board_id, Refusal(str(refused), item_id, column_id, text))
         query = {key: value for key, value in request.query.items() if key != "at"} | ({"at": at} if at else {})
-        return http.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
+        return web.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
 
     def _change(
         self, board_id: int, do: str, item_id: int | None, column_id: str, text: str, group_id: str | None
@@ -365,21 +365,21 @@ class Pages:
             operations.change_values(world, model.MAYA, item, {column_id: value}, create_labels=True)
         return f"{item_id}-{column_id}"
 
-    def faults(self, request: http.Request) -> http.Response:
+    def faults(self, request: web.Request) -> web.Response:
         return page("Faults & tools", self._faults.html())
 
-    def press(self, request: http.Request) -> http.Response:
+    def press(self, request: web.Request) -> web.Response:
         form = request.form()
         do = form.get("do", "")
         choice = form.get("choice", "")
         if do == "reset":
             self._reset()
-            return http.Response(303, b"", {"Location": "/"})
+            return web.Response(303, b"", {"Location": "/"})
         self._faults.press(do, choice)
-        return http.Response(303, b"", {"Location": "/faults"})
+        return web.Response(303, b"", {"Location": "/faults"})
 
 
-def page(title: str, main: str, status: int = 200) -> http.Response:
+def page(title: str, main: str, status: int = 200) -> web.Response:
     """A whole page; `main` is HTML already."""
     text = f"""<!doctype html>
 <html lang="en">
@@ -399,13 +399,13 @@ def page(title: str, main: str, status: int = 200) -> http.Response:
 </body>
 </html>
 """
-    response = http.html_response(text, status)
-    return http.Response(response.status, response.body, response.headers | HEADERS)
+    response = web.html_response(text, status)
+    return web.Response(response.status, response.body, response.headers | HEADERS)
 
 
-def _asset(name: str) -> Callable[[http.Request], http.Response]:
+def _asset(name: str) -> Callable[[web.Request], web.Response]:
     headers = {"Content-Type": f"{TYPES[name]}; charset=utf-8", "Cache-Control": "no-cache"}
-    return lambda request: http.Response(200, (STATIC / name).read_bytes(), headers)
+    return lambda request: web.Response(200, (STATIC / name).read_bytes(), headers)
 
 
 NO_BOARDS = """<h1>There are no boards yet.</h1>

@@ -10,8 +10,8 @@ from typing import Any
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
 from sandbox.faults import fault_from
-from sandbox.http import BadRequestError
 from sandbox.model import Clock
+from sandbox.web import BadRequestError
 from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LINES = 30

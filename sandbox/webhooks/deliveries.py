@@ -23,7 +23,7 @@ from typing import Any
 import jwt
 import requests
 
-from sandbox import http
+from sandbox import web
 from sandbox.model import ACCOUNT_ID, Clock, WorldEvent
 from sandbox.webhooks import delivery_body, wants
 from sandbox.world import Store, World
@@ -68,10 +68,10 @@ class Rule:
 
 def rule_from(number: int, content: dict[str, Any]) -> Rule:
     """The rule that a JSON object describes. Raises BadRequestError."""
-    kind = http.one_of(KINDS, content.get("rule", ""))
+    kind = web.one_of(KINDS, content.get("rule", ""))
     count = {"reorder": content.get("n", Rule.n), "hold": None}.get(kind, 1)
     seconds = 60.0 if kind == "delay" else 0.0
-    return http.call(Rule, {"id": number, "count": count, "seconds": seconds} | content)
+    return web.call(Rule, {"id": number, "count": count, "seconds": seconds} | content)
 
 
 class Rules:
@@ -191,7 +191,7 @@ class Sender:
     Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users.
     """
 
-    def __init__(self, signing_secret: str | None, npd: http.NpdAddress | None = None) -> None:
+    def __init__(self, signing_secret: str | None, npd: web.NpdAddress | None = None) -> None:
         self._secret = signing_secret
         self._npd = npd
         self._local = threading.local()
