@@ -116,10 +116,8 @@ def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser: Cl
     for reason in ("archived", "deleted"):
         entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
     page = listed(browser)
-    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == (
-        ["It was deleted", "It was archived"],
-        2,
-    )
+    expected = (["It was deleted", "It was archived"], 2)
+    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == expected
 
 
 def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser: Client) -> None:

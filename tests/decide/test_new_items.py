@@ -428,11 +428,8 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
     plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
-    assert (plan.outcome, plan.act, plan.ending.detail) == (
-        ENDED,
-        NOTHING,
-        "It could not be linked. “Ann” now has another item.",
-    )
+    expected = (ENDED, NOTHING, "It could not be linked. “Ann” now has another item.")
+    assert (plan.outcome, plan.act, plan.ending.detail) == expected
 
 
 def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:
