@@ -86,9 +86,7 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
         about = {"entity_type": "contact", "entity_id": record, "actor": "dora", "batch_id": record}
-        rows += [
-            Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in ("phone", "email")
-        ]
+        rows += [Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in KEYS]
     Decision.objects.bulk_create(fold_alike(rows))
     Decision.objects.bulk_create(fold_alike([Decision(kind="link", entity_type="contact", entity_id=uuid.uuid4())]))
     page = browser.get("/admin/sync/decision/").content.decode()
@@ -226,6 +224,7 @@ def acts_of(client: Client, record: Any) -> Sequence[Act]:
 
 
 ACTIVITY = "/admin/sync/decision/"
+KEYS = ("phone", "email")
 
 
 def told() -> list[tuple[str, str, str]]:
