@@ -239,11 +239,13 @@ class RelatedNotFound(LookupError):
     """A relation names no record, or several; the message says so to people.
 
     `awaits` is what would resolve it when it appears: “item ” and its id, or “name ” and the name as written.
+    `missing_name` is the name that no record has.
     """
 
-    def __init__(self, detail: str, awaits: str = "") -> None:
+    def __init__(self, detail: str, awaits: str = "", missing_name: str = "") -> None:
         super().__init__(detail)
         self.awaits = awaits
+        self.missing_name = missing_name
 
 
 # Related records, read in advance so that rules need no query.
@@ -343,7 +345,7 @@ def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[Sync
     if same:
         many = f"{len(same)} {meta.verbose_name_plural}"
         detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, f"name {name}")
+    raise RelatedNotFound(detail, f"name {name}", missing_name="" if same else name)
 
 
 def fold_name(name: Any) -> str:

@@ -116,6 +116,7 @@ class FieldPlan:
     blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
     blocked_code: choices.BlockedCode | None = None
     awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
+    missing_name: str = ""  # the name that the item has for a related record, where no record is called so
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer whose value Monday now shows
     # The conflict whose decision this pass carries out; for an undo, the conflict that was resolved.

@@ -294,9 +294,7 @@ class Planner:
             name = f"{plan.record}: {field_plan.mapping.label}"
             if field_plan.blocked_reason and not field_plan.is_left_out and not is_kept_different(plan, field_plan):
                 is_stuck = True
-                missing = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
-                # Where several have the name, another one helps nobody.
-                if missing and field_plan.blocked_reason.startswith("No "):
+                if missing := field_plan.missing_name:
                     names = self.missing_names[relations[field_plan.mapping.key]]
                     if len(names) < MAX_MISSING_NAMES:
                         names.setdefault(match_key(missing), missing)
