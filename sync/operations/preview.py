@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
 from sync import choices
 from sync.clock import sync_now
 from sync.kernel.humanize import quote
@@ -324,7 +324,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
-        if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
+        if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
             for values in report.fields:
                 field_plan = plan.plans.get(values.key)
                 if field_plan is None or not field_plan.choose:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict
 from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
@@ -489,7 +489,7 @@ def _is_settled(plan: pass_plan.RecordPlan) -> bool:
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
-    return [key for key in plan.facts.open_fields(KIND_LOST_UPDATE) if plan.plans and key not in plan.plans]
+    return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
 
 
 def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
@@ -497,10 +497,10 @@ def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
     agreed = {
         key: field_plan.display_local(field_plan.local_raw) or None
         for key, field_plan in plan.plans.items()
-        if field_plan.resolved_kind == KIND_LOST_UPDATE
+        if field_plan.resolved_kind == KIND_OVERWRITTEN
         if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
     }
-    return {**plan.carried_out_of(KIND_LOST_UPDATE), **agreed}
+    return {**plan.carried_out_of(KIND_OVERWRITTEN), **agreed}
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
@@ -509,7 +509,7 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
         return plan.off_reason
     if not (plan.record.monday_id or plan.link_to):
         return "The record has no item any more."
-    waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
+    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
     all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
     return "None of its fields is mapped to a column any more." if all_unmapped else ""
 
@@ -525,7 +525,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
     if not conflicts or not _is_settled(plan) or _closing_reason(plan):
         return replaced
-    waiting = facts.open_fields(KIND_LOST_UPDATE)
+    waiting = facts.open_fields(KIND_OVERWRITTEN)
     for conflict in conflicts:
         for key in conflict.fields:
             field_plan = plan.plans.get(key)
@@ -544,7 +544,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 
 def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(KIND_LOST_UPDATE)
+    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
     if _closing_reason(plan):
         return []
     report = lost_update_report(plan, replaced_values(plan))
@@ -557,8 +557,8 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
 def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
     """Return what the store of conflicts is told: the values that join, the choices carried out or handed back."""
     closing_reason = _closing_reason(plan)
-    if closing_reason and plan.facts.open_fields(KIND_LOST_UPDATE):
-        return plan.conflict_report(KIND_LOST_UPDATE, closing_reason=closing_reason)
+    if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
+        return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
     if not _is_settled(plan):
         return None
     fields = [
@@ -569,20 +569,20 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     fields += replaced
     for key, field_plan in plan.plans.items():
         # A choice about a lost value was made for other values than those that stand.
-        resolution = plan.facts.resolution_for(KIND_LOST_UPDATE, key)
-        if resolution and field_plan.handed_back.get(KIND_LOST_UPDATE) == resolutions.STALE_RESOLUTION:
+        resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
+        if resolution and field_plan.handed_back.get(KIND_OVERWRITTEN) == resolutions.STALE_RESOLUTION:
             shown = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)
-    rejected = plan.rejected_of(KIND_LOST_UPDATE)
-    undone = resolutions.undo_results(plan, KIND_LOST_UPDATE)
+    rejected = plan.rejected_of(KIND_OVERWRITTEN)
+    undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
     ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
     if not (fields or applied or rejected or undone or ended):
         return None
     return plan.conflict_report(
-        KIND_LOST_UPDATE,
+        KIND_OVERWRITTEN,
         fields=fields,
         applied=applied,
         rejected=rejected,

@@ -137,7 +137,7 @@ class FieldPlan:
     @property
     def choose(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; taking an overwritten edit back counts as custom."""
-        if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_LOST_UPDATE):
+        if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_OVERWRITTEN):
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
 

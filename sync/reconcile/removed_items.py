@@ -103,7 +103,7 @@ def removal_of(
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
-    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_LOST_UPDATE) for conflict in facts.conflicts)
+    has_conflict = any(conflict.kind in (reports.KIND_FIELDS, reports.KIND_OVERWRITTEN) for conflict in facts.conflicts)
     policy = choices.RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else board.link.removed_item_policy
     removed = _with_action(board, facts, choices.RemovedItemPolicy(policy), _described(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is pass_plan.RecordAction.CREATE and not removed.chosen:

@@ -93,7 +93,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
     if field.way is not merge.FieldDirection.BOTH:
         raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_LOST_UPDATE):
+    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
@@ -201,13 +201,13 @@ def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
-    for kind, check in ((reports.KIND_LOST_UPDATE, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
+    for kind, check in ((reports.KIND_OVERWRITTEN, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
         conflict = plan.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
         resolved = replace(field_plan, resolves=conflict)
         resolution = conflict.resolutions[field.key]
-        is_lost = kind == reports.KIND_LOST_UPDATE
+        is_lost = kind == reports.KIND_OVERWRITTEN
         try:
             typed = check(facts, plan, resolved, field)
         except (_NotNow, ValueError, field_values.RelatedNotFound) as reason:
@@ -344,7 +344,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     ended = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     overruled = [field for field in overruled_values(plan) if field.key in ended]
-    return [*reopened_conflicts(plan, reports.KIND_LOST_UPDATE), *overruled]
+    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
 
 
 def undo_reports(plan: RecordPlan) -> Iterator[reports.ConflictReport]:

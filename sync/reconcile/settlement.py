@@ -107,7 +107,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
     if not plan.may_sync:
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost else []
-    kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_LOST_UPDATE}
+    kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_OVERWRITTEN}
     if plan.removal is not None:
         # Conflicts about its values stay as they were; only the question about the record is decided again.
         kinds.pop(reports.KIND_DELETE, None)
@@ -122,7 +122,7 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
         if plan.identity.question:
             kinds["identity"] = [plan.identity.question["what"]]
     if lost_fields:
-        kinds[reports.KIND_LOST_UPDATE] = lost_fields
+        kinds[reports.KIND_OVERWRITTEN] = lost_fields
     return kinds
 
 
@@ -344,7 +344,7 @@ def _field_reports(
         closing_reason=reason if plan.may_sync else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
-        asked_in=dict.fromkeys((conflict.key for conflict in replaced), reports.KIND_LOST_UPDATE),
+        asked_in=dict.fromkeys((conflict.key for conflict in replaced), reports.KIND_OVERWRITTEN),
     )
 
 

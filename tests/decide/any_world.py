@@ -16,7 +16,7 @@ from conflicts.reports import (
     KIND_DELETE,
     KIND_FIELDS,
     KIND_IDENTITY,
-    KIND_LOST_UPDATE,
+    KIND_OVERWRITTEN,
     KIND_UNDO,
     RECORD_KEY,
     OpenConflict,
@@ -195,11 +195,11 @@ def any_conflicts(
 ) -> list[OpenConflict]:
     """Open conflicts, most of them with a choice, for what stands there or for something else."""
     found = []
-    for kind in draw.some([KIND_FIELDS, KIND_LOST_UPDATE], 15):
+    for kind in draw.some([KIND_FIELDS, KIND_OVERWRITTEN], 15):
         keys = ["name", "email", "role_title", "notes"]
         key = draw.choice([key for key in keys if here[key] != there[key]] or keys)
         npd, monday = (said[key] if draw.maybe(70) else draw.choice(KEYS[key]) for said in (here, there))
-        if kind == KIND_LOST_UPDATE:
+        if kind == KIND_OVERWRITTEN:
             monday = draw.choice(KEYS[key])
         selection = FieldSelection(draw.choice(CHOICES), draw.choice(KEYS[key]), npd or None, monday or None)
         one = chosen(key, selection, kind, monday={key: monday or None})

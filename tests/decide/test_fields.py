@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, KIND_UNDO
 from npd.models import Organization
 from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
@@ -555,12 +555,12 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
-    return field_facts(values, values, conflicts=(chosen("role_title", selection, KIND_LOST_UPDATE),))
+    return field_facts(values, values, conflicts=(chosen("role_title", selection, KIND_OVERWRITTEN),))
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept["role_title"].carried_out == {KIND_LOST_UPDATE: "Boss"}
+    assert kept["role_title"].carried_out == {KIND_OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -575,9 +575,9 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
     choose: str, local: str, remote: str
 ) -> None:
-    conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_LOST_UPDATE)
+    conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].handed_back == {KIND_LOST_UPDATE: STALE_RESOLUTION}
+    assert found["role_title"].handed_back == {KIND_OVERWRITTEN: STALE_RESOLUTION}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict, OpenConflict
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode
 from sync.merge import Action, FieldSelection
@@ -356,12 +356,12 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
 
 def chosen(**kinds: str) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
-    results = {name: {KIND_LOST_UPDATE: said} for name, said in kinds.items()}
+    results = {name: {KIND_OVERWRITTEN: said} for name, said in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
 
 
 def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
-    return OpenConflict(builders.contact().pk, KIND_LOST_UPDATE, builders.ITEM, keys, resolutions)
+    return OpenConflict(builders.contact().pk, KIND_OVERWRITTEN, builders.ITEM, keys, resolutions)
 
 
 NEWER = {"role_title": "Newer"}
