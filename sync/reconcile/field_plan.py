@@ -239,8 +239,7 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
 
 def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
     """Leave a relation undecided whose record isn't there, or isn't certain; it is checked again when one comes."""
-    blocked = _block_undecided(field_plan, BlockedCode.RELATION, str(unknown))
-    return with_values(blocked, awaits=unknown.awaits, missing_name=unknown.missing_name)
+    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:

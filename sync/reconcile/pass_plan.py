@@ -115,8 +115,7 @@ class FieldPlan:
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
-    missing_name: str = ""  # the name that the item has for a related record, where no record is called so
+    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer whose value Monday now shows
     # The conflict whose decision this pass carries out; for an undo, the conflict that was resolved.

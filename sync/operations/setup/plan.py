@@ -294,11 +294,12 @@ class Planner:
             name = f"{plan.record}: {field_plan.mapping.label}"
             if field_plan.blocked_reason and not field_plan.is_left_out and not is_kept_different(plan, field_plan):
                 is_stuck = True
-                if missing := field_plan.missing_name:
+                awaits = field_plan.awaits
+                if awaits is not None and awaits.by == "name" and awaits.is_missing:
                     names = self.missing_names[relations[field_plan.mapping.key]]
                     if len(names) < MAX_MISSING_NAMES:
-                        names.setdefault(match_key(missing), missing)
-                    self.result.add("names", name, missing)
+                        names.setdefault(match_key(awaits.value), awaits.value)
+                    self.result.add("names", name, awaits.value)
                 else:
                     self.result.add("blocked", name, field_plan.blocked_reason)
             elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
