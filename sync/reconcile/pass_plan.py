@@ -231,6 +231,7 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
+    is_held: bool = False  # the board creates no items for now
     wait_seconds: float = 0
 
 
