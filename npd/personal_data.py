@@ -211,11 +211,12 @@ def erase(person: Person, *, delete_items: bool) -> int:
         if link and delete_items and person.items:
             _delete_items(link, person.items)
 
+        @retry_on_lock_timeout
         def attempt() -> int:
             with lease.transaction(seconds=LEASE_SECONDS) if lease else transaction.atomic():
                 return _erase_rows(person)
 
-        number = retry_on_lock_timeout(attempt)
+        number = attempt()
     # A webhook about the deletion may have come before the mark could be seen.
     WebhookEvent.objects.filter(item_id__in=person.items).delete()
     log.info("person erased", entity_type=person.entity_type, record=str(person.id), rows=number)

@@ -288,7 +288,7 @@ def _record_change(
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.by}".strip()
+        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
     elif plan.unlink:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")

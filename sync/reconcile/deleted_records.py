@@ -270,7 +270,7 @@ def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item
             "the item left the board with that, because its record was deleted in NPD. Once the record is restored, "
             "that can be undone here."
         )
-        if line := left_with_item(board, (facts, item), mapping, changes, why):
+        if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 

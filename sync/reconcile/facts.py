@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
@@ -251,13 +251,14 @@ class DeletedFacts(RecordFacts):
 
 @dataclass(frozen=True)
 class RemovalFacts(RecordFacts):
-    """An existing record whose item is gone."""
+    """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
-    actor: str = ""  # who removed the item, if a webhook has told
-    editor: str = ""  # the same for the history
-    done_at: datetime | None = None
-    rejected: str = ""  # the state of the approval that a person has rejected since
+    actor: str = ""  # who removed the item, if a webhook named them
+    history_actor: str = ""  # the same for the history
+    removed_at: datetime | None = None  # Monday's time, if a webhook came
+    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
+    is_rejection_new: bool = False  # no pass has followed that rejection yet
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted, read only if needed
     loss: str = ""  # what others would lose by its deletion, likewise
@@ -270,6 +271,10 @@ class RemovalFacts(RecordFacts):
     def choice(self) -> FieldSelection | None:
         """A person's choice about it, if any."""
         return self.resolution_for(KIND_DELETE, RECORD_KEY)
+
+    def with_record(self, facts: RecordFacts) -> Self:
+        """Return it with the record's facts as earlier rules left them."""
+        return replace(self, **vars(facts))
 
 
 # Which item is which record.

@@ -16,7 +16,7 @@ from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
 from sync.reconcile import field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, Pair, RecordFacts, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -456,17 +456,22 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext, pair: Pair, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
+    board: field_values.BoardContext,
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    changes: Iterable[ChangeEvent],
+    why: str,
 ) -> HistoryLine | None:
-    """Return the line about an edit with which a record's item is gone, `why` as the rest of its sentence.
+    """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
 
-    None where the value can't be told.
+    `why` is the rest of the sentence.
     """
-    facts, item = pair
+    if facts.item is None:
+        return None
     convert = board.converter(mapping, facts.record)
     local_raw = field_values.stored_values(facts.record, mapping)
     try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
         value = convert.remote(remote_raw)
     except conversion.UnknownValue:
         return None

@@ -189,7 +189,7 @@ REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
 class RecordAction(StrEnum):
-    """What happens to a record whose item is gone: nothing yet, or the decision of a policy or a person."""
+    """What happens to a record with a removed item: nothing yet, or the decision of a policy or a person."""
 
     NOTHING = ""
     CREATE = "create"
@@ -206,14 +206,14 @@ class RemovedItem:
     fields: tuple[reports.FieldConflict, ...] = ()
     options: tuple[reports.Option, ...] = ()  # of which a person is to choose one
     act: RecordAction = RecordAction.NOTHING
-    by: str = ""  # who decided on the act, as a phrase
-    chosen: bool = False  # a person decided, in the record's conflict or on its page
+    decided_by: str = ""  # who decided on the act, as a phrase
+    is_chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
-    lost: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
+    dropped_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
     # The state to store for the approval of the record's deletion: done, waiting, or released.
     approval: choices.ApprovalState | None = None
-    was_rejected: bool = False  # this pass is the first that follows a person's rejection
+    is_rejection_new: bool = False  # this pass is the first that follows a person's rejection
 
     @property
     def needs_answer(self) -> bool:

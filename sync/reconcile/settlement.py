@@ -301,7 +301,7 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
     reason = _why_not_asked(plan) if question else ""
     if question and reason:
-        is_chosen = removal is not None and removal.result and removal.chosen
+        is_chosen = removal is not None and removal.result and removal.is_chosen
         applied = {reports.RECORD_KEY: reason} if is_chosen else {}
         yield plan.conflict_report(reports.KIND_DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 

@@ -37,9 +37,7 @@ def long_names(world: dict[str, Any]) -> dict[str, Any]:
     return world
 
 
-def test_a_record_is_one_line_of_forty_pixels_and_all_columns_are_on_the_screen(
-    open_page: Any, long_names: dict[str, Any]
-) -> None:
+def test_a_record_is_one_line_and_all_columns_are_on_the_screen(open_page: Any, long_names: dict[str, Any]) -> None:
     page, errors = open_page(1280, "light")
     for address in (CONTACTS, "/admin/npd/organization/"):
         page.goto(address)

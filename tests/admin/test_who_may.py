@@ -289,9 +289,7 @@ def footprint() -> list[Any]:
 
 
 @pytest.mark.parametrize("group", [OPERATE, RESOLVE, RECORDS])
-def test_an_act_is_done_by_those_of_its_group_alone_and_leaves_its_line(
-    world: World, member: Member, group: str
-) -> None:
+def test_only_members_of_its_group_do_an_act_and_it_is_logged(world: World, member: Member, group: str) -> None:
     for act in (one for one in ACTS if one.who == group):
         with transaction.atomic():
             tell_apart({name: copy(one) for name, one in world.items()}, member, act)

@@ -98,9 +98,7 @@ def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact
     assert results(api, STATES, monday_id="55", sync_status="pending")[0]["monday_id"] == "55"
 
 
-def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(
-    api: APIClient, contact: Contact
-) -> None:
+def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClient, contact: Contact) -> None:
     BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd", match_key="email")
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     link = BoardLink.objects.get()
@@ -136,9 +134,7 @@ def organization_id() -> UUID:
 # What a list costs.
 
 
-def test_every_list_costs_as_many_queries_for_thirty_rows_as_for_three(
-    api: APIClient, organization: Organization
-) -> None:
+def test_thirty_rows_of_a_list_cost_as_many_queries_as_three(api: APIClient, organization: Organization) -> None:
     contacts = (CONTACTS, f"{CONTACTS}?pagination=cursor")
     lists = [*contacts, "/api/v1/organizations/", QUEUE, CONFLICTS, STATES]
     grow(3, organization)

@@ -82,18 +82,14 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
         ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
     ],
 )
-def test_a_value_that_cannot_be_stored_is_refused_by_name(
-    api: APIClient, contact: Contact, body: dict[str, Any], field: str
-) -> None:
+def test_a_value_that_does_not_fit_is_named(api: APIClient, contact: Contact, body: dict[str, Any], field: str) -> None:
     answer = api.patch(url_of(contact), body)
     assert (answer.status_code, answer.json()["type"]) == (400, "validation_error")
     assert error_of(answer)["attr"] == field
     assert error_of(answer)["detail"]
 
 
-def test_an_old_number_that_breaks_the_rule_stops_no_other_edit_and_a_new_one_gets_its_country(
-    api: APIClient, contact: Contact
-) -> None:
+def test_an_old_bad_number_stops_no_other_edit_and_a_new_one_gets_its_country(api: APIClient, contact: Contact) -> None:
     Contact.objects.filter(pk=contact.pk).update(phone="keine Ahnung")
     whole = api.get(url_of(contact)).json()
     assert api.put(url_of(contact), whole | {"notes": "new"}).status_code == 200
@@ -205,9 +201,7 @@ def test_a_write_answers_the_etag_that_the_next_read_answers(api: APIClient, con
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("method", ["patch", "delete"])
-def test_if_match_is_compared_with_what_a_save_in_progress_commits(
-    api: APIClient, contact: Contact, method: str
-) -> None:
+def test_if_match_waits_for_a_save_in_progress(api: APIClient, contact: Contact, method: str) -> None:
     etag = read_etag(api, contact)
     write = partial(getattr(api, method), url_of(contact), {"notes": "mine"}, headers={"If-Match": etag})
     with transaction.atomic():

@@ -304,9 +304,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     assert attention.entries() == []
 
 
-def test_a_removed_item_needs_nobody_where_its_record_is_not_synced_or_its_deletion_waits_for_approval(
-    db: None,
-) -> None:
+def test_a_removed_item_needs_nobody_while_its_record_is_unsynced_or_awaits_approval(db: None) -> None:
     states.boards()
     off, waits = states.removed("Off", "5001"), states.removed("Waits", "5002")
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)

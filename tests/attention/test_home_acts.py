@@ -119,9 +119,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.is_being_undone
 
 
-def test_what_is_being_written_is_undone_only_afterwards(
-    browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conflict_handlers, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
@@ -221,9 +219,7 @@ def acts_of(client: Client) -> list[tuple[str, str, bool]]:
     return [(act.code, act.label, act.takes_away) for act in box.acts]
 
 
-def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
-    browser: Client, rejected_email: Contact
-) -> None:
+def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Client, rejected_email: Contact) -> None:
     key = f"rejected:contact:{rejected_email.pk}:email"
     html = page(browser)
     assert "ann@example.com" in html

@@ -124,9 +124,7 @@ def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(later: Later,
     assert not WebhookEvent.objects.exists()
 
 
-def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
-    later: Later, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_records_newest_old_change_is_kept(later: Later, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     contact, gone = (Contact.objects.create(name=name, role_title="0") for name in ("Ann", "Gone"))
     for number in range(1, 6):

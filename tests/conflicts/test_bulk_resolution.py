@@ -104,9 +104,7 @@ def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Cl
     assert "2 conflicts left out" in text_of(asked)  # those that are being applied
 
 
-def test_of_too_many_those_that_wait_longest_are_resolved(
-    browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_resolution, "MAX_CONFLICTS", 3)
     asked = ask(browser, "keep_npd", contacts[4], select_across="1")
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(asked)

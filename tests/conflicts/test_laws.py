@@ -116,9 +116,7 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(steps=STEPS)
-def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten(
-    db: None, steps: list[tuple[str, Any]]
-) -> None:
+def test_one_is_open_a_kind_and_no_choice_or_value_is_lost(db: None, steps: list[tuple[str, Any]]) -> None:
     with transaction.atomic():
         _hold_the_laws(steps)
         transaction.set_rollback(True)

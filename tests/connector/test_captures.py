@@ -162,9 +162,7 @@ CAPTURES = (
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda one: f"{one.source} {str(one.body)[:60]}")
 @pytest.mark.parametrize("document", [QUERY, MUTATION], ids=["query", "mutation"])
 @responses.activate
-def test_an_answer_that_failed_as_a_whole_says_what_failed_and_whether_anything_ran(
-    capture: Capture, document: str
-) -> None:
+def test_a_failed_answer_says_what_failed_and_if_anything_ran(capture: Capture, document: str) -> None:
     responses.post(URL, json=capture.body, status=capture.status)
     with pytest.raises(MondayError) as caught:
         MondayClient(URL, "token").execute(document, {})

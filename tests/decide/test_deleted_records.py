@@ -120,7 +120,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
 
 
-def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit() -> None:
+def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
     hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = replace(facts, item=item(facts.record, role_title="Ours"))
@@ -130,9 +130,7 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
 
 
 @pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
-def test_the_deletion_stands_and_the_item_goes_as_a_person_chose(
-    policy: DeletedRecordPolicy, removal: DeletedRecordPolicy
-) -> None:
+def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: DeletedRecordPolicy) -> None:
     assert decide(chosen("npd"), policy).item_removal is removal
 
 
@@ -233,9 +231,7 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
         (deletion(owner=contact(name="Bea")), "nothing_left", TombstoneReason.OTHER_OWNER),
     ],
 )
-def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
-    facts: DeletedFacts, state: str, reason: TombstoneReason
-) -> None:
+def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, reason: TombstoneReason) -> None:
     plan = decide_unread(board(), DeletedPlan(facts))
     assert (plan.new_state, plan.reason_code) == (state, reason)
     assert decide(facts) == plan
@@ -298,9 +294,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
         ("rejected", None, "kept"),
     ],
 )
-def test_a_removal_follows_what_was_said_of_it(
-    state: str, removal: DeletedRecordPolicy | None, new_state: str | None
-) -> None:
+def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
     assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)

@@ -77,9 +77,7 @@ def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[A
         ("something was seen long ago", known(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
     ],
 )
-def test_a_plan_is_empty_where_all_stands_as_it_is_said(
-    case: str, facts: RecordFacts, shown: Item, expected: bool
-) -> None:
+def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, expected: bool) -> None:
     assert changed(facts, shown) is expected, case
 
 
@@ -94,9 +92,7 @@ def test_a_plan_is_empty_where_all_stands_as_it_is_said(
         ("the field flows nowhere", known(), item({"notes": "Hates tea"}), []),
     ],
 )
-def test_what_differs_without_a_cause_is_told_by_field(
-    case: str, facts: RecordFacts, shown: Item, expected: list[str]
-) -> None:
+def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Item, expected: list[str]) -> None:
     of = board({"notes": {"direction": SyncDirection.NONE}})
     [plan] = World(of, records=[facts], items={ITEM: shown}).plan().records.values()
     assert [one["key"] for one in divergences(plan) or ()] == expected, case

@@ -184,9 +184,7 @@ RETYPED = [
 
 
 @pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
-def test_a_base_of_a_column_of_another_type_counts_as_none(
-    model: type[SyncedModel], key: str, old: str, new: str
-) -> None:
+def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, old: str, new: str) -> None:
     mapped = [
         mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
     ]
@@ -494,9 +492,7 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
         ("custom", "Theirs", None, "Theirs"),
     ],
 )
-def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
-    choose: str, value: str | None, sent: str | None, written: str | None
-) -> None:
+def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
     assert (raws, plan.choose) == ([sent, written], choose)
@@ -538,9 +534,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
         ),
     ],
 )
-def test_a_choice_that_can_not_be_carried_out_is_handed_back(
-    row: str, selection: FieldSelection, more: dict[str, Any], words: str
-) -> None:
+def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
     assert words in found["role_title"].handed_back[KIND_FIELDS], row
@@ -572,9 +566,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize(
     ("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")], ids=["both", "NPD", "Monday"]
 )
-def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
-    choose: str, local: str, remote: str
-) -> None:
+def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
     assert found["role_title"].handed_back == {KIND_OVERWRITTEN: STALE_RESOLUTION}

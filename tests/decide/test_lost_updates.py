@@ -182,9 +182,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
         pytest.param([told("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
     ],
 )
-def test_an_answer_that_equals_somebody_s_event_is_their_edit(
-    events: list[WebhookEvent], expected: tuple[str, ...]
-) -> None:
+def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
@@ -215,9 +213,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
         pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
     ],
 )
-def test_a_write_whose_value_somebody_replaced_has_landed(
-    event: WebhookEvent, writes: list[Intent], has_landed: bool
-) -> None:
+def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
     found = facts(
         ledger={"base": {"role_title": base("Old")}},
         events=(event,),
@@ -246,9 +242,7 @@ def test_a_write_whose_value_somebody_replaced_has_landed(
         ),
     ],
 )
-def test_an_edit_that_looked_as_if_our_write_had_never_landed(
-    event: WebhookEvent, writes: list[Intent], expected: list[Any]
-) -> None:
+def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
     assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
 
@@ -274,9 +268,7 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
         pytest.param("Ours", "Ours", lost_update(**UNCONFIRMED), True, id="the write turned out to be so"),
     ],
 )
-def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
-    local: str, remote: str, update: LostUpdate, is_lost: bool
-) -> None:
+def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
     plan = RecordPlan(found, lost=(update,))
@@ -294,9 +286,7 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
-def test_who_is_asked_about_a_lost_value(
-    mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
-) -> None:
+def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = RecordPlan(facts(), lost=tuple(updates), **differs)
@@ -415,9 +405,7 @@ def in_conflict(monday: str | None) -> dict[str, Any]:
         pytest.param(OTHER_COLUMN, "Ours", "Newer", Action.CONFLICT, "Ours", id="it is in conflict with the new one's"),
     ],
 )
-def test_what_stood_in_a_replaced_column_is_asked_about_still(
-    before: Any, npd: str, read: str | None, action: Action, stands: str | None
-) -> None:
+def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, action: Action, stands: str | None) -> None:
     record = contact(role_title=npd)
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
     report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))

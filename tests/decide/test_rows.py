@@ -32,7 +32,7 @@ PULLS, WITHOUT_CALL = (
     "filter.a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing",
     "sides.a_pass_without_a_call",
 )
-CHOICE = "fields.a_choice_is_carried_out_where_what_was_seen_still_stands"
+CHOICE = "fields.choice_that_holds_is_applied"
 LEFT_OUT = "filter.a_record_that_fails_is_left_out_with_one_line_in_its_history"
 ONE_WAY = "fields.one_way_the_target_s_own_edit_is_said_to_be_overridden"
 
@@ -48,7 +48,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
         ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
-        ("is repeated", "unconfirmed_writes.a_read_of_what_our_own_write_has_just_replaced_is_made_again"),
+        ("is repeated", "unconfirmed_writes.read_of_a_value_we_just_replaced_is_repeated"),
     ],
     "A field, both ways": [
         ("same | same | – | nothing", OF_ITS_ROW),
@@ -56,10 +56,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("same | changed | – | pull R", OF_ITS_ROW),
         ("a field that NPD requires, or a value that its constraints refuse, is blocked", BLOCKED),
         ("changed | changed | same | agreed", OF_ITS_ROW),
-        (
-            "changed | changed | differ | the field's rule",
-            "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden",
-        ),
+        ("changed | changed | differ | the field's rule", "rules.the_winning_side_is_written_and_the_other_overridden"),
         ("no base | | same | agreed", OF_ITS_ROW),
         ("no base | | L = ∅ | pull R", OF_ITS_ROW),
         (
@@ -72,8 +69,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "**ask** (default) → conflict",
             "fields.what_both_sides_changed_differently_is_a_conflict_with_its_three_values",
         ),
-        ("**NPD wins** → push", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
-        ("**Monday wins** → pull", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
+        ("**NPD wins** → push", "rules.the_winning_side_is_written_and_the_other_overridden"),
+        ("**Monday wins** → pull", "rules.the_winning_side_is_written_and_the_other_overridden"),
         ("**newest** → by this field's edit time", "rules.by_the_rule_newest_the_newer_edit_wins"),
         ("**union** (lists; of a text it asks)", "rules.a_text_that_is_no_list_is_asked_about_under_the_rule_union"),
         ("→ base plus what either side added", "rules.lists_are_united_on_both_sides"),
@@ -89,17 +86,14 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "fields.one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell",
         ),
         ("the mapping's direction both have to allow a way", OF_ITS_ROW),
-        (
-            "Nothing is ever written against a direction",
-            "changes.what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass",
-        ),
+        ("Nothing is ever written against a direction", "changes.changed_setting_leaves_it_to_the_next_pass"),
         ("bookkeeping", "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say"),
         ("`none` and disabled read nothing", WITHOUT_CALL),
         (
             "the one push of a disabled record",
             "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else",
         ),
-        ("a direction is not overridden", "push.where_nothing_will_be_sent_the_answer_says_so_before_any_pass"),
+        ("a direction is not overridden", "push.an_answer_says_if_nothing_is_sent"),
     ],
     "A record and its item": [
         ("there, never linked | not known", "identity.one_free_hit_by_npd_id_is_linked"),
@@ -113,7 +107,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "of several with one key, the oldest record's",
-            "identity.of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_it_in_their_next_pass",
+            "identity.the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass",
         ),
         ("none | there, never linked", NEW_ITEM),
         ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
@@ -123,16 +117,13 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("still says what was sent", "duplicates.ours_is_archived_where_the_clearing_shows_it_untouched"),
         (
             "while the record's own item is on the board",
-            "given_once.a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board",
+            "given_once.our_copy_is_archived_only_where_the_record_has_its_own_item",
         ),
         ("one with its match key takes its place", NEW_ITEM),
         ("you are asked about the removed one first", NEW_ITEM),
         ("there, its sync off | an item bears its NPD ID", NEW_ITEM),
         ("none | archived, deleted, or not returned when asked by id", NEW_ITEM),
-        (
-            "there, as the base | archived or deleted",
-            "removed_items.there_as_the_base_whose_item_is_gone_goes_by_the_policy",
-        ),
+        ("there, as the base | archived or deleted", "removed_items.base_whose_item_is_gone_goes_by_policy"),
         (
             "there, changed since the base | archived or deleted",
             "removed_items.there_changed_since_the_base_is_asked_about_whatever_the_policy",
@@ -141,10 +132,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "so is a value that Monday never got",
             "removed_items.a_value_that_never_agreed_and_that_monday_never_got_is_asked_about",
         ),
-        (
-            "and a cell that can't be read",
-            "removed_items.what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit",
-        ),
+        ("and a cell that can't be read", "removed_items.an_unshown_value_of_a_column_is_asked_about_but_is_no_edit"),
         ("there, as the base, but with an open conflict", "removed_items.options_and_policies_are_those_that_are_left"),
         ("who needs it is looked up once more", "changes.a_policy_deletes_only_what_nobody_would_miss"),
         (
@@ -169,7 +157,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "there | not returned when asked by id",
-            "removed_items.what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted",
+            "removed_items.what_monday_hides_is_asked_about_after_some_passes_never_deleted",
         ),
         ("there | on another board", "removed_items.an_item_on_another_board_is_asked_about"),
         ("deleted | there, as the base", "deleted_records.deleted_there_as_the_base_goes_by_the_policy"),
@@ -177,18 +165,12 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "deleted | there, changed since the base",
             "deleted_records.deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy",
         ),
-        (
-            "or not to be read",
-            "deleted_records.what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit",
-        ),
+        ("or not to be read", "deleted_records.an_unshown_value_of_a_column_is_asked_about_but_is_no_edit"),
         (
             "a field that is synced to Monday only is NPD's",
             "deleted_records.an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about",
         ),
-        (
-            "deleted, its sync off or one way from Monday",
-            "deleted_records.what_needs_no_look_at_the_item_is_decided_before_monday_is_asked",
-        ),
+        ("deleted, its sync off or one way from Monday", "deleted_records.what_needs_no_item_is_decided_first"),
         ("deleted | on another board", "deleted_records.an_item_on_another_board_stays_there"),
         (
             "or with another's NPD ID",
@@ -223,10 +205,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("The pair becomes", "settled.a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered"),
         ("for a pull (what NPD stored", "settled.a_pull_writes_the_record_and_moves_the_base"),
         ("Monday has altered what we sent", "settled.what_monday_made_of_a_value_is_said"),
-        (
-            "is someone's edit, not a change by Monday",
-            "lost_updates.an_answer_that_equals_somebody_s_event_is_their_edit",
-        ),
+        ("is someone's edit, not a change by Monday", "lost_updates.an_answer_that_equals_an_event_is_an_edit"),
         (
             "A relation that the answer to a create shows empty",
             "settled.only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own",
@@ -248,7 +227,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "**Writes without an outcome while reads go on**",
-            "executor.a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits",
+            "executor.an_unknown_write_comes_again_in_parts_and_a_single_waits",
         ),
         (
             "**What the token's user may not write**",
@@ -257,7 +236,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("**Lost update**", LOST),
         (
             "with both values (on a one-way field, or where NPD wins: into the history;",
-            "lost_updates.who_is_asked_about_a_lost_value",
+            "lost_updates.lost_values_question",
         ),
         ("or that was deleted since we wrote", "lost_updates.what_our_write_went_over_before_the_record_was_deleted"),
         ("an update loop, throttled", "write_loops.a_loop_is_throttled_for_longer_each_time"),
@@ -268,18 +247,15 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             '"Overwritten" keeps its values until a person resolves it',
             "lost_updates.what_waits_for_a_person_after_the_pass",
         ),
-        (
-            "stale only when either side changed",
-            "fields.a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands",
-        ),
-        ("where its column was replaced", "lost_updates.what_stood_in_a_replaced_column_is_asked_about_still"),
+        ("stale only when either side changed", "fields.choice_on_a_lost_value_is_outdated_when_a_side_moves"),
+        ("where its column was replaced", "lost_updates.replaced_column_asks_on"),
         ("it closes (`auto`)", "desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept"),
         ("the next pass applies it where they are unchanged", CHOICE),
         ("returns the rest", "fields.a_choice_made_for_other_values_is_handed_back"),
         ("What was applied can be undone", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
     ],
     "What sync_status may say: the first that fits": [
-        ("`synced`", "empty_plans.a_plan_is_empty_where_all_stands_as_it_is_said"),
+        ("`synced`", "empty_plans.settled_plan_is_empty"),
         ("left out by the filter", "filter.beside_a_listing"),
     ],
     "What a filter leaves out": [
@@ -292,7 +268,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
         (
             "cell is empty since the item that it named left its board",
-            "filter.a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other",
+            "filter.only_an_emptied_relation_makes_a_pair_leave",
         ),
         ("an unmatched item fails the items' conditions", "new_items.the_filter_leaves_items_and_records_out"),
         ("a record made of it, or the record that it matches", "new_items.the_filter_leaves_items_and_records_out"),

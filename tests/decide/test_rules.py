@@ -37,9 +37,7 @@ def clash(rule: str, **more: Any) -> FieldPlan:
     ("rule", "winner", "sent", "written"),
     [("npd_wins", "NPD", {"role_title": "Mine"}, None), ("monday_wins", "Monday", None, {"role_title": "Theirs"})],
 )
-def test_a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden(
-    rule: str, winner: str, sent: Any, written: Any
-) -> None:
+def test_the_winning_side_is_written_and_the_other_overridden(rule: str, winner: str, sent: Any, written: Any) -> None:
     found = clash(rule)
     assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
     assert found.decision.reason == f"changed on both sides; {winner} wins"
@@ -174,9 +172,7 @@ def test_an_address_is_divided_only_where_it_changed() -> None:
         ("custom", "A, B, C", "A, B, C", "A, B, C"),
     ],
 )
-def test_an_address_that_cannot_be_divided_is_settled_by_any_choice(
-    choose: str, typed: str | None, sent: str | None, street: str | None
-) -> None:
+def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | None, street: str | None) -> None:
     assert address(UNDIVIDED).conflict is not None
     choice = chosen("address", FieldSelection(choose, typed, WHOLE, UNDIVIDED))
     found = address(UNDIVIDED, choice)
@@ -192,9 +188,7 @@ def test_an_address_that_cannot_be_divided_is_settled_by_any_choice(
     ("country", "setting", "expected"),
     [("United Kingdom", "US", "+442079460018"), ("", "GB", "+442079460018"), ("Atlantis", "GB", None)],
 )
-def test_a_number_without_a_country_is_its_organizations_then_the_settings(
-    country: str, setting: str, expected: str | None
-) -> None:
+def test_a_number_takes_its_organizations_country(country: str, setting: str, expected: str | None) -> None:
     firm = organization(None, address_country=country, sync_enabled=False)
     of = replace(board({"organization": {"column_id": ""}}), settings=PassSettings(region=setting))
     plan = planned(

@@ -178,7 +178,5 @@ NOBODY, SOMEBODY = None, uuid4()
         pytest.param(None, NOBODY, False, id="the record was deleted"),
     ],
 )
-def test_what_was_made_is_linked_where_both_are_still_free(
-    record: Contact | None, owner: UUID | None, links: bool
-) -> None:
+def test_what_was_made_is_linked_while_free(record: Contact | None, owner: UUID | None, links: bool) -> None:
     assert may_link(record, ANN.pk, owner) is links

@@ -157,9 +157,7 @@ def test_what_a_create_gave_its_item(
         pytest.param([], "Old", False, id="nothing was written of late"),
     ],
 )
-def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
-    writes: list[Intent], remote: str, expected: bool
-) -> None:
+def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
     record, agreed = contact(), {"base": {"role_title": base("Ours")}}
     found = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
     assert is_stale(builders.board(), found) is expected
@@ -174,9 +172,7 @@ def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
         ("it was never agreed on", {}, ()),
     ],
 )
-def test_what_we_replaced_is_no_stale_read_where_it_is_known_to_be_there_again(
-    case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]
-) -> None:
+def test_a_replaced_value_back_is_no_stale(case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]) -> None:
     record, before = contact(), history(applied=[wrote("Ours")], events=events)
     found = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
     assert not is_stale(builders.board(), found), case

@@ -128,9 +128,7 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     assert {name: getattr(contacts_link(), name) for name in chosen} == chosen
 
 
-def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
     UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
@@ -146,9 +144,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     assert not UnmatchedItem.objects.exists()
 
 
-def test_webhooks_go_to_the_secret_address_and_to_another_one_when_that_changes(
-    monday: Sandbox, run: Run, settings: Any, receiver: ThreadingHTTPServer
-) -> None:
+def test_webhooks_go_to_a_secret_url(monday: Sandbox, run: Run, settings: Any, receiver: ThreadingHTTPServer) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "the-token"
     said = run("monday_setup")
     before = contacts_link().webhooks
@@ -161,9 +157,7 @@ def test_webhooks_go_to_the_secret_address_and_to_another_one_when_that_changes(
     assert not set(before) & set(contacts_link().webhooks)
 
 
-def test_an_address_that_monday_cannot_reach_is_said_and_the_rest_is_done_until_it_is_mended(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_an_unreachable_address_is_told_and_the_rest_is_done(monday: Sandbox, run: Run, settings: Any) -> None:
     good, settings.SITE_URL = settings.SITE_URL, "http://127.0.0.1:18260"
     with pytest.raises(CommandError) as refused:
         run("monday_setup")

@@ -106,9 +106,7 @@ def test_whether_a_new_item_would_be_in_the_group_of_the_filter_is_known_before(
     assert need_attention() == 0
 
 
-def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_item_of_a_key_makes_no_record(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.operations.setup.plan.CHUNK_SIZE", 1)
     items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
     plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")

@@ -41,7 +41,7 @@ def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> di
     """Return what is known of records whose items are gone."""
     board = facts.board
     people = board.settings.people
-    rejected = _rejected_deletions(board, gone)
+    rejections = _rejected_deletions(board, gone)
     too_often = _recreated_too_often(board, [record.id for record in gone])
     # Who archived or deleted these items, and when, as far as webhooks told.
     items = [record.record.monday_id for record in gone]
@@ -55,9 +55,10 @@ def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> di
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_user_name(user, people) if user else "",
-            editor=authors.monday_editor_name(user, people) if user else "",
-            done_at=event.happened_at if event else None,
-            rejected=rejected.get(record.id, ""),
+            history_actor=authors.monday_editor_name(user, people) if user else "",
+            removed_at=event.happened_at if event else None,
+            is_deletion_rejected=record.id in rejections,
+            is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
             is_removed_too_often=record.id in too_often,
         )
         if removed_items.wants_obstacles(board.settings, removal, facts.now):

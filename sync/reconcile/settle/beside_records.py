@@ -81,7 +81,7 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         # It stays remembered: none of the records with its key is to find it by that key again.
         reason = "A person said that it is none of the records with the same key."
         ignore_item(entity_type, answer.item_id, None, reason)
-        unmatched_items.reopen_items(run.link, [unmatched_items.UnmatchedFinding(answer.item_id)])
+        unmatched_items.reopen_item(run.link, answer.item_id)
         wish = {unmatched_items.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
         run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=wish)
@@ -156,7 +156,7 @@ def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
     # What people are shown of it decides nothing. The unmatched item is taken before the ignored one.
     if plan.finding is not None:
-        unmatched_items.note_unmatched(run.link, [plan.finding], decided=True)
+        unmatched_items.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         unmatched_items.clear_unmatched(entity_type, [item_id])
     if plan.problems:
