@@ -203,7 +203,7 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
     assert wanted_bearer(board(), facts) == facts.id
-    plan = decide(replace(facts, item=item(other, role_title="Ours"), bearer=other))
+    plan = decide(replace(facts, item=item(other, role_title="Ours"), npd_id_record=other))
     assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
     assert "“Bea”" in plan.reason
 

@@ -38,7 +38,7 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
     first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
-    found = ItemFacts(Claim(None, "8", []), shown, named=ANN, first=first)
+    found = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
     return ItemPlan(found, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
@@ -78,9 +78,9 @@ OURS: dict[str, tuple[ItemPlan, bool]] = {
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    if first := found.facts.first:
+    if first := found.facts.duplicate_of:
         as_us = replace(first, history=replace(first.history, token_user=TOKEN_USER))
-        found = replace(found, facts=replace(found.facts, first=as_us))
+        found = replace(found, facts=replace(found.facts, duplicate_of=as_us))
     assert is_own_create(BOARD, found) is ours
 
 

@@ -500,7 +500,7 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
 
 def test_a_choice_made_for_other_values_is_handed_back() -> None:
     found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].handed_back[KIND_FIELDS]
+    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS]
     assert found["role_title"].conflict is not None
 
 
@@ -514,7 +514,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     found = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
     assert found["role_title"].send_raw == {"role_title": "Mine"}
     assert found["notes"].conflict is not None
-    assert [key for key, one in found.items() if one.handed_back] == ["notes"]
+    assert [key for key, one in found.items() if one.rejected] == ["notes"]
 
 
 @pytest.mark.parametrize(
@@ -537,7 +537,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].handed_back[KIND_FIELDS], row
+    assert words in found["role_title"].rejected[KIND_FIELDS], row
     assert found["role_title"].resolves is None
 
 
@@ -545,7 +545,7 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
     found = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
     assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not found["role_title"].handed_back
+    assert not found["role_title"].rejected
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
@@ -554,7 +554,7 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept["role_title"].carried_out == {KIND_OVERWRITTEN: "Boss"}
+    assert kept["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -569,7 +569,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].handed_back == {KIND_OVERWRITTEN: STALE_RESOLUTION}
+    assert found["role_title"].rejected == {KIND_OVERWRITTEN: STALE_RESOLUTION}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -585,7 +585,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].handed_back[KIND_UNDO]
+    assert "changed since" in late["role_title"].rejected[KIND_UNDO]
     of_pass, plan = undo(board())
     moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in moved["role_title"].handed_back[KIND_UNDO]
+    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO]

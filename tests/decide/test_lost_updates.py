@@ -62,7 +62,7 @@ NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
     found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
-    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost]
+    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates]
 
 
 OUR_ECHO = told("Ours", seconds=-59, **OURS)
@@ -147,7 +147,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost
+        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
         assert [one.value for one in found] == expected
 
 
@@ -157,7 +157,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
     found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -170,7 +170,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     found = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
@@ -271,8 +271,8 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(found, lost=(update,))
-    assert bool(report_lost_updates(builders.board(), plan).lost) is is_lost
+    plan = RecordPlan(found, lost_updates=(update,))
+    assert bool(report_lost_updates(builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
 def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(facts(), lost=tuple(updates), **differs)
+    plan = RecordPlan(facts(), lost_updates=tuple(updates), **differs)
     reports = report_lost_updates(board, plan).lost_reports
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
@@ -302,7 +302,7 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost=(lost_update("Mine"),), plans=plans)
+    plan = RecordPlan(facts(record), lost_updates=(lost_update("Mine"),), plans=plans)
     [report] = report_lost_updates(builders.board(), plan).lost_reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
@@ -337,7 +337,7 @@ def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> 
     """A pass that went through; `reports` are what it says of lost values besides."""
     found = replace(found, record=record or found.record)
     lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, plans=STANDS), **differs)
+    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
@@ -357,7 +357,8 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),))).lost
+OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
+REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,7 @@ REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contac
             facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
         ),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"plans": chosen(carried_out="Ours")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"plans": chosen(applied="Ours")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),
         pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
         pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
@@ -438,7 +439,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    handed_back = {"role_title": replace(chosen(handed_back=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
+    handed_back = {"role_title": replace(chosen(rejected=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
     report = report_of(ended(waits, plans=handed_back))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
@@ -466,4 +467,4 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
     found = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
-    assert (found.lost, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])
+    assert (found.lost_updates, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])

@@ -257,7 +257,7 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
     found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
-    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
+    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost_updates=found)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete

@@ -183,7 +183,7 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
     for rounds in range(4):
         known = facts()
         known.claim.rows[0].payload = {ROUNDS_KEY: rounds}
-        plan = RecordPlan(known).once_more("Not yet.")
+        plan = RecordPlan(known).repeat("Not yet.")
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
