@@ -120,7 +120,7 @@ def test_a_relation_waits_on_and_waits_no_more() -> None:
     [one] = World(records=[known()], items={ITEM: shown}).plan().records.values()
     blocked = state_after(one, one.ledger, NOW)["blocked_fields"]
     waiting = known(status="pending", sync_status="pending", blocked_fields=blocked)
-    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.lower())
+    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.target)
     assert not changed(waiting, shown, [wait])
     assert changed(waiting, shown)
     assert changed(known(), item(), [wait])

@@ -354,7 +354,7 @@ def test_what_monday_names_is_looked_up_in_facts() -> None:
 
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, known={"related": related()}))
-    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, "item 99")
+    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
 
 
 @pytest.mark.parametrize(
