@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SyncConflict
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
 from sync.merge import FieldSelection
 from sync.monday.texts import unix_lines
 
@@ -63,7 +63,7 @@ def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str
     """
     result = typed if choose == CUSTOM else values[choose]
     npd_changes = not same_text(result, values[NPD])
-    if kind == KIND_LOST_UPDATE:
+    if kind == KIND_OVERWRITTEN:
         return Effect(normalize_text(result), npd_changes, npd_changes)
     monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])
     return Effect(normalize_text(result), choose != NPD and npd_changes, monday_changes)

@@ -94,7 +94,7 @@ def _proposed_labels(entity_type: str) -> Mapping[str, str]:
 
 class ConflictKind(models.TextChoices):
     FIELDS = reports.KIND_FIELDS, "Fields differ"
-    OVERWRITTEN = reports.KIND_LOST_UPDATE, "An edit on Monday was lost"
+    OVERWRITTEN = reports.KIND_OVERWRITTEN, "An edit on Monday was lost"
     DELETE = reports.KIND_DELETE, "Deleted on one side"
     IDENTITY = reports.KIND_IDENTITY, "Who is this?"
 

@@ -11,7 +11,7 @@ from sync.merge import FieldSelection
 KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
-KIND_LOST_UPDATE = "overwritten"
+KIND_OVERWRITTEN = "overwritten"
 
 # Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same.
 KIND_FIRST_MATCH = "first_match"

@@ -21,7 +21,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import Decision, FieldMapping
 
-LOST = reports.KIND_LOST_UPDATE
+LOST = reports.KIND_OVERWRITTEN
 
 # How long an undo waits for a pass that is still applying the choice (normally under 0.5 s).
 UNDO_WAIT_SECONDS = 2.0

@@ -2,12 +2,12 @@
 
 from sync.admin import (  # noqa: F401 - each registers its admins or handlers
     activity_pages,
+    api_token_pages,
     approval_pages,
     board_pages,
     diagnostics,
     engine_handlers,
     notification_pages,
-    program_pages,
     queue_pages,
     unmatched_pages,
 )

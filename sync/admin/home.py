@@ -32,7 +32,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
 from sync.records.availability import BoardAvailability, Overdue, Overview, overdue_boards
-from sync.records.unmatched_items import open_requests
+from sync.records.unmatched_items import open_jobs
 from sync.registry import EntitySpec, board_url
 from sync.state import record_view
 from sync.state.record_view import RecordState
@@ -387,7 +387,7 @@ def _rows(
 ) -> list[Row]:
     """Put what each side has, and what this person may do, beside the entries."""
     whole = handlers.with_values(entries, wording)
-    requests = open_requests(entry.item_id for entry in whole if entry.kind is attention.Kind.UNMATCHED)
+    requests = open_jobs(entry.item_id for entry in whole if entry.kind is attention.Kind.UNMATCHED)
     retried = _retried_jobs(whole, now)
     return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
 

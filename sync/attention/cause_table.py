@@ -153,7 +153,7 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.REMOVED, "moved"): Cause("Moved to another board"),
     (Kind.CONFLICT, ""): Cause("{field} changed on both sides"),
     (Kind.CONFLICT, reports.KIND_FIRST_MATCH): Cause("{field} different since linking"),
-    (Kind.CONFLICT, reports.KIND_LOST_UPDATE): Cause("An edit of {field} on Monday was lost"),
+    (Kind.CONFLICT, reports.KIND_OVERWRITTEN): Cause("An edit of {field} on Monday was lost"),
     (Kind.CONFLICT, reports.KIND_DELETE): Cause(
         "The item left the board",
         "Nothing is changed until somebody chooses here, or the items are back on the board.",

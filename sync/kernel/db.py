@@ -4,7 +4,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import psycopg
 from django.core.exceptions import EmptyResultSet
@@ -91,6 +92,7 @@ MAX_ATTEMPTS = 20
 
 # ruff: noqa: S608 - statements made of the fragments above
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -99,15 +101,23 @@ def gave_way(error: BaseException) -> bool:
     return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
 
 
-def retry_on_lock_timeout(work: Callable[[], T]) -> T:
-    """Run a transaction, again when it gave way to a save; raises OperationalError when that never ends."""
-    for _ in range(MAX_ATTEMPTS - 1):
-        try:
-            return work()
-        except OperationalError as error:
-            if not gave_way(error):
-                raise
-    return work()
+def retry_on_lock_timeout(transaction: Callable[P, T]) -> Callable[P, T]:
+    """Repeat a function that runs one transaction when it gave way to a save; a decorator.
+
+    Raises OperationalError when it gave way MAX_ATTEMPTS times.
+    """
+
+    @wraps(transaction)
+    def repeat(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return transaction(*args, **kwargs)
+            except OperationalError as error:
+                if not gave_way(error):
+                    raise
+        return transaction(*args, **kwargs)
+
+    return repeat
 
 
 LOCK_WAIT_SECONDS = 10
@@ -123,6 +133,17 @@ _BOUND_WAITS = """
 def bound_lock_waits() -> None:
     """Let nothing wait longer than LOCK_WAIT_SECONDS for others' locks until the end of this transaction."""
     run_sql(_BOUND_WAITS, {"longest": f"{LOCK_WAIT_SECONDS}s"})
+
+
+def storable_json(value: Any) -> Any:
+    """Return the JSON value without what jsonb can't store: NUL, and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {storable_json(key): storable_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_json(entry) for entry in value]
+    return value
 
 
 def fetch_rows(sql: str, params: Any = None) -> list[Any]:

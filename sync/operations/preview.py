@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import KIND_FIELDS, KIND_LOST_UPDATE
+from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
 from sync import choices
 from sync.clock import sync_now
 from sync.kernel.humanize import quote
@@ -96,7 +96,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     named = facts.records.keys()
     for answer in plan.answers:
         facts = facts_after(facts, answer)
-    made = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.GIVING and p.record}
+    made = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.ASSIGNING and p.record}
     records = {key: record for key, record in made.items() if key not in plan.records}
     answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
     linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
@@ -247,7 +247,7 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
     }
     entity_type = planned.facts.board.link.entity_type
     kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-    entity_id = answer.made_id or answer.record_id or answer.asked_of
+    entity_id = answer.merged_id or answer.record_id or answer.asked_of
     name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
     if reason := answer.result or answer.outdated:
         yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
@@ -288,7 +288,7 @@ def _record_change(
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.by}".strip()
+        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
     elif plan.unlink:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
@@ -324,7 +324,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
-        if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
+        if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
             for values in report.fields:
                 field_plan = plan.plans.get(values.key)
                 if field_plan is None or not field_plan.choose:

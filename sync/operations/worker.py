@@ -146,6 +146,7 @@ class _Run:
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
+        @retry_on_lock_timeout
         def store_fault() -> None:
             rows = [row for job in claimed for row in job.rows]
             with board_lease.transaction():
@@ -165,7 +166,7 @@ class _Run:
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
                 reason = own_fault(error)
-                retry_on_lock_timeout(store_fault)
+                store_fault()
                 self.summary.failed += len(claimed) == 1
 
 

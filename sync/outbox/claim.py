@@ -307,7 +307,7 @@ def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: boo
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
-    return _group_by_record(db.retry_on_lock_timeout(lambda: _claim_rows(lease, params)))
+    return _group_by_record(db.retry_on_lock_timeout(_claim_rows)(lease, params))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
@@ -316,13 +316,14 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     A row that a save has locked is skipped; its record is then returned without that row.
     """
 
+    @db.retry_on_lock_timeout
     def claim_rows() -> list[SyncQueue]:
         with lease.transaction(seconds=STEP_SECONDS):
             _release_orphaned(lease)
             claimed_rows = db.fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
             return [_load_row(values) for values in claimed_rows]
 
-    claimed = {record.entity_id: record for record in _group_by_record(db.retry_on_lock_timeout(claim_rows))}
+    claimed = {record.entity_id: record for record in _group_by_record(claim_rows())}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 

@@ -239,7 +239,7 @@ def retry_until_unlocked(work: Callable[[], T]) -> T:
     A save may have locked one row and want another that is locked here: the save never is overwritten.
     """
     try:
-        return retry_on_lock_timeout(work)
+        return retry_on_lock_timeout(work)()
     except OperationalError as error:
         if not gave_way(error):
             raise

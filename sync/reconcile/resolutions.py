@@ -81,7 +81,7 @@ def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: 
         reason = f"A value of then is not known any more: {unknown}."
     except (_NotNow, field_values.RelatedNotFound, ValueError) as why:
         reason = str(why)
-    return replace(field_plan, handed_back={**field_plan.handed_back, reports.KIND_UNDO: reason})
+    return replace(field_plan, rejected={**field_plan.rejected, reports.KIND_UNDO: reason})
 
 
 def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
     if field.way is not merge.FieldDirection.BOTH:
         raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_LOST_UPDATE):
+    if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
@@ -161,7 +161,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     for key, field_plan in plan.plans.items():
         request = field_plan.resolves
         shown = None
-        if request and request.resolved_kind == kind and reports.KIND_UNDO in field_plan.carried_out:
+        if request and request.resolved_kind == kind and reports.KIND_UNDO in field_plan.applied:
             base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
@@ -178,16 +178,16 @@ def overruled_values(plan: RecordPlan) -> Iterator[reports.FieldConflict]:
     """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
     for key, p in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in p.handed_back or request is None or not p.is_agreed:
+        if reports.KIND_UNDO not in p.rejected or request is None or not p.is_agreed:
             continue
         choice = request.resolutions[key]
         seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
         seen_values.pop(choice.choose, None)
-        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != p.stands]
+        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != p.npd_value_after]
         if overruled:
             detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
             others = [f"{whose} value was then: {value or '(empty)'}." for whose, value in overruled[1:]]
-            yield reports.FieldConflict(key, p.stands, None, overruled[0][1], " ".join([detail, *others]))
+            yield reports.FieldConflict(key, p.npd_value_after, None, overruled[0][1], " ".join([detail, *others]))
 
 
 # What a person chose about a field that is open: in a conflict, or about a value that a write of ours went over. It
@@ -201,23 +201,23 @@ def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
     """Give the field what a person decided of it, if anybody has and what they saw still stands."""
-    for kind, check in ((reports.KIND_LOST_UPDATE, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
+    for kind, check in ((reports.KIND_OVERWRITTEN, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
         conflict = plan.facts.resolved_conflict(kind, field.key)
         if conflict is None:
             continue
         resolved = replace(field_plan, resolves=conflict)
         resolution = conflict.resolutions[field.key]
-        is_lost = kind == reports.KIND_LOST_UPDATE
+        is_lost = kind == reports.KIND_OVERWRITTEN
         try:
             typed = check(facts, plan, resolved, field)
         except (_NotNow, ValueError, field_values.RelatedNotFound) as reason:
-            field_plan = replace(field_plan, handed_back={**field_plan.handed_back, kind: str(reason)})
+            field_plan = replace(field_plan, rejected={**field_plan.rejected, kind: str(reason)})
             continue
         if not is_lost or resolution.choose != "npd":
             anew = is_lost or _is_value_gone(plan.facts, resolved, field)
             return resolved, replace(field, resolution=resolution, typed=typed, anew=anew)
         # What was lost stays lost: nothing has to be written for that.
-        field_plan = replace(field_plan, carried_out={**field_plan.carried_out, kind: resolution.npd or None})
+        field_plan = replace(field_plan, applied={**field_plan.applied, kind: resolution.npd or None})
     return field_plan, field
 
 
@@ -327,12 +327,12 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
         for conflict in plan.facts.conflicts
         if conflict.kind == reports.KIND_UNDO and conflict.resolved_kind == kind
     ]
-    rejected = plan.rejected_of(reports.KIND_UNDO) if undos else {}
+    rejected = plan.rejected_choices(reports.KIND_UNDO) if undos else {}
     is_planned = bool(plan.plans) and plan.is_settled
     for key in [key for conflict in undos for key in conflict.resolutions]:
         unmapped = "" if key in plan.plans else _UNMAPPED
         field_plan = plan.plans.get(key)
-        if field_plan and reports.KIND_UNDO in field_plan.carried_out:
+        if field_plan and reports.KIND_UNDO in field_plan.applied:
             results[key] = ""
         elif is_planned and (reason := rejected.get(key, unmapped)):
             results[key] = reason
@@ -344,7 +344,7 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     ended = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
     overruled = [field for field in overruled_values(plan) if field.key in ended]
-    return [*reopened_conflicts(plan, reports.KIND_LOST_UPDATE), *overruled]
+    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
 
 
 def undo_reports(plan: RecordPlan) -> Iterator[reports.ConflictReport]:

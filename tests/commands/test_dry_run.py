@@ -100,9 +100,7 @@ def mixed(world: World) -> dict[str, Contact]:
     return made
 
 
-def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_and_says_what_it_costs(
-    world: World,
-) -> None:
+def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_costs(world: World) -> None:
     mixed(world)
     before, boards = everything(), world.sandbox.boards()
     asked = world.sandbox.calls()[-1]["id"]
@@ -175,9 +173,7 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     ]
 
 
-def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
-    world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.GUARD_RECORDS = 3
     monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *told: size)
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]

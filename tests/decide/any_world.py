@@ -16,7 +16,7 @@ from conflicts.reports import (
     KIND_DELETE,
     KIND_FIELDS,
     KIND_IDENTITY,
-    KIND_LOST_UPDATE,
+    KIND_OVERWRITTEN,
     KIND_UNDO,
     RECORD_KEY,
     OpenConflict,
@@ -195,11 +195,11 @@ def any_conflicts(
 ) -> list[OpenConflict]:
     """Open conflicts, most of them with a choice, for what stands there or for something else."""
     found = []
-    for kind in draw.some([KIND_FIELDS, KIND_LOST_UPDATE], 15):
+    for kind in draw.some([KIND_FIELDS, KIND_OVERWRITTEN], 15):
         keys = ["name", "email", "role_title", "notes"]
         key = draw.choice([key for key in keys if here[key] != there[key]] or keys)
         npd, monday = (said[key] if draw.maybe(70) else draw.choice(KEYS[key]) for said in (here, there))
-        if kind == KIND_LOST_UPDATE:
+        if kind == KIND_OVERWRITTEN:
             monday = draw.choice(KEYS[key])
         selection = FieldSelection(draw.choice(CHOICES), draw.choice(KEYS[key]), npd or None, monday or None)
         one = chosen(key, selection, kind, monday={key: monday or None})
@@ -397,14 +397,15 @@ def any_rest(
     by_id = {one.id: one.record for one in records}
     requests = tuple(any_requests(draw, [*records, *deleted]))
     limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
-    removals = {
-        key: {
-            "rejected": draw.choice(["", "", "", ApprovalState.REJECTED]),
+    removals: dict[UUID, dict[str, Any]] = {}
+    for key in by_id:
+        is_rejected = draw.choice([False, False, False, True])
+        removals[key] = {
+            "is_deletion_rejected": is_rejected,
+            "is_rejection_new": is_rejected,
             "is_removed_too_often": draw.maybe(10),
             "needed_by": "Acme needs it." if draw.maybe(10) else "",
         }
-        for key in by_id
-    }
     return {
         "removal_policy": draw.choice(list(RemovedItemPolicy)),
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),

@@ -214,9 +214,7 @@ def no_room_in_the_queue(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_when_the_wake_up_cannot_be_written_the_delivery_is_not_kept_either(
-    linked: Contact, no_room_in_the_queue: None
-) -> None:
+def test_without_a_wake_up_the_delivery_is_not_kept(linked: Contact, no_room_in_the_queue: None) -> None:
     with pytest.raises(DatabaseError, match="no_room"):
         take(raw())
     assert not WebhookEvent.objects.exists()

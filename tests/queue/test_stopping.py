@@ -100,9 +100,7 @@ def test_a_process_that_was_forked_before_is_told_too() -> None:
     assert os.read(reading, 1) == b"1"
 
 
-def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is_begun(
-    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
     made = stop_after(monkeypatch, 1)
@@ -153,9 +151,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: S
     assert [found.problem for found in sweep_due_boards()] == ["", ""]
 
 
-def test_a_comparison_in_the_middle_is_made_again_the_same_night(
-    boards: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_comparison_cut_short_is_repeated(boards: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sync_now() - timedelta(hours=30)
     BoardLink.objects.update(compared_at=before, compared="All the same.")
     stop_after(monkeypatch, 1)

@@ -53,9 +53,7 @@ def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers:
     assert simulator.session.get(f"{simulator.url}/_control/faults", headers=headers, timeout=5).ok
 
 
-def test_the_environments_signing_secret_signs_only_when_asked_to(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MONDAY_SIGNING_SECRET", "of-the-environment")
     assert arguments(["--port", "1"]).signing_secret is None
     assert arguments(["--port", "1", "--signing-secret"]).signing_secret == "of-the-environment"

@@ -245,9 +245,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return lambda name: exec((ROOT / "ops" / "restore" / name).read_text(), {})
 
 
-def test_what_flows_to_monday_only_is_taken_from_there_once_by_the_pages_steps(
-    world: World, post: Post, backups: Backups, typed: Callable[[str], None]
-) -> None:
+def test_a_one_way_value_comes_once(world: World, post: Post, backups: Backups, typed: Callable[[str], None]) -> None:
     mapped = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
     mapped.update(direction="npd_to_monday")
     ann = world.linked("Ann", role_title="yesterday", sync_direction="npd_to_monday")

@@ -13,12 +13,12 @@ from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import ITEM_UPDATED
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
-from sync.kernel.db import fetch_rows
+from sync.kernel.db import fetch_rows, storable_json
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday import board_events
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
 from sync.outbox.queue_rows import enqueue
-from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import item_names
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 

@@ -216,9 +216,10 @@ class Gatherer:
         Costs a call if an item may take the place of one that wasn't read.
         """
         unmatched = pointed_at.with_first_records(facts, pointed_at.unmatched_facts(facts))
-        missing = sorted({item.first_item_id for item in unmatched if item.first_item_id} - facts.items.linked.keys())
-        first_items = self.items_by_id(facts.board, missing) if missing else {}
-        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **first_items})
+        originals = {item.original_item_id for item in unmatched if item.original_item_id}
+        unread = sorted(originals - facts.items.linked.keys())
+        read_items = self.items_by_id(facts.board, unread) if unread else {}
+        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **read_items})
 
     def inspect(
         self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]

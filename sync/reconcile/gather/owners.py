@@ -41,7 +41,7 @@ def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> di
     """Return what is known of records whose items are gone."""
     board = facts.board
     people = board.settings.people
-    rejected = _rejected_deletions(board, gone)
+    rejections = _rejected_deletions(board, gone)
     too_often = _recreated_too_often(board, [record.id for record in gone])
     # Who archived or deleted these items, and when, as far as webhooks told.
     items = [record.record.monday_id for record in gone]
@@ -55,9 +55,10 @@ def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> di
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_user_name(user, people) if user else "",
-            editor=authors.monday_editor_name(user, people) if user else "",
-            done_at=event.happened_at if event else None,
-            rejected=rejected.get(record.id, ""),
+            history_actor=authors.monday_editor_name(user, people) if user else "",
+            removed_at=event.happened_at if event else None,
+            is_deletion_rejected=record.id in rejections,
+            is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
             is_removed_too_often=record.id in too_often,
         )
         if removed_items.wants_obstacles(board.settings, removal, facts.now):
@@ -95,7 +96,7 @@ def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFact
     return [
         replace(
             record,
-            bearer=bearers.get(npd_ids[record.id]),
+            npd_id_record=bearers.get(npd_ids[record.id]),
             editor_events=tuple(events.get(record.item.id, ())) if record.item else (),
         )
         for record in deleted
@@ -161,7 +162,7 @@ def known_approvals(
     """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
     link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
-    copied = [item.first.id for item in facts.unmatched if item.first is not None]
+    copied = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     kinds = list[choices.ApprovalKind]()
     may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
     kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
@@ -251,7 +252,7 @@ def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.I
     owners = {str(record.monday_id): record for record in linked}
     named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.names})
     # Made from an item, and would go.
-    merged = {answer.made_id for answer in answers if answer.made_id is not None}
+    merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 

@@ -57,6 +57,7 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
     """
     context = undo_context(plan.records.values())
 
+    @retry_on_lock_timeout
     def attempt() -> pass_plan.Plan:
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             _lock_records(run, plan)
@@ -67,7 +68,7 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
                 settled = settled.with_deleted(beside_records.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled
 
-    return retry_on_lock_timeout(attempt)
+    return attempt()
 
 
 def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:

@@ -251,7 +251,7 @@ def store_approvals(
 ) -> None:
     """Count what is deleted or emptied, store what waits, and end the requests that are over."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk, removal in removals.items() if removal.was_rejected]
+    rejected = [pk for pk, removal in removals.items() if removal.is_rejection_new]
     # A pass found that it wants none of this kind any more.
     reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
