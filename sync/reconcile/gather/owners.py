@@ -96,7 +96,7 @@ def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFact
     return [
         replace(
             record,
-            bearer=bearers.get(npd_ids[record.id]),
+            npd_id_record=bearers.get(npd_ids[record.id]),
             editor_events=tuple(events.get(record.item.id, ())) if record.item else (),
         )
         for record in deleted
@@ -162,7 +162,7 @@ def known_approvals(
     """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
     link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
-    copied = [item.first.id for item in facts.unmatched if item.first is not None]
+    copied = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     kinds = list[choices.ApprovalKind]()
     may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
     kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
@@ -252,7 +252,7 @@ def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.I
     owners = {str(record.monday_id): record for record in linked}
     named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.names})
     # Made from an item, and would go.
-    merged = {answer.made_id for answer in answers if answer.made_id is not None}
+    merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 

@@ -110,10 +110,10 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
                 owner=owners.get(item_id),
                 ignored=ignored.get(item_id),
                 tombstones=tuple(t for t in tombstones if t.monday_id == item_id or t.entity_id == npd_id),
-                named=by_id.get(npd_id) if npd_id else None,
+                npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(keys[item_id], ())) if keys.get(item_id) else (),
-                chosen=by_id.get(chosen_id) if chosen_id else None,
-                new_id=uuid.uuid4() if is_new_id else npd_id,
+                chosen_record=by_id.get(chosen_id) if chosen_id else None,
+                new_record_id=uuid.uuid4() if is_new_id else npd_id,
             )
         )
     return items
@@ -124,7 +124,7 @@ def item_now(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> tupl
     locked these.
     """
     item = plan.facts
-    gives = plan.act in pass_plan.GIVING
+    gives = plan.act in pass_plan.ASSIGNING
     records: dict[UUID, SyncedModel] = {}
     owner = None
     if plan.act in (pass_plan.ItemAct.ASK, pass_plan.ItemAct.LINK, pass_plan.ItemAct.REPLACE):
@@ -146,13 +146,13 @@ def item_now(board: field_values.BoardContext, plan: pass_plan.ItemPlan) -> tupl
 
 def with_first_records(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
     """Add to items that bear the NPD ID of a linked record what is known of that record, without its item."""
-    linked = {item.item_id: item.named for item in items if item.named and item.named.monday_id}
+    linked = {item.item_id: item.npd_id_record for item in items if item.npd_id_record and item.npd_id_record.monday_id}
     by_id = {record.pk: record for record in linked.values()}
     first_facts = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in first_facts}:
         first_facts |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
     firsts = {item_id: replace(first_facts[record.pk], item=None) for item_id, record in linked.items()}
-    return [replace(item, first=firsts.get(item.item_id)) for item in items]
+    return [replace(item, duplicate_of=firsts.get(item.item_id)) for item in items]
 
 
 def with_copy_history(
@@ -161,17 +161,17 @@ def with_copy_history(
     """Add to items that may be a record's second one what tells it: that record's own item, all that was announced
     about it, what it was unlinked from, and who did anything with the item.
     """
-    ids = {item.first.id for item in items if item.first is not None}
+    ids = {item.duplicate_of.id for item in items if item.duplicate_of is not None}
     writes = by_record(Intent.objects.filter(entity_id__in=ids))
     unlinked = set(Decision.objects.filter(entity_id__in=ids, kind="unlinked").values_list("entity_id", "remote_id"))
-    copies = [item.item_id for item in items if item.first is not None]
+    copies = [item.item_id for item in items if item.duplicate_of is not None]
     events = lookups.events_by_item(WebhookEvent.objects.filter(item_id__in=copies).order_by("id"))
     full = []
     for item in items:
-        if item.first is None:
+        if item.duplicate_of is None:
             full.append(item)
             continue
-        first = item.first
+        first = item.duplicate_of
         of_item = events.get(item.item_id, [])
         history = replace(
             first.history,
@@ -182,7 +182,7 @@ def with_copy_history(
             token_user=board.settings.token_user,
         )
         first = replace(first, item=own_items.get(first.record.monday_id or ""), history=history)
-        full.append(replace(item, first=first))
+        full.append(replace(item, duplicate_of=first))
     return full
 
 
@@ -223,7 +223,7 @@ def with_related(
         if record.conflicts:
             references |= chosen_references(board, record)
     # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
-    lost_updates = [lost for record_plan in plan.open_records for lost in record_plan.lost]
+    lost_updates = [lost for record_plan in plan.open_records for lost in record_plan.lost_updates]
     for mapping, relation in board.relations if lost_updates else ():
         if board.converter(mapping).names_items:
             items = {str(lost.value) for lost in lost_updates if lost.key == mapping.key and lost.value is not None}
