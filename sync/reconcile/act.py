@@ -17,7 +17,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import SyncNow
-from sync.limits import board_stops, breaker, call_cost, connector, write_stop
+from sync.limits import board_call, board_stops, breaker, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -598,7 +598,7 @@ class Executor:
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         self.calls += 1
-        with call_cost(self.board.link, size, writes=True):
+        with board_call(self.board.link, size, writes=True):
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, errors.MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]

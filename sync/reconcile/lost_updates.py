@@ -576,7 +576,8 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     for key, field_plan in plan.plans.items():
         # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
-        if resolution and field_plan.rejected.get(KIND_OVERWRITTEN) == resolutions.STALE_RESOLUTION:
+        rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
+        if resolution and rejection and rejection.is_stale:
             shown = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -96,6 +96,13 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 DROPPED = "left out by the filter"
 
 
+class Rejection(NamedTuple):
+    """Why a person's decision on a field can't be applied."""
+
+    reason: str
+    is_stale: bool = False  # it was made for other values
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
@@ -110,14 +117,14 @@ class FieldPlan:
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: str = ""  # the item or name that needs a record first, as AwaitedRelation stores it
+    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolves: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, Rejection] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -222,6 +229,7 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
+    is_held: bool = False  # the board creates no items for now
     wait_seconds: float = 0
 
 
@@ -346,9 +354,13 @@ class RecordPlan:
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""
-        plans = self.plans.items()
-        rejected = {key: p.rejected[kind] for key, p in plans if kind in p.rejected}
-        return rejected | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
+        reasons = {}
+        for key, field_plan in self.plans.items():
+            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+                reasons[key] = field_plan.blocked_reason
+            elif kind in field_plan.rejected:
+                reasons[key] = field_plan.rejected[kind].reason
+        return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""

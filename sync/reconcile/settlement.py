@@ -14,7 +14,6 @@ from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action, FieldDirection
 from sync.models import SyncMetadata
-from sync.monday.texts import match_key
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
 from sync.reconcile.facts import RecordFacts
@@ -169,7 +168,7 @@ def awaited_relations(
     """Return the waiting relations, each with the type and the item id or name of the record it waits for."""
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
     return [
-        (entity_id, key, targets[key], match_key(field_plan.awaits))
+        (entity_id, key, targets[key], field_plan.awaits.target)
         for entity_id, field_plans in plans.items()
         for key, field_plan in field_plans.items()
         if field_plan.awaits and key in targets
@@ -275,7 +274,8 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         return
     replaced = lost_updates.replaced_values(plan)
     yield from _field_reports(plan, replaced)
-    yield from resolutions.undo_reports(plan)
+    if (undo_report := resolutions.undo_report(plan)) is not None:
+        yield undo_report
     if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
@@ -294,9 +294,9 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
-                handed_back = dict.fromkeys(conflict.resolutions, detail)
+                rejections = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
+                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
                 )
         return
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)

@@ -13,7 +13,7 @@ from uuid import UUID
 from sync import choices
 from sync.boards import board_columns
 from sync.kernel import grouped
-from sync.limits import call_cost, connector
+from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import MondayError, Scope
@@ -142,7 +142,7 @@ class Gatherer:
         size = len(linked) + len(npd_ids)
         linked = [*linked, *owners.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
-        with call_cost(board.link, size):
+        with board_call(board.link, size):
             result = connector().read_batch(
                 board.link.board_id,
                 [str(item_id) for item_id in linked],
@@ -168,7 +168,7 @@ class Gatherer:
                 if cursor is None:
                     break
                 self.calls += 1
-                with call_cost(board.link, 0):
+                with board_call(board.link, 0):
                     page, cursor = connector().next_page(cursor, board.columns, board.types)
                 parts[part] += page
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
@@ -179,7 +179,7 @@ class Gatherer:
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
-            with call_cost(board.link, len(batch)):
+            with board_call(board.link, len(batch)):
                 items = connector().read_items(batch, board.columns, board.types)
             shown |= {item.id: item for item in items}
         return shown
@@ -250,7 +250,7 @@ def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> 
     # Failed batches are not split: a search for a hundred items would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
         batch = ids[start : start + ITEMS_PER_READ]
-        with call_cost(board.link, len(batch)):
+        with board_call(board.link, len(batch)):
             result = connector().read_batch(
                 board.link.board_id, [], board.columns, board.link.npd_id_column, batch, types=board.types
             )
