@@ -709,12 +709,12 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
-    going_on = [(d, duplicates.second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
+    going_on = [(d, duplicates.duplicate_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
     without_npd_id = {board.link.npd_id_column: None}
     bearing_npd_id = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
     clears = [replace(write, columns=without_npd_id) for write in bearing_npd_id]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in going_on if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    leaving = [pair for pair in going_on if duplicates.still_archives(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
@@ -724,7 +724,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     for duplicate, write in going_on:
         answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
         settled[write.unit] = duplicates.answered(duplicate, answers)
-    after = (settled.get(duplicates.second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
+    after = (settled.get(duplicates.duplicate_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
     return replace(plan, duplicates=tuple(after))
 
 
