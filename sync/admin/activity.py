@@ -16,7 +16,7 @@ from sync import registry
 from sync.choices import RecordSyncStatus
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.activity import CONFLICT_FOUND_KIND, REQUEST_KINDS
+from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors

@@ -29,7 +29,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, SyncedModel, Tombstone
-from sync.models.activity import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, visible_to
+from sync.models.decisions import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, visible_to
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import tombstones

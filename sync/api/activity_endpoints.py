@@ -21,7 +21,7 @@ from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Attention, Decision
-from sync.models.activity import visible_to
+from sync.models.decisions import visible_to
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.records import approvals
 

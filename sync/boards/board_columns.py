@@ -15,7 +15,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
-from sync.models.activity import log_event
+from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.monday.board_items import Item

@@ -31,8 +31,8 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.activity import STOP_KIND, log_event
 from sync.models.board_link import EVERYTHING
+from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
 from sync.outbox.pauses import IS_PAUSED

@@ -1,8 +1,8 @@
 """The engine's tables."""
 
-from sync.models.activity import Decision
 from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
 from sync.models.board_link import ApiBudget, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.decisions import Decision
 from sync.models.jobs import SyncQueue
 from sync.models.state import (
     ApprovalRequest,

@@ -21,7 +21,7 @@ from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, Tomb
 from sync.kernel import humanize
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
-from sync.models.activity import MAX_ACTOR_LENGTH
+from sync.models.decisions import MAX_ACTOR_LENGTH
 from sync.monday import errors
 from sync.monday.connector import MondayConnector
 
