@@ -120,7 +120,7 @@ def identify(
     elif not hits and not as_new and unlinked is not None:
         plan = _asking(relink_question(record.record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
-        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
+        plan = pass_plan.IdentityPlan(reason=board.link.creates_held, is_held=True)
     elif not hits:
         plan = pass_plan.IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:

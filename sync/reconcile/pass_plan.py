@@ -117,7 +117,7 @@ class FieldPlan:
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: str = ""  # the item or name that needs a record first, as AwaitedRelation stores it
+    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
@@ -229,6 +229,7 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
+    is_held: bool = False  # the board creates no items for now
     wait_seconds: float = 0
 
 

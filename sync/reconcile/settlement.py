@@ -13,7 +13,6 @@ from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action, FieldDirection
 from sync.models import SyncMetadata
-from sync.monday.texts import match_key
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
 from sync.reconcile.facts import RecordFacts
@@ -166,7 +165,7 @@ def awaited_relations(
     """Return the waiting relations, each with the type and the item id or name of the record it waits for."""
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
     return [
-        (entity_id, key, targets[key], match_key(field_plan.awaits))
+        (entity_id, key, targets[key], field_plan.awaits.target)
         for entity_id, field_plans in plans.items()
         for key, field_plan in field_plans.items()
         if field_plan.awaits and key in targets

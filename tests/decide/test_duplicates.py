@@ -51,20 +51,11 @@ def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
-    "we made it, by a create that was answered": (
-        duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)),
-        True,
-    ),
-    "a create was answered, and nobody knows who made this one": (
-        duplicate(intents=(sent(IntentState.APPLIED),)),
-        False,
-    ),
+    "we made it, and got an answer": (duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)), True),
+    "a create was answered, and its maker isn't known": (duplicate(intents=(sent(IntentState.APPLIED),)), False),
     "no create was ever looked for": (duplicate(intents=(sent(lookups=0),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
-    "somebody wrote into a column that is not mapped": (
-        duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
-        False,
-    ),
+    "somebody wrote into another column": (duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the create sent something else": (duplicate(intents=(sent(role="Chair"),)), False),
     "nothing was sent": (duplicate(intents=()), False),

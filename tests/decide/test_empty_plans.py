@@ -22,11 +22,7 @@ from tests.decide.plan_builders import NOW, World
 Waits = Collection[tuple[Any, str, str, str]]
 ROLE = "role_title"
 CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
-ASKED = {
-    "status": "conflict",
-    "conflicts": {"fields": [ROLE]},
-    "seen": {ROLE: [["Chair", "2026-11-19T00:00:00+00:00"]]},
-}
+ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})
 REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
@@ -124,7 +120,7 @@ def test_a_relation_waits_on_and_waits_no_more() -> None:
     [one] = World(records=[known()], items={ITEM: shown}).plan().records.values()
     blocked = state_after(one, one.ledger, NOW)["blocked_fields"]
     waiting = known(status="pending", sync_status="pending", blocked_fields=blocked)
-    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.lower())
+    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.target)
     assert not changed(waiting, shown, [wait])
     assert changed(waiting, shown)
     assert changed(known(), item(), [wait])

@@ -296,12 +296,8 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     found = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
-    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == (
-        Verdict.DONE,
-        OK,
-        ["role_title"],
-        ["notes"],
-    )
+    expected = (Verdict.DONE, OK, ["role_title"], ["notes"])
+    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
@@ -314,12 +310,8 @@ def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monda
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
     found = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
-    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == (
-        ["a: r0"],
-        Verdict.DONE,
-        None,
-        ["role_title"],
-    )
+    expected = (["a: r0"], Verdict.DONE, None, ["role_title"])
+    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == expected
 
 
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:

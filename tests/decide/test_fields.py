@@ -50,22 +50,10 @@ def role(**of_field: Any) -> Any:
         ("changed on Monday", field_facts(None, {"role_title": "Chair"}), Action.PULL, None, "Chair"),
         ("emptied on Monday clears the field", field_facts(None, {"role_title": ""}), Action.PULL, None, ""),
         *(
-            (
-                f"both changed to the same {to!r}",
-                field_facts({"role_title": to}, {"role_title": to}),
-                Action.AGREED,
-                None,
-                None,
-            )
+            (f"both changed to {to!r}", field_facts({"role_title": to}, {"role_title": to}), Action.AGREED, None, None)
             for to in ("Chair", "")
         ),
-        (
-            "changed here, emptied there",
-            field_facts({"role_title": "Mine"}, {"role_title": ""}),
-            Action.CONFLICT,
-            None,
-            None,
-        ),
+        ("emptied there", field_facts({"role_title": "Mine"}, {"role_title": ""}), Action.CONFLICT, None, None),
         ("no base, the same on both sides", field_facts(without_base=["role_title"]), Action.AGREED, None, None),
         *(
             (f"no base, {row}", field_facts(here, there, without_base=["role_title"]), action, sent, written)
@@ -75,22 +63,16 @@ def role(**of_field: Any) -> Any:
                 ("empty on Monday", None, NO_ROLE, Action.PUSH, "Boss", None),
             )
         ),
+        ("equal in canonical form: nothing", field_facts({"role_title": " Boss\u00a0"}), Action.NOTHING, None, None),
         (
-            "equal in canonical form: neither side is rewritten",
-            field_facts({"role_title": " Boss\u00a0"}),
-            Action.NOTHING,
-            None,
-            None,
-        ),
-        (
-            "no base, both, differ: the side that was chosen for first matches",
+            "no base: by the first match",
             field_facts({"role_title": "Mine"}, of=role(first_match="monday_wins"), without_base=["role_title"]),
             Action.PULL,
             None,
             "Boss",
         ),
         (
-            "nothing is written against the record's direction",
+            "against the record's direction",
             field_facts({"role_title": "Mine"}, record={"sync_direction": SyncDirection.NONE}),
             Action.NOTHING,
             None,
@@ -222,23 +204,13 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
 @pytest.mark.parametrize(
     ("row", "key", "given", "code"),
     [
-        (
-            "Unknown is not empty: it is not decided",
-            "role_title",
-            field_facts({"role_title": "x"}, unknown=["role_title"]),
-            "unknown",
-        ),
+        ("unknown is not empty", "role_title", field_facts({"role_title": "x"}, unknown=["role_title"]), "unknown"),
         ("a field that NPD requires is not emptied", "name", field_facts(None, {"name": ""}), "required"),
-        (
-            "what NPD's constraints refuse stays on the board",
-            "email",
-            field_facts(None, {"email": "no address"}),
-            "invalid",
-        ),
+        ("what NPD's constraints refuse stays", "email", field_facts(None, {"email": "no address"}), "invalid"),
         ("a field without a column", "phone", field_facts(of=board({"phone": {"column_id": ""}})), "column"),
         ("what is too long for NPD", "role_title", field_facts(None, {"role_title": "x" * 300}), "invalid"),
         (
-            "several connected items where NPD holds one are not decided",
+            "several items where NPD holds one",
             "organization",
             field_facts(None, {"organization": ["70", "71"]}),
             "unknown",
@@ -382,7 +354,7 @@ def test_what_monday_names_is_looked_up_in_facts() -> None:
 
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, known={"related": related()}))
-    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, "item 99")
+    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
 
 
 @pytest.mark.parametrize(
@@ -563,9 +535,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 
 
 @pytest.mark.parametrize("choose", ["npd", "monday"])
-@pytest.mark.parametrize(
-    ("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")], ids=["both", "NPD", "Monday"]
-)
+@pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))

@@ -85,19 +85,17 @@ FIRST_WRITE = wrote("Ours")
             [told("First", seconds=-60.8), told("Second", "First", seconds=-60.5)],
             [FIRST_WRITE],
             ["Second"],
-            id="what another edit replaced before our write is not lost by us",
+            id="replaced before our write",
         ),
         pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
         pytest.param(
             [told("Theirs", seconds=-300)],
             [wrote("Ours", entry={"read_at": at(-301).isoformat()})],
             ["Theirs"],
-            id="our pass had read before the edit, minutes before it wrote",
+            id="read before the edit",
         ),
         pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
-        pytest.param(
-            [told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="an event that was checked before"
-        ),
+        pytest.param([told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
         pytest.param([HASTY], [wrote("Ours", "Theirs")], [], id="our pass had read the value"),
         pytest.param([HASTY], [], [], id="nothing was written"),
         pytest.param(
@@ -113,12 +111,10 @@ FIRST_WRITE = wrote("Ours")
             id="another user wrote what a write of ours, found void, had sent",
         ),
         pytest.param(
-            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="previous value not told"
+            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="nothing before told"
         ),
         pytest.param([told(None, seconds=-60.5)], [FIRST_WRITE], [None], id="an edit that emptied the cell"),
-        pytest.param(
-            [told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="a column that isn't mapped"
-        ),
+        pytest.param([told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
         pytest.param(
             [
                 told("Ours", seconds=-59, is_new=False, **OURS),
@@ -135,9 +131,7 @@ FIRST_WRITE = wrote("Ours")
             [],
             id="somebody set again what we wrote long ago",
         ),
-        pytest.param(
-            [WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"
-        ),
+        pytest.param([WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="it can't be read"),
     ],
 )
 def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Intent], expected: list[Any]) -> None:
@@ -207,9 +201,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
         pytest.param(told("Ours", **OURS), [wrote("Ours", **OPEN)], False, id="its own event says nothing of an edit"),
         pytest.param(told("Old", "Ours", seconds=-90), [wrote("Ours", **OPEN)], False, id="the edit was before it"),
         pytest.param(told("Old", "?", seconds=-30), [wrote("Ours", **OPEN)], False, id="previous value not told"),
-        pytest.param(
-            told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="it was checked before"
-        ),
+        pytest.param(told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="checked"),
         pytest.param(UNDONE, [wrote("Ours", entry={"united": True}, **OPEN)], False, id="a united list is merged"),
         pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
     ],
@@ -229,17 +221,11 @@ def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], 
 @pytest.mark.parametrize(
     ("event", "writes", "expected"),
     [
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], ["Old"], id="it seemed void"),
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read an edit"),
+        pytest.param(UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it had landed"),
         pytest.param(
-            UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], ["Old"], id="our write took it for void"
-        ),
-        pytest.param(
-            UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read another edit"
-        ),
-        pytest.param(
-            UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it was known to have landed"
-        ),
-        pytest.param(
-            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it never landed"
+            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it didn't land"
         ),
     ],
 )
@@ -368,9 +354,7 @@ REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
         pytest.param(facts(), {}, [], id="nothing was lost"),
         pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
         pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
-        pytest.param(
-            facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
-        ),
+        pytest.param(facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a failed pass says nothing"),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
         pytest.param(WAITS, {"plans": chosen(applied="Ours")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),

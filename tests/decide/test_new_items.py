@@ -121,16 +121,13 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(contact(monday_id="6", sync_enabled=False)),
         (ENDED, NOTHING, R.SYNC_OFF),
     ),
-    "the NPD ID of a linked record that the filter leaves out: both keep it": (
+    "the NPD ID of a linked record that is left out": (
         named(contact(monday_id="6", sync_status="disabled")),
         (ENDED, NOTHING, R.LEFT_OUT),
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
-    "the linked record's item was archived: it takes its place": (
-        named(LINKED, duplicate_of=first(LINKED, GONE)),
-        (ENDED, ItemAct.REPLACE, None),
-    ),
-    "the linked record's item was deleted: it takes its place": (
+    "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, ItemAct.REPLACE, None)),
+    "its item was deleted: taken": (
         named(LINKED, duplicate_of=first(LINKED, replace(GONE, state="deleted"))),
         (ENDED, ItemAct.REPLACE, None),
     ),
@@ -156,21 +153,12 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "its NPD ID can't be read": (facts(an_item(npd_id=None)), (WAITS, NOTHING, R.NPD_ID_UNREADABLE)),
     "no key yet": (facts(an_item(""), known_since=NOW), (WAITS, NOTHING, R.NO_KEY_YET)),
     "no key for five minutes": (facts(an_item("")), (ENDED, CREATE, None)),
-    "no key, but a person wants a record": (
-        facts(an_item(""), known_since=NOW, payload={"create": True}),
-        (ENDED, CREATE, None),
-    ),
-    "a person wants a record of its own, whoever matches": (
-        facts(matching=(LINKED,), payload={"as_new": True}),
-        (ENDED, CREATE, None),
-    ),
+    "no key, but it is wanted": (facts(an_item(""), known_since=NOW, payload={"create": True}), (ENDED, CREATE, None)),
+    "a record of its own is wanted": (facts(matching=(LINKED,), payload={"as_new": True}), (ENDED, CREATE, None)),
     "it was archived": (facts(an_item(state="archived")), (ENDED, NOTHING, None)),
     "Monday doesn't show it": (replace(facts(), item=None), (ENDED, NOTHING, None)),
     "it is on another board": (facts(an_item(board_id="200")), (ENDED, NOTHING, None)),
-    "another type's record has it, for it was moved here": (
-        facts(owner=plain(Organization, name="Acme")),
-        (ENDED, NOTHING, None),
-    ),
+    "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
     "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
     "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
     "it could become no record before": (facts(ignored=ignored()), (ENDED, NOTHING, R.INVALID)),
@@ -432,11 +420,8 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
     plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
-    assert (plan.outcome, plan.act, plan.ending.detail) == (
-        ENDED,
-        NOTHING,
-        "It could not be linked. “Ann” now has another item.",
-    )
+    expected = (ENDED, NOTHING, "It could not be linked. “Ann” now has another item.")
+    assert (plan.outcome, plan.act, plan.ending.detail) == expected
 
 
 def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:

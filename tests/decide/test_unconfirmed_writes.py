@@ -107,9 +107,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Ours")], "Ours", {"maker": TOKEN_USER}, "Ours", id="we made the item"),
         pytest.param([created("Ours")], "Ours", {"maker": TOM, "token_user": ""}, "Ours", id="who we are isn't known"),
         pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
-        pytest.param(
-            [created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change had met it without a base"
-        ),
+        pytest.param([created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
             [created("Ours")],
             "Ours",
@@ -117,9 +115,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
             "Ours",
             id="a change had met it with its base",
         ),
-        pytest.param(
-            [created("Ours", entry={"version": 0})], "Ours", {}, None, id="the field has another column since then"
-        ),
+        pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],
 )
 def test_what_a_create_gave_its_item(

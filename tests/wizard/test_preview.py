@@ -69,7 +69,7 @@ def test_what_monday_will_not_take_or_probably_reject_is_in_the_plan(wizard: Wiz
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     found = wizard.planned(board)
-    assert (found.counts["blocked"], found.counts["doubtful"], found.attention) == (2, 1, 2)
+    assert (found.counts["blocked"], found.counts["doubtful"], found.attention_count) == (2, 1, 2)
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
 

@@ -20,7 +20,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.pointed_at import item_now
+from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle.pass_run import (
     PassRun,
     cause_of_claim,
@@ -132,7 +132,7 @@ def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Colle
         paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
         item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
     else:
-        item_plan = new_items.item_as_locked(planned, *item_now(run.board, planned))
+        item_plan = new_items.item_as_locked(planned, *reread_item(run.board, planned))
     if item_plan.act is pass_plan.ItemAct.CREATE:
         item_plan = _with_record_stored(run, item_plan)
     _write_item(run, item_plan)
