@@ -452,7 +452,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
         changed_ids = [record.pk for record in self.changed]
         earlier = list(pending.filter(entity_id__in=changed_ids).values_list("pk", flat=True))
-        for model, records in grouped(new_related, type).items():
+        for model, records in grouped(new_related, lambda record: type(record)).items():
             model._default_manager.bulk_create(records)
         update_many(self.changed, sorted(self.changed_names))
         self.model._default_manager.bulk_create(self.new)
