@@ -98,7 +98,7 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     named = facts.records.keys()
     for answer in plan.answers:
         facts = facts_after(facts, answer)
-    created = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.GIVING and p.record}
+    created = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.ASSIGNING and p.record}
     records = {key: record for key, record in created.items() if key not in plan.records}
     answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
     linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
@@ -381,7 +381,7 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
     }
     entity_type = planned.facts.board.link.entity_type
     kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-    entity_id = answer.made_id or answer.record_id or answer.asked_of
+    entity_id = answer.merged_id or answer.record_id or answer.asked_of
     name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
     if reason := answer.result or answer.outdated:
         yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)

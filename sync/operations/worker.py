@@ -20,7 +20,7 @@ from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
@@ -128,7 +128,7 @@ class _Run:
                     self._run_pass(board_lease, claimed, hold_seconds)
             # Many records may need no write, and each would be a useless probe. So read them together, once in a run.
             if probe and not probed_in_vain:
-                probed_in_vain = write_stop.give_back_probe()
+                probed_in_vain = write_stop.release_unused_probe()
                 reads_waiting = probed_in_vain
             if is_reading or reads_waiting:
                 granted = grant(entity_type)
@@ -174,8 +174,13 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
+<<<<<<< HEAD
 def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:
     """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
+=======
+def _reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
+    """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
+>>>>>>> main
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return granted.next_pass()

@@ -17,7 +17,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import SyncNow
-from sync.limits import board_stops, breaker, call_cost, connector, write_stop
+from sync.limits import board_call, board_stops, breaker, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -598,7 +598,7 @@ class Executor:
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         self.calls += 1
-        with call_cost(self.board.link, size, writes=True):
+        with board_call(self.board.link, size, writes=True):
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, errors.MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
@@ -715,7 +715,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     clears = [replace(write, columns=without_npd_id) for write in bearing_npd_id]
     cleared = executor.send(_CLEAR, clears)
     leaving = [pair for pair in going_on if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
-    if ours := {duplicate.second_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
+    if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
@@ -732,5 +732,5 @@ def _goes_on(plan: Plan, duplicate: ItemPlan) -> bool:
     """Whether the second item is handled now; a copy waits if its record was not synced."""
     if duplicate.act is not ItemAct.COPY:
         return True
-    record_plan = plan.records[duplicate.second_of.pk]
+    record_plan = plan.records[duplicate.duplicate_of.pk]
     return record_plan.is_open and record_plan.item is not None

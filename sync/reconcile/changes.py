@@ -240,8 +240,8 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         if settlement.moved and not field_plan.resolves:
             lines.append(_moved_line(plan, field_plan, settlement.moved))
         if settlement.resolved and field_plan.resolves:
-            carried_out = {**field_plan.carried_out, field_plan.resolved_kind: settlement.result or None}
-            plans[key] = replace(field_plan, carried_out=carried_out)
+            applied = {**field_plan.applied, field_plan.resolved_kind: settlement.result or None}
+            plans[key] = replace(field_plan, applied=applied)
     if not settlements:
         return RecordChanges(plan)
     plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)

@@ -105,7 +105,7 @@ def _comparable(value: Any) -> Any:
 def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
     if not plan.may_sync:
         return {}
-    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost else []
+    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_OVERWRITTEN}
     if plan.removal is not None:
         # Conflicts about its values stay as they were; only the question about the record is decided again.
@@ -194,7 +194,7 @@ def changed_records(
     # The database keeps what is waited for in lower case.
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.second_of.pk for duplicate in plan.duplicates}
+    changed |= {duplicate.duplicate_of.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
@@ -274,7 +274,8 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         return
     replaced = lost_updates.replaced_values(plan)
     yield from _field_reports(plan, replaced)
-    yield from resolutions.undo_reports(plan)
+    if (undo_report := resolutions.undo_report(plan)) is not None:
+        yield undo_report
     if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
@@ -293,9 +294,9 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
-                handed_back = dict.fromkeys(conflict.resolutions, detail)
+                rejections = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
+                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
                 )
         return
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
@@ -322,7 +323,7 @@ def _field_reports(
     plan: pass_plan.RecordPlan, replaced: Sequence[reports.FieldConflict]
 ) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
-    applied = plan.carried_out_of(reports.KIND_FIELDS)
+    applied = plan.applied_choices(reports.KIND_FIELDS)
     undone = resolutions.undo_results(plan, reports.KIND_FIELDS)
     was_open = plan.facts.open_fields(reports.KIND_FIELDS)
     if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
@@ -339,7 +340,7 @@ def _field_reports(
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
-        rejected={key: detail for key, detail in plan.rejected_of(reports.KIND_FIELDS).items() if key in plan.plans},
+        rejected=plan.rejected_choices(reports.KIND_FIELDS),
         closing_reason=reason if plan.may_sync else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
@@ -353,7 +354,7 @@ def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflic
     for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.carried_out:
+        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.applied:
             conflicts.append(resolutions.as_conflict(field_plan))
     return (*conflicts, *resolutions.reopened_conflicts(plan, reports.KIND_FIELDS))
 

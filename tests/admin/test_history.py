@@ -86,9 +86,7 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
         about = {"entity_type": "contact", "entity_id": record, "actor": "dora", "batch_id": record}
-        rows += [
-            Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in ("phone", "email")
-        ]
+        rows += [Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in KEYS]
     Decision.objects.bulk_create(fold_alike(rows))
     Decision.objects.bulk_create(fold_alike([Decision(kind="link", entity_type="contact", entity_id=uuid.uuid4())]))
     page = browser.get("/admin/sync/decision/").content.decode()
@@ -116,10 +114,8 @@ def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser: Cl
     for reason in ("archived", "deleted"):
         entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
     page = listed(browser)
-    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == (
-        ["It was deleted", "It was archived"],
-        2,
-    )
+    expected = (["It was deleted", "It was archived"], 2)
+    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == expected
 
 
 def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser: Client) -> None:
@@ -228,6 +224,7 @@ def acts_of(client: Client, record: Any) -> Sequence[Act]:
 
 
 ACTIVITY = "/admin/sync/decision/"
+KEYS = ("phone", "email")
 
 
 def told() -> list[tuple[str, str, str]]:

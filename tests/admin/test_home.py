@@ -147,9 +147,7 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
-    NotificationReceiver.objects.create(
-        user=reader, frequency="daily", failed_since=sync_now(), problem="The address is gone."
-    )
+    NotificationReceiver.objects.create(user=reader, frequency="daily", failed_since=sync_now(), problem="It is gone.")
     text = text_of(client)
     assert "There is nothing that you may see." in text
     assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))

@@ -139,9 +139,7 @@ def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:
 
 def loop_retried(world: World) -> Callable[[Client], Any]:
     """A field that somebody on Monday rewrites, once more."""
-    WriteLoop.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, key="phone", throttled_until="2999-01-01T00:00Z"
-    )
+    WriteLoop.objects.create(**states.of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
     return in_inbox("retry", f"blocked:contact:{world['synced'].pk}:phone")
 
 

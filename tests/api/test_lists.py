@@ -103,9 +103,8 @@ def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClien
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     link = BoardLink.objects.get()
     for key, converter in (("name", "name"), ("email", "email")):
-        mapping = FieldMapping.objects.create(
-            link=link, key=key, label=key.title(), fields=[key], column_id=key, converter=converter
-        )
+        names = {"key": key, "label": key.title(), "fields": [key], "column_id": key}
+        mapping = FieldMapping.objects.create(link=link, converter=converter, **names)
     base = {"item": "77", "column": "email", "version": mapping.version}
     raw = {"email": "old@navy.test", "text": "old@navy.test"}
     SyncMetadata.objects.create(
@@ -118,11 +117,8 @@ def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClien
     assert (found["id"], found["monday_id"]) == (str(contact.pk), "77")
     name, email = found["fields"]
     assert (name["reason_code"], name["blocked"], name["detail"]) == ("rejected", True, "Monday rejected it.")
-    assert (email["npd"], email["base"]["npd"], email["monday"]) == (
-        "grace@navy.test",
-        "old@navy.test",
-        "old@navy.test",
-    )
+    expected = ("grace@navy.test", "old@navy.test", "old@navy.test")
+    assert (email["npd"], email["base"]["npd"], email["monday"]) == expected
     assert (email["reason_code"], email["state"], email["rule"]) == ("npd_changed", "pending", "ask")
     assert api.get(f"{CONTACTS}{organization_id()}/sync").status_code == 404
 

@@ -17,7 +17,7 @@ from tests.api.conftest import code_of, url_of
 def boards(db: None) -> None:
     for number, entity_type in enumerate(("contact", "organization")):
         BoardLink.objects.create(
-            entity_type=entity_type, board_id=str(1000 + number), npd_id_column="npd_id", match_key="name"
+            entity_type=entity_type, board_id=str(number), npd_id_column="npd_id", match_key="name"
         )
 
 
@@ -60,9 +60,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
 
 
 def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APIClient, contact: Contact) -> None:
-    SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Its item is gone."
-    )
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Gone.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Its item is gone."

@@ -84,9 +84,8 @@ def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -
     badge = re.search(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
     assert badge
     assert words_of(badge[0]).split() == ["Home", str(shown)]
-    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == {
-        kind.value: number for kind, number in counts.items()
-    }
+    expected = {kind.value: number for kind, number in counts.items()}
+    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
 
 
 RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}

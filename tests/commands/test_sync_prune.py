@@ -12,6 +12,7 @@ from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
+from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
 from tests.support.world import World
 
@@ -77,9 +78,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed"),
         SyncQueue.objects.get(entity_id=contact.pk),
         *(
-            ApprovalRequest.objects.create(
-                entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
-            )
+            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
             for state in ("pending", "rejected")
         ),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
@@ -91,9 +90,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
         ),
         *(
-            ApprovalRequest.objects.create(
-                entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
-            )
+            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
             for state in ("done", "released")
         ),
         Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),

@@ -58,9 +58,8 @@ def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client,
     assert "2 values in NPD are overwritten" in page
     for value in (PHONE.npd, PHONE.monday):
         assert page.count(str(value)) == 2
-    assert all(
-        f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in asked.content.decode() for contact in contacts
-    )
+    html = asked.content.decode()
+    assert all(f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in html for contact in contacts)
     # The red button doesn't speak of values alone.
     [button] = re.findall(r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', asked.content.decode(), re.DOTALL)
     assert " ".join(button.split()) == "Use Monday in 5 conflicts; 3 records are deleted in NPD"

@@ -39,9 +39,8 @@ def text_of(response: Any) -> str:
 
 def test_the_screen_shows_both_sides_and_the_base(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     states.boards()
-    base = {
-        key: entry for key, entry in states.agreed(contact, "71").items() if key in ("name", "email", "phone", "notes")
-    }
+    agreed = states.agreed(contact, "71")
+    base = {key: agreed[key] for key in ("name", "email", "phone", "notes")}
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
         blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},

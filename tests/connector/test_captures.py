@@ -269,10 +269,8 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
         "status": "Status 1 should not be empty",
         "numbers": "Numbers should not be empty; Numbers should be at least 5",
     }
-    assert (error.of_column("status").message, error.of_column("status").column_id) == (
-        "Status 1 should not be empty",
-        "status",
-    )
+    expected = ("Status 1 should not be empty", "status")
+    assert (error.of_column("status").message, error.of_column("status").column_id) == expected
 
 
 @pytest.mark.parametrize("value", [{"text": None, "name": False}, {"text": "", "value": 0}, {"text": "a", "name": "b"}])

@@ -61,10 +61,8 @@ def test_a_base_keeps_what_npd_does_not_know_and_no_time(name: str, value: dict[
 
 def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
     email = make_converter("email")
-    assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == {
-        "email": "new@b.test",
-        "text": "Write me",
-    }
+    expected = {"email": "new@b.test", "text": "Write me"}
+    assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == expected
     assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "old@B.test"}) == {
         "email": "new@b.test",
         "text": "new@b.test",

@@ -17,9 +17,9 @@ from sync.reconcile.deleted_records import (
     decide_deleted,
     decide_unread,
     deleted_as_locked,
+    item_npd_id,
     lost_edits,
     removal_write,
-    wanted_bearer,
     wants_approval,
     with_its_history,
 )
@@ -177,11 +177,8 @@ def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
 
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
     plan = decide(deletion(item=None))
-    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == (
-        Outcome.DEFERRED,
-        600,
-        NOW,
-    )
+    expected = (Outcome.DEFERRED, 600, NOW)
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == expected
     plan = decide(deletion(item=None, ledger={"removed_since": at(-600)}))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
 
@@ -202,8 +199,8 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
-    assert wanted_bearer(board(), facts) == facts.id
-    plan = decide(replace(facts, item=item(other, role_title="Ours"), bearer=other))
+    assert item_npd_id(board(), facts) == facts.id
+    plan = decide(replace(facts, item=item(other, role_title="Ours"), npd_id_record=other))
     assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
     assert "“Bea”" in plan.reason
 
@@ -334,12 +331,8 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
     plan = after_removal(board(), decide(facts), done(left))
     lost, archived = plan.log
-    assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
-        "overridden",
-        "role_title",
-        "Director",
-        "Ours",
-    )
+    expected = ("overridden", "role_title", "Director", "Ours")
+    assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
     assert lost.sentence.startswith("Somebody wrote “Director” into Role_title")
     assert "Role_title" in archived.sentence
 
@@ -384,12 +377,8 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
     plan = after_removal(board(), decide(facts), Answer(verdict, "Why.", at_most=2))
-    assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == (
-        Outcome.RELEASED,
-        "Why.",
-        None,
-        "",
-    )
+    expected = (Outcome.RELEASED, "Why.", None, "")
+    assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
     assert plan.ending.at_most == 2, "else the same document comes again for ever"
 
 

@@ -22,11 +22,7 @@ from tests.decide.plan_builders import NOW, World
 Waits = Collection[tuple[Any, str, str, str]]
 ROLE = "role_title"
 CONFLICT = OpenConflict(uuid4(), KIND_FIELDS, ITEM, (ROLE,))
-ASKED = {
-    "status": "conflict",
-    "conflicts": {"fields": [ROLE]},
-    "seen": {ROLE: [["Chair", "2026-11-19T00:00:00+00:00"]]},
-}
+ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item({ROLE: "Chair"})
 REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}

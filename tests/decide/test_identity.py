@@ -365,7 +365,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
     found = answer(record, value)
     assert (found.kind, found.record_id, found.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
     if kind is AnswerKind.MERGE:
-        assert {found.made_id, found.record_id} == {record.pk, OTHER}
+        assert {found.merged_id, found.record_id} == {record.pk, OTHER}
 
 
 @pytest.mark.parametrize("value", [None, "", "else"])
@@ -413,7 +413,7 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     assert plan.outdated.endswith(outdated), case
     assert plan.result.endswith(done), case
     assert bool(plan.outdated) is bool(outdated)
-    assert plan.hands_over is ("is the item of" in done)
+    assert plan.moves_item is ("is the item of" in done)
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:

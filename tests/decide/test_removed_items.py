@@ -117,11 +117,8 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
     assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
     assert (plan.ledger.removed_since, plan.ledger.removed_passes) == (NOW, 1)
     (line,) = plan.log
-    assert (line.kind, line.actor, line.sentence) == (
-        "removed",
-        "Tom on Monday",
-        "The item “Ann” was archived on Monday by Tom.",
-    )
+    expected = ("removed", "Tom on Monday", "The item “Ann” was archived on Monday by Tom.")
+    assert (line.kind, line.actor, line.sentence) == expected
     again = decide(removal(since=-599), policy)
     assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, ())
 
@@ -163,13 +160,8 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: Remo
     known, of = unread()
     plan = decide(known, policy, of=of)
     (edit,) = removed(plan).fields
-    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == (
-        NOTHING,
-        "role_title",
-        "Ours",
-        "Ours",
-        None,
-    )
+    expected = (NOTHING, "role_title", "Ours", "Ours", None)
+    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == expected
     assert "can't be read" in edit.reason
     assert ("Edited since" in removed(plan).sentence, "can't be read" in removed(plan).sentence) == (False, True)
 
@@ -257,7 +249,7 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
     found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
-    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
+    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost_updates=found)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete

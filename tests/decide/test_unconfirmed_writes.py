@@ -107,9 +107,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Ours")], "Ours", {"maker": TOKEN_USER}, "Ours", id="we made the item"),
         pytest.param([created("Ours")], "Ours", {"maker": TOM, "token_user": ""}, "Ours", id="who we are isn't known"),
         pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
-        pytest.param(
-            [created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change had met it without a base"
-        ),
+        pytest.param([created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
             [created("Ours")],
             "Ours",
@@ -117,9 +115,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
             "Ours",
             id="a change had met it with its base",
         ),
-        pytest.param(
-            [created("Ours", entry={"version": 0})], "Ours", {}, None, id="the field has another column since then"
-        ),
+        pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],
 )
 def test_what_a_create_gave_its_item(
@@ -183,7 +179,7 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
     for rounds in range(4):
         known = facts()
         known.claim.rows[0].payload = {ROUNDS_KEY: rounds}
-        plan = RecordPlan(known).once_more("Not yet.")
+        plan = RecordPlan(known).repeat("Not yet.")
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]

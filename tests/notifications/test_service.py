@@ -268,11 +268,8 @@ def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: M
     chat.refresh_from_db()
     assert "Internal server error" in chat.problem
     [entry] = attention.entries(attention.scope_of(ada), kinds=[Kind.NOTIFICATION])
-    assert (entry.name, entry.cause_text, entry.url) == (
-        "ops",
-        "Notifications in a chat don't arrive",
-        "/admin/notifications/",
-    )
+    expected = ("ops", "Notifications in a chat don't arrive", "/admin/notifications/")
+    assert (entry.name, entry.cause_text, entry.url) == expected
     assert "Internal server error" in entry.detail
     eve = User.objects.create_user("eve", is_staff=True)
     eve.user_permissions.set(Permission.objects.all())

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.__main__ import arguments
-from sandbox.http import Guard, Request
+from sandbox.web import Guard, Request
 from tests.sandbox.conftest import Simulator
 
 

@@ -73,10 +73,8 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
     assert link.shape["columns"]["npd_id"]["title"] == "NPD ID"
     mapped = {mapping.key: (mapping.column_id, mapping.version) for mapping in link.mappings.all()}
     assert mapped == {key: (key, 1) for key in ("name", "email", "phone", "role_title", "notes")}
-    assert (link.mappings.get(key="name").options, link.mappings.get(key="email").options) == (
-        {},
-        {"column_type": "email", "settings": {}},
-    )
+    expected = ({}, {"column_type": "email", "settings": {}})
+    assert (link.mappings.get(key="name").options, link.mappings.get(key="email").options) == expected
     account = MondayAccount.objects.get()
     assert (account.stopped_until, account.stop_reason, account.failures) == (None, "", 0)
     assert (account.version_answered, account.version_kind) == ("2026-10", "current")
@@ -119,12 +117,8 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     chosen = {"creates_records": False, "group_id": elsewhere, "sync_filter": only}
     BoardLink.objects.filter(entity_type="contact").update(**chosen)
     assert "the filter lets through: Records where Role is “Customer”." in run("monday_setup")
-    assert changed.values_list("rule", "direction", "label", "position").get() == (
-        "npd_wins",
-        "npd_to_monday",
-        "Mail",
-        9,
-    )
+    expected = ("npd_wins", "npd_to_monday", "Mail", 9)
+    assert changed.values_list("rule", "direction", "label", "position").get() == expected
     assert {name: getattr(contacts_link(), name) for name in chosen} == chosen
 
 

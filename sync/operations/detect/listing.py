@@ -23,8 +23,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.pointed_at import EmptiedCells
-from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.record_facts import EmptiedCell, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
@@ -118,9 +117,9 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def items_off_board(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
         removed = super().items_off_board(board, emptied)
-        self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
+        self.unread |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread}
         return removed
 
     def inspect(

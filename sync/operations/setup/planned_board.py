@@ -206,8 +206,8 @@ class ListedBoard(Gatherer):
         matching = [self.linked.get(record.pk, record) for record in item.matching]
         if item.item is not None and (key := match_text_of_item(self.board, item.item)):
             matching += self.new_records.get(key, ())
-        named = self.linked.get(item.named.pk, item.named) if item.named else None
-        return replace(item, matching=tuple(matching), named=named)
+        named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
+        return replace(item, matching=tuple(matching), npd_id_record=named)
 
 
 # Separates the values that a person types; doubled, it is part of a value.

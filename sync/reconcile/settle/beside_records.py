@@ -20,7 +20,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.pointed_at import item_now
+from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle.pass_run import (
     PassRun,
     cause_of_claim,
@@ -39,9 +39,9 @@ from sync.records.tombstones import NEW_ITEM, restore_record
 def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
     entity_type = run.entity_type
-    answers = [replace(answer, result="", outdated="", hands_over=False) for answer in plan.answers]
+    answers = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
     # The answers stay, and the next pass carries them out.
-    if any(answer.made_id for answer in answers) and locked_pause(entity_type):
+    if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
@@ -90,14 +90,14 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
 
 
 def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
-    assert answer.made_id is not None
+    assert answer.merged_id is not None
     assert answer.record_id is not None
-    made = run.records.get(pk=answer.made_id)  # an answer before this one may have given it its item
+    made = run.records.get(pk=answer.merged_id)  # an answer before this one may have given it its item
     copy(made).delete()
-    if answer.hands_over:
+    if answer.moves_item:
         run.records.filter(pk=answer.record_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
-    for entity_id in (answer.made_id, answer.record_id):
+    for entity_id in (answer.merged_id, answer.record_id):
         run.log_decision(entity_id, made.monday_id or "", "link", answer.result, actor=by, cause=cause)
     run.wake([answer.record_id], choices.Priority.PERSON)
 
@@ -132,12 +132,12 @@ def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Colle
         paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
         item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
     else:
-        item_plan = new_items.item_as_locked(planned, *item_now(run.board, planned))
+        item_plan = new_items.item_as_locked(planned, *reread_item(run.board, planned))
     if item_plan.act is pass_plan.ItemAct.CREATE:
         item_plan = _with_record_stored(run, item_plan)
     _write_item(run, item_plan)
     facts = item_plan.facts
-    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
+    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes and facts.item_id not in deleted_items:
         end_events(item_plan.ending.detail, pk__in=facts.new_events)
     end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
@@ -147,7 +147,7 @@ def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     """Write what a plan says of records, questions and what is remembered."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    if plan.act in pass_plan.GIVING:
+    if plan.act in pass_plan.ASSIGNING:
         _write_given(run, plan)
     elif plan.act is pass_plan.ItemAct.ASK:
         _write_question(run, plan)
@@ -165,10 +165,10 @@ def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited find out what that means for them.
         run.wake(set(closed) | records_asking(entity_type, [item_id]))
-    if plan.act in (*pass_plan.GIVING, pass_plan.ItemAct.OWNED) and plan.record:
+    if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.wake([plan.record.pk])
-    if plan.woken:
-        run.wake(plan.woken, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
+    if plan.wakes:
+        run.wake(plan.wakes, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
 
 
 def _write_given(run: PassRun, plan: pass_plan.ItemPlan) -> None:
@@ -253,7 +253,7 @@ def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in ended:
         item_id = duplicate.item.id
-        line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
+        line = (duplicate.duplicate_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             end_events(duplicate.ending.detail, item_id=item_id)
