@@ -452,8 +452,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
         changed_ids = [record.pk for record in self.changed]
         earlier = list(pending.filter(entity_id__in=changed_ids).values_list("pk", flat=True))
-        for model, records in grouped(new_related, lambda record: type(record)).items():
-            model._default_manager.bulk_create(records)
+        for model in {type(record) for record in new_related}:
+            model._default_manager.bulk_create([record for record in new_related if type(record) is model])
         update_many(self.changed, sorted(self.changed_names))
         self.model._default_manager.bulk_create(self.new)
         # The triggers give these jobs the priority of an edit, but thousands must not come before people's own edits.

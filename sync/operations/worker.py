@@ -174,13 +174,8 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-<<<<<<< HEAD
-def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:
-    """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
-=======
 def _reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
-    """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
->>>>>>> main
+    """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return granted.next_pass()
