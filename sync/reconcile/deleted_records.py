@@ -101,7 +101,7 @@ def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
     return plan
 
 
-def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
+def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
