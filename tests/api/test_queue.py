@@ -83,5 +83,5 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     states.waiting("Due", seconds=-60)
     MondayAccount.objects.update(needs_probe=True)
     stats = api.get("/api/v1/sync/stats").json()
-    assert (stats["paused"], stats["queue"]["due"]) == ("The token is wrong.", 0)
-    assert stats["records"]["contact"]["board"].startswith("The token is wrong.")
+    assert (stats["paused"], stats["queue"]["due"]) == ("A wrong token.", 0)
+    assert stats["records"]["contact"]["board"].startswith("A wrong token.")
