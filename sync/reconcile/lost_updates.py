@@ -443,7 +443,11 @@ def _overridden_values(
     convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restored: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return by what a lost value can be taken back: what NPD would hold had it been taken over, and what it holds."""
-    values: dict[str, Any] = {"before": lost, "after": field_values.shown_of(convert, local_raw), "overridden": True}
+    values: dict[str, Any] = {
+        "before": lost,
+        "after": field_values.display_local(convert, local_raw),
+        "overridden": True,
+    }
     # Nothing where that can't be told.
     with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
         values |= {"raw_before": dict(restored()), "raw_after": local_raw}
