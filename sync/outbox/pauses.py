@@ -15,7 +15,7 @@ from sync.kernel import humanize
 from sync.kernel.db import advisory_lock, run_sql
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, MondayAccount
-from sync.models.state import log_event
+from sync.models.decisions import log_event
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)

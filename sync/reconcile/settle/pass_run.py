@@ -26,7 +26,8 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key, fold_alike
+from sync.models.decisions import MAX_ACTOR_LENGTH, REFILLS, fold_alike
+from sync.models.state import approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
