@@ -68,7 +68,7 @@ def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.Record
         convert = board.converter(mapping, record)
         if base is None or base.get(field_plan.AS_SENT):
             return False
-        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_stands:
+        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
             return False
     return True
 
