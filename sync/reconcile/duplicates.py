@@ -186,16 +186,16 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.duplicate_of
-    archived = (
+    archiving = (
         f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
         "the copy alone stays in Monday's archive."
     )
-    made = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    stays = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
+    creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
+    leaving = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
-        reports.Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
-        reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
+        reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
+        reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
+        reports.Option("custom", "Leave the item alone", leaving, identity.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)

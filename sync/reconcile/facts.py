@@ -186,7 +186,7 @@ class RecordFacts:
         return self.record.id
 
     @property
-    def by(self) -> str:
+    def requested_by(self) -> str:
         """The person who asked for the pass; an empty text if nobody did."""
         return str(self.claim.payload.get("by", ""))
 

@@ -262,12 +262,12 @@ class _ItemRule:
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
-        return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
+        return f"{verdict.sentence} This is about “{record}”, which would get the item."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
         """Return why the filter leaves out the record with the item's NPD ID, by its conditions or by its own item."""
         if owner.monday_id is not None and owner.is_left_out:
-            return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
+            return f"It has the NPD ID of “{owner}”, which the filter leaves out. Both items keep it."
         return self._record_exclusion(owner)
 
     def _by_npd_id(self, owner: SyncedModel) -> pass_plan.ItemPlan:

@@ -92,10 +92,6 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
 
 
-# The reason of the decision to send and ask nothing more about a field.
-DROPPED = "left out by the filter"
-
-
 class Rejection(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
@@ -118,6 +114,7 @@ class FieldPlan:
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
     awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
+    is_dropped: bool = False  # nothing is sent or asked, because the pair leaves the filter
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
@@ -160,11 +157,6 @@ class FieldPlan:
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether nothing more is sent or asked because the pair leaves the filter."""
-        return self.decision.reason == DROPPED
 
     @property
     def is_left_out(self) -> bool:
@@ -336,8 +328,8 @@ class RecordPlan:
     @property
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
-        shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return shown | set(map(UUID, self.replaced_intents.values()))
+        confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        return confirmed | set(map(UUID, self.replaced_intents.values()))
 
     @property
     def lost_reports(self) -> list[HistoryLine]:
@@ -402,7 +394,7 @@ class RecordPlan:
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
+        named = [replace(line, actor=line.actor or self.facts.requested_by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
     def unlinked(self, why: str) -> Self:

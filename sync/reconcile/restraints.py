@@ -210,15 +210,15 @@ def _clear_request(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
-    shown = field_plan.convert.display(value)
+    displayed = field_plan.convert.display(value)
     return ApprovalRequest(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
         remote_id=facts.item.id if facts.item else "",
         kind=kind,
         key=mapping.key,
-        label=f"{mapping.label} “{shown}” of {facts.record}",
-        values={"record": str(facts.record), "label": mapping.label, "value": shown},
+        label=f"{mapping.label} “{displayed}” of {facts.record}",
+        values={"record": str(facts.record), "label": mapping.label, "value": displayed},
         state=choices.ApprovalState.PENDING,
     )
 

@@ -175,14 +175,14 @@ class Gatherer:
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""
-        shown: dict[str, Item] = {}
+        items_by_id: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
             with board_call(board.link, len(batch)):
                 items = connector().read_items(batch, board.columns, board.types)
-            shown |= {item.id: item for item in items}
-        return shown
+            items_by_id |= {item.id: item for item in items}
+        return items_by_id
 
     def items_off_board(
         self, board: field_values.BoardContext, emptied: Sequence[record_facts.EmptiedCell]
