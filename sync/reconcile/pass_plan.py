@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -96,6 +96,13 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 DROPPED = "left out by the filter"
 
 
+class Rejection(NamedTuple):
+    """Why a person's decision on a field can't be applied."""
+
+    reason: str
+    is_stale: bool = False  # it was made for other values
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
@@ -117,7 +124,7 @@ class FieldPlan:
     resolves: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, Rejection] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -136,7 +143,7 @@ class FieldPlan:
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return field_values.shown_of(self.convert, raw_local)
+        return field_values.display_local(self.convert, raw_local)
 
     @property
     def is_agreed(self) -> bool:
@@ -347,9 +354,13 @@ class RecordPlan:
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""
-        plans = self.plans.items()
-        rejected = {key: p.rejected[kind] for key, p in plans if kind in p.rejected}
-        return rejected | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
+        reasons = {}
+        for key, field_plan in self.plans.items():
+            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+                reasons[key] = field_plan.blocked_reason
+            elif kind in field_plan.rejected:
+                reasons[key] = field_plan.rejected[kind].reason
+        return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""

@@ -15,10 +15,9 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.management.commands.sync_reconcile import BoardSyncPlan, plan_sync
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import ChangeKind, PlannedChange, read_only_client
+from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
@@ -45,7 +44,7 @@ def everything() -> dict[str, list[Any]]:
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
     """What would happen, and how many calls it took to tell."""
-    boards, reading = plan_sync()
+    boards, reading = plan_boards()
     return boards, reading.calls
 
 
@@ -197,6 +196,14 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
     with pytest.raises(CommandError, match=r"Contacts: "):
         said()
     assert everything() == before
+
+
+def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    world.sandbox.control("faults", status=500, on="items", count=1)
+    with pytest.raises(CommandError, match=r"Contacts: Monday could not be read to the end\."):
+        said()
 
 
 @responses.activate

@@ -176,7 +176,7 @@ def test_a_moved_side_is_not_put_back_but_asked_about(world: World, person: Any,
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
     assert (conflict.is_open, conflict.resolution) == (not is_whole, None)
     assert conflict.conflict_fields == (["role_title"] if is_whole else ["notes"])
-    assert not is_whole or "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
+    assert not is_whole or "has changed since, so nothing was restored" in conflict_progress(conflict).sentence
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
     assert world.status(contact) == "conflict"

@@ -13,7 +13,7 @@ from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
-from sync.reconcile.deleted_records import wanted_bearer
+from sync.reconcile.deleted_records import item_npd_id
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
@@ -100,7 +100,7 @@ class World:
             for key, one in gone.items()
         }
         deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]
-        bearers = {one.id: records.get(key) for one in deleted if (key := wanted_bearer(self.of, one))}
+        bearers = {one.id: records.get(key) for one in deleted if (key := item_npd_id(self.of, one))}
         return PassFacts(
             self.board,
             NOW,

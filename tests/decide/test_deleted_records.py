@@ -17,9 +17,9 @@ from sync.reconcile.deleted_records import (
     decide_deleted,
     decide_unread,
     deleted_as_locked,
+    item_npd_id,
     lost_edits,
     removal_write,
-    wanted_bearer,
     wants_approval,
     with_its_history,
 )
@@ -199,7 +199,7 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
-    assert wanted_bearer(board(), facts) == facts.id
+    assert item_npd_id(board(), facts) == facts.id
     plan = decide(replace(facts, item=item(other, role_title="Ours"), npd_id_record=other))
     assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
     assert "“Bea”" in plan.reason

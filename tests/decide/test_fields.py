@@ -18,7 +18,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, NOW, mapping, plain
@@ -26,6 +26,7 @@ from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_
 
 ACME = organization()
 NO_ROLE = {"role_title": ""}
+NO_WAY = {"sync_direction": SyncDirection.NONE}
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
@@ -73,7 +74,7 @@ def role(**of_field: Any) -> Any:
         ),
         (
             "against the record's direction",
-            field_facts({"role_title": "Mine"}, record={"sync_direction": SyncDirection.NONE}),
+            field_facts({"role_title": "Mine"}, record=NO_WAY),
             Action.NOTHING,
             None,
             None,
@@ -212,7 +213,7 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
         (
             "several items where NPD holds one",
             "organization",
-            field_facts(None, {"organization": ["70", "71"]}),
+            field_facts(None, {"organization": ["7", "8"]}),
             "unknown",
         ),
     ],
@@ -253,7 +254,7 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
             "x",
         ),
         (
-            "somebody's edit on Monday, which a rule overrules",
+            "an edit that a rule overrules",
             field_facts({"role_title": "x"}, {"role_title": "z"}, of=role(rule="npd_wins")),
             None,
         ),
@@ -470,9 +471,9 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
     assert (raws, plan.choose) == ([sent, written], choose)
 
 
-def test_a_choice_made_for_other_values_is_handed_back() -> None:
+def test_a_choice_made_for_other_values_is_rejected() -> None:
     found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS]
+    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS].reason
     assert found["role_title"].conflict is not None
 
 
@@ -493,13 +494,13 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ("row", "selection", "more", "words"),
     [
         (
-            "the field flows one way by now",
+            "it flows one way",
             FieldSelection("monday", None, "Mine", "Theirs"),
             {"of": role(direction=SyncDirection.NPD_TO_MONDAY)},
             "only NPD's value can be chosen",
         ),
         (
-            "there is no last agreed value by now",
+            "no last agreed value",
             FieldSelection("base", None, "Mine", "Theirs"),
             {"without_base": ["role_title"]},
             "no last synced value",
@@ -509,7 +510,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].rejected[KIND_FIELDS], row
+    assert words in found["role_title"].rejected[KIND_FIELDS].reason, row
     assert found["role_title"].resolves is None
 
 
@@ -539,7 +540,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].rejected == {KIND_OVERWRITTEN: STALE_RESOLUTION}
+    assert found["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -555,7 +556,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].rejected[KIND_UNDO]
+    assert "changed since" in late["role_title"].rejected[KIND_UNDO].reason
     of_pass, plan = undo(board())
     moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO]
+    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO].reason

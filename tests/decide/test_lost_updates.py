@@ -34,6 +34,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordAction,
     RecordPlan,
+    Rejection,
     RemovedItem,
 )
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -330,7 +331,7 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
     return lost_update_report(plan, replaced_values(plan))
 
 
-def chosen(**kinds: str) -> dict[str, FieldPlan]:
+def chosen(**kinds: Any) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
     results = {name: {KIND_OVERWRITTEN: said} for name, said in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
@@ -423,8 +424,9 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    handed_back = {"role_title": replace(chosen(rejected=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
-    report = report_of(ended(waits, plans=handed_back))
+    stale = chosen(rejected=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    rejections = {"role_title": replace(stale, local_raw=NEWER)}
+    report = report_of(ended(waits, plans=rejections))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": STALE_RESOLUTION}
