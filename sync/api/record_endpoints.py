@@ -368,9 +368,9 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
 
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     own = [field.name for field in registry.own_fields(model)]
-    if taken := {*own} & {*RecordSerializer.OWN_FIELDS}:
+    if reserved := {*own} & {*RecordSerializer.OWN_FIELDS}:
         raise ImproperlyConfigured(
-            f"{model.__name__} has a field “{min(taken)}”, which is a member of every record in the API. Rename it."
+            f"{model.__name__} has a field “{min(reserved)}”, which is a member of every record in the API. Rename it."
         )
     fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})

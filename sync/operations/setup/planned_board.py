@@ -111,7 +111,11 @@ class ListedBoard(Gatherer):
         self.records_of_others = dict[UUID, SyncedModel]()
         self._others_by_item = dict[str | None, SyncedModel]()
         self._others_by_name = defaultdict[str, list[SyncedModel]](list)
-        self.add_records_of_others(record for record in records_of_others if record.entity_type() in targets)
+        for record in records_of_others:
+            if record.entity_type() in targets:
+                self.records_of_others[record.pk] = record
+                self._others_by_item[record.monday_id] = record
+                self._others_by_name[match_key(field_values.record_name(record))].append(record)
         # Records that the passes so far would link, each with its item, by pk.
         self.linked = dict[UUID, SyncedModel]()
         # Records that the passes so far would create from items, by match key.
@@ -130,13 +134,6 @@ class ListedBoard(Gatherer):
             self._by_npd_id[npd_id].append(item)
         if key := field_values.match_text_of_item(self.board, item):
             self._by_match[key].append(item)
-
-    def add_records_of_others(self, records: Iterable[SyncedModel]) -> None:
-        """Add related records of other types, as this set-up leaves them."""
-        for record in records:
-            self.records_of_others[record.pk] = record
-            self._others_by_item[record.monday_id] = record
-            self._others_by_name[match_key(field_values.record_name(record))].append(record)
 
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
