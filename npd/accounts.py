@@ -38,7 +38,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from sync import registry
 from sync.api.errors import error_response
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
 from sync.records.authors import log_kind_action
 
@@ -193,7 +193,7 @@ def reencrypt_second_factors(**kwargs: Any) -> None:
     """Encrypt keys of apps and seeds of recovery codes with the newest key, so that older keys can be removed."""
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
         name = "secret" if factor.type == Authenticator.Type.TOTP else "seed"
-        if encrypted := encrypted_anew(factor.data[name]):
+        if encrypted := reencrypt(factor.data[name]):
             # A sign-in with a recovery code changes the row meanwhile: then the next night does it.
             Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: encrypted})
 

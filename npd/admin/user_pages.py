@@ -36,7 +36,7 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import own_page, see_other
 from sync.kernel import mails
 from sync.kernel.humanize import DASH
-from sync.models.state import PEOPLE_KIND, log_event
+from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}

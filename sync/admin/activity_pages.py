@@ -29,7 +29,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.models import Decision, SyncedModel, Tombstone
-from sync.models.state import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, told_to
+from sync.models.decisions import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, visible_to
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import tombstones
@@ -298,7 +298,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
-        rows = told_to(request.user, super().get_queryset(request))
+        rows = visible_to(request.user, super().get_queryset(request))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
@@ -350,7 +350,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         "What led to it", lambda row: humanize.without_request_id(causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
-    moment = admin_base.time_column("done_at", "When", ordering="at")
+    moment = admin_base.time_column("happened_at", "When", ordering="at")
 
 
 # Deleted records.

@@ -21,7 +21,7 @@ from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Attention, Decision
-from sync.models.state import told_to
+from sync.models.decisions import visible_to
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.records import approvals
 
@@ -160,7 +160,7 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     permission_classes = [MayUndo]
 
     def get_queryset(self) -> QuerySet[Decision]:
-        return told_to(self.request.user, super().get_queryset())
+        return visible_to(self.request.user, super().get_queryset())
 
     @extend_schema(request=None, responses={200: ActivitySerializer, 409: ErrorSerializer})
     @action(detail=True, methods=["post"])

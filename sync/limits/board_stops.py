@@ -9,7 +9,7 @@ from sync.kernel.db import run_sql
 from sync.limits import write_stop
 from sync.models import BoardLink
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 
 # An invalid read stays invalid until NPD Sync or the version of Monday's API changes.

@@ -16,7 +16,7 @@ from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_KIND, log_event
+from sync.models.decisions import STOP_KIND, log_event
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.outbox import notify, pauses

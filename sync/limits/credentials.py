@@ -20,7 +20,7 @@ from sync.clock import SyncNow
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Decision, MondayAccount, StoredSecret
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 
 LONGEST_SECRET = 4_096
 

@@ -32,7 +32,7 @@ from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_KIND, log_event
+from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
 from sync.outbox.pauses import IS_PAUSED

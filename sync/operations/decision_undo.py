@@ -20,7 +20,7 @@ from sync.choices import SyncDirection
 from sync.kernel import grouped
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import IMPORT_KIND, fold_alike
+from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import read_related

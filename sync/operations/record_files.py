@@ -29,7 +29,7 @@ from sync.choices import Priority, QueueStatus
 from sync.kernel import grouped, humanize
 from sync.kernel.db import bound_lock_waits, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
-from sync.models.state import IMPORT_KIND, fold_alike
+from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify

@@ -12,7 +12,7 @@ from pghistory.core import event_models
 from sync import registry
 from sync.kernel import process
 from sync.kernel.db import run_sql
-from sync.kernel.secret_texts import encrypted_anew
+from sync.kernel.secret_texts import reencrypt
 from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.tombstones import prune_tombstones
@@ -80,7 +80,7 @@ def encrypt_anew() -> int:
     for model, column in _ENCRYPTED:
         rows = model._default_manager
         for key, stored in rows.exclude(**{column: ""}).values_list("pk", column):
-            if sealed := encrypted_anew(stored):
+            if sealed := reencrypt(stored):
                 # A secret that somebody has entered meanwhile stays.
                 changed += rows.filter(pk=key, **{column: stored}).update(**{column: sealed})
     return changed

@@ -78,7 +78,11 @@ class _Run:
                 return
             if (board_lease := acquire(granted.link)) is not None:
                 break
-            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
+            if (
+                not self.wait_for_lease
+                or time.monotonic() >= self.until
+                or process.wait_or_shutdown(LEASE_WAIT_SECONDS)
+            ):
                 return
         is_finished = False
         try:
@@ -138,7 +142,7 @@ class _Run:
                 if has_lingered:
                     return True
                 board_lease.renew()
-                process.wait(LINGER_SECONDS)
+                process.wait_or_shutdown(LINGER_SECONDS)
                 has_lingered = True
             granted = grant(entity_type)
         self._notify_after(granted, entity_type)

@@ -18,7 +18,7 @@ from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
 from sync.models import SyncedModel
-from sync.models.state import REFILLS
+from sync.models.decisions import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible

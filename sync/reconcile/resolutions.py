@@ -218,7 +218,7 @@ def with_resolution(
             if _is_lost_choice_stale(resolved, field, value):
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
-                return resolved, replace(field, resolution=resolution, typed=value, anew=True)
+                return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
             else:
                 # The edit stays overwritten: there is nothing to write.
                 field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
@@ -231,8 +231,8 @@ def with_resolution(
             typed = _check_conflict(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
             return _reject(field_plan, conflict.kind, str(rejection)), field
-        anew = _is_value_gone(plan.facts, resolved, field)
-        return resolved, replace(field, resolution=conflict.resolutions[field.key], typed=typed, anew=anew)
+        is_gone = _is_value_gone(plan.facts, resolved, field)
+        return resolved, replace(field, resolution=conflict.resolutions[field.key], typed=typed, write_both=is_gone)
     return field_plan, field
 
 

@@ -16,7 +16,7 @@ from sync.admin.activity import Act
 from sync.clock import sync_now
 from sync.limits import board_stops, breaker, credentials
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
-from sync.models.state import fold_alike
+from sync.models.decisions import fold_alike
 from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
 from sync.outbox.pauses import pause, resume
 from tests.admin import states

@@ -62,7 +62,10 @@ def test_a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time(li
     take(raw())
     take(raw(triggerTime="0001-01-01T00:00:00+14:00"))
     told, untold = WebhookEvent.objects.order_by("id")
-    assert (told.done_at.isoformat(), untold.done_at) == ("2026-02-05T17:56:59.644000+00:00", untold.received_at)
+    assert (told.happened_at.isoformat(), untold.happened_at) == (
+        "2026-02-05T17:56:59.644000+00:00",
+        untold.received_at,
+    )
 
 
 def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken: list[str]) -> None:

@@ -164,7 +164,7 @@ def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_not
     assert cause.noticed is not None
     assert cause.noticed - done > timedelta(minutes=10)
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert (abs(line.done_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
+    assert (abs(line.happened_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from config import environment
 from config.environment import SECRETS, VARIABLES, Environment, Values
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from tests.support.servers import NOT_FOR_TESTS
 
 WRONG = [
@@ -164,12 +164,12 @@ def test_an_older_key_still_opens_and_the_first_one_encrypts(settings: Any) -> N
     stored = encrypt("text")
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     assert decrypt(stored) == "text"
-    anew = encrypted_anew(stored)
+    anew = reencrypt(stored)
     assert anew is not None
-    assert encrypted_anew(anew) is None
+    assert reencrypt(anew) is None
     settings.ENCRYPTION_KEYS = [NEW]
     assert decrypt(anew) == "text"
-    assert encrypted_anew(stored) is None
+    assert reencrypt(stored) is None
 
 
 @pytest.mark.parametrize("stored", ["", "no cipher", "gAAAA", "ключ"])

@@ -65,7 +65,7 @@ def _planned_mapping(
     chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
     column = chosen.columns.get(choice.column)
-    kind = column.type if column is not None else mappable.made_type
+    kind = column.type if column is not None else mappable.new_column_type
     column_id = f"{NEW_COLUMN}{mappable.key}" if choice.column == NEW_COLUMN else choice.column
     options: dict[str, Any] = {"column_type": kind, "settings": dict(column.settings) if column is not None else {}}
     if mappable.is_name:

@@ -117,7 +117,7 @@ class StartedSetup(SetupChoices):
         self.spec = registry.entity(entity_type)
         self.setup = setup
         self.choices = selection.Choices.parse(setup["choices"])
-        self.made_board = bool(setup.get("made_board"))
+        self.board_was_created = bool(setup.get("made_board"))
         self.creates_all = self.choices.creates_all
 
     def save(self, **values: Any) -> None:
@@ -142,11 +142,11 @@ class StartedSetup(SetupChoices):
     def board_id(self) -> str:
         return self.choices.board_id
 
-    def board_made(self, board_id: str) -> None:
+    def on_board_created(self, board_id: str) -> None:
         self.save(choices={**self.setup["choices"], "board_id": board_id}, made_board=True)
         self.choices = selection.Choices.parse(self.setup["choices"])
 
-    def board_gone(self, board_id: str) -> str:
+    def missing_board_message(self, board_id: str) -> str:
         return selection.removed_board_text(self.choices.board_name, board_id, None)
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
@@ -171,7 +171,7 @@ class StartedSetup(SetupChoices):
         return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
     def _new_column(self, board: Board, mappable: field_choices.MappableField) -> ColumnSpec:
-        if mappable.made_type == "board_relation" and mappable.lacks_target:
+        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
             raise ActionError(
                 f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
                 "too, or leave the field out."

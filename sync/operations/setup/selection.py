@@ -150,7 +150,7 @@ class ChosenBoard:
         return list(filter(None, map(self.second_column_note, self.new_fields)))
 
     def second_column_note(self, mappable: field_choices.MappableField) -> str:
-        return field_choices.second_column_text(mappable.label, mappable.made_type, self.unused)
+        return field_choices.second_column_text(mappable.label, mappable.new_column_type, self.unused)
 
     @property
     def filter_lines(self) -> list[str]:
