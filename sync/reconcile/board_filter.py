@@ -296,8 +296,8 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
         # A person's choice is still applied, unless it is the item that leaves the filter.
         is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
         if not is_kept:
-            nothing = merge.FieldDecision(key, merge.Action.NOTHING, "left out by the filter")
-            dropped = replace(field_plan, decision=nothing, is_dropped=True, conflict=None, resolves=None)
+            nothing = merge.FieldDecision(key, merge.Action.NOTHING, pass_plan.DROPPED)
+            dropped = replace(field_plan, decision=nothing, conflict=None, resolves=None)
             plans[key] = replace(dropped, send_raw=None, write_raw=None)
     return replace(plan, plans=plans, write_npd_id=False)
 

@@ -260,7 +260,11 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
-        if not record.ledger.made_from_item or record.item is None or record.id not in facts.identity.untouched:
+        if (
+            not record.ledger.made_from_item
+            or record.item is None
+            or record.id not in facts.identity.possible_duplicates
+        ):
             continue
         key = field_values.match_text_of_item(board, record.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()

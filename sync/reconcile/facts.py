@@ -283,8 +283,10 @@ class IdentityFacts:
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by the match key of such an item
-    untouched: frozenset[UUID] = frozenset()  # records of `same_key` that were not edited in NPD
+    # The records with the match key of an item that a record was made from, by key.
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
+    # Records that were made from an item, not edited in NPD, and share its match key with another record.
+    possible_duplicates: frozenset[UUID] = frozenset()
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether this item may be this record's: nobody has ignored or unlinked it."""

@@ -62,7 +62,7 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    processed: bool = False  # its events were read and had nothing new
+    is_processed: bool = False  # its events were read and had nothing new
     rounds: int = 0  # the number of passes in a row that could not decide it
 
     @property
@@ -99,6 +99,10 @@ class Rejection(NamedTuple):
     is_stale: bool = False  # it was made for other values
 
 
+# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
+DROPPED = "left out by the filter"
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
@@ -114,7 +118,6 @@ class FieldPlan:
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
     awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
-    is_dropped: bool = False  # nothing is sent or asked, because the pair leaves the filter
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
@@ -133,7 +136,7 @@ class FieldPlan:
         return self.resolves.kind if self.resolves else ""
 
     @property
-    def choose(self) -> str:
+    def choice(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
         if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_OVERWRITTEN):
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
@@ -157,6 +160,10 @@ class FieldPlan:
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+
+    @property
+    def is_dropped(self) -> bool:
+        return self.decision.reason == DROPPED
 
     @property
     def is_left_out(self) -> bool:

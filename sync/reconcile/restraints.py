@@ -195,7 +195,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
     if facts.is_push_by_name or facts.item is None:
         return
     for p in plans:
-        if p.choose or (p.send_raw is None and p.write_raw is None):
+        if p.choice or (p.send_raw is None and p.write_raw is None):
             continue
         with suppress(UnknownValue):
             local = p.convert.local(p.local_raw)

@@ -110,8 +110,8 @@ class Gatherer:
         open_records = [record.facts for record in plan.open_records]
         pairs = _pairs(facts, open_records)
         changed = [(record, item) for record, item in pairs if not sides.is_resting(board, record, item)]
-        with_items = [(record, record.record.monday_id) for record in open_records if record.record.monday_id]
-        linked_records = [replace(record, item=linked.get(item_id)) for record, item_id in with_items]
+        linked_records = [record for record in open_records if record.record.monday_id]
+        linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
         deleted = owners.with_item_facts(board, open_deleted) if open_deleted else []

@@ -134,8 +134,8 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     collector = Collector(using="default", origin=record)
     try:
         collector.collect([record])
-    except (models.ProtectedError, models.RestrictedError) as needed:
-        objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
+    except (models.ProtectedError, models.RestrictedError) as error:
+        objects = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", [])
         return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
     cascade = [other for rows in (*collector.data.values(), *collector.fast_deletes) for other in rows]
     others = [other for other in cascade if other != record]
@@ -187,8 +187,8 @@ def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Id
     matching = facts.items.by_match
     items = [item.id for item in (*facts.items.by_npd_id, *matching)]
     npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
-    named = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
-    existing = set(named.values_list("pk", flat=True))
+    bearers = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
+    existing = set(bearers.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
     linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
@@ -288,5 +288,6 @@ def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], p
     if not keys:
         return identity
     same_key = records_by_match_key(board, keys.values())
-    with_doubles = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    return replace(identity, same_key=same_key, untouched=unedited_records(board.model, with_doubles))
+    with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
+    possible_duplicates = unedited_records(board.model, with_shared_key)
+    return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
