@@ -50,7 +50,7 @@ class UndoStep:
     label: str  # the field's label
     now: str = ""  # the field's current value, as displayed
     back_to: str = ""  # the value that the undo restores, as displayed
-    stale: str = ""  # why it can't be undone
+    refusal: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
     raw_now: Mapping[str, Any] = field(default_factory=dict)
     write: Mapping[str, Any] = field(default_factory=dict)
@@ -184,13 +184,13 @@ class UndoPlan:
         step = UndoStep(row, record, mapping.label if mapping else row.key)
         if record is None and row.entity_id:
             step.last_name = self.last_names.get(row.entity_id, "")
-        step.stale = self._decision_problem(row, record)
-        if step.stale or step.deletes or record is None:
+        step.refusal = self._decision_problem(row, record)
+        if step.refusal or step.deletes or record is None:
             return step
         before = dict(row.values["raw_before"])
         field_names = {field.name for field in record._meta.concrete_fields}
         if unknown := [name for name in before if name not in field_names]:
-            step.stale = f"NPD has no field “{unknown[0]}” any more."
+            step.refusal = f"NPD has no field “{unknown[0]}” any more."
             return step
         step.raw_now = field_values.stored_field_values(record, before)
         step.now = self._display(record, mapping, step.raw_now)
@@ -199,16 +199,16 @@ class UndoPlan:
             related = read_related(field_values.references_of(type(record), [before]), self.related)
             before = field_values.resolve_relations(related, type(record), before)
         except field_values.RelatedNotFound as gone:
-            step.stale = str(gone)
+            step.refusal = str(gone)
         step.back_to = self._display(record, mapping, before)
-        step.stale = step.stale or self._stale_reason(step, record, mapping, before)
-        if step.stale:
+        step.refusal = step.refusal or self._stale_reason(step, record, mapping, before)
+        if step.refusal:
             return step
         step.note = _note(record, mapping)
         try:
             step.write = field_values.clean_values(record, before)
         except ValidationError as refused:
-            step.stale = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
+            step.refusal = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
         return step
 
     def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
@@ -288,18 +288,18 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
             for part in _rounds(type_rows):
                 plan = UndoPlan(entity_type, part, records)
                 steps = [plan.step(row) for row in part]
-                writing = [step for step in steps if not step.stale and not step.deletes]
+                writing = [step for step in steps if not step.refusal and not step.deletes]
                 # An import may have thousands of steps, so steps of the same columns are written at once.
                 for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
                     _store(group)
-                undone = [step for step in steps if not step.stale]
+                undone = [step for step in steps if not step.refusal]
                 lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
                 result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
                 _log(undone, lines, by)
                 if deleted := [step.record.pk for step in undone if step.deletes and step.record]:
                     registry.entity(entity_type).model._default_manager.filter(pk__in=deleted).delete()
                 result.undone.extend(undone)
-                result.left_alone.extend(step for step in steps if step.stale)
+                result.left_alone.extend(step for step in steps if step.refusal)
             if result.undone:
                 transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
     return result
@@ -330,7 +330,7 @@ def _store(steps: Sequence[UndoStep]) -> None:
         for record, values in zip(records, former, strict=True):
             _set_values(record, values)
         if len(steps) == 1:
-            steps[0].stale = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
+            steps[0].refusal = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
             return
         for step in steps:
             _store([step])

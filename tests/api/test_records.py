@@ -118,7 +118,9 @@ def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, kept: d
 
 def test_what_was_read_may_come_back_though_a_pass_came_between(api: APIClient, contact: Contact) -> None:
     whole = api.get(url_of(contact)).json()
-    Contact.objects.filter(pk=contact.pk).update(monday_id="77", sync_status="synced", monday_last_synced="2030-01-01Z")
+    Contact.objects.filter(pk=contact.pk).update(
+        monday_id="77", sync_status="synced", monday_last_synced="2030-01-01T00Z"
+    )
     answer = api.put(url_of(contact), whole | {"phone": "+46 8 123 45"})
     assert (answer.status_code, answer.json()["phone"], answer.json()["monday_id"]) == (200, "+46 8 123 45", "77")
 

@@ -79,7 +79,9 @@ def kinds(db: None) -> Kinds:
     failing = NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
     )
-    NotificationReceiver.objects.create(name="Teams", frequency="off", failures=5, failed_since=states.sync_now())
+    NotificationReceiver.objects.create(
+        name="Teams", address="x", frequency="off", failures=5, failed_since=states.sync_now()
+    )
     MondayAccount.objects.update_or_create(
         id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
     )

@@ -37,11 +37,7 @@ def test_what_may_have_been_applied_may_be_tried_again_and_everybody_is_told_wha
         (failed("group_id is wrong", "InvalidArgumentException"), errors.RECORD_REJECTED),
         (failed("email is not valid", "ColumnValueException"), errors.FIELD_REJECTED),
         (
-            failed(
-                "Cannot change column value for inactive items",
-                "ColumnValueException",
-                error_data={"inactive_pulse_ids": ["2"]},
-            ),
+            failed("Inactive items", "ColumnValueException", error_data={"inactive_pulse_ids": ["2"]}),
             errors.ITEM_INACTIVE,
         ),
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.COLUMN_UNSUPPORTED),

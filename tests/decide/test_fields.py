@@ -26,6 +26,7 @@ from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_
 
 ACME = organization()
 NO_ROLE = {"role_title": ""}
+NO_WAY = {"sync_direction": SyncDirection.NONE}
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
@@ -73,7 +74,7 @@ def role(**of_field: Any) -> Any:
         ),
         (
             "against the record's direction",
-            field_facts({"role_title": "Mine"}, record={"sync_direction": SyncDirection.NONE}),
+            field_facts({"role_title": "Mine"}, record=NO_WAY),
             Action.NOTHING,
             None,
             None,
@@ -212,7 +213,7 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
         (
             "several items where NPD holds one",
             "organization",
-            field_facts(None, {"organization": ["70", "71"]}),
+            field_facts(None, {"organization": ["7", "8"]}),
             "unknown",
         ),
     ],
@@ -253,7 +254,7 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
             "x",
         ),
         (
-            "somebody's edit on Monday, which a rule overrules",
+            "an edit that a rule overrules",
             field_facts({"role_title": "x"}, {"role_title": "z"}, of=role(rule="npd_wins")),
             None,
         ),
@@ -493,13 +494,13 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ("row", "selection", "more", "words"),
     [
         (
-            "the field flows one way by now",
+            "it flows one way",
             FieldSelection("monday", None, "Mine", "Theirs"),
             {"of": role(direction=SyncDirection.NPD_TO_MONDAY)},
             "only NPD's value can be chosen",
         ),
         (
-            "there is no last agreed value by now",
+            "no last agreed value",
             FieldSelection("base", None, "Mine", "Theirs"),
             {"without_base": ["role_title"]},
             "no last synced value",

@@ -29,7 +29,7 @@ from sync.reconcile.identity import (
     answers_of,
     decide_answer,
     facts_after,
-    identify_in_turn,
+    identify_unlinked,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
@@ -70,7 +70,7 @@ def identified(
     """What becomes of these records, where the read found these items."""
     found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records]
-    plans = identify_in_turn(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
+    plans = identify_unlinked(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
     return [plans[record.pk] for record in records]
 
 
@@ -124,7 +124,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str,
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
     holding = board(mapping("email"), creates_held=reason)
-    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
+    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason, is_held=True)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
 

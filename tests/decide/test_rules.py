@@ -83,7 +83,7 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
         ("a later edit of another field", edits(change(20, notes="later"), change(-10), FIRST), Action.PULL, "newer"),
         ("without an event Monday's time isn't known", edits(change(10), FIRST, told=()), Action.CONFLICT, "on Monday"),
         (
-            "the last event told of another value",
+            "the last event told another value",
             edits(change(600), FIRST, told=(TOLD, OTHER)),
             Action.CONFLICT,
             "on Monday",

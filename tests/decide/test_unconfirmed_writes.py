@@ -35,6 +35,7 @@ def void(sent: str, **differs: Any) -> Intent:
     return wrote(sent, seconds=-7_200, **{"state": IntentState.VOID} | differs)
 
 
+OURS = {"user_id": TOKEN_USER}
 OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
 
 
@@ -71,10 +72,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
         pytest.param([told("First")], "", True, id="as whom we write isn't known"),
         pytest.param([told("Other")], TOKEN_USER, True, id="another value's event says nothing of it"),
         pytest.param(
-            [told("First", user_id=TOKEN_USER, seconds=-10), told("First", seconds=-20)],
-            TOKEN_USER,
-            True,
-            id="the newest event counts",
+            [told("First", **OURS, seconds=-10), told("First", seconds=-20)], TOKEN_USER, True, id="the newest counts"
         ),
     ],
 )
@@ -113,7 +111,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
             "Ours",
             {"changes": [wrote("x", entry={"base": {"local": {}}})]},
             "Ours",
-            id="a change had met it with its base",
+            id="with its base",
         ),
         pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],

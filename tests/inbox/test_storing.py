@@ -146,7 +146,7 @@ def test_the_board_that_the_environment_names_is_the_one_that_counts(linked: Con
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "create_column", "pulseId": ..., "columnId": "text_1"},
+        {"type": "create_column", "pulseId": ..., "columnId": "x"},
         {"type": "create_update"},
         {"type": "create_pulse", "parentItemId": 5},
     ],

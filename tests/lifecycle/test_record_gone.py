@@ -195,7 +195,7 @@ def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(wor
     item_id, key = deleted(world, contact)
     (line,) = left_with_item(key)
     (step,) = undo_decisions([line], by=pat).left_alone
-    assert "Restore it first" in step.stale
+    assert "Restore it first" in step.refusal
     restore_by_person(stone(key), "pat")
     world.work()
     back = Contact.objects.get()

@@ -97,7 +97,7 @@ def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Calla
     result = undo_decisions(Decision.objects.all(), by=admin_user)
     assert not result.undone
     (left,) = result.left_alone
-    assert left.stale.startswith(why)
+    assert left.refusal.startswith(why)
     assert list(Contact.objects.values("role_title")) == before
 
 
@@ -124,9 +124,9 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
 def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User, line: Line) -> None:
     contact = world.linked(role_title="Boss")
     (first,) = plan_decision_undo([line(contact, "push")])
-    assert first.stale.startswith("It was the first value of a new item")
+    assert first.refusal.startswith("It was the first value of a new item")
     (made,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left_alone
-    assert made.stale.startswith("It created something new")
+    assert made.refusal.startswith("It created something new")
 
 
 @pytest.mark.django_db
