@@ -79,12 +79,9 @@ EMAILS = [
     ("mailto:ada%2B1@example.org", "ada+1@example.org"),
 ]
 OTHER_EMAILS = [
-    ("a@straße.de", "a@strasse.de"),
-    ("a@muenchen.de", "a@münchen.de"),
-    ("a@xn--.de", "a@.de"),
-    ("ada.@example.org", "ada@example.org"),
-    ("ada+1@example.org", "ada@example.org"),
-]
+    ("a@straße.de", "a@strasse.de"), ("a@muenchen.de", "a@münchen.de"), ("a@xn--.de", "a@.de"),
+    ("ada.@example.org", "ada@example.org"), ("ada+1@example.org", "ada@example.org"),
+]  # fmt: skip
 PHONES = [
     ("+52 1 55 1234 5678", "+525512345678"),
     ("+52 55 1234 5678", "5215512345678 MX"),
