@@ -335,7 +335,8 @@ def left_after_write(
         return plan
     # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
-        p.blocked_code is BlockedCode.APPROVAL and p.decision.action is not merge.Action.PUSH for p in field_plans
+        field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
+        for field_plan in field_plans
     )
     if plan.unlink or plan.removal or is_waiting:
         return plan

@@ -274,12 +274,11 @@ def edits_since_base(
     Nobody is asked about edits of fields that are only synced to Monday, or in columns that the board lacks. Without a
     base, a cell counts if it differs from the record's value.
     """
-    mapped = [
-        mapping
+    edits = [
+        _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
         for mapping in board.mapped
         if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
     ]
-    edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
 
 

@@ -166,8 +166,9 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
             continue
         record = plan.records[duplicate.duplicate_of.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
-            open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
+            conflicts = record.facts.conflicts
+            others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
+            plan = plan.with_records([record.with_facts(conflicts=others)])
         elif record.is_open:
             # The first failure of a record's answers stays.
             plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])

@@ -200,7 +200,8 @@ class RecordFacts:
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided about a field, or about the record itself."""
-        return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+        matching = (conflict for conflict in self.conflicts if conflict.kind == kind and key in conflict.resolutions)
+        return next(matching, None)
 
     def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""

@@ -223,9 +223,9 @@ class IdentityPlan:
 
     item: board_items.Item | None = None  # the item to link; the next pass compares the two
     creates: bool = False  # the record gets a new item
-    question: dict[str, Any] | None = None  # which of several items it is
-    duplicate: dict[str, Any] | None = None  # whether it is the same as another record
-    excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
+    question: dict[str, Any] | None = None  # the question which of several items is the record's
+    duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
+    excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
     is_held: bool = False  # the board creates no items for now
@@ -349,7 +349,7 @@ class RecordPlan:
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
-        return {key: p.applied[kind] for key, p in self.plans.items() if kind in p.applied}
+        return {key: plan.applied[kind] for key, plan in self.plans.items() if kind in plan.applied}
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""

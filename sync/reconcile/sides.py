@@ -255,7 +255,7 @@ def column_findings(
     items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:
         return (), ()
-    mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_TYPE)]
+    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", board_columns.NAME_TYPE)]
     missing = list[str]()
     healed = list[str]()
     for mapping in mapped:

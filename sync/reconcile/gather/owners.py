@@ -150,8 +150,10 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
 
 def _count_by_kind(records: list[models.Model]) -> str:
     """Return the number of records by kind, such as “3 contacts and 1 organization”."""
-    counts = Counter(record._meta for record in records)
-    return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
+    names = []
+    for options, count in Counter(record._meta for record in records).items():
+        names.append(f"{count} {options.verbose_name if count == 1 else options.verbose_name_plural}")
+    return " and ".join(names)
 
 
 def known_approvals(
@@ -231,7 +233,9 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
         edits = events._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
         unedited -= set(edits.values_list("pgh_obj_id", flat=True))
     histories = set(event_models())
-    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if unedited else ():
+    for relation in model._meta.related_objects if unedited else ():
+        if relation.related_model in histories:
+            continue
         name = relation.field.name
         pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": unedited})
         unedited -= set(pointing.values_list(name, flat=True))
