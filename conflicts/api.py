@@ -1,4 +1,4 @@
-"""Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
+"""The API of conflicts: list, details, numbers, resolution and undo."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from conflicts.case import RecordContext
-from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
+from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, ConflictKind, SyncConflict
 from conflicts.progress import STATES, conflict_progress, state_of
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
@@ -84,7 +84,7 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
 class SelectionSerializer(serializers.Serializer[Any]):
     """One field's choice; under `record` one of the options."""
 
-    choose = serializers.ChoiceField(choices=CHOICES)
+    choose = serializers.ChoiceField(choices=SELECTABLE)
     value = serializers.CharField(
         required=False,
         allow_null=True,
@@ -95,7 +95,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
 
 
 class SeenTextField(serializers.CharField):
-    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
+    """A text that also accepts lists and booleans, as the records' API returns them, in the form of `own_text`."""
 
     def to_internal_value(self, data: Any) -> str:
         return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
@@ -176,7 +176,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         open_conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
         by_kind = dict.fromkeys(ConflictKind.values, 0)
         by_kind |= dict(open_conflicts.values_list("kind").annotate(models.Count("pk")))
-        # 30 days back: of years there may be more than a caller should wait for.
+        # Only the last 30 days, because counting years of conflicts would take too long.
         resolved = SyncConflict.objects.filter(resolved_at__gte=sync_now() - timedelta(days=30)).count()
         unresolved = sum(by_kind.values())
         return Response(
@@ -212,7 +212,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
 
 
 def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
+    """Return the seen values with texts from the records' API in the form that conflicts show."""
     context = RecordContext.of(conflict)
     record = context.record
     if record is None or context.link is None:

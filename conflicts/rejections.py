@@ -1,8 +1,7 @@
-"""A value that Monday rejected: what each side has of it, a person's answer, how far that is, and its undo.
+"""Values that Monday rejected: both sides, a person's answer, its progress and its undo.
 
-An answer sends another value, uses Monday's, or keeps the difference. Each writes NPD alone, or the mark in the ledger;
-the pass that it enqueues does the rest, as after any other edit. So nothing here can overwrite what somebody did on
-Monday meanwhile: that pass finds it, and asks.
+An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the ledger, and
+enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
 
 
 class Rejection:
-    """One field of one record: what each side has of it, and the raw values that each option would write."""
+    """A field of a record whose value Monday rejected, and the raw values that each option would write."""
 
     def __init__(self, context: RecordContext, key: str) -> None:
         assert context.record is not None
@@ -51,7 +50,7 @@ class Rejection:
 
     @classmethod
     def of(cls, field_ref: FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
-        """Return the rejection, or None where there is no such type, record, or field on its board."""
+        """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
         context = RecordContext(entity_type, entity_id, mappings)
         is_mapped = context.link is not None and key in context.mapped
@@ -63,9 +62,9 @@ class Rejection:
 
     @property
     def entry(self) -> Mapping[str, Any]:
-        """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
+        """The ledger's entry of the rejection; empty if the value or the column has changed since."""
         entry = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
-        # One that doesn't say which value was rejected is about none.
+        # An entry without a value is about no value.
         if not entry or not blocked_fields.is_rejected(entry) or not entry.get("local"):
             return {}
         is_current = field_values.still_holds(self.record, entry["local"]) and self.field.is_current(entry)
@@ -73,22 +72,22 @@ class Rejection:
 
     @property
     def reason(self) -> str:
-        """Monday's reason, or NPD's for a value that it doesn't send."""
+        """Monday's reason, or NPD's own for a value that it doesn't send."""
         return str(self.entry.get("reason", ""))
 
     @property
     def is_unsent(self) -> bool:
-        """Whether the column can't take the value, so that Monday was not asked."""
+        """Whether NPD didn't send the value, because the column can't take it."""
         return self.entry.get("side") == blocked_fields.SIDE_LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:
-        """Who kept the value different, and when; empty where nobody did."""
+        """Who kept the value different, and when; empty if nobody did."""
         return dict(self.entry.get(KEPT_BY, {}))
 
     @property
     def needs_answer(self) -> bool:
-        """Whether a person has to answer: not where an open conflict on the same field asks already."""
+        """Whether a person has to answer, unless an open conflict on the field asks already."""
         conflicts = self.context.ledger.conflicts if self.context.ledger else {}
         in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
@@ -105,13 +104,13 @@ class Rejection:
 
     @property
     def base(self) -> Mapping[str, Any] | None:
-        """The base, where it is about the present item and column."""
+        """The base, if it is about the present item and column."""
         ledger = self.context.ledger
         return base_of(ledger, self.field, self.record.monday_id or "") if ledger else None
 
     @property
     def last_read_value(self) -> tuple[Any] | None:
-        """The stored value that the last pass read on Monday, if one did: of an empty cell it is None."""
+        """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
         return last_observed(self.context.ledger, self.key) if self.context.ledger else None
 
     @property
@@ -122,7 +121,7 @@ class Rejection:
 
     @property
     def monday(self) -> str | None:
-        """Monday's value as of the last pass, as a person reads it; None where it is empty."""
+        """Monday's displayed value as of the last pass; None if empty."""
         if self.monday_raw is None:
             return None
         converter = self.display.board.converter(self.field, self.record)
@@ -137,7 +136,7 @@ class Rejection:
 
     @property
     def would_empty(self) -> bool:
-        """Whether Monday's side empties the record's field: a deletion, for who may change records."""
+        """Whether using Monday's value empties the record's field."""
         return self.sides[NPD] is not None and self.sides[MONDAY] is None
 
     def raw_from_monday(self) -> dict[str, Any]:
@@ -161,7 +160,7 @@ class Rejection:
             return dict.fromkeys(now)
         converter = self.display.board.converter(self.field, self.record)
         if self.base and not self.base.get(AS_SENT):
-            # Where NPD's half of the base reads as Monday's shown value: what is shown is what is written.
+            # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
             same_remote = converter.remote(self.base["remote"]) == converter.remote(self.monday_raw)
             local = self.display.local(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
@@ -173,20 +172,25 @@ class Rejection:
 
 
 def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
-    """Return the rejections of these fields, without those that aren't there; a few queries for each type.
+    """Return the rejections of these fields that exist, with a few queries for each type of records.
 
     `mappings` are those of all boards, with their links.
     """
-    wanted = list(field_refs)
+    keys_by_type: dict[str, list[tuple[UUID, str]]] = {}
+    for entity_type, entity_id, key in field_refs:
+        if registry.is_registered(entity_type):
+            keys_by_type.setdefault(entity_type, []).append((entity_id, key))
     rejections = []
-    for entity_type in {field_ref[0] for field_ref in wanted if registry.is_registered(field_ref[0])}:
-        # The context of no record: it has the facts that all records of the type share.
+    for entity_type, keys in keys_by_type.items():
+        # The nil UUID, because this context is only for the facts that all records of the type share.
         shared = RecordContext(entity_type, UUID(int=0), mappings)
-        records = shared.records(entity_id for of_type, entity_id, _ in wanted if of_type == entity_type)
+        if shared.link is None:
+            continue
+        records = shared.records(entity_id for entity_id, _ in keys)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
-        for of_type, entity_id, key in wanted:
-            if display is None or of_type != entity_type or entity_id not in records or key not in shared.mapped:
+        display = FieldDisplay(shared.link, shared.mappings, list(records.values()))
+        for entity_id, key in keys:
+            if entity_id not in records or key not in shared.mapped:
                 continue
             context = RecordContext(entity_type, entity_id, mappings)
             context.record = records[entity_id]
@@ -197,15 +201,12 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     return rejections
 
 
-# A person's answer.
-
-
-# The kind of decision as which an answer is stored.
+# The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
 
 
 def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:
-    """Return the state of an answer by queue and ledger; `rejection` is None where the record was deleted."""
+    """Return an answer's state by the queue and the ledger; `rejection` is None if the record was deleted."""
     if rejection is not None and KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
             delay_reason = availability.of(answer.entity_type).blocked_reason if with_delay else ""
@@ -218,7 +219,7 @@ def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay
 
 
 def _is_pending(answer: Decision, rejection: Rejection) -> bool:
-    """Whether the pass that the answer has enqueued is still to come."""
+    """Whether the answer's pass has not run yet."""
     last_pass = rejection.context.ledger.last_sync_attempt if rejection.context.ledger else None
     if last_pass is not None and last_pass > answer.at:
         return False
@@ -227,30 +228,29 @@ def _is_pending(answer: Decision, rejection: Rejection) -> bool:
 
 
 def can_undo(answer: Decision, rejection: Rejection | None) -> bool:
-    """Whether there is anything to undo, as far as the answer itself tells; `undo_answer` says why not."""
+    """Whether the answer itself can be undone; `undo_answer` checks the rest."""
     if rejection is None or answer.undoes:
         return False
     return _is_kept_by(answer, rejection) if KEPT_BY in answer.values else "raw_before" in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
-    """Whether the value is kept different by this very answer, not by a later one."""
+    """Whether this answer, and no later one, keeps the value different."""
     mark = answer.values[KEPT_BY]
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
 
 
 def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
-    """Return the last answer that somebody gave about this field, or what has undone it; None without one."""
+    """Return the last answer about this field, or its undo; None without an answer."""
     rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key).order_by("-pk")
     answer = rows.filter(kind=DECISION_KIND).first()
     return (rows.filter(undoes=answer.pk).first() or answer) if answer else None
 
 
 def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
-    """Carry out a choice, npd, monday or custom with a text, for exactly the values seen; return it as it is kept.
+    """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
-    Raises PermissionDenied, NotOpen also where there is no such field, NotAsSeen or InvalidResolution; then
-    nothing was written.
+    Raises PermissionDenied, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     _check_permission(by)
     if choose == CUSTOM:
@@ -276,13 +276,13 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
             check_may_type(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         log_action(by, record, answer.sentence)
-        # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.
+        # With the cause PERSON the pass would send the record's other rejected values again.
         request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
     return answer
 
 
 def undo_answer(answer: Decision, *, by: User) -> None:
-    """Take an answer back; raises PermissionDenied, or an ActionError with why not."""
+    """Undo an answer; raises PermissionDenied, or an ActionError with the reason."""
     _check_permission(by)
     if KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
@@ -299,7 +299,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         sentence = f"{value} is open again, as {actor_label(by)} asked."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         log_action(by, rejection.record, sentence)
-        # The rejected value isn't sent again by this: the pass only updates the record's state.
+        # This pass doesn't send the rejected value again; it only updates the record's state.
         request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
 
 
@@ -314,14 +314,13 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_ref: FieldRef) -> Rejection:
-    """Return the rejection, with the record and its ledger entry locked, in this order."""
+    """Lock the record, then its ledger entry, and return the rejection."""
     entity_type, entity_id, _key = field_ref
     try:
         model = registry.entity(entity_type).model
     except registry.UnknownEntity as unknown:
         raise resolution.NotOpen(str(unknown), {}) from unknown
-    # In the order of a pass that settles, or the two would wait for each other. Read after both: a pass may have
-    # changed the field while this one waited.
+    # The same order as in settling, to avoid deadlocks. Read after both locks, because a pass may change the field.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
@@ -355,7 +354,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     before = field_values.stored_values(record, rejection.field)
     previous = rejection.sides[NPD]
     model = type(record)
-    # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
+    # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
     try:
         with transaction.atomic():
             model._default_manager.filter(pk=record.pk).update(**field_values.update_values(model, raw))

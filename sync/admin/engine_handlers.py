@@ -1,6 +1,4 @@
-"""How acts are done with the engine's own kinds: failed jobs, blocked fields, approvals, unmatched items, and records
-whose items were removed on Monday.
-"""
+"""The handlers of failed jobs, blocked fields, approvals, unmatched items, and removed items."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +34,7 @@ from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
 class Retry(handlers.Handler):
-    """Try failed jobs and blocked fields again; of a rejected field all, once its board was changed."""
+    """Try failed jobs, blocked fields and rejected values again."""
 
     code = "retry"
     kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
@@ -86,10 +84,9 @@ class Retry(handlers.Handler):
             return confirmed_action.Report(problems=problems)
         wait = wait_sentence(tried, entity_types)
         number = humanize.count_with_noun(tried, "entry", "entries")
+        when = f". {wait}" if wait else " now."
         stay = " Here until it has succeeded." if jobs else ""
-        return confirmed_action.Report(
-            f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems
-        )
+        return confirmed_action.Report(f"{number} will be tried again{when}{stay}", problems)
 
 
 class Discard(handlers.Handler):
@@ -97,7 +94,7 @@ class Discard(handlers.Handler):
     kinds = frozenset({Kind.FAILED})
 
     def fits(self, entry: Entry) -> bool:
-        """Whether it has failed for good."""
+        """Whether the job has failed for good."""
         return not entry.failures
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
@@ -109,7 +106,7 @@ class Discard(handlers.Handler):
 
 
 class CheckColumn(handlers.Handler):
-    """Ask Monday whether a column that is lost is back."""
+    """Ask Monday whether a missing column is back."""
 
     code = "check_column"
     kinds = frozenset({Kind.BLOCKED})
@@ -133,7 +130,7 @@ _REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedReco
 
 
 class Decide(handlers.Handler):
-    """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
+    """Approve or reject changes that would delete or empty something."""
 
     kinds = frozenset({Kind.APPROVAL})
 
@@ -178,7 +175,7 @@ class Decide(handlers.Handler):
 
     @staticmethod
     def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of the first one's kind, as a group has: deletions and emptied fields are never one button."""
+        """Return the entries of the first one's kind, so that one button never does deletions and emptied fields."""
         return [entry for entry in entries if entry.cause_code == entries[0].cause_code]
 
 
@@ -228,10 +225,6 @@ class Ignore(handlers.Handler):
         return confirmed_action.Report(sentence if number else "")
 
 
-# Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
-# is given to the records themselves, by the ways of their own pages: so it is the same before the question and after.
-
-
 def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
     ids: dict[str, list[Any]] = {}
     for entry in entries:
@@ -240,7 +233,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
-    """Return `number` of these records, or all, in words, such as “60 contacts”."""
+    """Return the number of these records in words, such as “60 contacts”."""
     return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
 
@@ -248,21 +241,24 @@ _ASKED_AT = "asked_at"
 
 
 class RemovalAnswer(handlers.Handler):
-    """An answer to what becomes of records whose items were removed."""
+    """An act on records whose items were removed on Monday.
+
+    It changes the records as their own pages do, so it doesn't matter whether their question is open yet.
+    """
 
     kinds = frozenset({Kind.REMOVED})
 
     def fits(self, entry: Entry) -> bool:
-        """Whether the record's direction lets it."""
+        """Whether the record's direction allows the act."""
         return self.code in entry.acts
 
     def may(self, user: Any, entry: Entry) -> bool:
-        """Who resolves conflicts answers their question, too, and that is the same."""
+        """Whether this person resolves conflicts, which ask the same question, or may change the record."""
         is_resolver = user.has_perm("conflicts.change_syncconflict")
         return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        """Ask about these, and hold the answer to what they are now."""
+        """Ask, and send the time along, so that records edited later are left alone."""
         question = super().question(request, entries)
         details = dict[Any, str]()
         for entity_type, ids in _by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
@@ -281,7 +277,7 @@ class RemovalAnswer(handlers.Handler):
         return replace(question, effects=effects, tables=[table], hidden=[asked_at])
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """What else an answer takes; of most, nothing."""
+        """Yield sentences about further costs of the act."""
         yield from ()
 
 
@@ -289,7 +285,7 @@ class CreateAgain(RemovalAnswer):
     code = "create_item"
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """What items are created without for now, and what they take of the day's calls."""
+        """Yield the blocked columns, and the day's calls that the creates use."""
         ids = _by_type(entries)
         links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
         labels = [
@@ -335,7 +331,7 @@ class DeleteRecord(RemovalAnswer):
         return registry.may_act(user, "delete", entry.entity_type)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        """Delete the records as their list would; one that was edited since the question is left."""
+        """Delete the records that nobody has edited since the question."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
         deleted = 0
         problems = list[str]()
@@ -359,7 +355,7 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
 
 
 def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> int:
-    """Delete them all, or none where other records need one of them."""
+    """Delete all of these records, or none if another record needs one of them."""
     ids = list(rows.order_by("pk").values_list("pk", flat=True))
     try:
         with transaction.atomic():

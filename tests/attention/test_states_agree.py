@@ -136,7 +136,7 @@ def test_what_was_removed_is_first_restored_on_monday_and_created_again_from_the
     archive(world, *records, how="delete")
     page = browser.get(HOME)
     [box] = page.context["boxes"]
-    assert (box.main_act, box.main_door) == (None, None)
+    assert (box.main_act, box.main_link) == (None, None)
     assert [act.code for act in box.menu_acts] == ["create_item", "unlink", "delete_record"]
     [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
     assert words_of(main).startswith("Restore on Monday")

@@ -96,7 +96,7 @@ def test_a_resolution_is_one_line_of_the_activity_by_who_chose_that_leads_to_its
         rows = answer.context["cl"].result_list
         admin = answer.context["cl"].model_admin
         found = [row for row in rows if row.kind.startswith("conflict_")]
-        return [(row.kind, admin.who(row), screen in admin.what(row)) for row in found]
+        return [(row.kind, admin.who(row), screen in admin.change(row)) for row in found]
 
     once = [("conflict_settled", str(person), True), ("conflict_found", "NPD Sync", True)]
     assert told("") == once
