@@ -17,10 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from conflicts import progress, resolution
 from conflicts.case import RecordContext
 from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, ConflictKind, SyncConflict
-from conflicts.progress import STATES, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
@@ -62,9 +61,9 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         ]
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField(choices=STATES))
+    @extend_schema_field(serializers.ChoiceField(choices=progress.STATES))
     def get_state(self, conflict: SyncConflict) -> str:
-        return state_of(conflict)
+        return progress.state_of(conflict)
 
 
 class ResolvedSerializer(SyncConflictResponseSerializer):
@@ -78,7 +77,7 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         read_only_fields = fields
 
     def get_message(self, conflict: SyncConflict) -> str:
-        return conflict_progress(conflict).sentence
+        return progress.conflict_progress(conflict).sentence
 
 
 class SelectionSerializer(serializers.Serializer[Any]):
@@ -108,7 +107,7 @@ class SeenSerializer(serializers.Serializer[Any]):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
-MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
+MANUAL_CHOICES = [(kind.value, kind.label) for kind in resolution.MANUAL_TYPES]
 
 
 class ResolveSerializer(serializers.Serializer[Any]):
@@ -200,7 +199,9 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         decision["seen"] = _as_shown(conflict, decision["seen"])
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
-        return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **decision))
+        return _decision_response(
+            request, partial(resolution.resolve, conflict.pk, by=by, selections=selections, **decision)
+        )
 
     @extend_schema(request=None, responses=DECISION_RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
@@ -208,7 +209,9 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
-        return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
+        return _decision_response(
+            request, partial(resolution.undo, self.get_object().pk, by=cast("User", request.user))
+        )
 
 
 def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -229,9 +232,9 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
         return Response(ResolvedSerializer(decide(), context={"request": request}).data)
-    except InvalidResolution as error:
+    except resolution.InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except DecidedTooLate as error:
+    except resolution.DecidedTooLate as error:
         body = error_body(status.HTTP_409_CONFLICT, error.code, str(error))
         return Response(body | {"current": error.current}, status.HTTP_409_CONFLICT)
 

@@ -21,7 +21,6 @@ from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
-from conflicts.resolution import check_may_type, raw_from_text, request_pass
 from sync import registry
 from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
@@ -32,9 +31,7 @@ from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
 from sync.reconcile.lost_updates import last_observed
-from sync.records import availability, blocked_fields
-from sync.records.authors import actor_label, log_action, person_line
-from sync.records.blocked_fields import KEPT_BY, FieldRef
+from sync.records import authors, availability, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
 
 
@@ -49,7 +46,7 @@ class Rejection:
         self.field = context.mapped[key]
 
     @classmethod
-    def of(cls, field_ref: FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
+    def of(cls, field_ref: blocked_fields.FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
         """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
         context = RecordContext(entity_type, entity_id, mappings)
@@ -57,7 +54,7 @@ class Rejection:
         return cls(context, key) if is_mapped and context.record is not None else None
 
     @property
-    def field_ref(self) -> FieldRef:
+    def field_ref(self) -> blocked_fields.FieldRef:
         return self.context.entity_type, self.context.entity_id, self.key
 
     @property
@@ -83,7 +80,7 @@ class Rejection:
     @property
     def kept_by(self) -> Mapping[str, Any]:
         """Who kept the value different, and when; empty if nobody did."""
-        return dict(self.entry.get(KEPT_BY, {}))
+        return dict(self.entry.get(blocked_fields.KEPT_BY, {}))
 
     @property
     def needs_answer(self) -> bool:
@@ -171,7 +168,7 @@ class Rejection:
             return dict(converter.from_text(self.sides[MONDAY] or "", now))
 
 
-def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
+def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
     """Return the rejections of these fields that exist, with a few queries for each type of records.
 
     `mappings` are those of all boards, with their links.
@@ -207,7 +204,7 @@ DECISION_KIND = "rejected"
 
 def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:
     """Return an answer's state by the queue and the ledger; `rejection` is None if the record was deleted."""
-    if rejection is not None and KEPT_BY not in answer.values:
+    if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
             delay_reason = availability.of(answer.entity_type).blocked_reason if with_delay else ""
             return progress.Progress(
@@ -231,12 +228,12 @@ def can_undo(answer: Decision, rejection: Rejection | None) -> bool:
     """Whether the answer itself can be undone; `undo_answer` checks the rest."""
     if rejection is None or answer.undoes:
         return False
-    return _is_kept_by(answer, rejection) if KEPT_BY in answer.values else "raw_before" in answer.values
+    return _is_kept_by(answer, rejection) if blocked_fields.KEPT_BY in answer.values else "raw_before" in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
     """Whether this answer, and no later one, keeps the value different."""
-    mark = answer.values[KEPT_BY]
+    mark = answer.values[blocked_fields.KEPT_BY]
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
 
 
@@ -247,14 +244,14 @@ def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
     return (rows.filter(undoes=answer.pk).first() or answer) if answer else None
 
 
-def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
+def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
     """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
     Raises PermissionDenied, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     _check_permission(by)
     if choose == CUSTOM:
-        check_may_type(by, field_ref[0])
+        resolution.check_may_type(by, field_ref[0])
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
@@ -273,18 +270,18 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not is_same(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            check_may_type(by, field_ref[0], "emptying a value")
+            resolution.check_may_type(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
-        log_action(by, record, answer.sentence)
+        authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.
-        request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
+        resolution.request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
     return answer
 
 
 def undo_answer(answer: Decision, *, by: User) -> None:
     """Undo an answer; raises PermissionDenied, or an ActionError with the reason."""
     _check_permission(by)
-    if KEPT_BY not in answer.values:
+    if blocked_fields.KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
             raise resolution.InvalidResolution(left_alone[0].stale)
         return
@@ -296,14 +293,14 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             )
         blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
         value = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record}"
-        sentence = f"{value} is open again, as {actor_label(by)} asked."
+        sentence = f"{value} is open again, as {authors.actor_label(by)} asked."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
-        log_action(by, rejection.record, sentence)
+        authors.log_action(by, rejection.record, sentence)
         # This pass doesn't send the rejected value again; it only updates the record's state.
-        request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
+        resolution.request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
 
 
-def field_ref_of(answer: Decision) -> FieldRef:
+def field_ref_of(answer: Decision) -> blocked_fields.FieldRef:
     assert answer.entity_id is not None
     return answer.entity_type, answer.entity_id, answer.key
 
@@ -313,7 +310,7 @@ def _check_permission(by: User) -> None:
         raise PermissionDenied
 
 
-def _lock_rejection(field_ref: FieldRef) -> Rejection:
+def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
     """Lock the record, then its ledger entry, and return the rejection."""
     entity_type, entity_id, _key = field_ref
     try:
@@ -331,23 +328,23 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
 
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.context.ledger is not None
-    mark = {"id": by.pk, "who": actor_label(by), "at": sync_now().isoformat()}
+    mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
     cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
     blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record} is kept different, as "
-        f"{actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
+        f"{authors.actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
         f"{quote_value(rejection.sides[MONDAY])}."
     )
-    return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
+    return _save_answer(rejection, by, sentence, {"choose": NPD, blocked_fields.KEPT_BY: mark})
 
 
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     if choose == MONDAY:
         raw = _checked(rejection.key, rejection.raw_from_monday)
     elif choose == CUSTOM:
-        raw = _checked(rejection.key, lambda: raw_from_text(rejection.context, rejection.key, value))
+        raw = _checked(rejection.key, lambda: resolution.raw_from_text(rejection.context, rejection.key, value))
     else:
         raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     record = rejection.record
@@ -366,7 +363,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     now = field_values.stored_field_values(record, before)
     after = rejection.display.local(record, rejection.field, now)
     label = rejection.field.label
-    who = actor_label(by)
+    who = authors.actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
         sentence = f"{label} of {record} is {quote_value(after)} as on Monday, as {who} chose; {was}"
@@ -388,7 +385,7 @@ def _checked(key: str, raw_values: Callable[[], dict[str, Any]]) -> dict[str, An
 def _save_answer(
     rejection: Rejection, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
 ) -> Decision:
-    answer = person_line(rejection.record, DECISION_KIND, sentence, actor_label(by))
+    answer = authors.person_line(rejection.record, DECISION_KIND, sentence, authors.actor_label(by))
     answer.key = rejection.key
     answer.values = dict(values)
     answer.undoes = undoes

@@ -13,7 +13,6 @@ from django.db.models import Q
 from conflicts import effects, lifecycle
 from conflicts.case import RecordContext, fields_with_base
 from conflicts.history import ConflictHistory, quote_value
-from conflicts.lifecycle import chosen_option, resolved_parts
 from conflicts.models import (
     BASE,
     CUSTOM,
@@ -35,7 +34,7 @@ from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.records.authors import full_name, log_kind_action, who_may
+from sync.records import authors
 from sync.state.record_fields import typed_value
 
 
@@ -92,7 +91,7 @@ def deletion_problem(user: Any, entity_type: str) -> str:
     if registry.may_act(user, "delete", entity_type):
         return ""
     records = registry.entity(entity_type).model._meta.verbose_name_plural
-    return f"Only who may delete {records} can choose this: {who_may('delete', entity_type)}."
+    return f"Only who may delete {records} can choose this: {authors.who_may('delete', entity_type)}."
 
 
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:
@@ -307,7 +306,7 @@ def resolve(
         if conflict.is_about_record:
             chosen = record_selection(conflict, resolution_type, selections, seen)
             selection = chosen[RECORD_KEY]
-            option = chosen_option(conflict, selection)
+            option = lifecycle.chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
             values = {
@@ -317,7 +316,7 @@ def resolve(
                 "seen": dict(selection.seen),
             }
             label = option.label if option else selection.choose
-            history.log("record_chosen", conflict, "", values, actor=full_name(by), option=label)
+            history.log("record_chosen", conflict, "", values, actor=authors.full_name(by), option=label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
@@ -328,9 +327,11 @@ def resolve(
                 effect = effects.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose}
                 result = quote_value(effect.value)
-                history.log("chosen", conflict, key, values, actor=full_name(by), result=result, where=effect.where)
+                history.log(
+                    "chosen", conflict, key, values, actor=authors.full_name(by), result=result, where=effect.where
+                )
         store_resolution(conflict, resolution_type, chosen, history, by=by)
-        log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
@@ -339,7 +340,7 @@ def store_resolution(
 ) -> None:
     """Store a resolution with its history lines, and request the pass that applies it."""
     resolution = StoredResolution(
-        resolution_type=resolution_type, by_id=by.pk, by=full_name(by), at=sync_now().isoformat(), fields=chosen
+        resolution_type=resolution_type, by_id=by.pk, by=authors.full_name(by), at=sync_now().isoformat(), fields=chosen
     )
     conflict.resolution = resolution.to_json()
     conflict.resolution_problem = ""
@@ -363,7 +364,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         # Locked, so that no pass applies a resolution meanwhile.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
-        parts = resolved_parts(conflict)
+        parts = lifecycle.resolved_parts(conflict)
         problem = ""
         if conflict.is_being_undone:
             who = conflict.stored_resolution.by
@@ -386,15 +387,15 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         history = ConflictHistory()
         for key, selection in selections.items():
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
-            history.log("undo_requested", conflict, key, values, actor=full_name(by))
+            history.log("undo_requested", conflict, key, values, actor=authors.full_name(by))
         store_resolution(conflict, UNDO, selections, history, by=by)
-        log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
 def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     """Return why a conflict's resolved fields can't be undone, and what to do instead; empty if they can."""
-    if not resolved_parts(conflict):
+    if not lifecycle.resolved_parts(conflict):
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
@@ -430,7 +431,7 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
 
 
 def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    parts = resolved_parts(conflict)
+    parts = lifecycle.resolved_parts(conflict)
     keys = [key for key in parts if key in conflict.inverse]
     if not keys:
         return (

@@ -26,16 +26,12 @@ from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.models import Decision, SyncedModel, Tombstone
-from sync.models.state import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, told_to
+from sync.models import Decision, SyncedModel, Tombstone, state
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
-from sync.records import tombstones
-from sync.records.authors import WaitingEdit, causes_text, deletion_authors, log_action, waiting_edits
+from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
-from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
@@ -89,9 +85,9 @@ class UndoPagesMixin(admin_base.PageAdmin):
             deleted = len(result.undone) - restored
             parts = []
             if restored:
-                parts.append(f"{count_with_noun(restored, 'value')} restored")
+                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
             if deleted:
-                parts.append(f"{count_with_noun(deleted, 'record')} deleted")
+                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
             sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
             problems = [
                 f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}" for step in result.left_alone
@@ -104,7 +100,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
 
 def _batch_title(row: Decision) -> str:
     """Name the file of an import; the entry's sentence ends with it."""
-    if row.kind != IMPORT_KIND:
+    if row.kind != state.IMPORT_KIND:
         return "Undo all of that sync?"
     named = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
     return f"Undo the import of {named[1]}?" if named else "Undo the import?"
@@ -112,7 +108,7 @@ def _batch_title(row: Decision) -> str:
 
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:
     """Return when Monday gets the undone values; empty if the records are on no board."""
-    types = {row.entity_type for row in rows if (link := link_of(row.entity_type)) and link.board_id}
+    types = {row.entity_type for row in rows if (link := registry.link_of(row.entity_type)) and link.board_id}
     return (wait_sentence(number, types) or "Monday follows within seconds.") if types else ""
 
 
@@ -124,22 +120,23 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
-        records = count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        number = humanize.count_with_noun(len(values), "value")
         effects.append(
-            f"{count_with_noun(len(values), 'value')} of {records} {plural(len(values), 'goes', 'go')} back to the "
-            "value before. Each is written only where NPD still has the value that is undone; the next sync sends it "
-            "to Monday, and asks you where Monday has changed meanwhile. An undo can be undone."
+            f"{number} of {records} {humanize.plural(len(values), 'goes', 'go')} back to the value before. Each "
+            "is written only where NPD still has the value that is undone; the next sync sends it to Monday, and asks "
+            "you where Monday has changed meanwhile. An undo can be undone."
         )
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
-        records = count_with_noun(len(deletions), "record")
+        records = humanize.count_with_noun(len(deletions), "record")
         by_type: dict[str, list[SyncedModel]] = {}
         for step in deletions:
             if step.record:
                 by_type.setdefault(step.decision.entity_type, []).append(step.record)
         consequences = dict.fromkeys(tombstones.items_consequence(group).sentence for group in by_type.values())
         effects.append(
-            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted in NPD. "
+            f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
             f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"
         )
         button = f"Yes, undo it and delete {records}"
@@ -221,17 +218,19 @@ class ActivityList(admin_base.PageChangeList):
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
             spec.entity_type for spec in registry.entities()
         ]
-        edits = [edit for edit in waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
+        edits = [edit for edit in authors.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
         rows = _waiting_rows(edits, activity.sent_labels(self.mappings), folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
 
 
-def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
+def _waiting_rows(
+    edits: Sequence[authors.WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool
+) -> list[Any]:
     """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
     types = {entity_type for entity_type, _ in labels}
-    groups: dict[tuple[UUID, str], list[WaitingEdit]] = {}
+    groups: dict[tuple[UUID, str], list[authors.WaitingEdit]] = {}
     for edit in edits:
         if edit.entity_type in types:
             groups.setdefault((edit.entity_id, edit.who), []).append(edit)
@@ -259,7 +258,7 @@ def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str],
         acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.act), []).append(row)
     rows = []
     for alike in acts.values():
-        is_folded = folds and len(alike) > MANY_ALIKE
+        is_folded = folds and len(alike) > state.MANY_ALIKE
         for row in alike[:1] if is_folded else alike:
             row.page_alike = len(alike) - 1 if is_folded else 0
             rows.append(row)
@@ -280,7 +279,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
-        rows = told_to(request.user, super().get_queryset(request))
+        rows = state.told_to(request.user, super().get_queryset(request))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
@@ -316,20 +315,20 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
             if row.kind == activity.WAITING:
                 others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
             # Undoing one record would leave the others, so only the undo of a whole batch is offered.
-            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
+            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in state.BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")
         context = {
             "act": act,
             "offer": offer,
             "sync_page": row.page_path,
             "others_url": others_url,
-            "others": count_with_noun(row.page_alike, "more record", "more records"),
+            "others": humanize.count_with_noun(row.page_alike, "more record", "more records"),
         }
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
-        "What led to it", lambda row: humanize.without_request_id(causes_text(row)) or humanize.DASH
+        "What led to it", lambda row: humanize.without_request_id(authors.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
     moment = admin_base.time_column("done_at", "When", ordering="at")
@@ -423,10 +422,10 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
-        authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
+        links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        deleted_by = authors.deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
-            author = authors.get(row.entity_id)
+            author = deleted_by.get(row.entity_id)
             row.page_link = links[row.entity_type]
             is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
             row.page_may_restore = is_gone and registry.may_act(request.user, "add", row.entity_type)
@@ -470,7 +469,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        link = admin_base.external_link(item_url(row.page_link, row.monday_id), "Open", label)
+        link = admin_base.external_link(registry.item_url(row.page_link, row.monday_id), "Open", label)
         return format_html("{} {}", badge, link)
 
     @admin.display(description="Its values")
@@ -507,11 +506,11 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
         def question() -> confirmed_action.Question:
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), type_label(row.entity_type), restored_item(row)) for row in rows]
+            cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
-            label = f"Restore {count_with_noun(table.total, 'deleted record')}"
+            label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
             hidden = confirmed_action.selection(request, "bring_back", table.total)
             return confirmed_action.Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
 
@@ -526,9 +525,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 except Conflict as refused:
                     problems.append(str(refused))
                 else:
-                    log_action(request.user, row, "Restored.")
+                    authors.log_action(request.user, row, "Restored.")
                     restored += 1
-            sentence = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
+            sentence = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
             return confirmed_action.Report(sentence if restored else "", problems)
 
         return confirmed_action.run_action(self, request, run, back_url, question if may_restore else None)
@@ -538,8 +537,9 @@ def _restore_effects(number: int) -> list[str]:
     item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
     if number > 1:
         item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
+    subject = humanize.plural(number, "It", "Each")
     return [
-        f"{plural(number, 'It', 'Each')} comes back with its id and the values that it had when it was deleted.",
+        f"{subject} comes back with its id and the values that it had when it was deleted.",
         "Records that referred to it are not linked with it again automatically.",
-        f"{item} To undo it, delete {plural(number, 'the record', 'the records')} again.",
+        f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
     ]

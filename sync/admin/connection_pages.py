@@ -16,8 +16,8 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from sync import registry
+from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address
-from sync.admin.confirmed_action import Question, Report, run_action
 from sync.choices import StopCode
 from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
@@ -30,7 +30,6 @@ from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors, availability
-from sync.registry import is_sandbox
 
 # The right to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -66,7 +65,7 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
     context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
         context |= {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
-    elif is_sandbox():
+    elif registry.is_sandbox():
         context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
     return context
 
@@ -99,17 +98,17 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     if not is_allowed(user, "retry"):
         raise PermissionDenied
 
-    def run() -> Report:
+    def run() -> confirmed_action.Report:
         was_slowed = availability.is_slowed()
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
         if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
         is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
-        return Report(sentence) if is_over else Report(problems=[sentence])
+        return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
-    return run_action(model_admin, request, run, back_url)
+    return confirmed_action.run_action(model_admin, request, run, back_url)
 
 
 @dataclass(frozen=True)
@@ -179,16 +178,16 @@ def try_connection(
     )
 
 
-def removal_question() -> Question:
+def removal_question() -> confirmed_action.Question:
     token = credentials.token_state()
     if not token.is_stored:
-        return Question("There is no stored token any more", ["It was removed meanwhile."])
+        return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Nothing changes in the sync: it uses the token of the environment."
         if settings.MONDAY_API_KEY
         else "Nothing is synced any more until a token is entered. Then it goes on."
     )
-    return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
+    return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
 def has_answered(now: availability.Overview) -> bool:

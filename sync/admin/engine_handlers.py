@@ -23,14 +23,11 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.person_requests import needs_column, retry_field
+from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
-from sync.records import unmatched_items
-from sync.records.approvals import approve, reject
-from sync.records.authors import log_action, log_action_many, log_queue_action
+from sync.records import approvals, authors, item_links, unmatched_items
 from sync.records.availability import wait_sentence
-from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
 class Retry(handlers.Handler):
@@ -63,7 +60,7 @@ class Retry(handlers.Handler):
             tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
-                log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
+                authors.log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         fields: dict[tuple[str, str], list[Any]] = {}
         for entry in entries:
             if entry.field:
@@ -74,12 +71,13 @@ class Retry(handlers.Handler):
             if not ids:
                 continue
             try:
-                records = retry_field(mapping, ids, by)
+                records = person_requests.retry_field(mapping, ids, by)
             except ActionError as error:
                 problems.append(str(error))
             else:
                 tried += records
-                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(records, 'record')}.")
+                number = humanize.count_with_noun(records, "record")
+                authors.log_action(request.user, mapping, f"Tried again on {number}.")
         if not tried:
             return confirmed_action.Report(problems=problems)
         wait = wait_sentence(tried, entity_types)
@@ -101,7 +99,7 @@ class Discard(handlers.Handler):
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
-            log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
+            authors.log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 
@@ -160,7 +158,7 @@ class Decide(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         alike = self._of_one_kind(entries)
         pending = ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in alike], state="pending")
-        decide = approve if self.code == "approve" else reject
+        decide = approvals.approve if self.code == "approve" else approvals.reject
         number = decide(pending, cast("User", request.user))
         if not number:
             none_waits = "None of these waits any more: they were decided, or their cause has ended."
@@ -196,7 +194,7 @@ class CreateRecord(handlers.Handler):
         )
         if not items:
             return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
-        log_action_many(request.user, items, "Asked to create a record from it.")
+        authors.log_action_many(request.user, items, "Asked to create a record from it.")
         wait = wait_sentence(len(items), [item.entity_type for item in items])
         are = humanize.plural(len(items), "is", "are")
         return confirmed_action.Report(
@@ -213,14 +211,14 @@ class Ignore(handlers.Handler):
         items = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
         keys = [str(item.pk) for item in items]
         number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
-        log_action_many(request.user, items, "Ignored.")
+        authors.log_action_many(request.user, items, "Ignored.")
         sentence = f"{humanize.count_with_noun(number, 'item')} ignored."
         return confirmed_action.Report(sentence, undo=keys) if number else confirmed_action.Report()
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
         number = unmatched_items.undo_ignore(_items_of(tokens), request.user.get_username())
-        log_action_many(request.user, items, "Listed again.")
+        authors.log_action_many(request.user, items, "Listed again.")
         sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
         return confirmed_action.Report(sentence if number else "")
 
@@ -292,7 +290,7 @@ class CreateAgain(RemovalAnswer):
             mapping.label
             for link in links
             for mapping in link.mappings.all()
-            if mapping.problem and needs_column(mapping)
+            if mapping.problem and person_requests.needs_column(mapping)
         ]
         if labels:
             is_blocked = humanize.plural(len(labels), "is", "are")
@@ -304,7 +302,7 @@ class CreateAgain(RemovalAnswer):
         problems = list[str]()
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
-            problems += request_recreation_many(entity_type, ids, request.user.get_username())
+            problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
         number = len(entries) - len(problems)
         if not number:
             return confirmed_action.Report(problems=problems)
@@ -319,7 +317,7 @@ class Unlink(RemovalAnswer):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
-            request_unlink_many(entity_type, ids, request.user.get_username())
+            item_links.request_unlink_many(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
         return confirmed_action.Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
 
@@ -351,7 +349,8 @@ class DeleteRecord(RemovalAnswer):
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
-    log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
+    records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+    authors.log_action_many(request.user, records, sentence)
 
 
 def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> int:

@@ -29,10 +29,9 @@ from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
-from sync.records.availability import BoardAvailability, Overdue, Overview, overdue_boards
+from sync.records import availability
 from sync.records.unmatched_items import open_requests
 from sync.state import record_view
-from sync.state.record_view import RecordState
 
 MOST_GROUPS = 50
 ROWS_ON_A_PAGE = 50
@@ -69,7 +68,9 @@ class StateLine:
     try_url: str = ""  # asks Monday for its limit again
 
 
-def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
+def _state_line(
+    request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: availability.Overview
+) -> StateLine:
     """Return the most serious of the present states."""
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
@@ -81,7 +82,7 @@ def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, 
         on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
         badge = admin_base.Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}")
         return StateLine(badge, titles, on_server=on_server)
-    pending = sum(board.counts[RecordState.PENDING] for board in boards)
+    pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), now.now)
         used = quota.forecast(now.budget, now.account).used_text
@@ -107,7 +108,7 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     return StateLine(admin_base.Badge("ok", "check_circle", "All is well"), checked)
 
 
-def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
+def _stalled(boards: Sequence[BoardLine], now: availability.Overview) -> list[availability.Overdue]:
     """Return the boards whose due jobs don't move, without boards that had a pass just now."""
     recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     resting = [
@@ -118,14 +119,14 @@ def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
     # Counted by jobs, because those of deletions and of items belong to no record.
     if not any(now.first_job_of(availability) for availability in resting):
         return []
-    return overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
+    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
 
 
 @dataclass(frozen=True)
 class BoardLine:
     spec: registry.EntitySpec
-    availability: BoardAvailability
-    counts: Mapping[RecordState, int]
+    availability: availability.BoardAvailability
+    counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping] = ()  # its fields whose columns can't be used
     slowed_until: datetime | None = None  # the end of a long wait for the quota
     load: tuple[int, int, str] | None = None  # the first load's records: synced, all, and the time left in words
@@ -151,8 +152,8 @@ class BoardLine:
     @property
     def figures(self) -> list[tuple[str, int, str]]:
         """The labels, numbers and lists of the board's records."""
-        synced = RecordState.SYNCED
-        pending = RecordState.PENDING
+        synced = record_view.RecordState.SYNCED
+        pending = record_view.RecordState.PENDING
         return [
             ("records", sum(self.counts.values()), admin_base.records_url(self.spec)),
             ("synced", self.counts[synced], admin_base.records_url(self.spec, synced.value)),
@@ -160,7 +161,7 @@ class BoardLine:
         ]
 
 
-def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
+def _board_lines(request: HttpRequest, now: availability.Overview) -> list[BoardLine]:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in now.shown
@@ -176,10 +177,12 @@ def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
     return lines
 
 
-def _load_of(link: BoardLink | None, counts: Mapping[RecordState, int], now: datetime) -> tuple[int, int, str] | None:
+def _load_of(
+    link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
+) -> tuple[int, int, str] | None:
     """Return the progress of the first load after a recent set-up, if changes are still pending."""
     started_text = link.setup.get("started") if link is not None and link.setup else None
-    pending = counts[RecordState.PENDING]
+    pending = counts[record_view.RecordState.PENDING]
     if started_text is None or not pending:
         return None
     seconds = (now - datetime.fromisoformat(started_text)).total_seconds()
@@ -417,14 +420,14 @@ def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str
     number = 0
     for board in boards:
         records = board.spec.model._default_manager.all()
-        waiting = record_view.filter_by_health(records, RecordState.ATTENTION.value)
+        waiting = record_view.filter_by_health(records, record_view.RecordState.ATTENTION.value)
         number += waiting.exclude(pk__in=listed).count()
     if not number:
         return ""
     return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
 
 
-def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
+def _calls(now: availability.Overview, *, is_loading: bool) -> quota.Forecast | None:
     """Return the forecast of the day's calls, if few are left or a load uses them."""
     calls_left = now.budget.day_left()
     is_low = calls_left is not None and (

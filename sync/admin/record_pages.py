@@ -23,9 +23,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base, concurrent_edits, confirmed_action, record_panel
+from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
@@ -33,11 +32,9 @@ from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.messages import Conflict
 from sync.models import SyncedModel
-from sync.operations.person_requests import push_record, set_direction, switch_sync, sync_turned_off
+from sync.operations import person_requests
 from sync.outbox import notify
-from sync.records import tombstones
-from sync.records.authors import log_action, log_action_many
-from sync.records.item_links import relink, request_unlink_many, unlinked_item
+from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 
 _OFF_EFFECTS = (
@@ -117,8 +114,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             ids = list(linked.values_list("pk", flat=True))
             if not ids:
                 return confirmed_action.Report(problems=without_item)
-            log_action_many(request.user, linked, "Unlink from Monday was asked for.")
-            request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
+            authors.log_action_many(request.user, linked, "Unlink from Monday was asked for.")
+            item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
             return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
@@ -393,8 +390,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     def switch_record(self, request: HttpRequest, record: SyncedModel, *, on: bool) -> HttpResponse:
         @transaction.atomic
         def run() -> str:
-            switch_sync(record, on=on)
-            log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
+            person_requests.switch_sync(record, on=on)
+            authors.log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
             return f"“{record}”: {_SWITCHED[on]}"
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
@@ -426,9 +423,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             if chosen not in SyncDirection.values:
                 raise Conflict("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
-            set_direction(record, direction, expected=shown)
+            person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)
-            log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
+            authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             return (
                 f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
                 f"{record_panel.DIRECTION_EFFECTS[direction]}"
@@ -439,8 +436,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> confirmed_action.Report:
-            answer = push_record(record, by=request.user.get_username())
-            log_action(request.user, record, f"Sync now: {answer.message}")
+            answer = person_requests.push_record(record, by=request.user.get_username())
+            authors.log_action(request.user, record, f"Sync now: {answer.message}")
             if answer.triggered and not answer.reason_code:
                 return confirmed_action.Report(answer.message)
             return confirmed_action.Report(problems=[answer.message])
@@ -451,15 +448,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         """Link a record with the item from which it was unlinked, after a question."""
 
         def question() -> confirmed_action.Question:
-            item = unlinked_item(record)
+            item = item_links.unlinked_item(record)
             item_name = f"item {item.item_id}" if item else "its item"
             return confirmed_action.Question(
                 f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record)
             )
 
         def run() -> str:
-            item_id = relink(record, request.user.get_username())
-            log_action(request.user, record, f"Linked with item {item_id} again.")
+            item_id = item_links.relink(record, request.user.get_username())
+            authors.log_action(request.user, record, f"Linked with item {item_id} again.")
             return f"“{record}” is linked again. The next sync does the rest."
 
         return confirmed_action.run_action(self, request, run, self._page_url(record), question)
@@ -501,14 +498,14 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_page": request.path,
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
-            "sync_turned_off": sync_turned_off(record),
+            "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": record_panel.others_of(record, view, request.user),
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
             "sync_urls": urls,
-            "sync_let_go": None if record.monday_id else unlinked_item(record),
+            "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
         }
 
     def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
@@ -520,14 +517,16 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         consequence = tombstones.deletion_consequence([obj])
         key = obj.pk
         super().delete_model(request, obj)
-        self._report_deletion(request, consequence, deleted_records_link(request.user, "Restore it", f"?q={key}"))
+        self._report_deletion(
+            request, consequence, activity_pages.deleted_records_link(request.user, "Restore it", f"?q={key}")
+        )
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
         consequence = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        undo = restore_link(request, self.model.entity_type(), keys)
-        self._report_deletion(request, consequence, undo, deleted_records_link(request.user))
+        undo = activity_pages.restore_link(request, self.model.entity_type(), keys)
+        self._report_deletion(request, consequence, undo, activity_pages.deleted_records_link(request.user))
 
     def _report_deletion(self, request: HttpRequest, consequence: Any, *links: SafeString | str) -> None:
         approvals = approvals_link(request.user) if consequence.waits else ""

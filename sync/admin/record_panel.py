@@ -14,7 +14,6 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import admin_base, handlers
 from sync.admin.confirmed_action import RecordTable
-from sync.attention import KINDS, Entry, Kind
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
@@ -53,9 +52,9 @@ def respell(record: Any, view: record_view.RecordView) -> None:
 def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
     """Return the names of records in conflict with their conflicts' addresses, empty for users who may not see them."""
     names = {record.pk: str(record) for record in records}
-    kinds = (Kind.CONFLICT, Kind.DUPLICATE)
+    kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
     rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, KINDS[Kind.CONFLICT].seen_with)
+    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].seen_with)
     urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
     return [(names[key], url) for key, url in urls.items() if key]
 
@@ -71,7 +70,7 @@ def list_cell(view: record_view.RecordView) -> SafeString:
     shown = state_badge(view)
     if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
-        kind = KINDS[entry.kind]
+        kind = attention.KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
         shown = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
@@ -185,22 +184,24 @@ def buttons_of(
     return buttons
 
 
-def others_of(record: SyncedModel, view: record_view.RecordView, user: Any) -> list[tuple[Entry, list[Button]]]:
+def others_of(
+    record: SyncedModel, view: record_view.RecordView, user: Any
+) -> list[tuple[attention.Entry, list[Button]]]:
     """Return the record's other entries, each with its buttons."""
     return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     """Return what will happen, and when, to a record whose item was removed; empty for other records."""
-    entry = next((entry for entry in view.entries if entry.kind is Kind.REMOVED), None)
+    entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
 
-def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[Button]:
+def _buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
     """Yield the buttons of the acts that this person may do, or a link to the page that solves it."""
-    kind = KINDS[entry.kind]
+    kind = attention.KINDS[entry.kind]
     if not registry.may_view(user, kind.seen_with):
         return
     page_url = registry.record_url(record.entity_type(), record.pk)
@@ -219,9 +220,9 @@ def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[
         yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
 
 
-def door_label(entry: Entry, user: Any) -> str:
+def door_label(entry: attention.Entry, user: Any) -> str:
     """Return the label of a link to an entry's page, “View” for users who may not act."""
-    return KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
+    return attention.KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
 
 
 def may_change_mapping(user: Any) -> bool:
@@ -248,16 +249,16 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
 
 
 def _field_mark(
-    record: SyncedModel, name: str, side: record_view.FieldView, entry: Entry | None, user: Any
+    record: SyncedModel, name: str, side: record_view.FieldView, entry: attention.Entry | None, user: Any
 ) -> SafeString:
     if side.reason_code not in _MARKED:
         return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
     _colour, icon, text = FIELD_BADGES[side.reason_code]
     link: SafeString | str = ""
-    if entry and entry.kind is Kind.APPROVAL:
+    if entry and entry.kind is attention.Kind.APPROVAL:
         text = record_view.Part.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
-    if entry and entry.url != page_url and registry.may_view(user, KINDS[entry.kind].seen_with):
+    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',

@@ -25,7 +25,6 @@ from sync.admin.admin_base import PageAdmin
 from sync.admin.confirmed_action import run_action
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices, sync_filter
-from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -35,7 +34,6 @@ from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import plan, planned_board, run, selection
 from sync.records import authors
-from sync.registry import link_of
 
 View = Callable[..., HttpResponse]
 
@@ -94,7 +92,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     present = choices_in(request)
     kinds = []
     for spec in registry.entities():
-        link = link_of(spec.entity_type)
+        link = registry.link_of(spec.entity_type)
         configured = registry.configured_board_id(spec.entity_type)
         board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
         if spec.entity_type in present:
@@ -128,7 +126,7 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in mappable.rules],
             "errors": problems.get(mappable.key, []),
-            "note": chosen.second_column_note(mappable) if choice.column == NEW_COLUMN else "",
+            "note": chosen.second_column_note(mappable) if choice.column == field_choices.NEW_COLUMN else "",
         })  # fmt: skip
     return {
         "chosen": chosen,
@@ -142,7 +140,7 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
 
 
 def _fitting_columns(
-    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice
+    chosen: selection.ChosenBoard, mappable: field_choices.MappableField, choice: field_choices.FieldChoice
 ) -> list[tuple[str, str]]:
     """Return the columns that the field may have, with the chosen one, as id and label: “Work phone (Phone)”."""
     fitting = []
@@ -151,7 +149,7 @@ def _fitting_columns(
         if is_chosen or (column.id != chosen.npd_id and not field_choices.column_problem(mappable, column)):
             kind = column.type.replace("_", " ").capitalize()
             fitting.append((column.id, f"{column.title} ({kind})"))
-    if choice.column not in {"", NEW_COLUMN, "name", *chosen.columns}:
+    if choice.column not in {"", field_choices.NEW_COLUMN, "name", *chosen.columns}:
         fitting.insert(0, (choice.column, f"{choice.column}, deleted on the board"))
     return fitting
 
@@ -506,7 +504,9 @@ def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection
     for mapping in choices.spec.mappings:
         column = "name" if mapping.converter == "name" else request.POST.get(f"column-{mapping.key}", "")
         direction = request.POST.get(f"direction-{mapping.key}", "")
-        choice = FieldChoice(column[:50], direction[:20], request.POST.get(f"rule-{mapping.key}", "")[:20])
+        choice = field_choices.FieldChoice(
+            column[:50], direction[:20], request.POST.get(f"rule-{mapping.key}", "")[:20]
+        )
         fields[mapping.key] = choice.with_implied_direction()
     choices = replace(choices, fields=fields)
     first_match = request.POST.get("first_match")
