@@ -10,7 +10,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from sync.outbox import notify
 from sync.outbox.claim import orphaned_boards
 
-# How often to check whether a worker was killed: its board is to go on within five seconds.
+# The board of a killed worker should continue within five seconds.
 ORPHANS_EVERY_SECONDS = 2.0
 
 
@@ -18,13 +18,13 @@ class Scheduler(DatabaseScheduler):
     _orphans_checked_at = -ORPHANS_EVERY_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what is due, notify for killed workers' boards; return the next wait."""
+        """Send due tasks and wake workers for killed workers' boards; return the seconds until the next tick."""
         wait = super().tick(*args, **kwargs)
         seconds_left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
         if seconds_left > 0:
             return min(wait, seconds_left)
         self._orphans_checked_at = time.monotonic()
-        with suppress(Error):  # the database is away: the schedule's own queries report it, and connect again
+        with suppress(Error):  # if the database is away, the schedule's own queries report it and connect again
             for entity_type in orphaned_boards():
                 notify.notify_board(entity_type)
         return min(wait, ORPHANS_EVERY_SECONDS)

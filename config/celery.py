@@ -1,6 +1,6 @@
 """The Celery application.
 
-Messages are notifications only: rows are the truth, so a lost message costs time, never data.
+Messages only wake workers. The jobs are rows, so a lost message costs time, never data.
 """
 
 import os
@@ -24,21 +24,20 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 log = structlog.get_logger(__name__)
 
-# Kombu's own transports don't outlive a broker that was away; ours do.
+# Kombu's own transports don't recover when the broker was away; ours do.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "config.redis_broker:Transport"
 app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# How often the watchdog looks at the pool.
-LOOK_SECONDS = 10
+WATCHDOG_SECONDS = 10
 
 
 class Watchdog(bootsteps.StartStopStep):
-    """On servers a worker whose pool is stuck ends itself, for its supervisor to start it again.
+    """Ends a worker on a server if its pool is stuck, so that its supervisor restarts it.
 
-    In a thread: a loop that hangs must not keep it from that, and a pool that hangs doesn't end on a signal.
+    It runs in a thread and kills the pool, because a stuck loop or pool doesn't react to signals.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -57,7 +56,7 @@ class Watchdog(bootsteps.StartStopStep):
         from sync.operations.worker import PoolWatch
 
         watch = PoolWatch()
-        while not self.ended.wait(LOOK_SECONDS):
+        while not self.ended.wait(WATCHDOG_SECONDS):
             try:
                 taken = sum(state.total_count.values())
                 running = len(state.active_requests)
@@ -67,7 +66,7 @@ class Watchdog(bootsteps.StartStopStep):
             except DatabaseError as error:
                 log.warning("the pool can't be watched", error=type(error).__name__)
             finally:
-                connection.close()  # a process of the pool that is forked now must not share it
+                connection.close()  # a pool process that is forked later must not share it
 
     def _end(self) -> None:
         log.error("worker ended: its pool takes no tasks though jobs are due")
@@ -81,35 +80,33 @@ app.steps["worker"].add(Watchdog)
 
 @worker_init.connect
 def start_process(**kwargs: object) -> None:
-    # Before the pool is forked: a worker started in a process that had one must forget its shutdown.
+    # A worker may start in a process that has stopped a worker before.
     process.cancel_shutdown()
 
 
 @worker_process_init.connect
 def start_pool_process(**kwargs: object) -> None:
-    # Not collected first: that would write into all the memory that it shares with its parent.
+    # Without a collection first, which would write to all memory shared with the parent.
     process.spare_loaded_code()
 
 
 @worker_shutting_down.connect
 def end_idle_soon(**kwargs: object) -> None:
-    # The main process got TERM, INT or QUIT; its pool's processes get no signal, and are told here.
+    # Only the main process gets the signal; shared memory tells the pool's processes.
     process.request_shutdown()
 
 
 @setup_logging.connect
 def use_the_project_logging(**kwargs: object) -> None:
-    """Log as settings.LOGGING says; while this is connected, Celery leaves the loggers alone."""
+    """Configure logging by settings.LOGGING; with this receiver Celery leaves the loggers alone."""
     import logging.config
-
-    from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
 
 
 @shared_task(name="config.delete_delivered_messages")
 def delete_delivered_messages() -> None:
-    """Delete the messages that kombu delivered and left behind; nothing to do where the broker is Redis."""
+    """Delete the delivered messages that kombu leaves in PostgreSQL."""
     if settings.CELERY_BROKER_URL.startswith("sqla+"):
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM kombu_message WHERE NOT visible")

@@ -1,11 +1,11 @@
-"""Where settings come from: the environment, then a .env file beside manage.py, then a running `make run`.
+"""Reads settings from the environment, then from .env beside manage.py, then from a running `make run`.
 
-VARIABLES names each variable with its kind and default. django-environ reads them; any may come from a file, which
-NAME_FILE names. `python -m config.environment COMMAND …` runs a command with the secrets of .env and of files in its
-environment, for what isn't ours: a shell, pg_dump.
+VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE may name a file with the value.
+`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with these secrets in its
+environment.
 
-`make run` writes what it gives to its children into var/run.json, so that `manage.py` in a second terminal uses the
-same database, the same sandbox and the same secrets without a single export.
+`make run` writes its environment into var/run.json, so `manage.py` in a second terminal has the same database, sandbox
+and secrets.
 """
 
 import fcntl
@@ -29,12 +29,12 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
 RUN_FILE = VAR / "run.json"
 
-# A password with @ / ? or # in it would cut the URL in two, and be part of what messages show as its host.
+# An unquoted @ / ? or # in a password would end it early, and messages would show the rest as the host.
 QUOTED_URL = re.compile(r"[a-z][a-z0-9+]*://([^@/?#\[\]\s]*@)?[^@\s]*")
 
 
 def server(url: str) -> str:
-    """Return a URL with a password in it. Raises ValueError unless the password's signs are quoted."""
+    """Return a URL that may have a password. Raises ValueError unless the password's special characters are quoted."""
     if not QUOTED_URL.fullmatch(url):
         raise ValueError("like scheme://user:password@host:port, with signs like @ / ? # written as %40 %2F %3F %23")
     return url
@@ -45,7 +45,7 @@ def address(url: str) -> str:
 
 
 def ascii_text(text: str) -> str:
-    """Return a text that a header may hold. Raises ValueError for any other."""
+    """Return a text that a header may contain. Raises ValueError for others."""
     if not text.isascii():
         raise ValueError("without letters that aren't ASCII: copy it again")
     return text
@@ -55,7 +55,7 @@ def parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-# Each variable that the settings read: its kind and its default. .env.example says what it means.
+# The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_URL": (server, ""),
     "REDIS_URL": (server, ""),
@@ -111,17 +111,17 @@ class Values(FileAwareMapping):
         try:
             text: str = super().__getitem__(name).strip()
         except (OSError, UnicodeDecodeError):
-            # Neither the path nor the file's text: one day somebody puts the secret itself there.
+            # Without the path, because somebody may put the secret itself there.
             raise ImproperlyConfigured(f"the file that {name}_FILE names can't be read") from None
-        # An empty variable counts as none: docker-compose.yml passes on what .env leaves out as an empty text.
+        # docker-compose.yml passes on variables that .env doesn't have as empty texts.
         if not text:
             raise KeyError(name)
-        # Unescaped, django-environ takes a value that begins with $ for another variable's name.
+        # django-environ takes an unescaped value that begins with $ for another variable's name.
         return text.replace("$", r"\$")
 
 
 class Environment(environ.FileAwareEnv):
-    """django-environ's, which never shows what it can't read."""
+    """django-environ's, but its errors never show a value."""
 
     ENVIRON = Values(cache=False)
 
@@ -148,7 +148,7 @@ def is_board_id(name: str) -> bool:
 
 
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
-    """Fill os.environ with what .env and a running `make run` say; what is set already stays."""
+    """Add the variables of .env and of a running `make run` to os.environ, without changing those that are set."""
     read_dotenv(dotenv)
     values = running_environment(run_file)
     if env("DATABASE_URL") in ("", values.get("DATABASE_URL")):
@@ -163,7 +163,7 @@ def read_dotenv(dotenv: Path) -> None:
 
 
 def load_secrets() -> None:
-    """Put the secrets of .env and of files into os.environ, for processes that read neither."""
+    """Put the secrets of .env and of files into os.environ, for programs that read neither."""
     read_dotenv(BASE_DIR / ".env")
     for name in SECRETS:
         secret = env.str(name, "")
@@ -172,7 +172,7 @@ def load_secrets() -> None:
 
 
 def secret_texts() -> Iterator[str]:
-    """Return what no log may show: each secret that is set; of a URL its password, quoted and unquoted."""
+    """Yield the texts that no log may show: each secret, and each URL's password, quoted and unquoted."""
     for name in SECRETS:
         value = env(name)
         if isinstance(value, list):
@@ -184,7 +184,7 @@ def secret_texts() -> Iterator[str]:
             yield value
 
 
-# The secrets that an installation on one machine needs and no person has to choose.
+# Secrets that `make run` makes itself.
 OWN_SECRETS = (
     "secret_key", "monday_api_key", "monday_webhook_token", "cron_secret", "metrics_token", "admin_password",
 )  # fmt: skip
@@ -211,12 +211,12 @@ NO_SERVER = (
     "Start `make run` in another terminal and try again, or set DATABASE_URL."
 )
 
-# A folder that never exists: connecting fails at once, and manage.py turns that into NO_SERVER.
+# This folder never exists, so connecting fails at once, and manage.py prints NO_SERVER.
 NOWHERE = "postgresql://postgres@/npd?host=/nonexistent/npd-sync-is-not-running"
 
 
 def running_environment(run_file: Path = RUN_FILE) -> dict[str, str]:
-    """Return the environment of a running `make run`; empty when none is running."""
+    """Return the environment of a running `make run`, or an empty one."""
     try:
         return dict(json.loads(run_file.read_text()))
     except (OSError, ValueError):
@@ -224,12 +224,12 @@ def running_environment(run_file: Path = RUN_FILE) -> dict[str, str]:
 
 
 def database_url() -> str:
-    """Return the database's URL; an unreachable one when there is neither DATABASE_URL nor a server."""
+    """Return DATABASE_URL, or an unreachable URL if it isn't set."""
     return str(env("DATABASE_URL")) or NOWHERE
 
 
 def unreachable_message(error: Exception) -> str:
-    """Return a sentence for an unreachable database; "" for any other failure."""
+    """Return the sentence about an unreachable database; empty for other errors."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
         return ""
@@ -240,9 +240,9 @@ def unreachable_message(error: Exception) -> str:
 
 
 def broker_url(database: str) -> str:
-    """Return CELERY_BROKER_URL, else REDIS_URL, else PostgreSQL with the embedded requirements.
+    """Return CELERY_BROKER_URL, REDIS_URL or PostgreSQL, the last only with the embedded requirements installed.
 
-    Raises ImproperlyConfigured when none of the three is possible.
+    Raises ImproperlyConfigured if none of them is possible.
     """
     broker = str(env("CELERY_BROKER_URL") or env("REDIS_URL"))
     if broker:
@@ -256,7 +256,7 @@ def broker_url(database: str) -> str:
 
 
 def main(command: list[str]) -> None:
-    """Become the command, with the secrets of .env and of files in its environment."""
+    """Replace this process by the command, with the secrets of .env and of files in its environment."""
     try:
         load_secrets()
     except ImproperlyConfigured as error:

@@ -1,4 +1,4 @@
-"""The how-tos and references of docs/ as pages of the admin, as they are."""
+"""Shows the how-tos, references and decisions of docs/ as pages of the admin."""
 
 import re
 from fnmatch import fnmatch
@@ -19,14 +19,14 @@ from markdown_it.token import Token
 DOCS = settings.BASE_DIR / "docs"
 HOW_TOS = ("connect-monday.md", "howto/*.md")
 REFERENCES = ("guarantees.md", "reference/*.md")
-# The decisions are only led to by other pages. In an image there are no pages but these.
+# Other pages link to the decisions. The Docker image has no pages except these.
 SERVED = (*HOW_TOS, *REFERENCES, "decisions/*.md")
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
 @cache
 def pages() -> dict[str, str]:
-    """Return the text of each page by its name in docs/; what is asked for is looked up here, never on the disk."""
+    """Return each page's text by its name in docs/. Requests are looked up here, so they can't read other files."""
     paths = [path for pattern in SERVED for path in DOCS.glob(pattern)]
     return {path.relative_to(DOCS).as_posix(): COMMENT.sub("", path.read_text()) for path in paths}
 
@@ -57,9 +57,9 @@ def help_page(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def rendered(text: str, name: str) -> SafeString:
-    """Return Markdown as HTML, in which the HTML of the text is escaped and each heading has an anchor.
+    """Return Markdown as HTML with an anchor at each heading and escaped HTML.
 
-    A page's address ends with its name, so its links to other pages lead to them.
+    Links to other pages work as they are, because a page's address ends with its name.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
@@ -69,7 +69,7 @@ def rendered(text: str, name: str) -> SafeString:
     for token in tokens:
         drop_dead_links(token.children or [], name)
     html: str = parser.renderer.render(tokens, parser.options, {})
-    # What is wider than the page is scrolled, by keys too.
+    # Wide tables and code scroll, by keys too.
     html = html.replace("<pre>", '<pre tabindex="0">')
     html = html.replace("<table>", '<div class="npd-doc-wide" tabindex="0"><table>')
     html = html.replace("</table>", "</table></div>")
@@ -77,7 +77,7 @@ def rendered(text: str, name: str) -> SafeString:
 
 
 def drop_dead_links(children: list[Token], name: str) -> None:
-    """Leave the text alone of links to what isn't served, as code."""
+    """Remove links to files that aren't pages, such as code, and keep their texts."""
     folder = PurePosixPath(name).parent
     for token in children:
         address = str(token.attrs.get("href", ""))

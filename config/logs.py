@@ -1,7 +1,7 @@
-"""What this installation says of itself, without secrets: log lines, failure pages and error reports.
+"""Log lines, error pages and error reports, all without secrets.
 
-Every log line, also a library's and a traceback, passes one formatter, which takes the secrets out of the
-finished text: by value those that the settings know, by shape the others.
+One formatter writes every log line, including libraries' lines and tracebacks, and removes secrets from the finished
+text: those in the settings by value, others by shape.
 """
 
 import logging
@@ -27,19 +27,20 @@ from sync.kernel.secret_texts import HIDDEN, Redactor
 
 
 class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's formatter, with the secrets taken out of the finished line."""
+    """structlog's formatter, which also removes secrets from the finished line."""
 
     def __init__(self, *args: Any, redact: Redactor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.redact(super().format(_of_refusal(record)))
+        return self.redact(super().format(_without_address(record)))
 
 
-def _of_refusal(record: logging.LogRecord) -> logging.LogRecord:
-    """Return Django's line of a refused request (4xx) as one line that has its address's pattern: Django's has the
-    address, which may hold a secret, and a traceback of our own refusal.
+def _without_address(record: logging.LogRecord) -> logging.LogRecord:
+    """Rewrite Django's record about a refused request (4xx) with the route instead of the address and a traceback.
+
+    The address may contain a secret. Other records are returned as they are.
     """
     status = getattr(record, "status_code", 0)
     request = getattr(record, "request", None)
@@ -57,7 +58,7 @@ def _of_refusal(record: logging.LogRecord) -> logging.LogRecord:
     return copied
 
 
-# By what Django says: a form without the mark of the page that it came from.
+# Words in Django's reasons for a failed CSRF check.
 _CSRF_CODES = {
     "origin checking": "csrf_origin", "referer checking": "csrf_referer", "csrf cookie": "csrf_cookie",
     "csrf token": "csrf_token",
@@ -65,7 +66,7 @@ _CSRF_CODES = {
 
 
 def shared_processors() -> list[Any]:
-    """Return what happens to every event, whether it came from structlog or from the standard library."""
+    """Return the processors of every event, from structlog or from the standard library."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -75,7 +76,7 @@ def shared_processors() -> list[Any]:
     ]
 
 
-# One list for the process: a logger keeps the list that it was first used with, also where settings are read again.
+# One list for the process, because a logger keeps its first list even if the settings are read again.
 EVENT_PROCESSORS = [
     structlog.stdlib.filter_by_level,
     *shared_processors(),
@@ -84,7 +85,7 @@ EVENT_PROCESSORS = [
 
 
 def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> dict[str, Any]:
-    """Return Django's LOGGING: a line per event to standard error, as JSON or text. Configures structlog."""
+    """Configure structlog, and return Django's LOGGING: one line an event on standard error, as JSON or text."""
     structlog.configure(
         processors=EVENT_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -98,7 +99,7 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
         "formatters": {
             "line": {
                 "()": SecretlessFormatter,
-                # Not the list itself: dictConfig would copy it, and what joins it later would be printed.
+                # dictConfig would copy the list itself, without the secrets that are added later.
                 "redact": Redactor(secrets),
                 "foreign_pre_chain": shared_processors(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -112,26 +113,22 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},
             "django.server": {"handlers": [], "level": "INFO", "propagate": True},
-            # It logs paths, which of a chat's webhook is a secret: of each call on DEBUG, and as a warning where it
-            # can't read an answer's headers.
+            # On DEBUG, and in warnings about headers, it logs paths, and a chat's path is a secret.
             "urllib3": {"handlers": [], "level": "ERROR", "propagate": True},
-            # It logs the addresses of chats, which are secrets; why a message failed we read of its result.
+            # It logs the addresses of chats, which are secrets. Its results say why a message failed.
             "apprise": {"handlers": ["nowhere"], "level": "WARNING", "propagate": False},
         },
     }
 
 
-# What log lines say of their origin: a request's id, a task's name and id. It ends with the request or task.
-
-
 HEADER = "X-Request-ID"
 
-# Without dots, so that nobody's JWT looks like one; short, because it is in every line.
+# Without dots, so that no JWT matches; short, because every line has it.
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class RequestIdMiddleware:
-    """Bind the request's id, a proxy's if it sends one, to every line of the request and to the answer."""
+    """Adds the request's id, a proxy's or a new one, to every log line of the request and to the answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -148,24 +145,20 @@ class RequestIdMiddleware:
 
 @receiver(request_finished)
 def end_request(**kwargs: object) -> None:
-    # After the answer was sent: Django logs a rejected request only when every middleware is done.
+    # Not earlier, because Django logs a rejected request only after all middleware.
     clear_contextvars()
 
 
 @task_prerun.connect
 def begin_task(task_id: str, task: object, **kwargs: object) -> None:
-    """Bind the task's name and id to all lines from here on."""
+    """Add the task's name and id to its log lines."""
     clear_contextvars()
     bind_contextvars(task=getattr(task, "name", ""), task_id=task_id)
 
 
 @task_postrun.connect
 def end_task(**kwargs: object) -> None:
-    # The process's next task must not log under this one's id.
     clear_contextvars()
-
-
-# Django's page and mail about an error, without secrets.
 
 
 DJANGO_HIDDEN_NAMES = SafeExceptionReporterFilter.hidden_settings.pattern
@@ -173,7 +166,7 @@ OWN_HIDDEN_NAMES = "DATABASE|BROKER|REDIS|MONDAY|WEBHOOK|CRON|CONNINFO|DSN"
 
 
 class SecretlessFilter(SafeExceptionReporterFilter):
-    """Hides by name: settings, headers, and a function's variables in the traceback, at any depth."""
+    """Hides settings, headers and variables in Django's error pages by their names, at any depth."""
 
     hidden_settings = re.compile(f"{DJANGO_HIDDEN_NAMES}|{OWN_HIDDEN_NAMES}", re.IGNORECASE)
 
@@ -183,20 +176,19 @@ class SecretlessFilter(SafeExceptionReporterFilter):
 
 
 class SecretlessReporter(ExceptionReporter):
-    """Hides by value what is left: a secret in a message, in a path, or in an object's text."""
+    """Hides other secrets in Django's error pages by value: in a message, a path or an object's text."""
 
     def get_traceback_html(self) -> SafeString:
         hidden = {variant for text in settings.SECRET_TEXTS for variant in (text, escape(text))}
-        # Django has escaped the page; taking secrets out of it leaves it escaped.
+        # The page is escaped already, and stays escaped without the secrets.
         return SafeString(Redactor(hidden).known_only(super().get_traceback_html()))
 
     def get_traceback_text(self) -> SafeString:
         return SafeString(Redactor(settings.SECRET_TEXTS)(super().get_traceback_text()))
 
 
-# What may leave with an error for Sentry: where it failed and under which request or task; not why, or for whom.
-
-# Not an address, whose path and query have tokens and names; not an exception's sentence, which quotes rows.
+# What an error sent to Sentry may contain. No address, because paths and queries have tokens and names, and no
+# exception's message, because it quotes rows.
 KEPT_NAMES = """
     event_id timestamp level platform environment release server_name sdk name version logger logentry message tags
     request_id task task_id board batch transaction transaction_info source request method contexts runtime trace
@@ -208,17 +200,17 @@ MAIL_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
 def scrubbed_event(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
-    """Return the error as it may leave: Sentry's before_send."""
-    if record := hint.get("log_record"):  # our structlog's event is a constant, a library's sentence may be anything
+    """Return the error as it may be sent: Sentry's before_send."""
+    if record := hint.get("log_record"):  # our own events are constants, libraries' messages may contain anything
         event["logentry"] = {"message": record.msg["event"] if isinstance(record.msg, dict) else record.name}
-    if event.get("transaction_info", {}).get("source") == "url":  # no route took it: a path
+    if event.get("transaction_info", {}).get("source") == "url":  # without a route it is the path
         del event["transaction"]
     event["tags"] = get_contextvars()
     return dict(scrub(event))
 
 
 def scrub(value: Any) -> Any:
-    """Return of mappings, at any depth, the kept names; of texts no secret and no mail address."""
+    """Return a value with the kept names only, at any depth, and without secrets and mail addresses in its texts."""
     if isinstance(value, str):
         return MAIL_ADDRESS.sub(HIDDEN, Redactor(settings.SECRET_TEXTS)(value))
     if isinstance(value, Mapping):

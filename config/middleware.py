@@ -1,8 +1,4 @@
-"""What every request passes and every answer gets, and the pages about what can't be shown.
-
-An address that is no text is refused. A missing last slash is no error on addresses that programs call:
-Django would redirect the call to the other address, and a redirected POST loses its body.
-"""
+"""The site's middleware, and its error pages."""
 
 import sys
 from collections.abc import Callable
@@ -35,22 +31,22 @@ from sync.kernel.db import LONGEST_SEARCH, gave_way
 log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
-STANDING_ALONE = ("/accounts/",)
+WITHOUT_FRAME = ("/accounts/",)
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
 class UnknownAddressView(APIView):
-    """Answers that nothing is at this address."""
+    """Answers unknown addresses of programs."""
 
     schema = None
     permission_classes = ()
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Answer in JSON whatever the caller would rather have."""
+        """Answer in JSON, whatever the caller prefers."""
         return super().perform_content_negotiation(request, force=True)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        # The path stays out of the answer: a webhook's may hold a secret.
+        # Without the path, because a webhook's may contain a secret.
         raise NotFound("There is nothing at this address. Check it in /api/v1/docs/ and correct it.")
 
     options = http_method_not_allowed
@@ -60,12 +56,12 @@ unknown_address = UnknownAddressView.as_view()
 
 
 class ReadableMiddleware(MiddlewareMixin):
-    """Refuse NUL, which no text column takes, and endless searches; the API itself names the parameter of one."""
+    """Refuses NUL, which PostgreSQL's text can't hold, and long searches. The API checks its parameters itself."""
 
     def process_request(self, request: HttpRequest) -> None:
-        query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
         if request.path_info.startswith(FOR_PROGRAMS):
             return
+        query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
         if "\0" in request.path_info + query:
             raise BadRequest("The address holds a NUL character. Take %00 out of it.")
         if any("\0" in value for value in request.COOKIES.values()):
@@ -75,12 +71,12 @@ class ReadableMiddleware(MiddlewareMixin):
 
 
 class LastSlashMiddleware(MiddlewareMixin):
-    """Answer a program's call without the last slash as the call with it."""
+    """Adds a missing last slash to calls by programs. Django would redirect them, and a redirected POST has no body."""
 
     def process_request(self, request: HttpRequest) -> None:
         path = request.path_info
-        bare = path.startswith(FOR_PROGRAMS) and not path.endswith("/")
-        if bare and not _is_routed(path) and _is_routed(f"{path}/"):
+        lacks_slash = path.startswith(FOR_PROGRAMS) and not path.endswith("/")
+        if lacks_slash and not _is_routed(path) and _is_routed(f"{path}/"):
             request.path_info = f"{path}/"
             request.path = f"{request.path}/"
 
@@ -93,52 +89,49 @@ def _is_routed(path: str) -> bool:
 
 
 class GaveWayMiddleware(MiddlewareMixin):
-    """Answer 503, and no error of ours, where what a person did waited too long for somebody's lock, and was undone.
+    """Answers people with 503 and programs with 409 if their change was rolled back after waiting for a lock.
 
-    A program is told so with 409, as for every change made at the same moment; the API says it itself
-    (sync/api/errors.py).
+    The API's own views answer by sync/api/errors.py.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """The page, of an act that may be sent again."""
         if not gave_way(exception):
             return None
         if request.path_info.startswith(FOR_PROGRAMS):
-            # The path stays out of the log: a webhook's may hold a secret.
+            # Without the path, because a webhook's may contain a secret.
             log.warning("a program's request waited too long for a lock")
             return error_response(409, "conflict", CHANGED_AT_ONCE)
         log.warning("an act waited too long for a lock", path=request.path_info)
         return try_again_page(request)
 
 
-# What Django's admin fails with where an address or a form asks for what no row can have: an id, a filter's value.
+# Raised by Django's admin if an address or a form has an id or a filter's value that no row can have.
 IMPOSSIBLE = (ValidationError, FieldDoesNotExist, FieldError, DataError, ProgrammingError, OverflowError)
 
-
-# What allauth fails with where a passkey's answer was written by no browser.
+# Raised by allauth if a passkey's answer wasn't written by a browser.
 NO_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class ImpossibleValueMiddleware(MiddlewareMixin):
-    """Answer 400, and no error of ours, where a page is asked for what Python or the database can't read."""
+    """Answers 400 instead of 500 if a request has a value that Python or the database can't read."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if request.path_info.startswith(STANDING_ALONE):
+        if request.path_info.startswith(WITHOUT_FRAME):
             is_passkey = "credential" in request.POST and isinstance(exception, NO_PASSKEY)
             return bad_request(request) if is_passkey else None
         if not request.path_info.startswith("/admin/"):
             return None
-        # A year of no calendar, a range of one value, a row that no list has; else it would be a fault of ours.
-        asks = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
-        is_asked = isinstance(exception, ValueError | IndexError) and bool(asks)
-        if not is_asked and not isinstance(exception, IMPOSSIBLE):
+        # An impossible year, a range with one value, an unknown row. Without parameters, it is an error of ours.
+        parameters = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
+        is_callers_error = isinstance(exception, ValueError | IndexError) and bool(parameters)
+        if not is_callers_error and not isinstance(exception, IMPOSSIBLE):
             return None
         log.warning("a value is not possible", error=type(exception).__name__)
         return bad_request(request)
 
 
 def page_of(request: HttpRequest) -> str:
-    """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
+    """Return the page that a person is on; for a POST, the form's page or the page that it leads back to."""
     if request.method in ("GET", "HEAD"):
         return request.get_full_path()
     candidates = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
@@ -146,13 +139,12 @@ def page_of(request: HttpRequest) -> str:
 
 
 class LostActMiddleware(MiddlewareMixin):
-    """An act's address takes a form and is no page: who signs in after one is led to a page.
+    """Explains a GET of an address that only takes forms, and sends people who have to sign in back to a page.
 
-    Who opens one as a page is told so.
+    The API has answers of its own.
     """
 
     def process_response(self, request: HttpRequest, response: Any) -> Any:
-        """Say it of the admin's addresses; the API's say it in their own way."""
         if not request.path_info.startswith("/admin/"):
             return response
         if response.status_code == 405:
@@ -163,11 +155,8 @@ class LostActMiddleware(MiddlewareMixin):
         return response
 
 
-# Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
-
-
 class LiveFetchMiddleware(MiddlewareMixin):
-    """Keep messages for the next page that a person opens: a page that fetches itself says them to nobody."""
+    """Keeps messages for the next page that a person opens, because nobody would see them in a page's own refresh."""
 
     def process_request(self, request: HttpRequest) -> None:
         if "X-NPD-Live" in request.headers:
@@ -183,9 +172,9 @@ class _NoMessages(BaseStorage):
 
 
 class HeadersMiddleware(MiddlewareMixin):
-    """Put the policies of settings on every answer; unfold's Alpine evaluates text, in the admin's frame alone.
+    """Adds the security policies to every answer, and forbids caches to keep the API's answers.
 
-    Answers below /api/ are for one caller: no cache may keep them, nor give them to another.
+    The admin's frame has a wider policy, because unfold's Alpine evaluates text.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -199,22 +188,19 @@ class HeadersMiddleware(MiddlewareMixin):
 
 
 def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether it may be a page of the admin's frame: HTML for who is signed in, but for those that stand alone."""
+    """Whether the answer may be a page in the admin's frame: HTML for a signed-in user."""
     user = getattr(request, "user", None)
     if user is None or not response.headers.get("Content-Type", "").startswith("text/html"):
         return False
-    return bool(user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *STANDING_ALONE)))
-
-
-# The pages about what can't be shown: inside the site's frame for who is signed in, else a page that needs nothing.
+    return bool(user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *WITHOUT_FRAME)))
 
 
 @dataclass(frozen=True)
 class ErrorPage:
-    """A page about what can't be shown: its status, what stands in the frame's header, its heading and its sentence."""
+    """An error page: in the admin's frame for signed-in users, otherwise on its own."""
 
     status: int
-    name: str
+    name: str  # in the frame's header
     heading: str
     sentence: str
 
@@ -267,67 +253,67 @@ BUSY = ErrorPage(
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400: an address or a form that can't be read, in the words of who refused it where there are some."""
-    words = str(exception) if isinstance(exception, BadRequest) else ""
+    """Answer 400 for an address or a form that can't be read, with the reason in a BadRequest."""
+    reason = str(exception) if isinstance(exception, BadRequest) else ""
     if request.path_info.startswith(FOR_PROGRAMS):
-        words = words or "It can't be read: it names another host, or has too many parameters."
-        return error_response(400, "invalid", words)
-    return _answer(request, UNREADABLE, f"Nothing was done. {words or UNREADABLE.sentence}")
+        reason = reason or "It can't be read: it names another host, or has too many parameters."
+        return error_response(400, "invalid", reason)
+    return _answer(request, UNREADABLE, f"Nothing was done. {reason or UNREADABLE.sentence}")
 
 
 def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403: who may open no page at all may sign out there."""
+    """Answer 403, with a button to sign out for users who may not open any page."""
     user = getattr(request, "user", None)
     signs_out = user is not None and user.is_authenticated and not user.is_staff
     return _answer(request, REFUSED, signs_out=signs_out)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404: what isn't there, in the words of who looked for it where there are some."""
-    words = exception.args[0] if exception and exception.args else ""
-    # Django's own is a dictionary of the addresses that it tried.
-    return _answer(request, MISSING, words if isinstance(words, str) and words.endswith(".") else "")
+    """Answer 404, with the sentence of our own Http404."""
+    # Django's Http404 has a dictionary of the addresses that it tried.
+    reason = exception.args[0] if exception and exception.args else ""
+    return _answer(request, MISSING, reason if isinstance(reason, str) and reason.endswith(".") else "")
 
 
 def form_missing(request: HttpRequest, allowed: str) -> HttpResponse:
-    """405: the address of an act, opened as if it were a page."""
+    """Answer 405 if the address of a button was opened as a page."""
     answer = _answer(request, NO_PAGE)
     answer.headers["Allow"] = allowed
     return answer
 
 
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403: a form without the mark of the page that it came from."""
+    """Answer 403 for a form without a valid CSRF token."""
     return _answer(request, EXPIRED)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """500: a fault of ours; its number finds it in the log."""
+    """Answer 500, with the request's id, by which an administrator finds the error in the log."""
     if request.path_info.startswith(FOR_PROGRAMS):
         return error_response(500, "error", "Server Error (500)")
     number = get_contextvars().get("request_id", "")
     found_by = f" An administrator finds it in the log under the number {number}." if number else ""
-    # Without the frame, which would ask the same database.
+    # The frame would ask the same database.
     is_framed = not isinstance(sys.exc_info()[1], DatabaseError)
     return _answer(request, FAILED, f"{FAILED.sentence}{found_by}", is_framed=is_framed)
 
 
 def try_again_page(request: HttpRequest) -> HttpResponse:
-    """503: what somebody did was undone, as another act held what it needs."""
+    """Answer 503 if an act was rolled back because another change held its locks."""
     answer = _answer(request, BUSY)
     answer.headers["Retry-After"] = "10"
     return answer
 
 
 def _answer(
-    request: HttpRequest, page: ErrorPage, words: str = "", *, signs_out: bool = False, is_framed: bool = True
+    request: HttpRequest, page: ErrorPage, sentence: str = "", *, signs_out: bool = False, is_framed: bool = True
 ) -> HttpResponse:
-    context = {"heading": page.heading, "sentence": words or page.sentence, "signs_out": signs_out}
+    context = {"heading": page.heading, "sentence": sentence or page.sentence, "signs_out": signs_out}
     user = getattr(request, "user", None)
     try:
         if is_framed and user is not None and user.is_active and user.is_staff:
             framed = admin.site.each_context(request) | {"page_name": page.name} | context
             return render(request, "framed_page.html", framed, status=page.status)
-    except Exception:  # whatever the frame needs and hasn't: the page about the error comes in any case
+    except Exception:  # an error page must appear whatever the frame lacks
         log.exception("an error page could not be framed", heading=page.heading)
     return render(request, "plain_page.html", context, status=page.status)

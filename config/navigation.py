@@ -1,7 +1,7 @@
-"""Where everything is: the sidebar's five entries, and what is behind Settings.
+"""The site's sections: the sidebar's entries, and what is behind Settings.
 
-A page belongs to the section with the longest address that it begins with; a section that is not in the sidebar itself
-lights up the entry that leads to it.
+A page belongs to the section with the longest matching address. If that section isn't in the sidebar, the entry that
+leads to it is highlighted.
 """
 
 from __future__ import annotations
@@ -39,39 +39,31 @@ SETTINGS = "Settings"
 HELP = "Help"
 ACCOUNT = "Your account"
 ADVANCED = "Advanced"
-ANY_RIGHT = "*"
-# A right that nobody can be given.
+ANY_PERMISSION = "*"
+# A model without permissions, so that only superusers may see it.
 SUPERUSERS = "sync.diagnostics"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the site: its name in the heading and the window's title, and where it is found.
+    """A part of the site, with its title in headings and where people find it."""
 
-    `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
-    for what every page leads to; `block` is where it is listed: the settings' cards, their ADVANCED lists for
-    superusers, or the ACCOUNT menu; `about` is what its card says. Its first page is the list of `model`, or the
-    address named `url`, and its pages begin `below` that. It is
-    for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too,
-    a person needs one to be led there: who may only look at what others operate finds it by a link.
-    """
-
-    group: str
+    group: str  # the sidebar's entry that leads to it, RECORDS or HELP; empty for other entries of the sidebar
     title: str
     icon: str
-    model: str = ""
-    query: str = ""
-    below: str = ""
-    url: str = ""
-    permission: str = ""
-    block: str = ""
-    about: str = ""
-    uses: tuple[str, ...] = ()
-    is_shortcut: bool = False  # whether its pages belong to another section, which the settings' page leads into
+    model: str = ""  # its first page is this model's list
+    query: str = ""  # of the first page
+    below: str = ""  # its pages begin with this part after the first page's address
+    url: str = ""  # the name of its first page, if that isn't a list
+    permission: str = ""  # users need a permission for this app.model, or ANY_PERMISSION; empty for `model`
+    block: str = ""  # where it is listed: SETTINGS' cards, ADVANCED lists for superusers, or the ACCOUNT menu
+    about: str = ""  # the card's text
+    card_permissions: tuple[str, ...] = ()  # users see the card with one of these; others come by links
+    is_shortcut: bool = False  # whether its pages belong to another section
 
     @property
     def path(self) -> str:
-        """Return the address of its first page; empty where nothing serves it."""
+        """Return the address of its first page; empty if no view has it."""
         try:
             return reverse(self.url or f"admin:{self.model}_changelist") + self.below
         except NoReverseMatch:
@@ -79,47 +71,48 @@ class Section:
 
     @property
     def own_path(self) -> str:
-        """Return where its pages begin; of a shortcut those of its model."""
+        """Return the start of its pages' addresses; a shortcut's pages are those of the model in `permission`."""
         return replace(self, url="", model=self.permission.replace(".", "_")).path if self.is_shortcut else self.path
 
     @property
     def link(self) -> str:
-        if self.below:  # whose pages have no list
+        if self.below:  # then there is no list
             return self.parent_link
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
     def parent_link(self) -> str:
-        """Return the address of the entry that leads to it; empty where it is one itself."""
+        """Return the address of the entry that leads to it; empty if it is an entry itself."""
         names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
-        """Whether this person may see what is behind it."""
+        """Whether this user may see its pages."""
         from sync.registry import may_view
 
-        if self.permission == ANY_RIGHT:
+        if self.permission == ANY_PERMISSION:
             return bool(request.user.get_all_permissions())
         model = self.permission or ".".join(self.model.rsplit("_", 1))
         return not model or may_view(request.user, model)
 
     def is_offered(self, request: HttpRequest) -> bool:
-        """Whether the settings' page leads this person to it."""
-        can_use = not self.uses or any(request.user.has_perm(right) for right in self.uses)
-        return bool(self.path) and can_use and self.may_be_seen(request)
+        """Whether the settings' page shows its card to this user."""
+        names = self.card_permissions
+        is_useful = not names or any(request.user.has_perm(name) for name in names)
+        return bool(self.path) and is_useful and self.may_be_seen(request)
 
 
-OPERATED = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
-SET_UP = ("sync.change_boardlink", "sync.change_mondayaccount")
+JOB_PERMISSIONS = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
+SETUP_PERMISSIONS = ("sync.change_boardlink", "sync.change_mondayaccount")
 FIRST = Section("", HOME, "home", url="admin:index")
-# All pages but the records'. An application's page of settings is one line more, with a `block`.
+# All sections except Home and the lists of records.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
     Section("", "Activity", "history", "sync_decision"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
-            permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, uses=SET_UP,
+            permission="sync.mondayaccount", block=SETTINGS, is_shortcut=True, card_permissions=SETUP_PERMISSIONS,
             about="Its API token, and the country of phone numbers."),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
             about="What is synced with which column, and how."),
@@ -129,7 +122,7 @@ SECTIONS = (
     Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, "Jobs", "queue", QUEUE, LIVE_ROWS, block=SETTINGS, uses=OPERATED,
+    Section(SETTINGS, "Jobs", "queue", QUEUE, LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed."),
     Section(HOME, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=SETTINGS,
             about="Items on the boards that no record has."),
@@ -137,7 +130,7 @@ SECTIONS = (
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block=ACCOUNT),
     Section(HELP, HELP, "help", url="npd-help-start"),
-    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT),
+    Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(HOME, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
     Section(HOME, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
@@ -151,7 +144,7 @@ SECTIONS = (
 
 
 def sections() -> list[Section]:
-    """Return every section: the sidebar's entries in their order, each before what it leads to."""
+    """Return every section: Home, the records' lists, and the others."""
     from django.contrib import admin
 
     from sync import registry
@@ -165,7 +158,7 @@ def sections() -> list[Section]:
 
 
 def section_of(request: HttpRequest) -> Section | None:
-    """Return the section that the requested page belongs to; looked up once a request."""
+    """Return the section of the requested page, looked up once a request."""
     if not hasattr(request, "page_section"):
         request.page_section = _section_at(request.path)  # type: ignore[attr-defined]
     section: Section | None = request.page_section  # type: ignore[attr-defined]
@@ -192,7 +185,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
     is_active = here is not None and entry.title in (here.title, here.group)
     is_seen = entry.may_be_seen(request)
-    # Counted when the page is written: Home has counted its groups by then.
+    # Counted late, when Home has counted its groups already.
     badge = {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
     return {
         "title": entry.title,
@@ -205,7 +198,7 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
 
 
 def _waiting_text(request: HttpRequest) -> str:
-    """Return how many things wait for this person; empty for none, and for who may only read of them."""
+    """Return how many things wait for this user; empty for none, and for users who may only read them."""
     from sync.admin.home import shown_scope, tallies_of
 
     if shown_scope(request.user).reads_only:
@@ -215,7 +208,7 @@ def _waiting_text(request: HttpRequest) -> str:
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:
-    """Show what can be set; to superusers also the lists of what is technical."""
+    """Show the settings' cards, and to superusers the technical lists."""
     from django.contrib import admin
 
     context = {
@@ -227,40 +220,36 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "npd/settings.html", context)
 
 
-# The time zone of the pages: the browser's, which our script sends in a cookie. Only the admin's: the API speaks UTC,
-# whoever asks. For a browser that sends none, or an unknown one, it is the installation's (variable TIME_ZONE).
-
-
+# npd.js sends the browser's time zone in it.
 ZONE_COOKIE = "npd_zone"
-ZONE_PAGES = "/admin/"
 
 
 class ZoneMiddleware:
-    """Activate the reader's time zone while a page of the admin is rendered."""
+    """Renders the admin's pages in the browser's time zone. The API's times are in UTC."""
 
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        page = request.path_info.startswith(ZONE_PAGES)
-        with timezone.override(zone_of(request)) if page else nullcontext():
+        is_page = request.path_info.startswith("/admin/")
+        with timezone.override(zone_of(request)) if is_page else nullcontext():
             return self.get_response(request)
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
-    """Return the zone that the browser sent, if it exists; else UTC."""
+    """Return the zone that the browser sent, or the installation's if it sent none that exists."""
     zone_name = request.COOKIES.get(ZONE_COOKIE, "")
     return ZoneInfo(zone_name if zone_name in _known_zones() else settings.TIME_ZONE)
 
 
 @lru_cache(maxsize=1)
 def _known_zones() -> frozenset[str]:
-    # Looked up here, never on the disk: the name comes from outside.
+    # ZoneInfo reads files by name, and the browser's name may be anything.
     return frozenset(available_timezones())
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what every page of the admin needs: its section, and which Monday the site talks to."""
+    """Return the context of every page of the admin: its section, and the banner about the connection."""
     from sync.admin.connection_pages import banner_context
 
     if not request.user.is_authenticated:
@@ -281,7 +270,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,
     "SITE_SYMBOL": "sync_alt",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("npd/favicon.svg")}],
-    # At request time, when static files are known.
+    # Static files are known only at request time.
     "STYLES": [lambda request: static("npd/npd.css")],
     "SCRIPTS": [lambda request: static("npd/npd.js"), lambda request: static("npd/live.js")],
     "GLOBAL_CALLBACK": "config.navigation.page_context",
@@ -309,7 +298,7 @@ UNFOLD: dict[str, Any] = {
             if section.block == ACCOUNT
         ]
     },
-    # Without the history: it keeps people's names in the browser, also after signing out.
+    # Without the history, which would keep people's names in the browser after signing out.
     "COMMAND": {"search_models": lambda request: searched_models(), "show_history": False},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

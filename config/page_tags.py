@@ -1,6 +1,6 @@
-"""What every template has without loading it: `{{ row.at|moment }}`, `{% icon "sync" %}`.
+"""Filters and tags that every template has without loading them: `{{ row.at|moment }}`, `{% icon "sync" %}`.
 
-A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready.
+They belong to no app, because the theme loads them before the apps are ready.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ register = template.Library()
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """Return the day, the time and the zone as a <time> element, which says the time in UTC where the mouse rests."""
+    """Return day, time and zone as a <time> element, with the time in UTC on hover."""
     return humanize.time_element(value) if value else ""
 
 
 @register.filter
 def short_moment(value: datetime) -> SafeString:
-    """Return the same in short, for a line of many: "14:05" of today, "21 Nov, 14:05", of other years the day."""
+    """Return a short form for lists: "14:05" for today, "21 Nov, 14:05" for this year, otherwise the date."""
     here = timezone.localtime(value)
     today = timezone.localdate()
     shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
@@ -36,15 +36,13 @@ def short_moment(value: datetime) -> SafeString:
 
 @register.filter
 def age(value: datetime | None, now: datetime) -> SafeString | str:
-    """Return how long ago it was, "5 minutes ago", in the same way."""
+    """Return how long ago it was, such as "5 minutes ago", as a <time> element."""
     return humanize.time_element(value, humanize.relative_time(value, now)) if value else ""
 
 
 @register.simple_tag
 def zone_of_page(of_browser: str) -> str:
-    """Return the zone in which this page gives its times: “your time zone (Europe/Stockholm, CET)”; another than the
-    browser's by its name alone.
-    """
+    """Return the zone of the page's times: “your time zone (Europe/Stockholm, CET)”, or a name if it isn't yours."""
     name = timezone.get_current_timezone_name()
     short = humanize.zone_name(timezone.localtime())
     both = name if name == short else f"{name}, {short}"
@@ -53,7 +51,7 @@ def zone_of_page(of_browser: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def page_name(context: Context) -> str:
-    """Return what a page is about inside its part of the site; empty on a list."""
+    """Return the page's name within its section; empty for a list."""
     original = context.get("original")
     deleted = context.get("object")
     if name := context.get("page_name"):
@@ -70,14 +68,14 @@ def page_name(context: Context) -> str:
     section = context.get("section")
     title = str(context.get("title") or "")
     is_first = request is not None and request.path == getattr(section, "path", None)
-    # A list's own address answers with a question, too.
+    # A question about rows of a list has the list's address.
     is_asked = is_first and context.get("question") is not None
     return "" if context.get("cl") or (is_first and not is_asked) else title
 
 
 @register.simple_tag(takes_context=True)
 def window_title(context: Context) -> str:
-    """Return the title of the window: the page, its part of the site, the site."""
+    """Return the window's title: page, section, site."""
     section = context.get("section")
     parts = (page_name(context), section.title if section else "", context.get("site_title"))
     return " | ".join(str(part) for part in parts if part)
@@ -85,7 +83,7 @@ def window_title(context: Context) -> str:
 
 @register.filter
 def type_words(column_type: str) -> str:
-    """Return a type of Monday's columns in words: "Long text"."""
+    """Return a type of Monday's columns in words, such as "Long text"."""
     return column_type.replace("_", " ").capitalize()
 
 
@@ -96,13 +94,13 @@ icon = register.simple_tag(humanize.icon)
 
 @register.simple_tag
 def badge(colour: str, symbol: str, text: str) -> SafeString:
-    """Return a small label with an icon and words; `colour` is one of ok, go, wait, warn, bad, off."""
+    """Return a small label with an icon; `colour` is ok, go, wait, warn, bad or off."""
     return format_html('<span class="npd-badge npd-badge-{}">{}{}</span>', colour, icon(symbol), text)
 
 
 @register.simple_tag
 def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> SafeString | str:
-    """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
+    """Return a value with <ins>, or another `mark`, around the parts that differ from the other side."""
     if not parts:
         return conditional_escape("" if value is None else value)
     marked = format_html("<{0}>{{}}</{0}>", mark or "ins")
@@ -112,7 +110,7 @@ def marked_value(value: Any, parts: Sequence[tuple[str, bool]], mark: str) -> Sa
 
 @register.filter
 def kind_name(entity_type: str) -> str:
-    """Return the name of a type of records as it is written within a sentence."""
-    from sync.registry import type_name as name_of_kind
+    """Return the name of a type of records for use within a sentence."""
+    from sync.registry import type_name
 
-    return name_of_kind(entity_type)
+    return type_name(entity_type)

@@ -1,10 +1,9 @@
 """Celery's broker on Redis: kombu's transport, with one fault fixed.
 
-A worker that loses Redis with messages in hand closes its connection twice, and acknowledges them later still. Either
-asks a channel whose connection has forgotten its address: AttributeError ended the worker
-(github.com/celery/kombu/issues/582 tells of the same, met on another way; kombu 5.7.0 with Celery
-5.7.0). Said as what it is, a lost connection, it is one that the worker expects. The messages come again when their
-visibility ends; what they tell of, a sweep finds before.
+A worker that loses Redis while it has messages closes its connection twice, and acknowledges the messages later. Both
+use a channel whose connection has no address any more, and the AttributeError ended the worker (kombu 5.7.0 with Celery
+5.7.0; github.com/celery/kombu/issues/582 reports the same error). As a lost connection, the worker expects it. Redis
+delivers the messages again after their visibility timeout, and a sweep finds their jobs earlier.
 """
 
 from typing import Any
@@ -14,7 +13,7 @@ from redis.exceptions import ConnectionError as LostConnection
 
 
 class Channel(redis.Channel):
-    """A channel that says of a connection without an address that it is lost."""
+    """Raises ConnectionError if its connection has no address."""
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         # The stubs know neither this method nor that either can be None.

@@ -25,7 +25,7 @@ PORT = env("PORT")
 SANDBOX_PORT = env("SANDBOX_PORT")
 SITE_URL = env("SITE_URL") or f"http://127.0.0.1:{PORT}"
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
-# How many proxies stand in front and say who calls and whether by https; 0: nobody's word is believed.
+# How many proxies in front are trusted to say who calls, and whether by https.
 TRUSTED_PROXIES = env("TRUSTED_PROXIES")
 if DEBUG and TRUSTED_PROXIES:
     raise ImproperlyConfigured("DEBUG shows traces to everybody whom the proxy lets in: set DEBUG=false")
@@ -38,10 +38,10 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
         "set SECRET_KEY to a long random text, of 32 characters or more; make one with: "
         'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
-# What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.
-# SECRET_KEY at the end opens what was stored before there was a key of its own.
+# For secrets in the database (sync/kernel/secret_texts.py): the first key encrypts, each key decrypts. SECRET_KEY
+# decrypts what was stored before ENCRYPTION_KEY was set.
 ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
-# With this machine's own names, by which a health check asks.
+# This machine's own names are for health checks.
 ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
 CRON_SECRET = env("CRON_SECRET")
 METRICS_TOKEN = env("METRICS_TOKEN")
@@ -49,25 +49,25 @@ METRICS_TOKEN = env("METRICS_TOKEN")
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env("MONDAY_API_KEY")
 MONDAY_API_URL: str = env("MONDAY_API_URL")
-# Where a browser finds the boards; not set, sync.boards takes it from the API's address.
+# The boards' address in a browser. If it isn't set, sync.boards derives it from the API's address.
 MONDAY_WEB_URL = env("MONDAY_WEB_URL")
-# A call that names no version gets Monday's current one, which is another every quarter.
+# A call without a version gets Monday's current one, which changes every quarter.
 MONDAY_API_VERSION = env("MONDAY_API_VERSION")
-# Monday ends a call after 60 s (developer.monday.com/api-reference/docs/development-best-practices), so a mutation
-# that we gave up may still land: for so long nothing is concluded from its absence.
+# Monday ends a call after 60 s (developer.monday.com/api-reference/docs/development-best-practices). Until then a
+# mutation that timed out here may still take effect, so its absence proves nothing.
 MONDAY_TIMEOUT_SECONDS = env("MONDAY_TIMEOUT_SECONDS")
 MONDAY_SETTLE_SECONDS = env("MONDAY_SETTLE_SECONDS")
 MONDAY_CONTACTS_BOARD_ID = env("MONDAY_CONTACTS_BOARD_ID")
 MONDAY_ORGANIZATIONS_BOARD_ID = env("MONDAY_ORGANIZATIONS_BOARD_ID")
-# Of any other synced model: sync.registry looks its variable up here.
+# Boards of other synced models, for sync.registry.
 BOARD_IDS = {name: env.str(name) for name in os.environ if environment.is_board_id(name) and os.environ[name]}
 MONDAY_SIGNING_SECRET = env("MONDAY_SIGNING_SECRET")
 MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
-# Of phone numbers that name no country, until one is chosen in Settings.
+# The country of phone numbers without one, until one is chosen in Settings.
 DEFAULT_PHONE_REGION = "US"
-# An item without a value in the match key's column may still get one: a person types cell after cell.
+# A new item without a value in the match key's column waits this long, because people type cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
-# Due jobs that nobody has claimed for so long mean that no worker runs, or that its pool is stuck: then it ends itself.
+# If a due job isn't claimed within this time, no worker runs, or its pool is stuck and the worker ends itself.
 READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ INSTALLED_APPS = [
     "conflicts",
 ]
 MIDDLEWARE = [
-    "config.logs.RequestIdMiddleware",  # first: every line of a request bears its id
+    "config.logs.RequestIdMiddleware",  # first, so that every log line of a request has its id
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -125,9 +125,9 @@ MIDDLEWARE = [
     "config.middleware.ImpossibleValueMiddleware",
     "config.middleware.GaveWayMiddleware",
 ]
-# Only requests that may write need an author; a page that only reads pays nothing for history.
+# Only requests that may write need an author.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
-# The engine's one clock (sync/clock.py), and the moment of the change rather than of its transaction's begin.
+# The engine's clock (sync/clock.py): the time of the change, not of its transaction's start.
 PGHISTORY_CREATED_AT_FUNCTION = "sync_now()"
 ROOT_URLCONF = "config.urls"
 TEMPLATES = [
@@ -148,10 +148,10 @@ TEMPLATES = [
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
-# A URL names a socket's folder behind the question mark; `manage.py dbshell` looks for it here only.
+# A URL has a socket's folder behind the question mark, but `manage.py dbshell` reads only HOST.
 DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# Limits count in it, so that all processes count together; its table is that of the model CacheEntry.
+# In the database, so that all processes count limits together. The model CacheEntry has its table.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -167,7 +167,7 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     },
 }
-# Beside these the pages ask for the rights to add and change, or to view.
+# The pages also need the permissions to add and change, or to view.
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 # In the database: a cookie would store the messages in clear text.
@@ -181,8 +181,8 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# --- Sign-in: django-allauth, whose addresses are named one by one in config/urls.py -------------------
-# Whoever may open the admin sets a second factor up first.
+# --- Sign-in by django-allauth; its URLs are listed in config/urls.py ------------------------------------
+# Whether users of the admin must set up a second factor.
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
@@ -190,23 +190,23 @@ ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_ADAPTER = "npd.accounts.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresses
 ACCOUNT_SESSION_REMEMBER = True
-# Of an address, and of a user from all addresses: few enough for who guesses, enough for who mistyped.
+# For one address, and for one user from all addresses: too few to guess, enough for typing errors.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
-# How long a link to set a password works: administrators send it, nobody asks for it.
+# How long a link to set a password works. Administrators send it, and its receiver may be away.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "NPD Sync"
-# The company's identity provider (OpenID Connect): whoever has an account here with the address that it verified.
+# The company's identity provider (OpenID Connect) signs in users whose email address it has verified.
 OIDC_SERVER_URL = env("OIDC_SERVER_URL")
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
 SOCIALACCOUNT_ADAPTER = "npd.accounts.ProviderAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
-# A link leads there: our policy (form-action) lets no form be redirected to another site.
+# By a link, because our policy (form-action) forbids forms that redirect to another site.
 SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
@@ -227,12 +227,12 @@ SOCIALACCOUNT_PROVIDERS = {
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config"]
-# Kombu's time stamps and the database's clock differ in any other zone.
+# In any other zone kombu's timestamps and the database's clock would differ.
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
-# Names with a hash, cached for ever, once collectstatic has made them; `make run` does without.
+# After collectstatic, file names have a hash and are cached for ever; `make run` works without it.
 STATIC_MANIFEST = not (DEBUG or EMBEDDED) and (
     "collectstatic" in sys.argv or (STATIC_ROOT / "staticfiles.json").is_file()
 )
@@ -254,7 +254,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 USE_X_FORWARDED_HOST = TRUSTED_PROXIES > 0
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
-# For this site alone: its subdomains may be somebody else's, and still speak plain HTTP.
+# Without subdomains, which may belong to somebody else and use plain HTTP.
 SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
 SESSION_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_COOKIE_SECURE = SITE_IS_HTTPS
@@ -263,10 +263,10 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-# In the admin's frame alone pages may evaluate text, as unfold's Alpine does with its attributes. Its build without
-# that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
+# Only pages in the admin's frame may evaluate text, because unfold's Alpine evaluates attributes. Alpine's build
+# without that (@alpinejs/csp) doesn't take the expressions in unfold's templates.
 FRAME_SECURITY_POLICY = CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
-# What our pages never ask a browser for.
+# Features of browsers that the pages never use.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in ("camera", "display-capture", "geolocation", "microphone", "payment", "serial", "usb")
@@ -282,22 +282,22 @@ EMAIL_USE_SSL = EMAIL_SERVER.get("EMAIL_USE_SSL", False)
 # 587 is submission with STARTTLS (RFC 6409), 465 with TLS from the first byte (RFC 8314).
 USUAL_EMAIL_PORT = 465 if EMAIL_USE_SSL else 587
 EMAIL_PORT = EMAIL_SERVER["EMAIL_PORT"] or USUAL_EMAIL_PORT
-# One mail server that hangs must not cost the other receivers their task's time.
+# A mail server that hangs must not use up the task's time for other receivers.
 EMAIL_TIMEOUT = 15
 DEFAULT_FROM_EMAIL = env("EMAIL_FROM") or f"NPD Sync <npd-sync@{urlsplit(SITE_URL).hostname or 'localhost'}>"
 if DEMO and not EMAIL_HOST:
-    # The demo has no mail server: what it would send is a file.
+    # The demo has no mail server, so it writes emails to files.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
 GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
-# What a person deletes in an hour stays below these; what a script or a wrong filter deletes doesn't.
+# A person deletes fewer records in an hour than these; a script or a wrong filter deletes more.
 GUARD_RECORDS = env("SYNC_GUARD_RECORDS")
 GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
-# Two people correct each other a few times and then talk; an automation never stops.
+# Two people who correct each other talk after a few times; an automation never stops.
 LOOP_TIMES = 5
-# As long as Monday keeps deleted items: a record that is restored later would find none.
+# Monday keeps deleted items for so long; a record that is restored later wouldn't find its item.
 TOMBSTONE_DAYS = 30
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
@@ -305,7 +305,7 @@ QUEUE_DAYS = 14  # of finished jobs
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env("API_THROTTLE")
-# Each is a pass at the highest priority, of two calls of the API quota.
+# Each request is a pass at the highest priority, which takes two calls of the API quota.
 SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.errors.ApiSchema",
@@ -376,8 +376,8 @@ CSRF_FAILURE_VIEW = "config.middleware.form_expired"
 CELERY_BROKER_URL = environment.broker_url(DATABASE_URL)
 BROKER_IS_REDIS = CELERY_BROKER_URL.startswith(("redis://", "rediss://"))
 CELERY_TIMEZONE = TIME_ZONE
-# Over PostgreSQL kombu has no event loop, and the processes of a pool share one read lock: who kills the idle one that
-# holds it stops the worker for good. Threads have none; they keep no time limits, so that tasks have their own.
+# Over PostgreSQL kombu has no event loop, and a pool's processes share one read lock: killing the idle process that
+# has the lock would stop the worker for good. Threads have no lock, nor time limits, so tasks have limits of their own.
 CELERY_WORKER_POOL = "prefork" if BROKER_IS_REDIS else "threads"
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
@@ -385,39 +385,38 @@ CELERY_RESULT_EXPIRES = None  # no results: nothing to clean up
 # The soft limit lets a task end its transaction and release its lease; the hard one kills what hangs.
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_SOFT_TIME_LIMIT = 270
-# A message fetched ahead waits behind a long task while another worker is idle.
+# A prefetched message would wait behind a long task while another worker is idle.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Python keeps what a large pass once needed; a fresh process gives it back.
+# Python keeps the memory of a large pass; a fresh process frees it.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
-# A save never waits for the broker: one try, and the next sweep sends what it missed.
+# A save doesn't wait for the broker: it tries once, and the next sweep wakes the worker if that failed.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {
         "socket_connect_timeout": 0.2,  # seconds
-        "socket_timeout": 2.0,  # longer than the one second that a worker's blocking read lasts
+        "socket_timeout": 2.0,  # longer than a worker's blocking read, which takes one second
         "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
     }
     if BROKER_IS_REDIS
     else {}
 )
-# A save waits for its notification no longer than this: to connect, and to write.
+# How long a save may wait for its notification, to connect and to write.
 WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
-# How often they run at first; an administrator changes that under “Schedule”.
+# The initial schedule. Administrators change it on the page “Schedule”.
 SCHEDULE = (
     Job("Start due jobs", "sync.sweep", every=(10, "seconds"),
         description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
-    # How often a board is asked depends on the day's API quota, every 10 minutes at most: see
-    # sync/operations/detect/__init__.py.
+    # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/detect/__init__.py).
     Job("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
         description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
         "asked every 10 minutes, or less often when the day's API quota is short."),
-    # Once a night (sync/operations/detect/__init__.py); asked often, for a night when Monday is away.
+    # Once a night (sync/operations/detect/__init__.py); the task runs often, in case Monday is away.
     Job("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
         description="Compares every item with its record and the last synced values, once a night."),
     Job("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
@@ -435,8 +434,8 @@ SCHEDULE = (
 )  # fmt: skip
 
 
-# --- What nobody may read ----------------------------------------------------------------------------------
-# It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
+# --- Logs and error reports --------------------------------------------------------------------------------
+# Secrets of the database are added when they are decrypted (sync/limits/credentials.py).
 SECRET_TEXTS = [SECRET_KEY, *environment.secret_texts()]
 LOGGING = logging_config(level="INFO", json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
 DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
@@ -453,5 +452,5 @@ if env("SENTRY_DSN"):
         max_breadcrumbs=0,
         auto_session_tracking=False,
         send_client_reports=False,
-        trace_propagation_targets=[],  # else every call to Monday would bear its headers
+        trace_propagation_targets=[],  # no headers of Sentry in calls to Monday
     )

@@ -1,4 +1,4 @@
-"""The addresses of the site."""
+"""The site's URLs."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def search(request: HttpRequest) -> HttpResponse:
-    """Answer Ctrl+K as unfold does, but refuse a page that is no number, on which unfold fails."""
+    """Answer Ctrl+K as unfold does, but with 400 where unfold fails on a page that isn't a number."""
     try:
         response: HttpResponse = admin.site.search(request)  # type: ignore[attr-defined]  # unfold's site
     except (ValueError, InvalidPage) as error:
@@ -46,8 +46,8 @@ sign_in = account.LoginView.as_view(
 )
 
 
-def where_it_answers(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Wrap a view that asks the identity provider, which may not answer, or with what is none of its documents."""
+def with_provider_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Show allauth's error page if the identity provider doesn't answer the view, or answers with nonsense."""
 
     def wrapped(request: HttpRequest, provider_id: str) -> HttpResponse:
         try:
@@ -61,16 +61,16 @@ def where_it_answers(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     return wrapped
 
 
-# Unfold would keep for five minutes what somebody found, also after a right was taken away or a person was erased.
+# Unfold would keep search results for five minutes, even after a permission was removed or a person was erased.
 unfold.sites.cache = DummyCache("", {})
 
-# Here, for this is read when every application has registered its models and its own classes of the admin.
+# Here, because by now every application has registered its models and its own admin classes.
 register_generated(admin.site)
 
-# The admin's own sign-in would ask for no second factor, and count no wrong passwords.
+# The admin's own sign-in would not ask for a second factor, nor limit wrong passwords.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
-# allauth's addresses, one by one: all of them would open sign-up, reset by email and changes of the address.
+# Not all of allauth's URLs, which include sign-up, reset by email and changes of the email address.
 ACCOUNT_ADDRESSES = [
     path("login/", sign_in, name="account_login"),
     path("logout/", account.logout, name="account_logout"),
@@ -80,8 +80,12 @@ ACCOUNT_ADDRESSES = [
     path("password/set/", reauthentication_required(account.password_set), name="account_set_password"),
     path("sessions/", include("allauth.usersessions.urls")),
     path("2fa/", include("allauth.mfa.urls")),
-    path("oidc/<str:provider_id>/login/", where_it_answers(provider.login), name="openid_connect_login"),
-    path("oidc/<str:provider_id>/login/callback/", where_it_answers(provider.callback), name="openid_connect_callback"),
+    path("oidc/<str:provider_id>/login/", with_provider_errors(provider.login), name="openid_connect_login"),
+    path(
+        "oidc/<str:provider_id>/login/callback/",
+        with_provider_errors(provider.callback),
+        name="openid_connect_callback",
+    ),
     path("oidc/cancelled/", login_cancelled, name="socialaccount_login_cancelled"),
 ]
 
@@ -99,7 +103,7 @@ urlpatterns = [
     path("accounts/", include(ACCOUNT_ADDRESSES)),
     path("admin/logout/", account.logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
-    # What Django lists of each row is in the audit log, and of a record in its activity.
+    # Django's history of each row is in the audit log, and a record's in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
     path("set-password/<uidb64>/<token>/", user_pages.SetPassword.as_view(), name="npd-set-password"),

@@ -1,4 +1,4 @@
-"""The WSGI application, for gunicorn: `gunicorn config.wsgi`, as the Procfile says."""
+"""The WSGI application for `gunicorn config.wsgi`."""
 
 import gc
 import os
@@ -18,10 +18,10 @@ try:
     application = get_wsgi_application()
     if environment.database_url() == environment.NOWHERE:
         raise ImproperlyConfigured(environment.NO_SERVER)
-    # Else the first request imports the views, and each collection of garbage goes through them.
+    # Otherwise the first request would import the views, and each garbage collection would visit them.
     get_resolver().url_patterns  # noqa: B018 - reading it imports them
 except ImproperlyConfigured as error:
-    # gunicorn prints the sentence and ends, where any other error is a trace.
+    # For this error gunicorn prints the sentence instead of a traceback.
     raise AppImportError(f"Settings: {error}") from error
 gc.collect()
 process.spare_loaded_code()
@@ -30,11 +30,11 @@ former = signal.getsignal(signal.SIGTERM)
 
 
 def end_soon(number: int, frame: FrameType | None) -> None:
-    """End as gunicorn does, and let a request that works the queue end after its batch."""
+    """End as gunicorn does, and make a request that works the queue end after its batch."""
     process.request_shutdown()
     former(number, frame)  # type: ignore[operator, misc]
 
 
-# gunicorn's process has its own by now; what imports this elsewhere has none.
+# Only gunicorn's process has a handler by now, not others that import this module.
 if callable(former):
     signal.signal(signal.SIGTERM, end_soon)

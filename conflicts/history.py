@@ -9,14 +9,14 @@ from django.db.models import Q
 from conflicts.models import ConflictKind, StoredResolution, SyncConflict
 from conflicts.reports import RECORD_KEY
 from sync.kernel import humanize
-from sync.models import Decision, state
+from sync.models import Decision, decisions
 
 MAX_QUOTED_LENGTH = 60
 
 # The stored kind and the sentence of each template.
 TEMPLATES = {
-    "found": (state.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
-    "record_found": (state.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
+    "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
+    "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
     "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
     "record_chosen": ("conflict_chosen", "Chose “{option}” where this was asked: {question}"),
     "applied": (
@@ -85,7 +85,7 @@ class ConflictHistory:
                 kind=kind,
                 sentence=sentence.format(**words),
                 values=dict(values),
-                actor=actor[: state.MAX_ACTOR_LENGTH],
+                actor=actor[: decisions.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
             )
         )
@@ -120,11 +120,11 @@ class ConflictHistory:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
-        Decision.objects.bulk_create(state.fold_alike(self.lines))
+        Decision.objects.bulk_create(decisions.fold_alike(self.lines))
         # Lines about a result hide the line about the request.
         requests = Q()
         for line in self.lines:
-            if kind := state.REQUEST_KINDS.get(line.kind):
+            if kind := decisions.REQUEST_KINDS.get(line.kind):
                 about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": kind}
                 requests |= Q(**about, cause__conflict=line.cause["conflict"])
         if requests:

@@ -1,4 +1,8 @@
-"""The people who sign in: what allauth asks of us, second factor, groups, and what follows when an account changes."""
+"""Users: allauth's adapters, the mandatory second factor, the groups, and what else changes with an account.
+
+allauth has no public function for some of this. So this module imports from its `internal` packages and overrides a
+private method; requirements.txt pins the version that this was written for.
+"""
 
 from collections.abc import Collection, Iterable
 from time import time
@@ -34,7 +38,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from sync import registry
 from sync.api.errors import error_response
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
 from sync.records.authors import log_kind_action
 
@@ -46,30 +50,36 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Ask nobody twice: a sign-in of the last minutes proves as much as typing the password once more."""
+        """Accept a sign-in of the last minutes instead of asking for the password again."""
         request = context.request
         records = get_authentication_records(request, request.user)
         if records and time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT:
             return False
         if not get_reauthentication_flows(request.user):
-            # Neither a password nor a second factor: the library would ask for nothing. So the provider asks again.
+            # Without a password and a second factor, allauth would ask nothing. Signing in again asks the provider.
             self.logout(request)
         return True
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """Count a user's wrong passwords by the user alone: the library adds the host that the browser names."""
+        """Count wrong passwords by username alone.
+
+        allauth's key includes the Host header; varying it would reset the limit.
+        """
         login: str = credentials.get("email", credentials.get("username", ""))
         return login.lower()
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
-    """The company's identity provider says who somebody is; who has an account is said here."""
+    """Signs in existing users by the company's identity provider, which creates no accounts."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         return False
 
     def authenticate_by_email(self, sociallogin: Any) -> Any:
-        """Find the user of a verified address: the library believes any claim but an empty one, also the text "no"."""
+        """Find the user by an address that the provider has verified.
+
+        allauth takes any claim that isn't empty for a verification, even the text "no".
+        """
         claims = sociallogin.account.extra_data.get("id_token", {})
         sociallogin.email_addresses = [
             address
@@ -82,18 +92,18 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
-            raise PermissionDenied("Accounts are not connected from within.")
-        # Else it would be kept in the session, in clear, while the code of the second factor is asked.
+            raise PermissionDenied("Signed-in users can't connect accounts.")
+        # Otherwise the token sits in the session in plain text during the second factor's step.
         sociallogin.token = None
 
 
 def is_verified_by_entra(address: EmailAddress, claims: dict[str, Any]) -> bool:
-    """Whether Microsoft's Entra says it in its own way, in an optional claim of the ID token."""
+    """Whether Microsoft Entra has verified the address, which it says in the optional claim `xms_edov`."""
     return claims.get("email") == address.email and claims.get("xms_edov") in (True, 1, "1", "true")
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Keys of authenticator apps and seeds of recovery codes are stored encrypted."""
+    """Stores keys of authenticator apps and seeds of recovery codes encrypted."""
 
     def encrypt(self, text: str) -> str:
         return encrypt(text)
@@ -105,10 +115,8 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
             raise ValidationError(KEY_LOST) from None
 
 
-# The second factor as a duty (REQUIRE_TWO_FACTOR), and taken away from whoever has lost it.
-
-# The names of what opens without it: setting it up, and signing out.
-OPEN_WITHOUT = (
+# Views that REQUIRE_TWO_FACTOR leaves open, by the start of their names: they set it up, or sign out.
+VIEWS_ALLOWED_WITHOUT_2FA = (
     "account_login", "account_logout", "account_reauthenticate", "mfa_", "admin:logout", "admin:jsi18n",
 )  # fmt: skip
 
@@ -116,53 +124,55 @@ NOT_SET_UP = "This session has no second factor yet. Set it up in the browser, o
 
 
 class RequireTwoFactorMiddleware(MiddlewareMixin):
-    """Lets whoever may open the admin do nothing before a second factor is set up.
+    """Makes users of the admin set up a second factor before anything else.
 
-    A request with an API token has no session, and none of this: a program has no phone.
+    Requests with an API token are exempt: they have no session, and a program has no phone.
     """
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
-        for_people = request.path_info.startswith(
-            ("/admin/", "/accounts/", "/api/", "/go/")
-        )  # no webhook, cron or probe
-        if not settings.REQUIRE_TWO_FACTOR or not for_people or not has_to_set_up(request.user):
+        # Webhooks, cron and probes are called by machines.
+        is_browser_path = request.path_info.startswith(("/admin/", "/accounts/", "/api/", "/go/"))
+        if not settings.REQUIRE_TWO_FACTOR or not is_browser_path or not must_enroll(request.user):
             return None
         match = request.resolver_match
-        if match and match.view_name.startswith(OPEN_WITHOUT):
+        if match and match.view_name.startswith(VIEWS_ALLOWED_WITHOUT_2FA):
             return None
         if request.path_info.startswith("/api/"):
             return error_response(403, "second_factor", NOT_SET_UP)
         return redirect("mfa_activate_totp")
 
 
-def has_to_set_up(user: Any) -> bool:
+def must_enroll(user: Any) -> bool:
     types = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
     return bool(user.is_authenticated and user.is_staff and not is_mfa_enabled(user, types))
 
 
 def remove_second_factor(user: User, *, by: User) -> bool:
-    """Take all of somebody's factors away, and end their sessions; return whether there was one."""
+    """Remove a user's second factors and link to the identity provider, and end their sessions.
+
+    Return whether there was a second factor.
+    """
     with transaction.atomic():
-        removed = bool(Authenticator.objects.filter(user=user).delete()[0])
-        # The next sign-in by the identity provider connects anew.
-        removed |= bool(SocialAccount.objects.filter(user=user).delete()[0])
-        sentence = "Second factor removed." if removed else "Signed out everywhere; there was no second factor."
+        had_factor = bool(Authenticator.objects.filter(user=user).delete()[0])
+        # The next sign-in by the identity provider links it again.
+        had_link = bool(SocialAccount.objects.filter(user=user).delete()[0])
+        unlinked = ", and unlinked from the identity provider" if had_link else ""
+        sentence = (
+            "Second factor removed." if had_factor else f"Signed out everywhere{unlinked}; there was no second factor."
+        )
         log_kind_action(by, User, sentence, name=user.get_username(), key=user.pk)
         for session in UserSession.objects.filter(user=user):
             session.end()
-    return removed
-
-
-# What happens by itself when an account changes.
+    return had_factor
 
 
 @receiver(post_save, sender=User, dispatch_uid="npd.keep_email_address")
 def keep_email_address(
     instance: User, raw: bool = False, update_fields: Collection[str] | None = None, **kwargs: Any
 ) -> None:
-    """Count the address that an administrator gives a user as verified.
+    """Mark the address that an administrator enters for a user as verified.
 
-    Without that, the first sign-in by the identity provider would take the user's password away.
+    Otherwise the first sign-in by the identity provider would remove the user's password.
     """
     if raw or (update_fields is not None and "email" not in update_fields):
         return
@@ -172,31 +182,29 @@ def keep_email_address(
         EmailAddress.objects.update_or_create(user=instance, email=email, defaults={"verified": True, "primary": True})
 
 
-@receiver(authenticator_added, dispatch_uid="npd.end_sessions_without_it")
-def end_sessions_without_it(request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """End the sessions that were begun before there was a second factor: somebody else may be in them."""
+@receiver(authenticator_added, dispatch_uid="npd.end_other_sessions_on_enrolment")
+def end_other_sessions_on_enrolment(request: HttpRequest, user: User, **kwargs: Any) -> None:
+    """End sessions that began without the second factor, because somebody else may be using them."""
     end_other_sessions(request, user)
 
 
-@receiver(pruning, dispatch_uid="npd.encrypt_second_factors_anew")
-def encrypt_second_factors_anew(**kwargs: Any) -> None:
-    """Encrypt keys of apps and seeds of recovery codes with the first key, so that an older one can go."""
+@receiver(pruning, dispatch_uid="npd.reencrypt_second_factors")
+def reencrypt_second_factors(**kwargs: Any) -> None:
+    """Encrypt keys of apps and seeds of recovery codes with the newest key, so that older keys can be removed."""
     for factor in Authenticator.objects.exclude(type=Authenticator.Type.WEBAUTHN):
         name = "secret" if factor.type == Authenticator.Type.TOTP else "seed"
-        if sealed := encrypted_anew(factor.data[name]):
-            # Whoever signs in just now with a recovery code changes the row: the next night does it.
-            Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: sealed})
+        if encrypted := reencrypt(factor.data[name]):
+            # A sign-in with a recovery code changes the row meanwhile: then the next night does it.
+            Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: encrypted})
 
-
-# The two groups of permissions: made with the tables, and from then on the administrator's. Who administers is a
-# superuser. For an account that may do something else, an administrator makes a group of their own.
 
 _RESOLVE = [
     "npd.view_contact", "npd.view_organization", "sync.view_decision", "conflicts.view_syncconflict",
     "conflicts.change_syncconflict",
 ]  # fmt: skip
 
-# Their permissions, by Django's names.
+# Permissions of the two groups that the first migration makes. From then on administrators change them as they like;
+# administrators themselves are superusers.
 GROUPS = {
     "Resolve": _RESOLVE,
     "Edit": [
@@ -209,9 +217,9 @@ GROUPS = {
 
 
 def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:
-    """Make the groups where this run made NPD's tables, and let them see a synced model whose table it made.
+    """Make the groups when NPD's tables are created, and let them view each synced model whose table is created.
 
-    `plan` holds what was migrated: pairs of a migration, and whether it was undone.
+    `plan` lists the migrations of this run, each with whether it was undone.
     """
     created = {
         operation.name_lower
@@ -224,14 +232,14 @@ def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwa
         make_groups(using)
     synced = {spec.model._meta.model_name for spec in registry.entities() if spec.model._meta.app_label == sender.label}
     if created & synced:
-        # This receiver may run before Django's own, which makes the permissions.
+        # This receiver may run before Django's, which makes the permissions.
         create_permissions(sender, verbosity=0, using=using)
         for group in Group.objects.using(using).filter(name__in=GROUPS):
             group.permissions.add(*_permissions([f"{sender.label}.view_{name}" for name in created & synced], using))
 
 
 def make_groups(using: str = "default") -> None:
-    """Make the groups that are missing, each with its permissions."""
+    """Make missing groups with their permissions; leave existing groups alone."""
     for app in apps.get_app_configs():
         create_permissions(app, verbosity=0, using=using)
     for name, codenames in GROUPS.items():
@@ -241,7 +249,7 @@ def make_groups(using: str = "default") -> None:
 
 
 def _permissions(names: list[str], using: str) -> list[Permission]:
-    """The rows of permissions by their names; raises DoesNotExist for one that no model has."""
+    """Return the permissions of these names. Raises DoesNotExist for one that no model has."""
     objects = Permission.objects.using(using)
     pairs = [name.split(".") for name in names]
     return [objects.get(content_type__app_label=app, codename=codename) for app, codename in pairs]

@@ -1,4 +1,4 @@
-"""Registers NPD's synced models, and makes the groups of permissions and the periodic tasks."""
+"""Registers NPD's synced models, and makes the groups and the periodic tasks after migrations."""
 
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate

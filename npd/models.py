@@ -1,4 +1,4 @@
-"""The domain: the organizations and contacts that NPD keeps, and what of them is synced."""
+"""NPD's domain: organizations and contacts, and their mappings to Monday's columns."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -16,18 +16,18 @@ from sync.registry import register as register_entity
 
 __all__ = ["Contact", "Organization"]
 
-# Together about as long as a long text may be.
+# So many are about as long as a long text may be.
 MAX_ALIASES = 100
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """A URL field whose forms take an address without a scheme for https, as Django 6 will."""
+    """A URL field whose forms assume https if an address has no scheme, as Django 6 does."""
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"assume_scheme": "https"} | kwargs)
 
     def deconstruct(self) -> Any:
-        """Stand in migrations as what it is in the database."""
+        """Appear as a plain URLField in migrations."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.URLField", args, kwargs
 
@@ -60,7 +60,7 @@ class Organization(SyncedModel):
             models.Index(fields=["name", "id"], name="organizations_by_name"),
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="organizations_by_change"),
-            # Serves the same as of contacts.
+            # Serves the match of an item without a record to a record without an item.
             models.Index(match_key_of("name"), name="organizations_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [
@@ -108,7 +108,7 @@ class Contact(SyncedModel):
         return self.organization.address_country if self.organization else ""
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Give the phone number its country, or refuse it, where it is written here; what Monday says is taken."""
+        """Add the country to a phone number, or reject the number. Values from Monday don't pass through here."""
         errors: dict[str, list[ValidationError]] = {}
         try:
             super().clean_fields(exclude=exclude)
@@ -123,10 +123,10 @@ class Contact(SyncedModel):
             raise ValidationError(errors)
 
     def _phone_with_country(self) -> str:
-        """Return the phone number with its country; one that nobody touched is of the country that it was of."""
+        """Return the phone number with its country; an unchanged number keeps the country that it had."""
         loaded = getattr(self, "_loaded", {})
         if loaded.get("phone") != self.phone:
-            # The organization is read only where its country matters.
+            # Read the organization only if its country matters.
             country = "" if self.phone.startswith("+") else self.sync_region()
             return complete_phone(self.phone, country, self.known_region)
         if self.phone.startswith("+") or loaded["organization_id"] == self.organization_id:
@@ -137,19 +137,16 @@ class Contact(SyncedModel):
         return self.phone
 
 
-# Here and not as decorators: each points at the other.
+# Not as decorators, because each model refers to the other.
 for _model in (Organization, Contact):
     track_history(_model)
 
 
-# What of them is synced, and with which columns by default.
-
-
 ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
 
-# Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
-# Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once. “address” is that of
-# several fields in one column, and “name_parts” are no field's.
+# Titles that boards and other programs' files use for these fields, in English, German, French, Spanish, Dutch,
+# Italian, Portuguese and Japanese. A title that fits two fields of a type is listed once. “address” is a column with
+# several fields; “name_parts” belong to no field.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "contact name", "contact", "organization name", "company name", "account name",
@@ -201,7 +198,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
 
-# Not on a board that set-up creates: a board that has such a column gets it synced.
+# Optional: set-up syncs these columns where a board has them, and doesn't create them.
 ALIASES = MappingSpec(
     "aliases",
     "Aliases",

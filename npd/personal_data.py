@@ -1,7 +1,7 @@
-"""A person's data: exported as JSON, or erased with every row that bears the record's id or its item's id.
+"""A person's data: exported as JSON, or erased with every row that has the record's id or its item's id.
 
-An erasure runs under the board's lease, so that no pass stores again what it had read before. The deleted record stays
-as an id and a time, and the item stays ignored, so that the person never comes back from the board.
+An erasure runs under the board's lease, so a pass can't store data again that it read before. The tombstone keeps the
+id and the time, and the item stays ignored, so the person never comes back from the board.
 """
 
 import json
@@ -57,7 +57,7 @@ OWNER_COLUMNS = ("entity_id", "record_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
 ERASED_REASON = "Its person was erased in NPD."
-# Rows that stay, with these values: that the record is gone, who did what when, and which items make no record.
+# Rows that stay, with these values: tombstones, who did what when, and which items make no record.
 KEPT: dict[type[models.Model], dict[str, Any]] = {
     Tombstone: {
         "data": {},
@@ -88,7 +88,7 @@ ITEM_NOT_DELETED = (
 
 @dataclass(frozen=True)
 class Person:
-    """A record of which there is a row, or that was deleted."""
+    """A record, which may have been deleted already."""
 
     entity_type: str
     id: UUID
@@ -107,7 +107,7 @@ class Person:
 
     @cached_property
     def name(self) -> str:
-        """What the record is or was called; its id where nothing says so."""
+        """The record's name, or its last name if it was deleted; its id if neither is known."""
         name_field = registry.entity(self.entity_type).name_field or "name"
         names = [
             *self.record.values_list(name_field, flat=True),
@@ -117,7 +117,7 @@ class Person:
 
     @cached_property
     def items(self) -> list[str]:
-        """The ids of the person's items; of those none that is another record's by now."""
+        """The ids of the person's items, without items that belong to another record now."""
         ids = {
             *self.record.values_list("monday_id", flat=True),
             *self.tombstones.values_list("monday_id", flat=True),
@@ -127,24 +127,24 @@ class Person:
         return sorted(item_id for item_id in ids - set(others.values_list("monday_id", flat=True)) if item_id)
 
     def rows(self) -> Iterator[models.QuerySet[Any]]:
-        """Yield the rows about the person, table by table; not the record itself."""
+        """Yield the rows about the person, table by table, without the record itself."""
         for model in apps.get_models(include_auto_created=True):
             condition = self._condition(model)
             if condition is not None:
                 rows = model._base_manager.filter(condition)
-                # Of a conflict the log names the record and the chosen values.
+                # The log about a conflict names the record and the chosen values.
                 ids = [str(key) for key in rows.values_list("pk", flat=True)]
                 yield _log_lines(model).filter(object_id__in=ids)
                 yield rows
-        # Other records' activity quotes the id where a relation led here.
+        # Activity of other records quotes the id of a related record.
         activity = Decision.objects.annotate(quoted=Cast("values", models.TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
         yield Notification.objects.filter(key__contains=str(self.id))
-        # The log of an item that was unmatched names the record by its name alone.
+        # The log about an unmatched item has only the record's name.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
     def _condition(self, model: type[models.Model]) -> models.Q | None:
-        """Return which rows of a table bear the record's id or, where they name no record, an item's."""
+        """Return the filter for a table's rows with the record's id or, if they name no record, its item's id."""
         if model._meta.proxy or not model._meta.managed or issubclass(model, SyncedModel):
             return None
         columns = {field.column: field for field in model._meta.concrete_fields}
@@ -160,7 +160,7 @@ class Person:
 
 
 def _log_lines(model: type[models.Model]) -> models.QuerySet[LogEntry]:
-    """Return what the admin's log has of a table."""
+    """Return the admin's log about rows of a table."""
     return LogEntry.objects.filter(
         content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name
     )
@@ -185,7 +185,7 @@ def export(person: Person) -> dict[str, Any]:
 
 
 def counts(person: Person) -> list[tuple[str, int]]:
-    """Return how many rows of which kind an erasure deletes or empties."""
+    """Return the rows that an erasure deletes or empties: the name of each kind, and their number."""
     numbers: Counter[tuple[str, str]] = Counter()
     for rows in person.rows():
         names = rows.model._meta
@@ -194,29 +194,30 @@ def counts(person: Person) -> list[tuple[str, int]]:
 
 
 def erase(person: Person, *, delete_items: bool) -> int:
-    """Erase a person, irreversibly; return how many rows that were. Raises Conflict, and then nothing was erased.
+    """Erase a person irreversibly, and return the number of rows. Raises Conflict if nothing was erased.
 
-    With `delete_items` the items are deleted on Monday first. Items that are left make no record again, and nothing
-    that Monday says of them is stored.
+    With `delete_items` the items are deleted on Monday first. Items that stay never make a record again, and nothing
+    that Monday reports about them is stored.
     """
     link = registry.link_of(person.entity_type)
     lease = acquire(link, LEASE_SECONDS) if link else None
     if link and lease is None:
         raise Conflict(BOARD_BUSY, code="board_busy")
     with lease or nullcontext():
-        # Read anew: the last pass may have stored more.
+        # Read again, because the last pass may have stored more.
         person = Person(person.entity_type, person.id)
         if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
             raise Conflict(CALL_UNANSWERED, code="outcome_unknown")
         if link and delete_items and person.items:
             _delete_items(link, person.items)
 
+        @retry_on_lock_timeout
         def attempt() -> int:
             with lease.transaction(seconds=LEASE_SECONDS) if lease else transaction.atomic():
                 return _erase_rows(person)
 
-        number = retry_on_lock_timeout(attempt)
-    # A webhook about the deletion may have come before the mark could be seen.
+        number = attempt()
+    # A webhook about the deletion may have arrived before the items were marked as erased.
     WebhookEvent.objects.filter(item_id__in=person.items).delete()
     log.info("person erased", entity_type=person.entity_type, record=str(person.id), rows=number)
     return number
@@ -233,26 +234,26 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     except MondayError as error:
         raise Conflict(ITEM_NOT_DELETED.format(why=error.sentence), code="item_not_deleted") from error
     for outcome in answer.by_alias.values():
-        # An item that is gone already is what was wanted.
+        # An item that is gone already needs no deletion.
         if isinstance(outcome, MondayError) and outcome.kind is not ITEM_NOT_FOUND:
             raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
 
 
 def _quotes(entry: Any, person: Person) -> bool:
-    """Whether what the last comparison of a board found different is about the person, or names them as a relation."""
+    """Whether a difference of a board's last comparison is about the person, or about a record related to them."""
     text = json.dumps(entry, ensure_ascii=False)
     return str(person.id) in text or person.name in text
 
 
 def _erase_rows(person: Person) -> int:
-    # Both are read from rows that go now.
+    # Both are cached, because they are read from rows that are deleted now.
     item_ids = person.items
     _name = person.name
     for link in BoardLink.objects.exclude(differences=[]):
         others = [entry for entry in link.differences if not _quotes(entry, person)]
         BoardLink.objects.filter(pk=link.pk).update(differences=others)
     number = person.record.delete()[0]
-    # With what the triggers have written of the deletion: nothing is left for a pass to do.
+    # This includes the job and the tombstone that triggers wrote at the deletion.
     for rows in person.rows():
         kept_values = KEPT.get(rows.model)
         number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
@@ -266,6 +267,6 @@ def _erase_rows(person: Person) -> int:
         unique_fields=["entity_type", "item_id"],
         update_fields=["reason", "unlinked", "erased"],
     )
-    # Files that wait for the confirmation of their import, whoever is in them.
+    # Uploaded files that wait for the confirmation of their import may contain the person.
     CacheEntry.objects.filter(cache_key__startswith=caches["uploads"].make_key("")).delete()
     return number

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: run the simulator, put together as its options say."""
+"""`python -m sandbox`: build the simulator from its options and run it."""
 
 import argparse
 import gc
@@ -11,7 +11,7 @@ from types import FrameType
 
 import waitress
 
-from sandbox import http
+from sandbox import web
 from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
@@ -21,8 +21,6 @@ from sandbox.pages.faults import FaultsPage
 from sandbox.webhooks.deliveries import Deliveries, Sender
 from sandbox.world import Store, World
 
-# The sandbox put together.
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,12 +28,12 @@ class Settings:
     token: str | None = None
     signing_secret: str | None = None
     data: str | None = None
-    npd: http.NpdAddress | None = None
+    npd: web.NpdAddress | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
-def build(settings: Settings) -> http.Application:
+def build(settings: Settings) -> web.Application:
     store = Store(settings.data)
     world = World(Clock(), store)
     deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
@@ -44,33 +42,33 @@ def build(settings: Settings) -> http.Application:
     deliveries.start()
     control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
-    routes = [http.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
-    return http.Application(routes, http.Guard(settings.host, settings.site_url))
+    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.reset)
+    routes = [web.route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    return web.Application(routes, web.Guard(settings.host, settings.site_url))
 
 
-# The largest plan lets 250 requests in at once, and a page is read meanwhile.
+# The largest plan allows 250 requests at once; the rest are for pages.
 THREADS = 280
 CONNECTIONS = 1_000
-# A full collection walks every item of every board, and Python's defaults make one each few requests.
-GARBAGE = (50_000, 20, 100)
-ENVIRONMENT_OPTIONS = ""
+# A full collection walks every item of every board, and with Python's defaults one runs every few requests.
+GC_THRESHOLDS = (50_000, 20, 100)
+FROM_ENVIRONMENT = ""
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
-    """The options; secrets that are not on the command line come from the environment, which `ps` doesn't show.
+    """Parse the options; secrets can come from the environment, which `ps` doesn't show.
 
-    A signing secret in the environment alone signs nothing: without the option, webhooks are those of a personal token.
+    Webhooks are signed only with the option --signing-secret: those of a personal token aren't.
     """
     parser = _parser()
-    chosen = parser.parse_args(words)
-    if chosen.signing_secret == ENVIRONMENT_OPTIONS:
-        chosen.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
-        if not chosen.signing_secret:
+    options = parser.parse_args(words)
+    if options.signing_secret == FROM_ENVIRONMENT:
+        options.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
+        if not options.signing_secret:
             parser.error("--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them.")
-    if chosen.npd_via and not chosen.npd_url:
+    if options.npd_via and not options.npd_url:
         parser.error("--npd-via is another way to --npd-url, which is not given. Give both.")
-    return chosen
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     accepted = "the API token that is accepted; without any, every one is (default: MONDAY_API_KEY of the environment)"
     add("--token", default=os.environ.get("MONDAY_API_KEY"), help=accepted)
     signing = "sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment"
-    add("--signing-secret", nargs="?", const=ENVIRONMENT_OPTIONS, help=signing)
+    add("--signing-secret", nargs="?", const=FROM_ENVIRONMENT, help=signing)
     add("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
     add("--npd-url", help="where NPD is, for links from items to records")
     via = "the address by which calls from here reach --npd-url, where that is another one (containers)"
@@ -98,7 +96,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         token=options.token,
         signing_secret=options.signing_secret,
         data=options.data,
-        npd=http.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
+        npd=web.NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
         host=options.host,
         plan=PLANS.get(options.plan),
     )
@@ -107,10 +105,10 @@ def _settings(options: argparse.Namespace) -> Settings:
 def main() -> int:
     options = arguments()
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    # waitress warns of every request that finds no free thread: in a burst a line each.
+    # waitress logs a warning for every request that finds no free thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     settings = _settings(options)
-    gc.set_threshold(*GARBAGE)
+    gc.set_threshold(*GC_THRESHOLDS)
     sandbox = build(settings)
     try:
         server = waitress.create_server(
@@ -120,7 +118,7 @@ def main() -> int:
             threads=THREADS,
             connection_limit=CONNECTIONS,
             asyncore_use_poll=True,  # select() fails above 1,024 file descriptors
-            # Without it waitress doesn't read while a request is worked, and sees nobody hang up (`client_gone`).
+            # Makes waitress read while a request is worked, so that it notices a client that hangs up (`client_gone`).
             channel_request_lookahead=1,
             ident="sandbox",
         )

@@ -1,6 +1,6 @@
 """`POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer.
 
-Each call is logged, and the answer to an idempotency key is kept and given again.
+Each call is logged, and the answer under an idempotency key is stored and repeated.
 """
 
 import hashlib
@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import api_errors, api_limits, faults, graph, http
+from waitress.channel import ClientDisconnected
+
+from sandbox import api_errors, api_limits, faults, graph, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
 from sandbox.model import API_USER, Clock
@@ -26,7 +28,7 @@ LOG_LENGTH = 5_000
 
 @dataclass
 class Call:
-    """One request at /v2, as the log shows it; never the token, never the variables."""
+    """One request at /v2 for the log, without the token and the variables."""
 
     id: int
     at: float
@@ -80,11 +82,9 @@ class CallLog:
             self._calls.clear()
 
 
-# `Idempotency-Key`: a mutation's first answer is kept 30 minutes and given again.
-
-
-# developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the same key is not
-# published; here the first answer is given too, and the log says so.
+# `Idempotency-Key`: a mutation's first answer is repeated for 30 minutes
+# (developer.monday.com/api-reference/docs/idempotency). How Monday answers another body under the same key is not
+# published; the sandbox repeats the first answer, and the log says so.
 KEY_SECONDS = 1800
 
 
@@ -92,73 +92,73 @@ KEY_SECONDS = 1800
 class StoredAnswer:
     digest: bytes
     since: float
-    answer: http.Response | None = None
+    answer: web.Response | None = None
 
 
 class Idempotency:
-    """The answers kept by key."""
+    """Stored answers by key."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
+        self._answers: dict[str, StoredAnswer] = {}  # in the order of their first requests
         self._lock = threading.Lock()
 
-    def claim(self, key: str, body: bytes) -> tuple[http.Response, bool] | None:
-        """Take the key for this request; else the answer that it had before, and whether to another body.
+    def claim(self, key: str, body: bytes) -> tuple[web.Response, bool] | None:
+        """Claim a new key for this request; for a used key return its answer, and whether it was to another body.
 
-        409 while the first one still runs.
+        Raises RequestError (409) while the first request still runs.
         """
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            while self._kept and next(iter(self._kept.values())).since <= oldest:
-                del self._kept[next(iter(self._kept))]
-            kept = self._kept.get(key)
-            if kept is None:
-                self._kept[key] = StoredAnswer(digest, self._clock.time())
+            while self._answers and next(iter(self._answers.values())).since <= oldest:
+                del self._answers[next(iter(self._answers))]
+            stored = self._answers.get(key)
+            if stored is None:
+                self._answers[key] = StoredAnswer(digest, self._clock.time())
                 return None
-            if kept.answer is None:
+            if stored.answer is None:
                 raise api_errors.idempotency_conflict()
-            return kept.answer, kept.digest != digest
+            return stored.answer, stored.digest != digest
 
-    def keep(self, key: str, answer: http.Response) -> None:
+    def store(self, key: str, answer: web.Response) -> None:
         with self._lock:
-            if kept := self._kept.get(key):
-                kept.answer = answer
+            if stored := self._answers.get(key):
+                stored.answer = answer
 
     def release(self, key: str) -> None:
-        """The request came to nothing: the key is free again."""
+        """Free the key of a request that was not carried out."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.answer is None:
-                del self._kept[key]
+            stored = self._answers.get(key)
+            if stored is not None and stored.answer is None:
+                del self._answers[key]
 
     def clear(self) -> None:
         with self._lock:
-            self._kept.clear()
+            self._answers.clear()
 
 
-FAULT_WAIT = 30  # seconds that a limit asks for where a fault names none
+FAULT_WAIT = 30  # seconds in the answer of a limit where its fault names none
 
 
 @dataclass
 class Latency:
-    """How long calls take: `call_ms` each request, and `mutation_ms` each mutation in it."""
-
-    call_ms: float = 0.0
-    mutation_ms: float = 0.0
+    call_ms: float = 0.0  # for each request
+    mutation_ms: float = 0.0  # for each mutation in it
 
 
 @dataclass(frozen=True)
 class ApiRequest:
+    http: web.Request
     operation: graph.Operation
     variables: dict[str, Any]
     body: bytes
     version: resolvers.Version
+    key: str | None  # its `Idempotency-Key`; queries have none
 
 
 class Api:
-    """The endpoint and what it needs around the boards."""
+    """The endpoint, with its faults, limits, cursors and stored answers."""
 
     def __init__(
         self,
@@ -180,8 +180,8 @@ class Api:
         self.idempotency = Idempotency(world.clock)
         self.cursors = resolvers.OpenCursors(world.clock)
 
-    def post(self, request: http.Request) -> http.Response:
-        """Answer one request; every answer carries a request id and is in the log."""
+    def post(self, request: web.Request) -> web.Response:
+        """Answer one request and log it."""
         call = self.calls.begin(self._clock.time())
         call.request_id = str(uuid.uuid4())
         started = time.monotonic()
@@ -193,13 +193,13 @@ class Api:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.end(call)
 
-    def _admit(self, request: http.Request, call: Call) -> http.Response:
-        """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
-        sent = request.header("Authorization") or ""
-        # Without a token of its own the sandbox takes any.
-        # Compared as bytes: of texts, compare_digest takes ASCII alone.
-        admitted = bool(sent) and (not self._token or hmac.compare_digest(sent.encode(), self._token.encode()))
-        if not admitted:
+    def _admit(self, request: web.Request, call: Call) -> web.Response:
+        """Answer a request within the account's limits; one without a valid token counts for no account."""
+        token = request.header("Authorization") or ""
+        # Without a token of its own the sandbox accepts any. Compared as bytes, because compare_digest takes only ASCII
+        # texts.
+        is_valid = not self._token or hmac.compare_digest(token.encode(), self._token.encode())
+        if not token or not is_valid:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
             with self.limits.visit() as visit:
@@ -213,58 +213,49 @@ class Api:
         except RequestError as refusal:
             return self._with_limit_headers(self._rejection_response(refusal, call))
 
-    def _with_limit_headers(self, response: http.Response) -> http.Response:
+    def _with_limit_headers(self, response: web.Response) -> web.Response:
         return replace(response, headers=response.headers | self.limits.headers())
 
-    def _answer(self, request: http.Request, call: Call) -> http.Response:
+    def _answer(self, request: web.Request, call: Call) -> web.Response:
         api_request = self._parse_request(request, call)
         operation = api_request.operation
         call.kind = operation.kind
         call.operation = operation.name
         call.fields = operation.fields
         _pause(self.latency.call_ms)
-        key = request.header("Idempotency-Key") if operation.is_mutation else None
+        key = api_request.key
         call.idempotency_key = key
-        # Before a fault holds the request: a second one under its key must find it.
+        # Before a fault holds the request, because a second request under the key must find it claimed.
         replay = self.idempotency.claim(key, api_request.body) if key else None
         try:
-            return self._faulted(request, api_request, call, key, replay)
+            fault = self.faults.take(operation, api_request.variables)
+            if fault is not None:
+                call.fault = fault.name()
+                if fault.status is not None:
+                    return self._failure_response(fault, fault.status, call)
+                self._check_limit(fault)
+            if replay is not None:
+                answer, call.different_body = replay
+                call.replayed = True
+                return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
+            return self._carry_out(api_request, call, fault)
         finally:
             if key:
                 self.idempotency.release(key)
 
-    def _faulted(
-        self,
-        request: http.Request,
-        api_request: ApiRequest,
-        call: Call,
-        key: str | None,
-        replay: tuple[http.Response, bool] | None,
-    ) -> http.Response:
-        """Answer with the fault that waits for such a request, else replay the key's answer or carry it out."""
-        fault = self.faults.take(api_request.operation, api_request.variables)
-        if fault is not None:
-            call.fault = fault.name()
-            if fault.status is not None:
-                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                body = fault.answer()
-                if isinstance(body, dict):
-                    return self._respond(body, call, fault.status, headers)
-                return http.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
-            if fault.limit is not None:
-                self._exhaust(fault)
-        if replay is not None:
-            answer, call.different_body = replay
-            call.replayed = True
-            return replace(answer, headers=answer.headers | {"Idempotency-Replayed": "true"})
-        return self._carry_out(request, api_request, call, fault, key)
+    def _failure_response(self, fault: faults.Fault, status: int, call: Call) -> web.Response:
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        body = fault.answer()
+        if isinstance(body, dict):
+            return self._respond(body, call, status, headers)
+        return web.Response(status, str(body).encode(), {"Content-Type": "text/html"} | headers)
 
-    def _parse_request(self, request: http.Request, call: Call) -> ApiRequest:
+    def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))
         call.version = version.value
         body = request.body()
         try:
-            document = http.percent_decode(body)
+            document = web.decode_json(body)
         except ValueError:
             raise api_errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):
@@ -276,29 +267,23 @@ class Api:
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
         operation = graph.prepare(document["query"], name, version.era)
-        return ApiRequest(operation, variables or {}, body, version)
+        key = request.header("Idempotency-Key") if operation.is_mutation else None
+        return ApiRequest(request, operation, variables or {}, body, version, key)
 
-    def _carry_out(
-        self,
-        request: http.Request,
-        api_request: ApiRequest,
-        call: Call,
-        fault: faults.Fault | None,
-        key: str | None = None,
-    ) -> http.Response:
+    def _carry_out(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
         if fault is not None and fault.timeout == "before":
-            self._hang_up(request, fault)
+            self._hang_up(api_request.http, fault)
         if fault is not None and fault.slow is not None:
             fault.over.wait(fault.slow)
         response = self._run(api_request, call, fault)
-        # Kept before the connection is cut: whoever has lost this answer asks for it again under its key.
-        if key:
-            self.idempotency.keep(key, response)
+        # Before the connection is cut, because the client repeats the request under its key.
+        if api_request.key:
+            self.idempotency.store(api_request.key, response)
         if fault is not None and fault.timeout == "after":
-            self._hang_up(request, fault)
+            self._hang_up(api_request.http, fault)
         return response
 
-    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> http.Response:
+    def _run(self, api_request: ApiRequest, call: Call, fault: faults.Fault | None) -> web.Response:
         call.complexity = api_request.operation.points(api_request.variables)
         context = resolvers.Context(
             world=self._world,
@@ -307,25 +292,25 @@ class Api:
             user=API_USER,
             version=api_request.version,
             spent=self.limits.spend(call.complexity),
-            handshake=self._deliveries.handshake,
+            handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        # What keeps earlier versions of items, while a fault asks for reads that lag behind.
-        recorded = api_request.operation.is_mutation and self.faults.await_reads()
-        recording = faults.history_middleware(self.history) if recorded else None
-        middleware = (faults.fault_middleware(fault, api_request.operation, self.history), recording)
-        with self._access(api_request.operation):
-            answer = graph.run(api_request.operation, api_request.variables, context, *middleware)
+        operation = api_request.operation
+        middleware = [faults.fault_middleware(fault, operation, self.history)]
+        if operation.is_mutation and self.faults.need_history():
+            middleware.append(faults.history_middleware(self.history))
+        with self._access(operation):
+            answer = graph.run(operation, api_request.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         return self._respond(answer, call, 200, {})
 
     def _access(self, operation: graph.Operation) -> AbstractContextManager[None]:
-        """One look at the account, or one transaction for all mutations of a document.
+        """Lock the account for reading, or open one transaction for all mutations of a document.
 
-        Those that take their time have one each, so that webhooks report them before the answer does; and so has a new
-        webhook, whose address is called meanwhile.
+        Slow mutations open their own, so that webhooks report them before the answer does; so does a new webhook,
+        because its address is called in the meantime.
         """
         if not operation.is_mutation:
             return self._world.read_lock()
@@ -333,44 +318,43 @@ class Api:
             return nullcontext()
         return self._world.transaction()
 
-    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> http.Response:
-        if "error_code" not in answer:  # the form of before 2025-01, which internal errors still have
+    def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
+        if "error_code" not in answer:  # the format before 2025-01, which internal errors still have
             answer = answer | {"extensions": {"request_id": call.request_id}}
         own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
-        return http.json_response(answer, status, own_headers | headers)
+        return web.json_response(answer, status, own_headers | headers)
 
-    def _rejection_response(self, refusal: RequestError, call: Call) -> http.Response:
+    def _rejection_response(self, refusal: RequestError, call: Call) -> web.Response:
         call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]
         answer = {"errors": refusal.errors}
-        if not refusal.served:
-            return http.json_response(answer, refusal.status, refusal.headers)
+        if not refusal.has_request_id:
+            return web.json_response(answer, refusal.status, refusal.headers)
         response = self._respond(answer, call, refusal.status, refusal.headers)
         if not refusal.names_version:
             del response.headers["API-Version"]
         return response
 
-    def _exhaust(self, fault: faults.Fault) -> None:
-        """Refuse as the fault's limit does; those of single fields are met inside the document."""
-        refuse, wait = {
-            "complexity": (api_errors.complexity_limit, FAULT_WAIT),
-            "minute": (api_errors.minute_limit, FAULT_WAIT),
-            "daily": (api_errors.daily_limit, self.limits.usage.seconds_left()),
-            "concurrency": (api_errors.concurrency_limit, api_limits.CONCURRENCY_WAIT),
-        }.get(fault.limit or "", (None, 0))
-        if refuse is None:
-            return
-        raise refuse(wait if fault.retry_in is None else fault.retry_in)
+    def _check_limit(self, fault: faults.Fault) -> None:
+        """Raise the fault's limit for the whole request; limits of single fields are raised inside the document."""
+        wait = fault.retry_in
+        if fault.limit == "complexity":
+            raise api_errors.complexity_limit(FAULT_WAIT if wait is None else wait)
+        if fault.limit == "minute":
+            raise api_errors.minute_limit(FAULT_WAIT if wait is None else wait)
+        if fault.limit == "daily":
+            raise api_errors.daily_limit(self.limits.usage.seconds_left() if wait is None else wait)
+        if fault.limit == "concurrency":
+            raise api_errors.concurrency_limit(api_limits.CONCURRENCY_WAIT if wait is None else wait)
 
-    def _hang_up(self, request: http.Request, fault: faults.Fault) -> None:
-        """Hold the connection for the fault's seconds, while anyone waits, then cut it."""
+    def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
+        """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.over.is_set():
             fault.over.wait(0.05)
-        http.cut_connection()
+        raise ClientDisconnected
 
 
 def _json_type(value: Any) -> str:
-    """What JSON calls it."""
     names = {str: "string", bool: "boolean", list: "array", dict: "object"}
     return names.get(type(value), "number")
 

@@ -1,9 +1,9 @@
 """Monday's errors, as its API words them (developer.monday.com/api-reference/docs/error-handling).
 
-`FieldError` is what one field of a request may raise: it becomes an entry of `errors` and a null in `data`.
-`RequestError` ends the whole request with an HTTP status. Where recorded answers depart from that page, the recordings
-stand: "monday_ruby" are those of github.com/sanifhimani/monday_ruby, "notes" those of users on live answers of 2026-07,
-and numbers are topics of community.monday.com.
+`FieldError` refuses one field of a request: it becomes an entry of `errors` and a null in `data`. `RequestError` ends
+the whole request with an HTTP status. Where recorded answers differ from that page, the recordings count: "monday_ruby"
+are those of github.com/sanifhimani/monday_ruby, "notes" are users' notes on live answers of 2026-07, and numbers are
+topics of community.monday.com.
 """
 
 import json
@@ -13,7 +13,7 @@ SERVICE = "monolith"  # of refused fields and internal errors since 2025-10 (mon
 
 
 class FieldError(Exception):
-    """One field refused. `status_code` is Monday's own, inside an HTTP 200."""
+    """One field refused; `status_code` is Monday's own, inside an HTTP 200."""
 
     def __init__(self, message: str, code: str, status_code: int = 200, **error_data: Any) -> None:
         super().__init__(message)
@@ -26,12 +26,9 @@ class InternalError(Exception):
 
 
 class RequestError(Exception):
-    """The whole request refused: an HTTP status and one error without `data`.
+    """The whole request refused: an HTTP status and one error without `data`."""
 
-    `served`: it came so far that a version and a request id are told.
-    """
-
-    served = True
+    has_request_id = True
     names_version = True
 
     def __init__(self, status: int, message: str, code: str, retry_after: int | None = None, **extensions: Any) -> None:
@@ -44,7 +41,7 @@ class RequestError(Exception):
 
 
 def ruby(value: Any) -> str:
-    """A value as Monday's Ruby prints it into texts: configs of webhooks, values in refusals (monday_ruby, 106054)."""
+    """Format a value as Monday's Ruby prints it: configs of webhooks, values in refusals (monday_ruby, 106054)."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{ruby(key)}=>{ruby(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
@@ -53,7 +50,7 @@ def ruby(value: Any) -> str:
 
 
 def item_not_found(item_id: int | None) -> FieldError:
-    shown_id = None if item_id is None or item_id < 0 else item_id  # what is no number has no place in it
+    shown_id = None if item_id is None or item_id < 0 else item_id  # negative: the id in the request was no number
     return FieldError("Item not found", "InvalidItemIdException", item_id=shown_id)
 
 
@@ -83,7 +80,7 @@ MISSING_COLUMN = "store.monday.automation.error.missing_column"
 
 
 def column_not_found(column_id: str) -> FieldError:
-    """As writes answer; filter rules answer `filter_column_not_found`."""
+    """For writes; filter rules have `filter_column_not_found`."""
     words = "This column ID doesn't exist for the board"
     code = "InvalidColumnIdException"
     return FieldError(words, code, column_id=column_id, board_id=None, error_reason=MISSING_COLUMN)
@@ -153,9 +150,9 @@ def items_limit(board_id: int, limit: int) -> FieldError:
 
 
 def not_authenticated() -> RequestError:
-    """Without an id of the request and without a version (monday_ruby, 2025-10)."""
+    """Without a request id and a version (monday_ruby, 2025-10)."""
     refusal = RequestError(401, "Not authenticated", "NOT_AUTHENTICATED")
-    refusal.served = False
+    refusal.has_request_id = False
     return refusal
 
 

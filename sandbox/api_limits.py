@@ -1,6 +1,6 @@
-"""The account's plan and limits: who may call now, what each call uses up, and how much each day has used.
+"""The account's plan and limits: which requests are refused, what each call costs, and how much each day has used.
 
-What each of Monday's plans allows: developer.monday.com/api-reference/docs/rate-limits.
+Monday's plans: developer.monday.com/api-reference/docs/rate-limits.
 """
 
 import math
@@ -14,28 +14,24 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.http import BadRequestError, call, one_of
 from sandbox.model import Clock
+from sandbox.web import BadRequestError, call, one_of
 
 # A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
-QUERY_POINTS = 5_000_000  # one request's most, whatever the plan
-DEFAULT_POINTS = 10_000_000  # a personal token's minute, reads and writes together
+QUERY_POINTS = 5_000_000  # of one request at most, in any plan
+DEFAULT_POINTS = 10_000_000  # of a personal token in a minute, reads and writes together
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an account may use.
-
-    `day` calls from midnight to midnight UTC, `minute` calls and `points` of complexity within 60 seconds from a
-    window's first call, and `concurrent` calls at once.
-    """
+    """What an account may use."""
 
     name: str
-    day: int
-    minute: int
-    concurrent: int
-    points: int = DEFAULT_POINTS
+    day: int  # calls from midnight to midnight UTC
+    minute: int  # calls within 60 seconds from a window's first call
+    concurrent: int  # calls at once
+    points: int = DEFAULT_POINTS  # complexity within 60 seconds from a window's first call
 
     def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "name"}
@@ -53,15 +49,12 @@ PLANS = {
 
 
 def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
-    """The plan of this name, with `limits` in place of its own; None for no plan. Raises BadRequestError."""
+    """Return the plan with this name and these limits instead of its own; None for no plan. Raises BadRequestError."""
     if name is not None:
         return call(Plan, vars(PLANS[one_of(PLANS, name)]) | limits)
     if limits:
         raise BadRequestError(f"{', '.join(sorted(limits))}: without a plan nothing is limited; name a plan too")
     return None
-
-
-# How many calls the account has used, by day; Monday counts in tenths of a call.
 
 
 DAY_SECONDS = 86_400
@@ -70,10 +63,10 @@ DEFAULT_LAG = 300.0
 
 
 class Usage:
-    """Calls as Monday counts them. `add` may be called by one thread at a time; its owner holds a lock.
+    """Calls by day in tenths of a call, as Monday counts them; its owner holds a lock.
 
-    `lag` is how many seconds old the figures are that Monday's `platform_api` tells. That they are behind is
-    documented by `last_updated`; by how much is not, and five minutes are our guess.
+    `lag` is the age of `platform_api`'s figures in seconds. Its `last_updated` documents that they lag, but not by how
+    much; five minutes are our guess.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -83,7 +76,7 @@ class Usage:
         self.lag = DEFAULT_LAG
 
     def add(self, tenths: int, moment: float) -> None:
-        """Count `tenths` of calls to the day of `moment`; fewer than none take back what was counted before."""
+        """Add tenths of a call to the day of `moment`; negative ones correct an earlier count."""
         second = int(moment)
         before = self._used.pop()[1] if self._used and self._used[-1][0] == second else 0
         self._used.append((second, before + tenths))
@@ -95,15 +88,15 @@ class Usage:
         return self._days[_day(self._clock.time())]
 
     def seconds_left(self) -> int:
-        """Until the day ends, at midnight UTC; from 1."""
+        """Return the seconds until midnight UTC, at least 1."""
         return max(1, DAY_SECONDS - int(self._clock.time()) % DAY_SECONDS)
 
     def reported_until(self) -> float:
-        """The moment up to which Monday's figures go."""
+        """Return the time up to which `platform_api` counts calls."""
         return self._clock.time() - self.lag
 
     def by_day(self) -> dict[str, int]:
-        """Whole calls by day, the newest first, as old as `lag` makes them."""
+        """Return `platform_api`'s figures: whole calls by day, the newest first."""
         counts: Counter[str] = Counter()
         until = self.reported_until()
         for second, tenths in list(self._used):
@@ -121,13 +114,8 @@ def _day(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
 
 
-# The account's limits: who may call now, and what each call uses up.
-#
-# developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that fails; one that a limit
-# refuses, or that asks for nothing but its complexity, a tenth. All tokens of the account share the counters.
-
-
-# tenths of a call
+# In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
+# fails; one that a limit refuses counts a tenth. All tokens of the account share the counters.
 CALL = 10
 REJECTED_CALL = 1
 CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
@@ -135,16 +123,16 @@ CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
 
 @dataclass(frozen=True)
 class PointsSpent:
-    """Complexity points: the request's own, and the minute's quota around it."""
+    """Complexity points."""
 
-    query: int
-    before: int
+    query: int  # of the request itself
+    before: int  # left in the minute before it, and after it
     after: int
     reset_in_x_seconds: int
 
 
 class Window:
-    """A time of some seconds that begins with its first use; the next use after its end begins another."""
+    """A window of some seconds that begins with its first use; the next use after its end begins another."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
@@ -152,7 +140,7 @@ class Window:
         self.used = 0
 
     def roll(self, now: float) -> "Window":
-        """Forget what was used when the window is over, or when the clock was set back behind it."""
+        """Start again when the window is over, or when the clock was set back before its start."""
         if not 0 < self._ends - now <= self._seconds:
             self._ends = 0.0
             self.used = 0
@@ -164,7 +152,7 @@ class Window:
         self.used += amount
 
     def seconds_left(self, now: float) -> int:
-        """Until it ends, from 1; its whole length while it has not begun."""
+        """Return the seconds until its end, at least 1; its whole length before its first use."""
         return max(1, math.ceil(self._ends - now)) if self.is_open else self._seconds
 
     @property
@@ -174,13 +162,13 @@ class Window:
 
 @dataclass
 class CallInProgress:
-    """One request being answered; `tenths` of a call are what it comes to in the end."""
+    """A request that is being answered."""
 
-    tenths: int = CALL
+    tenths: int = CALL  # of a call that it counts in the end
 
 
 class Limits:
-    """Without a plan everything is counted and nothing refused."""
+    """Counts calls and points, and refuses requests over the plan's limits; without a plan it refuses none."""
 
     def __init__(self, clock: Clock, plan: Plan | None = None) -> None:
         self._clock = clock
@@ -191,7 +179,7 @@ class Limits:
         self.usage = Usage(clock)
         self.refused: Counter[str] = Counter()
         self._running = 0
-        self._life = 0  # goes up at a reset: what was counted before is not taken back after it
+        self._generation = 0  # goes up at a reset, so that a later correction leaves the new count alone
         self._start_windows()
 
     def _start_windows(self) -> None:
@@ -199,7 +187,7 @@ class Limits:
         self._points = Window(MINUTE_SECONDS)
 
     def set_plan(self, plan: Plan | None) -> None:
-        """From now on these limits, with new windows; what was used today stays used."""
+        """Use another plan's limits, with new windows and today's calls."""
         with self._lock:
             self.plan = plan
             self._start_windows()
@@ -207,7 +195,7 @@ class Limits:
     def reset(self) -> None:
         with self._lock:
             self.plan = self._first_plan
-            self._life = self._life + 1
+            self._generation += 1
             self.shows_headers = False
             self.usage.clear()
             self.refused.clear()
@@ -215,7 +203,7 @@ class Limits:
 
     @contextmanager
     def visit(self) -> Iterator[CallInProgress]:
-        """Count a request while it is answered. RequestError (429) where a limit does not let it in."""
+        """Count a request while it is answered; raises RequestError (429) where a limit refuses it."""
         visit = CallInProgress()
         moment = self._clock.time()
         with self._lock:
@@ -224,18 +212,18 @@ class Limits:
             if refusal is not None:
                 raise self._count_rejection(refusal)
             self._running += 1
-        counted_in = self._life
+        generation = self._generation
         try:
             yield visit
         finally:
             with self._lock:
                 self._running -= 1
-                # Taken back on the day that it was counted to: the answer may come after midnight.
-                if visit.tenths != CALL and counted_in == self._life:
+                # On the day on which it was counted, because the answer may come after midnight.
+                if visit.tenths != CALL and generation == self._generation:
                     self.usage.add(visit.tenths - CALL, moment)
 
     def _refusal(self, now: float) -> RequestError | None:
-        """Why this request is not let in. Each window has counted it, also when it is not."""
+        """Count a request in the minute's window and return why it is refused, if it is."""
         self._minute.use(1, now)
         if self.plan is None:
             return None
@@ -248,7 +236,7 @@ class Limits:
         return None
 
     def spend(self, cost: int) -> PointsSpent:
-        """Take complexity points before anything runs. RequestError where they do not suffice."""
+        """Use complexity points before the document runs; raises RequestError where they don't suffice."""
         if cost > QUERY_POINTS:
             raise self._count_rejection(api_errors.query_too_complex(cost, QUERY_POINTS))
         with self._lock:
@@ -269,13 +257,11 @@ class Limits:
     def points_limit(self) -> int:
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
-    def points_left(self) -> tuple[int, int]:
-        with self._lock:
-            return max(0, self.points_limit - self._points.roll(self._clock.time()).used), self.points_limit
-
     def sentence(self) -> str:
-        """What is left, for the people who read the log of calls."""
-        remaining, limit = self.points_left()
+        """Describe what is left, for the log of calls."""
+        with self._lock:
+            limit = self.points_limit
+            remaining = max(0, limit - self._points.roll(self._clock.time()).used)
         words = f"{remaining:,} of {limit:,} complexity points left this minute"
         if self.plan is None:
             return words
@@ -283,17 +269,17 @@ class Limits:
         return f"{words}, {calls:,} of {self.plan.day:,} calls left today"
 
     def set_lag(self, seconds: int) -> None:
-        """How old the figures of `platform_api` are from now on."""
+        """Set the age of `platform_api`'s figures."""
         with self._lock:
             self.usage.lag = float(seconds)
 
     def set_used(self, calls: int) -> None:
-        """Make it so many calls today, whatever it was."""
+        """Set the number of calls used today."""
         with self._lock:
             lag = self.usage.lag
             self.usage.clear()
             self.usage.lag = lag
-            self._life += 1
+            self._generation += 1
             self.usage.add(calls * CALL, self._clock.time())
 
     def use_by_others(self, calls: int) -> None:
@@ -307,9 +293,9 @@ class Limits:
             yield self.usage
 
     def headers(self) -> dict[str, str]:
-        """RateLimit-Policy and RateLimit as Monday's rate-limits page shows them, where they are asked for.
+        """Return RateLimit-Policy and RateLimit as Monday's rate-limits page shows them, if `shows_headers`.
 
-        No recorded answer up to 2025-11 has them (github.com/sanifhimani/monday_ruby), so they are off at first.
+        No recorded answer up to 2025-11 has them (github.com/sanifhimani/monday_ruby), so they are off by default.
         """
         with self._lock:
             if self.plan is None or not self.shows_headers:
@@ -331,7 +317,7 @@ class Limits:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The plan, its limits, and what is used of them."""
+        """Return the plan, its limits, and how much of them is used."""
         with self._lock:
             now = self._clock.time()
             return {

@@ -1,7 +1,7 @@
-"""`/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
+"""`/_control/*`: what tests and the pages do behind Monday's back. JSON in, JSON out.
 
-Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their deliveries.
-A handler's parameters are the fields that its JSON may have.
+Changes of items and columns by a person at the board, the clock, faults, the plan, webhooks and their deliveries.
+The parameters of a handler are the fields of its JSON.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sandbox import api_limits, http, model, operations
+from sandbox import api_limits, model, operations, web
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.columns import initial_settings, kind_of
@@ -18,14 +18,11 @@ from sandbox.faults import fault_from
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
 from sandbox.world import STATES, Snapshot, World
 
-Answering = Callable[..., Any]  # answers what JSON can hold
-
-
-# `POST /_control/actions`: what a person does on the board page.
+JsonHandler = Callable[..., Any]  # returns JSON
 
 
 def _edit(world: World, user_id: int, item_id: int, column_id: str, text: str = "", value: Any = None) -> model.Item:
-    """`text` is a simple string, `value` what the API's column_values would hold; neither empties the cell."""
+    """Write `text`, a simple string, or `value`, as in the API's column_values; neither empties the cell."""
     content = text.strip() or value
     return operations.change_values(world, user_id, world.item(item_id), {column_id: content}, create_labels=True)
 
@@ -42,11 +39,11 @@ def _add(
     values: dict[str, Any] | None = None,
     group_id: str | None = None,
 ) -> model.Item:
-    return operations.create_item(
-        world, user_id, board_id, name.strip(), values or {}, group_id=group_id, create_labels=True
-    )
+    row = {"name": name.strip(), "values": values, "group_id": group_id}
+    return operations.create_item(world, user_id, board_id, row, create_labels=True)
 
 
+# Of `POST /_control/actions`.
 ITEM_ACTIONS: dict[str, Callable[..., model.Item]] = {
     "edit": _edit,
     "rename": _rename,
@@ -65,10 +62,10 @@ class Control:
         self._world = world
         self._api = api
         self._deliveries = deliveries
-        self._kept: dict[str, tuple[float, Snapshot]] = {}
+        self._snapshots: dict[str, tuple[float, Snapshot]] = {}
 
-    def routes(self) -> list[http.Route]:
-        changing: dict[str, Answering] = {
+    def routes(self) -> list[web.Route]:
+        changing: dict[str, JsonHandler] = {
             "reset": self.reset,
             "snapshot": self.snapshot,
             "restore": self.restore,
@@ -82,8 +79,8 @@ class Control:
             "plan": self.change_plan,
             "webhooks/release": self.release,
         }
-        adding: dict[str, Answering] = {"faults": self.add_faults, "webhooks": self.add_rules}
-        reading: dict[str, Answering] = {
+        adding: dict[str, JsonHandler] = {"faults": self.add_faults, "webhooks": self.add_rules}
+        reading: dict[str, JsonHandler] = {
             "boards": self.boards,
             "faults": self.faults,
             "latency": self.latency,
@@ -92,16 +89,16 @@ class Control:
             "plan": self.plan,
             "webhooks": self.webhooks,
         }
-        ending: dict[str, Answering] = {"faults": self.clear_faults, "webhooks": self.clear_rules}
+        ending: dict[str, JsonHandler] = {"faults": self.clear_faults, "webhooks": self.clear_rules}
         return [
-            *(http.route("POST", f"/_control/{name}", _changing(handler)) for name, handler in changing.items()),
-            *(http.route("POST", f"/_control/{name}", _adding(handler)) for name, handler in adding.items()),
-            *(http.route("GET", f"/_control/{name}", _reading(handler)) for name, handler in reading.items()),
-            *(http.route("DELETE", f"/_control/{name}", _reading(handler)) for name, handler in ending.items()),
+            *(web.route("POST", f"/_control/{name}", _changing(handler)) for name, handler in changing.items()),
+            *(web.route("POST", f"/_control/{name}", _adding(handler)) for name, handler in adding.items()),
+            *(web.route("GET", f"/_control/{name}", _reading(handler)) for name, handler in reading.items()),
+            *(web.route("DELETE", f"/_control/{name}", _reading(handler)) for name, handler in ending.items()),
         ]
 
     def boards(self) -> list[dict[str, Any]]:
-        """All boards with their items and the texts of their cells."""
+        """Return all boards with their items and the texts of their cells."""
         with self._world.read_lock():
             return [
                 {
@@ -117,27 +114,23 @@ class Control:
     def change_board(
         self, board_id: int, items_limit: int | None = None, state: str | None = None
     ) -> dict[str, str | int]:
-        """How many items a board may hold; whether it is archived, deleted or active."""
+        """Set how many items a board may hold, or whether it is archived, deleted or active."""
         with self._world.transaction():
             board = self._world.board(int(board_id))
             if state is not None and state != board.state:
-                operations.set_board_state(self._world, model.MAYA, board.id, http.one_of(STATES, state))
+                operations.set_board_state(self._world, model.MAYA, board.id, web.one_of(STATES, state))
             if items_limit is not None:
                 board.items_limit = items_limit
                 self._world.put_board(board)
         return {"id": str(board.id), "items_limit": board.items_limit, "state": board.state}
 
     def delay_activity(self, late_seconds: float) -> dict[str, float]:
-        """How long after an event its row shows in activity logs."""
+        """Set how long after an event its row shows in activity logs."""
         self._world.log_delay_seconds = late_seconds
         return {"late_seconds": late_seconds}
 
     def reset(self) -> dict[str, bool]:
-        """Forget boards, webhooks, logs, faults, latency and kept answers; the clock is real time again."""
-        self.forget()
-        return {"reset": True}
-
-    def forget(self) -> None:
+        """Delete boards, webhooks, logs, faults, latency and stored answers; the clock is real time again."""
         self._world.reset()
         self._deliveries.clear()
         self._api.calls.clear()
@@ -148,28 +141,29 @@ class Control:
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.offset_seconds = 0.0
+        return {"reset": True}
 
     def snapshot(self, name: str) -> dict[str, dict[str, int]]:
-        """Keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
+        """Keep boards, items, webhooks and activity logs in memory for `restore`."""
         snapshot = self._world.snapshot()
-        # By a clock that no test moves, and that a reset doesn't set back.
-        self._kept[name] = time.monotonic(), snapshot
+        # Not by the sandbox's clock, which tests move and a reset sets back.
+        self._snapshots[name] = time.monotonic(), snapshot
         return {"kept": {table: len(documents) for table, documents in snapshot.items()}}
 
     def restore(self, name: str) -> dict[str, bool]:
-        """As `reset`, and then everything that the snapshot holds; as often as one likes."""
-        if name not in self._kept:
-            raise http.BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
-        then, snapshot = self._kept[name]
-        self.forget()
-        self._world.restore(snapshot, time.monotonic() - then)
+        """Reset, then restore the snapshot; it stays available."""
+        if name not in self._snapshots:
+            raise web.BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
+        created_at, snapshot = self._snapshots[name]
+        self.reset()
+        self._world.restore(snapshot, time.monotonic() - created_at)
         return {"restored": True}
 
     def faults(self) -> list[dict[str, Any]]:
         return self._api.faults.remaining()
 
     def add_faults(self, faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Put these at the end of the queue."""
+        """Add faults to the end of the queue."""
         self._api.faults.add([fault_from(fault) for fault in faults])
         return self.faults()
 
@@ -182,10 +176,10 @@ class Control:
         return vars(self._api.latency)
 
     def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
-        """What is left out stays."""
-        latency = self._api.latency
-        latency.call_ms = latency.call_ms if call_ms is None else call_ms
-        latency.mutation_ms = latency.mutation_ms if mutation_ms is None else mutation_ms
+        if call_ms is not None:
+            self._api.latency.call_ms = call_ms
+        if mutation_ms is not None:
+            self._api.latency.mutation_ms = mutation_ms
         return self.latency()
 
     def clock(self) -> dict[str, Any]:
@@ -193,65 +187,65 @@ class Control:
         return {"offset_seconds": clock.offset_seconds, "now": clock.stamp()}
 
     def set_clock(self, offset_seconds: float) -> dict[str, Any]:
-        """The sandbox's time is real time plus this."""
+        """Set the sandbox's time to real time plus this."""
         self._world.clock.offset_seconds = offset_seconds
         self._deliveries.clock_moved()
         return self.clock()
 
     def calls(self, since: str = "0") -> list[dict[str, Any]]:
-        """The API calls, oldest first, without those up to the id `since`."""
+        """Return the API calls after the id `since`, oldest first."""
         return self._api.calls.since(int(since))
 
     def load_items(self, board_id: int, items: list[dict[str, Any]]) -> list[str]:
-        """Items `{name, values?, group_id?}` that were always there; their new ids, in order."""
+        """Create items `{name, values?, group_id?}` as if they had always existed; return their ids, in order."""
         return [str(item_id) for item_id in operations.load_items(self._world, int(board_id), items)]
 
     def act(self, action: str, user_id: int = model.MAYA, **fields: Any) -> dict[str, Any]:
-        """What a person does on the page: `ITEM_ACTIONS` names what there is to do, with what."""
+        """Do what a person does on a board; `ITEM_ACTIONS` lists the actions with their fields."""
         if not model.is_person(user_id):
-            raise http.BadRequestError("user_id is nobody here")
-        perform = ITEM_ACTIONS[http.one_of(ITEM_ACTIONS, action)]
+            raise web.BadRequestError("user_id is nobody here")
+        perform = ITEM_ACTIONS[web.one_of(ITEM_ACTIONS, action)]
         numbers = {name: int(fields[name]) for name in ("item_id", "board_id") if name in fields}
-        item = http.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
+        item = web.call(perform, {"world": self._world, "user_id": user_id} | fields | numbers)
         with self._world.read_lock():
             return _shown_item(self._world.boards[item.board_id], item)
 
-    # What a person does to a column that Monday's API can't do, or only the owner of a board may: its undo brings a
-    # deleted column back with its values, a column can be turned into another type, and its values can be hidden from
-    # some users (support.monday.com, "Column permissions" and "Changing the column type").
-
     def change_column(self, board_id: int, column_id: str, action: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-        """Delete, restore, hide or show a column, or retype it into `type`."""
+        """Delete, restore, hide or show a column, or change its type, as a person can and Monday's API can't.
+
+        Monday's undo brings a deleted column back with its values (support.monday.com, "Column permissions" and
+        "Changing the column type").
+        """
         with self._world.transaction():
             board = self._world.board(int(board_id))
-            column = next((each for each in board.columns if each.id == column_id), None)
+            column = next((column for column in board.columns if column.id == column_id), None)
             if column is None:
-                raise http.BadRequestError("there is no such column")
+                raise web.BadRequestError("there is no such column")
             match action:
                 case "delete":
                     operations.delete_column(self._world, model.MAYA, board.id, column_id)
                 case "restore":
                     column.archived = False
-                    about = {"column_id": column.id, "column_title": column.title}
-                    operations.log_board(self._world, "restore_column", board, model.MAYA, **about)
+                    details = {"column_id": column.id, "column_title": column.title}
+                    operations.log_board(self._world, "restore_column", board, model.MAYA, **details)
                 case "hide" | "show":
                     column.hidden = action == "hide"
                 case "retype":
                     self._retype(board, column, type)
                 case _:
-                    raise http.BadRequestError("action is one of delete, restore, hide, show, retype")
+                    raise web.BadRequestError("action is one of delete, restore, hide, show, retype")
             self._world.put_board(board)
         return {"id": column.id, "type": column.type, "archived": column.archived}
 
     def _retype(self, board: model.Board, column: model.Column, column_type: str) -> None:
-        """Give a column another type; the values of the former one are kept aside, for a change back."""
+        """Give a column another type; the values of the former type are kept for a change back."""
         kind_of(column_type)
         items = self._world.items_of(board.id, STATES)
         for item in items:
             if (cell := item.cells.pop(column.id, None)) is not None:
                 item.cells[f"{column.id} as {column.type}"] = cell
-            if (kept := item.cells.pop(f"{column.id} as {column_type}", None)) is not None:
-                item.cells[column.id] = kept
+            if (cell := item.cells.pop(f"{column.id} as {column_type}", None)) is not None:
+                item.cells[column.id] = cell
         column.type = column_type
         column.settings = initial_settings(column_type, None)
         self._world.put_items(items)
@@ -262,16 +256,15 @@ class Control:
     def change_plan(
         self, used: int | None = None, others: int = 0, lag: int | None = None, headers: bool | None = None, **plan: Any
     ) -> dict[str, Any]:
-        """`{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?, headers?}`.
+        """Change `{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?, headers?}`.
 
-        `plan` null lets everything through; single limits stand in for the plan's own. `used` are the calls
-        of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
-        `platform_api`'s figures are; `headers` whether answers carry RateLimit headers.
+        Without a `plan` (null) nothing is refused; single limits replace the plan's own. `used` sets the calls of
+        today; `others` adds calls of the account's other tokens; `lag` is the age of `platform_api`'s figures in
+        seconds; `headers` switches the RateLimit headers of answers.
         """
         limits = self._api.limits
         if plan:
-            present = limits.plan.name if limits.plan else None
-            name = plan.pop("plan", present)
+            name = plan.pop("plan", limits.plan.name if limits.plan else None)
             limits.set_plan(api_limits.plan_from(name, plan))
         if headers is not None:
             limits.shows_headers = headers
@@ -283,7 +276,7 @@ class Control:
         return self.plan()
 
     def webhooks(self, since: str = "0") -> dict[str, Any]:
-        """Who subscribed to what, the delivery log without those up to the id `since`, and the rules."""
+        """Return the subscriptions, the deliveries after the id `since`, and the rules."""
         hooks = [
             {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event, "config": hook.config}
             for hook in list(self._world.hooks.values())
@@ -293,18 +286,18 @@ class Control:
         return {"webhooks": hooks, "deliveries": log, "rules": self._rules()}
 
     def add_rules(self, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Have these rules `{rule: drop|double|delay|reorder|hold, …}` too; `Rule` says what each takes."""
+        """Add rules `{rule: drop|double|delay|reorder|hold, …}`; their other fields are those of `Rule`."""
         self._deliveries.rules.add(rules)
         return self._rules()
 
     def clear_rules(self) -> list[Any]:
-        """End all rules. What they hold stays held until it is released."""
+        """End all rules; held deliveries stay held until they are released."""
         self._deliveries.rules.clear()
         return []
 
     def release(self, order: str = "send", seed: int = 0) -> dict[str, Any]:
-        """Let held deliveries go, and end the rules that hold."""
-        count = self._deliveries.release(http.one_of(RELEASES, order), seed)
+        """Release held deliveries, and end the rules that hold."""
+        count = self._deliveries.release(web.one_of(RELEASES, order), seed)
         return {"released": count, "rules": self._rules()}
 
     def _rules(self) -> list[dict[str, Any]]:
@@ -317,33 +310,33 @@ def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
     return {"id": str(item.id), "name": item.name, "state": item.state, "values": values}
 
 
-def _reading(handler: Answering) -> http.Handler:
-    return lambda request: http.json_response(http.call(handler, request.query))
+def _reading(handler: JsonHandler) -> web.Handler:
+    return lambda request: web.json_response(web.call(handler, request.query))
 
 
-def _changing(handler: Answering) -> http.Handler:
-    return _json_only(lambda request: http.call(handler, request.object()))
+def _changing(handler: JsonHandler) -> web.Handler:
+    return _json_only(lambda request: web.call(handler, request.object()))
 
 
-def _adding(handler: Answering) -> http.Handler:
-    """Of a handler that takes a list; a request may hold one object alone."""
+def _adding(handler: JsonHandler) -> web.Handler:
+    """Wrap a handler that takes a list; a request may also hold a single object."""
 
-    def add(request: http.Request) -> Any:
+    def add(request: web.Request) -> Any:
         content = request.json()
         return handler(content if isinstance(content, list) else [content])
 
     return _json_only(add)
 
 
-def _json_only(answer: Callable[[http.Request], Any]) -> http.Handler:
-    """Only JSON may change anything, which no form of another site can send; refusals become 400."""
+def _json_only(answer: Callable[[web.Request], Any]) -> web.Handler:
+    """Accept only requests with JSON, which no form of another site can send; refused fields become 400."""
 
-    def respond(request: http.Request) -> http.Response:
+    def respond(request: web.Request) -> web.Response:
         if not request.is_json():
-            return http.json_response({"error": "Send this as application/json"}, 415)
+            return web.json_response({"error": "Send this as application/json"}, 415)
         try:
-            return http.json_response(answer(request))
-        except FieldError as refused:
-            return http.json_response({"error": str(refused), "code": refused.extensions["code"]}, 400)
+            return web.json_response(answer(request))
+        except FieldError as error:
+            return web.json_response({"error": str(error), "code": error.extensions["code"]}, 400)
 
     return respond

@@ -1,4 +1,4 @@
-"""Faults that a test asks for: a queue, each entry for so many of the next matching requests."""
+"""Faults that a test or the page asks for: a queue whose entries each apply to some of the next matching requests."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sandbox import api_errors, http
+from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import KINDS as KNOWN_TYPES
 from sandbox.graph import Operation
@@ -24,7 +24,7 @@ BODIES: dict[int, dict[str, Any]] = {
     423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
     429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
 }
-# Of a whole request, as recorded in 2025-11 (github.com/sanifhimani/monday_ruby): no `code`, and no id in the body.
+# As recorded for a whole request in 2025-11 (github.com/sanifhimani/monday_ruby): no `code`, and no id in the body.
 FAILED = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR"}
 INTERNAL_ERROR = {
     **FAILED,
@@ -32,52 +32,41 @@ INTERNAL_ERROR = {
     "errors": [{"message": "Internal server error", "extensions": FAILED}],
 }
 
-# What stands before Monday's API answers these with a page (community topics 122172, 116759).
+# Proxies before Monday's API answer these with a page (community topics 122172, 116759).
 PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
 
 
 @dataclass(frozen=True)
 class Partial:
-    """Fields at the root that fail while the others of the document are carried out.
-
-    By alias, or each `every`-th of them. With `applied` they are carried out and only look as if they were not;
-    with `no_data` the answer holds errors alone, as a report of 2025-02 shows (community topic 109452).
-    """
+    """Root fields that fail while the document's other fields are carried out."""
 
     aliases: Sequence[str] = ()
-    every: int = 0
+    every: int = 0  # fail every second, third … field instead of those with the aliases
     code: str = "ColumnValueException"
     message: str = ""
-    applied: bool = False
-    no_data: bool = False
+    applied: bool = False  # the fields are carried out and only appear failed
+    no_data: bool = False  # the answer has only errors, as a report of 2025-02 shows (community topic 109452)
 
-    def of(self, fields: list[tuple[str, str]]) -> set[str]:
-        own = [alias for alias, name in fields if name not in ("complexity", "__typename")]
+    def failing_aliases(self, fields: list[tuple[str, str]]) -> set[str]:
+        aliases = [alias for alias, name in fields if name not in ("complexity", "__typename")]
         if self.every:
-            return set(own[self.every - 1 :: self.every])
-        return set(own) & set(self.aliases)
+            return set(aliases[self.every - 1 :: self.every])
+        return set(aliases) & set(self.aliases)
 
 
 @dataclass(frozen=True)
 class Closed:
-    """Columns and items, by their ids, that the token's user may read and not edit."""
+    """Ids of columns and items that the token's user may read but not edit."""
 
     columns: Sequence[str] = ()
     items: Sequence[str] = ()
 
     def refuses(self, arguments: dict[str, Any]) -> bool:
-        """Whether a mutation with these arguments writes one of them."""
-        return str(arguments.get("item_id")) in self.items or not written_columns(arguments).isdisjoint(self.columns)
-
-
-def written_columns(arguments: dict[str, Any]) -> set[str]:
-    """The ids of the columns that a mutation writes; "name" where it names an item."""
-    columns = set(_json_object(arguments.get("column_values")))
-    if arguments.get("item_name"):
-        columns.add("name")
-    if "column_id" in arguments:
-        columns.add(arguments["column_id"])
-    return columns
+        """Return whether a mutation with these arguments writes a closed item or column."""
+        written = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
+        if arguments.get("item_name"):
+            written.add("name")
+        return str(arguments.get("item_id")) in self.items or not written.isdisjoint(self.columns)
 
 
 def _json_object(text: Any) -> dict[str, Any]:
@@ -94,16 +83,16 @@ def _with_tags_closed(text: str) -> str:
     return text + "".join(f"</{name}>" for name in missing)
 
 
-# What Monday may make of a text before it stores it; the last three lose something.
+# Changes that Monday may make to a text before it stores it; the last three lose something.
 ALTERATIONS: dict[str, Callable[[str], str]] = {
     "small": str.lower,
     "title": str.title,
     "folded": lambda text: " ".join(text.split()),
     "tags closed": _with_tags_closed,
     "tags dropped": lambda text: re.sub(r"<[^>]*>", "", text),
-    "invisible dropped": lambda text: "".join(each for each in text if unicodedata.category(each) != "Cf"),
+    "invisible dropped": lambda text: "".join(letter for letter in text if unicodedata.category(letter) != "Cf"),
     "accents dropped": lambda text: "".join(
-        each for each in unicodedata.normalize("NFD", text) if not unicodedata.combining(each)
+        letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)
     ),
     "cut": lambda text: text[:8],
 }
@@ -111,37 +100,37 @@ ALTERATIONS: dict[str, Callable[[str], str]] = {
 
 @dataclass
 class Fault:
-    """One entry of the queue: exactly one of the kinds, to which requests it happens, and how."""
+    """One entry of the queue; the fields are named as in the JSON of `/_control/faults`."""
 
-    # The kinds.
+    # What happens: exactly one of these.
     status: int | None = None  # that HTTP status at once, nothing applied
     timeout: str | None = None  # the connection is cut "before" or "after" the request was carried out
-    limit: str | None = None  # refused as that limit refuses
+    limit: str | None = None  # the request is refused as by that limit
     slow: float | None = None  # seconds until the request is carried out
     partial: Partial | None = None  # fields of the document that fail
-    cursor: str | None = None  # "expired": the next cursor is taken for one that is too old
-    listing: int | None = None  # so many items are shown, and no cursor
-    stale: float | None = None  # items as they were so many seconds ago, as far as the API changed them since
+    cursor: str | None = None  # "expired": the next cursor counts as too old
+    listing: int | None = None  # only this many items are listed, and no cursor
+    stale: float | None = None  # items as they were this many seconds ago, as far as the API changed them since
     drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
     closed: Closed | None = None  # columns and items whose writes are refused
-    alters: str | None = None  # in which form texts are stored
-    # To which requests it happens.
+    alters: str | None = None  # the form in which texts are stored
+    # Which requests it happens to.
     on: str = "any"  # query, mutation, or the name of a field
-    naming: str = ""  # a text in a variable: so one record fails again and again, whichever document it travels in
-    skip: int = 0  # so many that it could happen to pass first
-    count: int | None = 1  # to so many it happens; None: until the faults are cleared
-    # How.
+    naming: str = ""  # a text in a variable, so that one record fails in whichever document it is sent
+    skip: int = 0  # this many matching requests pass first
+    count: int | None = 1  # it happens to this many; None: until the faults are cleared
+    # Details.
     body: Any = None  # the answer of a status
     retry_after: float | None = None  # seconds, in the header of a status
     retry_in: int | None = None  # seconds, in the answer of a limit
-    seconds: float = 0.0  # for which a connection is held before it is cut
+    seconds: float = 0.0  # how long a connection is held before it is cut
     columns: Sequence[str] | None = None  # whose texts are altered; None: all
 
     def __post_init__(self) -> None:
-        self.over = threading.Event()  # nobody that met it is kept waiting any more
+        self.over = threading.Event()  # set when the faults are cleared: requests wait no longer
 
     def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
-        """Whether it can happen to this request."""
+        """Return whether the fault can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
         names = request.names() if looks_inside else [name for _, name in request.fields]
         if (self.on not in ("any", request.kind) and self.on not in names) or not self.names(variables):
@@ -149,19 +138,19 @@ class Fault:
         if self.closed is not None or self.alters is not None:
             return request.kind == "mutation"
         if self.cursor is not None:
-            return request.turns_a_page(variables)
+            return request.has_cursor(variables)
         if self.stale is not None:
             return request.kind == "query" and not request.names().isdisjoint((*PAGE_FIELDS, "items"))
         if self.listing is not None:
             return self.on != "any" or not request.names().isdisjoint(PAGE_FIELDS)
-        return self.partial is None or bool(self.partial.of(request.fields))
+        return self.partial is None or bool(self.partial.failing_aliases(request.fields))
 
     def names(self, content: dict[str, Any]) -> bool:
-        """Whether these variables or arguments hold the text that it waits for."""
+        """Return whether these variables or arguments hold the text in `naming`."""
         return not self.naming or self.naming in json.dumps(content, ensure_ascii=False, default=str)
 
     def name(self) -> str:
-        """A few words for the log of calls."""
+        """Describe the fault for the log of calls."""
         descriptions = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
@@ -178,7 +167,7 @@ class Fault:
         return next(descriptions[key] for key in descriptions if getattr(self, key) is not None)
 
     def answer(self) -> Any:
-        """The body to answer a `status` with: a JSON object, or a page."""
+        """Return the body of a `status`: a JSON object, or a page."""
         if self.body is not None:
             return self.body
         if self.status in PAGES:
@@ -192,12 +181,12 @@ class Fault:
         return {"errors": [{"message": error["message"], "extensions": extensions}]}
 
     def to_json(self) -> dict[str, Any]:
-        """As it was asked for, what was left out filled in."""
+        """Return the JSON object that asked for the fault, with the defaults filled in."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 class Faults:
-    """The queue of faults still to come."""
+    """The queue of faults that are still to happen."""
 
     def __init__(self) -> None:
         self._queue: list[Fault] = []
@@ -211,9 +200,7 @@ class Faults:
             self._queue += faults
 
     def take(self, request: Operation, variables: dict[str, Any]) -> Fault | None:
-        """The first fault that this request meets, one less of it left."""
-        if not self._queue:
-            return None
+        """Return the first fault for this request, and count it."""
         with self._lock:
             for fault in self._queue:
                 if not fault.matches(request, variables):
@@ -228,7 +215,8 @@ class Faults:
                 return fault
         return None
 
-    def await_reads(self) -> bool:
+    def need_history(self) -> bool:
+        """Return whether a fault waits for a read that lags behind, which needs earlier versions of items."""
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
@@ -237,14 +225,14 @@ class Faults:
             return [fault.to_json() for fault in self._queue]
 
     def clear(self) -> None:
-        """Delete what is left, and release the requests that a fault keeps waiting."""
+        """Clear the queue, and release the requests that a fault keeps waiting."""
         with self._lock:
             self._queue.clear()
             self._over.set()
             self._over = threading.Event()
 
 
-# The kinds of faults, and what each may be where that is a word.
+# The kinds of faults, and the words that each accepts as its value.
 KINDS: dict[str, Iterable[str]] = {
     "status": (),
     "timeout": ("before", "after"),
@@ -258,66 +246,59 @@ KINDS: dict[str, Iterable[str]] = {
     "closed": (),
     "alters": ALTERATIONS,
 }
-# A time-out or a partial failure is about what was applied, so reads in between do not use it up.
+# A time-out or a partial failure is about writes, so reads in between must not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
 LASTING = ("closed", "alters")
 
 
 def fault_from(content: dict[str, Any]) -> Fault:
-    """The fault that a JSON object describes. Raises BadRequestError."""
+    """Return the fault that a JSON object describes. Raises BadRequestError."""
     kinds = [kind for kind in KINDS if kind in content]
     if len(kinds) != 1:
-        raise http.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
+        raise web.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     kind = kinds[0]
     value = content[kind]
     if KINDS[kind]:
-        http.one_of(KINDS[kind], value)
+        web.one_of(KINDS[kind], value)
     elif kind == "partial":
-        value = http.call(Partial, value)
+        value = web.call(Partial, value)
     elif kind == "closed":
-        value = http.call(Closed, value)
+        value = web.call(Closed, value)
     elif value == "empty":
         value = 0
     defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
-    return http.call(Fault, defaults | content | {kind: value})
-
-
-# Faults inside a document: fields that fail, listings that are short, reads that lag behind.
-# Monday's reads may be behind its writes: `boards(latest: true)` exists to bring “the latest data” (its schema).
+    return web.call(Fault, defaults | content | {kind: value})
 
 
 class ItemHistory:
-    """Earlier versions of items, kept while a fault asks for stale reads. Callers hold the world's lock."""
+    """Earlier versions of items, recorded while a fault waits for a stale read. Callers hold the world's lock.
+
+    Monday's reads may be behind its writes: `boards(latest: true)` exists to bring “the latest data” (its schema).
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._before: dict[int, list[tuple[float, Item | None]]] = {}
+        self._versions: dict[int, list[tuple[float, Item | None]]] = {}  # by item: when each version was replaced
 
-    def record(self, item: Item) -> None:
-        self._at_now(item.id, replace(item, cells=dict(item.cells)))
-
-    def record_creation(self, item: Item) -> None:
-        self._at_now(item.id, None)
-
-    def _at_now(self, item_id: int, version: Item | None) -> None:
-        self._before.setdefault(item_id, []).append((self._clock.time(), version))
+    def record(self, item_id: int, item: Item | None) -> None:
+        """Record an item that is about to change, None for one that was created now."""
+        version = None if item is None else replace(item, cells=dict(item.cells))
+        self._versions.setdefault(item_id, []).append((self._clock.time(), version))
 
     def as_of(self, items: list[Item], seconds: float) -> list[Item]:
-        """These items as they were so many seconds ago; those that were not there yet are left out."""
+        """Return the items as they were this many seconds ago, without those that didn't exist yet."""
         since = self._clock.time() - seconds
-        # The version that the first change after `since` replaced, else the item itself.
-        versions = (
-            next((old for moment, old in self._before.get(item.id, ()) if moment > since), item) for item in items
-        )
-        return [version for version in versions if version is not None]
+        versions = []
+        for item in items:
+            # The version that the first change after `since` replaced, else the item itself.
+            changes = self._versions.get(item.id, ())
+            version = next((version for moment, version in changes if moment > since), item)
+            if version is not None:
+                versions.append(version)
+        return versions
 
     def clear(self) -> None:
-        self._before.clear()
-
-
-# Faults inside a document: middleware of graphql-core that makes fields fail, or listings short.
-#
-# Used only for the requests that a fault is meant for, so the others pay nothing.
+        self._versions.clear()
 
 
 FIELD_WAIT = 15  # seconds, as in Monday's own example of the error
@@ -327,7 +308,7 @@ BAD_LABEL = (
     "structure for this column. https://developer.monday.com/api-reference/docs/change-column-values"
 )
 
-# What single mutations fail of, as Monday words it; another code comes with itself as the message.
+# Monday's message, status and details for the codes of failing mutations; another code is its own message.
 WORDS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ColumnValueException": (BAD_LABEL, 200, {"column_type": "color"}),
     "InvalidItemIdException": ("Item not found", 200, {"item_id": None}),
@@ -344,59 +325,60 @@ WORDS: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 
 
-def fault_middleware(fault: Fault | None, operation: Operation, past: ItemHistory) -> Middleware | None:
-    """The middleware that plays this fault; None where the fault leaves the document alone."""
-    made: Middleware | None = None
+def fault_middleware(fault: Fault | None, operation: Operation, history: ItemHistory) -> Middleware | None:
+    """Return the graphql-core middleware for a fault inside the document; None where the fault is outside it."""
     if fault is None:
-        return made
+        return None
+    middleware: Middleware | None = None
     if fault.stale is not None:
-        made = _stale_read_middleware(past, fault.stale)
+        middleware = _stale_read_middleware(history, fault.stale)
     elif fault.partial is not None:
-        made = _failing_middleware(fault, fault.partial.of(operation.fields))
+        middleware = _failing_middleware(fault, fault.partial, fault.partial.failing_aliases(operation.fields))
     elif fault.limit == "field":
         first = next((name for _, name in operation.fields if name != "complexity"), "")
-        made = _limit_middleware(fault, fault.on if fault.on in operation.names() else first)
+        middleware = _limit_middleware(fault, fault.on if fault.on in operation.names() else first)
     elif fault.cursor is not None:
-        made = _expired_cursor_middleware
+        middleware = _expired_cursor_middleware
     elif fault.listing is not None:
-        made = _short_listing_middleware(fault.listing, PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,))
+        fields = PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,)
+        middleware = _short_listing_middleware(fault.listing, fields)
     elif fault.drops is not None:
-        made = _dropping_middleware(fault, fault.drops)
+        middleware = _dropping_middleware(fault, fault.drops)
     elif fault.closed is not None:
-        made = _closing_middleware(fault, fault.closed)
+        middleware = _closing_middleware(fault, fault.closed)
     elif fault.alters is not None:
-        made = _altering_middleware(fault, ALTERATIONS[fault.alters])
-    return made
+        middleware = _altering_middleware(fault, ALTERATIONS[fault.alters])
+    return middleware
 
 
 def failure(code: str, message: str = "") -> FieldError:
-    usual, status_code, error_data = WORDS.get(code, (code, 200, {}))
-    return FieldError(message or usual, code, status_code, **error_data)
+    usual_message, status_code, error_data = WORDS.get(code, (code, 200, {}))
+    return FieldError(message or usual_message, code, status_code, **error_data)
 
 
-def history_middleware(past: ItemHistory) -> Middleware:
-    """Keep what the document's mutations are about to change, for reads that will lag behind."""
+def history_middleware(history: ItemHistory) -> Middleware:
+    """Record the items that the document's mutations change."""
 
     def record_before(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        # graphql-core calls middleware for fields inside, too; a mutation stands at the root.
+        # graphql-core calls middleware for nested fields too; mutations are at the root.
         if info.path.prev is not None:
             return following(root, info, **arguments)
         world = info.context.world
         with world.read_lock():
             item = world.items.get(number(arguments.get("item_id")))
             if item is not None:
-                past.record(item)
+                history.record(item.id, item)
         result = following(root, info, **arguments)
         if isinstance(result, Item) and (item is None or result.id != item.id):
             with world.read_lock():
-                past.record_creation(result)
+                history.record(result.id, None)
         return result
 
     return record_before
 
 
-def _stale_read_middleware(past: ItemHistory, seconds: float) -> Middleware:
-    # Roots that asked for `latest`: it is said there, and the items are read below.
+def _stale_read_middleware(history: ItemHistory, seconds: float) -> Middleware:
+    # Root fields that asked for `latest`; their items are read in nested fields.
     fresh: set[Any] = set()
 
     def read_stale(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
@@ -406,21 +388,19 @@ def _stale_read_middleware(past: ItemHistory, seconds: float) -> Middleware:
         if info.field_name not in (*PAGE_FIELDS, "items") or info.path.as_list()[0] in fresh:
             return result
         if isinstance(result, Page):
-            return replace(result, items=past.as_of(result.items, seconds))
-        return past.as_of(result, seconds) if info.path.prev is None else result
+            return replace(result, items=history.as_of(result.items, seconds))
+        return history.as_of(result, seconds) if info.path.prev is None else result
 
     return read_stale
 
 
-def _failing_middleware(fault: Fault, aliases: set[str]) -> Middleware:
+def _failing_middleware(fault: Fault, partial: Partial, aliases: set[str]) -> Middleware:
     def fail_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is not None or info.path.key not in aliases or fault.partial is None:
+        if info.path.prev is not None or info.path.key not in aliases or not fault.names(arguments):
             return following(root, info, **arguments)
-        if not fault.names(arguments):
-            return following(root, info, **arguments)
-        if fault.partial.applied:
+        if partial.applied:
             following(root, info, **arguments)
-        raise failure(fault.partial.code, fault.partial.message)
+        raise failure(partial.code, partial.message)
 
     return fail_field
 
@@ -492,7 +472,7 @@ def _altering_middleware(fault: Fault, alter: Callable[[str], str]) -> Middlewar
 
 
 def _altered(value: Any, alter: Callable[[str], str]) -> Any:
-    """A text, alone or as a long text has it, in its other form; any other value as it is."""
+    """Return a text, or the text of a long text, in its other form; any other value as it is."""
     if isinstance(value, dict) and isinstance(value.get("text"), str) and value.keys() == {"text"}:
         return {"text": alter(value["text"])}
     return alter(value) if isinstance(value, str) else value

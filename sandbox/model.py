@@ -1,4 +1,4 @@
-"""What is on the boards, who acts on them, when, and what happened: plain data, without I/O."""
+"""Boards, items, people, webhooks and events as plain data, without I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 
 class Clock:
-    """Every 'now' of the sandbox: real time plus an offset that tests may move."""
+    """The sandbox's time: real time plus an offset that tests may set."""
 
     def __init__(self) -> None:
         self.offset_seconds = 0.0
@@ -19,7 +19,7 @@ class Clock:
         return time.time() + self.offset_seconds
 
     def stamp(self) -> str:
-        """Now as Monday writes dates: `2026-01-31T18:00:00Z`, whole seconds."""
+        """Return the time as Monday writes it: `2026-01-31T18:00:00Z`."""
         return datetime.fromtimestamp(self.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -41,11 +41,11 @@ PEOPLE = (
     Person(67210013, "Noor Haddad", "noor@sandbox.example", "Assistant", "member"),
 )
 
-MAYA = PEOPLE[0].id  # whom the pages play, and who acts where a test names nobody
+MAYA = PEOPLE[0].id  # acts on the pages, and where a test names no user
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
 
-# Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
+# Monday's own automations act as this user in activity logs and webhooks; `users` doesn't list it.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
 ACCOUNT_ID = 25910000
 SUBSCRIPTIONS_AFTER = 50_000  # webhooks
@@ -54,21 +54,17 @@ _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 
 
 def person(person_id: int) -> Person:
-    """The person with this id; a KeyError names ids that nobody has."""
     return _BY_ID[person_id]
 
 
 def is_person(person_id: int) -> bool:
-    """Whether this id can act here: a user's, or the automations'."""
+    """Return whether the id is a user's or the automations'."""
     return person_id in _BY_ID
 
 
 def no_item(item_id: int) -> Item | None:
-    """What a column finds that is on no world's board."""
+    """Stand in for `World.find_item` while a column is on no board."""
     return None
-
-
-# What is on the boards.
 
 
 @dataclass
@@ -79,7 +75,7 @@ class Column:
     settings: dict[str, Any] = field(default_factory=dict)
     archived: bool = False
     hidden: bool = False  # its values are not shown to the API's user
-    # Which item this is, if it is there. Not kept: the world puts its own here.
+    # Returns the item with this id unless it is deleted; set by the world and not stored.
     find_item: Callable[[int], Item | None] = field(default=no_item, compare=False, repr=False)
 
 
@@ -95,9 +91,9 @@ class Group:
 
 @dataclass
 class Cell:
-    """One column value: `raw` is what Monday would read back, None when empty."""
+    """One column value."""
 
-    raw: Any
+    raw: Any  # the decoded JSON of Monday's `value`; None when empty
     updated_at: str | None = None
 
 
@@ -129,7 +125,7 @@ class Board:
     groups: list[Group] = field(default_factory=list)
 
     def column(self, column_id: str) -> Column | None:
-        """A visible column; one that was deleted is gone."""
+        """Return a column that isn't deleted."""
         return next((c for c in self.columns if c.id == column_id and not c.archived), None)
 
     def visible_columns(self) -> list[Column]:
@@ -154,7 +150,7 @@ class Hook:
 
     @property
     def subscription_id(self) -> int:
-        """What its deliveries name: a number of its own, which no query gives (published captures, 2025-02)."""
+        """The number in its deliveries, which no query answers (published captures, 2025-02)."""
         return SUBSCRIPTIONS_AFTER + self.id
 
 
@@ -197,17 +193,12 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
 
 @dataclass(frozen=True)
 class WorldEvent:
-    """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
+    """One event on a board, with the details of its webhook."""
 
-    create_item, change_column_value, change_name, item_archived, item_deleted, item_restored,
-    item_moved_to_any_group, create_column.
-    `seconds` is the sandbox's time. `value` and `previous` are as the event's webhook shows them.
-    """
-
-    kind: str
+    kind: str  # the webhook event that reports it, such as create_item: a key of webhooks.EVENTS
     board_id: int
     user_id: int
-    seconds: float
+    seconds: float  # the sandbox's time
     item: Item | None = None
     item_name: str = ""
     group: Group | None = None
@@ -215,6 +206,6 @@ class WorldEvent:
     source_group_id: str = ""
     column: Column | None = None
     column_type: str = ""
-    value: Any = None
+    value: Any = None  # as webhooks show it, like `previous`
     previous: Any = None
     column_values: dict[str, Any] = field(default_factory=dict)

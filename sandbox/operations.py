@@ -1,11 +1,10 @@
-"""Operations on boards and items, shared by API, page and tests. Each writes the activity log and emits webhook events.
+"""Operations on boards and items for API, pages and tests; each writes the activity log and emits webhook events.
 
 The log's rows are as published probes saw them (developer.monday.com/api-reference/docs/activity-logs names the shape).
 """
 
 import copy
 import json
-import re
 import secrets
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,14 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox import api_errors, model
-from sandbox.columns import Status, initial_settings, kind_of
+from sandbox.columns import Status, board_ids, kind_of
 from sandbox.columns.value_kinds import Writing
-from sandbox.http import percent_decode
+from sandbox.web import decode_json
 from sandbox.world import World
 
 
 def emit(world: World, kind: str, item: model.Item, user_id: int, **more: Any) -> None:
-    """Report that something happened to an item, as it is now."""
+    """Emit an event about an item in its present state."""
     board = world.boards[item.board_id]
     group = group_of(board, item)
     world.emit(
@@ -39,9 +38,9 @@ def emit(world: World, kind: str, item: model.Item, user_id: int, **more: Any) -
 
 
 def log(world: World, event: str, item: model.Item, user_id: int, **data: Any) -> None:
-    """A row about an item in its board's activity log."""
+    """Add a row about an item to its board's activity log."""
     board = world.boards[item.board_id]
-    about = {
+    details = {
         "board_id": board.id,
         "group_id": item.group_id,
         "is_top_group": is_top(board, group_of(board, item)),
@@ -49,8 +48,8 @@ def log(world: World, event: str, item: model.Item, user_id: int, **data: Any) -
         "pulse_name": item.name,
     }
     if event == "update_column_value":
-        about |= {"parent_board_id": None, "parent_item_id": None}
-    world.log(board.id, event, about | data, user_id, item.id)
+        details |= {"parent_board_id": None, "parent_item_id": None}
+    world.log(board.id, event, details | data, user_id, item.id)
 
 
 def log_board(world: World, event: str, board: model.Board, user_id: int, **data: Any) -> None:
@@ -64,8 +63,8 @@ def column_of(board: model.Board, column_id: str) -> model.Column:
     return column
 
 
-def wanted_group(board: model.Board, group_id: str | None) -> model.Group:
-    """The group of this id, without one the top group; ResourceNotFoundException when there is none."""
+def target_group(board: model.Board, group_id: str | None) -> model.Group:
+    """Return the group with this id, or the top group for None; raises ResourceNotFoundException."""
     if group_id is None:
         return board.visible_groups()[0]
     group = board.group(group_id)
@@ -79,59 +78,37 @@ def group_of(board: model.Board, item: model.Item) -> model.Group:
 
 
 def is_top(board: model.Board, group: model.Group) -> bool:
-    return next((other for other in board.groups if not other.deleted and not other.archived), None) is group
+    return group in board.visible_groups()[:1]
 
 
 # Columns.
 
-# An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
-COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 TITLE_LIMIT = 255
 
 
-def create_column(
-    world: World,
-    user_id: int,
-    board_id: int,
-    title: str,
-    column_type: str,
-    *,
-    column_id: str | None = None,
-    defaults: Any = None,
-) -> model.Column:
-    """A new column. A given id has 1 to 20 characters of a-z and _, and was never used on this board."""
+def create_column(world: World, user_id: int, board_id: int, column: model.Column) -> model.Column:
+    """Add a column, whose id was never used on this board; raises InvalidArgumentException."""
     with world.transaction():
         board = world.active_board(board_id)
-        kind = kind_of(column_type)
-        _check_title("A column's title", title)
-        settings = initial_settings(column_type, json_in(defaults))
-        if column_type == "board_relation":
-            for target_id in settings.get("boardIds") or ():
-                world.active_board(target_id)
-        if column_id is not None and not COLUMN_ID.fullmatch(column_id):
+        column_type = kind_of(column.type).old_type
+        _check_title("A column's title", column.title)
+        for target_id in board_ids(column) if column.type == "board_relation" else ():
+            world.active_board(target_id)
+        if any(existing.id == column.id for existing in board.columns):
             raise api_errors.invalid_argument(
-                "A column id has 1 to 20 characters of a-z and _", column_id=column_id, board_id=board_id
+                "This column id is or was in use on the board", column_id=column.id, board_id=board_id
             )
-        column_id = fresh_id(column_type) if column_id is None else column_id
-        if any(existing.id == column_id for existing in board.columns):
-            raise api_errors.invalid_argument(
-                "This column id is or was in use on the board", column_id=column_id, board_id=board_id
-            )
-        column = model.Column(column_id, title, column_type, settings)
         board.columns.append(column)
         world.put_board(board)
-        about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
-        log_board(world, "create_column", board, user_id, **about)
-        world.emit(
-            model.WorldEvent(
-                "create_column", board_id, user_id, world.clock.time(), column=column, column_type=kind.old_type
-            )
-        )
+        details = {"column_id": column.id, "column_title": column.title, "column_type": column_type}
+        log_board(world, "create_column", board, user_id, **details)
+        now = world.clock.time()
+        world.emit(model.WorldEvent("create_column", board_id, user_id, now, column=column, column_type=column_type))
         return column
 
 
 def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> model.Column:
-    """Take a column off the board with what was in it; its id stays used."""
+    """Delete a column with its values; its id can't be used again."""
     with world.transaction():
         board = world.active_board(board_id)
         column = column_of(board, column_id)
@@ -148,20 +125,19 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         board = world.active_board(board_id)
         column = column_of(board, column_id)
         _check_title("A column's title", title)
-        previous = column.title
+        details = {"column_id": column_id, "previous_value": column.title, "value": title}
         column.title = title
-        about = {"column_id": column_id, "previous_value": previous, "value": title}
-        log_board(world, "update_column_name", board, user_id, **about)
+        log_board(world, "update_column_name", board, user_id, **details)
         world.put_board(board)
         return column
 
 
 def json_in(text: Any) -> Any:
-    """What an argument of type JSON holds; it may come as JSON in a string. JsonParseException."""
+    """Return an argument of type JSON, which may be JSON in a string; raises JsonParseException."""
     if not isinstance(text, str):
         return text
     try:
-        return percent_decode(text)
+        return decode_json(text)
     except ValueError:
         raise api_errors.not_json(text) from None
 
@@ -183,7 +159,7 @@ GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1
 
 
 def create_group(world: World, user_id: int, board_id: int, title: str) -> model.Group:
-    """Create a group, on top, where Monday puts it."""
+    """Create a group at the top, where Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
@@ -197,10 +173,13 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> model
 
 
 def delete_group(world: World, user_id: int, board_id: int, group_id: str) -> model.Group:
-    """Delete a group with its items; the last one stays. Webhooks aren't told: what Monday tells isn't published."""
+    """Delete a group with its items, unless it is the last one.
+
+    It emits no webhook events, because Monday publishes nothing about them.
+    """
     with world.transaction():
         board = world.active_board(board_id)
-        group = wanted_group(board, group_id)
+        group = target_group(board, group_id)
         if len(board.visible_groups()) == 1:
             raise api_errors.last_group(group_id, board_id)
         items = [item for item in world.items_of(board_id, ("active", "archived")) if item.group_id == group_id]
@@ -235,7 +214,7 @@ def create_board(world: World, user_id: int, name: str) -> model.Board:
 
 
 def set_board_state(world: World, user_id: int, board_id: int, state: str) -> model.Board:
-    """Archive, delete or restore ("active") a board; while it is inactive, its items count as inactive too."""
+    """Archive, delete or restore ("active") a board; the items of an inactive board count as inactive too."""
     with world.transaction():
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
         board.state = state
@@ -257,23 +236,22 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
         return previous
 
 
-# Items. Their places are numbers with room between them.
+# Items.
 
-# Monday answers a longer one with ItemNameTooLongException.
-NAME_LIMIT = 255
+NAME_LIMIT = 255  # above, Monday answers ItemNameTooLongException
 
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
 ITEM_BYTES = 65_536
-WIDEST = 6  # bytes of one character in JSON, at most
-Parsed = dict[str, Any]
+MOST_BYTES = 6  # of one character in JSON
+RawValues = dict[str, Any]  # by column id
 
 
 def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Create items without logs, webhooks or an items limit; return their ids, in order."""
+    """Create items `{name, values?, group_id?}` without logs, webhooks or an items limit; return their ids."""
     with world.transaction():
         board = world.active_board(board_id)
         ids = world.next_ids("item", len(rows))
-        # Numbers that were always there may be older than Monday's check of them.
+        # Old phone numbers may be older than Monday's check of them.
         writing = Writing(world.clock.stamp(), create_labels=True, unchecked_phones=True)
         with _new_labels(world, board, board.columns):
             items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
@@ -286,7 +264,7 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
 
 def _loaded_item(board: model.Board, row: Mapping[str, Any], item_id: int, writing: Writing) -> model.Item:
     check_name(row["name"])
-    group = wanted_group(board, row.get("group_id"))
+    group = target_group(board, row.get("group_id"))
     stamp = writing.stamp
     item = model.Item(item_id, board.id, group.id, row["name"], float(item_id), stamp, stamp, model.NOBODY)
     for column_id, value in (row.get("values") or {}).items():
@@ -302,40 +280,43 @@ STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": 
 
 
 def create_item(
-    world: World,
-    user_id: int,
-    board_id: int,
-    name: str,
-    values: Mapping[str, Any],
-    *,
-    group_id: str | None = None,
-    create_labels: bool = False,
+    world: World, user_id: int, board_id: int, row: Mapping[str, Any], *, create_labels: bool = False
 ) -> model.Item:
-    """Add an item, or nothing if a value is refused."""
+    """Add an item `{name, values?, group_id?}`, or nothing if a value is refused."""
     with world.transaction():
         board = world.active_board(board_id)
-        check_name(name)
-        group = wanted_group(board, group_id)
-        with parsed_values(world, board, values, create_labels) as parsed:
-            check_size(None, parsed)
-            return place_item(world, user_id, board, group, name, parsed)
+        check_name(row["name"])
+        group = target_group(board, row.get("group_id"))
+        with parsed_values(world, board, row.get("values") or {}, create_labels) as raws:
+            check_size(None, raws)
+            item = _new_item(world, user_id, board, group, row["name"])
+            return _place_item(world, item, raws)
 
 
-def place_item(
-    world: World, user_id: int, board: model.Board, group: model.Group, name: str, parsed: Parsed
-) -> model.Item:
-    """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
+def _new_item(world: World, user_id: int, board: model.Board, group: model.Group, name: str) -> model.Item:
+    """Return an item without values for the end of a board; raises ItemsLimitationException when that is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    item = model.Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
-    item.cells = {key: model.Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
+    return model.Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
+
+
+def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
+    """Put a new item with these raw values onto its board, and log and emit its creation."""
+    board = world.boards[item.board_id]
+    item.cells = {key: model.Cell(raw, item.created_at) for key, raw in raws.items() if raw is not None}
     world.put_items([item])
-    shown = payloads(board, parsed)
-    words = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
-    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=words)
-    emit(world, "create_item", item, user_id, column_values=shown)
+    values = payloads(board, raws)
+    group = group_of(board, item)
+    details = {
+        "group_name": group.title,
+        "group_color": group.color,
+        # A text within the row's own (community 45686; monday_ruby, 2024-07).
+        "column_values_json": json.dumps(values, ensure_ascii=False),
+    }
+    log(world, "create_pulse", item, item.changed_by, **details)
+    emit(world, "create_item", item, item.changed_by, column_values=values)
     return item
 
 
@@ -346,13 +327,13 @@ def change_values(
     with world.transaction():
         board = world.boards[item.board_id]
         check_active(world, item)
-        with parsed_values(world, board, values, create_labels) as parsed:
+        with parsed_values(world, board, values, create_labels) as raws:
             name = values.get("name", item.name)
             check_name(name)
-            check_size(item, parsed)
-        moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
-        # A list: any() would end a generator at the first change, and leave the others unwritten.
-        if any([*moved, rename(world, user_id, item, name)]):
+            check_size(item, raws)
+        changes = [write_cell(world, user_id, item, key, raw) for key, raw in raws.items()]
+        changes.append(rename(world, user_id, item, name))
+        if any(changes):
             _touch(world, item, user_id)
     return item
 
@@ -378,15 +359,15 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
         item = world.item(item_id)
         check_active(world, item)
         board = world.boards[item.board_id]
-        group = wanted_group(board, group_id)
+        group = target_group(board, group_id)
         source = group_of(board, item)
         if source is group:
             return item
         item.group_id = group.id
         _touch(world, item, user_id)
         groups = {
-            "source_group": _named(source),
-            "dest_group": _named(group),
+            "source_group": {"id": source.id, "title": source.title},
+            "dest_group": {"id": group.id, "title": group.title},
             "pulse": {"id": item.id, "name": item.name},
         }
         log(world, "move_pulse_from_group", item, user_id, **groups)
@@ -396,7 +377,7 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
 
 
 def check_active(world: World, item: model.Item) -> None:
-    """Refuse a write to an item that is archived or deleted, or whose board is."""
+    """Refuse a write to an item that is archived or deleted, or on a board that is."""
     if world.state_of(item) != "active":
         raise api_errors.item_inactive(item.board_id, item.id)
 
@@ -407,38 +388,31 @@ def _touch(world: World, item: model.Item, user_id: int) -> None:
     world.put_items([item])
 
 
-def _named(group: model.Group) -> dict[str, str]:
-    return {"id": group.id, "title": group.title}
-
-
-# Duplicate and move to another board.
-
-
 COPY = " (copy)"
 
 
 def duplicate_item(world: World, user_id: int, item_id: int) -> model.Item:
-    """Copy an item to the end, with its cells, even those that identify it, such as an NPD ID."""
+    """Copy an item to the end of its board with all its values, also its NPD ID."""
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
         board = world.boards[item.board_id]
-        copied = {column.id for column in board.visible_columns()}
-        raws = {key: cell.raw for key, cell in item.cells.items() if key in copied}
+        column_ids = {column.id for column in board.visible_columns()}
+        raws = {key: cell.raw for key, cell in item.cells.items() if key in column_ids}
         name = item.name[: NAME_LIMIT - len(COPY)] + COPY
-        return place_item(world, user_id, board, group_of(board, item), name, raws)
+        return _place_item(world, _new_item(world, user_id, board, group_of(board, item), name), raws)
 
 
 def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> model.Item:
-    """Put an item onto another board, its id unchanged; columns of the same type and title go together.
+    """Put an item onto another board under its id; values move to the columns of the same type and title.
 
-    What Monday tells webhooks of it is not published; the sandbox sends none.
+    It emits no webhook events, because Monday publishes nothing about them.
     """
     with world.transaction():
         item = world.item(item_id)
         board = world.active_board(board_id)
         check_active(world, item)
-        group = wanted_group(board, group_id)
+        group = target_group(board, group_id)
         source = world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
@@ -456,12 +430,12 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
 
 
 def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, stamp: str) -> dict[str, model.Cell]:
-    """The cells on the other board. Labels go by their words, and are made there when they are missing."""
+    """Return the item's cells on the other board; labels keep their text, and missing ones are created there."""
     writing = Writing(stamp, create_labels=True)
-    titled = {(column.type, column.title): column for column in target.visible_columns() if column.type != "name"}
+    targets = {(column.type, column.title): column for column in target.visible_columns() if column.type != "name"}
     cells = {}
     for column in source.visible_columns():
-        other = titled.get((column.type, column.title))
+        other = targets.get((column.type, column.title))
         if other is None:
             continue
         raw = item.raw(column.id)
@@ -476,12 +450,14 @@ def _transfer_cells(item: model.Item, source: model.Board, target: model.Board, 
     return cells
 
 
-# Values. Column values and names are parsed as a whole first, so that a refusal changes nothing.
+# Values. All of them are parsed before any is written, so that a refusal changes nothing.
 
 
 @contextmanager
-def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
-    """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
+def parsed_values(
+    world: World, board: model.Board, values: Mapping[str, Any], create_labels: bool
+) -> Iterator[RawValues]:
+    """Yield the raw values by column id, without "name"; a refusal removes labels that were created for them."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
     writing = Writing(world.clock.stamp(), create_labels)
     with _new_labels(world, board, columns.values() if create_labels else ()):
@@ -490,7 +466,7 @@ def parsed_values(world: World, board: model.Board, values: Mapping[str, Any], c
 
 @contextmanager
 def _new_labels(world: World, board: model.Board, columns: Iterable[model.Column]) -> Iterator[None]:
-    """Keep the labels that a change makes in these columns of a board; take them back if it is refused."""
+    """Store the labels that a change creates in these columns of a board; remove them if it is refused."""
     before = [(column, copy.deepcopy(column.settings)) for column in columns]
     try:
         yield
@@ -509,14 +485,15 @@ def check_name(name: Any) -> None:
         raise api_errors.name_too_long(name)
 
 
-def check_size(item: model.Item | None, parsed: Parsed) -> None:
-    """Refuse values that make the item hold more than 64 KB."""
+def check_size(item: model.Item | None, changes: RawValues) -> None:
+    """Refuse values that make the item larger than 64 KB."""
     before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
-    raws = before | parsed
-    if sum(len(str(raw)) for raw in raws.values()) * WIDEST <= ITEM_BYTES:
+    raws = before | changes
+    if sum(len(str(raw)) for raw in raws.values()) * MOST_BYTES <= ITEM_BYTES:
         return  # counting every byte of every change would cost more than the change
+    size = _bytes(raws.values())
     # A loaded item may exceed the limit; allow changes that shrink it.
-    if (size := _bytes(raws.values())) > ITEM_BYTES and size > _bytes(before.values()):
+    if size > ITEM_BYTES and size > _bytes(before.values()):
         raise api_errors.item_too_large()
 
 
@@ -525,7 +502,7 @@ def _bytes(raws: Iterable[Any]) -> int:
 
 
 def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw: Any) -> bool:
-    """Write a raw value into a cell, with log and webhook; return False, and do neither, if it is there already."""
+    """Write a raw value into a cell, and log and emit the change; return False if the cell has that value already."""
     board = world.boards[item.board_id]
     column = column_of(board, column_id)
     kind = kind_of(column.type)
@@ -533,22 +510,31 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     if kind.same(old, raw):
         return False
     item.cells[column_id] = model.Cell(raw, world.clock.stamp())
-    _log_value(world, user_id, item, column, old, raw)
-    emit(
+    value = kind.payload(column, raw)
+    previous = kind.payload(column, old)
+    log(
         world,
-        "change_column_value",
+        "update_column_value",
         item,
         user_id,
-        column=column,
+        column_id=column.id,
         column_type=kind.old_type,
-        value=kind.payload(column, raw),
-        previous=kind.payload(column, old),
+        column_title=column.title,
+        value=value,
+        previous_value=previous,
+        is_column_with_hide_permissions=False,
+        # As in rows of 2026-05 (github.com/ilaiyomsh/monday-apps); only older ones had textual_value.
+        is_rollup_column=False,
+        is_undo_action=None,
+        action_record_uuid=None,
     )
+    change = {"column": column, "column_type": kind.old_type, "value": value, "previous": previous}
+    emit(world, "change_column_value", item, user_id, **change)
     return True
 
 
 def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
-    """Give an item another name and say so; False when it has it already."""
+    """Rename an item, and log and emit that; return False if it has that name already."""
     if name == item.name:
         return False
     previous = item.name
@@ -558,27 +544,7 @@ def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:
     return True
 
 
-def payloads(board: model.Board, parsed: Parsed) -> dict[str, Any]:
-    """Raw values as webhooks and logs show them."""
-    columns = {key: column_of(board, key) for key in parsed}
-    return {key: kind_of(columns[key].type).payload(columns[key], raw) for key, raw in parsed.items()}
-
-
-def _log_value(world: World, user_id: int, item: model.Item, column: model.Column, old: Any, raw: Any) -> None:
-    kind = kind_of(column.type)
-    log(
-        world,
-        "update_column_value",
-        item,
-        user_id,
-        column_id=column.id,
-        column_type=kind.old_type,
-        column_title=column.title,
-        value=kind.payload(column, raw),
-        previous_value=kind.payload(column, old),
-        is_column_with_hide_permissions=False,
-        # Of rows of 2026-05 (github.com/ilaiyomsh/monday-apps); textual_value stood in older ones alone.
-        is_rollup_column=False,
-        is_undo_action=None,
-        action_record_uuid=None,
-    )
+def payloads(board: model.Board, raws: RawValues) -> dict[str, Any]:
+    """Return raw values as webhooks and logs show them."""
+    columns = {key: column_of(board, key) for key in raws}
+    return {key: kind_of(columns[key].type).payload(columns[key], raw) for key, raw in raws.items()}

@@ -1,8 +1,7 @@
-"""The account: all boards, items, webhooks and logs, behind one lock, and the SQLite file that keeps them over a
-restart. Without a file the same code runs on a database in memory.
+"""The account: all boards, items, webhooks and logs behind one lock, stored in an SQLite file or in memory.
 
-Objects in memory are the truth. What a transaction changed is written at its end, before anybody is answered, so that
-a killed sandbox forgets nothing that it has said.
+The objects in memory are the truth. A transaction's changes are written at its end, before the request is answered, so
+a killed sandbox loses nothing that it has reported.
 """
 
 import json
@@ -18,7 +17,6 @@ from typing import Any
 
 from sandbox import api_errors, model
 
-# Where each class is kept.
 TABLES: dict[type[Any], str] = {
     model.Board: "boards",
     model.Item: "items",
@@ -27,8 +25,7 @@ TABLES: dict[type[Any], str] = {
 }
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 STATES = ("active", "archived", "deleted")
-# Types whose cells are looked up by their words.
-INDEXED_TYPES = ("name", "text", "email")
+INDEXED_TYPES = ("name", "text", "email")  # whose cells are looked up by their text
 
 _STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?=Z)")
 _TICKS = re.compile(r'(?<="created_at":)\d{17,}')
@@ -39,12 +36,12 @@ Snapshot = dict[str, Documents]  # by table
 
 
 class Store:
-    """JSON documents by table and id, in one SQLite file; threads wait for one another."""
+    """JSON documents by table and id, in one SQLite file."""
 
     def __init__(self, path: str | None) -> None:
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
-        # A killed process loses nothing in this mode; only a power cut could, and this is a sandbox.
+        # A killed process loses nothing in this mode; a power cut may lose something, which a sandbox can bear.
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute(
@@ -52,25 +49,25 @@ class Store:
         )
 
     def save(self, rows: Mapping[tuple[str, Any], Any]) -> None:
-        """Write these by table and id, all or none; a row that is None is deleted."""
+        """Write these rows by table and id, all or none; a row that is None is deleted."""
         if not rows:
             return
-        ended = [key for key, row in rows.items() if row is None]
-        kept = [(*key, _ENCODER.encode(row)) for key, row in rows.items() if row is not None]
+        deleted = [key for key, row in rows.items() if row is None]
+        written = [(*key, _ENCODER.encode(row)) for key, row in rows.items() if row is not None]
         with self._lock:
             self._db.execute("BEGIN")
-            self._db.executemany("DELETE FROM documents WHERE kind = ? AND id = ?", ended)
-            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", kept)
+            self._db.executemany("DELETE FROM documents WHERE kind = ? AND id = ?", deleted)
+            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", written)
             self._db.execute("COMMIT")
 
     def load(self, table: str) -> Documents:
-        """The ids and documents of a table, in the order of the ids."""
+        """Return the ids and documents of a table, in the order of the ids."""
         with self._lock:
             rows = self._db.execute("SELECT id, document FROM documents WHERE kind = ? ORDER BY id", (table,))
             return rows.fetchall()
 
     def replace(self, table: str, documents: Documents) -> None:
-        """Have these documents in a table, and no others."""
+        """Replace all documents of a table."""
         with self._lock:
             self._db.execute("BEGIN")
             self._db.execute("DELETE FROM documents WHERE kind = ?", (table,))
@@ -79,20 +76,20 @@ class Store:
             self._db.execute("COMMIT")
 
 
-def _later(document: str, seconds: float) -> str:
-    """A document whose times are so much later."""
-    shift = timedelta(seconds=int(seconds))
+def _shift_times(document: str, seconds: float) -> str:
+    """Move all times in a document this much later."""
+    delta = timedelta(seconds=int(seconds))
     ticks = int(seconds) * 10**7
-    moved = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + shift).isoformat(), document)
-    return _TICKS.sub(lambda match: str(int(match[0]) + ticks), moved)
+    shifted = _STAMP.sub(lambda match: (datetime.fromisoformat(match[0]) + delta).isoformat(), document)
+    return _TICKS.sub(lambda match: str(int(match[0]) + ticks), shifted)
 
 
-def _fold_case(words: str) -> str:
-    """Words as they are compared: without case and outer spaces."""
-    return words.strip().casefold()
+def _fold_case(text: str) -> str:
+    return text.strip().casefold()
 
 
-def _folded_words(item: model.Item, column: model.Column) -> str:
+def _cell_key(item: model.Item, column: model.Column) -> str:
+    """Return a cell's text as lookups compare it: without case and outer spaces."""
     if column.type == "name":
         return _fold_case(item.name)
     if column.type == "email":
@@ -102,7 +99,7 @@ def _folded_words(item: model.Item, column: model.Column) -> str:
 
 
 class World:
-    """What an account holds. Change it inside `transaction()`; `on_events` is told after it."""
+    """The content of an account. Change it inside `transaction()`, after which `on_events` is called."""
 
     def __init__(self, clock: model.Clock, store: Store) -> None:
         self.clock = clock
@@ -114,7 +111,7 @@ class World:
         self.activity: dict[int, list[model.Activity]] = {}
         self._on_board: dict[int, dict[int, model.Item]] = {}  # by board and id, in board order
         self._active: dict[int, set[int]] = {}  # ids of active items by board
-        self._by_words: dict[int, dict[str, dict[str, set[int]]]] = {}  # item ids by board, column and words
+        self._by_text: dict[int, dict[str, dict[str, set[int]]]] = {}  # item ids by board, column and `_cell_key`
         self._events: list[model.WorldEvent] = []
         self._changed: dict[tuple[str, Any], Any] = {}  # rows to write, by table and id
         self._lock = threading.RLock()
@@ -130,11 +127,11 @@ class World:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Change the account while nobody else reads or changes it.
+        """Hold the lock while the account changes.
 
-        At the end of the outermost one the changes are written, and then `on_events` is told, outside the lock: a
-        webhook must not speak of an item that a killed sandbox forgets. Whoever refuses a change does so before its
-        first part: nothing is taken back here.
+        The outermost transaction writes the changes at its end and then calls `on_events` outside the lock, so that no
+        webhook reports an item that a killed sandbox has lost. Nothing is rolled back: refuse a change before its first
+        part.
         """
         with self._lock:
             self._depth += 1
@@ -156,10 +153,8 @@ class World:
     def emit(self, event: model.WorldEvent) -> None:
         self._events.append(event)
 
-    # What is there
-
     def board(self, board_id: int) -> model.Board:
-        """The board in whatever state; InvalidBoardIdException when there never was one."""
+        """Return the board in any state; raises InvalidBoardIdException."""
         row = self.boards.get(board_id)
         if row is None:
             raise api_errors.board_not_found(board_id)
@@ -172,70 +167,67 @@ class World:
         return board
 
     def item(self, item_id: int | None) -> model.Item:
-        """The item in whatever state; InvalidItemIdException when there never was one."""
+        """Return the item in any state; raises InvalidItemIdException."""
         row = self.items.get(item_id) if item_id is not None else None
         if row is None:
             raise api_errors.item_not_found(item_id)
         return row
 
     def find_item(self, item_id: int) -> model.Item | None:
-        """The item, unless it is deleted or never was."""
+        """Return the item unless it is deleted."""
         item = self.items.get(item_id)
         return None if item is None or self.state_of(item) == "deleted" else item
 
     def state_of(self, item: model.Item) -> str:
-        """An item is as inactive as its board."""
+        """Return the item's state, or its board's for an active item."""
         return item.state if item.state != "active" else self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[model.Item]:
-        """A board's items in board order."""
+        """Return a board's items in board order."""
         return [item for item in self._on_board.get(board_id, {}).values() if item.state in states]
 
     def active_count(self, board_id: int) -> int:
-        """How many items of the board are neither archived nor deleted."""
         return len(self._active.get(board_id, ()))
 
-    def ids_saying(self, board: model.Board, column: model.Column, words: list[str]) -> set[int]:
-        """The ids of the board's items, in whatever state, whose cell says one of these words; case doesn't count."""
-        columns = self._by_words.setdefault(board.id, {})
+    def ids_with_text(self, board: model.Board, column: model.Column, texts: list[str]) -> set[int]:
+        """Return the ids of the board's items, in any state, with one of these texts in the column, in any case."""
+        columns = self._by_text.setdefault(board.id, {})
         if column.id not in columns:
             columns[column.id] = defaultdict(set)
             for item in self.items_of(board.id, STATES):
-                columns[column.id][_folded_words(item, column)].add(item.id)
-        folded = set(map(_fold_case, words))
-        # Those that said so once: an item that was changed or moved stays where it was found before.
-        ids = set[int]().union(*(columns[column.id].get(text, ()) for text in folded))
+                columns[column.id][_cell_key(item, column)].add(item.id)
+        keys = set(map(_fold_case, texts))
+        # The index also has the former texts of items, and items that have left the board.
+        ids = set[int]().union(*(columns[column.id].get(key, ()) for key in keys))
         on_board = self._on_board[board.id]
-        return {key for key in ids if key in on_board and _folded_words(on_board[key], column) in folded}
-
-    # Changes
+        return {item_id for item_id in ids if item_id in on_board and _cell_key(on_board[item_id], column) in keys}
 
     def next_id(self, kind: str) -> int:
         return self.next_ids(kind, 1)[0]
 
     def next_ids(self, kind: str, count: int) -> range:
-        """`count` new ids of boards, items or hooks."""
+        """Return `count` new ids of boards, items or hooks."""
         first = self._next_ids[kind]
         self._next_ids[kind] = first + count
         self._changed["counters", kind] = first + count
         return range(first, first + count)
 
     def put_board(self, board: model.Board) -> None:
-        """Keep a board, which is new or was changed."""
+        """Store a new or changed board."""
         self.boards[board.id] = board
         self._on_board.setdefault(board.id, {})
         self._name_columns(board)
-        self._by_words.pop(board.id, None)
+        self._by_text.pop(board.id, None)
         self._changed["boards", board.id] = board
 
     def put_items(self, items: list[model.Item]) -> None:
-        """Keep items, which are new or were changed."""
+        """Store new or changed items."""
         for item in items:
-            self._enlist(item)
+            self._index(item)
             self._changed["items", item.id] = item
 
     def move_to_board(self, item: model.Item, board_id: int, rank: float) -> None:
-        """Put an item onto another board; its own fields follow here, its cells are the caller's."""
+        """Move an item to another board; the caller has changed its group and cells."""
         del self._on_board[item.board_id][item.id]
         self._active[item.board_id].discard(item.id)
         item.board_id = board_id
@@ -263,26 +255,26 @@ class World:
         self._changed["activity", row.id] = row
 
     def reset(self) -> None:
-        """Forget all boards; ids go on from where they were, so that none is given twice."""
+        """Delete all boards; ids go on, so that none is used twice."""
         self.restore({}, 0)
 
     def snapshot(self) -> Snapshot:
-        """All that is here now, for `restore`."""
+        """Return the present content, for `restore`."""
         with self._lock:
             return {table: self._store.load(table) for table in TABLES.values()}
 
     def restore(self, snapshot: Snapshot, seconds: float) -> None:
-        """What a snapshot of so long ago holds, and nothing else; its times are as far from now as they were then."""
+        """Replace the content by a snapshot that is this many seconds old, and move its times by as much."""
         with self._lock:
             self.log_delay_seconds = 0.0
             for table in TABLES.values():
-                documents = [(row_id, _later(document, seconds)) for row_id, document in snapshot.get(table, ())]
+                documents = [(row_id, _shift_times(document, seconds)) for row_id, document in snapshot.get(table, ())]
                 self._store.replace(table, documents)
             self._load()
 
     def _load(self) -> None:
-        """Have in memory what the store holds."""
-        for table in (self.boards, self.items, self.hooks, self.activity, self._on_board, self._active, self._by_words):
+        """Load the store's content into memory."""
+        for table in (self.boards, self.items, self.hooks, self.activity, self._on_board, self._active, self._by_text):
             table.clear()
         for board in self._rows(model.Board):
             self.boards[board.id] = board
@@ -291,7 +283,7 @@ class World:
         for hook in self._rows(model.Hook):
             self.hooks[hook.id] = hook
         for item in sorted(self._rows(model.Item), key=lambda item: (item.rank, item.id)):
-            self._enlist(item)
+            self._index(item)
         for row in sorted(self._rows(model.Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
 
@@ -299,13 +291,13 @@ class World:
         for _, document in self._store.load(TABLES[kind]):
             yield model.from_document(kind, json.loads(document))
 
-    def _enlist(self, item: model.Item) -> None:
-        """Have an item found by its id, its board, its state and its words."""
+    def _index(self, item: model.Item) -> None:
+        """Index an item by its id, its board, its state and its texts."""
         self.items[item.id] = item
         self._on_board[item.board_id][item.id] = item
-        for column_id, ids in self._by_words.get(item.board_id, {}).items():
+        for column_id, ids in self._by_text.get(item.board_id, {}).items():
             if column := self.boards[item.board_id].column(column_id):
-                ids[_folded_words(item, column)].add(item.id)
+                ids[_cell_key(item, column)].add(item.id)
         active = self._active.setdefault(item.board_id, set())
         if item.state == "active":
             active.add(item.id)

@@ -1,8 +1,7 @@
-"""The one clock: PostgreSQL's, read through `sync_now()`.
+"""The only clock: PostgreSQL's, read by the SQL function `sync_now()`.
 
-Leases, retries, waits and the expiry of webhook signatures compare with this function and nothing else, so
-that an application server with a wrong clock can't take a lease early, and a test can move time by replacing
-the function in its own database.
+Leases, retries, waits and signatures compare with it, so that a server with a wrong clock can't take a lease early. A
+test moves time by replacing the function in its own database.
 """
 
 from datetime import UTC, datetime
@@ -29,14 +28,14 @@ class SyncNow(models.Func):
 
 
 def sync_now() -> datetime:
-    """Return the database's present time, which tests may have moved."""
+    """Return the database's current time, which tests may have moved."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT sync_now()")
         return cursor.fetchone()[0]  # type: ignore[no-any-return]
 
 
 def parse_moment(text: str | None) -> datetime | None:
-    """Return the moment, in UTC, that a text in ISO 8601 with an offset says; None where it says none."""
+    """Parse a time in ISO 8601 with an offset, and return it in UTC; None if the text isn't such a time."""
     try:
         moment = parse_datetime(text or "")
         # PostgreSQL takes offsets up to 16 hours, the standard up to 24.

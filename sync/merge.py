@@ -1,6 +1,6 @@
-"""The three-way merge, lists included: (base, local, remote, rules) → one decision for each field. Pure.
+"""The three-way merge of one field: a pure function of its base, both sides' values and its rules.
 
-`base` is the pair of values when both sides last agreed; the local value is compared with its NPD half, the remote one
+The base is the pair of values when both sides last agreed. NPD's value is compared with the base's NPD half, Monday's
 with its Monday half. All values here are canonical.
 """
 
@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-# A value in the form in which it is compared; None is empty.
+# A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
-# The reason of a pull that is no more than that.
+# The reason of an ordinary pull.
 CHANGED_ON_MONDAY = "changed on Monday"
 
-
-# Two clocks, NPD's and Monday's: edits no further apart than this have no certain order.
+# NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """A value that can't be told, and why. It is not empty, and equals nothing."""
+    """A value that isn't known, and why. It is not empty, and equals nothing."""
 
     reason: str = ""
 
@@ -34,10 +33,10 @@ Side = Canonical | Unknown
 
 @dataclass(frozen=True)
 class FieldSides:
-    """The one comparison: what a field says on both sides, and what stood there when they last agreed (`base`).
+    """A field's values on both sides, compared with its base.
 
-    Without a base each side counts as having been empty. Of what isn't known nothing is said: it has not changed, it
-    doesn't stand, and it is neither equal to anything nor different.
+    Without a base, each side counts as empty before. A value that isn't known has neither changed nor stayed, and is
+    neither equal to another value nor different from it.
     """
 
     local: Side
@@ -46,12 +45,12 @@ class FieldSides:
 
     @property
     def local_changed(self) -> bool:
-        """Whether NPD's side has left its half of the base."""
+        """Whether NPD's value differs from its half of the base."""
         return _differ(self.local, self.base[0] if self.base else None)
 
     @property
     def remote_changed(self) -> bool:
-        """Whether Monday's side has left its half of the base."""
+        """Whether Monday's value differs from its half of the base."""
         return _differ(self.remote, self.base[1] if self.base else None)
 
     @property
@@ -60,7 +59,7 @@ class FieldSides:
 
     @property
     def remote_stands(self) -> bool:
-        """Whether Monday's side is what was last agreed on."""
+        """Whether Monday's value is that of the base."""
         return self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
@@ -89,7 +88,7 @@ def _differ(value: Side, other: Side) -> bool:
 
 
 class FieldDirection(StrEnum):
-    """Which ways a field may be synced: what the record's and the mapping's direction both allow."""
+    """The ways in which a field may be synced, which both the record's and the mapping's direction allow."""
 
     BOTH = "both"
     TO_MONDAY = "to_monday"
@@ -98,16 +97,13 @@ class FieldDirection(StrEnum):
 
 
 class Rule(StrEnum):
-    """What decides a field that both sides changed differently: as stored, as people read it, and for which fields.
-
-    Admin, API and the stored choices offer what stands here; `_decide_by_rule` carries it out.
-    """
+    """The rules for a field that both sides changed: the stored name, and the label that admin and API show."""
 
     label: str
     for_lists: bool
 
     def __new__(cls, value: str, label: str = "", for_lists: bool = False) -> Rule:
-        """Make a member; `for_lists`: it can decide a field only that holds several values."""
+        """Create a member; a rule `for_lists` fits only fields with several values."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.label = label
@@ -144,29 +140,24 @@ class Base:
 
 @dataclass(frozen=True)
 class FieldSelection:
-    """A person's decision on one field, for exactly the values that they saw: one value from the screen to the merge.
+    """A person's decision on one field or on the record itself, with the values that they saw."""
 
-    `choose` is npd, base, monday or custom, `value` the text typed for custom; `npd` and `monday` are the values as
-    displayed when the person decided. About a record itself it is one of the conflict's options, which `value`
-    specifies: `npd` is then the sentence on what happened, and `seen` has, for a delete, the values of the edited
-    fields as the person saw them, each as (NPD's, Monday's).
-    """
-
-    choose: str
-    value: str | None = None
-    npd: str | None = None
+    choose: str  # npd, base, monday or custom; about a record, one of the conflict's options
+    value: str | None = None  # the typed text, or what specifies the option
+    npd: str | None = None  # the value that was shown; about a record, the sentence on what happened
     monday: str | None = None
+    # About a deletion: the values of the edited fields that were shown, each as (NPD's, Monday's).
     seen: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     @property
     def seen_values(self) -> dict[str, tuple[str | None, str | None]]:
-        """`seen` with None for what is empty: a form sends an empty text for it."""
+        """`seen` with None for empty values, for which a form sends an empty text."""
         return {key: (npd or None, monday or None) for key, (npd, monday) in self.seen.items()}
 
 
 @dataclass(frozen=True)
 class EditTimes:
-    """When the field got its present value on each side, by that side's clock; None where unknown."""
+    """When the field got its current value on each side, by that side's clock; None if unknown."""
 
     local: datetime | None = None
     remote: datetime | None = None
@@ -174,14 +165,7 @@ class EditTimes:
 
 @dataclass(frozen=True)
 class Field:
-    """Everything on which the decision about one field depends.
-
-    `emptied_while_blocked`: NPD has no value, and had one in an earlier base that no longer counts. So a person emptied
-    it while the field was blocked, which is never undone silently. `edited` is for the rule “newest”.
-
-    `resolution` is a person's, still valid for these values, and `typed` the value that they gave; `anew` sends it
-    to both sides whatever the base says: an overwritten edit that is restored.
-    """
+    """Everything on which the decision about one field depends."""
 
     key: str
     local: Canonical
@@ -191,26 +175,26 @@ class Field:
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
+    # A person emptied it in NPD while it was blocked, as an earlier base shows; that isn't undone silently.
     emptied_while_blocked: bool = False
-    resolution: FieldSelection | None = None
-    typed: Canonical = None
-    anew: bool = False
-    edited: EditTimes = EditTimes()
+    resolution: FieldSelection | None = None  # a person's, for the current values
+    typed: Canonical = None  # the person's value
+    write_both: bool = False  # write that value to both sides whatever the base says: it is restored
+    edited: EditTimes = EditTimes()  # for the rule “newest”
 
     @property
     def sides(self) -> FieldSides:
-        """The field's values beside what both sides last agreed on."""
         return FieldSides(self.local, self.remote, (self.base.local, self.base.remote) if self.base else None)
 
 
 @dataclass(frozen=True)
 class FieldDecision:
-    """What to do with a field, why, and whether a person's value is overwritten by it."""
+    """What to do with a field, and why."""
 
     key: str
     action: Action
     reason: str = ""
-    overrides: bool = False
+    overrides: bool = False  # a person's value is overwritten
     value: Canonical = None
 
 
@@ -222,42 +206,43 @@ def decide_field(field: Field) -> FieldDecision:
     is_emptied = decision.action is Action.PULL and field.remote is None
     # NPD requires a value, so an emptied one from Monday blocks the field.
     if field.required and (is_emptied or (decision.action is Action.BOTH and decision.value is None)):
-        why = "It was emptied on Monday, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(field.key, Action.HOLD, why)
+        reason = "It was emptied on Monday, but it is required in NPD. Fill it in on either side."
+        return FieldDecision(field.key, Action.HOLD, reason)
     return decision
 
 
 def _decide_known_field(field: Field) -> FieldDecision:
-    # Before the base is compared: both sides may be unchanged, and the overwritten value is missing on both.
-    if field.anew and field.way is FieldDirection.BOTH:
+    # Before the base is compared, because both sides may lack the restored value and be unchanged.
+    if field.write_both and field.way is FieldDirection.BOTH:
         if field.typed == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, "a person restored a value that is there again")
         return _decide_same_value(field, field.typed, "a person took back an overwritten value")
     if field.sides.stand:
         return FieldDecision(field.key, Action.NOTHING)
-    # Both sides made the same edit: only the base has to follow.
+    # Both sides have the same value, so only the base changes.
     if field.local == field.remote:
         return FieldDecision(field.key, Action.AGREED)
-    # One way before a person's resolution: the source wins whatever was chosen.
+    # Before a person's resolution, because one way the source wins whatever was chosen.
     if field.way is not FieldDirection.BOTH:
         return _decide_one_way(field, Action.PUSH if field.way is FieldDirection.TO_MONDAY else Action.PULL)
     return _apply_resolution(field, field.resolution.choose) if field.resolution else _decide_both_ways(field)
 
 
 def _decide_one_way(field: Field, action: Action) -> FieldDecision:
-    """One way: the target's own edit is overwritten by the source, and is kept in the history."""
+    """Overwrite the target by the source; the target's own edit is kept in the history."""
     source = field.local if action is Action.PUSH else field.remote
-    # A new column, or a pair just linked: nobody emptied that source.
+    # With a new column or a new link, nobody emptied the source.
     if source is None and field.base is None and not (action is Action.PUSH and field.emptied_while_blocked):
         return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
-    before = field.base.remote if field.base and action is Action.PUSH else field.base.local if field.base else None
+    base = field.base or Base(None, None)
+    before = base.remote if action is Action.PUSH else base.local
     target = field.remote if action is Action.PUSH else field.local
-    # An edit of the target that the base doesn't know is a person's, and is reported as overwritten.
+    # A person edited the target if it differs from the base, and that edit is reported as overwritten.
     return FieldDecision(field.key, action, "mirrored one way", overrides=target not in (None, before))
 
 
 def _decide_both_ways(field: Field) -> FieldDecision:
-    """Where both changed, the rule decides; without a base an empty side takes the other's value first."""
+    """Decide by the rule if both sides changed; without a base an empty side takes the other's value."""
     if field.base is not None:
         if field.sides.local_changed and field.sides.remote_changed:
             return _decide_by_rule(field, field.rule, "changed on both sides")
@@ -287,27 +272,23 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
 
 
 def _united(field: Field, base: Base) -> tuple[str, ...] | None:
-    """The base plus what either side added, minus what either removed; without a base, both.
-
-    Each side is compared with its own half of the base.
-    """
+    """Return the base plus what either side added, minus what either removed, each compared with its own half."""
     values = (field.local, field.remote, base.local, base.remote)
     local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
     added = (local - base_local) | (remote - base_remote)
     removed = (base_local - local) | (base_remote - remote)
-    # What one side added stays even where the other half shows it as removed: a person added it.
+    # An element that a person added on one side stays, even if the other half of the base shows it as removed.
     return tuple(sorted(((local | remote) - removed) | added)) or None
 
 
 def _decide_by_time(field: Field, reason: str) -> FieldDecision:
-    """The newer edit wins where both times are known and far enough apart to have an order."""
+    """Let the newer edit win if both times are known and far enough apart."""
     local_time = field.edited.local
     remote_time = field.edited.remote
     if local_time is None or remote_time is None:
         side = "in NPD" if local_time is None else "on Monday"
         why = f"{reason}; when it was edited {side} is not known, so it is a conflict"
         return FieldDecision(field.key, Action.CONFLICT, why)
-    # Two machines' clocks: within the tolerance the order is unknown.
     if abs(local_time - remote_time) <= CLOCK_TOLERANCE:
         why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so it is a conflict"
         return FieldDecision(field.key, Action.CONFLICT, why)

@@ -1,9 +1,9 @@
 """Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, with four faults fixed.
 
-Unfixed, beat never sends again once PostgreSQL was away, a worker that can't connect spins until it ends
-itself, a message waits up to a second, and a worker on shutdown goes on polling for two more. The first two
-are fixed by naming the errors after which a connection is replaced and by trying a connection before it
-counts as one; the third by polling ten times a second; the last by checking for a shutdown in between.
+- After PostgreSQL was away, beat never sent again: now these errors replace a connection.
+- A worker that couldn't connect spun until it ended: now a connection is tested first.
+- A message waited up to a second: now there are ten polls a second.
+- A worker polled for two seconds after a shutdown began: now it checks for a shutdown in between.
 """
 
 from time import monotonic
@@ -16,11 +16,11 @@ from kombu.transport.sqlalchemy import Channel as SQLAlchemyChannel
 from kombu.transport.sqlalchemy import Transport as SQLAlchemyTransport
 from sqlalchemy import Engine, create_engine, exc, make_url, text
 
-POLL_SECONDS = 0.2  # seconds
+POLL_SECONDS = 0.2
 
 
 class Channel(SQLAlchemyChannel):
-    """A channel whose pooled connections are tried before use, so that none of them outlives the server."""
+    """A channel that tests pooled connections before use, because they may be older than the server."""
 
     def _engine_from_config(self) -> Engine:
         url = make_url(str(self.connection.client.hostname))  # type: ignore[union-attr]
@@ -29,7 +29,7 @@ class Channel(SQLAlchemyChannel):
             url.difference_update_query(["prepare_threshold"]),
             pool_pre_ping=True,
             pool_size=2,
-            # A URL has text; the driver wants a number, or None for never.
+            # The driver wants a number, or None for never; a URL has text.
             connect_args={} if text is None else {"prepare_threshold": int(text) if text.isdecimal() else None},
         )
 
@@ -49,7 +49,7 @@ class Transport(SQLAlchemyTransport):
 
     # The stubs of its two parents differ.
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
-        """Deliver the next message. Raises TimeoutError, early in a worker that is shutting down."""
+        """Deliver the next message. Raises TimeoutError, earlier if the worker is shutting down."""
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             try:
@@ -61,7 +61,7 @@ class Transport(SQLAlchemyTransport):
                     raise
 
     def establish_connection(self) -> Any:
-        """Connect, and ask the database one question; raises when it doesn't answer."""
+        """Connect, and test the connection by a query."""
         connection = super().establish_connection()
         session = self._avail_channels[-1].session  # type: ignore[attr-defined]
         try:
@@ -75,5 +75,5 @@ class Transport(SQLAlchemyTransport):
 
 
 def _is_stopping() -> bool:
-    # 0 orders a shutdown too: it is the exit code.
+    # The values are exit codes, so 0 means a shutdown too.
     return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))

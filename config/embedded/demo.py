@@ -1,7 +1,4 @@
-"""`make run`, `make stop` and `make reset`: the embedded PostgreSQL and, by honcho, the processes of the Procfile.
-
-`python -m config.embedded.demo run|stop|reset`.
-"""
+"""`make run`, `make stop` and `make reset`: the embedded PostgreSQL, and the Procfile's processes by honcho."""
 
 import contextlib
 import ctypes
@@ -34,11 +31,11 @@ ROOT = environment.BASE_DIR
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 LOOK_SECONDS = 0.1
 READY_SECONDS = 60
-# honcho itself kills what goes on for 5 s.
+# honcho kills processes that don't end within 5 s.
 END_SECONDS = 20
 STOP_SECONDS = 60
 
-NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
+NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email stays unmatched until somebody acts
 OWN_ACCOUNT = (
     "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.\n"
     "Check the connection: .venv/bin/python manage.py monday_check"
@@ -50,13 +47,10 @@ QUESTION = (
 STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped \(rc=(-?\d+)\)")
 
 
-# What the processes of a run have in their environment.
-
-
 def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a run, which `manage.py` in a second terminal has too, by var/run.json.
+    """Return the environment variables of a run's processes.
 
-    With a MONDAY_API_KEY of one's own: no sandbox, no sample data.
+    If MONDAY_API_KEY is set, there is no sandbox and no sample data.
     """
     web = env.get("PORT") or "8000"
     sandbox = env.get("SANDBOX_PORT") or "8001"
@@ -85,7 +79,7 @@ def variables_of(env: Mapping[str, str], secrets: Mapping[str, str]) -> dict[str
 
 
 def check_ports(*ports: int) -> None:
-    """Raise StartError, with the line to type, unless these ports are free and different."""
+    """Raise StartError, with a command that works, unless these ports are free and different."""
     problems = [f"Port {port} is taken by another program." for port in ports if not is_free(port)]
     if len(set(ports)) < len(ports):
         problems = [f"PORT and SANDBOX_PORT are both {ports[0]}."]
@@ -96,7 +90,7 @@ def check_ports(*ports: int) -> None:
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: else a port of a run that has just ended would count as taken (TIME_WAIT).
+        # As servers do. Otherwise a port of a run that has just ended would count as taken (TIME_WAIT).
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -105,20 +99,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-# One run: var/ is its owner's alone, and its lock is held until the last process has ended.
-
-
 def make_private(var: Path) -> None:
-    """Make var/, and let this process and its children write for their owner only."""
+    """Make var/, and let only the owner read what this process and its children write."""
     os.umask(0o077)
     var.mkdir(exist_ok=True)
     if os.geteuid() == 0:
-        var.chmod(0o711)  # PostgreSQL, which runs as another account, goes through to its own folder
+        var.chmod(0o711)  # PostgreSQL runs as another account, and has to enter its own folder in var/
 
 
 @contextlib.contextmanager
 def run_lock(var: Path) -> Iterator[IO[str]]:
-    """Hold var/run.lock. Raises StartError when another `make run` holds it."""
+    """Hold var/run.lock. Raises StartError if another `make run` holds it."""
     with (var / "run.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,7 +124,7 @@ def run_lock(var: Path) -> Iterator[IO[str]]:
 
 
 class Run:
-    """Everything up in the right order, watched, and down again when one of it ends or a signal comes."""
+    """Starts everything in order, watches it, and stops all of it if a process ends or a signal arrives."""
 
     def __init__(self, var: Path, variables: dict[str, str], lock: IO[str], password: str) -> None:
         self.var = var
@@ -170,7 +161,7 @@ class Run:
         if self.has_sandbox:
             self.wait_for(f"http://127.0.0.1:{self.variables['SANDBOX_PORT']}/")
             say("Checking the boards and the sample data …")
-        # Before worker and beat: they would take the examples that are there to be tried.
+        # Before worker and beat, which would sync the examples.
         self.manage("demo", *([] if self.has_sandbox else ["--admin"]))
         say("Starting worker and beat …")
         self.start_honcho("worker", "beat")
@@ -184,24 +175,24 @@ class Run:
         say("\nCtrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say.")
 
     def start_honcho(self, *names: str) -> None:
-        """Have honcho run these processes of the Procfile, of which it ends all when one has ended."""
+        """Make honcho run these processes of the Procfile. It ends all of them if one ends."""
         with self.log.open("ab") as log:
             honcho = subprocess.Popen(
-                # It would read .env over the environment, and give ports of its own.
+                # Without these options honcho would let .env override the environment, and choose ports.
                 [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
                 cwd=ROOT,
                 env=self.env | {"PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C in the terminal comes through us
-                pass_fds=[self.lock.fileno()],  # what is left of a killed run holds this folder until it has ended
+                start_new_session=True,  # this process passes a Ctrl-C on
+                pass_fds=[self.lock.fileno()],  # processes left by a killed run keep this folder locked
                 preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
             )
         self.honchos.append(honcho)
 
     def manage(self, *arguments: str) -> None:
-        """Run a command of manage.py to its end; what it prints is for the person at the terminal."""
+        """Run a command of manage.py, which prints to the terminal."""
         with (self.var / "setup.log").open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],
@@ -224,7 +215,7 @@ class Run:
             )
 
     def wait_for(self, url: str) -> None:
-        """Wait until there is an answer, whatever it says."""
+        """Wait until the address answers, with any status."""
         deadline = time.monotonic() + READY_SECONDS
 
         def answers() -> bool:
@@ -243,7 +234,10 @@ class Run:
         self.wait_until(answers)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait; raise KeyboardInterrupt where a signal ends the run, and StartError where a process of it has ended."""
+        """Wait until the condition is true.
+
+        Raises KeyboardInterrupt if a signal ends the run, and StartError if one of its processes has ended.
+        """
         while not condition():
             if self.interrupted:
                 raise KeyboardInterrupt
@@ -254,17 +248,19 @@ class Run:
             time.sleep(LOOK_SECONDS)
 
     def first_end(self) -> str:
-        """Return which process ended first, with its last lines and where its log is."""
+        """Return the sentence about the process that ended first, with its last lines and its log."""
         lines = self.log.read_text(errors="replace").splitlines()
         end = next(filter(None, map(STOPPED.search, lines)), None)
         if end is None:
             return f"honcho ended, and with it the run. Its log: {self.log}"
         name, code = end.groups()
-        last = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
-        return "\n".join([*last[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"])
+        own_lines = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
+        return "\n".join(
+            [*own_lines[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"]
+        )
 
     def stop(self) -> None:
-        """End everything: what calls the sandbox before the sandbox, PostgreSQL last."""
+        """End everything: worker and beat first, then web and sandbox, PostgreSQL last."""
         begun = time.monotonic()
         say("\nStopping …")
         for honcho in reversed(self.honchos):
@@ -286,7 +282,7 @@ class Run:
 
 
 def say(text: str) -> None:
-    """Print for the person at the terminal; a closed terminal is no error."""
+    """Print to the terminal, which may be closed already."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
@@ -301,13 +297,13 @@ def run(var: Path) -> int:
         check_ports(environment.env("PORT"), *([environment.env("SANDBOX_PORT")] if "DEMO" in variables else []))
         demo = Run(var, variables, lock, secrets["admin_password"])
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # `nohup make run` is to outlive its terminal.
+            # `nohup make run` continues without its terminal.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, demo.interrupt)
         if sys.platform == "linux":
             libc = ctypes.CDLL(None)
-            libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # by the end of `make`
-            libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed honcho leaves is ours to end
+            libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # when `make` ends
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes left by a killed honcho become our children
         lock.write(str(os.getpid()))
         lock.flush()
         reason = ""
@@ -328,7 +324,7 @@ def run(var: Path) -> int:
 
 
 def stop(var: Path) -> int:
-    """End the run that holds the lock, and wait until it has ended; 0 also where nothing runs."""
+    """End the run that has the lock, if there is one, and wait until it has ended."""
     try:
         lock = (var / "run.lock").open("r+")
     except FileNotFoundError:
@@ -358,7 +354,7 @@ def stop(var: Path) -> int:
 
 
 def is_unlocked(lock: IO[str]) -> bool:
-    """Whether nobody holds the lock, so that no process of a run is left."""
+    """Whether the lock is free, so that no process of a run is left."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -368,7 +364,10 @@ def is_unlocked(lock: IO[str]) -> bool:
 
 
 def check_data(var: Path) -> None:
-    """Note which tables the data begins with. Raises StartError where it began with others: nothing converts them."""
+    """Store a digest of the initial migrations with the data.
+
+    Raises StartError if the data began with other tables, which can't be converted.
+    """
     initial = sorted(ROOT.glob("*/migrations/0001_initial.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in initial)).hexdigest()
     note = var / "initial_migrations"
@@ -381,7 +380,7 @@ def check_data(var: Path) -> None:
 
 
 def reset(var: Path) -> int:
-    """Ask, then delete var/; refuses while `make run` is running."""
+    """Delete var/ after a question, unless `make run` is running."""
     if not var.exists():
         say("There is nothing to reset.")
         return 0
@@ -404,10 +403,8 @@ def main(command: str) -> int:
     except (postgres.StartError, ImproperlyConfigured) as error:
         say(str(error))
     except PermissionError as error:
-        owned = error.filename or "The run"
-        say(
-            f"{owned} belongs to another user. Type this as the user who typed `make run`, or use a folder of your own."
-        )
+        path = error.filename or "The run"
+        say(f"{path} belongs to another user. Type this as the user who typed `make run`, or use a folder of your own.")
     return 1
 
 

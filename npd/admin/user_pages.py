@@ -1,7 +1,4 @@
-"""Users and groups in unfold's look.
-
-Only administrators open these pages; the last one can't be removed.
-"""
+"""Pages of users and groups, for administrators only. The last administrator can't be removed."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -39,7 +36,7 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import own_page, see_other
 from sync.kernel import mails
 from sync.kernel.humanize import DASH
-from sync.models.state import PEOPLE_KIND, log_event
+from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
@@ -79,7 +76,7 @@ class UniqueEmailMixin:
 
 
 class GroupChoices(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # takes none when it runs
-    """The groups, to be ticked, each with what its members may do where NPD Sync made it."""
+    """Checkboxes of the groups; NPD Sync's own groups say what their members may do."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -89,7 +86,7 @@ class GroupChoices(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  #
 
 
 class PasswordState(UnfoldReadOnlyPasswordHashWidget):
-    """Says whether a password is set: how it is stored helps nobody."""
+    """Says only whether a password is set, not how it is stored."""
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(name, value, attrs)
@@ -99,7 +96,7 @@ class PasswordState(UnfoldReadOnlyPasswordHashWidget):
 
 
 class NewUserForm(UniqueEmailMixin, UserCreationForm):
-    """Adds a user without a password, which they set by a link."""
+    """Adds a user without a password; they set it by a link."""
 
     class Meta:
         labels = LABELS
@@ -125,7 +122,7 @@ class UserForm(UniqueEmailMixin, UserChangeForm):
 
 
 class AdministratorsMixin:
-    """Lets only administrators in, whatever permissions others have: these pages make people administrators."""
+    """Lets only administrators in, whatever permissions others have, because these pages make administrators."""
 
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
@@ -177,7 +174,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         return users.prefetch_related("groups")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Tick “May sign in”: most new users are people, not programs."""
+        """Tick “May sign in”, because most new users are people, not programs."""
         return {"is_staff": "on"} | super().get_changeform_initial_data(request)
 
     def response_add(self, request: HttpRequest, obj: User, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -188,15 +185,13 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer the groups with what they may do, without the theme's box of names and its sentence about keys."""
+        """Offer the groups as checkboxes instead of the theme's list of names."""
         if db_field.name != "groups":
             return super().formfield_for_manytomany(db_field, request, **kwargs)
         return GroupChoices(Group.objects.order_by("name"), required=False, label="Groups")
 
-    # Protecting the last administrator.
-
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Run list actions in one transaction, so that `get_deleted_objects`' lock lasts until the deletion."""
+        """Run list actions in one transaction, so that the lock of `get_deleted_objects` lasts until the deletion."""
         with transaction.atomic() if request.method == "POST" else nullcontext():
             return super().changelist_view(request, extra_context)
 
@@ -210,10 +205,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             protected = [*protected, LAST_ADMINISTRATOR]
         return listed, counts, perms_needed, protected
 
-    # Passwords and second factors.
-
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's
-        """Set somebody's password. For your own, go to the page that asks for the old one."""
+        """Set another user's password. Your own password has a page that asks for the old one."""
         if self.get_object(request, unquote(id)) == request.user:  # “01” is 1, too
             return see_other(reverse("admin:password_change"))
         return super().user_change_password(request, id, form_url)
@@ -255,10 +248,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         description="Remove second factor", url_path="remove-second-factor", permissions=["administrator"]
     )
     def remove_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Remove somebody's codes and passkeys, after a question.
-
-        For your own, go to the page that asks for a code first.
-        """
+        """Remove another user's codes and passkeys, after a question. Your own have a page that asks for a code."""
         user = self.user_or_404(request, object_id)
         if user == request.user:
             return see_other(reverse("mfa_index"))
@@ -288,8 +278,6 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         if user is None:
             raise Http404
         return user
-
-    # The history: Django's log of the admin, and a line of Activity.
 
     def log_to_activity(self, request: HttpRequest, sentence: str) -> None:
         log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())

@@ -1,4 +1,4 @@
-"""The column types that the sandbox plays, by Monday's names, and what their settings hold."""
+"""The sandbox's column types by Monday's names, and the settings of columns."""
 
 from typing import Any
 
@@ -6,8 +6,6 @@ from sandbox import api_errors
 from sandbox.columns import value_kinds
 from sandbox.columns.value_kinds import ColumnKind
 from sandbox.model import Column, Item
-
-# Columns whose values are chosen: labels kept in the column's settings, and items of connected boards by their ids.
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
 STATUS_LABELS_LIMIT = 40
@@ -21,7 +19,7 @@ class Status(value_kinds.ColumnKind):
     """One label by index (developer.monday.com/api-reference/reference/status).
 
     Digits are read as an index, in a simple string and in `{"label"}` alike, so a label that is a number must be
-    given by its index, and can't be made by a write.
+    written by its index, and can't be created by a write.
     """
 
     type = "status"
@@ -33,7 +31,7 @@ class Status(value_kinds.ColumnKind):
         return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Labels as `defaults` give them: words by whole numbers, `{"1": "Done"}`."""
+        """Check labels from `defaults`: `{"1": "Done"}`."""
         labels = settings.get("labels", {})
         if not isinstance(labels, dict) or not all(key.isdecimal() and isinstance(labels[key], str) for key in labels):
             raise api_errors.invalid_argument("labels must be an object of words by whole numbers")
@@ -76,7 +74,7 @@ class Status(value_kinds.ColumnKind):
         return self.parse_simple(column, label, writing)
 
     def named(self, column: Column, label: str, writing: value_kinds.Writing) -> Any:
-        """The raw value of a label by its words, also where these are digits; None for no words."""
+        """Return the raw value of a label by its text, also where that is digits; None for an empty one."""
         return self._by_label(column, label, writing) if label else None
 
     def _by_index(self, column: Column, index: str) -> Any:
@@ -140,7 +138,7 @@ class Dropdown(value_kinds.ColumnKind):
         return {"labels": []}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Labels as `defaults` give them: `[{"id": 1, "name": "Done"}]`."""
+        """Check labels from `defaults`: `[{"id": 1, "name": "Done"}]`."""
         if "labels" not in settings:
             return settings
         labels = settings["labels"]
@@ -165,19 +163,20 @@ class Dropdown(value_kinds.ColumnKind):
         return self._by_labels(column, parts, writing)
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
-        chosen = content["ids"] if content.get("ids") is not None else content.get("labels")
-        if not isinstance(chosen, list):
+        ids = content.get("ids")
+        choices = content.get("labels") if ids is None else ids
+        if not isinstance(choices, list):
             raise self.bad("ids or labels are expected, as a list")
-        if content.get("ids") is not None:
-            return self._by_ids(column, [str(key) for key in chosen])
-        if not all(isinstance(label, str) and label.strip() for label in chosen):
+        if ids is not None:
+            return self._by_ids(column, [str(label_id) for label_id in ids])
+        if not all(isinstance(label, str) and label.strip() for label in choices):
             raise self.bad("a label is a word")
-        return self._by_labels(column, chosen, writing)
+        return self._by_labels(column, choices, writing)
 
     def _by_ids(self, column: Column, ids: list[str]) -> Any:
-        known_ids = {str(label["id"]) for label in column.settings["labels"]}
+        existing = {str(label["id"]) for label in column.settings["labels"]}
         for label_id in ids:
-            if label_id not in known_ids:
+            if label_id not in existing:
                 raise self._unknown(column, label_id)
         return self._value(column, [int(label_id) for label_id in ids])
 
@@ -192,12 +191,12 @@ class Dropdown(value_kinds.ColumnKind):
         return self._value(column, [ids[name] for name in names])
 
     def _value(self, column: Column, ids: list[int]) -> Any:
-        """Each label once; the column's settings may say how many at most."""
-        chosen = list(dict.fromkeys(ids))
+        """Return the raw value of these labels, each once; the column's settings may limit their number."""
+        unique = list(dict.fromkeys(ids))
         most = column.settings.get("label_limit_count")
-        if column.settings.get("limit_select") and isinstance(most, int) and len(chosen) > most:
+        if column.settings.get("limit_select") and isinstance(most, int) and len(unique) > most:
             raise self.bad(f"this column takes at most {most} of its labels")
-        return {"ids": chosen} if chosen else None
+        return {"ids": unique} if unique else None
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
         labels = ", ".join(f"{entry['id']}: {entry['name']}" for entry in column.settings["labels"])
@@ -222,15 +221,12 @@ class Dropdown(value_kinds.ColumnKind):
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
 
-# Connected boards: columns whose values are other items.
-
-
 class BoardRelation(value_kinds.ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
-    `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
-    settings say which boards (`boardIds`) and whether several items may be linked. An archived item stays linked; a
-    deleted one is gone from the cell until it is restored (what Monday does there is not published).
+    `value` and `text` are always null since 2025-04: clients read `linked_item_ids` and `display_value`. The column's
+    settings hold the boards (`boardIds`) and whether several items may be linked. An archived item stays linked; a
+    deleted one leaves the cell until it is restored (what Monday does there is not published).
     """
 
     type = "board_relation"
@@ -246,12 +242,12 @@ class BoardRelation(value_kinds.ColumnKind):
         return settings | {"boardIds": list(dict.fromkeys(int(board) for board in boards))}
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: value_kinds.Writing) -> Any:
-        chosen = content.get("item_ids")
-        if chosen is None:
+        values = content.get("item_ids")
+        if values is None:
             return None
-        if not isinstance(chosen, list):
+        if not isinstance(values, list):
             raise self.bad('"item_ids" must be a list')
-        ids = value_kinds.ids_in(self, chosen)
+        ids = value_kinds.ids_in(self, values)
         boards = board_ids(column)
         for item_id in ids:
             item = column.find_item(item_id)
@@ -259,7 +255,8 @@ class BoardRelation(value_kinds.ColumnKind):
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
                 raise api_errors.other_boards_items()
-        if len(ids) > 1 and not allows_multiple(column):
+        # False only where the settings say so, as JSON or as a text.
+        if len(ids) > 1 and column.settings.get("allowMultipleItems", True) in (False, "false"):
             raise self.bad("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
@@ -294,14 +291,6 @@ def board_ids(column: Column) -> list[int]:
     return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 
-def allows_multiple(column: Column) -> bool:
-    """`allowMultipleItems` is false only where it says so, as JSON or as a word."""
-    return column.settings.get("allowMultipleItems", True) not in (False, "false")
-
-
-# Every column type.
-
-
 KINDS: dict[str, ColumnKind] = {
     kind.type: kind
     for kind in (
@@ -322,36 +311,29 @@ KINDS: dict[str, ColumnKind] = {
 
 
 def kind_of(column_type: str) -> ColumnKind:
-    """The column type; InvalidColumnTypeException for one that the sandbox does not play."""
+    """Return the column type; raises InvalidColumnTypeException for one that the sandbox does not play."""
     try:
         return KINDS[column_type]
     except KeyError:
         raise api_errors.column_type_unsupported(column_type) from None
 
 
-# Column settings: what a new column starts with, what may be changed, and the two forms readers see.
-#
-# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, where `id` is
-# what values are kept by and `index` only the place in the list
-# (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
-
-
 def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
-    """The settings of a new column: `defaults` over what its type starts with."""
+    """Return the settings of a new column: `defaults` over its type's own; raises InvalidArgumentException."""
+    kind = KINDS.get(column_type, ColumnKind())
     if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
         defaults = defaults["settings"]
-    changes = check_settings(column_type, defaults) if isinstance(defaults, dict) else {}
-    return KINDS.get(column_type, ColumnKind()).default_settings() | changes
-
-
-def check_settings(column_type: str, changes: Any) -> dict[str, Any]:
-    """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
-    if not isinstance(changes, dict):
-        raise api_errors.invalid_argument("settings must be a JSON object")
-    settings = {key: value for key, value in changes.items() if value is not None}
-    return KINDS.get(column_type, ColumnKind()).checked_settings(settings)
+    if not isinstance(defaults, dict):
+        return kind.default_settings()
+    changes = {key: value for key, value in defaults.items() if value is not None}
+    return kind.default_settings() | kind.checked_settings(changes)
 
 
 def settings_json(column: Column) -> dict[str, Any]:
-    """What `Column.settings` shows."""
+    """Return what `Column.settings` shows.
+
+    The sandbox stores settings as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, with
+    the `id` that values hold and the `index` in the list
+    (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
+    """
     return KINDS.get(column.type, ColumnKind()).shown_settings(column.settings)

@@ -1,5 +1,4 @@
-"""What a column type must be able to do, and the types that people type into: texts, addresses, numbers, and
-what counts or measures time.
+"""The base class of column types, and the types whose values people type: texts, addresses, numbers and dates.
 
 Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
 """
@@ -24,26 +23,25 @@ EMPTY_OBJECT: tuple[Any, ...] = ({},)
 
 @dataclass(frozen=True)
 class Writing:
-    """What a write is allowed, and when it happens."""
+    """The time of a write, and what it may do."""
 
     stamp: str
-    create_labels: bool = False  # labels that a column lacks
-    unchecked_phones: bool = False  # numbers that Monday would refuse
+    create_labels: bool = False  # that a column lacks
+    unchecked_phones: bool = False  # may write numbers that Monday would refuse
 
 
 class ColumnKind:
-    """One column type. A raw value is what Monday reads back as `value`, decoded; None when empty."""
+    """One column type. A raw value is the decoded JSON of Monday's `value`, None when empty."""
 
     type = "unsupported"
     old_type = "unsupported"
     graphql_type = "UnsupportedValue"
-    # What `text` is when the cell is empty: "" for most types, null for some.
-    empty_text: str | None = ""
-    # What clears a cell in `column_values`, beside null.
+    empty_text: str | None = ""  # `text` of an empty cell: null for some types
+    # Values in `column_values` that clear a cell, besides null.
     clearings: tuple[Any, ...] = EMPTY
 
     def parse(self, column: Column, content: Any, writing: Writing) -> Any:
-        """The raw value of what `column_values` holds for this column. Raises ColumnValueException."""
+        """Return the raw value of an entry of `column_values`; raises ColumnValueException."""
         if content is None or content in self.clearings:
             return None
         if isinstance(content, str):
@@ -53,45 +51,44 @@ class ColumnKind:
         return self.parse_object(column, content, writing)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        """The raw value of a simple string; "" clears every type."""
+        """Return the raw value of a simple string; "" clears every type."""
         raise self.bad("simple strings are not supported for this column type")
 
     def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         raise self.bad("objects are not supported for this column type")
 
     def text(self, column: Column, raw: Any) -> str:
-        """The cell in words, "" when it is empty."""
+        """Return the cell as a text, "" when it is empty."""
         raise NotImplementedError
 
     def api_text(self, column: Column, raw: Any) -> str | None:
         return self.text(column, raw) or self.empty_text
 
     def value(self, raw: Any) -> str | None:
-        """What the API gives as `value`: JSON in a string, or null."""
+        """Return the API's `value`: JSON in a string, or null."""
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        """The fields of the column's own GraphQL type that somebody reads."""
+        """Return the fields of the column's own GraphQL type, as far as clients read them."""
         return {}
 
     def payload(self, column: Column, raw: Any) -> Any:
-        """What webhooks and activity logs carry as value."""
+        """Return the value in webhooks and activity logs."""
         return raw
 
     def default_settings(self) -> dict[str, Any]:
-        """What a new column's settings start with."""
         return {}
 
     def checked_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Settings that a caller gave, in the form that is kept. Raises InvalidArgumentException."""
+        """Return a caller's settings in the form that is stored; raises InvalidArgumentException."""
         return settings
 
     def shown_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What the API shows of settings that are kept."""
+        """Return stored settings as the API shows them."""
         return settings
 
     def same(self, raw: Any, other: Any) -> bool:
-        """Whether two raw values say the same; when it was written does not count."""
+        """Return whether two raw values are equal apart from the time of writing."""
         return bool(_undated(raw) == _undated(other))
 
     def bad(self, reason: str) -> api_errors.FieldError:
@@ -105,7 +102,7 @@ def _undated(raw: Any) -> Any:
 
 
 def text_in(kind: ColumnKind, content: dict[str, Any], key: str) -> str:
-    """The text under `key`, "" when it is missing or null; anything else is refused."""
+    """Return the text under `key`, "" when it is missing or null; refuse anything else."""
     text = content.get(key)
     if text is None:
         return ""
@@ -115,18 +112,14 @@ def text_in(kind: ColumnKind, content: dict[str, Any], key: str) -> str:
 
 
 def ids_in(kind: ColumnKind, ids: list[Any]) -> list[int]:
-    """The ids of a list of numbers or digits, each once, in order."""
+    """Return the ids in a list of numbers or digits, each once, in order."""
     for number in ids:
         if isinstance(number, bool) or not re.fullmatch(r"\d{1,18}", str(number)):
             raise kind.bad("an id must be a number")
     return list(dict.fromkeys(int(number) for number in ids))
 
 
-# Texts and links.
-
-
-# developer.monday.com/api-reference/reference/long-text
-LONG_TEXT_LIMIT = 2_000
+LONG_TEXT_LIMIT = 2_000  # developer.monday.com/api-reference/reference/long-text
 
 
 class Text(ColumnKind):
@@ -169,8 +162,8 @@ class LongText(ColumnKind):
         return str(raw["text"]) if raw else ""
 
 
-class _Named(ColumnKind):
-    """An address, under `key`, and the text that stands for it."""
+class _Address(ColumnKind):
+    """An address under `key`, and the text that is shown for it."""
 
     key = ""
 
@@ -188,7 +181,7 @@ class _Named(ColumnKind):
         return address if words == address else f"{words} - {address}"
 
 
-class Link(_Named):
+class Link(_Address):
     """A URL with a scheme, and its text."""
 
     type = old_type = "link"
@@ -214,9 +207,6 @@ def _scheme(url: str) -> str:
         return ""
 
 
-# Email addresses and phone numbers.
-
-
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
 LOCAL_PART = re.compile(r"[A-Za-z0-9_%+'-]+(\.[A-Za-z0-9_%+'-]+)*")
 DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
@@ -232,7 +222,7 @@ def is_email(address: str) -> bool:
     )
 
 
-class Email(_Named):
+class Email(_Address):
     """An address with a label; filters see the label (developer.monday.com/api-reference/reference/email)."""
 
     type = old_type = key = "email"
@@ -257,7 +247,7 @@ class Email(_Named):
 
 
 class Phone(ColumnKind):
-    """A number and the country whose flag is shown; checked by libphonenumber as Monday does."""
+    """A number and the country of the shown flag; checked by libphonenumber, as Monday does."""
 
     type = old_type = "phone"
     graphql_type = "PhoneValue"
@@ -289,7 +279,7 @@ class Phone(ColumnKind):
         return str(raw["phone"]) if raw else ""
 
     def payload(self, column: Column, raw: Any) -> Any:
-        """Deliveries tell no country: recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""
+        """Leave out the country, as recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""
         return None if raw is None else {"phone": raw["phone"]}
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
@@ -297,7 +287,7 @@ class Phone(ColumnKind):
 
 
 def _plausible(number: str, country: str) -> bool:
-    """Numbers may stand with a plus, bare with their country code (`12025550172`), or as dialled at home."""
+    """Return whether a number is possible: with a plus, without it (`12025550172`), or as dialled in its country."""
     spellings = [(number, country or None)]
     if not number.startswith("+"):
         spellings.append(("+" + number, None))
@@ -308,9 +298,6 @@ def _plausible(number: str, country: str) -> bool:
         except phonenumbers.NumberParseException:
             continue
     return False
-
-
-# Columns that count or measure time.
 
 
 NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -409,7 +396,7 @@ class Checkbox(ColumnKind):
 
 
 class Timeline(ColumnKind):
-    """A type that NPD Sync doesn't read: its cells are empty here."""
+    """A type that NPD Sync doesn't read; its cells are always empty."""
 
     type = "timeline"
     old_type = "timerange"

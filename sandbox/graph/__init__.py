@@ -1,7 +1,7 @@
-"""Monday's GraphQL: the schema with its resolvers, and documents parsed, validated and counted in points once.
+"""Monday's GraphQL: the schema with its resolvers, and documents that are parsed, validated and counted in points.
 
-Monday publishes totals of points and no formula: this one is plausible. Sources of the
-figures: what the constants name, developer.monday.com/api-reference/docs/rate-limits and development-best-practices.
+Monday publishes totals of points but no formula; this one is plausible. The figures come from the sources named at the
+constants and from developer.monday.com/api-reference/docs/rate-limits and development-best-practices.
 """
 
 import functools
@@ -44,23 +44,23 @@ from sandbox.graph.resolvers import Context, Middleware
 
 MUTATION_POINTS = 10_000
 # Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
-# community.monday.com 36629). What does the same to an
-# item is taken to cost the same. Monday's docs/development-best-practices say 10,000 of create_item.
-MEASURED_POINTS = {
-    "archive_item": 30_000,
-    "change_column_value": 30_000,
-    "change_multiple_column_values": 30_000,
-    "change_simple_column_value": 30_000,
-    "create_item": 30_000,
-    "delete_item": 30_000,
-}
-# The smallest reads took 23 (the same source), and more with what they ask for.
+# community.monday.com 36629). Similar mutations of items are assumed to cost the same. Monday's
+# docs/development-best-practices say 10,000 for create_item.
+ITEM_MUTATION_POINTS = 30_000
+ITEM_MUTATIONS = (
+    "archive_item",
+    "change_column_value",
+    "change_multiple_column_values",
+    "change_simple_column_value",
+    "create_item",
+    "delete_item",
+)
+# The smallest reads cost 23 (the same source), larger ones more.
 READ_POINTS = 22
 COLUMN_VALUES_POINTS = 12
 FREE = ("complexity", "__typename")
 LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
-# Monday's page where a query names no limit.
-DEFAULT_LIMIT = 25
+DEFAULT_LIMIT = 25  # of a page where a query names none
 QUOTED = re.compile(r"'([\w.$!\[\]]+)'")
 Fragments = dict[str, FragmentDefinitionNode]
 
@@ -72,7 +72,7 @@ def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[
         if field.selection_set is None or name in FREE:
             continue
         inner = times * (_count(field, variables) if name in LISTS else 1)
-        # The items of a page are its rows, which were counted with the page.
+        # The items of a page were counted with the page.
         if name == "items" and times > 1:
             inner = times
         total += inner * (COLUMN_VALUES_POINTS if name == "column_values" else 1)
@@ -82,7 +82,7 @@ def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[
 
 
 def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
-    """The fields of a selection, fragments opened."""
+    """Return the fields of a selection and of its fragments."""
     fields: list[FieldNode] = []
     for node in selections.selections:
         if isinstance(node, FieldNode):
@@ -95,7 +95,7 @@ def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[
 
 
 def _count(field: FieldNode, variables: dict[str, Any]) -> int:
-    """How many rows a listing may have: what is asked for, and never fewer than none."""
+    """Return how many rows a listing may have, by its arguments."""
     arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
     ids = arguments.get("ids")
     limit = arguments.get("limit")
@@ -110,16 +110,13 @@ def _count(field: FieldNode, variables: dict[str, Any]) -> int:
     return DEFAULT_LIMIT if ids is None else 1
 
 
-# The schema with its resolvers, and documents parsed and validated once.
-
-
-# Of the version 2026-10; files beside it, by the names of eras, hold what others have instead.
+# Of the version 2026-10; a file named after an era holds the types and fields that other versions have instead.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 
 
 @functools.cache
 def schema(era: str = "") -> GraphQLSchema:
-    """The part of Monday's schema that the sandbox plays, ready to execute, of an era of API versions."""
+    """Return the executable part of Monday's schema that the sandbox plays, for an era of API versions."""
     built = build_ast_schema(_with_changes(era) if era else parse(SCHEMA_FILE.read_text(encoding="utf-8")))
     types: dict[str, Any] = dict(built.type_map)
     for name, field in types["Query"].fields.items():
@@ -134,7 +131,7 @@ def schema(era: str = "") -> GraphQLSchema:
 
 
 def _with_changes(era: str) -> DocumentNode:
-    """The schema, with the era's types, and its fields in place of those of the same name."""
+    """Return the schema with the era's types, and with its fields instead of those with the same name."""
     changed = parse(SCHEMA_FILE.with_name(f"{era}.graphql").read_text(encoding="utf-8"))
     changes = {node.name.value: node for node in changed.definitions if isinstance(node, ObjectTypeDefinitionNode)}
     document = parse(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -142,8 +139,8 @@ def _with_changes(era: str) -> DocumentNode:
     for node in document.definitions:
         change = changes.pop(node.name.value, None) if isinstance(node, ObjectTypeDefinitionNode) else None
         if isinstance(node, ObjectTypeDefinitionNode) and change is not None:
-            others = {field.name.value: field for field in (*(node.fields or ()), *(change.fields or ()))}
-            definitions.append(replace(node, fields=tuple(others.values())))
+            fields = {field.name.value: field for field in (*(node.fields or ()), *(change.fields or ()))}
+            definitions.append(replace(node, fields=tuple(fields.values())))
         else:
             definitions.append(node)
     return replace(document, definitions=(*definitions, *changes.values()))
@@ -170,7 +167,7 @@ class Operation:
 
     @functools.cached_property
     def fields(self) -> list[tuple[str, str]]:
-        """The alias and the name of each field at the root."""
+        """The alias and the name of each root field."""
         nodes = expanded_fields(self.node.selection_set, self.fragments)
         return [(node.alias.value if node.alias else node.name.value, node.name.value) for node in nodes]
 
@@ -181,14 +178,15 @@ class Operation:
     def names(self) -> set[str]:
         return {node.name.value for node in self._nodes}
 
-    def turns_a_page(self, variables: dict[str, Any]) -> bool:
+    def has_cursor(self, variables: dict[str, Any]) -> bool:
         values = [a.value for node in self._nodes for a in node.arguments or () if a.name.value == "cursor"]
         resolved = (variables.get(v.name.value) if isinstance(v, VariableNode) else v for v in values)
         return any(value is not None and not isinstance(value, NullValueNode) for value in resolved)
 
     def points(self, variables: dict[str, Any]) -> int:
         if self.is_mutation:
-            return sum(MEASURED_POINTS.get(name, MUTATION_POINTS) for _, name in self.fields if name not in FREE)
+            names = [name for _, name in self.fields if name not in FREE]
+            return sum(ITEM_MUTATION_POINTS if name in ITEM_MUTATIONS else MUTATION_POINTS for name in names)
         root_points = _points(self.node.selection_set, self.fragments, variables, 1)
         return READ_POINTS + root_points if root_points else 0
 
@@ -200,10 +198,10 @@ def _nested_fields(selections: SelectionSetNode, fragments: dict[str, FragmentDe
             yield from _nested_fields(node.selection_set, fragments)
 
 
-# Of a document with 25 aliases parsing took 3.4 ms and validating 5.4, where carrying it out took 0.5.
+# For a document with 25 aliases parsing took 3.4 ms and validating 5.4, while executing it took 0.5.
 @functools.lru_cache(maxsize=1024)
 def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
-    """The operation to run. RequestError when the document does not parse or validate."""
+    """Return the operation to run; raises RequestError when the document doesn't parse or validate."""
     try:
         document = parse(query)
     except GraphQLError as error:
@@ -212,20 +210,17 @@ def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
     if errors := validate(schema(era), document):
         raise _invalid(errors)
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    named = [n for n in nodes if operation_name is None or (n.name and n.name.value == operation_name)]
-    if len(named) != 1:
+    matching = [n for n in nodes if operation_name is None or (n.name and n.name.value == operation_name)]
+    if len(matching) != 1:
         raise api_errors.RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    return Operation(document, named[0], fragments, schema(era))
+    return Operation(document, matching[0], fragments, schema(era))
 
 
 def run(
     operation: Operation, variables: dict[str, Any], context: Context, *middleware: Middleware | None
 ) -> dict[str, Any]:
-    """`data`, and `errors` where fields failed. RequestError when the variables don't fit.
-
-    `middleware` stands around each field's resolver.
-    """
+    """Return `data`, and `errors` where fields failed; raises RequestError when the variables don't fit."""
     result = execute_sync(
         operation.schema,
         operation.document,
@@ -237,21 +232,21 @@ def run(
     if not isinstance(result, ExecutionResult):
         raise TypeError("the sandbox's resolvers are synchronous")
     failures = result.errors or []
-    # An error without a path is of the variables: nothing was carried out.
+    # Errors without a path are about the variables: nothing was executed.
     if result.data is None and failures and all(error.path is None for error in failures):
         raise _invalid(failures)
     for error in failures:
-        if isinstance(error.original_error, api_errors.RequestError):  # a field whose refusal is the whole request's
+        if isinstance(error.original_error, api_errors.RequestError):  # the field refuses the whole request
             raise error.original_error
     answer: dict[str, Any] = {"data": result.data}
     for error in failures:
-        shown = dict(error.formatted)
         if error.original_error is not None and not isinstance(error.original_error, api_errors.FieldError):
             if not isinstance(error.original_error, api_errors.InternalError):
                 traceback.print_exception(error.original_error)
-            failed = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": api_errors.SERVICE}
-            return {"data": None, "errors": [{"message": "Internal server error", "path": [], "extensions": failed}]}
-        answer.setdefault("errors", []).append(shown)
+            extensions = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": api_errors.SERVICE}
+            entry = {"message": "Internal server error", "path": [], "extensions": extensions}
+            return {"data": None, "errors": [entry]}
+        answer.setdefault("errors", []).append(dict(error.formatted))
     return answer
 
 

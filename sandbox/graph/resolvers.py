@@ -1,9 +1,8 @@
-"""Resolvers, and what they may use: who asks, the API version, pages of items. Those of Query and Mutation stand under
-the name of their field, those of other types in `FIELDS`.
+"""Resolvers and their context. Those of Query and Mutation have the name of their field, the others are in `FIELDS`.
 
-Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs are as the API
-shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10). Each mutation is its own
-transaction: of several in one request, what succeeded stays.
+Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs:
+developer.monday.com/api-reference/reference/activity-logs, version 2026-10. When one of several mutations in a request
+fails, the others stay.
 """
 
 import base64
@@ -22,7 +21,7 @@ from sandbox import api_errors, model, operations
 from sandbox import webhooks as subscriptions
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
-from sandbox.columns import kind_of, settings_json
+from sandbox.columns import initial_settings, kind_of, settings_json
 from sandbox.operations import json_in
 from sandbox.world import INDEXED_TYPES, World
 
@@ -30,7 +29,7 @@ from sandbox.world import INDEXED_TYPES, World
 CURRENT = "2026-10"
 MAINTENANCE = "2026-07"
 
-QUARTER = re.compile(r"20(23|24|25|26)-(01|04|07|10)")  # there were versions of these months, the oldest are gone
+QUARTER = re.compile(r"20(23|24|25|26)-(01|04|07|10)")  # months that had a version
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Version:
 
     @property
     def era(self) -> str:
-        """Under which name a file tells what this version has otherwise than the current one, if it has."""
+        """The name of the schema file with the differences from the current version, if there are any."""
         return "2027-01" if self.value > CURRENT else ""
 
 
@@ -58,18 +57,15 @@ VERSIONS = (
 
 
 def served_version(header: str | None) -> Version:
-    """The version that answers: deprecated ones are served by maintenance, unknown ones by the current."""
+    """Return the version that answers: maintenance for deprecated ones, the current one for unknown ones."""
     by_value = {version.value: version for version in VERSIONS}
     if not header:
         return by_value[CURRENT]
     if header != "dev" and not re.fullmatch(r"\d{4}-\d{2}", header):
         raise RequestError(400, f"Invalid API version {header!r}", "InvalidVersionException")
-    was_once = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
-    served = by_value.get(header) or by_value[MAINTENANCE if was_once else CURRENT]
+    is_former = bool(QUARTER.fullmatch(header)) and header < MAINTENANCE
+    served = by_value.get(header) or by_value[MAINTENANCE if is_former else CURRENT]
     return by_value[MAINTENANCE] if served.kind == "deprecated" else served
-
-
-# Pages of items.
 
 
 # A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
@@ -80,7 +76,7 @@ PAGE_LIMIT = 500
 
 @dataclass(frozen=True)
 class CursorState:
-    """What of a board's listing was not read yet: from `start` on."""
+    """A listing of a board, and where its next page starts."""
 
     board_id: int
     item_ids: tuple[int, ...]
@@ -95,7 +91,7 @@ class Page:
 
 
 class OpenCursors:
-    """Open listings by cursor, fixed at their first page; items that went, or their board, are left out."""
+    """Open listings by cursor; their items are fixed at the first page, and inactive ones are left out later."""
 
     def __init__(self, clock: model.Clock) -> None:
         self._clock = clock
@@ -108,34 +104,33 @@ class OpenCursors:
         return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
 
     def next(self, world: World, cursor: str, limit: int) -> Page:
-        """The page after `cursor`; the cursor may be used again. CursorException when it expired."""
+        """Return the page after `cursor`, which may be used again; raises CursorException when it has expired."""
         with self._lock:
-            rest = self._open.get(cursor)
-        if rest is None or rest.expires_at <= self._clock.time():
+            state = self._open.get(cursor)
+        if state is None or state.expires_at <= self._clock.time():
             raise api_errors.cursor_expired()
-        return self._page(world, rest, limit)
+        return self._page(world, state, limit)
 
     def clear(self) -> None:
         with self._lock:
             self._open.clear()
 
-    def _page(self, world: World, rest: CursorState, limit: int) -> Page:
+    def _page(self, world: World, listing: CursorState, limit: int) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
-        end = rest.start + limit
-        there = (world.items.get(item_id) for item_id in rest.item_ids[rest.start : end])
-        items = [
-            item
-            for item in there
-            if item is not None and item.board_id == rest.board_id and world.state_of(item) == "active"
-        ]
-        if end >= len(rest.item_ids):
+        end = listing.start + limit
+        items = []
+        for item_id in listing.item_ids[listing.start : end]:
+            item = world.items.get(item_id)
+            if item is not None and item.board_id == listing.board_id and world.state_of(item) == "active":
+                items.append(item)
+        if end >= len(listing.item_ids):
             return Page(None, items)
         cursor = base64.b64encode(f"MSw{secrets.token_urlsafe(24)}".encode()).decode()
         with self._lock:
             now = self._clock.time()
             self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
-            self._open[cursor] = replace(rest, start=end)
+            self._open[cursor] = replace(listing, start=end)
         return Page(cursor, items)
 
 
@@ -152,16 +147,16 @@ class Context:
 
 
 ID = re.compile(r"[0-9]{1,18}")
-NO_USER = -1
+NO_ID = -1
 Resolver = Callable[..., Any]
 Middleware = Callable[..., Any]
 Row = TypeVar("Row")
 
 
 def number(value: Any) -> int:
-    """An id as Monday numbers its things; ids that are no number belong to nothing."""
-    words = str(value)
-    return int(words) if ID.fullmatch(words) else NO_USER
+    """Return an id as a number; NO_ID, which no object has, for any other text."""
+    text = str(value)
+    return int(text) if ID.fullmatch(text) else NO_ID
 
 
 def context_of(info: Any) -> Context:
@@ -169,16 +164,16 @@ def context_of(info: Any) -> Context:
     return context
 
 
-def part(rows: list[Row], wanted: dict[str, Any]) -> list[Row]:
-    """The rows of `page` with `limit` rows a page, 25 unless told."""
-    start, end = span(wanted)
+def part(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
+    """Return the rows of the page that `limit` and `page` name."""
+    start, end = span(arguments)
     return rows[start:end]
 
 
-def span(wanted: dict[str, Any]) -> tuple[int, int]:
-    """The first row of `page` and the one after its last. InvalidArgumentException for numbers below 1."""
-    limit = wanted.get("limit")
-    page = wanted.get("page")
+def span(arguments: dict[str, Any]) -> tuple[int, int]:
+    """Return where the page that `limit` and `page` name starts and ends; raises InvalidArgumentException."""
+    limit = arguments.get("limit")
+    page = arguments.get("page")
     limit = 25 if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
@@ -186,51 +181,48 @@ def span(wanted: dict[str, Any]) -> tuple[int, int]:
     return (page - 1) * limit, page * limit
 
 
-# Activity logs.
-
-
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
 LOG_LIMIT = 10_000
 TICKS = 10**7  # a second
 
 
-# How far back `from` may reach, and the rows of a page, since 2027-01; the latter as users' logs have them.
+# Since 2027-01: how far back `from` may reach, and the rows of a page, assumed to be as in users' logs.
 LOG_DAYS = 90
 LOG_PAGE_LIMIT = 200
 
 
-def activity_logs(board: model.Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
-    """Newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    start, end = span(wanted)
+def activity_logs(board: model.Board, info: Any, **arguments: Any) -> list[dict[str, str]]:
+    """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
+    start, end = span(arguments)
     if end - start > LOG_LIMIT:
-        start, end = span(wanted | {"limit": LOG_LIMIT})
-    return [_log_row(row) for row in islice(_logged(board, info, wanted), start, end)]
+        start, end = span(arguments | {"limit": LOG_LIMIT})
+    return [_log_row(row) for row in islice(_logged(board, info, arguments), start, end)]
 
 
-def activity_log_page(board: model.Board, info: Any, **wanted: Any) -> dict[str, Any]:
-    """The same since 2027-01: a page behind a cursor, of the last 90 days."""
-    since = _ticks(wanted.get("from"))
+def activity_log_page(board: model.Board, info: Any, **arguments: Any) -> dict[str, Any]:
+    """Return a page of rows of the last 90 days with a cursor, as since 2027-01."""
+    since = _ticks(arguments.get("from"))
     now = context_of(info).world.clock.time()
     if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS:
         raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
-    rows = _logged(board, info, wanted)
-    if cursor := wanted.get("cursor"):
+    rows = _logged(board, info, arguments)
+    if cursor := arguments.get("cursor"):
         rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
-    limit = span({"limit": wanted.get("limit")})[1]
+    limit = span({"limit": arguments.get("limit")})[1]
     page_rows = list(islice(rows, min(limit, LOG_PAGE_LIMIT) + 1))
     page = page_rows[: min(limit, LOG_PAGE_LIMIT)]
     return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(page_rows) > len(page) else None}
 
 
-def _logged(board: model.Board, info: Any, wanted: dict[str, Any]) -> Iterator[model.Activity]:
-    """Rows show `log_delay_seconds` after they were written: published probes saw more than 30 seconds."""
+def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterator[model.Activity]:
+    """Yield rows, newest first, `log_delay_seconds` after they were written: published probes saw more than 30 s."""
     world = context_of(info).world
-    since = _ticks(wanted.get("from"))
-    until = _ticks(wanted.get("to"))
+    since = _ticks(arguments.get("from"))
+    until = _ticks(arguments.get("to"))
     shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
     until = shown_until if until is None else min(until, shown_until)
-    columns = wanted.get("column_ids")
-    items = wanted.get("item_ids")
+    columns = arguments.get("column_ids")
+    items = arguments.get("item_ids")
     for row in reversed(world.activity.get(board.id, [])):
         if row.created_at > until or (since is not None and row.created_at < since):
             continue
@@ -262,13 +254,10 @@ def _ticks(moment: str | None) -> int | None:
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
 
-# Column values as their GraphQL types show them.
-
-
 def column_values(
     board: model.Board, item: model.Item, ids: list[str] | None, types: list[str] | None
 ) -> list[dict[str, Any]]:
-    """The item's values in the order of the board's columns; the name is none of them."""
+    """Return the item's values without its name, in the order of the board's columns."""
     columns = [c for c in board.visible_columns() if c.type != "name" and not c.hidden]
     if ids is not None:
         columns = [c for c in columns if c.id in ids]
@@ -296,25 +285,19 @@ def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
     }
 
 
-# Resolvers of what belongs to the account: users.
-
-
 USERS_LIMIT = 1_000  # since 2026-07
 USERS_FIRST_LIMIT = 200
 
 
-def users(_: Any, info: Any, **wanted: Any) -> list[model.Person]:
-    """All users, page by page; everyone here is active."""
-    limit = wanted.get("limit") or USERS_FIRST_LIMIT
+def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
+    """Return a page of users, all of whom are active."""
+    limit = arguments.get("limit") or USERS_FIRST_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
-    return part(list(model.USERS), wanted | {"limit": limit})
+    return part(list(model.USERS), arguments | {"limit": limit})
 
 
-# Resolvers of the account's plan and of how much of its API it has used.
-
-
-UNLIMITED_TIER = "pro"  # what an account of no plan in particular calls itself
+UNLIMITED_TIER = "pro"  # of an account without limits
 
 
 def account(_: Any, info: Any) -> dict[str, Any]:
@@ -324,7 +307,7 @@ def account(_: Any, info: Any) -> dict[str, Any]:
 
 
 def platform_api(_: Any, info: Any) -> dict[str, Any]:
-    """The day's limit, and what was used until `last_updated`."""
+    """Return the day's limit, and the calls until `last_updated`."""
     limits = context_of(info).limits
     with limits.figures() as usage:
         last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -353,36 +336,36 @@ def complexity(_: Any, info: Any) -> Any:
     return context_of(info).spent
 
 
-def boards(_: Any, info: Any, **wanted: Any) -> list[model.Board]:
-    """Newest first."""
-    state = wanted.get("state", "active")
-    ids = wanted.get("ids")
+def boards(_: Any, info: Any, **arguments: Any) -> list[model.Board]:
+    """Return boards, newest first."""
+    state = arguments.get("state", "active")
+    ids = arguments.get("ids")
     all_boards = _world(info).boards
     numbers = all_boards if ids is None else dict.fromkeys(number(key) for key in ids)
     shown = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
-    return part(sorted(shown, key=lambda board: -board.id), wanted)
+    return part(sorted(shown, key=lambda board: -board.id), arguments)
 
 
-def items(_: Any, info: Any, **wanted: Any) -> list[model.Item]:
-    """Archived and deleted items are shown too, unless `exclude_nonactive`; unknown ids are left out."""
+def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
+    """Return items by id, archived and deleted ones too unless `exclude_nonactive`; unknown ids are left out."""
     world = _world(info)
-    ids = wanted.get("ids")
+    ids = arguments.get("ids")
     if ids is None:
         raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
     listed = [world.items[i] for i in dict.fromkeys(number(item_id) for item_id in ids) if i in world.items]
-    if wanted.get("exclude_nonactive"):
+    if arguments.get("exclude_nonactive"):
         listed = [item for item in listed if world.state_of(item) == "active"]
-    return part(listed, wanted)
+    return part(listed, arguments)
 
 
-def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any) -> Page:
+def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
     context = context_of(info)
     board = context.world.active_board(number(board_id))
-    columns = wanted.get("columns")
-    cursor = wanted.get("cursor")
-    limit = wanted["limit"]
+    columns = arguments.get("columns")
+    cursor = arguments.get("cursor")
+    limit = arguments["limit"]
     if cursor and columns:
         raise api_errors.invalid_argument("columns and cursor exclude each other")
     if cursor:
@@ -391,21 +374,18 @@ def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any)
 
 
 def _items_with_values(world: World, board: model.Board, columns: list[dict[str, Any]]) -> list[model.Item]:
-    """Columns ANDed, values ORed, whole values without regard to case; an email by its label, as Monday does.
+    """Return items with one of the values in each column, in any case; an email by its label, as Monday does.
 
-    Which types are compared how: developer.monday.com/api-reference/reference/items-page-by-column-values.
+    How types are compared: developer.monday.com/api-reference/reference/items-page-by-column-values.
     """
     matching = world.items_of(board.id)
     for condition in columns:
         column = _filter_column(board, condition["column_id"])
         if column.type not in INDEXED_TYPES:
             raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
-        ids = world.ids_saying(board, column, [value or "" for value in condition["column_values"]])
+        ids = world.ids_with_text(board, column, [value or "" for value in condition["column_values"]])
         matching = [item for item in matching if item.id in ids]
     return matching
-
-
-# What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
 
 
 def _filter_column(board: model.Board, column_id: str) -> model.Column:
@@ -416,7 +396,7 @@ def _filter_column(board: model.Board, column_id: str) -> model.Column:
 
 
 def queried_items(board: model.Board, matching: list[model.Item], query: dict[str, Any]) -> list[model.Item]:
-    """Those of the items that an `ItemsQuery` means, in its order. ResourceNotFoundException for an unknown column."""
+    """Filter and sort items by an `ItemsQuery` (developer.monday.com/api-reference/reference/items-page)."""
     if query.get("ids") is not None or query.get("groups"):
         raise api_errors.invalid_argument("The sandbox filters by rules")
     tests = [_rule(board, rule) for rule in query.get("rules") or []]
@@ -444,15 +424,15 @@ def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
     return context.cursors.next(context.world, cursor, limit)
 
 
-def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[model.Hook]:
+def webhooks(_: Any, info: Any, board_id: str, **arguments: Any) -> list[model.Hook]:
     world = _world(info)
     board = world.board(number(board_id))
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
-def board_columns(board: model.Board, info: Any, **wanted: Any) -> list[model.Column]:
-    ids = wanted.get("ids")
-    types = wanted.get("types")
+def board_columns(board: model.Board, info: Any, **arguments: Any) -> list[model.Column]:
+    ids = arguments.get("ids")
+    types = arguments.get("types")
     columns = [c for c in board.visible_columns() if ids is None or c.id in ids]
     return [column for column in columns if types is None or column.type in types]
 
@@ -461,21 +441,21 @@ def board_groups(board: model.Board, info: Any, ids: list[str] | None = None) ->
     return [group for group in board.visible_groups() if ids is None or group.id in ids]
 
 
-def board_items_page(board: model.Board, info: Any, **wanted: Any) -> Page:
+def board_items_page(board: model.Board, info: Any, **arguments: Any) -> Page:
     context = context_of(info)
-    cursor = wanted.get("cursor")
-    query = wanted.get("query_params")
+    cursor = arguments.get("cursor")
+    query = arguments.get("query_params")
     if cursor and query:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
-        return context.cursors.next(context.world, cursor, wanted["limit"])
+        return context.cursors.next(context.world, cursor, arguments["limit"])
     items = context.world.items_of(board.id) if board.state == "active" else []
-    return context.cursors.first(context.world, queried_items(board, items, query or {}), wanted["limit"])
+    return context.cursors.first(context.world, queried_items(board, items, query or {}), arguments["limit"])
 
 
-def item_column_values(item: model.Item, info: Any, **wanted: Any) -> list[dict[str, Any]]:
+def item_column_values(item: model.Item, info: Any, **arguments: Any) -> list[dict[str, Any]]:
     board = _world(info).boards[item.board_id]
-    return column_values(board, item, wanted.get("ids"), wanted.get("types"))
+    return column_values(board, item, arguments.get("ids"), arguments.get("types"))
 
 
 def _world(info: Any) -> World:
@@ -483,11 +463,11 @@ def _world(info: Any) -> World:
 
 
 def always(value: Any) -> Resolver:
-    """A field that says the same of everything here."""
+    """Return the resolver of a field with one value for all objects."""
     return lambda source, info, **_: value
 
 
-# Fields that no attribute of their name holds, by type; of what is nowhere graphql says null.
+# By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
 FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
         "columns": board_columns,
@@ -509,19 +489,18 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
-# What other versions than the current one have otherwise, by era, type and field.
+# By era and type: the fields that differ from the current version.
 CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {"2027-01": {"Board": {"activity_logs": activity_log_page}}}
 
 
 # Mutations.
 
-
-# Arguments that are ids wherever they stand; `id` is a column's or a rule's too.
+# Arguments that are numbers; `id` may also be a column's.
 NUMBERED = ("board_id", "item_id")
 
 
 def resolver(name: str) -> Resolver:
-    """The mutation of this name, as graphql calls it: after its latency, with ids as the numbers that they are here."""
+    """Return the resolver of a mutation, which waits for its latency and turns ids into numbers."""
     mutate: Resolver = globals()[name]
 
     def resolve(_: Any, info: Any, **arguments: Any) -> Any:
@@ -536,7 +515,7 @@ def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any
     return operation(context.world, context.user.id, **arguments)
 
 
-# Those whose arguments are an operation's own.
+# Mutations with the same arguments as an operation.
 archive_item = partial(_by_api_user, operations.set_state, item_id=None, state="archived")
 delete_item = partial(_by_api_user, operations.set_state, item_id=None, state="deleted")
 move_item_to_group = partial(_by_api_user, operations.move_item, item_id=None)
@@ -573,7 +552,7 @@ def _change(
 
 
 def _values(text: Any) -> dict[str, Any]:
-    """`column_values`: an object, sent as JSON in a string."""
+    """Decode `column_values`, an object as JSON in a string."""
     decoded = json_in(text)
     if not isinstance(text, str) or not isinstance(decoded, dict):
         raise api_errors.not_json(text if isinstance(text, str) else json.dumps(text))
@@ -583,24 +562,17 @@ def _values(text: Any) -> dict[str, Any]:
 def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> model.Item:
     if more.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
-    return operations.create_item(
-        context.world,
-        context.user.id,
-        board_id,
-        item_name,
-        {} if column_values is None else _values(column_values),
-        group_id=more.get("group_id"),
-        create_labels=bool(more.get("create_labels_if_missing")),
-    )
+    values = {} if column_values is None else _values(column_values)
+    row = {"name": item_name, "values": values, "group_id": more.get("group_id")}
+    create_labels = bool(more.get("create_labels_if_missing"))
+    return operations.create_item(context.world, context.user.id, board_id, row, create_labels=create_labels)
 
 
 def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> model.Hook | None:
-    """Null, without an error, when the address does not answer the challenge."""
-    decoded = json_in(config)
-    subscriptions.check_subscription(context.world, board_id, url, event, decoded)
-    if not context.handshake(url):
-        return None
-    return subscriptions.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
+    """Answer null, without an error, when the address doesn't answer the challenge."""
+    hook = model.Hook(0, board_id, url, event, json_in(config), context.user.id)
+    subscriptions.check_subscription(context.world, hook)
+    return subscriptions.subscribe(context.world, hook) if context.handshake(url) else None
 
 
 def delete_webhook(context: Context, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
@@ -614,7 +586,7 @@ def create_board(context: Context, board_name: str, **more: Any) -> model.Board:
 
 
 def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
-    """Answers JSON in a string, with what would undo it."""
+    """Rename a board; answer how to undo it, as JSON in a string."""
     if board_attribute != "name":
         raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
     before = operations.rename_board(context.world, context.user.id, board_id, new_value)
@@ -626,13 +598,17 @@ def create_group(context: Context, board_id: int, group_name: str, **more: Any) 
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
+# A column id that a caller chooses (reference/columns of Monday's API).
+COLUMN_ID = re.compile(r"[a-z_]{1,20}")
+
+
 def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> model.Column:
-    return operations.create_column(
-        context.world,
-        context.user.id,
-        board_id,
-        title,
-        column_type,
-        column_id=more.get("id"),
-        defaults=more.get("defaults"),
-    )
+    column_id = more.get("id")
+    if column_id is None:
+        column_id = operations.fresh_id(column_type)
+    elif not COLUMN_ID.fullmatch(column_id):
+        message = "A column id has 1 to 20 characters of a-z and _"
+        raise api_errors.invalid_argument(message, column_id=column_id, board_id=board_id)
+    settings = initial_settings(column_type, json_in(more.get("defaults")))
+    column = model.Column(column_id, title, column_type, settings)
+    return operations.create_column(context.world, context.user.id, board_id, column)

@@ -1,24 +1,22 @@
-"""The pages on which a person plays the Monday user: the boards, each as a table of forms, and faults & tools.
+"""The pages for a person who plays the Monday user: boards as tables of forms, and faults & tools.
 
-Everything is HTML of the server's. `page.js` only asks for a page again, to show what others changed.
+The server renders all HTML; `page.js` only loads a page again to show what others changed.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox import http, model, operations
+from sandbox import model, operations, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import board_ids, kind_of
 from sandbox.operations import column_of
 from sandbox.pages.faults import FaultsPage
 from sandbox.world import World
-
-# A board as a table: which items a page shows, a form for each cell, and what a typed text means in each column.
 
 PAGE_SIZE = 50
 STATES = {"active": "Items", "archived": "Archive", "deleted": "Trash"}
@@ -28,36 +26,36 @@ NAME = model.Column("name", "Name", "name")
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why a form was not carried out, and what had been typed into it."""
+class CellForm:
+    """The form of one cell, as a person sent it."""
 
-    words: str
-    item_id: int | None = None
-    column_id: str = ""
-    text: str = ""
+    item_id: int | None
+    column_id: str
+    text: str
+    refusal: str = ""  # why it was not carried out
 
 
 class BoardPage:
-    """What a request asks to see of a board; callers hold the world's lock."""
+    """The page of a board with search, order, state and page number from the request; callers hold the world's lock."""
 
     def __init__(
         self,
-        request: http.Request,
+        request: web.Request,
         world: World,
         board: model.Board,
         npd_url: str | None = None,
-        refusal: Refusal | None = None,
+        refused: CellForm | None = None,
     ) -> None:
         self._world = world
         self._board = board
         self._npd_url = npd_url
-        self._refusal = refusal
+        self._refused = refused
         query = request.query
         self._words = query.get("q", "").strip()
         self._sort = query.get("sort") if query.get("sort") in SORTS else "changed"
         at = query.get("at", "")
-        self._focused = f"{refusal.item_id}-{refusal.column_id}" if refusal else at
-        focused_item = world.items.get(http.parse_int(at.partition("-")[0]) or 0)
+        self._focused = f"{refused.item_id}-{refused.column_id}" if refused else at
+        focused_item = world.items.get(web.parse_int(at.partition("-")[0]) or 0)
         state = query.get("state", focused_item.state if focused_item else "active")
         self._state = state if state in STATES else "active"
         self._columns = [column for column in board.visible_columns() if column.type != "name"]
@@ -66,12 +64,12 @@ class BoardPage:
             self._page = matching.index(focused_item) // PAGE_SIZE + 1
         else:
             last = max(1, -(-len(matching) // PAGE_SIZE))
-            self._page = min(http.parse_int(query.get("page", "1")) or 1, last)
+            self._page = min(web.parse_int(query.get("page", "1")) or 1, last)
         self._total = len(matching)
         self._items = matching[(self._page - 1) * PAGE_SIZE : self._page * PAGE_SIZE]
 
     def _matching(self) -> list[model.Item]:
-        """The items of this state with the words in their name, id or a cell, in their order."""
+        """Return the items of this state with the words in their name, id or a cell, in the chosen order."""
         items = self._world.items_of(self._board.id, (self._state,))
         if self._words:
             items = [item for item in items if self._matches(item)]
@@ -83,8 +81,6 @@ class BoardPage:
         words = self._words.casefold()
         texts = [item.name, *(kind_of(column.type).text(column, item.raw(column.id)) for column in self._columns)]
         return words == str(item.id) or any(words in text.casefold() for text in texts)
-
-    # As HTML
 
     def html(self) -> str:
         return f"{self._toolbar()}{self._tabs()}{self._table()}{self._foot()}"
@@ -131,7 +127,7 @@ class BoardPage:
         )
 
     def _offers(self, column: model.Column) -> str:
-        """What the fields of a column suggest: its labels, or the items of the connected boards."""
+        """List what the fields of a column suggest: its labels, or the items of the connected boards."""
         if column.type == "dropdown":
             names = [label["name"] for label in column.settings.get("labels", [])]
         elif column.type == "board_relation":
@@ -152,7 +148,7 @@ class BoardPage:
         )
 
     def _remarks(self, item: model.Item) -> Iterator[str]:
-        """Its record in NPD, its group, and who changed it last."""
+        """Yield a link to the item's record in NPD, its group, and who changed it last."""
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
         npd_id = kind_of(column.type).text(column, item.raw(column.id)).strip() if column else ""
         if npd_id and self._npd_url:
@@ -160,7 +156,7 @@ class BoardPage:
             yield f'<a href="{address}" aria-label="Open {escape(item.name)} in NPD">In NPD</a>'
         if len(self._board.visible_groups()) > 1:
             yield escape(next((group.title for group in self._board.groups if group.id == item.group_id), ""))
-        # Items of a bulk load were always there: nobody changed them.
+        # Nobody changed the items of a bulk load.
         if item.changed_by != model.NOBODY and model.is_person(item.changed_by):
             changed = datetime.strptime(item.updated_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
             yield f"{escape(model.person(item.changed_by).name)} {changed:%H:%M:%S}"
@@ -178,13 +174,13 @@ class BoardPage:
         )
 
     def _cell(self, item: model.Item, column: model.Column) -> str:
-        """A cell as a form that writes it alone; of an item that is not active, its words."""
+        """Return a cell as its own form, or its text for an item that isn't active."""
         text = text_of(item, column)
         if item.state != "active":
             return f"<span>{escape(text)}</span>"
         key = f"{item.id}-{column.id}"
-        if self._refusal and key == f"{self._refusal.item_id}-{self._refusal.column_id}":
-            text = self._refusal.text
+        if self._refused and key == self._focused:
+            text = self._refused.text
         attributes = f'id="{escape(key)}" aria-label="{escape(f"{column.title} of {item.name}")}"'
         if key == self._focused:
             attributes += " autofocus"
@@ -205,13 +201,13 @@ class BoardPage:
         return f'<p class="foot">{words} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
 
     def _address(self, **changes: str | int) -> str:
-        """This page, or another state or page number of it, ready for an attribute."""
+        """Return the address of this page with these changes, escaped for an attribute."""
         query = {"q": self._words, "state": self._state, "sort": self._sort, "page": self._page}
         return escape(f"/board/{self._board.id}?{urlencode(query | changes)}")
 
 
 def _field(column: model.Column, text: str, attributes: str) -> str:
-    """What a person types into; a button saves it too."""
+    """Return the input of a cell with its save button."""
     save = '<button class="save" name="do" value="edit">Save</button>'
     if column.type == "checkbox":
         turned, mark = ("", "☑") if text else ("true", "☐")
@@ -234,7 +230,7 @@ def _option(value: str, words: str, selected: bool = False) -> str:
 
 
 def text_of(item: model.Item, column: model.Column) -> str:
-    """A cell as it is typed: with what its column takes beside the address or number."""
+    """Return a cell's text as a person types it: with the label of an address, or the country of a number."""
     if column is NAME:
         return item.name
     raw = item.raw(column.id)
@@ -247,13 +243,13 @@ def text_of(item: model.Item, column: model.Column) -> str:
 
 
 def value_of(world: World, column: model.Column, text: str) -> Any:
-    """What `column_values` holds when a person typed this into a cell of the column; None clears it."""
+    """Return the value for `column_values` of a text that a person typed into a cell; None clears it."""
     if not text:
         return None
     if column.type == "checkbox":
         return {"checked": text}
     if column.type == "status":
-        # By its index: words that are digits would be read as one.
+        # By its index, because a label of digits would be read as an index.
         labels = column.settings.get("labels", {})
         return next(({"index": index} for index, label in labels.items() if label == text), {"label": text})
     if column.type == "dropdown":
@@ -264,12 +260,12 @@ def value_of(world: World, column: model.Column, text: str) -> Any:
 
 
 def _linked(world: World, column: model.Column, text: str) -> list[int]:
-    """The items of the connected boards that are called this, or these with commas between them."""
+    """Return the items of the connected boards with this name, or with these names between commas."""
     ids = {item.name: item.id for board_id in board_ids(column) for item in world.items_of(board_id)}
     names = [text] if text in ids else [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in ids]
     if unknown:
-        raise http.BadRequestError(f"No connected board has an item called {unknown[0]}")
+        raise web.BadRequestError(f"No connected board has an item called {unknown[0]}")
     return [ids[name] for name in names]
 
 
@@ -281,24 +277,24 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Co
 
 
 class Pages:
-    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None, reset: Callable[[], None]) -> None:
+    def __init__(self, world: World, faults: FaultsPage, npd_url: str | None, reset: Callable[[], object]) -> None:
         self._world = world
         self._faults = faults
         self._npd_url = npd_url
         self._reset = reset
 
-    def routes(self) -> list[http.Route]:
+    def routes(self) -> list[web.Route]:
         return [
-            http.route("GET", "/", self.boards),
-            http.route("GET", "/board/<id>", self.board),
-            http.route("POST", "/board/<id>", self.change),
-            http.route("GET", "/board/<id>/pulses/<id>", self.item),
-            http.route("GET", "/faults", self.faults),
-            http.route("POST", "/faults", self.press),
-            *(http.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
+            web.route("GET", "/", self.boards),
+            web.route("GET", "/board/<id>", self.board),
+            web.route("POST", "/board/<id>", self.change),
+            web.route("GET", "/board/<id>/pulses/<id>", self.item),
+            web.route("GET", "/faults", self.faults),
+            web.route("POST", "/faults", self.press),
+            *(web.route("GET", f"/static/{name}", _asset(name)) for name in TYPES),
         ]
 
-    def boards(self, request: http.Request) -> http.Response:
+    def boards(self, request: web.Request) -> web.Response:
         with self._world.read_lock():
             lines = ""
             for board in self._world.boards.values():
@@ -310,11 +306,11 @@ class Pages:
                 )
         return page("Boards", f"<h1>Boards</h1><ul>{lines}</ul>" if lines else NO_BOARDS)
 
-    def board(self, request: http.Request, board_id: int) -> http.Response:
+    def board(self, request: web.Request, board_id: int) -> web.Response:
         return self._board(request, board_id)
 
-    def item(self, request: http.Request, board_id: int, item_id: int) -> http.Response:
-        """The page of the board that holds this item, the item in focus."""
+    def item(self, request: web.Request, board_id: int, item_id: int) -> web.Response:
+        """Show the board's page on which this item is, with the focus on the item."""
         with self._world.read_lock():
             item = self._world.items.get(item_id)
             if item is None or item.board_id != board_id:
@@ -322,65 +318,62 @@ class Pages:
         request.query["at"] = f"{item_id}-{NAME.id}"
         return self._board(request, board_id)
 
-    def _board(self, request: http.Request, board_id: int, refusal: Refusal | None = None) -> http.Response:
+    def _board(self, request: web.Request, board_id: int, refused: CellForm | None = None) -> web.Response:
         with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
                 return page("Not found", f"<h1>There is no board {board_id}.</h1>", 404)
-            table = BoardPage(request, self._world, board, self._npd_url, refusal).html()
+            table = BoardPage(request, self._world, board, self._npd_url, refused).html()
         state = f" ({board.state})" if board.state != "active" else ""
-        message = f'<p class="refused" role="alert">{escape(refusal.words)}</p>' if refusal else ""
+        message = f'<p class="refused" role="alert">{escape(refused.refusal)}</p>' if refused else ""
         body = f"<h1>{escape(board.name)}{state}</h1>{message}{table}"
-        return page(board.name, body, 400 if refusal else 200)
+        return page(board.name, body, 400 if refused else 200)
 
-    def change(self, request: http.Request, board_id: int) -> http.Response:
+    def change(self, request: web.Request, board_id: int) -> web.Response:
         """Carry out a form of the board's page, and show the page again."""
         form = request.form()
-        item_id = http.parse_int(form.get("item", ""))
-        column_id = form.get("column", "")
         text = form.get("text", "").replace("\r\n", "\n").strip()
+        cell = CellForm(web.parse_int(form.get("item", "")), form.get("column", ""), text)
         try:
-            at = self._change(board_id, form.get("do", "edit"), item_id, column_id, text, form.get("group"))
-        except (FieldError, http.BadRequestError) as refused:
-            return self._board(request, board_id, Refusal(str(refused), item_id, column_id, text))
+            at = self._change(board_id, form.get("do", "edit"), cell, form.get("group"))
+        except (FieldError, web.BadRequestError) as error:
+            return self._board(request, board_id, replace(cell, refusal=str(error)))
         query = {key: value for key, value in request.query.items() if key != "at"} | ({"at": at} if at else {})
-        return http.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
+        return web.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
 
-    def _change(
-        self, board_id: int, do: str, item_id: int | None, column_id: str, text: str, group_id: str | None
-    ) -> str:
-        """Do what a form says; returns the cell where the person goes on."""
+    def _change(self, board_id: int, do: str, cell: CellForm, group_id: str | None) -> str:
+        """Do what a form asks for; return the cell that gets the focus next."""
         world = self._world
         if do == "add":
-            item = operations.create_item(world, model.MAYA, board_id, text, {}, group_id=group_id)
+            item = operations.create_item(world, model.MAYA, board_id, {"name": cell.text, "group_id": group_id})
             return f"{item.id}-{NAME.id}"
         if do in STATE_OF_ACT:
-            operations.set_state(world, model.MAYA, item_id, STATE_OF_ACT[do])
+            operations.set_state(world, model.MAYA, cell.item_id, STATE_OF_ACT[do])
             return ""
-        item = world.item(item_id)
-        column = NAME if column_id == NAME.id else column_of(world.boards[item.board_id], column_id)
-        if text != text_of(item, column):
+        item = world.item(cell.item_id)
+        column = NAME if cell.column_id == NAME.id else column_of(world.boards[item.board_id], cell.column_id)
+        if cell.text != text_of(item, column):
             with world.read_lock():
-                value = text if column is NAME else value_of(world, column, text)
-            operations.change_values(world, model.MAYA, item, {column_id: value}, create_labels=True)
-        return f"{item_id}-{column_id}"
+                value = cell.text if column is NAME else value_of(world, column, cell.text)
+            operations.change_values(world, model.MAYA, item, {column.id: value}, create_labels=True)
+        return f"{item.id}-{column.id}"
 
-    def faults(self, request: http.Request) -> http.Response:
+    def faults(self, request: web.Request) -> web.Response:
         return page("Faults & tools", self._faults.html())
 
-    def press(self, request: http.Request) -> http.Response:
+    def press(self, request: web.Request) -> web.Response:
         form = request.form()
         do = form.get("do", "")
         choice = form.get("choice", "")
         if do == "reset":
             self._reset()
-            return http.Response(303, b"", {"Location": "/"})
+            return web.Response(303, b"", {"Location": "/"})
         self._faults.press(do, choice)
-        return http.Response(303, b"", {"Location": "/faults"})
+        return web.Response(303, b"", {"Location": "/faults"})
 
 
-def page(title: str, main: str, status: int = 200) -> http.Response:
-    """A whole page; `main` is HTML already."""
+def page(title: str, main: str, status: int = 200) -> web.Response:
+    """Return a whole page; `main` is HTML."""
     text = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -399,13 +392,13 @@ def page(title: str, main: str, status: int = 200) -> http.Response:
 </body>
 </html>
 """
-    response = http.html_response(text, status)
-    return http.Response(response.status, response.body, response.headers | HEADERS)
+    response = web.html_response(text, status)
+    return web.Response(response.status, response.body, response.headers | HEADERS)
 
 
-def _asset(name: str) -> Callable[[http.Request], http.Response]:
+def _asset(name: str) -> Callable[[web.Request], web.Response]:
     headers = {"Content-Type": f"{TYPES[name]}; charset=utf-8", "Cache-Control": "no-cache"}
-    return lambda request: http.Response(200, (STATIC / name).read_bytes(), headers)
+    return lambda request: web.Response(200, (STATIC / name).read_bytes(), headers)
 
 
 NO_BOARDS = """<h1>There are no boards yet.</h1>

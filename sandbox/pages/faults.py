@@ -1,4 +1,4 @@
-"""Faults & tools: what goes over the wire, and buttons for faults, webhook rules, limits, latency and clock."""
+"""Faults & tools: the log of calls and webhooks, and buttons for faults, webhook rules, limits, latency and clock."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from typing import Any
 from sandbox.api import Api, Call
 from sandbox.api_limits import PLANS
 from sandbox.faults import fault_from
-from sandbox.http import BadRequestError
 from sandbox.model import Clock
+from sandbox.web import BadRequestError
 from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LINES = 30
@@ -48,13 +48,13 @@ RELEASES = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop"
 STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
-NAMELESS = ("body", "seconds", "skip", "count")  # of a fault that no button makes
+UNDESCRIBED = ("body", "seconds", "skip", "count")  # fields that the description of a fault leaves out
 CLOSED = """<form method="post" action="/faults"><label>May be read and not edited: column or item
 <input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
 
 class FaultsPage:
-    """What the page shows, and what its buttons do."""
+    """The page, and what its buttons do."""
 
     def __init__(self, clock: Clock, api: Api, deliveries: Deliveries) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class FaultsPage:
         self._deliveries = deliveries
 
     def press(self, do: str, choice: str) -> None:
-        """Carry out a button. BadRequestError for one that the page doesn't have."""
+        """Do what a button says; raises BadRequestError for an unknown one."""
         try:
             match do:
                 case "fault":
@@ -99,7 +99,7 @@ class FaultsPage:
 {self._next_call()}{self._webhooks()}{self._plan()}{self._time()}
 <section><h2>API calls</h2>{_list(map(_call, reversed(self._api.calls.last(LINES))))}
 <p class="mute">{escape(self._api.limits.sentence())}</p></section>
-<section><h2>Webhooks sent</h2>{_list(map(_delivery, reversed(self._deliveries.last(LINES))))}</section>
+<section><h2>Webhooks sent</h2>{_list(map(_delivery, reversed(self._deliveries.log()[-LINES:])))}</section>
 <section><h2>Start again</h2><details><summary>Delete everything…</summary>
 <p>Boards, items, webhooks and logs are deleted.</p>{_buttons("reset", ["Delete all boards"])}</details></section>
 </div>"""
@@ -170,7 +170,7 @@ def _fault(fault: dict[str, Any]) -> str:
         return f"What names {fault['naming']} is not saved, until there are no more faults"
     kind = _kind(fault)
     name = next((words for words, other in FAULTS.items() if _kind(asdict(fault_from(other))) == kind), "")
-    words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in NAMELESS)
+    words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in UNDESCRIBED)
     if "count" not in fault:
         return f"{words}, until there are no more faults"
     return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
@@ -181,7 +181,7 @@ def _kind(fault: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(call: Call) -> str:
-    """One line about an API call: when, its answer, its fields, and what was special."""
+    """Return a line about an API call: its time, answer, fields, and what was special."""
     fields = Counter(name for _, name in call.fields if name != "complexity")
     names = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in fields.items()) or "no query"
     notes = [f"{call.complexity:,} points"] if call.complexity else []
@@ -197,7 +197,7 @@ def _call(call: Call) -> str:
 
 
 def _delivery(delivery: Delivery) -> str:
-    """One line about a webhook: how it stands, its event, and what it is about."""
+    """Return a line about a webhook: its state, its event, and the item or column."""
     state = delivery.state
     rule = ""
     if state not in (DROPPED, HELD, DELAYED):

@@ -1,7 +1,8 @@
-"""Webhook subscriptions of the simulated Monday: the events, their delivery bodies, which subscription gets which.
+"""Webhook subscriptions: their events, the bodies of deliveries, and which subscription gets which event.
 
-The `type` inside a delivery is not the name that was subscribed to; archive, delete and restore name the item `itemId`;
-and columns have their old type names (developer.monday.com/api-reference/reference/webhooks and published captures).
+The `type` in a delivery differs from the name that was subscribed to; archive, delete and restore name the item
+`itemId`; and columns have their old type names (developer.monday.com/api-reference/reference/webhooks and published
+captures).
 """
 
 import secrets
@@ -13,8 +14,7 @@ from urllib.parse import urlsplit
 from sandbox import api_errors, model
 from sandbox.world import World
 
-# Subscribes to the changes of one column.
-SPECIFIC = "change_specific_column_value"
+SPECIFIC = "change_specific_column_value"  # subscribes to the changes of one column
 
 STATES = {"active": 1, "archived": 2, "deleted": 3}
 WITHOUT_TRIGGER = ("item_restored", "create_column")  # captured without originalTriggerUuid
@@ -47,8 +47,7 @@ def _item_of(event: model.WorldEvent) -> model.Item:
 
 def _pulse_details(event: model.WorldEvent) -> Details:
     assert event.group is not None
-    about = {"groupId": event.group.id, "pulseId": _item_of(event).id}
-    return about | {"pulseName": event.item_name}
+    return {"groupId": event.group.id, "pulseId": _item_of(event).id, "pulseName": event.item_name}
 
 
 def _item_details(event: model.WorldEvent) -> Details:
@@ -82,12 +81,8 @@ def _column_changed_details(event: model.WorldEvent) -> Details:
 
 def _renamed_details(event: model.WorldEvent) -> Details:
     assert event.group is not None
-    return {
-        "groupId": event.group.id,
-        "pulseId": _item_of(event).id,
-        "value": event.value,
-        "previousValue": event.previous,
-    }
+    item_id = _item_of(event).id
+    return {"groupId": event.group.id, "pulseId": item_id, "value": event.value, "previousValue": event.previous}
 
 
 def _restored_details(event: model.WorldEvent) -> Details:
@@ -123,7 +118,7 @@ def _column_created_details(event: model.WorldEvent) -> Details:
     }
 
 
-# By event: the delivery's `type`, and the function that makes its details.
+# By event: the delivery's `type`, and the function that returns its details.
 EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
     "create_item": ("create_pulse", _item_created_details),
     "change_column_value": ("update_column_value", _column_changed_details),
@@ -136,25 +131,25 @@ EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
 }
 
 
-# Events that a webhook may subscribe to.
-NAMES = (*EVENTS, SPECIFIC)
+NAMES = (*EVENTS, SPECIFIC)  # that a webhook may subscribe to
 
 # developer.monday.com/api-reference/reference/webhooks
 URL_LIMIT = 255
 
 
-def check_subscription(world: World, board_id: int, url: str, event: str, config: Any) -> None:
-    """Refuse what Monday refuses before it tries the address."""
-    board = world.boards.get(board_id)
+def check_subscription(world: World, hook: model.Hook) -> None:
+    """Refuse what Monday refuses before it calls the address."""
+    board = world.boards.get(hook.board_id)
     if board is None or board.state != "active":
-        raise api_errors.invalid_argument("Board not found", board_id=board_id)
-    if event not in NAMES:
-        raise api_errors.invalid_argument(f"The sandbox sends no {event}")
-    if len(url) > URL_LIMIT or not _is_address(url):
+        raise api_errors.invalid_argument("Board not found", board_id=hook.board_id)
+    if hook.event not in NAMES:
+        raise api_errors.invalid_argument(f"The sandbox sends no {hook.event}")
+    if len(hook.url) > URL_LIMIT or not _is_address(hook.url):
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
+    config: Any = hook.config
     if config is not None and not isinstance(config, dict):
         raise api_errors.webhook_config_invalid()
-    if event == SPECIFIC:
+    if hook.event == SPECIFIC:
         column_id = (config or {}).get("columnId")
         if not isinstance(column_id, str) or board.column(column_id) is None:
             raise api_errors.webhook_config_invalid()
@@ -168,12 +163,10 @@ def _is_address(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
-def subscribe(
-    world: World, user_id: int, board_id: int, *, url: str, event: str, config: dict[str, Any] | None
-) -> model.Hook:
-    """Store the subscription; the caller has verified the address."""
+def subscribe(world: World, hook: model.Hook) -> model.Hook:
+    """Store a new subscription under an id of its own; the caller has verified its address."""
     with world.transaction():
-        hook = model.Hook(world.next_id("hook"), board_id, url, event, config, user_id)
+        hook.id = world.next_id("hook")
         world.put_hook(hook)
         return hook
 
@@ -189,7 +182,7 @@ def unsubscribe(world: World, hook_id: int) -> model.Hook:
 
 
 def wants(hook: model.Hook, event: model.WorldEvent) -> bool:
-    """Whether the subscription gets the event, by its event type and its config."""
+    """Return whether the subscription gets the event, by its event type and its config."""
     if hook.deleted or event.kind not in EVENTS or hook.board_id != event.board_id:
         return False
     if hook.event == event.kind:

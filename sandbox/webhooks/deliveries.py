@@ -1,9 +1,8 @@
-"""Deliver webhooks in the background, signed: log each try, repeat once a minute for 30 minutes.
+"""Deliver signed webhooks in the background: log each try, and repeat failed ones once a minute for 30 minutes.
 
-What waits is kept beside the boards, so that a restart forgets none. A test or a demo may do to deliveries on their way
-what Monday's users report: events that never came, came twice, late, or in another order, of which
-developer.monday.com/api-reference/reference/webhooks promises none (community.monday.com, threads 116255, 123925 and
-86426).
+Unfinished deliveries are stored beside the boards, so a restart loses none. Rules let a test or a demo drop, double,
+delay or reorder deliveries, as Monday's users report (community.monday.com, threads 116255, 123925 and 86426);
+developer.monday.com/api-reference/reference/webhooks promises no order.
 """
 
 import copy
@@ -23,7 +22,7 @@ from typing import Any
 import jwt
 import requests
 
-from sandbox import http
+from sandbox import web
 from sandbox.model import ACCOUNT_ID, Clock, WorldEvent
 from sandbox.webhooks import delivery_body, wants
 from sandbox.world import Store, World
@@ -33,49 +32,49 @@ KINDS = ("drop", "double", "delay", "reorder", "hold")
 
 @dataclass
 class Rule:
-    """One rule. It applies to every `every`-th delivery, and ends after it applied to `count` (None: never by itself).
-
-    drop: never sent. double: sent `times` times, with the same `triggerUuid`, or each with one of its own when
-    `fresh_uuid`. delay: sent `seconds` of the sandbox's time later. reorder: `n` are kept until they are
-    complete, then sent one after another in an order that `seed` gives. hold: kept until they are released.
-    """
+    """What happens to deliveries on their way; the fields are named as in the JSON of `/_control/webhooks`."""
 
     id: int
-    rule: str
-    count: int | None = None
-    every: int = 1
-    seconds: float = 0.0
-    times: int = 2
-    fresh_uuid: bool = False
-    n: int = 2
-    seed: int = 0
+    rule: str  # one of KINDS
+    count: int | None = None  # ends after it was applied to this many; None: never by itself
+    every: int = 1  # applies to every second, third … delivery
+    seconds: float = 0.0  # delay: sent this much later, in the sandbox's time
+    times: int = 2  # double: sent this often
+    fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
+    n: int = 2  # reorder: kept until there are this many, then sent in another order
+    seed: int = 0  # reorder: determines that order
     matches: int = 0
     applied: int = 0
 
     def description(self) -> str:
-        """What it does, for the page."""
-        extra = {
+        """Describe the rule for the page."""
+        effects = {
             "double": f"sent {self.times} times",
             "delay": f"delayed {self.seconds:,.0f} s",
             "reorder": f"{self.n} sent in another order",
             "hold": "held",
             "drop": "dropped",
-        }[self.rule]
-        often = f", every {self.every}th" if self.every > 1 else ""
+        }
+        frequency = f", every {self.every}th" if self.every > 1 else ""
         remaining = "" if self.count is None else f", {self.count - self.applied} to go"
-        return f"any event: {extra}{often}{remaining}"
+        return f"any event: {effects[self.rule]}{frequency}{remaining}"
 
 
 def rule_from(number: int, content: dict[str, Any]) -> Rule:
-    """The rule that a JSON object describes. Raises BadRequestError."""
-    kind = http.one_of(KINDS, content.get("rule", ""))
-    count = {"reorder": content.get("n", Rule.n), "hold": None}.get(kind, 1)
-    seconds = 60.0 if kind == "delay" else 0.0
-    return http.call(Rule, {"id": number, "count": count, "seconds": seconds} | content)
+    """Return the rule that a JSON object describes. Raises BadRequestError."""
+    kind = web.one_of(KINDS, content.get("rule", ""))
+    defaults: dict[str, Any] = {"id": number, "count": 1}
+    if kind == "reorder":
+        defaults["count"] = content.get("n", Rule.n)
+    elif kind == "hold":
+        defaults["count"] = None
+    elif kind == "delay":
+        defaults["seconds"] = 60.0
+    return web.call(Rule, defaults | content)
 
 
 class Rules:
-    """The rules in force, in the order in which they were given."""
+    """The rules in force, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
@@ -83,13 +82,13 @@ class Rules:
         self._lock = threading.Lock()
 
     def add(self, contents: list[dict[str, Any]]) -> None:
-        """All of them or, when one is none, nothing. Raises BadRequestError."""
-        made = [rule_from(next(self._numbers), content) for content in contents]
+        """Add all rules, or none if one is invalid. Raises BadRequestError."""
+        rules = [rule_from(next(self._numbers), content) for content in contents]
         with self._lock:
-            self._rules += made
+            self._rules += rules
 
     def hit(self) -> Rule | None:
-        """The first rule that applies to the next delivery; those before it have looked at it."""
+        """Return the first rule that applies to the next delivery; earlier rules count it too."""
         with self._lock:
             for rule in self._rules:
                 rule.matches += 1
@@ -121,50 +120,31 @@ UNFINISHED = (WAITING, DELAYED, HELD, RETRYING)
 
 @dataclass
 class Delivery:
-    """`event` is what was subscribed to, `rule` the words of the rule that it met ("" for none).
-
-    `next_try` is the sandbox's time of the next POST, None while nothing is planned.
-    """
+    """One event on its way to one subscriber, with the tries so far; stored by its field names."""
 
     id: int
     webhook_id: int
     board_id: int
     url: str
-    event: str
+    event: str  # the name that was subscribed to
     user_id: int
     about: str
     body: dict[str, Any]
     tries: list[dict[str, Any]] = field(default_factory=list)
     state: str = WAITING
-    next_try: float | None = None
-    rule: str = ""
+    next_try: float | None = None  # the sandbox's time of the next POST; None while none is planned
+    rule: str = ""  # the kind of the rule that was applied
 
     def to_json(self) -> dict[str, Any]:
-        """For the log: the address without its path, which may hold a secret."""
+        """Return the delivery for the log; of its address only the host, because the path may hold a secret."""
         event = self.body["event"]
-        return {
-            "id": self.id,
-            "webhook_id": self.webhook_id,
-            "board_id": self.board_id,
-            "host": self.host,
-            "event": self.event,
-            "type": event["type"],
-            "about": self.about,
-            "trigger_uuid": event["triggerUuid"],
-            "user_id": self.user_id,
-            "state": self.state,
-            "tries": self.tries,
-            "next_try": self.next_try,
-            "rule": self.rule,
-            "body": self.body,
-        }
-
-    @property
-    def host(self) -> str:
-        return "/".join(self.url.split("/")[:3])
+        host = "/".join(self.url.split("/")[:3])
+        shown = vars(self) | {"host": host, "type": event["type"], "trigger_uuid": event["triggerUuid"]}
+        del shown["url"]
+        return shown
 
     def duplicate(self, number: int, fresh_uuid: bool) -> "Delivery":
-        """A second delivery of the same, with the same `triggerUuid` or one of its own."""
+        """Return a second delivery of the event, with the same `triggerUuid` or its own."""
         copied = copy.deepcopy(self)
         copied.id = number
         copied.tries = []
@@ -173,12 +153,6 @@ class Delivery:
         return copied
 
 
-# The HTTP side of a delivery: the challenge, the signature, the POST.
-
-
-# How long a reset waits for what is being sent: an address that hangs must not hang the reset.
-CLEARING_SECONDS = 2
-
 TIMEOUT_SECONDS = 180  # developer.monday.com/apps/changelog: three minutes since 2024-10
 HANDSHAKE_SECONDS = 20
 # As in the sample of developer.monday.com/apps/docs/authorization-header.
@@ -186,21 +160,21 @@ TOKEN_SECONDS = 300
 
 
 class Sender:
-    """Posts deliveries; with a signing secret they carry a JWT, as those of an app's webhooks do.
+    """Posts deliveries; with a signing secret it adds a JWT, as webhooks of a Monday app have.
 
     Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users.
     """
 
-    def __init__(self, signing_secret: str | None, npd: http.NpdAddress | None = None) -> None:
+    def __init__(self, signing_secret: str | None, npd: web.NpdAddress | None = None) -> None:
         self._secret = signing_secret
         self._npd = npd
         self._local = threading.local()
 
     def handshake(self, url: str) -> bool:
-        """Whether the address answers a challenge with the same JSON; challenges are never signed."""
+        """Return whether the address answers a challenge with the same JSON; challenges are never signed."""
         challenge = {"challenge": secrets.token_urlsafe(39)}
         try:
-            # Over a connection of its own: one that was kept may end at this very moment, and nobody asks again.
+            # A new connection, because a kept one may be closing at this moment, and a challenge is not repeated.
             with _session() as session:
                 address, headers = self._reach(url)
                 answer = session.post(
@@ -211,7 +185,7 @@ class Sender:
             return False
 
     def post(self, url: str, body: dict[str, Any], user_id: int, now: float) -> tuple[int | None, str]:
-        """The status that the address answered, or None and why there is no answer."""
+        """Return the status that the address answered, or None and why there is no answer."""
         address, headers = self._reach(url)
         headers["Content-Type"] = "application/json"
         if self._secret:
@@ -233,7 +207,7 @@ class Sender:
         except requests.Timeout:
             return None, "timeout"
         except requests.RequestException as failure:
-            # The failure's text holds the whole address, secret path included: its name is enough.
+            # The failure's text would show the whole address with its secret path.
             return None, type(failure).__name__
         return answer.status_code, ""
 
@@ -241,7 +215,7 @@ class Sender:
         return self._npd.reach(url) if self._npd else (url, {})
 
     def _session(self) -> requests.Session:
-        """One per thread: a session is not safe to share."""
+        """Return this thread's session; sessions can't be shared between threads."""
         if not hasattr(self._local, "session"):
             self._local.session = _session()
         session: requests.Session = self._local.session
@@ -250,7 +224,7 @@ class Sender:
 
 def _session() -> requests.Session:
     session = requests.Session()
-    # A proxy of the environment must not stand between two processes of one machine.
+    # Ignore a proxy from the environment: both processes may run on one machine.
     session.trust_env = False
     return session
 
@@ -260,32 +234,33 @@ RETRY_SECONDS = 60
 RETRIES = 30
 WORKERS = 16
 LOG_LENGTH = 2_000
+CLEARING_SECONDS = 2  # how long a reset waits for deliveries that are being sent; their address may hang
 DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")
 DeliverySequence = list[Delivery]  # sent one after another, in this order
 
 
 class Deliveries:
-    """The pool."""
+    """Queues deliveries, sends them from a thread pool and keeps the log."""
 
     def __init__(self, world: World, sender: Sender, store: Store) -> None:
         self._world = world
         self._clock: Clock = world.clock
-        self._sender = sender
+        self.sender = sender
         self._store = store
         self.rules = Rules()
         self._log: OrderedDict[int, Delivery] = OrderedDict()
         self._due: list[tuple[float, int, DeliverySequence]] = []
         self._held: dict[int, Delivery] = {}
         self._shuffling: dict[int, DeliverySequence] = {}
-        self._forgotten = 0  # deliveries up to this number are no more
+        self._last_cleared = 0  # deliveries up to this id have been cleared
         self._sending = 0
-        self._places = itertools.count()
+        self._tiebreak = itertools.count()
         self._condition = threading.Condition()
-        waited = [Delivery(**json.loads(document)) for _, document in store.load("deliveries")]
-        self._numbers = itertools.count(1 + max((delivery.id for delivery in waited), default=0))
+        stored = [Delivery(**json.loads(document)) for _, document in store.load("deliveries")]
+        self._numbers = itertools.count(1 + max((delivery.id for delivery in stored), default=0))
         with self._condition:
-            for delivery in waited:
+            for delivery in stored:
                 self._log[delivery.id] = delivery
                 if delivery.state == HELD:
                     self._held[delivery.id] = delivery
@@ -296,18 +271,17 @@ class Deliveries:
         for _ in range(WORKERS):
             threading.Thread(target=self._work, daemon=True, name="webhooks").start()
 
-    def on_events(self, happened: list[WorldEvent]) -> None:
-        """Queue what subscribers want to know; a listener of the world."""
+    def on_events(self, events: list[WorldEvent]) -> None:
+        """Queue a delivery for each event and subscriber; the world calls this after each transaction."""
         hooks = list(self._world.hooks.values())
-        wanted = [(hook, event) for event in happened for hook in hooks if wants(hook, event)]
-        if not wanted:
+        subscribed = [(hook, event) for event in events for hook in hooks if wants(hook, event)]
+        if not subscribed:
             return
         with self._changing() as changed:
-            for hook, event in wanted:
+            for hook, event in subscribed:
                 about = event.item_name
-                column = event.column
-                if column is not None:
-                    about = f"{column.title} · {about}".strip(" ·")
+                if event.column is not None:
+                    about = f"{event.column.title} · {about}".strip(" ·")
                 delivery = Delivery(
                     id=next(self._numbers),
                     webhook_id=hook.id,
@@ -318,7 +292,7 @@ class Deliveries:
                     about=about,
                     body=delivery_body(hook.subscription_id, event),
                 )
-                self._enter(delivery)
+                self._add_to_log(delivery)
                 rule = self.rules.hit()
                 if rule is None:
                     self._schedule([delivery], self._clock.time())
@@ -329,89 +303,97 @@ class Deliveries:
 
     @contextmanager
     def _changing(self) -> Iterator[list[Delivery]]:
-        """Change deliveries; those put into the list are on disk before anybody sees how they stand.
+        """Hold the lock while deliveries change, and store the listed ones before anybody can read their state.
 
-        Shown first, one could be read as delivered, and come again from a sandbox that was killed before it wrote.
+        Otherwise a delivery could be read as delivered, and be sent again by a sandbox that was killed before it
+        stored that.
         """
         changed: list[Delivery] = []
         with self._condition:
             yield changed
-            # Of finished ones a restart needs nothing.
-            self._store.save(
-                {("deliveries", each.id): vars(each) if each.state in UNFINISHED else None for each in changed}
-            )
+            rows: dict[tuple[str, int], dict[str, Any] | None] = {}
+            for delivery in changed:
+                # A restart doesn't need finished ones.
+                rows["deliveries", delivery.id] = vars(delivery) if delivery.state in UNFINISHED else None
+            self._store.save(rows)
 
     def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
+        """Do to a delivery what the rule says; return the deliveries that changed."""
         now = self._clock.time()
-        touched = [delivery]
+        changed = [delivery]
         if rule.rule == "drop":
             delivery.state = DROPPED
         elif rule.rule == "double":
-            touched += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
-            for waiting in touched:
-                self._schedule([waiting], now)
+            changed += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
+            for copied in changed:
+                self._schedule([copied], now)
         elif rule.rule == "delay":
             self._schedule([delivery], now + rule.seconds)
             delivery.state = DELAYED
-        else:
-            delivery.state = HELD
-            self._held[delivery.id] = delivery
-        if rule.rule == "reorder":  # kept with the others of its rule; once complete, they leave in another order
-            together = self._shuffling.setdefault(rule.id, [])
-            together.append(delivery)
-            if len(together) >= rule.n:
+        elif rule.rule == "hold":
+            self._hold(delivery)
+        elif rule.rule == "reorder":
+            self._hold(delivery)
+            group = self._shuffling.setdefault(rule.id, [])
+            group.append(delivery)
+            if len(group) >= rule.n:
                 del self._shuffling[rule.id]
-                leaving = [waiting for waiting in together if self._held.pop(waiting.id, None)]
-                self._schedule(shuffle(leaving, rule.seed), now)
-                touched += leaving
-        return touched
+                # Without those that were released in the meantime.
+                held = [member for member in group if self._held.pop(member.id, None)]
+                self._schedule(shuffle(held, rule.seed), now)
+                changed += held
+        return changed
+
+    def _hold(self, delivery: Delivery) -> None:
+        delivery.state = HELD
+        self._held[delivery.id] = delivery
 
     def _duplicates(self, delivery: Delivery, count: int, fresh_uuid: bool) -> DeliverySequence:
         duplicates = [delivery.duplicate(next(self._numbers), fresh_uuid) for _ in range(count)]
         for duplicate in duplicates:
-            self._enter(duplicate)
+            self._add_to_log(duplicate)
         return duplicates
 
-    def _enter(self, delivery: Delivery) -> None:
+    def _add_to_log(self, delivery: Delivery) -> None:
         self._log[delivery.id] = delivery
         while len(self._log) > LOG_LENGTH:
             self._log.popitem(last=False)
 
-    def _schedule(self, train: DeliverySequence, moment: float) -> None:
-        for delivery in train:
+    def _schedule(self, deliveries: DeliverySequence, moment: float) -> None:
+        for delivery in deliveries:
             delivery.next_try = moment
             if delivery.state == HELD:
                 delivery.state = WAITING
-        if train:
-            # The number between: of two that are due at one time heapq would compare the deliveries, which it can't.
-            heapq.heappush(self._due, (moment, next(self._places), train))
+        if deliveries:
+            # For entries due at the same time heapq would compare the deliveries, which can't be compared.
+            heapq.heappush(self._due, (moment, next(self._tiebreak), deliveries))
             self._condition.notify()
 
     def release(self, order: str = "send", seed: int = 0) -> int:
-        """Let held deliveries go one after another, and end the rules that hold; how many there were.
+        """Send held deliveries one after another, end the rules that hold, and return how many were held.
 
-        `order` "send" sends them as they came, sends each twice, drops them, or sends them in another order.
+        `order` is one of RELEASES: send them as they came, send each twice, drop them, or send them in another order.
         """
         self.rules.clear(("hold", "reorder"))
         with self._changing() as changed:
-            chosen = list(self._held.values())
+            held = list(self._held.values())
             self._held.clear()
             self._shuffling.clear()
             if order == "drop":
-                for delivery in chosen:
+                for delivery in held:
                     delivery.state = DROPPED
                     delivery.rule = "drop"
-                leaving = []
-            elif order == "double":
-                leaving = [twin for delivery in chosen for twin in (delivery, *self._duplicates(delivery, 1, False))]
+                changed.extend(held)
             else:
-                leaving = shuffle(chosen, seed) if order == "shuffle" else chosen
-            self._schedule(leaving, self._clock.time())
-            changed.extend(leaving or chosen)
-        return len(chosen)
+                if order == "double":
+                    for delivery in held:
+                        changed.extend([delivery, *self._duplicates(delivery, 1, False)])
+                else:
+                    changed.extend(shuffle(held, seed) if order == "shuffle" else held)
+                self._schedule(list(changed), self._clock.time())
+        return len(held)
 
     def held_count(self) -> int:
-        """How many deliveries are kept until they are released."""
         with self._condition:
             return len(self._held)
 
@@ -420,27 +402,19 @@ class Deliveries:
             self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
-        """Deliveries as they stand, oldest first."""
+        """Return copies of the logged deliveries, oldest first; workers go on changing the originals."""
         with self._condition:
-            # Copies: workers go on changing their own while these are shown.
             return [copy.copy(delivery) for delivery in self._log.values()]
 
-    def last(self, count: int) -> list[Delivery]:
-        """The last deliveries, oldest first."""
-        return self.log()[-count:]
-
     def clear(self) -> None:
-        """Forget the log, the rules, and everything that waits; what is being sent arrives before this returns."""
+        """Clear the log, the rules and the queue; deliveries that are being sent arrive before this returns."""
         self.rules.clear()
         with self._condition:
-            for kept in (self._log, self._due, self._held, self._shuffling):
-                kept.clear()
-            self._forgotten = next(self._numbers)
+            for collection in (self._log, self._due, self._held, self._shuffling):
+                collection.clear()
+            self._last_cleared = next(self._numbers)
             self._store.replace("deliveries", [])
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
-
-    def handshake(self, url: str) -> bool:
-        return self._sender.handshake(url)
 
     def _work(self) -> None:
         while True:
@@ -457,29 +431,29 @@ class Deliveries:
 
     def _deliver(self, delivery: Delivery) -> None:
         with self._condition:
-            if delivery.id <= self._forgotten:
-                return  # taken before all was forgotten: a restored world may have its webhook again
+            if delivery.id <= self._last_cleared:
+                return  # a restored world may have its webhook again
             self._sending += 1
         if self._is_unsubscribed(delivery):
             status = None
             error = DELETED
-            spent = 0.0
+            seconds = 0.0
         else:
             event = delivery.body["event"]
             event["isRetry"] = bool(delivery.tries)
             if "retryCount" in event:
                 event["retryCount"] = len(delivery.tries)
             started = time.monotonic()
-            status, error = self._sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
-            spent = time.monotonic() - started
+            status, error = self.sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
+            seconds = time.monotonic() - started
         with self._changing() as changed:
             self._sending -= 1
             self._condition.notify_all()
-            if delivery.id <= self._forgotten:
+            if delivery.id <= self._last_cleared:
                 return
             now = self._clock.time()
-            tried = {"at": now, "status": status, "ms": round(spent * 1000), "error": error}
-            delivery.tries = [*delivery.tries, tried]
+            attempt = {"at": now, "status": status, "ms": round(seconds * 1000), "error": error}
+            delivery.tries = [*delivery.tries, attempt]
             delivery.next_try = None
             if status == 200:
                 delivery.state = DELIVERED
@@ -495,10 +469,10 @@ class Deliveries:
         return hook is None or hook.deleted
 
 
-def shuffle(train: DeliverySequence, seed: int) -> DeliverySequence:
-    """The same in an order that `seed` gives, and never the one they came in, where there are two."""
-    order = list(train)
+def shuffle(deliveries: DeliverySequence, seed: int) -> DeliverySequence:
+    """Return the deliveries in an order that depends on `seed`; two or more never stay in their order."""
+    shuffled = list(deliveries)
     source = random.Random(seed)  # noqa: S311 -- an order that repeats is wanted
-    while len(train) > 1 and order == train:
-        source.shuffle(order)
-    return order
+    while len(deliveries) > 1 and shuffled == deliveries:
+        source.shuffle(shuffled)
+    return shuffled

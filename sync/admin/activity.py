@@ -16,7 +16,7 @@ from sync import registry
 from sync.choices import RecordSyncStatus
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import CONFLICT_FOUND_KIND, REQUEST_KINDS
+from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.records import authors
@@ -81,7 +81,7 @@ def actor_of(row: Decision) -> str:
 
 def _act_of(row: Decision) -> tuple[str, ...]:
     """Return a key that the decisions of one act on one record share; empty for an act of its own."""
-    about = (row.entity_type, str(row.about), row.actor)
+    about = (row.entity_type, str(row.subject), row.actor)
     if row.is_of_new_item:
         return (*about, "create", str(row.batch_id or row.pk))
     if not row.key:
@@ -267,7 +267,7 @@ def lines_of(
             sentence = f"{deletion} {sentence}"
         yield ActivityLine(
             line_id=f"d{row.pk or id(row)}",
-            at=row.done_at,
+            at=row.happened_at,
             actor=actor_of(row),
             icon=icon,
             icon_label=icon_label,

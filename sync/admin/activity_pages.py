@@ -27,7 +27,7 @@ from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.models import Decision, SyncedModel, Tombstone, state
+from sync.models import Decision, SyncedModel, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
@@ -100,7 +100,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
 
 def _batch_title(row: Decision) -> str:
     """Name the file of an import; the entry's sentence ends with it."""
-    if row.kind != state.IMPORT_KIND:
+    if row.kind != decisions.IMPORT_KIND:
         return "Undo all of that sync?"
     named = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
     return f"Undo the import of {named[1]}?" if named else "Undo the import?"
@@ -258,7 +258,7 @@ def _waiting_rows(
         acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.act), []).append(row)
     rows = []
     for alike in acts.values():
-        is_folded = folds and len(alike) > state.MANY_ALIKE
+        is_folded = folds and len(alike) > decisions.MANY_ALIKE
         for row in alike[:1] if is_folded else alike:
             row.page_alike = len(alike) - 1 if is_folded else 0
             rows.append(row)
@@ -279,7 +279,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
-        rows = state.told_to(request.user, super().get_queryset(request))
+        rows = decisions.visible_to(request.user, super().get_queryset(request))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
@@ -315,7 +315,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
             if row.kind == activity.WAITING:
                 others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
             # Undoing one record would leave the others, so only the undo of a whole batch is offered.
-            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in state.BATCH_KINDS else ""
+            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in decisions.BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")
         context = {
             "act": act,
@@ -331,7 +331,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         "What led to it", lambda row: humanize.without_request_id(authors.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
-    moment = admin_base.time_column("done_at", "When", ordering="at")
+    moment = admin_base.time_column("happened_at", "When", ordering="at")
 
 
 # One address restores this many deleted records at most.

@@ -30,7 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
 from sync.records import availability
-from sync.records.unmatched_items import open_requests
+from sync.records.unmatched_items import open_jobs
 from sync.state import record_view
 
 MOST_GROUPS = 50
@@ -377,7 +377,7 @@ def _rows(
 ) -> list[Row]:
     """Return the entries with both sides' values and this person's acts."""
     entries = handlers.with_values(entries, wording)
-    requests = open_requests(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
+    requests = open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
     retried = _retried_jobs(entries, now)
     return [_row(request, entry, requests, retried.get(entry.key)) for entry in entries]
 

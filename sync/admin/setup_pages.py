@@ -188,7 +188,6 @@ def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
         "left": plan.rows_of(board, plan.LEFT_ROWS),
         "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
-        "first_match": plan.first_match_text(board.chosen.choices.first_match),
     }
 
 
@@ -453,7 +452,7 @@ class SetupWizardMixin(PageAdmin):
             else:
                 choices = _rebased(choices)
                 keep_choices(request, choices)
-                plan.request_plan(selection.plan_token(choices), choices.values(), anew=True)
+                plan.request_plan(selection.plan_token(choices), choices.values(), again=True)
             return _redirect_to("plan")
         if (kind := request.POST.get("create_all", "")) in choices:
             _keep(request, replace(choices[kind], creates_all=True))

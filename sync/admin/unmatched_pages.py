@@ -19,7 +19,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, PlannedChange, plan_link
-from sync.records import unmatched_items
+from sync.records import availability, unmatched_items
 from sync.records.authors import log_action
 from sync.registry import item_url, link_of, record_url
 
@@ -73,7 +73,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        jobs = unmatched_items.open_requests(row.item_id for row in rows)
+        jobs = unmatched_items.open_jobs(row.item_id for row in rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:
             row.page_link = links[row.entity_type]
@@ -101,7 +101,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
                     log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
             except ActionError as error:
                 return confirmed_action.Report(problems=[f"Nothing was linked. {error}"])
-            wait = unmatched_items.request_wait_text(row.entity_type)
+            wait = availability.of(row.entity_type, urgent=True).detail
             then = f". It waits: {wait}" if wait else " now."
             return confirmed_action.Report(f"“{row}” is linked with “{record}”{then}")
 

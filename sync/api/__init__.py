@@ -1,1 +1,1 @@
-"""The API of the sync: queue, stats, webhooks, cron, health; and what every API view shares."""
+"""The HTTP API: records, activity, queue and figures, and the endpoints for machines."""

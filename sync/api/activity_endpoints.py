@@ -1,4 +1,4 @@
-"""By API: what waits for a person, the bulk deletions that wait for a yes or no, and what sync did, with its undo."""
+"""The API of things that wait for a person, of bulk deletions to approve, and of the activity, with its undo."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -21,11 +21,9 @@ from sync.attention import Kind
 from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Attention, Decision
-from sync.models.state import told_to
+from sync.models.decisions import visible_to
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.records import approvals
-
-# What waits for a person: the same rows and words as in the admin.
 
 
 class AttentionListSerializer(serializers.ListSerializer[Any]):
@@ -36,7 +34,7 @@ class AttentionListSerializer(serializers.ListSerializer[Any]):
 
 
 class AttentionSerializer(serializers.Serializer[Any]):
-    """One thing that waits for a person: of a record, of an item that no record has, or of a board or the account."""
+    """A thing that waits for a person. It concerns a record, an unmatched item, a board or the account."""
 
     id = serializers.IntegerField(read_only=True)
     key = serializers.CharField(read_only=True, help_text="Stays the same as long as the same thing waits.")
@@ -45,20 +43,20 @@ class AttentionSerializer(serializers.Serializer[Any]):
     cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
     title = serializers.CharField(read_only=True, source="cause_text", help_text="The cause in words.")
     detail = serializers.CharField(read_only=True, help_text="Its own reason.")
-    entity_type = serializers.CharField(read_only=True, help_text="Empty of what concerns every board.")
+    entity_type = serializers.CharField(read_only=True, help_text="Empty if it concerns every board.")
     entity_id = serializers.UUIDField(read_only=True, allow_null=True)
     monday_id = serializers.CharField(read_only=True, source="item_id", help_text="The item.")
     field = serializers.CharField(read_only=True)
-    name = serializers.CharField(read_only=True, help_text="What the record, item or board is called.")
+    name = serializers.CharField(read_only=True, help_text="The name of the record, item or board.")
     since = serializers.DateTimeField(read_only=True)
-    url = serializers.CharField(read_only=True, help_text="The page of the admin on which it is dealt with.")
+    url = serializers.CharField(read_only=True, help_text="The admin's page for it.")
 
     class Meta:
         list_serializer_class = AttentionListSerializer
 
 
 class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
-    """The filters of what waits."""
+    """The filters of things that wait."""
 
     kind = filters.MultipleChoiceFilter(choices=Kind.choices, help_text="May be given several times.")
     monday_id = filters.CharFilter(field_name="item_id", help_text="The item.")
@@ -70,7 +68,7 @@ class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class AttentionViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
-    """What waits for a person, as far as you may view it: the gravest first, then the oldest."""
+    """Things that wait for a person, as far as you may view them: the gravest first, then the oldest."""
 
     queryset = Attention.objects.none()
     serializer_class = AttentionSerializer
@@ -82,11 +80,8 @@ class AttentionViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericVie
         return attention.seen_by(self.request.user).order_by(attention.ORDER, "since", "id")
 
 
-# Bulk deletions, and what sync did.
-
-
 class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
-    """A deletion or emptying that waits for a person, or did."""
+    """A deletion or an emptied field, with a person's decision or without one yet."""
 
     decided_by = serializers.StringRelatedField[Any](allow_null=True)
 
@@ -108,13 +103,13 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
     @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
-        """Let it be deleted or emptied, in the record's next pass."""
+        """Have it deleted or emptied by the record's next pass."""
         return self._decide(request, approvals.approve)
 
     @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
     @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
-        """Keep what would be lost."""
+        """Keep the record, the item or the value."""
         return self._decide(request, approvals.reject)
 
     def _decide(self, request: Request, decide: Callable[[QuerySet[ApprovalRequest], User], int]) -> Response:
@@ -126,7 +121,7 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
 
 
 class ActivitySerializer(serializers.ModelSerializer[Decision]):
-    """One thing that sync, or a person, did with a record; `key` is the field, `values` before and after."""
+    """An act of the sync or of a person on a record; `key` is the field, `values` has the old and the new value."""
 
     monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item.")
 
@@ -150,7 +145,7 @@ class ActivityFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class MayUndo(views.ModelPermissions):
-    """An undo needs the right to change the record, which is checked when that is known."""
+    """For an undo, which needs the right to change the record; the view checks it once it knows the record."""
 
     perms_map = {**views.ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
 
@@ -165,13 +160,13 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     permission_classes = [MayUndo]
 
     def get_queryset(self) -> QuerySet[Decision]:
-        return told_to(self.request.user, super().get_queryset())
+        return visible_to(self.request.user, super().get_queryset())
 
     @extend_schema(request=None, responses={200: ActivitySerializer, 409: ErrorSerializer})
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        """Put back the value before, where NPD still has the one that is undone; the next sync does the rest. Answers
-        the entry of the undo, by which it can be undone.
+        """Restore the old value, if NPD still has the new one; the next sync does the rest. Answers with the entry of
+        the undo, by which it can be undone.
         """
         entry = self.get_object()
         if not may_undo_decisions(request.user, [entry]):

@@ -1,4 +1,4 @@
-"""Who asks, and how often."""
+"""Authentication and throttling of the API's callers."""
 
 import re
 from math import ceil
@@ -19,34 +19,27 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # knox
     """Knox's tokens, sent as `Authorization: Token …` or `Bearer …`."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """Return the user and the token, None without one; raises AuthenticationFailed."""
+        """Return the user and the token, or None without a token; raises AuthenticationFailed."""
         scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
         if scheme.lower() not in ("token", "bearer"):
             return None
-        # Knox fails on bytes that are no UTF-8, the database on NUL.
+        # Knox fails on bytes that aren't UTF-8, the database on NUL.
         if not TOKEN_TEXT.fullmatch(text):
             raise exceptions.AuthenticationFailed("This is no token. Send it as “Authorization: Bearer npd_…”.")
         user_and_token: tuple[Any, Any] = self.authenticate_credentials(text.encode())
         return user_and_token
 
 
-# How often a caller may ask.
-
-
 class SyncNowThrottle(UserRateThrottle):
-    """Pushes of single records: each may cost calls of Monday's quota."""
+    """For pushes of single records, each of which may cost calls of Monday's quota."""
 
     scope = "sync-to-monday"
 
 
-# How often a person may make us call Monday from a page: such a call goes before all others, so it has the
-# rate of pushes.
-
-
 def monday_throttle_reason(request: HttpRequest) -> str:
-    """The reason why Monday isn't called for this person now.
+    """Count a call to Monday for a person's page; return the reason if there were too many, otherwise an empty text.
 
-    Where it may be, count the call and return "".
+    Such a call goes before all others, so it has the rate of pushes.
     """
     throttle = SyncNowThrottle()
     if throttle.allow_request(cast("Any", request), cast("Any", None)):

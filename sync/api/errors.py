@@ -25,7 +25,7 @@ TOO_LARGE = "The body is too large. Send less at once."
 
 
 class Refused(exceptions.APIException):
-    """Answers with this status, sentence and code."""
+    """An error with this status, sentence and code."""
 
     def __init__(self, status: HTTPStatus, sentence: str, code: str) -> None:
         super().__init__(sentence, code)
@@ -33,7 +33,7 @@ class Refused(exceptions.APIException):
 
 
 def refused_act(error: ActionError) -> Refused:
-    """Return the answer to an act that can't be done."""
+    """Return the API's error for an act that can't be done."""
     if isinstance(error, NotAllowed):
         return Refused(HTTPStatus.FORBIDDEN, str(error), error.code)
     status = HTTPStatus.CONFLICT if isinstance(error, Conflict) else HTTPStatus.BAD_REQUEST
@@ -41,14 +41,14 @@ def refused_act(error: ActionError) -> Refused:
 
 
 class ApiExceptionHandler(ExceptionHandler):
-    """Knows which exceptions of ours and of the database are no failure."""
+    """Converts exceptions of ours and of the database that are the caller's errors."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
             return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, "too_large")
         if isinstance(exc, DataError):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
-        # A constraint that is broken after validation is somebody else's write at the same moment; so is a deadlock.
+        # A constraint that breaks after validation means a write at the same moment; so does a deadlock.
         if isinstance(exc, IntegrityError) or gave_way(exc):
             return refused_act(Conflict(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
@@ -57,22 +57,22 @@ class ApiExceptionHandler(ExceptionHandler):
 
 
 class ErrorItemSerializer(serializers.Serializer[Any]):
-    """One thing that is wrong."""
+    """A single error."""
 
-    code = serializers.CharField(help_text="Names the kind for programs.")
+    code = serializers.CharField(help_text="The kind, for programs.")
     detail = serializers.CharField(help_text="What happened, for people.")
-    attr = serializers.CharField(allow_null=True, help_text="The field or parameter; null where it is about the whole.")
+    attr = serializers.CharField(allow_null=True, help_text="The field or parameter; null for the whole request.")
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """Why a request was not done."""
+    """Why a request was refused."""
 
     type = serializers.ChoiceField(choices=[VALIDATION_ERROR, CLIENT_ERROR, SERVER_ERROR])
     errors = ErrorItemSerializer(many=True)  # type: ignore[assignment]  # a member's name
 
 
 def error_body(status: int, code: str, detail: str) -> dict[str, Any]:
-    """Return the same body for what fails outside of REST framework."""
+    """Return the body of an error outside of REST framework, in the same form."""
     kind = SERVER_ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else CLIENT_ERROR
     return {"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}
 
@@ -82,7 +82,7 @@ def error_response(status: int, code: str, detail: str) -> JsonResponse:
 
 
 def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Wrap a plain view for programs that takes POST alone."""
+    """Restrict a plain view for programs to POST."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -96,7 +96,7 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How a token is sent."""
+    """The authentication by token, for the schema."""
 
     target_class = "sync.api.callers.ApiTokenAuthentication"
     name = "apiToken"
@@ -107,7 +107,7 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 class ApiSchema(AutoSchema):
-    """AutoSchema with the one form of errors at every operation; of a row every member is answered."""
+    """AutoSchema with our form of errors at every operation, and all members of a row required in answers."""
 
     def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
         shape: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
@@ -117,6 +117,6 @@ class ApiSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        errors = OpenApiResponse(ErrorSerializer, description="Why it was not done.")
+        errors = OpenApiResponse(ErrorSerializer, description="Why it was refused.")
         described = self._get_response_for_code(errors, "default", ["application/json"], direction)  # type: ignore[no-untyped-call]
         return {**bodies, "default": described}

@@ -1,4 +1,4 @@
-"""The queue and how sync stands, by API: jobs and what steers them, sync states, and figures."""
+"""The API of the queue, the sync states and the figures of the sync as a whole."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,10 +30,10 @@ from sync.state import with_served_status
 
 
 class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
-    """A reason to sync a record; one without entity_id is about an unmatched item."""
+    """A reason to sync a record; without entity_id, an unmatched item."""
 
     monday_id = serializers.CharField(
-        source="remote_id", read_only=True, allow_null=True, help_text="The item, of a job about an unmatched item."
+        source="remote_id", read_only=True, allow_null=True, help_text="The item, for a job about an unmatched item."
     )
 
     class Meta:
@@ -64,7 +64,7 @@ class QueueFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class QueueBoardStatsSerializer(serializers.Serializer[Any]):
-    """The rows of one record type."""
+    """Jobs of one record type."""
 
     pending = serializers.IntegerField(default=0)
     in_progress = serializers.IntegerField(default=0)
@@ -73,7 +73,7 @@ class QueueBoardStatsSerializer(serializers.Serializer[Any]):
 
 
 class QueueStatsSerializer(QueueBoardStatsSerializer):
-    """How many rows are in which state; `due` ones would be worked now, by a board that can be worked."""
+    """Jobs by state; `due` ones can be worked now, because their board can be worked."""
 
     due = serializers.IntegerField()
     oldest_due_seconds = serializers.FloatField()
@@ -81,12 +81,12 @@ class QueueStatsSerializer(QueueBoardStatsSerializer):
 
 
 class MaySteer(ModelPermissions):
-    """Each act on a job has a permission of its own."""
+    """Each action on a job has a permission of its own."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.method in SAFE_METHODS:
             return super().has_permission(request, view)
-        if view.action is None:  # a method that nothing is done by: 405 follows
+        if view.action is None:  # a method that isn't supported: 405 follows
             return request.user.is_authenticated
         return is_allowed(request.user, view.action)
 
@@ -133,9 +133,9 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
 
 
 class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
-    """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
+    """A sync state; `monday_id` or `jira_id` is the remote id if the system is Monday or Jira."""
 
-    monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
+    monday_id = serializers.SerializerMethodField(help_text="The item, if the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
     sync_status = serializers.ChoiceField(source="served_status", choices=choices.SyncStatus.choices, read_only=True)
 
@@ -160,8 +160,8 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     sync_status = filters.MultipleChoiceFilter(
         field_name="served_status", choices=choices.SyncStatus.choices, help_text="May be given several times."
     )
-    monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, where the system is Monday.")
-    jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, where the system is Jira.")
+    monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, if the system is Monday.")
+    jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, if the system is Jira.")
 
     class Meta:
         model = SyncMetadata
@@ -174,7 +174,7 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
 
 
 class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
-    """Sync states, the newest first: of records, and of what other code keeps in sync."""
+    """Sync states of records and of other code's rows, the newest first."""
 
     queryset = SyncMetadata.objects.order_by("-id")
     serializer_class = SyncStateSerializer
@@ -186,9 +186,6 @@ class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[S
         return with_served_status(super().get_queryset())
 
 
-# How sync stands as a whole.
-
-
 class RecordCountsSerializer(serializers.Serializer[Any]):
     """Records of one type by their sync status."""
 
@@ -198,38 +195,38 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     disabled = serializers.IntegerField()
     total = serializers.IntegerField()
     last_synced = serializers.DateTimeField(allow_null=True)
-    board = serializers.CharField(help_text="Why the board can't be worked now; empty when it can.")
+    board = serializers.CharField(help_text="Why the board can't be worked now; empty if it can.")
     window_seconds = serializers.FloatField(
-        help_text="For how long changes are gathered before the next sync; 0: each goes out at once."
+        help_text="For how long changes are collected before the next sync; 0: each goes out at once."
     )
 
 
 class AllowanceSerializer(serializers.Serializer[Any]):
-    """Calls to Monday of the UTC day; null where the plan's limit isn't known."""
+    """Calls to Monday on this UTC day; null if the plan's limit isn't known."""
 
     used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
     limit = serializers.IntegerField(allow_null=True)
     left = serializers.FloatField(allow_null=True)
-    reserve = serializers.IntegerField(help_text="What is kept of it for what a person clicked.")
+    reserve = serializers.IntegerField(help_text="The part that is reserved for people's clicks.")
     forecast_ends_at = serializers.DateTimeField(
         source="ends_at",
         allow_null=True,
-        help_text="Where it is tight: at the rate of the last hour, if before midnight UTC.",
+        help_text="When the calls run out at the last hour's rate, if before midnight UTC.",
     )
     words = serializers.CharField()
     as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
 
 
 class VerifiedSerializer(serializers.Serializer[Any]):
-    """Records that said `synced`, as the last nightly comparison of each board found them."""
+    """Records that said `synced`, checked by the last nightly comparison of each board."""
 
-    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: there was none yet.")
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest comparison; null: none yet.")
     compared = serializers.IntegerField(help_text="Records that were compared.")
-    differed = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+    differed = serializers.IntegerField(help_text="Records of these that differed: there should be none.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
-    """How sync stands as a whole."""
+    """The figures of the sync as a whole."""
 
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
@@ -237,20 +234,20 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="How many things of each kind wait for a person, as far as you may view them, as Home lists it.",
+        help_text="How many things of each kind wait for a person, as on Home, as far as you may view them.",
     )
     verified = VerifiedSerializer()
     budget = AllowanceSerializer()
     monday_configured = serializers.BooleanField()
-    paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
+    paused = serializers.CharField(help_text="Why Monday isn't called now; empty if it is.")
     paused_until = serializers.DateTimeField(allow_null=True)
     last_synced = serializers.DateTimeField(allow_null=True)
 
 
 class SyncStatsView(ApiView):
-    """How sync stands as a whole."""
+    """The figures of the sync as a whole."""
 
-    queryset = SyncQueue.objects.none()  # its permission to view is the one needed here
+    queryset = SyncQueue.objects.none()  # for its permission to view
     permission_classes = [ModelPermissions]
 
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
@@ -261,7 +258,7 @@ class SyncStatsView(ApiView):
 
 
 def sync_stats() -> dict[str, Any]:
-    """The figures that SyncStatsSerializer shows."""
+    """Return the figures for SyncStatsSerializer."""
     boards = availability.overview()
     records = dict[str, dict[str, Any]]()
     for spec in registry.entities():

@@ -1,4 +1,4 @@
-"""A synced record by API, whatever its model; and the redirect from an id to its page."""
+"""The API of synced records of all models, and the redirect from a record's id to its page."""
 
 import hashlib
 import json
@@ -38,24 +38,22 @@ from sync.operations.person_requests import PUSH_REASONS, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
 
-# ETags hash what people edit, so that no pass makes a person's tag stale.
-
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    description="The record's ETag as you read it, or *. When the record has another now, nothing is done: 412.",
+    description="The record's ETag as you read it, or *. If the record has another one now, nothing is done: 412.",
 )
 ETAG = OpenApiParameter(
     "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="For If-Match, as the body's `etag`."
 )
 
-# Weak as well: whoever compresses an answer makes its tag so.
+# Also weak tags, because a proxy that compresses an answer weakens its tag.
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def etag_of(record: SyncedModel) -> str:
-    """Return the quoted tag of the record's own fields, sync_enabled and sync_direction."""
+    """Return the quoted tag of the columns that people edit; a pass that changes none of these keeps it valid."""
     names = [
         field.attname
         for field in record._meta.concrete_fields
@@ -72,16 +70,16 @@ def matches(if_match: str, etag: str) -> bool:
 
 
 def check_if_match(request: Request, record: SyncedModel) -> None:
-    """Answer 412 where the caller read another state of the record, whose row must be locked."""
+    """Raise 412 if the record has changed since the caller read it; the row must be locked."""
     if_match = request.headers.get("If-Match")
     if if_match is not None and not matches(if_match, etag_of(record)):
         raise Refused(HTTPStatus.PRECONDITION_FAILED, CHANGED_SINCE, "precondition_failed")
 
 
 class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
-    """How the record's sync stands, for a person."""
+    """The record's sync state, for people."""
 
-    words = serializers.CharField(help_text="Why it isn't synced, in a sentence; empty when it is.")
+    words = serializers.CharField(help_text="Why it isn't synced, in a sentence; empty if it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)
@@ -89,40 +87,40 @@ class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
 
 
 class FieldBaseSerializer(serializers.Serializer[record_view.FieldView]):
-    """The two values when both sides were last synced."""
+    """The values when both sides were last synced."""
 
     npd = serializers.CharField(source="base_local")
     monday = serializers.CharField(source="base_remote")
 
 
 class FieldSyncSerializer(serializers.Serializer[record_view.FieldView]):
-    """One mapped field on both sides, the values as displayed."""
+    """A mapped field on both sides, with the values as displayed."""
 
     field = serializers.CharField(source="key", help_text="The mapped field: name, email, address …")
     label = serializers.CharField()  # type: ignore[assignment]  # a member's name
-    names = serializers.ListField(child=serializers.CharField(), help_text="The record's fields that it is made of.")
+    names = serializers.ListField(child=serializers.CharField(), help_text="The record's fields that it consists of.")
     npd = serializers.CharField(source="local")
-    monday = serializers.CharField(source="remote", help_text="As last known; nobody asks Monday for this answer.")
+    monday = serializers.CharField(source="remote", help_text="As last read; Monday isn't asked now.")
     monday_read_at = serializers.DateTimeField(
-        source="read_at", allow_null=True, help_text="When a pass last knew that; null: never."
+        source="read_at", allow_null=True, help_text="When a pass last read it; null: never."
     )
     base = FieldBaseSerializer(source="*")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)
     reason_code = serializers.ChoiceField(
-        choices=[code.value for code in record_view.FieldReason], help_text="Why it is so."
+        choices=[code.value for code in record_view.FieldReason], help_text="Why it is in this state."
     )
-    detail = serializers.CharField(help_text="The reason in words, where it is blocked or stored differently.")
-    blocked = serializers.SerializerMethodField(help_text="Whether it is not synced until somebody acts.")
+    detail = serializers.CharField(help_text="The reason in words, if it is blocked or stored differently.")
+    blocked = serializers.SerializerMethodField(help_text="Whether it isn't synced until a person acts.")
     to_monday = serializers.BooleanField(help_text="Whether NPD's changes are sent.")
-    to_npd = serializers.BooleanField(help_text="Whether Monday's changes are taken.")
-    rule = serializers.ChoiceField(choices=RULES, help_text="What decides where both sides changed it.")
+    to_npd = serializers.BooleanField(help_text="Whether Monday's changes are applied.")
+    rule = serializers.ChoiceField(choices=RULES, help_text="What decides if both sides changed it.")
 
     def get_blocked(self, view: record_view.FieldView) -> bool:
         return view.reason_code in (record_view.FieldReason.BLOCKED, record_view.FieldReason.REJECTED)
 
 
 class RecordFieldsSerializer(RecordSyncSerializer):
-    """How a record's sync stands, and each of its fields on both sides."""
+    """A record's sync state, with each of its fields on both sides."""
 
     id = serializers.UUIDField(source="record.pk")
     monday_id = serializers.CharField(source="record.monday_id", allow_null=True)
@@ -132,7 +130,7 @@ class RecordFieldsSerializer(RecordSyncSerializer):
     sync_direction = serializers.ChoiceField(source="record.sync_direction", choices=SyncDirection.choices)
     attempts = serializers.IntegerField(help_text="Of its pending job.")
     failed_jobs = serializers.ListField(child=serializers.IntegerField(), help_text="Jobs with no attempt left.")
-    removed_item = serializers.CharField(help_text="How its item left the board: archived, deleted …; else empty.")
+    removed_item = serializers.CharField(help_text="How its item left the board: archived, deleted …; empty otherwise.")
     fields = FieldSyncSerializer(many=True)  # type: ignore[assignment]  # a member's name
 
 
@@ -142,13 +140,13 @@ class PushSerializer(serializers.Serializer[Any]):
     sync_triggered = serializers.BooleanField()
     message = serializers.CharField()
     reason_code = serializers.CharField(
-        help_text=f"Why nothing is sent, or not now: {', '.join(PUSH_REASONS)}; empty where it is sent now."
+        help_text=f"Why nothing is sent, or not now: {', '.join(PUSH_REASONS)}; empty if it is sent now."
     )
     monday_id = serializers.CharField(allow_null=True, help_text="The item's id before this push.")
 
 
 class RecordListSerializer(serializers.ListSerializer[Any]):
-    """Reads the sync state of a whole page at once."""
+    """Reads the sync states of a whole page at once."""
 
     def to_representation(self, data: Any) -> Any:
         records: Sequence[SyncedModel] = list(data)
@@ -167,12 +165,12 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("monday_id", "monday_last_synced", "sync_status", "sync_enabled", "sync_direction"),
         *("created_at", "updated_at", "sync", "etag"),
     )
-    # Read-only, and yet never passed over: who sends another value means another record, or another item.
+    # Read-only, but not ignored: a caller that sends another value means another record, or another item.
     IDENTITY: ClassVar[tuple[str, ...]] = ("id", "monday_id")
 
     views: Mapping[UUID, record_view.RecordView] | None = None
 
-    # The model checks what an address is; for the schema it is a plain text, which may be empty.
+    # The model validates addresses; for the schema they are plain texts, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.EmailField: serializers.CharField,
@@ -190,7 +188,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             }
             if errors:
                 raise serializers.ValidationError(errors, code="read_only")
-            # Before the checks of addresses, which refuse what nobody sees.
+            # Before the validation of addresses, which refuses invisible characters.
             data = data.copy()
             for name in self.Meta.model.addresses.intersection(data):
                 if isinstance(data[name], str):
@@ -198,7 +196,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Have the model check and complete what would change; an old value that breaks a rule stops no other edit."""
+        """Validate and complete the changed fields by the model; an invalid old value doesn't stop other edits."""
         model: type[SyncedModel] = self.Meta.model
         record = model() if self.instance is None else copy(self.instance)
         for name, value in attrs.items():
@@ -223,7 +221,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
 
 
 class RecordFilter(filters.FilterSet):  # type: ignore[misc]
-    """Filters of every synced record, beside those by its own fields."""
+    """The filters that every synced record has, beside those by its own fields."""
 
     sync_status = filters.MultipleChoiceFilter(
         choices=RecordSyncStatus.choices, help_text="May be given several times."
@@ -231,7 +229,7 @@ class RecordFilter(filters.FilterSet):  # type: ignore[misc]
     updated_since = filters.IsoDateTimeFilter(
         field_name="updated_at",
         lookup_expr="gte",
-        help_text="Changed by people or the sync since then, this moment included; deleted ones are not among them.",
+        help_text="Changed by people or the sync at or after this moment; without deleted records.",
     )
 
 
@@ -250,7 +248,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     filter_backends = [filters.DjangoFilterBackend, RecordSearch, StableOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """Return the records; for a write with the row locked, so that nobody changes it after If-Match is compared."""
+        """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
         queryset = super().get_queryset()
         is_write = self.action in ("update", "partial_update", "destroy")
         return queryset.select_for_update() if is_write else queryset
@@ -266,15 +264,14 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         serializer.is_valid(raise_exception=True)
         record = serializer.save()
         log_action(request.user, record, "Made by the API.", flag=ADDITION)
-        # Triggers have set columns of the new row.
-        record.refresh_from_db()
+        record.refresh_from_db()  # triggers have set columns
         answer = self._answer(record, status.HTTP_201_CREATED)
         answer["Location"] = self.reverse_action("detail", args=[record.pk])
         return answer
 
     @transaction.atomic
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Write what differs from the record."""
+        """Change the fields that differ."""
         record = self.get_object()
         check_if_match(request, record)
         serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
@@ -282,8 +279,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         serializer.save()
         fields = ", ".join(sorted(serializer.validated_data))
         log_action(request.user, record, f"Changed by the API: {fields}.")
-        # Triggers have changed the row.
-        record.refresh_from_db()
+        record.refresh_from_db()  # triggers have set columns
         return self._answer(record)
 
     @transaction.atomic
@@ -299,8 +295,8 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     @extend_schema(responses=RecordFieldsSerializer)
     @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
-        """Each mapped field with NPD's value, Monday's as last known and when that was read, the values when both were
-        last synced, the rule and direction, and a reason code. Monday isn't asked.
+        """Each mapped field with NPD's value, Monday's last known value and when it was read, the last synced values,
+        the rule, the direction and a reason code. Monday isn't asked.
         """
         record = self.get_object()
         return Response(RecordFieldsSerializer(record_view.describe([record])[record.pk]).data)
@@ -310,11 +306,10 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         methods=["post"],
         url_path="sync-to-monday",
         permission_classes=[MayChange],
-        # Each push may cost calls of Monday's quota.
         throttle_classes=[*ApiView.throttle_classes, SyncNowThrottle],
     )
     def push(self, request: Request, pk: str) -> Response:
-        """Push the record now, this once even where its sync is off."""
+        """Push the record now, this once even if its sync is off."""
         record: SyncedModel = self.get_object()
         before = record.monday_id
         answer = push_record(record, by=request.user.get_username())
@@ -334,7 +329,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
 
 
 def record_paths() -> list[URLPattern | URLResolver]:
-    """Return the addresses of all registered models' records, each under its model's plural."""
+    """Return the URLs of all registered models' records, each under its model's plural."""
     router = SimpleRouter()
     for spec in registry.entities():
         router.register(str(spec.model._meta.verbose_name_plural).replace(" ", "-"), _view_of(spec.model))
@@ -342,11 +337,11 @@ def record_paths() -> list[URLPattern | URLResolver]:
 
 
 def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
-    """Return the view of a model's records, made from the model and its registration."""
+    """Return the view of a model's records, built from the model and its registration."""
     name = model.__name__
     serializer = _serializer_of(model)
     push_fields = {
-        "__doc__": f"What a push of one of the {model._meta.verbose_name_plural} did.",
+        "__doc__": f"The result of a push of one of the {model._meta.verbose_name_plural}.",
         f"{model.entity_type()}_id": serializers.UUIDField(),
     }
     push = type(f"{name}SyncResponseSerializer", (PushSerializer,), push_fields)
@@ -383,11 +378,13 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
 
 
 def own_text(record: SyncedModel, name: str) -> str | None:
-    """Return what the API says of a record's field, as a text."""
+    """Return a record's field as the API represents it, as a text."""
     field = _serializer_of(type(record))().fields[name]
     value = field.get_attribute(record)
-    shown = None if value is None else field.to_representation(value)
-    return json.dumps(shown) if isinstance(shown, bool | list) else None if shown is None else str(shown)
+    if value is None:
+        return None
+    represented = field.to_representation(value)
+    return json.dumps(represented) if isinstance(represented, bool | list) else str(represented)
 
 
 def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
@@ -395,27 +392,23 @@ def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
     meta = type("Meta", (), {"model": model, "fields": [*own, "monday_id", "sync_enabled", "sync_direction"]})
     attributes: dict[str, Any] = {"Meta": meta}
     if key := registry.match_field(model):
-        attributes[key] = filters.CharFilter(lookup_expr="iexact", help_text="In any case.")
+        attributes[key] = filters.CharFilter(lookup_expr="iexact", help_text="Ignores case.")
     return type(f"{model.__name__}Filter", (RecordFilter,), attributes)
 
 
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:
-    """Replaces Django's “view on site” redirect: no row of ours has such a page, and it fails on UUIDs."""
+    """Replace Django's “view on site” redirect, which fails on UUIDs; none of our rows has such a page."""
     raise Http404
 
 
 @require_safe
 def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse | HttpResponseRedirect:
-    """Redirect to the record's page in the admin, whatever its type.
-
-    404 also without the permission to view it.
-    """
+    """Redirect to the admin's page of a record of any type; 404 also without the permission to view it."""
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     for spec in registry.entities():
         options = spec.model._meta
-        # A record that the user may not see answers like one that doesn't exist.
-        may = registry.may_view(request.user, options.label_lower)
-        if may and spec.model._default_manager.filter(pk=record_id).exists():
+        may_view = registry.may_view(request.user, options.label_lower)
+        if may_view and spec.model._default_manager.filter(pk=record_id).exists():
             return redirect(f"admin:{options.app_label}_{options.model_name}_change", record_id)
     raise Http404(f"No record has the id {record_id}; it may have been deleted.")

@@ -1,4 +1,4 @@
-"""Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; the API's schema."""
+"""Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; and the API's schema."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,13 +38,13 @@ from sync.records import availability, inbox
 log = structlog.get_logger(__name__)
 # Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
 BROKER_SECONDS = 5
-# No pass begins after this; schedulers give up after 30 s.
+# No pass begins after this time; schedulers give up after 30 s.
 CRON_SECONDS = 25
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
 def _require_secret(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
-    """Return 401 if the request lacks this setting's secret, 403 if the setting is empty, None if it may pass."""
+    """Return 401 if the request lacks the setting's secret, 403 if the setting is empty, None if all is well."""
     secret = getattr(settings, setting)
     if not secret:
         return error_response(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
@@ -59,22 +59,22 @@ def _require_secret(request: HttpRequest, setting: str, code: str) -> JsonRespon
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer while this process runs, without the database or the broker."""
+    """Answer as long as this process runs, without the database or the broker."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when all is well, else 503 with every reason."""
+    """Answer 200 if all is well, otherwise 503 with every reason."""
     reasons = [*database_problems(), *broker_problems()]
     return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
 
 def database_problems() -> list[str]:
-    """Return what is wrong with the database or a queue.
+    """Return the problems of the database and the queue.
 
-    A queue is judged by how long due jobs have waited, not by which processes run.
+    The queue is judged by how long due jobs have waited, not by which processes run.
     """
     longest = settings.READY_MAX_DUE_SECONDS
     try:
@@ -91,7 +91,7 @@ def database_problems() -> list[str]:
 
 def broker_problems() -> list[str]:
     """Return why the broker can't be used, or an empty list if it answers within BROKER_SECONDS."""
-    # In a thread, because a broker that accepts the connection and then says nothing would block longer than this.
+    # In a thread, because a broker that accepts the connection and then stays silent would block for longer.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
@@ -109,13 +109,10 @@ def _connect_to_broker() -> None:
         broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
 
 
-# `GET /metrics`: how everything stands, for Prometheus.
-
-
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Return the installation's figures, the same from every process; needs METRICS_TOKEN."""
+    """`GET /metrics`: return the installation's figures for Prometheus, the same from every process."""
     if refused := _require_secret(request, "METRICS_TOKEN", "metrics_token"):
         return refused
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -126,13 +123,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return error_response(503, "no_database", DATABASE_DOWN)
 
 
-# `POST /cron/sync-queue`: works the queue where no worker runs, called by a scheduler.
-
-
 @csrf_exempt
 @post_only
 def work_queue(request: HttpRequest) -> JsonResponse:
-    """Work due jobs for up to CRON_SECONDS; return the counts."""
+    """`POST /cron/sync-queue`: work due jobs for up to CRON_SECONDS, where a scheduler replaces the worker."""
     if refused := _require_secret(request, "CRON_SECRET", "wrong_secret"):
         return refused
     summary = SyncQueueService().process(seconds=CRON_SECONDS)
@@ -146,21 +140,17 @@ def work_queue(request: HttpRequest) -> JsonResponse:
     )
 
 
-# `POST /webhooks/monday/` and `/webhooks/monday/{token}/`: the two addresses for Monday's webhooks.
-
-
 @csrf_exempt
 @post_only
 def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonResponse:
-    """Pass the delivery to the inbox.
+    """`POST /webhooks/monday/` and `/webhooks/monday/{token}/`: pass the delivery to the inbox.
 
-    One whose announced length is too large is refused without being read.
+    If its announced length is too large, it is refused without being read.
     """
     try:
         is_too_large = int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES
     except ValueError:
-        # No number, or one of thousands of digits.
-        is_too_large = True
+        is_too_large = True  # no number, or one of thousands of digits
     if is_too_large:
         return error_response(*inbox.TOO_LARGE)
     authorization = request.headers.get("Authorization")
@@ -172,34 +162,32 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
 
 
 class SchemaView(SpectacularAPIView):
-    """The schema as OpenAPI, in YAML or JSON."""
+    """The OpenAPI schema, in YAML or JSON."""
 
     http_method_names = ["get", "head"]
     permission_classes = [HasAnyPermission]
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """The schema to read and try.
+    """The schema as a page, on which it can be tried.
 
-    Its script is a response of its own, because our CSP allows no inline script.
+    Its script is a response of its own, because our CSP forbids inline scripts.
     """
 
     http_method_names = ["get", "head"]  # no OPTIONS: the library has no page for it
     permission_classes = [HasAnyPermission]
 
     def handle_exception(self, exc: Exception) -> Any:
-        """Send a browser to the login instead of showing it a 401."""
+        """Redirect a browser to the login instead of answering 401."""
         if isinstance(exc, NotAuthenticated) and "text/html" in self.request.headers.get("Accept", ""):
             response: HttpResponseBase = redirect_to_login(self.request.get_full_path(), reverse("admin:login"))
             return response
         return super().handle_exception(exc)
 
 
-# The gauges of `/metrics`, each read from the database at the scrape.
-
 PREFIX = "npd_sync_"
 
-# The labels of each gauge, and what it means.
+# The gauges of `/metrics`, each with its labels and its meaning.
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
     "jobs_due": (("board",), "Jobs whose time has come, on a board that can be worked now; 0 where it can't."),
@@ -227,12 +215,12 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }  # fmt: skip
 
-# The values of gauges by their labels.
+# By gauge: the values, by the labels' values.
 Samples = dict[str, Mapping[Any, float]]
 
 
 class InstallationCollector(Collector):
-    """Reads the whole installation from its database, so that every web process answers the same."""
+    """Reads the gauges from the database at each scrape, so that every web process answers the same."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         status = availability.overview()
@@ -245,10 +233,10 @@ class InstallationCollector(Collector):
 
 
 def queue_samples(status: availability.Overview) -> Samples:
-    # Finished jobs are no gauge: counting them would read all of them.
+    # Without finished jobs, because counting them would read all of them.
     statuses = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)
     boards = [board for board in status.boards if board.link is not None]
-    # Zeros too: a series that begins at its first event hides that event from an alert.
+    # With zeros, because a series that begins at its first event hides that event from an alert.
     numbers = {(board.entity_type, job_status.value): 0 for board, job_status in product(boards, statuses)}
     for board in boards:
         for job in status.jobs(board.entity_type):

@@ -1,4 +1,4 @@
-"""What the views of the API share: who may, what is recorded of a write, pages, order, and how bodies are read."""
+"""The base of the API's views: permissions, the author of a write, pages, order, and parsing."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ MAX_PAGE_SIZE = 500
 
 
 class ModelPermissions(DjangoModelPermissions):
-    """As in the admin; unlike in DRF's class, reading needs the permission to view."""
+    """DRF's model permissions, but reading needs the permission to view, as in the admin."""
 
     perms_map = {
         **DjangoModelPermissions.perms_map,
@@ -33,32 +33,32 @@ class ModelPermissions(DjangoModelPermissions):
 
 
 class MayChange(ModelPermissions):
-    """For a POST that acts on an existing row, which needs the permission to change it."""
+    """For a POST that acts on an existing row: it needs the permission to change it."""
 
     perms_map = {**ModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
 
 
 class HasAnyPermission(BasePermission):
-    """For an account with at least one permission; one without any has no business with the API."""
+    """For an account with at least one permission."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
 TOO_DEEP = "The JSON is nested too deeply to be read."
-# Lists and objects within one another; no field has more than a few, and errors repeat what they refuse.
+# Levels of nested lists and objects. No field needs more than a few, and errors repeat the refused value.
 DEEPEST_BODY = 20
 
 
 class StorableJSONParser(JSONParser):
-    """JSON whose texts the database can store; what isn't is the sender's fault (400), not ours."""
+    """Parses JSON; answers 400 if the database can't store its texts."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         try:
             value = super().parse(stream, media_type, parser_context)
-            # Half of a surrogate pair passes the parser.
+            # The parser accepts half of a surrogate pair.
             json.dumps(value, ensure_ascii=False).encode()
         except RecursionError as error:
             raise exceptions.ParseError(TOO_DEEP) from error
@@ -80,20 +80,20 @@ class ApiView(APIView):
     """A view whose writes are recorded with their author."""
 
     parser_classes = [StorableJSONParser]
-    # Without OPTIONS: the schema says what there is.
+    # Without OPTIONS, which the schema replaces.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Record in the history context who writes and how.
+        """Add the author of a write to the history's context.
 
-        The middleware has opened the context, outside any transaction; a token's user is known only here.
+        The middleware has opened the context, outside any transaction, but a token's user is only known here.
         """
         super().initial(request, *args, **kwargs)
         pghistory.context(user=request.user.pk, cause="api")
 
 
 class RecordSearch(SearchFilter):
-    """Finds records as their lists do."""
+    """Finds records as their lists in the admin do."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         term = request.query_params.get(self.search_param, "").replace("\0", "")
@@ -101,7 +101,7 @@ class RecordSearch(SearchFilter):
 
 
 class StableOrdering(OrderingFilter):
-    """Equal rows stand in the order of their ids, so that each is on exactly one page."""
+    """Orders equal rows by their ids, so that each row is on exactly one page."""
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
         ordering = super().get_ordering(request, queryset, view)
@@ -109,7 +109,7 @@ class StableOrdering(OrderingFilter):
 
 
 class ById(CursorPagination):
-    """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows in an order that isn't unique."""
+    """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows if the order isn't unique."""
 
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
@@ -121,12 +121,12 @@ class ById(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (ValidationError, ValueError) as error:  # its position is no id
+        except (ValidationError, ValueError) as error:  # the cursor's position is no id
             raise exceptions.NotFound(self.invalid_cursor_message) from error
 
 
 class Pages(PageNumberPagination):
-    """Pages by number with their `count`; with `pagination=cursor` by cursor, as fast at the end of the list."""
+    """Pages by number with a `count`; with `pagination=cursor` by cursor, which is fast on late pages, too."""
 
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
@@ -144,18 +144,18 @@ class Pages(PageNumberPagination):
 
     def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().get_paginated_response_schema(schema)
-        # In words of OpenAPI 3.1: DRF's `nullable` is one of 3.0.
+        # OpenAPI 3.1 has no `nullable`, which DRF's schema uses.
         for neighbour in ("next", "previous"):
             answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
         answer["required"] = ["next", "previous", "results"]
-        answer["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
+        answer["properties"]["count"]["description"] = "The number of all rows; absent from pages by cursor."
         return answer
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         by_cursor = {"type": "string", "enum": ["page", "cursor"]}
         more = [
-            _query_parameter("pagination", by_cursor, "`cursor` asks for pages by cursor; follow `next`."),
-            _query_parameter("cursor", {"type": "string"}, "Where such a page begins: taken from `next`."),
+            _query_parameter("pagination", by_cursor, "`cursor` for pages by cursor; follow `next`."),
+            _query_parameter("cursor", {"type": "string"}, "The start of such a page, from `next`."),
         ]
         return [*super().get_schema_operation_parameters(view), *more]
 

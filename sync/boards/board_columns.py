@@ -1,4 +1,4 @@
-"""Which columns a board needs and has, what is stored of them, and what is blocked where one was changed."""
+"""The columns of a board: the stored mappings, checks against the board, and fields blocked by a changed column."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
-from sync.models.state import log_event
+from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.monday.board_items import Item
@@ -25,18 +25,18 @@ from sync.outbox.queue_rows import enqueue_comparison
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
-# The type of the column that holds an item's name, and its id: every board has it.
+# The type, and also the id, of the column with an item's name; every board has it.
 NAME_TYPE = "name"
 
 
 @dataclass
 class StoredColumns:
-    """What storing the columns led to: as sentences, what is wrong, and whether records need a pass."""
+    """The result of storing columns: the steps and problems as sentences, and whether records need a pass."""
 
     done: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     needs_resync: bool = False
-    remapped: dict[str, str] = field(default_factory=dict)  # who gave fields another column, for their jobs' payload
+    remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
 
 
 def column_type(converter_name: str) -> str:
@@ -44,13 +44,13 @@ def column_type(converter_name: str) -> str:
 
 
 def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
-    """The types of columns that fit a mapping, the best first."""
+    """Return the types of columns that fit a mapping, the best first."""
     spec = mapping_spec(mapping)
     return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
 
 
 def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
-    """The application's proposal for a mapping, None where it no longer proposes one."""
+    """Return the registered spec of a mapping, or None if it is no longer registered."""
     specs = registry.entity(mapping.link.entity_type).mappings
     return next((spec for spec in specs if spec.key == mapping.key), None)
 
@@ -60,9 +60,9 @@ def npd_id_spec(column_id: str) -> ColumnSpec:
 
 
 def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
-    """Store the column of each mapping; `reason` says why a field may have another one than before.
+    """Store the column of each mapping; `reason` explains why a field got another column.
 
-    A mapping whose column moved or changed its type gets a new version.
+    A mapping with another column or converter gets a new version.
     """
     result = StoredColumns()
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
@@ -70,10 +70,10 @@ def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup,
     for position, proposal in enumerate(spec.mappings):
         column = setup.columns.get(proposal.key)
         if proposal.key not in mappings and column is not None:
-            # An optional mapping gets its column, from which on it is synced.
-            name = proposal.converter_for(column.type) or proposal.converter
+            # An optional field is synced from when it has a column.
+            converter = proposal.converter_for(column.type) or proposal.converter
             options = _options(column)
-            make_mapping(link, proposal, position, column_id=column.id, converter=name, options=options)
+            make_mapping(link, proposal, position, column_id=column.id, converter=converter, options=options)
             where = f"“{column.title}” ({column.id}, {column.type})"
             result.done.append(f"{proposal.label} is synced now, with the column {where}")
             result.needs_resync = True
@@ -81,7 +81,7 @@ def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup,
         column = setup.columns.get(mapping.key)
         if column is not None:
             _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
-        # A field that is proposed no more is nobody's choice, so it can't be missed.
+        # Nobody misses a field that is no longer registered.
         elif (
             mapping.key in proposed
             and mapping.column_id not in ("", NAME_TYPE)
@@ -98,16 +98,16 @@ def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup,
 
 
 def target_board_of(mapping: FieldMapping) -> str | None:
-    """The board to which a mapping's relation must lead; None where its field is no relation."""
+    """Return the board to which a mapping's relation must lead, or None if its field is no relation."""
     relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
     link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
-    return link.board_id or None if link is not None else None
+    return (link and link.board_id) or None
 
 
 def make_mapping(
-    link: BoardLink, proposal: registry.MappingSpec, position: int, *, column_id: str, **more: Any
+    link: BoardLink, proposal: registry.MappingSpec, position: int, *, column_id: str, **values: Any
 ) -> tuple[FieldMapping, bool]:
-    """Return the field's mapping, made as proposed where there is none, and whether it was made."""
+    """Get or create the field's mapping; new ones get the registered values, then `values`."""
     defaults = {
         "label": proposal.label,
         "fields": list(proposal.fields),
@@ -116,29 +116,29 @@ def make_mapping(
         "position": position,
         "column_id": column_id,
     }
-    return FieldMapping.objects.get_or_create(link=link, key=proposal.key, defaults=defaults | more)
+    return FieldMapping.objects.get_or_create(link=link, key=proposal.key, defaults=defaults | values)
 
 
 def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardColumn, reason: str) -> None:
     spec = mapping_spec(mapping)
-    name = (spec.converter_for(column.type) if spec else None) or mapping.converter
+    converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
     changed: dict[str, Any] = {}
     if column.id != mapping.column_id:
         changed["column_id"] = column.id
-        # A new version ends the old base: what was agreed about another column says nothing about this one.
+        # A new version invalidates the base, which belongs to the old column.
         if mapping.column_id:
             changed["version"] = models.F("version") + 1
             why = reason or f"it was {mapping.column_id}, which is gone"
             result.done.append(f"{mapping.label} is now in the column {column.id} ({why})")
         result.needs_resync = True
-    if name != mapping.converter:
-        changed["converter"] = name
+    if converter != mapping.converter:
+        changed["converter"] = converter
         result.needs_resync = True
-        # Another converter stores other values in the base, so it needs a new version too.
+        # Another converter stores different values in the base.
         if mapping.column_id:
             changed["version"] = models.F("version") + 1
             result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
-    # The column is usable again: the blocked records get a pass.
+    # The column is usable again, so the blocked records need a pass.
     if mapping.problem:
         changed |= NO_PROBLEM
         result.needs_resync = True
@@ -154,28 +154,26 @@ def _options(column: BoardColumn) -> dict[str, Any]:
 
 
 def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]:
-    """The optional fields that aren't synced because they have no column, as `--with` names them."""
+    """Yield the optional fields that have no column, as `--with` names them."""
     mapped = set(link.mappings.values_list("key", flat=True))
     yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)
 
 
-# Schema drift. Renamed columns are followed by their id; a removed or retyped column blocks its field.
+# Schema drift: a renamed column is followed by its id; a removed or retyped column blocks its field.
 #
-# Sweeps and nightly comparisons read the board and notice it, and so do passes whose answer lacks a column. A
-# mapping whose column can't be used says so in `problem`; its field is blocked on every record, in
-# NPD's own tables and without a call, so that no record says `synced` whose value Monday has lost. A restored
-# column has its old base, another column has none; either way the records with the blocked field get a pass.
+# Sweeps, nightly comparisons, and passes with an answer that lacks a column detect it. The mapping's `problem` is set,
+# and its field is blocked on every record in NPD's own tables, without a call: no record may say `synced` after Monday
+# lost its value. When a column is usable again, the blocked records get a pass; only a restored column keeps its base.
 
 
 log = structlog.get_logger(__name__)
 
-# How long after the last pass of a record with a hidden column one such record gets another.
+# Time between two passes that test whether a hidden column is visible again.
 HIDDEN_RECHECK = timedelta(hours=1)
 
-# What to do stands with the buttons, for who may.
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
 
-# What is stored of a mapping whose column can be used.
+# The columns of a mapping without a problem.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 
 _BLOCK_FIELD = """
@@ -196,24 +194,22 @@ _BLOCK_FIELD = """
 
 
 def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
-    """Compare the link's columns with the board's; store new problems, and end those that are solved.
+    """Compare the mapped columns with the board's; store new problems and clear solved ones.
 
-    Returns the mappings with a problem.
+    Return the mappings with a problem.
     """
     problem_mappings = []
     mappings = list(link.mappings.all())
     for mapping, (code, problem) in zip(mappings, column_problems(link, mappings, board), strict=True):
         if code:
             problem_mappings.append(mapping)
-        # Also when one problem replaces another: the sentence must say what is wrong now.
+        # Also if one problem replaces another, so that the sentence is current.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
             set_problem(link, mapping, code, problem)
         elif code is choices.ColumnProblem.HIDDEN:
-            # A hidden column can't be seen on the board; only an item's values show that it is visible again. One
-            # record gets a pass now and then: it has the same columns as all others.
-            blocked = (
-                blocked_ledgers(link, mapping).order_by(models.F("last_sync_attempt").desc(nulls_last=True)).first()
-            )
+            # Only an item's values show that a hidden column is visible again, so one record gets a pass regularly.
+            last_attempt = models.F("last_sync_attempt").desc(nulls_last=True)
+            blocked = blocked_ledgers(link, mapping).order_by(last_attempt).first()
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 enqueue_comparison(link.entity_type, [UUID(blocked.entity_id)])
@@ -225,18 +221,18 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 def column_problems(
     link: BoardLink, mappings: Iterable[FieldMapping], board: Board
 ) -> list[tuple[choices.ColumnProblem | None, str]]:
-    """Return what is wrong with each mapping's column on this board, as a code and in words; asks nobody."""
+    """Return the problem of each mapping's column on this board, as a code and a sentence; calls nothing."""
     return [_column_problem(link, mapping, board) for mapping in mappings]
 
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call; None where it isn't shown, or not active. Raises MondayError."""
+    """Read the board in one call; None if it is invisible or not active. Raises MondayError."""
     board = (connector or limits.connector()).read_boards([link.board_id]).get(link.board_id)
     return board if board is not None and board.is_active else None
 
 
 def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call and check its columns; None where it isn't shown. Raises MondayError."""
+    """Read the board in one call and check its columns; None as in `read_board`. Raises MondayError."""
     if (board := read_board(link, connector)) is not None:
         check_columns(link, board)
     return board
@@ -254,51 +250,49 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
-        return (
-            choices.ColumnProblem.RETYPED,
-            f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}",
-        )
-    # The board lists hidden columns too; only an item that shows a value proves that the column is visible again.
+        sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
+        return choices.ColumnProblem.RETYPED, sentence
+    # The board lists hidden columns too.
     if mapping.problem_code == choices.ColumnProblem.HIDDEN:
         return choices.ColumnProblem.HIDDEN, mapping.problem
     return None, ""
 
 
 def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
-    """Store that the board has the mapping's column and its items don't show it; only this pass's records are blocked.
+    """Store that the board has the mapping's column but its items don't show it; only the pass's records are blocked.
 
-    Others may be shown it.
+    Monday may show the column on other items.
     """
     set_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
 
 
 @dataclass(frozen=True)
 class InspectedColumns:
-    """What a pass found out about a board's columns."""
+    """The columns of a board as a pass read them."""
 
-    shown: Board | None = None  # the board, if it was read
-    hidden: tuple[str, ...] = ()  # fields whose columns it has though items don't show them
-    healed: tuple[str, ...] = ()  # fields that have no problem any more
+    board: Board | None = None  # if it was read
+    hidden: tuple[str, ...] = ()  # keys of fields whose columns are on the board but not on its items
+    healed: tuple[str, ...] = ()  # keys of fields that have no problem any more
 
 
 def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
-    """Store what was found at once, and not with a pass's records: it stands whatever becomes of them.
+    """Store the state of the columns before the pass's records, and whatever becomes of these.
 
-    It is about all the board's records, whose whole tables are updated: no pass holds its own records' locks meanwhile.
+    It updates all the board's records, so the pass must not hold locks on its own.
     """
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     for key in columns.healed:
         if key in mappings:
             set_problem(link, mappings[key], None)
-    if columns.shown is not None:
-        check_columns(link, columns.shown)
+    if columns.board is not None:
+        check_columns(link, columns.board)
     for key in columns.hidden:
         if key in mappings:
             set_hidden(link, mappings[key])
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
-    """Return what is wrong with a column that the board has and its items don't show, in words."""
+    """Return a sentence about a column that is on the board but not on its items."""
     return (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to NPD Sync's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
@@ -321,20 +315,21 @@ def column_title(link: BoardLink, column_id: str) -> str:
 
 
 def column_label(link: BoardLink, column_id: str) -> str:
-    """The column for a person: its title, with its id where another on the board has the same, or the id alone."""
+    """Return the column's title, with its id if another column has the same title, or the id alone."""
     title = column_title(link, column_id)
+    if not title:
+        return column_id
     columns = link.shape.get("columns", {})
     others = (column for key, column in columns.items() if key != column_id and not column.get("gone"))
-    is_only = all(column.get("title") != title for column in others)
-    return title if title and is_only else f"{title} ({column_id})" if title else column_id
+    is_unique = all(column.get("title") != title for column in others)
+    return title if is_unique else f"{title} ({column_id})"
 
 
 def npd_id_problem(link: BoardLink, board: Board) -> str:
-    """Return what is wrong with the NPD ID column on this board, in words; empty where nothing is."""
+    """Return the problem of the NPD ID column on this board as a sentence, or an empty text."""
     if not link.npd_id_column:
         return ""
     column = board.column(link.npd_id_column)
-    # NPD's ids are texts, so another type can't hold them.
     if column is not None and column.type == "text":
         return ""
     state = (
@@ -375,9 +370,9 @@ def set_problem(
     *,
     everywhere: bool = True,
 ) -> None:
-    """Set a mapping's problem and block its field `everywhere`.
+    """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records.
 
-    Or unblock it, and enqueue the blocked records.
+    Without `everywhere` only the mapping is changed.
     """
     log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
     with transaction.atomic():
@@ -385,7 +380,6 @@ def set_problem(
         mapping.problem = problem
         mapping.problem_code = code or ""
         FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
-        # Of one that is hidden each record says it: others may be shown it.
         waiting = blocked_ledgers(link, mapping).count() if before and everywhere else 0
         if problem and everywhere:
             model = registry.entity(link.entity_type).model
@@ -399,7 +393,7 @@ def set_problem(
                 "status": choices.SyncStatus.PENDING.value,
                 "pending": choices.RecordSyncStatus.PENDING.value,
             }
-            # Records first, then the ledger: the order in which everybody locks them.
+            # Lock order: records, then the ledger.
             synced = model._default_manager.exclude(monday_id=None).filter(sync_status=choices.RecordSyncStatus.SYNCED)
             synced.exclude(unsynced()).update(sync_status=choices.RecordSyncStatus.PENDING)
             waiting = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
@@ -414,23 +408,21 @@ def set_problem(
 
 def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
     """Enqueue every record with this blocked field; for the match key, unlinked records too."""
-    blocked = blocked_ledgers(link, mapping)
     # Their values may have changed on either side while the field was blocked.
+    blocked = blocked_ledgers(link, mapping)
     enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
-    # Without the match key no unlinked record could be matched with an item.
     if mapping.key == link.match_key:
         enqueue_unlinked(link)
 
 
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
-    # The second condition is that of the partial index, without which it can't be used.
-    return (
-        SyncMetadata.objects.of(link.entity_type).filter(blocked_fields__has_key=mapping.key).exclude(blocked_fields={})
-    )
+    # The partial index needs the condition on {}.
+    ledgers = SyncMetadata.objects.of(link.entity_type).exclude(blocked_fields={})
+    return ledgers.filter(blocked_fields__has_key=mapping.key)
 
 
 def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
-    """Store why nothing is created, as `npd_id_problem` or `creates_held`; when that ends, enqueue what waited."""
+    """Store why nothing is created, in the field `npd_id_problem` or `creates_held`; if empty, enqueue what waited."""
     if reason == getattr(link, name):
         return
     setattr(link, name, reason)
@@ -443,28 +435,24 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
 
 
 def enqueue_unlinked(link: BoardLink) -> None:
-    """Have every record without an item looked at, and every unmatched item that waits."""
+    """Enqueue every record without an item, and let unmatched items that wait be due now."""
     model = registry.entity(link.entity_type).model
     unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
     enqueue_comparison(link.entity_type, unlinked.values_list("pk", flat=True))
-    # Unmatched items have waited too, and are due at once.
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
 
 
-# Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice.
-
-
 def is_matched_by(link: BoardLink, column_id: str) -> bool:
-    """Whether the board's records and items are matched by this column already, and nothing is held."""
+    """Whether records and items are matched by this column already, and creates aren't held."""
     return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
 
 
 def ask_reason_to_hold(
     connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
 ) -> str:
-    """Return why creates are held, in words; mostly by one call. Raises MondayError.
+    """Return why creates are held, as in `reason_to_hold`; usually one call. Raises MondayError.
 
     `types` are the types of columns that can hold the match key.
     """
@@ -476,18 +464,19 @@ def ask_reason_to_hold(
 def reason_to_hold(
     match: BoardColumn, others: Sequence[BoardColumn], npd_id_column: str, pages: Iterable[Iterable[Item]]
 ) -> str:
-    """Return why creates are held, in words; empty where an item can be recognised, or needn't be.
+    """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
 
-    Reads pages until one has an item without an NPD ID that has a value in the match column.
+    They are held on a board where no item can be matched, because everybody might be created twice.
+    Reads pages until an item without an NPD ID has a value in the match column.
     """
     unknown = 0
     filled = Counter[str]()
     for items in pages:
-        strangers = [item for item in items if not is_filled(item, npd_id_column)]
-        if any(is_filled(item, match.id) for item in strangers):
+        without_id = [item for item in items if not is_filled(item, npd_id_column)]
+        if any(is_filled(item, match.id) for item in without_id):
             return ""
-        unknown += len(strangers)
-        filled.update(column.title for column in others for item in strangers if is_filled(item, column.id))
+        unknown += len(without_id)
+        filled.update(column.title for column in others for item in without_id if is_filled(item, column.id))
     if not unknown:
         return ""
     candidates = [f"“{column.title}”" for column in others if filled[column.title]]
@@ -502,6 +491,6 @@ def reason_to_hold(
 
 
 def is_filled(item: Item, column_id: str) -> bool:
-    """Whether a cell holds anything, or can't be read."""
+    """Whether a cell has a value, or can't be read."""
     reading = item.reading(column_id)
     return not reading.known or bool((reading.text or "").strip())

@@ -1,7 +1,7 @@
-"""Set-up of one board: link, columns, mappings, webhooks; the one way of it, for the command and the wizard.
+"""Set-up of a board for the command and the wizard: link, columns, mappings, webhooks.
 
-It can be repeated, also after a worker was killed: a board is stored the moment it is made, columns that are there
-are adopted. What an administrator changed is overwritten only by another choice of a person.
+It can be repeated, also after a worker was killed: a new board is stored at once, existing columns are adopted. Only
+another choice of a person overwrites an administrator's changes.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from sync.records import authors
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
 
-# For whoever runs a command: the wizard leads to the connection before this.
+# For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = (
     "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
     "My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set up…”."
@@ -38,7 +38,7 @@ NOT_CONFIGURED = (
 
 @dataclass(frozen=True)
 class SetupOutcome:
-    """What the set-up of one model did, as sentences, and what is still missing."""
+    """The steps that the set-up of one model took, and the problems that remain, as sentences."""
 
     entity: EntitySpec
     link: BoardLink
@@ -66,38 +66,25 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
 
 
 class SetupChoices:
-    """What a set-up is to come to: here as the application registered it, in the wizard as a person chose it."""
+    """The choices that a set-up applies: the registered ones; a subclass has a person's."""
 
-    made_board = False  # whether the set-up made the board itself in an earlier, broken run
+    board_was_created = False  # by an earlier run that did not finish
+    creates_all = False  # a person allowed creates although nothing on the board can be matched
 
-    creates_all = False  # whether a person said to create new items also on a board where nobody can be recognised
-
-    def __init__(self, spec: EntitySpec, requested: Collection[str] = ()) -> None:
+    def __init__(self, spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> None:
         self.spec = spec
-        self._keys = [name.partition(".")[2] for name in requested if name.partition(".")[0] == spec.entity_type]
-        self._link, _ = BoardLink.objects.get_or_create(
-            entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
-        )
-        for position, mapping in enumerate(spec.mappings):
-            # An optional one waits until its board has a fitting column, or a person asks for one.
-            if not mapping.optional:
-                # The name's column needs no set-up: every board has it.
-                column_id = (
-                    board_columns.NAME_TYPE
-                    if board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
-                    else ""
-                )
-                board_columns.make_mapping(self._link, mapping, position, column_id=column_id)
+        self._link = link
+        self._requested = requested
 
     def board_id(self) -> str:
         return configured_board_id(self.spec.entity_type) or self._link.board_id
 
-    def board_made(self, board_id: str) -> None:
-        """Store a new board at once, before any later step can fail: no run makes a second one."""
+    def on_board_created(self, board_id: str) -> None:
+        """Store a new board before any later step can fail, so that no run creates a second one."""
         switch_board(self._link, board_id, created=True)
 
-    def board_gone(self, board_id: str) -> str:
-        """Say that the board isn't there; one that a person named is never replaced by a new one."""
+    def missing_board_message(self, board_id: str) -> str:
+        # A board that a person named is never replaced by a new one.
         return (
             f"{self.spec.board_title}: board {board_id} is not on Monday any more, or NPD Sync's user can't see it. "
             "Restore it from Monday's archive or trash, or give the user access, or name another board in "
@@ -105,7 +92,7 @@ class SetupChoices:
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        """The columns that the board needs; raises ActionError where it can't have them."""
+        """Return the columns that the board needs; raises ActionError if it can't have them."""
         likely = self._suggested(board)
         stored = {mapping.key: mapping for mapping in self._link.mappings.all()}
         columns = []
@@ -115,9 +102,9 @@ class SetupChoices:
             if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
                 continue
             # The stored column comes first, so that a repeated set-up finds the same one.
-            own = mapping.column_id if mapping is not None else ""
-            preferred = likely.get(mappable.key) or own or mappable.column_id
-            is_optional = mappable.optional and mappable.key not in self._keys
+            stored_column = mapping.column_id if mapping is not None else ""
+            preferred = likely.get(mappable.key) or stored_column or mappable.column_id
+            is_optional = mappable.optional and f"{self.spec.entity_type}.{mappable.key}" not in self._requested
             columns.append(mappable.column_spec(preferred, optional=is_optional))
         # Every board gets the NPD ID column, by which items are matched with records.
         return [*columns, board_columns.npd_id_spec(self._link.npd_id_column)]
@@ -128,26 +115,34 @@ class SetupChoices:
         stored = field_choices.stored_choices(link)
         used = {choice.column for choice in stored.values() if choice.is_synced}
         free = [column for column in board.columns if column.id not in used]
-        # One whose column was deleted gets a new one: another column of its type holds something else.
-        unset = {key for key, choice in stored.items() if not choice.column}
-        fields = [
-            field for field in field_choices.mappable_fields(self.spec) if field.key in unset or field.key not in stored
+        # A field whose column was deleted gets a new one: another column of its type holds something else.
+        with_column = {key for key, choice in stored.items() if choice.column}
+        mappables = [
+            mappable for mappable in field_choices.mappable_fields(self.spec) if mappable.key not in with_column
         ]
-        likely = field_choices.suggest_columns(fields, free, field_choices.find_npd_id_column(link, board.columns))
-        made_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
-        return {key: column for key, column in likely.items() if column not in made_or_name}
+        likely = field_choices.suggest_columns(mappables, free, field_choices.find_npd_id_column(link, board.columns))
+        new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
+        return {key: column for key, column in likely.items() if column not in new_or_name}
 
     def check(self, link: BoardLink) -> None:
-        """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
+        """Hook: raise ActionError if the locked link changed since the choices were made."""
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
-        """Store the mappings and what comes with them, in the transaction that stores the link."""
+        """Store the mappings, in the transaction that stores the link."""
         return board_columns.store_columns(self.spec, link, setup)
 
 
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
-    """Set up one model as it is registered; raises ActionError, MondayError."""
-    return apply_choices(SetupChoices(spec, requested), connector)
+    """Set up one model with its registered mappings; raises ActionError, MondayError."""
+    link, _ = BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
+    for position, mapping in enumerate(spec.mappings):
+        # An optional mapping waits until its board has a fitting column, or a person requests one.
+        if not mapping.optional:
+            # Every board has the name's column.
+            is_name = board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
+            column_id = board_columns.NAME_TYPE if is_name else ""
+            board_columns.make_mapping(link, mapping, position, column_id=column_id)
+    return apply_choices(SetupChoices(spec, link, requested), connector)
 
 
 def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOutcome:
@@ -159,59 +154,56 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     spec = choices.spec
     steps = list[str]()
     board_id = choices.board_id()
-    made_board = choices.made_board
+    was_created = choices.board_was_created
     if not board_id:
-        board = connector.create_board(spec.board_title, choices.board_made)
-        made_board = True
+        board = connector.create_board(spec.board_title, choices.on_board_created)
+        was_created = True
         steps.append(f"made the board “{spec.board_title}” ({board.id})")
     elif (existing := connector.read_boards([board_id]).get(board_id)) and existing.is_active:
         board = existing
     else:
-        raise ActionError(choices.board_gone(board_id))
+        raise ActionError(choices.missing_board_message(board_id))
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
-    held = "" if made_board or choices.creates_all else _reason_to_hold(spec, connector, setup)
-    strangers = [] if made_board else _strangers(spec, connector, setup)
-    link, messages, problems = _store_board(choices, setup, held, strangers, made_board=made_board)
+    obstacle = "" if was_created or choices.creates_all else _create_obstacle(spec, connector, setup)
+    findings = [] if was_created else _unmatched_items(spec, connector, setup)
+    with transaction.atomic():
+        # Nothing is synced with a new board before this is committed.
+        link, messages, problems = _store_board(choices, setup, was_created=was_created)
+        board_columns.set_create_obstacle(link, "creates_held", obstacle)
+        if obstacle:
+            problems.append(f"{spec.board_title}: {obstacle}")
+        for start in range(0, len(findings), 1_000):
+            note_unmatched(link, findings[start : start + 1_000])
     messages += _second_columns(board, setup)
-    # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
+    # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)
     return SetupOutcome(spec, link, [*steps, *messages, *hooks], [*problems, *missing])
 
 
 def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
-    """Another board than before: permissions given for the old one don't hold for it.
+    """Store another board for the link.
 
-    Only a board that the set-up created is certain to hold nothing but what people put there for NPD.
+    Permission to create records doesn't carry over: only a board that the set-up `created` surely holds nothing but
+    items meant for NPD.
     """
-    # The old board's group, webhooks, sweeps and titles say nothing about another board.
-    link.board_id = board_id
-    link.group_id = ""
-    link.webhooks = {}
+    link.reset_for(board_id)
     link.creates_records = created
-    link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = link.verified_at = None
-    link.verified_records = link.differed_records = 0
-    link.differences = []
-    link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
-    link.shape = {}
-    link.sweep_shortfall = 0
-    link.sync_filter = {}
-    link.creates_held = ""
     with transaction.atomic():
-        # Ignored and unmatched items are of the old board; whose person was erased stays so, should that one come back.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
+        # Keep items ignored because their person was erased, in case the old board returns.
         IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
         # Somebody may have paused it while Monday was asked.
         link.refresh_from_db(fields=["pause"])
         link.save()
 
 
-def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> str:
-    """Return why nothing new may be created on the board; asked where its match column is another than before."""
+def _create_obstacle(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> str:
+    """Return why nothing new may be created on the board; checked only if its match column changed."""
     match = setup.columns.get(spec.match_key)
     if match is None:  # the item's name, which every item has
         return ""
-    # The row itself: another board that the environment names isn't set up before this.
+    # Read the row, not link_of(): the board named in the environment isn't stored yet.
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
     if link is not None and link.board_id == setup.board.id and board_columns.is_matched_by(link, match.id):
         return ""
@@ -220,21 +212,19 @@ def _reason_to_hold(spec: EntitySpec, connector: MondayConnector, setup: BoardSe
     return board_columns.ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
 
-def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
-    """Return the items without an NPD ID of a board that is new to NPD Sync, with what they are matched by.
+def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
+    """Return the items without an NPD ID on a board new to NPD Sync, with the values they are matched by.
 
-    Monday finds a text as it is written: what is in another form there, a record's pass finds by its match key here.
+    Monday's search compares texts as written. These rows let a pass find items whose texts are written differently.
     """
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
     if link is not None and link.board_id == setup.board.id and link.npd_id_column:
         return []
     column = setup.columns.get(spec.match_key)
-    column_id, kind = (
-        (column.id, column.type) if column is not None else (board_columns.NAME_TYPE, board_columns.NAME_TYPE)
-    )
-    convert = make_converter(
-        next(field.types[kind] for field in field_choices.mappable_fields(spec) if field.is_match_key)
-    )
+    column_id = column.id if column else board_columns.NAME_TYPE
+    kind = column.type if column else board_columns.NAME_TYPE
+    mappables = field_choices.mappable_fields(spec)
+    convert = make_converter(next(mappable.types[kind] for mappable in mappables if mappable.is_match_key))
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     columns = [npd_id] if column is None else [npd_id, column_id]
     findings = []
@@ -248,86 +238,79 @@ def _strangers(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) 
 
 
 def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
-    """Say of each column that was made beside others of its type that it is a second one."""
-    earlier = {column.id for column in before.columns}
+    """Return a sentence for each column that was created beside others of its type."""
+    old_ids = {column.id for column in before.columns}
     used = {column.id for column in setup.columns.values()}
     unused = [column for column in before.columns if column.id not in used]
-    made = [
-        column for key, column in setup.columns.items() if column.id not in earlier and key != board_columns.NPD_ID_KEY
+    created = [
+        column for key, column in setup.columns.items() if column.id not in old_ids and key != board_columns.NPD_ID_KEY
     ]
-    sentences = (field_choices.second_column_text(column.title, column.type, unused) for column in made)
+    sentences = (field_choices.second_column_text(column.title, column.type, unused) for column in created)
     return list(filter(None, sentences))
 
 
-@transaction.atomic
 def _store_board(
-    choices: SetupChoices, setup: BoardSetup, held: str, strangers: Sequence[UnmatchedFinding], *, made_board: bool
+    choices: SetupChoices, setup: BoardSetup, *, was_created: bool
 ) -> tuple[BoardLink, list[str], list[str]]:
-    """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
-
-    Nothing is synced with a new board before this is committed.
-    """
+    """Store the board and its columns; return the link, the steps, and the problems, as sentences."""
     spec = choices.spec
     BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     choices.check(link)
     steps = [f"made the {message}" for message in setup.created]
     if link.board_id != setup.board.id:
-        switch_board(link, setup.board.id, created=made_board)
-        if not made_board:
+        switch_board(link, setup.board.id, created=was_created)
+        if not was_created:
             steps.insert(0, f"now works with board {setup.board.id}")
     if not link.npd_id_column:
         steps += [f"uses the {message} that was there" for message in setup.adopted]
     steps += _choose_group(link, setup.board)
-    column = setup.columns[board_columns.NPD_ID_KEY].id
-    before = link.npd_id_column
-    moved = before not in ("", column)
-    link.npd_id_column = column
+    column_before = link.npd_id_column
+    link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
     link.stops.pop(EVERYTHING, None)
     link.save(update_fields=["group_id", "npd_id_column", "stops"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = choices.store(link, setup)
-    requeued = resync_records(spec, stored.remapped) if stored.needs_resync or moved else []
-    steps += [*stored.done, *requeued]
-    board_columns.set_create_obstacle(link, "creates_held", held)
-    for start in range(0, len(strangers), 1_000):
-        note_unmatched(link, strangers[start : start + 1_000])
-    if held:
-        stored.problems.append(f"{spec.board_title}: {held}")
-    if not before:
-        # Saves from before the board was there have waited for it: no figure may call them edits that took so long.
-        waiting = SyncQueue.objects.filter(
-            entity_type=spec.entity_type, entity_id__isnull=False,
-            direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
-        )  # fmt: skip
-        ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
-        enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
+    steps += stored.done
+    is_resynced = stored.needs_resync or column_before not in ("", link.npd_id_column)
+    if is_resynced and (number := _enqueue_linked_records(spec, stored.remapped)):
+        steps.append(f"{registry.count_of_type(number, spec.entity_type)} will be synced again")
+    if not column_before:
+        _requeue_waiting_saves(spec)
     return link, steps, stored.problems
 
 
 def _choose_group(link: BoardLink, board: Board) -> list[str]:
     """New items go to the topmost group, unless a person chose another that still takes items."""
-    before = link.group_id
-    group_id = board.group_id or ""
-    if before in board.groups:
+    group_before = link.group_id
+    if group_before in board.groups:
         return []
-    link.group_id = group_id
-    if not before:
+    link.group_id = board.group_id or ""
+    if not group_before:
         return []
-    title = board.groups.get(group_id, group_id)
-    return [f"new items go to the group “{title}” now, for the group {before} is archived or deleted"]
+    title = board.groups.get(link.group_id, link.group_id)
+    return [f"new items go to the group “{title}” now, for the group {group_before} is archived or deleted"]
 
 
-def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -> list[str]:
+def _enqueue_linked_records(spec: EntitySpec, payload: Mapping[str, str]) -> int:
+    """Enqueue every record that has an item and may sync; return how many."""
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
     # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
     locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True))
-    if not ids:
-        return []
     enqueue(
         spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
         direction=QueueDirection.TO_NPD,
     )  # fmt: skip
-    return [f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again"]
+    return len(ids)
+
+
+def _requeue_waiting_saves(spec: EntitySpec) -> None:
+    """Requeue saves older than the board as SETUP, so that metrics don't count their wait as sync latency."""
+    waiting = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, entity_id__isnull=False,
+        direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
+    )  # fmt: skip
+    ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
+    enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)

@@ -1,8 +1,4 @@
-"""Which column a field of a model has: those that fit, the likely one, and what is wrong with a choice.
-
-The command and the set-up page suggest by the same function: known titles first, else the board's only column of that
-type.
-"""
+"""Columns for fields: the columns that fit, the likely one, and the problems of a choice."""
 
 from __future__ import annotations
 
@@ -18,21 +14,21 @@ from sync.models import BoardLink, FieldMapping
 from sync.monday.board import RELATION, BoardColumn, ColumnSpec
 from sync.monday.columns import BY_TYPE
 
-# Stands for a column that is to be created.
+# Stands for a column to be created.
 NEW_COLUMN = "+"
 
 
 @dataclass(frozen=True)
 class MappableField(registry.MappingSpec):
-    """A field that may have a column, with what a set-up has to know of it besides."""
+    """A field that may have a column, with the facts that a set-up needs."""
 
     is_match_key: bool = False
     rules: Sequence[Rule] = field(default_factory=tuple)
-    target: str = ""  # the type of the records that a relation points at
-    target_board: str | None = None  # the board that these have; empty for one to be made, None for none at all
+    target: str = ""  # a relation's type of records
+    target_board: str | None = None  # the board of these records; empty if it will be created, None without a board
     titles: Sequence[str] = ()  # other names that people give the field
     titles_of_others: Sequence[str] = ()  # names of other fields, also of other models
-    labels: tuple[str, ...] = ()  # that a status or dropdown column begins with
+    labels: tuple[str, ...] = ()  # the initial labels of a status or dropdown column
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -40,25 +36,24 @@ class MappableField(registry.MappingSpec):
         return self.column_types or {board_columns.column_type(self.converter): self.converter}
 
     @property
-    def made_type(self) -> str:
-        """The type of the column that is created for it."""
+    def new_column_type(self) -> str:
+        """The type of column that a set-up creates for it."""
         created_types = (kind for kind, name in self.types.items() if name == self.converter)
         return next(created_types, board_columns.column_type(self.converter))
 
     @property
     def is_name(self) -> bool:
-        """Whether it is the item's name, which every board has."""
+        """Whether its column is the item's name."""
         return board_columns.NAME_TYPE in self.types
 
     @property
     def lacks_target(self) -> bool:
-        """Whether it points at records whose board isn't set up, nor about to be."""
+        """Whether it points at records whose board neither is nor will be set up."""
         return bool(self.target) and self.target_board is None
 
     def column_spec(self, preferred_id: str | None, *, optional: bool = False) -> ColumnSpec:
-        """Return its column as a set-up asks Monday for it."""
         return ColumnSpec(
-            self.key, self.label, self.made_type, preferred_id, tuple(self.types), optional=optional,
+            self.key, self.label, self.new_column_type, preferred_id, tuple(self.types), optional=optional,
             target_board=self.target_board, labels=self.labels,
         )  # fmt: skip
 
@@ -74,19 +69,19 @@ class FieldChoice:
         return bool(self.column) and self.direction != SyncDirection.NONE
 
     def with_implied_direction(self) -> FieldChoice:
-        """Return it synced in both directions where a column is to be created: nobody wants one without a use."""
+        """Sync in both directions if a column will be created: nobody wants an unused one."""
         implied = self.column == NEW_COLUMN and self.direction == SyncDirection.NONE
         return replace(self, direction=SyncDirection.BIDIRECTIONAL) if implied else self
 
 
 def stored_choices(link: BoardLink | None) -> dict[str, FieldChoice]:
-    """Return what is stored of each field, as if a person chose it."""
+    """Return the stored choice for each field."""
     mappings = link.mappings.all() if link is not None else ()
     return {mapping.key: FieldChoice(mapping.column_id, mapping.direction, mapping.rule) for mapping in mappings}
 
 
 def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] | None = None) -> list[MappableField]:
-    """Return the type's fields that may be mapped; `chosen_boards` are those that are set up together with it."""
+    """Return the type's fields that may be mapped; `chosen_boards` are the boards set up together, by type."""
     link = registry.link_of(spec.entity_type) or BoardLink(entity_type=spec.entity_type)
     fields = []
     for mapping in spec.mappings:
@@ -123,7 +118,7 @@ def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
 
 
 def column_problem(mappable: MappableField, column: BoardColumn) -> str:
-    """Return why a column doesn't fit a field; empty where it does."""
+    """Return why a column doesn't fit a field, or an empty text."""
     if column.type not in mappable.types:
         return f"“{column.title}” is of the type {column.type}; {mappable.label} needs {' or '.join(mappable.types)}."
     if column.type == RELATION and mappable.target_board not in column.target_boards:
@@ -132,44 +127,39 @@ def column_problem(mappable: MappableField, column: BoardColumn) -> str:
 
 
 def unused_reason(fields: Sequence[MappableField], column: BoardColumn) -> str:
-    """Return why no field can have a column; empty where one can."""
+    """Return why no field fits a column; empty if one does."""
     if column.type not in BY_TYPE:
         return f"NPD Sync doesn't read columns of the type {column.type}."
     reasons = [column_problem(mappable, column) for mappable in fields]
     if not all(reasons):
         return ""
-    of_its_type = [why for mappable, why in zip(fields, reasons, strict=True) if column.type in mappable.types]
-    return of_its_type[0] if of_its_type else f"No field takes columns of the type {column.type}."
+    for mappable, reason in zip(fields, reasons, strict=True):
+        if column.type in mappable.types:
+            return reason
+    return f"No field takes columns of the type {column.type}."
 
 
 def find_npd_id_column(link: BoardLink | None, columns: Iterable[BoardColumn]) -> str:
-    """Return the column that holds the NPD ID; empty where one has to be created."""
+    """Return the id of the column for the NPD ID; empty if it has to be created."""
     texts = {column.id: column for column in columns if column.type == "text"}
     for column_id in (link.npd_id_column if link is not None else "", board_columns.NPD_ID_KEY):
         if column_id in texts:
             return column_id
-    titled = (
-        column.id
-        for column in texts.values()
-        if column.title.strip().casefold() == board_columns.NPD_ID_TITLE.casefold()
-    )
-    return next(titled, "")
-
-
-# Which column is likely a field's.
+    title = board_columns.NPD_ID_TITLE.casefold()
+    return next((column.id for column in texts.values() if column.title.strip().casefold() == title), "")
 
 
 def fold_title(title: str) -> str:
-    """Return a title without case, accents, spaces and signs: “E-Mail” and “email” are the same."""
+    """Return a title without case, accents, spaces and signs: “E-Mail” equals “email”."""
     decomposed = unicodedata.normalize("NFKD", title.casefold())
     return "".join(letter for letter in decomposed if letter.isalnum())
 
 
 def suggest_columns(fields: Sequence[MappableField], columns: Iterable[BoardColumn], npd_id: str) -> dict[str, str]:
-    """Return a column for each field that has a likely one, no column twice; a new one for any other that needs it.
+    """Return the likely column of each field, no column twice; a new one for required fields without one.
 
-    Likely are, in this order: the id that set-up gives such a column, the field's own title, another title that people
-    give it, and the board's only column of a type.
+    In this order: the id that set-up gives the column, the field's own title, other titles for it, the board's only
+    column of the type.
     """
     on_board = [column for column in columns if column.id != npd_id and column.type != board_columns.NAME_TYPE]
     offered = [mappable for mappable in fields if not mappable.is_name and not mappable.lacks_target]
@@ -198,27 +188,27 @@ def _titled_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> 
     return [column for column in columns if fold_title(column.title) in titles]
 
 
-# Types of which a board's only column is most likely the one that is looked for.
-_TELLING_TYPES = ("email", "phone")
+# If a board has one column of such a type, it is most likely the field's.
+_DISTINCTIVE_TYPES = ("email", "phone")
 
 
 def _only_columns(mappable: MappableField, columns: Sequence[BoardColumn]) -> list[BoardColumn]:
-    """Return the columns that are alone of their type; for a field that may be left out, only of telling types."""
+    """Return the columns that are the only one of their type; for an optional field, only of distinctive types."""
     types = [column.type for column in columns]
     titles_of_others = {fold_title(title) for title in mappable.titles_of_others}
     return [
         column
         for column in columns
         if types.count(column.type) == 1
-        and (not mappable.optional or column.type in _TELLING_TYPES)
+        and (not mappable.optional or column.type in _DISTINCTIVE_TYPES)
         and fold_title(column.title) not in titles_of_others
     ]
 
 
 def second_column_text(title: str, kind: str, others: Iterable[BoardColumn]) -> str:
-    """Return that a new column is a second one of its type or its title, as a sentence; empty where it is the first.
+    """Return a sentence if a new column is the second one of its type or title, or an empty text.
 
-    `others` are the columns that were there before and that no field uses.
+    `others` are the older columns that no field uses.
     """
     others = list(others)
     alike = [f"“{column.title}”" for column in others if column.type == kind]
@@ -236,9 +226,6 @@ def second_column_text(title: str, kind: str, others: Iterable[BoardColumn]) -> 
     )
 
 
-# What is wrong with a person's choice.
-
-
 def choice_problems(
     fields: Sequence[MappableField],
     chosen: Mapping[str, FieldChoice],
@@ -246,18 +233,17 @@ def choice_problems(
     npd_id: str,
     filtered: Collection[str] = (),
 ) -> dict[str, list[str]]:
-    """Return what is wrong with these choices, in sentences, by field; `filtered` are fields that the filter asks."""
+    """Return the problems of these choices as sentences, by field; the filter uses the `filtered` fields."""
     problems: dict[str, list[str]] = {}
     owners = {npd_id: board_columns.NPD_ID_TITLE} if npd_id else {}
     for mappable in fields:
         choice = chosen.get(mappable.key, FieldChoice())
         field_problems = _field_problems(mappable, choice, columns)
         if choice.is_synced and choice.column != NEW_COLUMN:
-            if choice.column in owners:
+            if owner := owners.get(choice.column):
                 title = columns[choice.column].title if choice.column in columns else choice.column
                 field_problems.append(
-                    f"“{title}” is the column of {owners[choice.column]} already. A column serves one field; choose "
-                    "another."
+                    f"“{title}” is the column of {owner} already. A column serves one field; choose another."
                 )
             owners.setdefault(choice.column, mappable.label)
         if mappable.key in filtered and not choice.is_synced:
@@ -287,7 +273,7 @@ def _field_problems(mappable: MappableField, choice: FieldChoice, columns: Mappi
 
 
 def _new_column_problems(mappable: MappableField, columns: Mapping[str, BoardColumn]) -> list[str]:
-    if mappable.made_type == RELATION and mappable.lacks_target:
+    if mappable.new_column_type == RELATION and mappable.lacks_target:
         return [f"{mappable.label} needs the other board first. Set that one up, too."]
     for column in columns.values():
         if fold_title(column.title) == fold_title(mappable.label) and not column_problem(mappable, column):

@@ -1,7 +1,7 @@
-"""Which records and items of a board are synced: the filter that a person set, as it is stored, decided and worded.
+"""The filter that a person set: which records and items of a board are synced. Pure functions.
 
-Pure. A condition asks one field, of a record or of an item, or the group in which an item stands; all conditions of a
-side have to hold. What can't be known decides nothing.
+A condition is about one field of a record or an item, or about an item's group; all conditions of a side must hold. An
+unknown value decides nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sync.merge import Side, Unknown
 from sync.monday.board_items import GROUP
 from sync.monday.conversion import Canonical
 
-# Of each side; more than a person can keep in mind.
+# For each side; nobody can keep more in mind.
 MAX_CONDITIONS = 20
 
 MAX_VALUES = 50
@@ -23,7 +23,7 @@ MAX_VALUE_LENGTH = 200
 
 
 class FilterOp(StrEnum):
-    """What a condition asks of a value; of a list, of any of its elements."""
+    """The test of a condition; for a list, one element has to pass."""
 
     IS = "is"
     IS_NOT = "is_not"
@@ -50,7 +50,7 @@ _OP_LABELS = {
 
 
 class FilterSide(StrEnum):
-    """Whose condition it is; stored as the reason for which a record is left out."""
+    """The side that a condition is about; stored as the reason why a record is left out."""
 
     RECORD = "record"
     ITEM = "item"
@@ -58,22 +58,22 @@ class FilterSide(StrEnum):
 
 @dataclass(frozen=True)
 class FilterCondition:
-    """One condition: `field` is a mapping's key, or the group; `values` are what is compared, `labels` what is read."""
+    """One condition of a filter."""
 
-    field: str
+    field: str  # a mapping's key, or GROUP
     op: FilterOp
-    values: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()  # compared with the field's value
+    labels: tuple[str, ...] = ()  # the values for people
 
     def to_json(self) -> dict[str, Any]:
         return {"field": self.field, "op": str(self.op), "values": list(self.values), "labels": list(self.labels)}
 
     def text(self, name: str) -> str:
-        """What has to be, as a clause; `name` is the field's."""
+        """Return the condition as a clause; `name` is the field's."""
         return f"{name} {_clause(self.op, self.labels)}"
 
     def failure(self, name: str) -> str:
-        """What is so where it doesn't hold, as a clause."""
+        """Return the opposite of the condition as a clause."""
         return f"{name} {_clause(_OPPOSITES[self.op], self.labels, fails=True)}"
 
 
@@ -106,12 +106,11 @@ class SyncFilter:
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any] | None) -> SyncFilter:
-        """Read what is stored; raises ValueError where it isn't a filter."""
+        """Parse the stored JSON; raises ValueError if it isn't a filter."""
         sides = stored or {}
         return cls(_parse_side(sides.get("records", ())), _parse_side(sides.get("items", ())))
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored: nothing of an empty one."""
         sides = {"records": self.records, "items": self.items}
         return {name: [entry.to_json() for entry in conditions] for name, conditions in sides.items() if conditions}
 
@@ -120,12 +119,13 @@ class SyncFilter:
         return any(condition.field == GROUP for condition in self.items)
 
     def lines(self, labels: Mapping[str, str]) -> list[str]:
-        sides = {"Records": self.records, "Items on Monday": self.items}
-        return [
-            f"{who} where {' and '.join(condition.text(field_name(condition, labels)) for condition in conditions)}."
-            for who, conditions in sides.items()
-            if conditions
-        ]
+        """Return a sentence for each side with conditions; `labels` are the fields' names by key."""
+        lines = []
+        for subject, conditions in (("Records", self.records), ("Items on Monday", self.items)):
+            clauses = [condition.text(field_name(condition, labels)) for condition in conditions]
+            if clauses:
+                lines.append(f"{subject} where {' and '.join(clauses)}.")
+        return lines
 
 
 GROUP_LABEL = "Group"
@@ -154,35 +154,35 @@ def elements_of(value: Canonical) -> frozenset[str]:
 
 
 def condition_holds(
-    op: FilterOp, value: Side, wanted: frozenset[str], shown: Callable[[Canonical], str]
+    op: FilterOp, value: Side, expected: frozenset[str], display: Callable[[Canonical], str]
 ) -> bool | None:
-    """Whether a value is as the condition wants it; None where it isn't known.
+    """Whether a value meets a condition; None if the value is unknown.
 
-    `wanted` are the condition's values in canonical form; `shown` gives a value for people, for parts of a text.
+    `expected` are the condition's values in canonical form; `display` formats a value as people see it.
     """
     if isinstance(value, Unknown):
         return None
-    held = elements_of(value)
+    elements = elements_of(value)
     match op:
         case FilterOp.FILLED | FilterOp.EMPTY:
-            return bool(held) is (op is FilterOp.FILLED)
+            return bool(elements) is (op is FilterOp.FILLED)
         case FilterOp.CONTAINS:
-            text = shown(value).casefold()
-            return any(part.casefold() in text for part in wanted)
+            text = display(value).casefold()
+            return any(part.casefold() in text for part in expected)
         case _:
-            return bool(held & wanted) is (op is FilterOp.IS)
+            return bool(elements & expected) is (op is FilterOp.IS)
 
 
 @dataclass(frozen=True)
 class FilterVerdict:
-    """Whether all conditions of a side hold, None where that isn't known."""
+    """Whether all conditions of a side hold; None if that is unknown."""
 
     holds: bool | None = True
-    because: FilterCondition | None = None  # why it isn't so
+    because: FilterCondition | None = None  # the condition that fails, or is unknown
     sentence: str = ""  # the same for people
 
     def leaves_out(self, *, was_out: bool) -> bool:
-        """Whether the pair is left out: where that can't be told, it stays as it was."""
+        """Whether the pair is left out; unknown leaves it as it was."""
         return self.holds is False or (self.holds is None and was_out)
 
 
@@ -192,10 +192,12 @@ HOLDS = FilterVerdict()
 def verdict_of(
     conditions: Sequence[FilterCondition], answer: Callable[[FilterCondition], bool | None]
 ) -> FilterVerdict:
-    """Return whether all hold: one that surely doesn't decides, whatever is unknown beside it."""
-    answers = [(condition, answer(condition)) for condition in conditions]
-    failed = next((condition for condition, holds in answers if holds is False), None)
-    unknown = next((condition for condition, holds in answers if holds is None), None)
-    if failed is not None:
-        return FilterVerdict(False, failed)
-    return HOLDS if unknown is None else FilterVerdict(None, unknown)
+    """Return whether all conditions hold; a failed condition outweighs unknown ones."""
+    verdict = HOLDS
+    for condition in conditions:
+        holds = answer(condition)
+        if holds is False:
+            return FilterVerdict(False, condition)
+        if holds is None and verdict is HOLDS:
+            verdict = FilterVerdict(None, condition)
+    return verdict

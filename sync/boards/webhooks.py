@@ -1,4 +1,4 @@
-"""The webhooks of a board: to which address of this site Monday sends events, whether they are there, and arrive."""
+"""The webhooks of a board: their address, their registration, and whether they still arrive."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -22,27 +22,27 @@ from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
-# How long to wait after a registration that failed.
+# Time between attempts to register after a failure.
 RETRY_AFTER = timedelta(hours=1)
 
-# A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs.
+# A webhook takes seconds. After this long it is missing; before, nothing counts as missed or different.
 LONGEST_DELAY = timedelta(minutes=15)
 
-# This many changes without any webhook are no coincidence: one that changed nothing makes none.
+# So many changes without a webhook are no coincidence; a single one may have changed nothing, which sends none.
 MIN_MISSED = 3
 
-# The type of a stored event that says no more than that an item changed: no webhook brought it.
+# The type of stored events that only say that an item changed; they come from no webhook.
 ITEM_UPDATED = "touched"
 
 
 def webhook_url() -> str:
-    """The address to which Monday sends this installation's events; secret when it holds the token."""
+    """Return the address to which Monday sends events; secret if it contains the token."""
     token, _ = credentials.webhook_secrets()
     return f"{settings.SITE_URL}/webhooks/monday/" + (f"{token}/" if token else "")
 
 
 def is_public_address() -> bool:
-    """Whether SITE_URL can be an address of the internet: Monday's servers reach none of a private network."""
+    """Whether SITE_URL can be reached from the internet, where Monday's servers are."""
     host = urlsplit(settings.SITE_URL).hostname or ""
     try:
         return ip_address(host).is_global
@@ -51,7 +51,7 @@ def is_public_address() -> bool:
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
-    """Register the missing webhooks; return what was done and what could not be, as sentences."""
+    """Register the missing webhooks; return the steps and the problems, as sentences."""
 
     def store(hooks: dict[str, dict[str, str]]) -> None:
         link.webhooks = hooks
@@ -72,9 +72,6 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
 
 
-# Whether they are still on the board, and whether they arrive.
-
-
 _COUNT_MISSED = """
     SELECT count(*), min(happened_at) FROM sync_webhook_events
     CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
@@ -86,9 +83,9 @@ _COUNT_MISSED = """
 
 
 def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
-    """Register those of our webhooks that are missing, as set-up does; store what can't be fixed.
+    """Register our missing webhooks, as set-up does, and store the problem if that fails.
 
-    `existing` are the board's webhooks, id and event; None where they could not be read. Raises MondayError.
+    `existing` are the board's webhooks, event by id; None if they could not be read. Raises MondayError.
     """
     if not any(credentials.webhook_secrets()):
         return
@@ -119,9 +116,9 @@ def _store_problem(link: BoardLink, problem: str) -> None:
 
 
 def check_silence(link: BoardLink, own_user_id: str) -> None:
-    """Store the problem where people change the board and no webhook comes; a webhook that comes ends it.
+    """Store a problem if people change the board and no webhook arrives; clear it once one does.
 
-    `own_user_id` is the token's user, whose changes don't count: it isn't certain that our own make webhooks.
+    `own_user_id` is the token's user, whose changes don't count: our own may send no webhooks.
     """
     reason = _silence_reason(link, own_user_id) if link.webhooks else ""
     if reason != link.silence:
@@ -130,7 +127,7 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
 
 
 def last_webhook(link: BoardLink) -> datetime | None:
-    """Return when a webhook of this board came last."""
+    """Return when the last webhook of this board arrived."""
     rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
     last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
     return last
@@ -138,11 +135,11 @@ def last_webhook(link: BoardLink) -> datetime | None:
 
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
     last = last_webhook(link)
-    # How many changes other people made since, and when the first of them was.
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
         "time_path": list(board_events.HAPPENED_AT_PATH), "user_path": list(board_events.USER_ID_PATH),
     }  # fmt: skip
+    # Changes by other people since then, and the first of them.
     [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
         return ""

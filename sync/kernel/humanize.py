@@ -1,4 +1,4 @@
-"""How moments, lengths of time and counts are written for people: times always with the reader's zone."""
+"""Moments, lengths of time, counts and texts for people; times always have the reader's zone."""
 
 import re
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ time_span = errors.time_span
 
 
 def time_of_day(moment: datetime) -> str:
-    """Return the time alone: "14:05 CET"; for a moment close to now."""
+    """Return the time, for a moment close to now: "14:05 CET"."""
     here = timezone.localtime(moment)
     return f"{date_format(here, 'TIME_FORMAT')} {zone_name(here)}"
 
 
 def time_or_day(moment: datetime, now: datetime) -> str:
-    """Return the time, "14:05 CET"; of another day that, too: "21 Nov 2026, 14:05 CET"."""
+    """Return the time, "14:05 CET", with the day if it isn't today: "21 Nov 2026, 14:05 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
     return time_of_day(moment) if is_today else day_and_time(moment)
 
 
 def due_time(moment: datetime, now: datetime | None = None) -> str:
-    """Return when something that is yet to come is due, never a minute too early; without `now` the time alone."""
+    """Return when something is due, rounded up to the minute; without `now` only the time."""
     rest = timedelta(seconds=moment.second, microseconds=moment.microsecond)
-    whole = moment - rest + timedelta(minutes=1) if rest else moment
-    return time_or_day(whole, now) if now else time_of_day(whole)
+    minute = moment - rest + timedelta(minutes=1) if rest else moment
+    return time_or_day(minute, now) if now else time_of_day(minute)
 
 
 def day_and_time(moment: datetime) -> str:
@@ -50,8 +50,8 @@ def _to_the_second(here: datetime) -> str:
 
 
 def time_element(moment: datetime, text: str = "") -> SafeString:
-    """Return a moment in the reader's zone as HTML, or `text` in its place; to the second, here and in UTC, where the
-    mouse rests: "21 Nov 2026, 14:05:09 CET · 21 Nov 2026, 13:05:09 UTC".
+    """Return a moment in the reader's zone, or `text`, as HTML with a tooltip to the second, here and in UTC:
+    "21 Nov 2026, 14:05:09 CET · 21 Nov 2026, 13:05:09 UTC".
     """
     exact = dict.fromkeys([timestamp(moment), _to_the_second(moment.astimezone(UTC))])
     return format_html(
@@ -60,7 +60,7 @@ def time_element(moment: datetime, text: str = "") -> SafeString:
 
 
 def icon(name: str) -> SafeString:
-    """Return a Material symbol that screen readers pass over."""
+    """Return a Material symbol that screen readers skip."""
     return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
 
 
@@ -70,7 +70,7 @@ def utc_minute(moment: datetime) -> str:
 
 
 def zone_name(here: datetime) -> str:
-    """Return what people call the zone at that moment: "CET", "CEST", or "UTC+3" where it has no letters."""
+    """Return the name of the zone at that moment: "CET", "CEST", or "UTC+3" if it has no letters."""
     name = here.tzname() or "UTC"
     if name[0] not in "+-":
         return name
@@ -95,7 +95,7 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
-# What controls a terminal, a mail's header or the direction of writing.
+# Characters that control a terminal, a mail's header or the direction of writing.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")
 
 
@@ -104,33 +104,34 @@ def one_line(text: str) -> str:
 
 
 def shorten(text: str, limit: int = 200) -> str:
-    """Return at most `limit` characters of a text, with an ellipsis where something was cut."""
+    """Return at most `limit` characters of a text, with an ellipsis if it was cut."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
 def first_sentences(text: str, limit: int) -> str:
-    """Return the whole sentences that fit into `limit` characters; of a longer one its beginning."""
-    end = text.rfind(". ", 0, limit)
-    return text if len(text) <= limit else text[: end + 1] or shorten(text, limit)
+    """Return the whole sentences that fit into `limit` characters, or the beginning of a longer one."""
+    if len(text) <= limit:
+        return text
+    return text[: text.rfind(". ", 0, limit) + 1] or shorten(text, limit)
 
 
 def first_sentence(text: str) -> str:
-    """Return what happened, of a text that goes on to say what to do."""
+    """Return the first sentence, which says what happened; the next ones say what to do."""
     return text[: text.find(". ") + 1] or text
 
 
 def request_ids(text: str) -> list[str]:
-    """Return the ids of Monday's requests that a sentence names: who asks Monday's support needs them."""
+    """Return the ids of Monday's requests in a sentence; Monday's support asks for them."""
     return _REQUEST_ID.findall(text)
 
 
 def without_request_id(text: str) -> str:
-    """Return a sentence without the id of Monday's request, which in a list is noise."""
+    """Return a sentence without the ids of Monday's requests, which are noise in a list."""
     return _REQUEST_ID.sub("", text)
 
 
 def quote(text: str | None, limit: int = 80) -> str:
-    """Return a value as it stands in a sentence: “Ann”, or (empty)."""
+    """Return a value as in a sentence: “Ann”, or (empty)."""
     return f"“{shorten(text, limit)}”" if text else "(empty)"
 
 
@@ -140,7 +141,7 @@ def count_with_noun(number: int, noun: str, many: str | None = None) -> str:
 
 
 def interval_text(seconds: float) -> str:
-    """A length of time as after "every": seconds below two minutes, else minutes or hours."""
+    """Return a length of time to follow "every", in seconds below two minutes, then in minutes or hours."""
     if seconds < 1.5:
         return "second"
     if seconds < 120:
@@ -157,14 +158,14 @@ def plural(number: float, singular: str, many: str) -> str:
 
 
 def first_few(messages: Sequence[str]) -> list[str]:
-    """Return the first ten messages, and one on how many more there are: a selection may have thousands."""
+    """Return the first ten messages, and one about the number of others; a selection may have thousands."""
     rest = len(messages) - 10
     more = [f"The same or alike for {count_with_noun(rest, 'more record')}."] if rest > 0 else []
     return [*messages[:10], *more]
 
 
 def join_first(parts: list[str]) -> str:
-    """Return the first three parts, and how many more there are."""
+    """Return the first three parts, and the number of others."""
     rest = len(parts) - 3
     shown = ", ".join(parts[:3])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,4 +1,4 @@
-"""Emails to people, and in words why one could not be sent."""
+"""Emails to people, and the sentences about failures to send."""
 
 import smtplib
 
@@ -13,7 +13,7 @@ MAX_SUBJECT = 160
 
 
 class NotSent(Exception):
-    """A message was not sent; the text says why, in a sentence without a secret."""
+    """A message was not sent; the text says why, without secrets."""
 
 
 def is_email_configured() -> bool:
@@ -21,7 +21,7 @@ def is_email_configured() -> bool:
 
 
 def are_emails_files() -> bool:
-    """Whether what would be sent is written into var/mail, as in the demo: nobody gets it."""
+    """Whether emails are written into var/mail, as in the demo, instead of being sent."""
     return settings.EMAIL_BACKEND.endswith("filebased.EmailBackend")
 
 
@@ -29,7 +29,7 @@ def send_email(address: str, subject: str, text: str) -> None:
     """Send an email; raises NotSent."""
     if not is_email_configured():
         raise NotSent(NO_EMAIL_SERVER)
-    # Without the header, holiday replies would come back.
+    # The header prevents out-of-office replies.
     headers = {"Auto-Submitted": "auto-generated"}
     mail = EmailMessage(shorten(one_line(subject), MAX_SUBJECT), text, to=[address], headers=headers)
     try:

@@ -1,5 +1,5 @@
-"""The engine's words: for what logic names by a code, and people read as its one sentence; what a person may do; and
-the one error that says why it can't be done as asked, which the admin shows and the API answers with.
+"""The engine's words: sentences for the codes of logic, the acts of a person, and the errors that refuse one, which the
+admin shows and the API returns.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from sync.kernel.humanize import plural
 
 
 class TombstoneReason(TextChoices):
-    """Why the item of a deleted record is as it is, or what is asked about it, with its sentence."""
+    """The reason for the state of a deleted record's item, or the question about it, with the sentence."""
 
     NO_ITEM = "no_item", "Deleted in NPD. It had no item on Monday."
     OTHER_OWNER = "other_owner", "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent."
@@ -67,7 +67,7 @@ class TombstoneReason(TextChoices):
 
 
 def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
-    """Return what stands beside a deleted record; `params` are what the sentence names."""
+    """Return the sentence about a deleted record; `params` fill its placeholders."""
     return str(reason.label).format(**params)
 
 
@@ -83,7 +83,7 @@ FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRY
 
 
 class UnmatchedReason(TextChoices):
-    """Why an item of a board has no record, as lists call it; what a person can do something about comes first."""
+    """Why an item has no record, with its name in lists; reasons that a person can end come first."""
 
     AMBIGUOUS = "ambiguous", "Several records fit"
     DUPLICATE = "duplicate", "A copy of another item"
@@ -103,11 +103,8 @@ class UnmatchedReason(TextChoices):
 
 
 _U = UnmatchedReason
-# Reasons that end without anybody's doing.
-PASSING_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED)
-
-# And those that need nobody's attention here: a question stands among the conflicts, and a filter is meant so.
-EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
+# Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
+EXPLAINED_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _U.LEFT_OUT)
 
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",
@@ -129,8 +126,8 @@ _UNMATCHED_SENTENCES = {
 
 
 def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
-    """Return why an item has no record; `params` are what the sentence names, the rest is said generally."""
-    general = {
+    """Return why an item has no record; `params` fill the placeholders, defaults the others."""
+    defaults = {
         "label": "value",
         "type": "record",
         "types": "records",
@@ -140,30 +137,27 @@ def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
         "then": "",
         "filter": "The filter of what is synced leaves it out.",
     }
-    return _UNMATCHED_SENTENCES[reason].format(**{**general, **params}).strip()
+    return _UNMATCHED_SENTENCES[reason].format(**{**defaults, **params}).strip()
 
 
 def own_fault(error: Exception) -> str:
-    """What is stored of a record on which an error of our own came up; its values, which `error` may hold, are not."""
+    """Return the stored error of a record with a bug of ours; without the text of `error`, which may have values."""
     return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
-
-
-# Why something can't be done as a person asked.
 
 
 ROWS_LOCKED = "A save that takes long has some of them locked. Check the list, and do the rest when it is done."
 
 
 class ActionError(Exception):
-    """The message says why, and what to do.
+    """A request that can't be carried out; the message says why, and what to do.
 
-    ├── Conflict           not as things are by now, or not as the page had shown them
+    ├── Conflict           because of the current state, or because it changed since the page was loaded
     │   ├── RestoreError
     │   ├── CountChanged
-    │   └── PartiallyDone  the one of them after which something is done
-    └── NotAllowed         not by this person
+    │   └── PartiallyDone  after part of it was carried out
+    └── NotAllowed         by this person
 
-    `code` names the reason for programs: it is the API's `code` (sync/api/errors.py).
+    `code` is the API's `code` (sync/api/errors.py).
     """
 
     default_code: ClassVar[str] = "invalid"
@@ -174,25 +168,25 @@ class ActionError(Exception):
 
 
 class Conflict(ActionError):
-    """Not as things are by now."""
+    """The current state doesn't allow it."""
 
     default_code = "conflict"
 
 
 class NotAllowed(ActionError, PermissionDenied):
-    """This person may not; where nobody catches it, Django answers 403."""
+    """This person may not; uncaught, Django answers 403."""
 
     default_code = "permission_denied"
 
 
 class RestoreError(Conflict):
-    """The record can't come back; a deletion that reconciling takes back is told so, too."""
+    """The record can't be restored."""
 
 
 class CountChanged(Conflict):
-    """Another number of rows matches now than a person saw; `actual` is that number, and nothing was done.
+    """The number of matching rows changed since a person saw it, so nothing was done.
 
-    `expected` is below 0 where no number came back.
+    A negative `expected` means that no number was submitted.
     """
 
     def __init__(self, expected: int, actual: int) -> None:
@@ -205,7 +199,7 @@ class CountChanged(Conflict):
 
 
 class PartiallyDone(Conflict):
-    """It came to its middle: `done` rows are steered and stay so, for the rest a save stood in the way too long."""
+    """Only `done` rows were changed, because saves locked the others too long."""
 
     def __init__(self, done: int, total: int) -> None:
         super().__init__(
@@ -216,40 +210,35 @@ class PartiallyDone(Conflict):
         self.done = done
 
 
-# What a person may do about a thing that waits: each act once, which pages, API and questions read.
-
-
 @dataclass(frozen=True)
 class Act:
-    """One act."""
+    """What a person may do about an entry that needs attention; for pages, API and confirmation questions."""
 
     code: str
-    label: str  # of one thing, as a button
-    effect: str  # what it does, in a sentence
-    # Of several at once, with their {number}, or as so many {records}, {items} or {fields}; empty: one by one.
-    many: str = ""
-    max_per_request: int = 0  # how many of them one request does; 0: any number
-    asks: bool = False  # nobody does it without a question first
-    deletes: bool = False  # a record or an item is gone after it, or a field is emptied
-    way_back: str = ""  # how it is taken back by hand
-    undo: bool = False  # “Undo” takes it back
-    right: str = ""  # the permission that it needs
-    record_right: str = ""  # and what one must be allowed to do with records of the type: add, change or delete
-    key: str = ""  # its key on Home's rows
+    label: str  # of the button
+    effect: str  # as a sentence
+    many: str = ""  # the label for several, with {number}, {records}, {items} or {fields}; empty: only one at a time
+    max_per_request: int = 0  # 0: any number
+    asks: bool = False  # needs a confirmation
+    deletes: bool = False  # deletes a record or an item, or empties a field
+    way_back: str = ""  # how to revert it by hand
+    undo: bool = False  # “Undo” reverts it
+    right: str = ""  # the required permission
+    record_right: str = ""  # the required permission on records of the type: add, change or delete
+    key: str = ""  # its shortcut on Home's rows
 
     @property
     def button(self) -> str:
-        """Its label, with what says that a question follows."""
         return f"{self.label}…" if self.asks else self.label
 
     def title(self, *, number: str = "", records: str = "", items: str = "", fields: str = "") -> str:
-        """What it is called of so many at once."""
+        """Return the label for several."""
         return self.many.format(number=number, records=records, items=items, fields=fields)
 
 
 RESOLVES = "conflicts.change_syncconflict"
 
-# The most conflicts that one request resolves, so that the page answers within seconds: each takes about 50 ms.
+# So that the page answers within seconds: resolving a conflict takes about 50 ms.
 MAX_PER_REQUEST = 200
 
 _UNTIL_THE_NEXT_SYNC = (

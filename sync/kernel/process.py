@@ -1,4 +1,4 @@
-"""The running process: whether it shall shut down, its garbage, and the context of its log lines."""
+"""The running process: shutdown, garbage collection, and the context of log lines."""
 
 import gc
 import mmap
@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 SHUTDOWN_POLL_SECONDS = 0.05
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Shared with forked Celery children, which get no signal.
 _shutdown_flag = mmap.mmap(-1, 1)
 
 
@@ -24,7 +25,7 @@ def request_shutdown() -> None:
 
 
 def cancel_shutdown() -> None:
-    """Take the request back: the process that asked lives on and works again."""
+    """Withdraw the request: the process goes on working."""
     _shutdown_flag[0] = 0
 
 
@@ -32,55 +33,59 @@ def is_shutting_down() -> bool:
     return bool(_shutdown_flag[0])
 
 
-def wait(seconds: float) -> bool:
-    """Wait so many seconds, less when asked to shut down; return whether it was."""
+def wait_or_shutdown(seconds: float) -> bool:
+    """Wait until the time is over or a shutdown is requested; return whether it was requested."""
     until = time.monotonic() + seconds
     while not is_shutting_down() and (seconds_left := until - time.monotonic()) > 0:
         time.sleep(min(SHUTDOWN_POLL_SECONDS, seconds_left))
     return is_shutting_down()
 
 
-# Measured over 120 pages (docs/decisions/0019-what-it-runs-on.md): the slowest collection took 191 ms as Python has it
-# (700, 10, 10) and with all that is loaded, 57 without that, 33 with these; 50,000 made it 53 again.
-GARBAGE = (5_000, 10, 10)
+# Measured over 120 pages (docs/decisions/0019-what-it-runs-on.md): the slowest collection took 191 ms with Python's
+# defaults (700, 10, 10), 57 after gc.freeze(), 33 with these thresholds too; 50,000 made it 53 again.
+GC_THRESHOLDS = (5_000, 10, 10)
 
 
 def spare_loaded_code() -> None:
-    """Leave out of every later garbage collection what is loaded by now, which lives as long as the process."""
+    """Exclude the objects loaded so far from later garbage collections; they live as long as the process."""
     gc.freeze()
-    gc.set_threshold(*GARBAGE)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 @dataclass
 class Interruption:
-    """Which signal came, 0 for none."""
+    """The signal that interrupted, 0 for none."""
 
     signal_number: int = 0
 
     @property
     def exit_code(self) -> int:
-        """The exit code that a shell expects of a program that a signal ended."""
+        """The exit code that a shell expects from a program ended by this signal."""
         return 128 + self.signal_number
 
 
 @contextmanager
 def shutdown_on_signals() -> Iterator[Interruption]:
-    """Treat Ctrl-C and TERM inside as a request to shut down; a second signal ends the process at once.
+    """Turn Ctrl-C and TERM into a request to shut down; a second signal ends the process at once.
 
-    Only a main thread can receive signals; in another one nothing is changed.
+    Only the main thread receives signals; elsewhere this does nothing.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
 
+    # Before `handle` is installed, which needs them.
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+
     def handle(number: int, frame: FrameType | None) -> None:
         interruption.signal_number = number
         _restore_handlers(handlers)
         request_shutdown()
 
-    handlers = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
+        for number in _SIGNALS:
+            signal.signal(number, handle)
         yield interruption
     finally:
         _restore_handlers(handlers)
@@ -93,16 +98,11 @@ def _restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
         signal.signal(number, handler)
 
 
-# The log context of a piece of work: the board, and the pass by the id that the ledger keeps.
-#
-# Bound to the context and not to a logger, so that lines of libraries have it too, and it ends with the work.
-
-
 @contextmanager
 def pass_log_context(entity_type: str) -> Iterator[uuid.UUID]:
-    """Lines inside name the board and one pass.
+    """Add the board and the pass to log lines, also those of libraries.
 
-    Yields the pass's id, which becomes the ledger's sync_batch_id.
+    Yields the id of the pass, which the ledger has as sync_batch_id.
     """
     batch_id = uuid.uuid4()
     with bound_contextvars(board=entity_type, batch=str(batch_id)):

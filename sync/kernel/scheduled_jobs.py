@@ -1,4 +1,4 @@
-"""The periodic tasks as rows of django-celery-beat: made once, and an administrator's from then on."""
+"""The periodic tasks as rows of django-celery-beat: created once, then only administrators change them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-# Seconds after which a message expires: a worker that was away for a day finds an hour's messages.
+# Messages expire, so that a worker that was away for a day finds only an hour's.
 EXPIRES_SECONDS = 3_600
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task that runs every so many seconds, minutes or hours, or daily at an hour and minute (UTC)."""
+    """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
 
     name: str
     task: str
@@ -22,10 +22,10 @@ class Job:
 
 
 def make_missing_jobs(**kwargs: object) -> None:
-    """Make the rows that are missing, after migrate; when a job runs, and whether, is never changed here."""
+    """Create missing rows after migrate; existing ones are never changed."""
     from django_celery_beat.models import PeriodicTask
 
-    # Of the installed model, whose signals tell beat; where the app's own migrations were undone there is no table.
+    # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
     for job in settings.SCHEDULE:
@@ -47,5 +47,5 @@ def _time_of(job: Job) -> dict[str, Any]:
 
 
 def _row(model: Any, **values: Any) -> Any:
-    # Several rows may be alike, because an administrator can add one.
+    # An administrator may have added an equal row.
     return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)

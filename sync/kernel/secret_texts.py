@@ -1,8 +1,4 @@
-"""Secrets in texts: encrypted where the database may hold and nobody may read them, and taken out of whatever is
-written.
-
-The key is one that the settings alone know.
-"""
+"""Secrets in texts: encrypted for the database, with keys of the settings, and removed from logs and errors."""
 
 import json
 import re
@@ -16,28 +12,28 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-# Keeps the keys apart from whatever else is derived from the same setting (signatures, sessions).
+# Separates these keys from others derived from the same setting (signatures, sessions).
 _PURPOSE = b"npd-sync: texts stored encrypted, 1"
 
 
 class KeyChanged(Exception):
-    """None of the keys of now made this text: ENCRYPTION_KEY, or SECRET_KEY where that isn't set, was changed."""
+    """No current key decrypts the text: ENCRYPTION_KEY, or without one SECRET_KEY, was changed."""
 
 
 def encrypt(text: str) -> str:
-    """Return the text as it may be stored; twice the same text is stored as two different ones."""
+    """Encrypt a text for the database; equal texts get different results."""
     return _cipher(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
 
 
 def decrypt(stored: str) -> str:
-    """Return what `encrypt` was given, by the key of now or an older one; raises KeyChanged."""
+    """Decrypt with the current key or an older one; raises KeyChanged."""
     return _decrypted(stored, tuple(settings.ENCRYPTION_KEYS))
 
 
-def encrypted_anew(stored: str) -> str | None:
-    """The same by the key of now where an older one made it, so that the older can go; None where none has to, or can.
+def reencrypt(stored: str) -> str | None:
+    """Encrypt a text of an older key with the current one, so that the older can be removed.
 
-    That is so of what the key of now made, and of what no key of now opens.
+    None if the current key encrypted it, or no key decrypts it.
     """
     keys = tuple(settings.ENCRYPTION_KEYS)
     try:
@@ -50,7 +46,7 @@ def encrypted_anew(stored: str) -> str | None:
     return None
 
 
-# Pure, so that a cache can't be stale: every call of Monday reads its token, and a key takes a millisecond to derive.
+# Cached, because every call to Monday reads the token, and deriving a key takes a millisecond.
 @lru_cache(maxsize=64)
 def _decrypted(stored: str, keys: tuple[str, ...]) -> str:
     try:
@@ -65,14 +61,10 @@ def _cipher(keys: Sequence[str]) -> MultiFernet:
     return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in derived])
 
 
-# Takes secrets out of a text that is about to be written anywhere: by value those that are known, by shape the others.
-# Log lines, failure pages and stored errors all pass it, for a foreign system or a library may quote what it was sent.
-
-
 HIDDEN = "[secret]"
 
-# The finished line may be JSON: there a quote inside a text has a backslash, and a line's end is the two
-# letters \n. A secret ends before that backslash, or the line could not be parsed any more.
+# The finished line may be JSON, where a quote inside a text has a backslash and a line ends with the two characters
+# \n. A secret ends before that backslash, or the line would be invalid.
 QUOTE = r"""\\*['\"]"""
 IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""
 VALUE = rf"""(?:[^\s'\",}}\\]|\\(?!{QUOTE}))+"""
@@ -86,7 +78,7 @@ SHAPES = [
     (re.compile(r"(/webhooks/monday/|/set-password/[^/\s'\"\\]+/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
     (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
-    # A token without its header, and what makes an address valid: our ?token=, an upload's ?X-Amz-Signature=.
+    # A token without its header, and secrets in addresses: our ?token=, an upload's ?X-Amz-Signature=.
     (re.compile(rf"(?i){BEGIN}(bearer )(?={IN_HEADER}*(?:[\d_~+/=-]|\.\w)){IN_HEADER}{{8,}}"), rf"\1{HIDDEN}"),
     (
         re.compile(
@@ -101,7 +93,7 @@ SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return a secret as a finished line may have it: as it is, in an address, as a literal, and each in JSON."""
+    """Return the forms of a secret in a finished line: plain, in an address, as a literal, and each in JSON."""
     plain = {secret, repr(secret)[1:-1], quote(secret, safe="")}
     return plain | {json.dumps(text)[1:-1] for text in plain}
 
@@ -113,7 +105,11 @@ def _pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
 
 
 class Redactor:
-    """Takes secrets out of a text; also those that joined the collection after it was made."""
+    """Removes secrets from a text, known ones by value and others by shape.
+
+    Log lines, failure pages and stored errors pass it, because other systems and libraries may quote what they were
+    sent. Secrets added to the collection later count too.
+    """
 
     def __init__(self, secrets: Collection[str]) -> None:
         self._secrets = secrets
@@ -121,7 +117,7 @@ class Redactor:
 
     def known_only(self, text: str) -> str:
         """Remove known secrets only; shapes would cut into HTML."""
-        # One read of the pair: another thread may replace it meanwhile.
+        # Read the pair at once: another thread may replace it.
         count, pattern = self._known
         if count != len(self._secrets):
             secrets = list(self._secrets)
@@ -137,5 +133,5 @@ class Redactor:
 
 
 def without_secrets(text: str) -> str:
-    """Return an error as it may be stored."""
+    """Remove secrets from an error before it is stored."""
     return Redactor(settings.SECRET_TEXTS)(text)

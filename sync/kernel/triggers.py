@@ -1,4 +1,4 @@
-"""The triggers of a synced table: bookkeeping before a row is written, outbox and tombstones after."""
+"""The triggers of a synced table: bookkeeping before a write, outbox and tombstones after."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pgtrigger
 from sync.choices import Cause, Priority
 from sync.monday.texts import MATCH_KEY_SQL
 
-# Columns of the sync's own bookkeeping; a change of them is no change of the record.
+# The sync's own columns; changing them doesn't count as a change of the record.
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
 
 SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
@@ -27,9 +27,8 @@ _BOOKKEEPING_BEFORE_UPDATE = """
     RETURN NEW;
 """
 
-# DO UPDATE and never DO NOTHING: the pending row stays locked until the save commits, so that a claim (SKIP
-# LOCKED) can't take it before the save is visible. Sorted, so that two bulk updates of the same records lock
-# them in the same order.
+# DO UPDATE and never DO NOTHING: it locks the pending row until the save commits, so that a claim (SKIP LOCKED) can't
+# take it before the save is visible. Sorted, so that bulk updates of the same records lock them in the same order.
 _UPSERT = """
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes)
     SELECT '{meta.model_name}', changed.id, 'to_monday', '__OPERATION__', __PAYLOAD__, __EDIT__, __SAVE__
@@ -75,7 +74,7 @@ class _Statement(pgtrigger.Composer):
 
 
 class ChangedColumns(pgtrigger.AnyChange):
-    """Any column but the bookkeeping ones differs."""
+    """A column other than the bookkeeping ones changed."""
 
     def __init__(self) -> None:
         super().__init__(exclude=list(BOOKKEEPING))
@@ -92,7 +91,7 @@ ON_DELETE = _TOMBSTONES + _upsert(
 
 ON_UPDATE = _upsert("update", "SELECT new_values.id FROM {cond_joined_values}")
 
-# Only where a column shows the relation: by its item, or as text by its name.
+# Only if a mapped column shows the relation, by its item or as text by its name.
 _FIND_DEPENDENTS = """
     SELECT array_agg(DISTINCT pointing.id) INTO woken
     FROM (
@@ -109,7 +108,7 @@ _FIND_DEPENDENTS = """
         AND CASE mapping.converter WHEN 'relation_name' THEN seen.renamed ELSE seen.switched END;
 """
 
-# Records are locked before queue rows, in the order of their ids, as everywhere.
+# Lock order: records by id, then queue rows.
 _ENQUEUE_DEPENDENTS = """
     IF woken IS NOT NULL THEN
         UPDATE __TABLE__ AS pointing SET sync_status = 'pending'
@@ -145,7 +144,7 @@ _ENQUEUE_AWAITING = (
 
 # ruff: noqa: S608 - statements made of names that applications declare, for migrations
 def _enqueue_awaiting(*values: str, name: str) -> str:
-    """Enqueue the records whose cell names one of these rows, in the form of `AwaitedRelation.target`."""
+    """Return SQL that enqueues records waiting for these rows, named as in `AwaitedRelation.target`."""
     targets = [
         f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
         f" UNION SELECT 'name ' || {MATCH_KEY_SQL.replace('__TEXT__', name)} FROM {rows}"
@@ -155,12 +154,12 @@ def _enqueue_awaiting(*values: str, name: str) -> str:
 
 
 def dependency_triggers(entity_type: str, table: str, field: str, *, name: str = "name") -> list[pgtrigger.Trigger]:
-    """Return the triggers of a synced table at which a relation points, for its model's `Meta.triggers`.
+    """Return the triggers for the `Meta.triggers` of a model that a relation points at.
 
-    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is this table's
-    column that names a record where a board shows the relation as text. When a record's item, name or sync switch
-    changes, the records that point at it are enqueued if a column shows the relation. When a record is created or
-    deleted or gets an item or a name, the records whose cell on the board names it are enqueued.
+    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is the target's
+    column that a board shows if it has the relation as text. When a target's item, name or sync switch changes, the
+    records that point at it are enqueued if a column shows the relation. When a target is created or deleted or gets
+    an item or a name, the records with its name or item in their cell on the board are enqueued.
     """
 
     def build_trigger(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
@@ -198,7 +197,7 @@ def _function(statements: str) -> pgtrigger.Func:
 
 
 def synced_triggers() -> list[pgtrigger.Trigger]:
-    """Return the triggers that every synced table carries."""
+    """Return the triggers that every synced table has."""
     return [
         pgtrigger.Trigger(
             name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
@@ -220,7 +219,7 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
             declare=[("deletion", "uuid")],
             func=_function(ON_DELETE),
         ),
-        # By row, for a condition without a transition table costs a bulk insert nothing.
+        # A row trigger, because with a condition it costs a bulk insert nothing.
         pgtrigger.Trigger(
             name="sync_item_matched",
             when=pgtrigger.After,

@@ -1,9 +1,9 @@
-"""Monday's limits, shared by all workers: what may be spent and when, what stops everything, whose token is used.
+"""Monday's limits, shared by all workers: the quota, stops after errors, and the token.
 
-`grant` is the one permission to work: whether a board may have a pass now and how large a one, or why it waits and
-until when; the worker acts on the answer, pages, commands and the API say it. `connector` is the way to call Monday,
-and each call is metered behind it. `breaker` and `board_stops` stop and start again, `credentials` holds the secrets,
-`quota` says how the day stands. The other modules are the package's own.
+`grant` decides whether a board may be synced now and how large its pass may be, or why it waits and until when. The
+worker acts on that answer; pages, commands and the API show it. `connector` makes metered calls to Monday. `breaker`
+and `board_stops` stop and resume, `credentials` holds the secrets, `quota` has the day's usage. Code elsewhere doesn't
+import the other modules.
 """
 
 import math
@@ -19,39 +19,47 @@ from sync.choices import Priority
 from sync.kernel import humanize
 from sync.limits import board_stops, breaker, credentials, quota, rate_limits, write_stop
 from sync.limits.breaker import monday_account
-from sync.limits.metered_client import MeteredClient, Pass, call_cost, client, client_override, connector, urgent_calls
+from sync.limits.metered_client import (
+    MeteredClient,
+    PassBudget,
+    board_call,
+    client,
+    client_override,
+    connector,
+    urgent_calls,
+)
 from sync.limits.quota import Demand, batch_size
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "Grant", "LimitFacts", "Pass", "Wait", "batch_size", "grant"]
-__all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
+__all__ = ["BlockedKind", "Grant", "LimitFacts", "PassBudget", "Wait", "batch_size", "grant"]
+__all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["board_stops", "breaker", "credentials", "monday_account", "quota", "write_stop"]
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A board may be worked, and could be `since` then (None: long since); `next_pass` says how much."""
+    """The permission to sync a board now."""
 
     link: BoardLink
-    since: datetime | None = None
-    hold_seconds: float = 0  # for so long nothing is written: writes are stopped, and only reading goes on
+    since: datetime | None = None  # since when it could be synced; None if for long
+    hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
 
-    def next_pass(self) -> Pass | Wait:
-        """Return the next pass, as large as there is room for; without a known limit as large as a document may be."""
-        # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
+    def next_pass(self) -> PassBudget | Wait:
+        """Return the size that the quota allows for the next pass; without a known limit, the largest of a document."""
+        # Read again, because the lease holder's calls since have used quota and may have changed the batch size.
         return LimitFacts([self.link.entity_type]).next_pass(self.link.entity_type)
 
 
 def grant(entity_type: str) -> Grant | Wait:
-    """Say whether a board may be worked now; where a probe of the account is due, one worker makes it first."""
+    """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts([entity_type])
     permission = facts.answer(entity_type)
     if facts.account.only_writes:
         permission = facts.answer(entity_type, reads=True)
         return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
-    # What the quota makes wait goes on by itself, and by then the account should have answered.
+    # A wait for the quota ends by itself, so the account is probed during it.
     is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
     if is_ready and (untested := facts.untested) is not None:
         return grant(entity_type) if breaker.probe_if_due() else untested
@@ -60,7 +68,7 @@ def grant(entity_type: str) -> Grant | Wait:
 
 @dataclass
 class LimitFacts:
-    """The facts behind the answers for these types' boards: each is read once, when it is first needed."""
+    """The facts that decide whether boards of these types may be synced; each is read once, when first needed."""
 
     types: Sequence[str]
 
@@ -73,18 +81,17 @@ class LimitFacts:
 
     @cached_property
     def now(self) -> datetime:
-        """The time of all that is told."""
         return self.budget.now
 
     @cached_property
     def account(self) -> MondayAccount:
         row = MondayAccount.objects.filter(id=1).first()
-        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # which the database would fill in else
+        texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
         return row or MondayAccount(id=1, needs_probe=False, only_writes=False, **texts)
 
     @cached_property
     def missing_token(self) -> str:
-        """Why Monday can't be called; empty where there is a token."""
+        """Why Monday can't be called; empty if there is a token."""
         return credentials.missing_reason()
 
     @cached_property
@@ -93,12 +100,11 @@ class LimitFacts:
 
     @cached_property
     def budget(self) -> Budget:
-        """How the quota stands."""
         return quota.read_budget()
 
     @cached_property
     def batching_delay(self) -> float:
-        """For how many seconds every board gathers changes before its next pass; 0: none."""
+        """The seconds for which every board gathers changes before its next pass; 0 if they aren't gathered."""
         return rate_limits.window_seconds(self.budget, quota.active_boards()) if self.budget.is_tight else 0.0
 
     @cached_property
@@ -106,7 +112,7 @@ class LimitFacts:
         return quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
 
     def _has_longer_waiting(self, link: BoardLink) -> bool:
-        """Whether something is due on another board, not stopped, whose last pass was before this one's."""
+        """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
         if (last := link.last_pass_at) is None:
             return False
         waiting = [other for other in self.links.values() if other.last_pass_at is None or other.last_pass_at < last]
@@ -123,13 +129,13 @@ class LimitFacts:
 
     @property
     def hold_seconds(self) -> float:
-        """For how many seconds what would be written waits; it is due at once when writes go on earlier."""
+        """The seconds for which writes wait; they are due at once if writes go on earlier."""
         until = self.account.stopped_until or self.now
         return max(float(write_stop.WAITS[0]), (until - self.now).total_seconds())
 
     @property
     def untested(self) -> Wait | None:
-        """The account's stop that goes on until Monday has answered, also while its next probe is due."""
+        """The account's stop that lasts until Monday has answered a probe, also while that probe is due."""
         if not self.account.needs_probe:
             return None
         return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It goes on once Monday has answered.".strip())
@@ -137,10 +143,10 @@ class LimitFacts:
     def answer(
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
     ) -> Grant | Wait:
-        """Say whether one of these boards may be worked, or, where it only `reads`, be read.
+        """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
 
-        `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
-        `unblocked`: for finding out whether what blocks the board itself is over.
+        With `urgent`, a person clicked something: it needn't wait for batching and may use the reserve, but a pause
+        stops it too. With `unblocked`, the board's own stop is ignored, to find out whether it is over.
         """
         link = self.links.get(entity_type)
         if self.missing_token:
@@ -156,27 +162,30 @@ class LimitFacts:
         if stop is not None and not unblocked:
             errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
-            # A person has to wait for the longer of two stops, or to end it.
+            # Of two stops, the longer one decides.
             until, kind, reason = max(stops)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
         moments = [self.account.stopped_until, stop.until if stop else None]
         if self.budget.is_limited:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
                 return offer
-            moments.append(self._quota_since(link))
+            # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
+            moments.append(rate_limits.midnight_after(self.now) - timedelta(days=1))
+            if link.last_pass_at is not None:
+                moments.append(link.last_pass_at + timedelta(seconds=self.batching_delay))
         since = max((moment for moment in moments if moment is not None), default=None)
         return Grant(link, since)
 
-    def next_pass(self, entity_type: str, *, urgent: bool = False) -> Pass | Wait:
-        """Return the pass that the quota and pacing let a board have now; `urgent` as in `answer`."""
+    def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassBudget | Wait:
+        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `answer`."""
         link = self.links[entity_type]
         size = self._batch_size(link)
         if not self.budget.is_limited:
-            return Pass(size)
+            return PassBudget(size)
         demand = self._demands[entity_type]
         is_urgent = urgent or demand.priority == Priority.PERSON
         wanted = min(size, max(1, demand.rows))
-        # Without the reserve first, so that a person's click uses the reserve only when nothing else is left.
+        # A person's click uses the reserve only when nothing else is left.
         room = self._room(link, wanted, urgent=False)
         only_urgent = is_urgent and isinstance(room, Wait)
         if only_urgent:
@@ -185,17 +194,17 @@ class LimitFacts:
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
         wait = None if is_urgent else self._batching_wait(link, demand)
-        return wait or Pass(room, urgent=is_urgent, only_urgent=only_urgent)
+        return wait or PassBudget(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
-        """Return for how many records there is room in the board's next pass, or the limit that leaves none."""
+        """Return the number of records that the board's next pass may have, or the limit that allows none."""
         budget = self.budget
         points = budget.points_left(urgent=urgent)
-        # A board that has waited longer is left half a minute's points; a person's click goes before it.
+        # Half a minute's points are left for a board that has waited longer, except by a person's click.
         half = (budget.full_points or 0) // 2
         is_half_left = points is None or points - rate_limits.pass_points(wanted) >= half
         if points is not None and not (urgent or is_half_left) and self._has_longer_waiting(link):
-            # Nothing is spent yet of this minute: a later one would have no more room, so the pass takes what it needs.
+            # In a minute of which nothing is spent, one record always has room: waiting would not make more.
             points = max(points - half, 0 if budget.points else rate_limits.pass_points(1))
         full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
         offered = min(wanted, rate_limits.fitting_batch_size(points))
@@ -208,16 +217,16 @@ class LimitFacts:
         return budget.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
-        # A full batch never waits: gathering more changes would save no call.
+        # A full batch doesn't wait, because gathering more changes would save no call.
         full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.budget.full_points))
         if link.last_pass_at is None or not demand.rows or demand.rows >= full or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
         until = link.last_pass_at + delay
-        # Nor does a change wait longer than one window, even if the board had a pass meanwhile.
+        # A change waits for one window at most, even if the board had a pass meanwhile.
         if demand.oldest is not None:
             until = min(until, demand.oldest + delay)
-        # At midnight UTC the day's calls are new.
+        # The quota is new at midnight UTC.
         until = min(until, rate_limits.midnight_after(self.now))
         if until <= self.now:
             return None
@@ -228,14 +237,3 @@ class LimitFacts:
             "“Sync now” sends one record at once."
         )
         return Wait(BlockedKind.BATCHING, reason, until)
-
-    def _quota_since(self, link: BoardLink) -> datetime:
-        """Since when the quota has let this board be worked, at the earliest.
-
-        A board that was just worked is gone on with, in the portions that a minute allows.
-        """
-        today = rate_limits.midnight_after(self.now) - timedelta(days=1)
-        if link.last_pass_at is None:
-            return today
-        # While a board gathers changes it is not available, so its rows are not late.
-        return max(today, link.last_pass_at + timedelta(seconds=self.batching_delay))

@@ -1,4 +1,4 @@
-"""What Monday refuses of one board: everything, or calls of one kind, which wait until a person has acted."""
+"""Stops of one board, or of its calls of one kind, after Monday refused them; they last until a person has acted."""
 
 import json
 from datetime import timedelta
@@ -9,18 +9,18 @@ from sync.kernel.db import run_sql
 from sync.limits import write_stop
 from sync.models import BoardLink
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 
-# A read that is invalid stays one until NPD Sync, or the version that answers, is another.
+# An invalid read stays invalid until NPD Sync or the version of Monday's API changes.
 INVALID_DOCUMENT_WAIT = 900
 
-# By the stored ones: of two workers each may stop another kind of call.
+# Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
 _STORE = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
 
 
 def stop(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:
-    """Stop the board, or its calls of one kind; it is tried again as late as Monday asks, and ever less often."""
+    """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
     before = link.stop_of(kind)
     since = before.since if before else None
     wait = max(error.wait_seconds or 0, write_stop.wait_for_person(since))
@@ -44,7 +44,7 @@ def _store(link: BoardLink, kind: str, stops: dict[str, dict[str, str]]) -> None
 
 
 def end(link: BoardLink, kind: str = EVERYTHING) -> None:
-    """End the stop of the board, or of its calls of one kind: Monday has carried out one."""
+    """End the stop of the board, or of its calls of one kind, because Monday has carried out such a call."""
     if kind not in link.stops:
         return
     _store(link, kind, {})
@@ -54,14 +54,14 @@ def end(link: BoardLink, kind: str = EVERYTHING) -> None:
 
 
 def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
-    """Return why calls of this kind wait on the board, and for how many seconds; an empty text where they don't."""
+    """Return why calls of this kind wait on the board, and for how many seconds; an empty text if they don't."""
     refused = link.stop_of(kind)
     seconds = (refused.until - sync_now()).total_seconds() if refused else 0
     return (refused.reason, seconds) if refused and seconds > 0 else ("", 0)
 
 
 def try_refused_again() -> bool:
-    """Let every kind of call that Monday refused be tried now; return whether there was any."""
+    """Make all kinds of calls that Monday refused due now; return whether there were any."""
     refused = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != EVERYTHING]
     for link, kind in refused:
         _store(link, kind, {})

@@ -1,4 +1,4 @@
-"""The account: the breaker that stops it, its reset, smaller calls after failures."""
+"""The breaker that stops all boards after failures of Monday's account, its probes, and smaller batches."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -13,10 +13,10 @@ from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
-from sync.limits.metered_client import CallCost, connector, declared
+from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_KIND, log_event
+from sync.models.decisions import STOP_KIND, log_event
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.outbox import notify, pauses
@@ -28,20 +28,20 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360
 
-# After this many failed probes Activity shows an outage: a little more than half a minute.
+# Activity shows an outage after this many failed probes, a little more than half a minute.
 OUTAGE_IS_NEWS = 3
 
-# What an error of these concerns meets every board alike.
+# Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
 
 
 def monday_account() -> MondayAccount:
-    """Return the account's one row, created where it is missing."""
+    """Return the account's only row, created if it is missing."""
     return MondayAccount.objects.get_or_create(id=1)[0]
 
 
 def trip(link: BoardLink, error: errors.MondayError) -> None:
-    """Stop the board where an error concerns it, else every board."""
+    """Stop the board if the error concerns only it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         board_stops.stop(link, error)
     else:
@@ -49,7 +49,7 @@ def trip(link: BoardLink, error: errors.MondayError) -> None:
 
 
 def trip_if_shared(error: errors.MondayError) -> bool:
-    """Stop every board where an error would meet each of them alike; return whether it does."""
+    """Stop every board if the error would meet all of them alike; return whether it would."""
     is_shared = error.scope in SHARED_SCOPES
     if is_shared:
         trip_account(error)
@@ -58,7 +58,7 @@ def trip_if_shared(error: errors.MondayError) -> bool:
 
 def trip_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
-    # A used up quota knows itself when there is room again, and for whom.
+    # The quota itself decides when there is room again.
     if error.kind in errors.NEVER_SENT:
         return
     code = _stop_code(error)
@@ -69,28 +69,28 @@ def trip_account(error: errors.MondayError) -> None:
         is_waiting = _is_waiting(row)
         wait = error.wait_seconds or _probe_wait(row.failures)
         if row.failures >= OUTAGE_IS_NEWS:
-            # What Monday asks to wait was not enough so often that it is asked ever less.
+            # The wait that Monday asks for was too short several times.
             wait = max(wait, _probe_wait(row.failures))
         until = now + timedelta(seconds=wait)
         if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
             # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
             until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
-        # An outage of some seconds is nobody's news.
+        # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # Where Monday isn't heard, what it said last and asked to wait for still stands.
-        stands = code == StopCode.OUTAGE and row.stopped_until is not None and row.stopped_until > until
+        # During an outage, a longer wait that Monday asked for before still holds, with its reason.
+        keeps_reason = code == StopCode.OUTAGE and row.stopped_until is not None and row.stopped_until > until
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
-        # Another cause began now, whatever stopped everything before it.
-        if row.stopped_since is None or not (stands or is_same):
+        # Another cause begins now, whatever stopped everything before.
+        if row.stopped_since is None or not (keeps_reason or is_same):
             row.stopped_since = now
-        if not stands:
+        if not keeps_reason:
             row.stop_code = code
             row.stop_reason = error.lasting_sentence
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)
-        # Calls that were in flight together fail together: that counts as one failure.
+        # Calls that were in flight together count as one failure.
         row.failures += not is_waiting
         # A limit's wait ends by itself; any other failure needs a probe.
         row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
@@ -104,9 +104,9 @@ def trip_account(error: errors.MondayError) -> None:
 
 
 def _probe_wait(failures: int) -> float:
-    """Return the seconds until the next probe, which is a read and the call that failed.
+    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls.
 
-    They are longer on plans where probing would use over a tenth of the day's calls.
+    A probe costs two calls: a read, and a repeat of the call that failed.
     """
     if failures < len(PROBE_WAITS):
         return PROBE_WAITS[failures]
@@ -123,7 +123,7 @@ def _stop_code(error: errors.MondayError) -> StopCode:
 
 
 def probe_if_due() -> bool:
-    """Return whether calls may be made; after a failure, one worker probes first and the others wait."""
+    """Return whether calls may be made; after a failure, one worker probes Monday first and the others wait."""
     row = monday_account()
     if not row.needs_probe:
         return row.stopped_until is None or row.stopped_until <= sync_now()
@@ -131,17 +131,17 @@ def probe_if_due() -> bool:
         models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
     )
     until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
-    # The update elects the one worker that probes: it matches for the first only.
+    # The update matches for one worker only, which then probes.
     if not due_account.update(stopped_until=until):
         return False
     try:
         account = connector(urgent=True).probe()
     except errors.MondayError as error:
-        # The probe is over; only a wait that was set meanwhile stays.
+        # Ends this probe's own wait, but not one that was set meanwhile.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
         return False
-    # What fails may be another read: its waits go on growing until a pass has succeeded.
+    # Another read may be what fails, so the failures count until a pass has succeeded.
     credentials.end_stop(
         failures=row.failures,
         user_id=account.user_id,
@@ -152,17 +152,16 @@ def probe_if_due() -> bool:
     return True
 
 
-# However many people try again, and on however many pages: Monday is asked once in so long.
+# Monday is asked once in this time, however many people try again.
 ASK_INTERVAL = timedelta(seconds=5)
 
-# As if its last check for missed changes were so long ago, a board is due for the next: no interval is longer.
+# A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
 UNFINISHED_CHECK_AGE = timedelta(days=1)
 
-# How long such a call may take: a person waits for it, and holds one of the web process's few threads.
+# Timeout of such a call: a person waits for it, in one of the web process's few threads.
 ASK_SECONDS = 4.0
 
-
-# What came of a person's trying again.
+# The results of a person's trying again.
 NOT_STOPPED = "Nothing is stopped any more: sync goes on."
 RESUMED = "Monday answers, and sync goes on."
 STOPPED = "Monday was asked just now, and sync is still stopped."
@@ -170,22 +169,21 @@ WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on b
 JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
-
 _WAITS_FOR_MINUTE = models.Q(
     stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
 )
 
 
 def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for each sentence
-    """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
+    """Ask Monday whether stops of the account and of boards are over, and end those that are; a person tries again.
 
-    One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. Return what came of it: one of the sentences above. `is_slowed`: the quota
-    makes boards wait, and may be larger by now.
+    It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
+    or Monday asked to wait for its minute. With `is_slowed`, boards wait for the quota, which may have been raised.
+    Return one of the sentences above.
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
-    # Our own count leaves no room for what nobody clicked: a limit that was raised is not known yet.
+    # If the day is used up by our own count, the limit may have been raised since.
     calls_left = quota.read_budget().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
@@ -203,7 +201,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     free = MondayAccount.objects.filter(id=1).filter(
         models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - ASK_INTERVAL)
     )
-    # The update elects who asks: it matches for the first only.
+    # The update matches for the first request only.
     if not free.update(asked_at=SyncNow()):
         return JUST_ASKED
     try:
@@ -219,10 +217,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:
-    """Read the boards that are stopped, and end the stop of those that are active; return whether that are all.
-
-    Raises MondayError.
-    """
+    """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
     links = _stopped_links()
     boards = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     active = [link for link in links if (board := boards.get(link.board_id)) is not None and board.is_active]
@@ -250,9 +245,7 @@ _MAY_BE_STOPPED = f"""
 
 
 def may_be_stopped() -> bool:
-    """Whether a person, or anything of the account's, a board's or the day's, may stop a board: one query for each
-    page.
-    """
+    """Whether a pause, the account, a board or the day's quota may stop a board; one query for each page."""
     return bool(fetch_rows(_MAY_BE_STOPPED)[0][0])
 
 
@@ -261,21 +254,21 @@ def _is_waiting(row: MondayAccount) -> bool:
 
 
 def _resume(links: Sequence[BoardLink]) -> None:
-    """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
+    """Wake a worker for these boards, and repeat the check for missed changes if the stop interrupted it."""
     for link in links:
         notify.notify_board(link.entity_type)
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
 
 
 def check_soon(links: models.QuerySet[BoardLink]) -> None:
-    """Have these boards checked now: of a column that is renamed or deleted Monday itself sends nothing."""
+    """Check these boards now, because Monday sends no webhook if a column is renamed or deleted."""
     due = links.filter(swept_at__gt=SyncNow() - UNFINISHED_CHECK_AGE)
     if due.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
         transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
 def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it; for a person.
+    """Read the token's user, plan, version, limits and today's usage for a person, and store them.
 
     Raises MondayError.
     """
@@ -285,19 +278,18 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Ask Monday for the same and store nothing, as of a token that may not be kept; raises MondayError.
+    """Read the same and store nothing, because the token may not be kept; raises MondayError.
 
-    A person asks, perhaps after buying a larger plan, so a used up day doesn't stop the call.
+    A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """
-    with declared(CallCost(reads_limits=True)):
+    with describe_calls(CallInfo(reads_limits=True)):
         return connector(urgent=True, timeout=timeout).account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:
-    """Store what Monday said of the token, correct the quota by its figures, and end a stop: Monday has answered.
+    """Store Monday's information about the token, correct the quota by it, and end a stop, because Monday answers.
 
-    The wait for a minute's limit stays: it ends by itself, and one small answer says nothing of it. No other limit lets
-    an answer through, and Monday may have asked for a day.
+    The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
     """
     row = monday_account()
     values = {
@@ -321,15 +313,12 @@ def store_account_info(info: AccountInfo) -> None:
 
 
 def refresh_quota() -> None:
-    """Compare the quota with Monday's own figures, once an hour; a failure trips the breaker as any does.
-
-    While everything is paused, Monday isn't called for this either.
-    """
+    """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
     quota.delete_old_usage()
     if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:
-        # Out of the reserve, too: a limit that was raised is learned here.
+        # Urgent, because this call finds out that a limit was raised.
         store_account_info(connector(urgent=True).account_info())
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
@@ -337,14 +326,14 @@ def refresh_quota() -> None:
 
 
 def shrink_batches(size: int) -> None:
-    """After a failed document: the next ones have a quarter of its records, at least one."""
+    """Limit the next documents to a quarter of the records of one that failed."""
     MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
 
 
 def grow_batches(*, has_written: bool) -> None:
-    """After a successful pass: no failures to remember, and twice the records, up to full batches.
+    """Forget failures after a successful pass and double the batch size, up to full batches.
 
-    A pass that only read says nothing of writes that failed.
+    A pass that only read doesn't prove that writes work again.
     """
     row = monday_account()
     is_proven = has_written or row.stop_code != StopCode.LIMIT

@@ -1,7 +1,7 @@
-"""The token to call Monday with, and the secrets that prove its deliveries: the environment's, or those stored here.
+"""The token for calls to Monday and the secrets that prove its webhooks, from the environment or stored here.
 
-Nobody else hands them out. A variable of the environment wins. What was entered on a page is stored encrypted and read
-again at each use, so every process has it from its next call on, and nothing is restarted.
+A variable of the environment wins. Secrets entered on a page are stored encrypted and read again at each use, so no
+process has to be restarted after a change.
 """
 
 import secrets
@@ -20,21 +20,21 @@ from sync.clock import SyncNow
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Decision, MondayAccount, StoredSecret
-from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
+from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 
 LONGEST_SECRET = 4_096
 
-# Characters. What is shorter is none that Monday makes, and hiding it would hide a word wherever it is written.
+# Shorter texts are no secrets of Monday's, and hiding them would hide ordinary words.
 SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True)
 class TokenState:
-    """What a page may say of the token: never the token itself."""
+    """What pages may show about the token; never the token itself."""
 
     is_in_environment: bool = False
-    is_stored: bool = False  # also where the environment's is used
-    is_unreadable: bool = False  # it is stored, and no key of now opens it
+    is_stored: bool = False  # also if the environment's is used
+    is_unreadable: bool = False  # it is stored, but no current key decrypts it
     set_by: str = ""
     set_at: datetime | None = None
 
@@ -44,19 +44,19 @@ class TokenState:
 
 
 def conceal(*texts: str) -> None:
-    """From here on these are secrets for this process's logs, error pages and stored errors."""
+    """Hide these texts from now on in this process's logs, error pages and stored errors."""
     secret_texts = settings.SECRET_TEXTS
     secret_texts += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in secret_texts]
 
 
 def _stored(name: str) -> str:
-    """A stored secret; empty where there is none, or no key of now opens it."""
+    """Return a stored secret; empty if there is none, or no current key decrypts it."""
     row = StoredSecret.objects.filter(name=name).first()
     return _decrypted(row) if row else ""
 
 
 def _decrypted(row: StoredSecret) -> str:
-    """Empty where no key of now opens it; the pages say so, and what to do."""
+    """Return the row's secret; empty if no current key decrypts it."""
     try:
         text = decrypt(row.sealed)
     except KeyChanged:
@@ -65,23 +65,20 @@ def _decrypted(row: StoredSecret) -> str:
     return text
 
 
-# What calls and deliveries ask for.
-
-
 def api_token() -> str:
-    """Return the token to call Monday with; empty where there is none that can be used."""
+    """Return the token to call Monday with; empty if none can be used."""
     return settings.MONDAY_API_KEY or _stored(API_TOKEN)
 
 
 def token_mark() -> str:
-    """Return what tells this token from any other, and nothing else of it; empty where there is none."""
+    """Return a hash that identifies the token; empty if there is none."""
     token = api_token()
     return salted_hmac("sync.token_mark", token).hexdigest() if token else ""
 
 
 def webhook_secrets() -> tuple[str, str]:
-    """Return the secret part of the webhooks' address and an app's signing secret; each empty where there is none."""
-    # The environment decides both where it names one: half of a pair from elsewhere would fit to nothing.
+    """Return the secret part of the webhooks' address and an app's signing secret, each empty if there is none."""
+    # If the environment has one of them, both are from there: halves of two pairs would not fit together.
     if settings.MONDAY_WEBHOOK_TOKEN or settings.MONDAY_SIGNING_SECRET:
         return settings.MONDAY_WEBHOOK_TOKEN, settings.MONDAY_SIGNING_SECRET
     return _stored(WEBHOOK_TOKEN), ""
@@ -92,20 +89,17 @@ def is_configured() -> bool:
 
 
 def missing_reason() -> str:
-    """Return why Monday can't be called, as a sentence; empty where there is a token."""
+    """Return why Monday can't be called, as a sentence; empty if there is a token."""
     return "" if is_configured() else unusable_reason() or NOT_CONNECTED
 
 
 def unusable_reason() -> str:
-    """Return why the token that is stored can't be used; empty where there is none, or it can."""
+    """Return why the stored token can't be used; empty if there is none, or it can."""
     return NOT_READABLE if token_state().is_unreadable else ""
 
 
-# What pages ask for.
-
-
 def token_state() -> TokenState:
-    """Where the API token is from, and since when; one query."""
+    """Return where the API token is from and since when, by one query."""
     row = StoredSecret.objects.filter(name=API_TOKEN).select_related("set_by").first()
     is_in_environment = bool(settings.MONDAY_API_KEY)
     if row is None:
@@ -116,11 +110,8 @@ def token_state() -> TokenState:
     return TokenState(is_in_environment, True, is_unreadable, set_by=set_by, set_at=row.set_at)
 
 
-# What a person enters, and takes away.
-
-
 def check_secret(text: str, label: str) -> str:
-    """Return what was typed, without blanks around it; raises ActionError where it can't be such a secret."""
+    """Return a typed secret without blanks around it; raises ActionError if it can't be one."""
     conceal(text, text.strip())
     secret = text.strip()
     if not secret:
@@ -134,10 +125,10 @@ def check_secret(text: str, label: str) -> str:
 
 
 def store_token(token: str, user: User) -> None:
-    """Keep a token, in place of what was there.
+    """Store a token in place of the former one.
 
-    What stopped the former one says nothing of it, and whose it is, is not known until Monday answers it. Deliveries
-    need a secret of some kind: one is made where there is none.
+    A stop because of the former token ends; the new token's user isn't known until Monday answers. Webhooks need a
+    secret, so one is made if there is none.
     """
     with transaction.atomic():
         _store(API_TOKEN, token, user)
@@ -157,7 +148,7 @@ def _store(name: str, text: str, user: User) -> None:
     StoredSecret.objects.update_or_create(name=name, defaults=values)
 
 
-# The account's row while nothing stops it.
+# The account's columns while nothing stops it.
 NO_STOP: Mapping[str, Any] = {
     "stopped_until": None,
     "stop_reason": "",
@@ -170,14 +161,14 @@ NO_STOP: Mapping[str, Any] = {
 
 
 def end_stop(*, by: str = "", **changed: Any) -> bool:
-    """End what stops the account, and tell Activity the end of what it was told."""
+    """End the account's stop; Activity shows the end if it showed the stop."""
     rows = MondayAccount.objects.filter(id=1)
     with transaction.atomic():
-        # Locked: of two who end it at once, the second finds none, and tells nothing.
+        # Locked, so that of two requests only the first logs the end.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
         ended = rows.update(**{**NO_STOP, **changed})
         events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
-        # Told by an earlier cause of this stop, perhaps, of which the present one made no news.
+        # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
             log_event(STOP_END_KIND, "Sync goes on.", by=by)
     return bool(ended)

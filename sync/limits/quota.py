@@ -1,4 +1,4 @@
-"""The account's API quota: what was spent when, what Monday says of it, how long it lasts; how large a pass may be."""
+"""The account's API quota as it is stored: its usage, Monday's figures, the forecast, and the size of batches."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -29,78 +29,69 @@ _ADD_USAGE = """
 
 
 def record_usage(calls: Decimal) -> None:
-    """Add one call, which counts as `calls`, to this minute's row, under the budget's lock."""
-    # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
+    """Add a call that counts as `calls` to this minute's row; the caller holds the budget's lock."""
     run_sql(_ADD_USAGE, [calls])
 
 
 def active_boards() -> int:
-    # A day, for on a small quota a board may wait for more than an hour, and would count as none.
+    # A whole day, because on a small quota a board may wait for more than an hour.
     return BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
-    """Our calls of the minutes that began from `start` to `end`."""
+    """Return our calls in the minutes that began from `start` to `end`."""
     rows = ApiUsage.objects.filter(slot__gte=start, slot__lte=end).values_list("calls", flat=True)
     return sum(rows, Decimal(0))
 
 
 def delete_old_usage() -> None:
-    """Delete what no page and no forecast reads any more."""
+    """Delete usage that no page and no forecast reads any more."""
     ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
-# The budget's row: read, or locked for one short change.
-
-
-# Seconds after it was spent in which a call is sent at most. Monday gets it before the timeout, or never.
+# Seconds between taking a call from the quota and sending it, at most.
 MAX_SEND_DELAY_SECONDS = 10.0
 
-
-# The columns, which the budget has by the same names.
+# The row's columns have the names of the budget's attributes.
 _STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
 
 
 def read_budget() -> rate_limits.Budget:
-    """Return the budget as it stands now."""
+    """Return the current budget."""
     row = ApiBudget.objects.filter(id=1).annotate(now=SyncNow()).first()
     return _load(row, row.now) if row else rate_limits.Budget(sync_now())
 
 
 @contextmanager
 def lock_budget() -> Iterator[rate_limits.Budget]:
-    """Lock the budget for one short transaction; as it is at the end it is stored."""
+    """Lock the budget for one short transaction, and store it at the end."""
     with transaction.atomic():
         rows = ApiBudget.objects.select_for_update().filter(id=1)
-        # The row is created once for each installation; two workers may try it together, hence get_or_create.
         if (row := rows.first()) is None:
             ApiBudget.objects.get_or_create(id=1)
             row = rows.get()
-        # Read under the lock: while it was waited for, a minute may have ended.
+        # The time is read under the lock, because a minute may have ended during the wait for it.
         budget = _load(row, sync_now())
         yield budget
         rows.update(**{name: getattr(budget, name) for name in _STORED})
 
 
 def _load(row: ApiBudget, now: datetime) -> rate_limits.Budget:
-    """Return a stored budget as it is now: minutes and a day that are over begin anew."""
+    """Return a stored budget as of `now`, with a new minute or day if the stored one is over."""
     max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
     budget = rate_limits.Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
     budget.end_minute()
     today = rate_limits.day_of(now)
     if budget.day != today:
-        # Our first calls of a new UTC day may be counted to the old one; the minutes' rows know them.
+        # Our first calls of a new UTC day may be counted in the old one; the minutes' rows have them.
         budget.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
     return budget
 
 
 def share_of_day(calls: int) -> float | None:
-    """Return so many calls as a share of the day's; None where the day's limit isn't known."""
+    """Return these calls as a share of the day's limit; None if the limit isn't known."""
     limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
     return calls / limit if limit else None
-
-
-# What Monday itself says of the account's quota: its plan, the day's limit, and what is used of it.
 
 
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
@@ -112,21 +103,21 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
         _apply_limits(budget, info, tier_before)
         as_of = min(info.usage_as_of or budget.now, budget.now).astimezone(UTC)
         today = budget.now.astimezone(UTC).date()
-        # A figure that Monday last updated before today says nothing of today.
+        # A figure that Monday last updated before today isn't today's.
         if info.usage_by_day and as_of.date() == today:
             used = float(info.usage_by_day.get(today.isoformat(), 0))
-            # The whole last minute counts as ours: a call of ours must not be taken for another token's.
+            # Includes the whole last minute, so that none of our calls counts as another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
             budget.after_report(used, own, as_of)
         elif budget.day_left(urgent=True) == 0:
-            # What was put down to other tokens was told by a refusal only, and today Monday has answered since.
+            # Other tokens' calls were only inferred from a refusal, and Monday has answered since.
             budget.others_calls = Decimal(0)
 
 
 def _apply_limits(budget: rate_limits.Budget, info: AccountInfo, tier_before: str) -> None:
-    """Set the limits. An account that doesn't say has those of its plan.
+    """Set the limits; an account that reports none has those of its plan.
 
-    Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
+    If Monday reports no daily limit, none is enforced; if there is one, the next answer's headers have it.
     """
     if info.unlimited:
         budget.day_limit = None
@@ -140,11 +131,8 @@ def _apply_limits(budget: rate_limits.Budget, info: AccountInfo, tier_before: st
 
 
 def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:
-    """A limit equal to the former plan's published one, and so not from an answer, follows the plan."""
+    """Return the new plan's limit if the stored one is the former plan's, and so is not from an answer."""
     return published or stored if stored in (None, published_before) else stored
-
-
-# The forecast: how long today's calls will last.
 
 
 # Share of the day's calls after which people are warned.
@@ -153,25 +141,26 @@ LOW_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Forecast:
-    """How the calls of the UTC day stand."""
+    """The usage of the UTC day's calls, and how long the rest will last."""
 
-    used: float  # everyone's
+    used: float  # by all tokens
     limit: int | None
     left: float | None
     reserve: int  # for what people click
-    ends_at: datetime | None  # of a tight day: when the rest is used up at the last hour's rate, if before midnight UTC
+    ends_at: datetime | None  # when the rest is used up at the last hour's rate, if the day is tight and it is today
     words: str
     as_of: datetime | None  # when Monday last updated its own figure
-    refused_at: datetime | None = None  # later it called the day used up, and answers again: what is used isn't known
+    # When Monday rejected a call because the day was used up, though it answers again: the usage isn't known.
+    refused_at: datetime | None = None
 
     @property
     def used_text(self) -> str:
-        """How many calls of how many; empty where one of them isn't known."""
+        """The used calls and the limit, as text; empty if one of them isn't known."""
         return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
 
 
 def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | None = None) -> Forecast:
-    """Return the state of the day's quota, and when it ends at this rate; `budget` and `account` if already read."""
+    """Return the forecast of the day's quota; pass `budget` and `account` if they were already read."""
     budget = budget or read_budget()
     used = float(budget.used_today)
     limit = budget.day_limit
@@ -213,8 +202,9 @@ def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | 
 
 
 def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
-    """Return about how much of today's calls it takes to sync so many records, by their board's link, and `more`
-    calls; empty where it isn't known how many are left.
+    """Return a sentence about the calls for these numbers of records by board, and `more` calls.
+
+    It is empty if the number of calls left isn't known.
     """
     calls = more + sum(
         rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items()
@@ -223,9 +213,6 @@ def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
     if now.left is None or now.refused_at or not calls:
         return ""
     return f"Takes about {calls:,} of today's {math.floor(now.left):,} API calls left."
-
-
-# How many records a document of a board may have, and for how large a pass there is room.
 
 
 _DEMANDS = """
@@ -242,20 +229,17 @@ _DEMANDS = """
 
 @dataclass(frozen=True)
 class Demand:
-    """A board's due rows, counted up to a maximum.
+    """A board's due jobs."""
 
-    The priority of the most urgent, the time of the oldest.
-    """
-
-    rows: int
-    priority: int | None
+    rows: int  # counted up to a maximum
+    priority: int | None  # of the most urgent
     oldest: datetime | None
 
 
 def batch_size(link_id: int) -> int:
-    """Return how many records a document of the board may have, also after failures of the account.
+    """Return how many records a document of the board may have.
 
-    While writes are stopped only reading goes on, which a failed write says nothing of; the probe is one record anyway.
+    The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
     """
     account_limit = MondayAccount.objects.filter(id=1, only_writes=False).values("batch_limit")
     link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
@@ -263,14 +247,14 @@ def batch_size(link_id: int) -> int:
 
 
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
-    """Return the due rows of each of these boards, counted up to its maximum; one query."""
+    """Return the due jobs of each of these boards, counted up to its maximum, by one query."""
     columns: list[Any] = [list(max_rows), list(max_rows.values())]
     rows_of_types = fetch_rows(_DEMANDS, columns)
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:
-    """Learn from a call for so many records that was answered after so many seconds."""
+    """Adapt the board's batch size after a call for `records` that was answered after `seconds`."""
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
         return
@@ -282,7 +266,7 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
 
 
 def learn_too_large(link_id: int, records: int, parts: int) -> None:
-    """A call for so many records timed out, or cost too many points: the next ones have one of so many parts of it."""
-    # A call for a single record can't be made smaller: then Monday is slow, and not the document too large.
+    """Divide the board's batch size by `parts` after a call for `records` timed out or cost too many points."""
+    # A call for a single record can't be made smaller; Monday is slow then.
     if records > 1:
         BoardLink.objects.filter(pk=link_id).update(batch_limit=max(1, records // parts))

@@ -1,9 +1,7 @@
-"""What an account may spend of Monday's limits and has spent, as pure arithmetic over values.
+"""Monday's limits, what is used of them, and the size of batches, as pure arithmetic.
 
-The limits that Monday publishes for its plans and those in its answers' headers; what is left of them and when there is
-room again; how many changes go into one document. Figures and windows are those of
-developer.monday.com/api-reference/docs/rate-limits, unless a comment names another source. The reasons are in
-docs/decisions/0012-quota-and-stops.md.
+Figures are those of developer.monday.com/api-reference/docs/rate-limits, unless a comment names another source. The
+reasons are in docs/decisions/0012-quota-and-stops.md.
 """
 
 import math
@@ -18,7 +16,7 @@ from sync.monday.graphql import Answer
 
 
 class BlockedKind(StrEnum):
-    """For what kind of reason a board is not worked; the values are those of a metric's label."""
+    """The kind of reason why a board isn't synced; the values are those of a metric's label."""
 
     NOT_CONFIGURED = "not_configured"
     NO_BOARD = "no_board"
@@ -31,17 +29,16 @@ class BlockedKind(StrEnum):
 
 @dataclass(frozen=True)
 class Wait:
-    """Why a board is not worked now, as a sentence; `until` is None where that is when somebody acts."""
+    """Why a board isn't synced now."""
 
     kind: BlockedKind
-    reason: str
-    until: datetime | None = None
+    reason: str  # as a sentence
+    until: datetime | None = None  # None if it waits until somebody acts
 
 
 # A plan's published limits for a personal token: calls a day, complexity points a minute.
 #
-# The 1,000 to 5,000 calls that it may make a minute are not counted: passes of two calls never come near, and a refusal
-# says how long to wait.
+# Its 1,000 to 5,000 calls a minute aren't counted, because passes of two calls stay far below.
 PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "free": (1_000, 1_000_000),
     "trial": (1_000, 1_000_000),
@@ -56,58 +53,57 @@ UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
-# Monday reports the rest of its window in whole seconds; ours must never end before it.
+# Monday reports the rest of its window in whole seconds, and ours must not end before it.
 MARGIN_SECONDS = 1.0
 
-# Seconds after 00:00 UTC at which our day begins, because Monday's clock may be behind ours.
+# Our day begins this many seconds after 00:00 UTC, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
 
+# Shares of the minute's points and of the day's calls that are reserved for what people click.
 MINUTE_RESERVE = 0.02
-
-# Shares of the minute's points and of the day that are reserved for what a person clicked.
 DAY_RESERVE = 0.05
 
-# What a written record is taken to cost, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
+# Estimated points of a written record, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
 WRITE_POINTS = 30_000
 
-# What a pass's read is taken to cost until it is answered.
+# Estimated points of a pass's read until it is answered.
 READ_POINTS = 50_000
 
-# One to read both sides, one to write.
+# A pass makes one call to read both sides and one to write.
 PASS_CALLS = 2
 
-# What a request that was rejected for a limit counts of the day's calls.
+# A request that was rejected because of a limit counts as this part of a call.
 REJECTED_CALL_COST = Decimal("0.1")
 
 
 @dataclass
 class Budget:
-    """The account's limits and what is spent of them at `now`; a limit of None is not known, and not enforced."""
+    """The account's limits, and what is used of them at `now`; a limit of None isn't known and isn't enforced."""
 
     now: datetime
     day_limit: int | None = None
     points_limit: int | None = None
-    points: int = 0  # spent of one minute
-    points_end: datetime | None = None  # when that minute ends for Monday at the latest
+    points: int = 0  # used in the current minute
+    points_end: datetime | None = None  # the latest time at which that minute ends for Monday
     day: date | None = None  # the UTC day of the calls
-    day_calls: Decimal = Decimal(0)  # ours of the UTC day
-    others_calls: Decimal = Decimal(0)  # those of the account's other tokens, as last reported
-    reported_at: datetime | None = None  # as of when Monday told its own figure
-    refused_at: datetime | None = None  # when it called the day used up, where it has told no newer figure
-    max_delay: float = 40.0  # so many seconds after it was spent a call may arrive
+    day_calls: Decimal = Decimal(0)  # our calls of that day
+    others_calls: Decimal = Decimal(0)  # calls of the account's other tokens, as last reported
+    reported_at: datetime | None = None  # the time of Monday's own figure
+    refused_at: datetime | None = None  # when Monday rejected a call because the day was used up, if no figure is newer
+    max_delay: float = 40.0  # seconds within which a call arrives after it was counted
 
     @property
     def is_limited(self) -> bool:
         return self.day_limit is not None or self.points_limit is not None
 
     def end_minute(self) -> None:
-        """Begin anew where the minute is over."""
+        """Begin a new minute if the current one is over."""
         if self.points_end is None or self.now >= self.points_end:
             self.points = 0
             self.points_end = None
 
     def begin_day(self, calls: Decimal) -> None:
-        """Begin the UTC day of `now`, of which the old one has counted so many calls in its first seconds."""
+        """Begin the UTC day of `now` with the calls of its first seconds, which were counted in the former day."""
         self.day = day_of(self.now)
         self.day_calls = calls
         self.others_calls = Decimal(0)
@@ -123,7 +119,7 @@ class Budget:
         return reserve(self.day_limit or 0, DAY_RESERVE)
 
     def day_left(self, *, urgent: bool = False) -> float | None:
-        """Calls that are left today, after the reserve unless `urgent`; None where the limit isn't known."""
+        """Return the calls left today, without the reserve unless `urgent`; None if the limit isn't known."""
         if self.day_limit is None:
             return None
         calls_left = Decimal(self.day_limit) - self.used_today - (0 if urgent else self.day_reserve)
@@ -135,35 +131,35 @@ class Budget:
 
     @property
     def is_tight(self) -> bool:
-        """Whether the rest of the day can't bear what an even use of it would take."""
+        """Whether too few calls are left for an even use of the rest of the day."""
         calls_left = self.day_left()
         if self.day_limit is None or calls_left is None:
             return False
-        # By what is left and never by the last hour's rate: a set-up's calls come once, and don't go on all day.
+        # The last hour's rate doesn't count, because calls of a set-up are made only once.
         even = self.day_limit * self.seconds_to_midnight / DAY_SECONDS
         return self.day_limit < ALWAYS_PACED_LIMIT or calls_left < PACING_SHARE * even
 
     @property
     def full_points(self) -> int | None:
-        """The points of a minute of which nothing is spent, but for the reserve."""
+        """The points of a whole minute without the reserve."""
         return None if self.points_limit is None else self.points_limit - reserve(self.points_limit, MINUTE_RESERVE)
 
     def points_left(self, *, urgent: bool) -> int | None:
-        """Points that are left of this minute; None where the limit isn't known."""
+        """Return the points left in this minute; None if the limit isn't known."""
         limit = self.points_limit if urgent else self.full_points
         return None if limit is None else max(0, limit - self.points)
 
-    def required_wait(self, calls: int, points: int, *, urgent: bool) -> Wait | None:
-        """Return the limit that leaves no room for so many calls and points; None where there is room.
+    def required_wait(self, calls: int, points: int, *, urgent: bool, ignore_day_limit: bool = False) -> Wait | None:
+        """Return the limit that leaves no room for these calls and points, None if there is room.
 
-        Its reason is stored with jobs, so until when is said where it is read, in the reader's time zone.
+        Its reason names no time: it is stored with jobs, and each reader has their own time zone.
         """
         day = self.day_left(urgent=urgent)
-        if day is not None and day < calls:
+        if not ignore_day_limit and day is not None and day < calls:
             rest = "" if urgent else ", but for those that “Sync now” may still use"
             return Wait(BlockedKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
         points_left = self.points_left(urgent=urgent)
-        # In a minute of which nothing is spent even a larger call goes through: it would never fit otherwise.
+        # An unused minute has room for any call, because a larger one would never fit otherwise.
         if points_left is not None and points_left < points and self.points:
             return self.wait_for_points()
         return None
@@ -173,44 +169,40 @@ class Budget:
         return Wait(BlockedKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
     def spend(self, calls: int, points: int) -> None:
-        """Take calls and points before they are sent.
-
-        The first call opens the minute, which begins for Monday when it gets the call.
-        """
+        """Count calls and points before they are sent; the first call of a minute begins it."""
         self.points += points
         if not self.points_end:
             self.points_end = self.now + timedelta(seconds=WINDOW_SECONDS + self.max_delay + MARGIN_SECONDS)
         self.day_calls += calls
 
     def give_back(self, points: int) -> None:
-        """Give back the points of a call that wasn't carried out; a minute without any has not begun."""
+        """Uncount the points of a call that wasn't carried out; a minute without points hasn't begun."""
         self.points = max(0, self.points - points)
         if not self.points:
             self.points_end = None
 
     def after_unsent(self, expected: int, day: date | None) -> None:
-        """A call taken on that `day` never left."""
+        """Uncount a call of that day that was never sent."""
         self.give_back(expected)
         self._uncount_call(day)
 
     def _uncount_call(self, day: date | None) -> None:
-        """Take a call of that `day` from the day's; one of yesterday isn't among them."""
+        # A call of yesterday isn't among today's.
         if day == self.day:
             self.day_calls = max(Decimal(0), self.day_calls - 1)
 
     def after_answer(self, answer: Answer, expected: int) -> None:
-        """Correct it by the answer to a call for which `expected` points were taken.
+        """Correct the usage by the answer to a call for which `expected` points were counted.
 
-        What Monday has counted includes other tokens' calls and may lack ours in flight; our count has all of ours.
+        Monday's count includes other tokens' calls but may lack ours in flight; our count has all of ours.
         """
-        # Headers know this token's own limits, which may differ from the plan's published ones.
+        # The headers have this token's own limits, which may differ from the published ones.
         self.points_limit = answer.points_limit or self.points_limit
         cost = expected
         counted: int | None = None
         remaining = WINDOW_SECONDS
         if answer.complexity is not None:
             cost = answer.complexity.query
-            # A minute at most, whatever the answer says.
             remaining = min(WINDOW_SECONDS, max(0.0, answer.complexity.reset_in_seconds))
             if self.points_limit is not None:
                 counted = max(0, self.points_limit - answer.complexity.after)
@@ -219,7 +211,7 @@ class Budget:
         ends = self.now + timedelta(seconds=remaining) + margin
         own_end = self.points_end or ends
         if answer.complexity is not None and ends - timedelta(seconds=answer.seconds) > own_end + margin:
-            # Monday has begun another minute: ours was opened for a call that it never received, or much later.
+            # Monday's minute is a later one: it got the call with which ours began late, or never.
             self.points = max(cost, own if counted is None else counted)
             self.points_end = ends
         else:
@@ -227,17 +219,17 @@ class Budget:
             self.points_end = min(own_end, ends)
 
     def after_failure(self, expected: int) -> None:
-        """A call failed: Monday's minute may have begun with it, as late as now."""
+        """Let the minute end later after a failed call, because Monday's may have begun with it."""
         ends = self.now + timedelta(seconds=WINDOW_SECONDS + MARGIN_SECONDS)
         self.points = max(self.points, expected)
         self.points_end = max(self.points_end or ends, ends)
 
     def after_rejection(self, kind: ErrorKind, wait: float | None, expected: int, day: date | None) -> None:
-        """Monday rejected a call taken on that `day` for a limit: it costs a tenth of one, and the limit is used up."""
+        """Count a limit as used up after Monday rejected a call of that day, which costs only a tenth."""
         self.points = max(0, self.points - expected)
         self._uncount_call(day)
         self.day_calls += REJECTED_CALL_COST
-        # However long Monday asks to wait, which stops the account: a minute's limit is free again after a minute.
+        # A longer wait that Monday asks for stops the account; the minute's limit is free after a minute.
         ends = self.now + timedelta(seconds=min(wait or WINDOW_SECONDS, WINDOW_SECONDS) + MARGIN_SECONDS)
         if kind is COMPLEXITY_EXHAUSTED and self.points_limit is not None:
             self.points = self.points_limit
@@ -247,17 +239,17 @@ class Budget:
             self.refused_at = self.now
 
     def after_report(self, used: float, ours_by_then: Decimal, as_of: datetime) -> None:
-        """Correct the day by Monday's own figure, which is as old as `as_of` says.
+        """Correct the day by Monday's own figure of the time `as_of`.
 
-        What it counts beyond our calls of that time belongs to the account's other tokens.
+        Calls beyond ours until then are those of the account's other tokens.
         """
         others = max(Decimal(0), Decimal(str(used)) - ours_by_then)
         if self.refused_at is None or as_of >= self.refused_at:
             self.others_calls = others
             self.reported_at = as_of
             self.refused_at = None
-        # The refusal said more, and later. Where a limit that was raised since leaves room beside it, it stands; else
-        # it may have been a mistake, and who waits for a newer figure would sync nothing.
+        # The refusal is newer. It holds if a limit that was raised since leaves room; else it may have been a mistake,
+        # and waiting for a newer figure would stop sync.
         elif self.day_left():
             self.reported_at = self.refused_at
             self.refused_at = None
@@ -280,32 +272,29 @@ def midnight_after(now: datetime) -> datetime:
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 
 
-# Pacing: how long changes are gathered before a pass, and how many go into a document.
-
-
 # Records in one document at most: the ids that one `items` query takes (reference/items).
 FULL_BATCH = 100
 
-# A call should take no more than this share of the client's timeout: 20 s of 30 s.
+# A call should take at most this share of the client's timeout: 20 s of 30 s.
 SHARE_OF_TIMEOUT = 2 / 3
 
-# Calls that sweeps and the hourly look at the quota need in a day; at most a tenth of a small quota.
+# Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
 FIXED_CALLS_A_DAY = 100
 
-# Pacing begins when less of the day is left than this share of what would be, had it been used evenly.
+# Changes are gathered if less of the day is left than this share of what an even use would leave.
 PACING_SHARE = 0.85
 
-# A day of fewer calls is paced from its first: what single edits spend before noon, a day's edits lack at night.
+# With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
 ALWAYS_PACED_LIMIT = 500
 
-# A document below this share of a full one isn't worth a call of the day while the minute ends soon.
+# A document below this share of a full one waits for the next minute, to save a call.
 TOO_SMALL_SHARE = 0.1
 
 DAY_SECONDS = 86_400.0
 
 
 def window_seconds(budget: Budget, boards: int) -> float:
-    """Seconds from a board's last pass to its next: 0 while the day's quota suffices, then so that it lasts."""
+    """Return the seconds between two passes of a board that make the day's quota last; 0 if it isn't tight."""
     calls_left = budget.day_left()
     if budget.day_limit is None or calls_left is None or not budget.is_tight:
         return 0.0
@@ -318,22 +307,21 @@ def window_seconds(budget: Budget, boards: int) -> float:
 
 def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> int:
     """Return the new size of a board's documents, after a call for `records` that was answered after `seconds`."""
-    # Seconds that a call should take at most, to stay clear of the client's timeout.
     target = timeout * SHARE_OF_TIMEOUT
     if seconds > target:
         return max(1, min(size, math.floor(records * target / seconds)))
     if records < size:
-        return size  # a small document that was quick says nothing about a larger one
+        return size  # a larger document might not be as quick
     return min(FULL_BATCH, size + max(1, size // 10))
 
 
 def pass_points(records: int) -> int:
-    """Return what a pass that reads and writes so many records is taken to cost."""
+    """Return the estimated points of a pass that reads and writes this many records."""
     return READ_POINTS + records * WRITE_POINTS
 
 
 def fitting_batch_size(points_left: int | None) -> int:
-    """Return how many records a pass may carry: their writes fit, after the read, into what is left of the minute."""
+    """Return how many records a pass may have: their writes fit, after the read, into these points."""
     if points_left is None:
         return FULL_BATCH
     return max(0, min(FULL_BATCH, (points_left - READ_POINTS) // WRITE_POINTS))

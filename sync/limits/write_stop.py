@@ -1,8 +1,8 @@
-"""Writes that fail while reads go on: one stop of writes for all boards, until a write has succeeded.
+"""The stop of all writes while reads go on, until a write has succeeded, and the turns of records at fault.
 
-A read that Monday answers proves nothing about writes, so the probe is one waiting write. If other writes succeed, the
-failing record is at fault and nothing stops: a failed batch is split; a record failing alone waits for its turn (one
-record every 20 minutes or more).
+Reads don't prove that writes work, so the probe is a waiting write. If other writes succeed, the failing record is at
+fault and nothing stops: a failed batch is split, and a record that fails alone waits for its turn (one record every 20
+minutes or more).
 
     what fails                                    what happens                     constants
     a batch, while other writes succeed           it is split and repeated         PARTS, FEW
@@ -32,7 +32,7 @@ from sync.limits import credentials, quota
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.board_link import EVERYTHING
-from sync.models.state import STOP_KIND, log_event
+from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
 from sync.outbox.pauses import IS_PAUSED
@@ -42,10 +42,10 @@ log = structlog.get_logger(__name__)
 # Seconds before the first, second … probe; after that, one every hour.
 WAITS = (60, 120, 300, 600, 1_800, 3_600)
 
-# Seconds between two probes if a webhook or a save came after the last one: a sign that things work again.
+# Seconds between two probes if a webhook or a save after the last one shows that Monday works again.
 SOONER_SECONDS = 600
 
-# Calls of one probe: a look for earlier creates, a read and a write.
+# Calls of one probe: a search for earlier creates, a read and a write.
 PROBE_CALLS = 3
 
 # Calls used by an outage until its probes are hourly.
@@ -63,7 +63,7 @@ FEW = 8
 # Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
 
-# This share of them, and at least one, is for what has failed for longer than an hour, too.
+# This share of them, at least one, may be used for records that have failed for longer than an hour.
 LATER_SHARE = 0.3
 
 # Seconds between two turns.
@@ -90,7 +90,7 @@ class Failures:
     size: int  # how many records that document had
     is_late: bool  # the first was an hour ago
     is_own: bool  # others were written between the first and the last, so it is no outage
-    is_tried_anew: bool  # others were written between the last two
+    is_own_again: bool  # others were written between the last two
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Repeats:
 
     left: int
     left_late: int  # of those that have failed for an hour
-    seem_needless: bool  # nothing has failed for a turn's time, so a success means that all may go on
+    seem_needless: bool  # nothing has failed for the time of a turn, so that a success lets all go on
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,15 @@ _FAILURES = """
 
 
 def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
-    """Return the failures of these records; a record without one since its last successful write has no entry."""
+    """Return the failures of these records since their last successful writes; a record without any has no entry."""
     rows = fetch_rows(_FAILURES, {"ids": list(records)})
     return {record_id: Failures(*failures) for record_id, *failures in rows}
 
 
 def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
-    """Judge the failed documents of one pass; stop all writes if no other write succeeded in between.
+    """Judge the failed documents of one pass, and stop all writes if no other write succeeded in between.
 
-    `others_written`: whether the same pass has written other records.
+    With `others_written`, the same pass has written other records.
     """
     if others_written:
         write_succeeded()
@@ -169,13 +169,13 @@ def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> lis
         else:
             wait = wait_for_turn(place)
             place += 1
-            counts = others_written or all(failures[record_id].is_tried_anew for record_id in document.records)
+            counts = others_written or all(failures[record_id].is_own_again for record_id in document.records)
             verdicts.append(WriteFailure(counts, wait if counts else max(ALONE_WAIT, wait), reason=TURN))
     return verdicts
 
 
 def _is_own(document: FailedWrite, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
-    """Whether its records are at fault: others were written between the failures of each of them."""
+    """Whether its records are at fault, because others were written between the failures of each of them."""
     if account.only_writes:
         return False
     return all(record_id in failures and failures[record_id].is_own for record_id in document.records)
@@ -198,13 +198,13 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite])
     if stops:
         _stop(account, first.error, wait)
     account.save()
-    # Monday answered and failed the same record twice: that record is at fault.
+    # A record that fails again is at fault if Monday's error names it.
     is_own = bool(only_record) and not stops and (is_first or first.error.path_alias is not None)
     return WriteFailure(is_own, 0 if is_own else wait, stops=True)
 
 
 def writes_refused(error: MondayError) -> None:
-    """Stop all writes: the account refuses them, which needs no second failure as a proof."""
+    """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
         account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         account.write_failures = max(account.write_failures, 1)
@@ -214,10 +214,9 @@ def writes_refused(error: MondayError) -> None:
 
 
 def repeats_left() -> Repeats:
-    """Return how many repeats may be made at once: each uses one up, and every ten minutes or more adds one.
+    """Return how many repeats may be made at once; each uses one up, and one is added every ten minutes or more.
 
-    Whoever tries again has all of them: what failed before doesn't count. While writes are stopped, the probes have
-    waits of their own.
+    Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
     account, _ = MondayAccount.objects.get_or_create(id=1)
     if account.only_writes:
@@ -231,17 +230,16 @@ def repeats_left() -> Repeats:
         since = max(since, account.asked_at)
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
     documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
-    taken = 0.0
+    used = 0.0
     failed_at = since
     for at in documents.values_list("at", flat=True):
-        taken = max(0.0, taken - (at - failed_at).total_seconds() / refill) + 1
+        used = max(0.0, used - (at - failed_at).total_seconds() / refill) + 1
         failed_at = at
-    left = int(burst - max(0.0, taken - (now - failed_at).total_seconds() / refill))
-    # A write has succeeded since: one repeat finds out whether the others do, too.
-    has_succeeded = Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists()
-    least = int(has_succeeded)
+    left = int(burst - max(0.0, used - (now - failed_at).total_seconds() / refill))
+    # If a write has succeeded since, at least one repeat finds out whether others succeed too.
+    least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
     left_late = left - burst + max(1, int(burst * LATER_SHARE))
-    is_quiet = not taken or (now - failed_at).total_seconds() > turn_seconds()
+    is_quiet = not used or (now - failed_at).total_seconds() > turn_seconds()
     return Repeats(max(least, left), max(least, left_late), seem_needless=is_quiet)
 
 
@@ -250,7 +248,7 @@ def turn_seconds() -> float:
 
 
 def wait_for_turn(place: int) -> float:
-    """Return the seconds until the turn behind all waiting records, plus `place` turns."""
+    """Return the seconds until the turn after all waiting records, plus `place` turns."""
     return (turns().count() + place) * turn_seconds()
 
 
@@ -265,16 +263,13 @@ def _in_turn() -> models.QuerySet[SyncQueue]:
 
 
 def wait_after(failures: int) -> float:
-    """Return the seconds until the next probe.
-
-    They are longer on plans where probing would use over a tenth of the day's calls.
-    """
+    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WAITS[min(max(failures, 1), len(WAITS)) - 1]
     return max(wait, calls_apart(PROBE_CALLS, FIRST_CALLS)) if failures >= len(WAITS) - 1 else wait
 
 
 def calls_apart(calls: int, first: int) -> float:
-    """Return the seconds between such calls: after the `first` ones they use at most a tenth of the day's calls."""
+    """Return the seconds between such calls, so that after the `first` ones they use a tenth of the day's at most."""
     limit = quota.read_budget().day_limit
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
@@ -317,11 +312,11 @@ _NEXT_PROBE = f"""
 
 
 def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
-    """Return the one job, of all boards that can be worked, whose write finds out whether writes work.
+    """Return the job whose write is sent next to find out whether writes work.
 
-    Least failed first, then by random UUID: so a few always-failing records don't take every probe. Jobs whose kind of
-    call their board has stopped don't count, as they would not be sent, nor do records with a create without an answer:
-    their board's worker looks for it first. `only_urgent`: only jobs that a person clicked.
+    Records that failed least come first, then by random UUID, so that a few failing records don't take every probe. It
+    leaves out jobs whose kind of call is stopped on their board, and records with an unanswered create, which their
+    board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
     rows = fetch_rows(_NEXT_PROBE, {"held": WRITES_STOPPED, "priority": int(priority)})
@@ -329,21 +324,21 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
 
 
 def is_probe_due() -> bool:
-    """Whether it is time to try a write although writes are stopped."""
+    """Whether a write may be tried now although writes are stopped."""
     return _account_to_probe().exists()
 
 
 def begin_probe() -> bool:
-    """Try to become the worker that probes; true for one worker only."""
+    """Return whether this worker probes, which is true for one worker only."""
     now = sync_now()
     until = now + timedelta(seconds=PROBE_SECONDS)
     return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
 
 
-def give_back_probe() -> bool:
-    """Make the next probe due now if this one's record needed no write; return whether it was so.
+def release_unused_probe() -> bool:
+    """Make the next probe due now if this one's record needed no write; return whether that was so.
 
-    A failed write has set both times again, and a successful one has ended the stop.
+    A write that failed has set both times again, and one that succeeded has ended the stop.
     """
     began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
     account = MondayAccount.objects.filter(id=1, only_writes=True, write_failed_at=began_at)
@@ -351,7 +346,7 @@ def give_back_probe() -> bool:
 
 
 def _account_to_probe() -> models.QuerySet[MondayAccount]:
-    """Return the account if its probe is due; a webhook or a save after the last failure makes it due sooner."""
+    """Return the account if its probe is due, which is sooner after a webhook or a save since the last failure."""
     account = MondayAccount.objects.filter(id=1, only_writes=True)
     is_due = models.Q(stopped_until__lte=SyncNow())
     failed_at = account.values_list("write_failed_at", flat=True).first()
@@ -369,14 +364,14 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-# Seconds between two attempts while a person has to act: the longer it lasts, the longer the wait.
+# Seconds between two attempts while a person has to act; the waits grow.
 PERSON_WAITS = (60, 300, 900, 3_600)
 
 
 def wait_for_person(since: datetime | None) -> float:
-    """Return the seconds until the next attempt of something refused since then.
+    """Return the seconds until the next attempt of a call that was refused since then.
 
-    They are longer on plans where probing would use over a tenth of the day's calls.
+    They are more on plans where probes would use over a tenth of the day's calls.
     """
     elapsed = (sync_now() - since).total_seconds() if since else 0
     spent = 0
@@ -389,7 +384,7 @@ def wait_for_person(since: datetime | None) -> float:
 
 
 def write_succeeded() -> None:
-    """Record a successful write: end the stop, wake the jobs that waited for it, and forget the failures."""
+    """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
     account = MondayAccount.objects.filter(id=1).first()
     if account is None or not account.write_failures:
         return
@@ -401,7 +396,7 @@ def write_succeeded() -> None:
 
 
 def next_turns(number: int = 1) -> None:
-    """Make so many waiting turns due: others of these records were written, or a person tries again."""
+    """Make the first waiting turns due, because others of these records were written or a person tries again."""
     first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
     SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(
         next_retry=SyncNow()
@@ -414,7 +409,7 @@ def release_held() -> None:
     """Make the jobs that wait for writes due now."""
     held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
     held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-    # A create not found after this time never took effect.
+    # A create that isn't found after this time never took effect.
     settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
     if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled):

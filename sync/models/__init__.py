@@ -2,11 +2,11 @@
 
 from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
 from sync.models.board_link import ApiBudget, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.decisions import Decision
 from sync.models.jobs import SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
-    Decision,
     IgnoredItem,
     Intent,
     IntentState,

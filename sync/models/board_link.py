@@ -105,6 +105,19 @@ class BoardLink(models.Model):
     def __str__(self) -> str:
         return f"Board {self.board_id or '(none)'} of {self.entity_type} records"
 
+    def reset_for(self, board_id: str) -> None:
+        """Point the link at another board and forget what belonged to the old one; doesn't save."""
+        self.board_id = board_id
+        self.group_id = ""
+        self.webhooks = {}
+        self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
+        self.verified_records = self.differed_records = self.sweep_shortfall = 0
+        self.differences = []
+        self.sweep_problem = self.webhooks_problem = self.silence = self.compared = self.npd_id_problem = ""
+        self.shape = {}
+        self.sync_filter = {}
+        self.creates_held = ""
+
     def stop_of(self, kind: str = EVERYTHING) -> BoardStop | None:
         """Return the stop of the board, or of its calls of one kind."""
         if (entry := self.stops.get(kind)) is None:

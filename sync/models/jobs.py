@@ -1,7 +1,4 @@
-"""Work that waits in rows: the outbox, and who may operate it.
-
-The outbox says “this record may differ”, in one pending row for each record and direction.
-"""
+"""The outbox: one pending job for each record and direction says “this record may differ”."""
 
 from __future__ import annotations
 
@@ -13,31 +10,22 @@ from django.db import models
 from sync import choices
 from sync.clock import SyncNow
 
-PERMISSIONS = (
-    ("retry_syncqueue", "Can retry jobs"),
-    ("cancel_syncqueue", "Can cancel pending jobs"),
-    ("discard_syncqueue", "Can discard failed jobs"),
-    ("pause_syncqueue", "Can pause and resume the sync"),
-)
-
-
-# Minutes from a failed attempt to the next; the first is made at once, the one after the last wait is final.
+# Minutes between attempts; the first attempt is immediate, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
 
-# After this many failed attempts, the first wait between them, a pending job counts as failing.
+# A pending job counts as failing from its second failed attempt.
 FAILING_ATTEMPTS = 2
 
-
-# In a job's payload: how many passes in a row could not decide its record by what they read.
+# In a job's payload: the number of passes in a row that could not decide with the data they read.
 ROUNDS_KEY = "rounds"
 
 
 def backoff(failures: int) -> timedelta:
-    """Return the wait after so many failures in a row; whoever goes on after the last wait waits as long again."""
+    """Return the wait after this many failures in a row; later failures wait as long as the last."""
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
-# What a user may be permitted to do; pausing includes resuming.
+# The actions with a permission; pausing includes resuming.
 QueueAction = Literal["retry", "cancel", "discard", "pause"]
 
 
@@ -46,7 +34,7 @@ def is_allowed(user: Any, action: QueueAction) -> bool:
 
 
 class SyncQueue(models.Model):
-    """A reason for a pass of a record, or of an item that no record has yet (then `entity_id` is null)."""
+    """A job: a pass is due for a record, or for an item without a record (then `entity_id` is null)."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
@@ -79,9 +67,14 @@ class SyncQueue(models.Model):
         db_table = "sync_queue"
         verbose_name = "job"
         verbose_name_plural = "jobs"
-        permissions = PERMISSIONS
+        permissions = (
+            ("retry_syncqueue", "Can retry jobs"),
+            ("cancel_syncqueue", "Can cancel pending jobs"),
+            ("discard_syncqueue", "Can discard failed jobs"),
+            ("pause_syncqueue", "Can pause and resume the sync"),
+        )
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The target of the outbox's upsert: it merges a hundred saves into one pass.
+            # The upsert's conflict target: a hundred saves become one pass.
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "direction"],
                 condition=models.Q(status="pending", entity_id__isnull=False),
@@ -119,11 +112,11 @@ class SyncQueue(models.Model):
                 condition=models.Q(status="in_progress"),
                 name="sync_queue_in_air",
             ),
-            # Serves "the rows of this record" on its page and the closing of its failed jobs.
+            # Serves "the jobs of this record" on its page, and the closing of its failed jobs.
             models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
             # Serves the list of failed jobs.
             models.Index(models.F("created_at").desc(), condition=models.Q(status="failed"), name="sync_queue_dead"),
-            # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is stored.
+            # Serves "finished in the last 24 hours, by hour and board" from the index alone.
             models.Index(
                 fields=["finished_at", "entity_type"],
                 condition=models.Q(status="completed"),
@@ -136,5 +129,5 @@ class SyncQueue(models.Model):
 
     @property
     def is_unmatched_item(self) -> bool:
-        """Whether this row is about an item that no record had when it was written."""
+        """Whether no record had the item when the job was written."""
         return self.entity_id is None

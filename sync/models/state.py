@@ -1,11 +1,11 @@
-"""The truth of each record's sync state, what was decided about it, and what must be known after a crash."""
+"""Each record's sync state, and the rows that a crash must not lose: intents, webhooks, tombstones, ignored items."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -26,26 +26,25 @@ from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
 EMPTY = models.Value({}, models.JSONField())
 
 
-# The system in whose rows the remote id is called `jira_id`.
+# Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
 
 
 class SyncMetadataManager(models.Manager["SyncMetadata"]):
     def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
-        """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
+        """Return the Monday states of a type's records, of all or of these `ids`."""
         states = self.filter(entity_type=entity_type, system="monday")
         return states if ids is None else states.filter(entity_id__any_of=[str(entity_id) for entity_id in ids])
 
 
 class SyncMetadata(models.Model):
-    """One row for each record and other system: what the last pass found, and the agreed base.
+    """The ledger: one row for each record and other system, with the last pass's result and the bases.
 
-    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both sides
-    last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that Monday
-    stored differently) map a key to {reason, code, …}, for a value that a person kept different with `kept_by` too;
-    `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which “who is this?” is
-    asked. `seen` maps a key to the values that recent passes read on Monday, [[value, when], …], newest last: they
-    distinguish an event that was seen from an edit that nobody saw.
+    By a mapping's key: `base` has {local, remote, item, column, version, at}, the last agreed pair and what it belongs
+    to; `blocked_fields` and `altered` (values that Monday stored differently) have {reason, code, …}, with `kept_by` if
+    a person kept the value different; `seen` has the values that recent passes read on Monday, [[value, when], …],
+    newest last, which distinguish an event that a pass saw from a lost edit. `conflicts` has the fields of open
+    conflicts by kind, `asked_items` the items of open identity conflicts.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -130,8 +129,7 @@ class SyncMetadata(models.Model):
                 name="sync_metadata_conflict_opened_first",
             ),
         ]
-        # A database's clock may step back: that may not end as a refused write, after the other system has been
-        # written to.
+        # If the database's clock steps back, the write must not fail: the other system was already written.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
             pgtrigger.Trigger(
                 name="success_was_attempt",
@@ -144,20 +142,20 @@ class SyncMetadata(models.Model):
                 func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
             )
         ]
-        # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
-        # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.
+        # No index has a column that every pass changes, so that PostgreSQL's updates leave them alone (HOT). Reports
+        # read the whole table, which takes a fraction of a second for 100,000 rows.
         indexes: ClassVar[list[models.Index]] = [
-            # Serves "whose row is this" for code that knows Jira's id only.
+            # Serves the lookup by Jira's id.
             models.Index(fields=["remote_id"], condition=models.Q(system=JIRA), name="sync_metadata_jira"),
-            # Serves "whose item is this" when a webhook names an item.
+            # Serves "which record has this item" for a webhook.
             models.Index(fields=["entity_type", "remote_id"], name="sync_metadata_remote"),
-            # Serves "which records have blocked fields": the first page counts them, its lists show them.
+            # Serves "which records have blocked fields" on Home.
             models.Index(
                 fields=["entity_type", "entity_id"],
                 condition=~models.Q(blocked_fields=models.Value({}, models.JSONField())),
                 name="sync_metadata_blocked",
             ),
-            # Serves "whose items were removed on Monday", which are few: Home lists and counts them.
+            # Serves "which records have a removed item" on Home.
             models.Index(
                 fields=["entity_type", "removed_since"],
                 condition=models.Q(removed_since__isnull=False),
@@ -170,10 +168,7 @@ class SyncMetadata(models.Model):
 
     @property
     def jira_id(self) -> str | None:
-        """The remote id where the other system is Jira, else None.
-
-        Giving one, to the constructor too, makes the row one of Jira's.
-        """
+        """The remote id if the system is Jira; setting it, also in the constructor, makes the system Jira."""
         return self.remote_id if self.system == JIRA else None
 
     @jira_id.setter
@@ -182,203 +177,8 @@ class SyncMetadata(models.Model):
         self.remote_id = value
 
 
-# The other name of the table, by which code of other systems knows it.
+# The name under which code of other systems knows the table.
 SyncState = SyncMetadata
-
-
-MAX_ACTOR_LENGTH = 200
-
-
-class Decision(models.Model):
-    """One decision on one field or record, with its cause, as a sentence; the record's own log.
-
-    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
-    made: it belongs to the making of an item, deletion: by what act its record was deleted, act: of which edit or
-    deletion by a person it came}. `values` of a moved value holds {before, after, overridden} as displayed and, for the
-    undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded`
-    (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that was
-    applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`,
-    and `at`, when somebody did it.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("type of record", max_length=50)
-    entity_id = models.UUIDField("NPD ID", null=True, blank=True)
-    remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
-    key = models.CharField("field", max_length=100, blank=True, db_default="")
-    kind = models.CharField(max_length=30)
-    sentence = models.TextField()
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
-    batch_id = models.UUIDField(null=True, blank=True)
-    request_id = models.CharField(max_length=100, blank=True, db_default="")
-    at = models.DateTimeField(db_default=SyncNow())
-    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
-    folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
-    fold_id = models.UUIDField("act", null=True, blank=True)
-
-    class Meta:
-        db_table = "sync_decisions"
-        verbose_name = "activity entry"
-        verbose_name_plural = "activity entries"
-        ordering: ClassVar[list[str]] = ["-at", "-id"]
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the retention, oldest first, and "what the last hour moved".
-            models.Index(fields=["at"], name="sync_decisions_age"),
-            # Serves the undo of a whole batch.
-            models.Index(fields=["batch_id"], name="sync_decisions_batch"),
-            # Serves the history on a record's page, newest first.
-            models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
-            # Serves the list of the activity, newest first, and its count.
-            models.Index(fields=["-at", "-id"], condition=models.Q(folded=False), name="sync_decisions_listed"),
-            # Serves the number that is folded into a line, and the list of these.
-            models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
-        ]
-
-    @property
-    def done_at(self) -> datetime:
-        """When somebody did on Monday what a pass found, as far as webhooks told; else when it was written down."""
-        moment = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
-        return datetime.fromisoformat(moment) if moment else self.at
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    @property
-    def about(self) -> object:
-        """The record, else the item, that it tells of."""
-        return self.entity_id or self.remote_id
-
-    @property
-    def is_of_new_item(self) -> bool:
-        """Whether it tells of an item that was made for a record, or of a value with which it was."""
-        return isinstance(self.cause, dict) and "made" in self.cause
-
-    @property
-    def is_refill(self) -> bool:
-        """Whether it tells that another column was given what the field had already."""
-        return isinstance(self.values, dict) and REFILLS in self.values
-
-    @property
-    def fold_key(self) -> tuple[str, ...]:
-        """Equal for entries of different records that may be one act: a person's of any field, the sync's of one."""
-        kind = "create" if self.is_of_new_item else REFILLS if self.is_refill else self.kind
-        key = "" if self.actor and not self.is_refill else self.key
-        return (self.entity_type, kind, self.reason, key, self.actor, self.act)
-
-    @property
-    def act(self) -> str:
-        """What tells an act from others alike, as edits one by one; empty where that isn't known, or the sync's."""
-        if self.actor and self.kind in BATCH_KINDS:
-            return str(self.batch_id or "")
-        cause, values = (value if isinstance(value, dict) else {} for value in (self.cause, self.values))
-        if self.actor and self.kind == "pull":
-            # Monday tells of no act: one value that one person gives one column, within a minute, is taken for one.
-            return f"{self.key}={values.get('after', '')}"
-        return str(cause.get("act") or cause.get("deletion", ""))
-
-    @property
-    def reason(self) -> str:
-        """The code of why it came to it, where entries of its kind have several: of an item that was removed, how."""
-        return str(self.values.get("reason", "")) if isinstance(self.values, dict) else ""
-
-
-def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
-    """Write down what happened to a board, to the sync as a whole, or to who may use it: what is about no record."""
-    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
-
-
-# The kinds of a stop, of a board or of the account, and of its end.
-STOP_KIND = "stop"
-STOP_END_KIND = "stop_end"
-
-# The kind of what happened to somebody's account, which who may see users is told.
-PEOPLE_KIND = "people"
-
-
-def told_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
-    """Return those of these entries that a person is told of."""
-    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
-
-
-# The kind of what tells that a field is in conflict, or that it is asked what becomes of a record.
-CONFLICT_FOUND_KIND = "conflict_found"
-
-# By the kind of a result, the kind of the request that a person made in a conflict: one line shows both.
-REQUEST_KINDS = {
-    "conflict_settled": "conflict_chosen",
-    "undo": "conflict_undo",
-    "conflict_undo_refused": "conflict_undo",
-}
-
-IMPORT_KIND = "import"
-
-# The kinds of acts by which a person writes many records at once, as one batch.
-BATCH_KINDS = (IMPORT_KIND, "undo")
-
-# The key in a line's values which says that another column was given what the field had already.
-REFILLS = "refills"
-
-
-def approval_payload_key(key: str) -> str:
-    """Under which a job's payload has the act that approved or rejected a delete, or the clear of the field `key`."""
-    return f"approval:{key}"
-
-
-MANY_ALIKE = 2
-# Entries that say the same and come within this time of one another are of one act, in however many passes.
-ACT_PAUSE = timedelta(minutes=1)
-# The same for batches that hold many of them each: an import waits for Monday's quota in between.
-BULK_PAUSE = timedelta(minutes=10)
-
-
-def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
-    """Fold entries that are about to be written, and what stands already of the same act; return all of them.
-
-    Where they are about more than `MANY_ALIKE` records, those of the newest alone are listed. Marked when they are
-    written: to find them in a list of a hundred thousand would cost more than the list.
-    """
-    alike: dict[tuple[str, ...], list[Decision]] = {}
-    for entry in [entry for entry in entries if not entry.folded]:
-        alike.setdefault(entry.fold_key, []).append(entry)
-    listed = _listed_lately(entries)
-    for key, group in alike.items():
-        pause = BULK_PAUSE if len({entry.about for entry in group}) > MANY_ALIKE else ACT_PAUSE
-        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
-        acts = {entry.fold_id for entry in before} - {None}
-        if len({entry.about for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
-            continue
-        act = next(iter(acts), None) or uuid.uuid4()
-        for entry in group:
-            entry.fold_id = act
-            entry.folded = entry.about != group[-1].about
-        if before:
-            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
-            # Without those that are of the act already: a bulk that writes one at a time would write each anew.
-            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
-    return entries
-
-
-def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
-    """The entries that are listed and may be of an act that goes on with these, with how long ago; by `fold_key`."""
-    if not entries:
-        return {}
-    types, kinds, actors = map(
-        set, zip(*((entry.entity_type, entry.kind, entry.actor) for entry in entries), strict=True)
-    )
-    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
-    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
-    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
-    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
-    listed: dict[tuple[str, ...], list[Any]] = {}
-    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
-    for row in rows.only("entity_type", "entity_id", "remote_id", *columns):
-        listed.setdefault(row.fold_key, []).append(row)
-    return listed
-
-
-# What must be known after a crash: intents, webhook deliveries, tombstones, ignored items.
 
 
 class IntentState(models.TextChoices):
@@ -390,11 +190,11 @@ class IntentState(models.TextChoices):
 
 
 class Intent(models.Model):
-    """A mutation that is about to be sent, committed before it is.
+    """A mutation, committed before it is sent.
 
-    `values` maps a mapping's key to {read, read_at, local, base, column, version, united}, `answer` to the value in
-    Monday's answer. For a create, `body` is the whole document with its variables, to be sent again under the
-    same `idempotency_key`.
+    By a mapping's key: `values` has {read, read_at, local, base, column, version, united}, `answer` the value in
+    Monday's answer. For a create, `body` is the whole document with its variables, which is sent again with the same
+    `idempotency_key`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -424,7 +224,7 @@ class Intent(models.Model):
             models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
             models.Index(fields=["idempotency_key"], name="sync_intents_document"),
             models.Index(fields=["created_at"], name="sync_intents_age"),
-            # Serves "what did we write to this record lately", which the detection of lost updates asks of every event.
+            # Serves "our recent writes to this record", for the detection of lost updates.
             models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
         ]
 
@@ -438,12 +238,12 @@ class WebhookEvents(models.QuerySet["WebhookEvent"]):
 
 
 def event_item_name() -> Coalesce:
-    """The expression for the name of a delivery's item; null where it names none."""
+    """Return the expression for the item's name in a delivery, null without one."""
     return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
 
 
 class WebhookEvent(models.Model):
-    """A delivery as received, stored once by what identifies it, processed under the board's lease."""
+    """A delivery as received, stored once, processed under the board's lease."""
 
     id = models.BigAutoField(primary_key=True)
     trigger_id = models.CharField(max_length=64)
@@ -472,9 +272,9 @@ class WebhookEvent(models.Model):
             models.Index(
                 fields=["board_id", "item_id"], condition=models.Q(processed_at=None), name="sync_webhook_events_new"
             ),
-            # Serves "when was this item last changed", for the quiet time of a new item.
+            # Serves "when did this item last change", for the quiet time of a new item.
             models.Index(fields=["item_id", "-received_at"], name="sync_webhook_events_item"),
-            # Serves "when did the last one of a board come in", on the first page.
+            # Serves "when did the board's last webhook arrive" on Home.
             models.Index(fields=["board_id", "-received_at"], name="sync_webhook_events_board"),
         ]
 
@@ -483,26 +283,26 @@ class WebhookEvent(models.Model):
 
     @cached_property
     def event(self) -> ItemEvent | None:
-        """What it tells of an item; None where that can't be read."""
+        """The delivery's event, or None if it can't be parsed."""
         with suppress(InvalidEvent):
             return parse_event(self.body)
         return None
 
     @property
     def user_id(self) -> str:
-        """Which user of the other system did it; empty where the delivery doesn't say."""
+        """The id of Monday's user, or an empty text if the delivery has none."""
         return (self.event and self.event.user_id) or ""
 
     @property
-    def done_at(self) -> datetime:
-        """When it happened there, as the delivery says; else when it came."""
+    def happened_at(self) -> datetime:
+        """When it happened on Monday, or when it arrived if the delivery has no time."""
         return (self.event and self.event.happened_at) or self.received_at
 
 
 class Tombstone(models.Model):
-    """What is remembered of a deleted record, so that its item creates no new record.
+    """A deleted record, kept so that its item creates no new record.
 
-    Written by a trigger. Records that were deleted in one act have the same `context_id`; a script's have none.
+    Written by a trigger. Records deleted in one act share a `context_id`; those deleted by a script have none.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -535,9 +335,9 @@ class Tombstone(models.Model):
 
 
 class IgnoredItem(models.Model):
-    """An ignored item: one that must not become a record, with the reason, so that nobody is asked again.
+    """An item that must not become a record, with the reason, so that nobody is asked again.
 
-    Of one that is `erased` no delivery is stored, and nobody is shown that it is ignored.
+    For an `erased` item no delivery is stored, and pages don't show that it is ignored.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -562,18 +362,16 @@ class IgnoredItem(models.Model):
 
 
 class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
-    """Items without a record, as lists and counts ask for them."""
-
     def listed(self) -> UnmatchedItems:
-        """All but the ignored ones."""
+        """Return all but the ignored ones."""
         return self.filter(ignored_at=None)
 
 
 class UnmatchedItem(models.Model):
-    """An item of a board that no record has, with the reason, as it was last read; it decides nothing.
+    """An item without a record, as it was last read, with the reason; it decides nothing.
 
-    It goes when a record gets the item (by a trigger of the synced tables), or the item has left the board. `details`
-    are what the reason's sentence names, `values` what the item says, by field.
+    It is deleted when a record gets the item (by a trigger of the synced tables), or the item leaves the board.
+    `details` are the arguments of the reason's sentence, `values` the item's values by field.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -596,7 +394,7 @@ class UnmatchedItem(models.Model):
         verbose_name = "unmatched item"
         verbose_name_plural = "unmatched items"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The item first: the trigger that deletes the row of an item that a record gets knows no type.
+            # The item first, because the trigger that deletes a row knows no type.
             models.UniqueConstraint(fields=["item_id", "entity_type"], name="sync_unmatched_items_once")
         ]
         indexes: ClassVar[list[models.Index]] = [
@@ -607,11 +405,11 @@ class UnmatchedItem(models.Model):
                 condition=models.Q(ignored_at=None),
                 name="sync_unmatched_items_listed",
             ),
-            # Serves "what was ignored last", for its undo and for the version of open pages.
+            # Serves "what was ignored last", for the undo and the version of open pages.
             models.Index(
                 fields=["ignored_at"], condition=models.Q(ignored_at__isnull=False), name="sync_unmatched_items_ignored"
             ),
-            # Serves "which of the board's items did the listing not show".
+            # Serves "which items were not in the listing".
             models.Index(fields=["entity_type", "last_seen"], name="sync_unmatched_items_seen"),
         ]
 
@@ -623,13 +421,15 @@ class UnmatchedItem(models.Model):
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
 
-# Approvals: deletes and emptied fields that are too many to be let through without a person.
+def approval_payload_key(key: str) -> str:
+    """Return the key in a job's payload for the decision about a deletion, or about emptying the field `key`."""
+    return f"approval:{key}"
 
 
 class ApprovalRequest(models.Model):
-    """One delete or clear: done, or waiting until a person approves it or its cause is gone.
+    """One delete or clear: carried out, or waiting for a person's approval.
 
-    All count toward the limit: as long as they are open, and for an hour after their end.
+    It counts toward the limit of approvals while it is open, and for an hour after.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -659,15 +459,12 @@ class ApprovalRequest(models.Model):
             )
         ]
         indexes: ClassVar[list[models.Index]] = [
-            # Serves "how many of this kind within the hour" and the page of pending approvals.
+            # Serves "how many of this kind within the hour", and the page of pending approvals.
             models.Index(fields=["entity_type", "kind", "state", "at"], name="sync_approval_requests_count")
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.label} · {self.get_state_display()}"
-
-
-# What is watched over time.
 
 
 EMPTY_LIST = models.Value([], models.JSONField())
@@ -676,7 +473,7 @@ EMPTY_LIST = models.Value([], models.JSONField())
 class WriteLoop(models.Model):
     """A field that somebody on Monday rewrites after each of our writes; throttled until `throttled_until`.
 
-    `times` has, for each of our writes of the last hour that was rewritten, {at, write: the intent's id}.
+    `times` has {at, write: the intent's id} for each of our writes of the last hour that was rewritten.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -701,8 +498,8 @@ class WriteLoop(models.Model):
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
-    `target` is “item ” and an item's id, or “name ” and a name's `match_key`. Only those triggers read it;
-    why the field is blocked is in the ledger's `blocked_fields`.
+    `target` is “item ” and an item's id, or “name ” and a name's `match_key`. Only the triggers read it; the ledger's
+    `blocked_fields` has the reason why the field is blocked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -720,8 +517,8 @@ class AwaitedRelation(models.Model):
             )
         ]
         indexes: ClassVar[list[Any]] = [
-            # Serves "who waits for this item or name" in the target table's triggers. By hash, because a name
-            # can be longer than a B-tree takes.
+            # Serves "which relations wait for this item or name" in the target table's triggers. By hash, because a
+            # name can be too long for a B-tree.
             HashIndex(fields=["target"], name="sync_awaited_relations_target")
         ]
 

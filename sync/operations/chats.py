@@ -1,8 +1,8 @@
 """Messages to a chat of the site, by Apprise.
 
-Whoever enters an address makes this server call it. So the addresses are those of five services alone, at their own
-hosts: by https with the certificate checked, without redirects, and without any option of Apprise's. An address is a
-secret: it is stored encrypted, and no sentence or log line holds it.
+A person who enters an address makes this server call it. So only five services are allowed, at their own hosts: by
+https with a checked certificate, without redirects and without Apprise's options. An address is a secret: it is stored
+encrypted, and no sentence or log line contains it.
 """
 
 import re
@@ -41,12 +41,12 @@ HTTPS_PORT = 443
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 8.0
 
-# What a chat would read as a mention, a link or a format; names of columns come from the board.
+# Characters that a chat would read as a mention, a link or a format; names of columns come from the board.
 PLAIN = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "@": "＠", "`": "'"})
 
 
 class AddressError(ValueError):
-    """An address to which nothing is sent; the text says why, without the address."""
+    """An address that isn't allowed; the text says why, without the address."""
 
 
 NO_CHAT = (
@@ -56,7 +56,7 @@ NO_CHAT = (
 
 
 def service_name(address: str) -> str:
-    """Return whose address this is; raises AddressError where nothing is sent there."""
+    """Return the name of the address's service; raises AddressError."""
     return SERVICES[type(_service_at(address))][0]
 
 
@@ -78,12 +78,9 @@ def post(address: str, title: str, text: str) -> None:
 
 
 def _service_at(address: str) -> Any:
-    """Return Apprise's sender to an address.
-
-    Also registers its secret parts, so no later log line shows them.
-    """
+    """Return Apprise's sender for an address; conceal its secret parts from logs. Raises AddressError."""
     credentials.conceal(*(part for part in re.split(r"[/?&=]", address) if "." not in part))
-    # A semicolon separates options for Apprise, and for nobody else.
+    # Apprise alone reads a semicolon as a separator of options.
     if not address.isascii() or not address.isprintable() or set(address) & set(" ;#\\"):
         raise AddressError(NO_CHAT)
     for kind, (_name, options) in SERVICES.items():
@@ -99,7 +96,7 @@ def _service_at(address: str) -> Any:
         if kind is NotifyWorkflows and not (service.host.endswith(TEAMS_HOSTS) and service.port in (None, HTTPS_PORT)):
             raise AddressError("The address is not at Microsoft's hosts.")
         if kind is NotifyTelegram and not service.targets:
-            # Apprise would write to whoever wrote to the bot first.
+            # Apprise would write to the first person who wrote to the bot.
             raise AddressError("The address must end with the ID of a chat: tgram://bot token/chat ID.")
         service.verify_certificate = True
         service.redirects = False
@@ -110,7 +107,7 @@ def _service_at(address: str) -> Any:
 
 
 def _parsed(kind: Any, address: str) -> dict[str, Any] | None:
-    """Return the parts of an address of this service; None for any other."""
+    """Return the parts of an address, or None if it isn't one of this service."""
     try:
         if address.startswith("tgram://"):
             return kind.parse_url(address) if kind is NotifyTelegram else None  # type: ignore[no-untyped-call]
@@ -121,7 +118,7 @@ def _parsed(kind: Any, address: str) -> dict[str, Any] | None:
 
 @cache
 def _asset() -> AppriseAsset:
-    # Without pictures, which are at github.com.
+    # Without images, because these are at github.com.
     return AppriseAsset(
         app_id="NPD Sync",
         app_desc="NPD Sync",

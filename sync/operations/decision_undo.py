@@ -1,4 +1,4 @@
-"""Undo of what the sync changed: under the records' locks, each value only where it is still the one to undo."""
+"""Undo of changes by sync: under the records' locks, and only of values that nobody has changed since."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from sync.choices import SyncDirection
 from sync.kernel import grouped
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import IMPORT_KIND, fold_alike
+from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import read_related
@@ -28,7 +28,7 @@ from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import FieldDisplay
 
-# Kinds of decisions that change something but no value, and what to do instead of an undo.
+# Kinds of decisions that change something other than a value, with the alternative to an undo.
 UNDO_ALTERNATIVES = {
     "create": "It created something new, which has no earlier state. Delete it if it should not exist.",
     "link": "It linked a record with an item. Unlink the record to end the link.",
@@ -37,28 +37,28 @@ UNDO_ALTERNATIVES = {
     "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
 }
 
-KEPT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
+CHANGED_SINCE_IMPORT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
 FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
 
 
 @dataclass
 class UndoStep:
-    """One decision to undo, and what that writes."""
+    """A decision to undo, with the values that its undo writes."""
 
     decision: Decision
     record: SyncedModel | None
-    label: str  # the field's
-    now: str = ""  # its value now, as displayed
-    back_to: str = ""  # and the one to go back to
-    stale: str = ""  # why it is left alone; empty where it can be undone
+    label: str  # the field's label
+    now: str = ""  # the field's current value, as displayed
+    back_to: str = ""  # the value that the undo restores, as displayed
+    stale: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
     raw_now: Mapping[str, Any] = field(default_factory=dict)
     write: Mapping[str, Any] = field(default_factory=dict)
-    last_name: str = ""  # of a record that was deleted since
+    last_name: str = ""  # the name of a record that was deleted since
 
     @property
     def deletes(self) -> bool:
-        """Whether it deletes a record that an import made."""
+        """Whether the undo deletes a record that an import created."""
         return is_creation(self.decision)
 
     @property
@@ -69,22 +69,23 @@ class UndoStep:
 
 
 def may_undo_decisions(user: Any, decisions: Iterable[Decision]) -> bool:
-    """Whether a user may change every record that these decisions are about, and delete those that they made."""
+    """Whether a user may change every record of these decisions, and delete those that an import created."""
+    acts = {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
     return all(
         registry.may_act(user, act, entity_type)
         if registry.is_registered(entity_type)
         else user.has_perm("sync.change_decision")
-        for act, entity_type in {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
+        for act, entity_type in acts
     )
 
 
 def is_creation(decision: Decision) -> bool:
-    """Whether a decision tells that an import made a record, which its undo deletes."""
+    """Whether a decision is the creation of a record by an import; its undo deletes the record."""
     return decision.kind == IMPORT_KIND and not decision.key
 
 
 def is_undoable(decision: Decision) -> bool:
-    """Whether a decision made a record, or moved a value that can be put back, as far as the decision itself tells."""
+    """Whether a decision can be undone at all: the creation of a record, or a change with both values."""
     if is_creation(decision):
         return True
     raws = [decision.values.get(name) for name in ("raw_before", "raw_after")]
@@ -92,17 +93,17 @@ def is_undoable(decision: Decision) -> bool:
 
 
 def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
-    """Return the decisions of a pass or an undo, oldest first: moves, creations, removals."""
+    """Return the changes, creations and removals of a pass, an import or an undo, oldest first."""
     rows = Decision.objects.filter(batch_id=batch_id)
-    moves = rows.filter(values__has_keys=["raw_before", "raw_after"])
-    others = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
-    return (moves | others).order_by("entity_type", "entity_id", "id")
+    changes = rows.filter(values__has_keys=["raw_before", "raw_after"])
+    lifecycle = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
+    return (changes | lifecycle).order_by("entity_type", "entity_id", "id")
 
 
 def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
-    """Return one step per decision, in the order given, to be shown: each is checked anew before it is written."""
+    """Return the step of each decision, for display; `undo_decisions` checks each of them again."""
     rows = list(decisions)
-    # The records that are deleted with the others keep none of them.
+    # A reference from a record that the same undo deletes doesn't count.
     deleted_with = {row.entity_id for row in rows if is_creation(row)}
     steps: dict[int, UndoStep] = {}
     for entity_type, type_rows in decisions_by_type(rows).items():
@@ -116,25 +117,25 @@ def decisions_by_type(rows: Iterable[Decision]) -> dict[str, list[Decision]]:
 
 
 def records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
-    """Return the records of decisions of one type that still exist; with `lock` locked, in the order of their ids."""
+    """Return the existing records of decisions of one type; with `lock`, lock them in the order of their ids."""
     if not registry.is_registered(rows[0].entity_type):
         return {}
     model = registry.entity(rows[0].entity_type).model
     records = model._default_manager.filter(pk__in=[row.entity_id for row in rows if row.entity_id]).order_by("pk")
     if lock:
-        # With the key's lock where some are deleted: no row may begin to point at one between the check and that.
+        # Records that will be deleted are locked with their keys, so that no row can begin to point at them.
         records = records.select_for_update(no_key=not any(map(is_creation, rows)), of=("self",))
     return {record.pk: record for record in records}
 
 
 def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Collection[Any]) -> set[UUID]:
-    """Return those records that nothing changed since they were made, and to which no record points."""
+    """Return the records that nobody changed since their creation, and to which no record points."""
     if not ids:
         return set()
     model = registry.entity(entity_type).model
     events = event_models(tracks_model=model)[0]._default_manager.filter(pgh_obj_id__in=ids)
     counted = events.order_by().values_list("pgh_obj_id").annotate(number=models.Count("pgh_id"))
-    # The one event is the record's creation.
+    # The only event of an untouched record is its creation.
     untouched = {pk for pk, number in counted if number == 1}
     for relation in model._meta.related_objects:
         if issubclass(relation.related_model, SyncedModel):
@@ -145,7 +146,7 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
 
 
 class UndoPlan:
-    """The records of one type whose decisions are to be undone, and what their values point at."""
+    """Plans the undo of decisions about records of one type; loads what their values point at."""
 
     def __init__(
         self,
@@ -162,12 +163,12 @@ class UndoPlan:
         self.display = FieldDisplay(link, mappings, list(records.values())) if link else None
         self.conflicts = open_conflicts(entity_type, records)
         self.last_names = deleted_names(entity_type, {row.entity_id for row in rows if row.entity_id} - records.keys())
-        made = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
-        self.untouched = _untouched_records(entity_type, made, deleted_with)
+        created = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
+        self.untouched = _untouched_records(entity_type, created, deleted_with)
         self.related: field_values.RelatedRecords = {}
         if not records:
             return
-        # In few queries what these records point at now, and what the earlier values name.
+        # Load the current and the earlier related records in few queries.
         model = registry.entity(entity_type).model
         fields = {field.name: field for field in model._meta.concrete_fields}
         raws = [row.values.get("raw_before", {}) for row in rows]
@@ -177,7 +178,7 @@ class UndoPlan:
         self.related = read_related(field_values.references_of(model, raws))
 
     def step(self, row: Decision) -> UndoStep:
-        """Return what undoing a decision would write, or why it is left alone."""
+        """Return the step of a decision, with the values to write or the reason against it."""
         record = self.records.get(row.entity_id) if row.entity_id else None
         mapping = self.mappings.get(row.key)
         step = UndoStep(row, record, mapping.label if mapping else row.key)
@@ -194,7 +195,7 @@ class UndoPlan:
         step.raw_now = field_values.stored_field_values(record, before)
         step.now = self._display(record, mapping, step.raw_now)
         try:
-            # A relation's value that was read on Monday has only the item or the name.
+            # A related record that was read on Monday has only its item or its name.
             related = read_related(field_values.references_of(type(record), [before]), self.related)
             before = field_values.resolve_relations(related, type(record), before)
         except field_values.RelatedNotFound as gone:
@@ -211,13 +212,13 @@ class UndoPlan:
         return step
 
     def _decision_problem(self, row: Decision, record: SyncedModel | None) -> str:
-        """Return why a decision can't be undone, whatever the record's values are; empty where it may be."""
+        """Return why a decision can't be undone, regardless of the record's values; empty if it may be."""
         if not is_undoable(row):
             kind = "delete" if row.kind == "undo" and not row.key else row.kind
             return UNDO_ALTERNATIVES.get(kind, FIRST_VALUE_REASON if kind == "push" else "It changed no value.")
         if record is None:
             return "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
-        return KEPT if is_creation(row) and record.pk not in self.untouched else ""
+        return CHANGED_SINCE_IMPORT if is_creation(row) and record.pk not in self.untouched else ""
 
     def _stale_reason(
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
@@ -246,7 +247,7 @@ class UndoPlan:
 
 
 def _note(record: SyncedModel, mapping: FieldMapping | None) -> str:
-    """Return why the value goes back in NPD alone; empty where the next sync sends it."""
+    """Return why only NPD's value changes; empty if the next pass sends it."""
     if mapping is None or not mapping.column_id:
         return "It has no column on the board, so only NPD changes."
     if not record.may_sync:
@@ -266,18 +267,18 @@ _KIND_LABELS = {
 
 @dataclass(frozen=True)
 class UndoResult:
-    """What an undo did: its own batch id, by which it can be undone, the steps undone, and those left alone."""
+    """The result of an undo."""
 
-    batch_id: UUID
+    batch_id: UUID  # of the undo itself, by which it can be undone
     undone: list[UndoStep] = field(default_factory=list)
     left_alone: list[UndoStep] = field(default_factory=list)
     lines: list[Decision] = field(default_factory=list)
 
 
 def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
-    """Undo these decisions, as far as they are not stale, in one transaction; newest first within a field.
+    """Undo the decisions that aren't stale, in one transaction; for each field, the newest first.
 
-    Records are locked in the order of their ids. Only fields of NPD are written; their next pass does the rest.
+    Records are locked in the order of their ids. Only NPD is written; the next pass does the rest.
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     result = UndoResult(uuid.uuid4())
@@ -288,16 +289,16 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
                 plan = UndoPlan(entity_type, part, records)
                 steps = [plan.step(row) for row in part]
                 writing = [step for step in steps if not step.stale and not step.deletes]
-                # Undoing an import may be thousands of them, so those of the same columns are written at once.
+                # An import may have thousands of steps, so steps of the same columns are written at once.
                 for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
                     _store(group)
-                carried_out = [step for step in steps if not step.stale]
-                lines = [_line(step, authors.actor_label(by), result.batch_id) for step in carried_out]
+                undone = [step for step in steps if not step.stale]
+                lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
                 result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
-                _log(carried_out, lines, by)
-                if deleted := [step.record.pk for step in carried_out if step.deletes and step.record]:
+                _log(undone, lines, by)
+                if deleted := [step.record.pk for step in undone if step.deletes and step.record]:
                     registry.entity(entity_type).model._default_manager.filter(pk__in=deleted).delete()
-                result.undone.extend(carried_out)
+                result.undone.extend(undone)
                 result.left_alone.extend(step for step in steps if step.stale)
             if result.undone:
                 transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
@@ -305,7 +306,7 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
 
 
 def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
-    """Part the decisions so that no field comes twice in a part: its later one is undone before the earlier one."""
+    """Split the decisions so that each field comes once in a part, and its later decisions in earlier parts."""
     remaining = list(rows)
     while remaining:
         first = {(row.entity_id, row.key): row for row in reversed(remaining)}
@@ -314,7 +315,7 @@ def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
 
 
 def _store(steps: Sequence[UndoStep]) -> None:
-    """Write steps of the same columns in one statement; where the database rejects one, one by one."""
+    """Write steps of the same columns in one statement; if the database rejects it, write them one by one."""
     records = [step.record for step in steps if step.record is not None]
     former = []
     for record, step in zip(records, steps, strict=True):
@@ -325,7 +326,7 @@ def _store(steps: Sequence[UndoStep]) -> None:
         with transaction.atomic():
             update_many(records, list(steps[0].write))
     except IntegrityError as error:
-        # Nothing was stored, so the records get their values back before the next try or the report.
+        # Nothing was stored, so restore the records' values.
         for record, values in zip(records, former, strict=True):
             _set_values(record, values)
         if len(steps) == 1:
@@ -341,7 +342,7 @@ def _set_values(record: SyncedModel, values: Mapping[str, Any]) -> None:
 
 
 def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
-    """Return the undo's own decision, by which it can be undone; its sentence stands alone."""
+    """Return the undo's own decision, by which it can be undone."""
     values: dict[str, Any] = {}
     sentence = f"{actor} undid what was imported: {step.name} was deleted."
     if not step.deletes:
@@ -350,7 +351,7 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
         label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
         back = f"“{step.back_to}”" if step.back_to else "empty"
         before = f"“{step.now}”" if step.now else "empty"
-        # It is stored, and read in many time zones: what it undoes has its own time.
+        # The sentence names no time, because people read it in several time zones.
         sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
     assert step.record is not None
     line = authors.person_line(step.record, "undo", sentence, actor)
@@ -362,7 +363,7 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
 
 
 def _log(steps: Sequence[UndoStep], lines: Sequence[Decision], by: User) -> None:
-    """Say in the admin's log what was put back, and which records were deleted."""
+    """Write the restored values and the deleted records to the admin's log."""
     restored = [(step, line) for step, line in zip(steps, lines, strict=True) if not step.deletes]
     authors.log_action_each(by, [(step.record, f"Undo: {line.sentence}") for step, line in restored if step.record])
     deleted = [step.record for step in steps if step.deletes and step.record]

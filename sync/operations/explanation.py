@@ -1,4 +1,4 @@
-"""Why one record is as it is, in lines of text: both sides, its next pass, what waits, and its activity."""
+"""The explanation of a record in lines of text: both sides, its next pass, its reasons to wait, and its activity."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -72,27 +72,26 @@ def _name(subject: SyncedModel | Tombstone) -> str:
 
 
 def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
-    """Yield the lines; reads the item in one call and writes nothing."""
+    """Yield the lines of the explanation; reads the item in one call and writes nothing."""
     entity_type, entity_id = ids_of(subject)
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{_name(subject)}”, {entity_id}"
-    shown, changes, why_unread = _read_item(entity_type, entity_id)
+    item_values, changes, unread_reason = _read_item(entity_type, entity_id)
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
         yield f"deleted, {item}"
         yield f"Deleted at {timestamp(subject.deleted_at)}: {subject.get_state_display().lower()}."
         yield subject.note or "Deleted in NPD."
     else:
-        yield from _record_lines(subject, item, shown)
+        yield from _record_lines(subject, item, item_values)
     yield ""
     if changes:
         yield "The next sync would:"
         yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
     else:
-        outcome = (
-            "What the next sync would do is not known." if changes is None else "The next sync would change nothing."
-        )
-        yield f"{outcome} {why_unread}".rstrip()
+        is_unknown = changes is None
+        outcome = "What the next sync would do is not known." if is_unknown else "The next sync would change nothing."
+        yield f"{outcome} {unread_reason}".rstrip()
     yield ""
     yield from _activity_lines(entity_type, entity_id)
 
@@ -100,9 +99,9 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
 def _read_item(
     entity_type: str, entity_id: UUID
 ) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
-    """Return Monday's values by field, the changes of the next pass, and why the item could not be read.
+    """Return the item's values by field, the changes of the next pass (None if unknown), and why it can't be read.
 
-    `changes` is None if unknown. One call; raises MondayError.
+    Raises MondayError.
     """
     link = registry.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
@@ -114,25 +113,25 @@ def _read_item(
     if plan is None:
         return {}, changes, ""
     if plan.item is not None:
-        return _shown_values(plan) if planned.calls else {}, changes, ""
+        return _item_values(plan) if planned.calls else {}, changes, ""
     return {}, changes, "" if plan.plans or changes else plan.ending.detail or plan.reason
 
 
-def _shown_values(record: RecordPlan) -> dict[str, str]:
-    """Return the item's values by field, as the pass has read them; fields without a column are left out."""
-    shown = {}
+def _item_values(record: RecordPlan) -> dict[str, str]:
+    """Return the item's values as displayed, by field; without fields that have no column."""
+    values = {}
     for key, plan in record.plans.items():
         if record.item is None or not plan.mapping.column_id:
             continue
         try:
             raw = plan.convert.stored_value(record.item.reading(plan.mapping.column_id))
-            shown[key] = plan.convert.display(plan.convert.remote(raw))
+            values[key] = plan.convert.display(plan.convert.remote(raw))
         except UnknownValue as unknown:
-            shown[key] = f"(not known: {unknown})"
-    return shown
+            values[key] = f"(not known: {unknown})"
+    return values
 
 
-def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> Iterator[str]:
+def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:
     view = record_view.describe_one(record)
     yield f"{view.status}, {item} {view.item_url or ''}".rstrip()
     yield view.reason or "Both sides are the same, as far as we know."
@@ -142,7 +141,7 @@ def _record_lines(record: SyncedModel, item: str, shown: Mapping[str, str]) -> I
     for field in view.fields:
         values = {
             "NPD": field.local,
-            "Monday": shown.get(field.key),
+            "Monday": item_values.get(field.key),
             "last synced, NPD": field.base_local,
             "last synced, Monday": field.base_remote,
         }

@@ -1,4 +1,4 @@
-"""CSV and XLSX files of records: of limited size, no cell a formula, and read as other programs write them."""
+"""CSV and XLSX files of records: limited in size, without formulas, in the dialects of other programs."""
 
 import csv
 import io
@@ -15,18 +15,18 @@ from openpyxl.utils.escape import unescape
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200
-# Lines of a file with its blank ones, as many as a sheet of Excel has.
+# Lines of a file including blank ones; a sheet of Excel has as many.
 MAX_LINES = 1_048_576
-# Cells of a sheet with its empty ones: a row is as wide as its last cell, and an empty one may be far out.
+# Cells of a sheet including empty ones: a row is as wide as its last cell, even if that is empty.
 MAX_CELLS = 10_000_000
 # Characters of one cell; the longest field of a record is far shorter.
 MAX_CELL = 100_000
-# Bytes that the parts of an XLSX file may have once unpacked.
+# Bytes of an XLSX file's parts once unpacked.
 MAX_UNPACKED = 50_000_000
-# An office file has no DOCTYPE (ECMA-376, part 2); its entities could make a short text a thousand times as long.
+# An office file has no DOCTYPE (ECMA-376, part 2). Entities in it could make a short text a thousand times as long.
 DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 
-# Columns that reading adds to a file: the row's number in the spreadsheet, and the cells beyond the titles.
+# Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
 
@@ -34,12 +34,12 @@ SEPARATORS = ",;\t|"
 
 
 class FileError(ValueError):
-    """The file can't be read; the text says why to whoever chose it."""
+    """The file can't be read; the text tells the person why."""
 
 
-# A text that a spreadsheet would take for a formula has an apostrophe before it, in Japanese Excel also after wide
-# signs. Apostrophes and blanks that it had before the sign count for nothing, so that reading takes off just what
-# writing has put there.
+# Writing puts an apostrophe before a text that a spreadsheet would take for a formula; Japanese Excel also takes wide
+# signs for one. Texts that begin with apostrophes or blanks before such a sign get an apostrophe, too, so that reading
+# removes just the one that writing has added.
 _FORMULA = re.compile("['\\s\u00a0\u200b\ufeff]*[=+\\-@\t\r\n＝＋－＠]")
 
 
@@ -53,7 +53,7 @@ def unescape_formula(text: str) -> str:
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
     def is_binary(self) -> bool:
-        """Let the upload be kept as the bytes that it has: a text file would lose its line ends."""
+        """Have the upload stored as bytes, because a text file would lose its line ends."""
         return True
 
     def get_read_mode(self) -> str:
@@ -61,17 +61,17 @@ class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
 
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         out = io.StringIO(newline="")
-        # Where a semicolon separates, as in German Excel, an unquoted one in a name would begin a cell.
+        # German Excel separates by semicolons, so one in an unquoted name would begin a cell.
         writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerows([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))
-        return f"\ufeff{out.getvalue()}".encode()  # without the mark Excel reads UTF-8 as Windows-1252
+        return f"\ufeff{out.getvalue()}".encode()  # without the BOM, Excel reads UTF-8 as Windows-1252
 
     def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
         text = _decode(in_stream)
         separator = ""
-        if excel_says := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):
-            separator = excel_says[1]
-            text = text[excel_says.end() :]
+        if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
+            separator = hint[1]
+            text = text[hint.end() :]
         csv.field_size_limit(10 * MAX_CELL)
         try:
             separator = separator or max(SEPARATORS, key=lambda sign: _width(text, sign))
@@ -81,7 +81,7 @@ class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
 
 
 def _width(text: str, separator: str) -> int:
-    """Return how many titles a text has where this separates them."""
+    """Return how many titles a text has with this separator."""
     try:
         return len(next(_csv_rows(text, separator), ()))
     except csv.Error:
@@ -107,7 +107,7 @@ def _decode(content: bytes) -> str:
 
 
 class XLSX(base_formats.XLSX):  # type: ignore[misc]
-    """The first sheet that is shown, each cell as the text that a person sees."""
+    """Reads the first visible sheet, each cell as the text that a person sees."""
 
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         from xlsxwriter import Workbook  # not loaded by every process that starts
@@ -119,7 +119,7 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # As a text, whatever it begins with.
+                    # As a text, so never as a formula.
                     if cell and sheet.write_string(number, column, cell):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
@@ -133,14 +133,14 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
                     raise FileError("The workbook is too large once unpacked. Copy the rows into a new file.")
                 if any(mark in packed.read(part) for part in packed.infolist() for mark in DOCTYPES):
                     raise FileError("The workbook defines texts of its own (DOCTYPE). Save it again.")
-            # Read row by row: a cell far out, or a text that many cells share, takes no room of its own.
+            # Read row by row, so that a cell far to the right, or a text that many cells share, takes no memory.
             book = load_workbook(io.BytesIO(in_stream), read_only=True, data_only=True)
             sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
-            sheet.reset_dimensions()  # what a sheet says of its own size need not be true
+            sheet.reset_dimensions()  # a sheet's own statement of its size may be wrong
             return _dataset(_texts_of_rows(sheet.iter_rows(values_only=True)))
         except FileError:
             raise
-        # Whatever openpyxl comes to in a file that isn't one: a password, an unknown packing, a part that is missing.
+        # openpyxl raises all kinds of errors: for a password, an unknown compression, a missing part.
         except Exception as error:
             raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
 
@@ -162,14 +162,14 @@ def _cell_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    # Spreadsheets keep 15 digits: the others of a larger number would be made up.
+    # Spreadsheets store 15 digits; more digits of a number would be invented.
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
     if isinstance(value, date | time):
         return value.isoformat()
-    # Excel writes what XML can't hold as _x0000_; no database stores that one.
+    # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character.
     return str(unescape(str(value))).replace("\0", "")
 
 
@@ -181,7 +181,7 @@ def _check_size(rows: int, columns: int) -> None:
 
 
 def _dataset(rows: Iterable[Sequence[str]]) -> Any:
-    """Return the rows that aren't empty, each as wide as the titles, with their numbers."""
+    """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
     dataset = None
     for number, row in enumerate(rows, start=1):
         if number > MAX_LINES:

@@ -1,8 +1,8 @@
-"""Notifying people of what needs attention: each thing once, by email or in a chat of the site.
+"""Notifications of things that need attention: each thing once, by email or in a chat of the site.
 
-The rows are the truth. A message is composed of what a receiver was not notified of yet, sent, and then noted: a worker
-that ends between the two sends it once more, and nothing is lost. Nothing is locked while a message is sent: who sends
-has taken the receiver for some minutes, by its `due_at`.
+A message lists the things that its receiver wasn't notified of yet, and they are stored after it was sent. So if a
+worker is killed in between, the message is sent twice, and nothing is lost. No row is locked meanwhile: setting the
+receiver's `due_at` reserves it for some minutes.
 """
 
 import time
@@ -32,44 +32,41 @@ from sync.records.availability import stop_headline
 
 log = structlog.get_logger(__name__)
 
-# When daily messages are sent, by the clock of the site (UTC).
+# When daily messages are sent, in UTC.
 DAILY_HOUR = 8
 
-# At once means the first of them; what follows within this time comes in one message.
+# “At once” sends the first thing at once, and all things within this time after it in one message.
 GAP = timedelta(minutes=5)
 
-# For so long nobody else sends to a receiver; one whose worker was killed waits for its end.
+# A worker reserves a receiver for this long.
 CLAIM = timedelta(minutes=5)
 
-# What was over for less is the same thing: a board that stops every minute is one message, not ten.
+# A thing that comes back within this time is no news: a board that stops every minute is one message, not ten.
 CALM = timedelta(minutes=10)
 
-# What ends by itself so soon is nobody's news: Monday's minute of calls was used up, or a person undid it.
+# Things of these kinds are no news if they end within the grace: the minute's quota was used up, or a person undid it.
 GRACE = timedelta(minutes=2)
-
-# For so long a run begins messages; the next one goes on.
-RUN_SECONDS = 120
-
-# After so many failures in a row a receiver is tried once a day.
-HOURLY_FAILURES = 24
-
-# What may end by itself within the grace.
 BRIEF_KINDS = (Kind.STOP, Kind.REMOVED)
 
-# A receiver whose messages don't arrive is nothing to send messages about, and a board's page says what is wrong there.
+# A run begins no message after this time; the next run sends the rest.
+RUN_SECONDS = 120
+
+# After this many failures in a row, a receiver is tried once a day.
+HOURLY_FAILURES = 24
+
+# Without failing receivers, whose messages don't arrive, and a board's problems, which its page shows.
 KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 
-# Things that are looked at; more than a company has records.
-MOST = 100_000
+# More things than a company has records.
+MAX_THINGS = 100_000
 
 
 def things_to_notify_of() -> list[Entry]:
-    """Return all that needs attention now, the gravest first; entries of one kind and cause are one line."""
+    """Return the things that need attention now, the gravest first."""
     entries = []
-    # Stopped are boards that were set up, can't be worked, and that nobody paused. Not by rows: a token that is gone
-    # and a day that is used up are none.
+    # Stops are not read from rows, because a missing token or a used-up day has none.
     for stop in availability.stops_of(availability.overview()):
-        cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
+        cause = stop.reason.partition(". ")[0].rstrip(".")  # without the time of the next attempt
         for entity_type, title in stop.boards.items():
             entries.append(
                 Entry(
@@ -78,33 +75,33 @@ def things_to_notify_of() -> list[Entry]:
                     detail="", url=reverse("admin:index"), record_url="",
                 )
             )  # fmt: skip
-    for entry in attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MOST):
+    for entry in attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MAX_THINGS):
         is_difference = entry.kind is Kind.DIFFERENCE
         entries.append(replace(entry, cause_text=f"{entry.name}: {entry.cause_text}") if is_difference else entry)
     return entries
 
 
 def kinds_for(user: User | None) -> Collection[Kind]:
-    """Return what this person, or a chat, is notified of: what they may see, and nothing of who can't sign in."""
+    """Return the kinds that a person may see, or all for a chat; none for people who can't sign in."""
     if user is None:
         return KINDS
     if not (user.is_active and user.is_staff):
         return ()
     scope = attention.scope_of(user)
-    # What is wrong with the sync itself is told to all who may see it, also where others act on it.
+    # Problems of the sync itself concern everybody who may see them, even if others have to act.
     return scope.kinds | scope.others & {Kind.STOP, Kind.DIFFERENCE}
 
 
 def notify_people() -> None:
-    """Send everybody what they were not notified of yet. It may run often, and twice at once."""
+    """Send each receiver the things that it wasn't notified of yet. May run often, also at the same time."""
     receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
     if not receivers.exists():
         return
     now = sync_now()
-    # Before what was sent is read: who has sent meanwhile has changed `due_at`, and it is not taken.
+    # Read before the sent notifications: a worker that sends meanwhile changes `due_at`, so its receiver is skipped.
     due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
     things = things_to_notify_of()
-    _forget_what_is_over([thing.key for thing in things], now)
+    _forget_ended([thing.key for thing in things], now)
     end = time.monotonic() + RUN_SECONDS
     for receiver in due:
         if time.monotonic() > end:
@@ -112,7 +109,7 @@ def notify_people() -> None:
         _notify(receiver, things, now)
 
 
-def _forget_what_is_over(keys: Collection[str], now: datetime) -> None:
+def _forget_ended(keys: Collection[str], now: datetime) -> None:
     rows = Notification.objects
     rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
     rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
@@ -142,11 +139,8 @@ def daily_time_after(moment: datetime) -> datetime:
     return today if today > moment else today + timedelta(days=1)
 
 
-# Sending, and what came of it.
-
-
 def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequence[Entry] = ()) -> str:
-    """Send a message and note what came of it; return why it was not sent, empty where it was."""
+    """Send a message and store the result; return why it could not be sent, empty if it was."""
     problem = ""
     try:
         _send(receiver, subject, text)
@@ -169,7 +163,7 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
     with transaction.atomic():
         row = NotificationReceiver.objects.select_for_update().filter(pk=receiver.pk).first()
         if row is None:
-            return problem  # removed while its message was on its way
+            return problem  # removed while its message was sent
         if row.due_at != receiver.due_at:
             del changes["due_at"]  # another frequency was chosen meanwhile
         NotificationReceiver.objects.filter(pk=row.pk).update(**changes)
@@ -186,7 +180,7 @@ def _send(receiver: NotificationReceiver, subject: str, text: str) -> None:
         footer = f"-- \nYou get this because you chose it: {_absolute(reverse('npd-notifications'))}\n"
         send_email(receiver.user.email, f"NPD Sync: {subject}", f"{text}\n\n{footer}")
         return
-    # Apprise takes a second and 14 MB: of a process that needs it.
+    # Imported here, because Apprise takes a second and 14 MB.
     from sync.operations import chats
 
     try:
@@ -197,26 +191,24 @@ def _send(receiver: NotificationReceiver, subject: str, text: str) -> None:
 
 
 def send_test(receiver: NotificationReceiver) -> str:
-    """Send a test message now; return why it was not sent, empty where it was."""
+    """Send a test message now; return why it could not be sent, empty if it was."""
     return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_home_line()}")
 
 
-# What a message says.
-
-
+# The length of a message.
 MAX_LINES = 8
 MAX_NAMES = 4
 MAX_LINE = 110
 
 
 def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
-    """Return the subject and the text of a message about these: a line for each cause, the gravest first.
+    """Return the subject and the text of a message: a line for each cause, the gravest first.
 
-    A chat gets no names: whose they are doesn't leave the site for it, and Teams takes a thousand characters.
+    A chat gets no names, because personal data doesn't leave the site and Teams takes a thousand characters.
     """
     kinds = list(Kind)
     by_cause = grouped(news, lambda thing: (thing.kind, thing.cause_text))
-    # Within a kind the cause of the most first.
+    # Within a kind, the most frequent cause first.
     groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
     lines = []
     for group in groups[:MAX_LINES]:
@@ -254,11 +246,8 @@ def _absolute(url: str) -> str:
     return f"{settings.SITE_URL}{url or reverse('admin:index')}"
 
 
-# What people choose.
-
-
 def choose(user: User, frequency: Frequency) -> NotificationReceiver:
-    """Store how often a person is notified. Off forgets what they were notified of."""
+    """Store how often a person is notified; off also deletes their notifications."""
     receiver, _is_new = NotificationReceiver.objects.get_or_create(user=user)
     if frequency != receiver.frequency:
         receiver.frequency = frequency
@@ -270,7 +259,7 @@ def choose(user: User, frequency: Frequency) -> NotificationReceiver:
 
 
 def add_chat(name: str, address: str, frequency: Frequency) -> NotificationReceiver:
-    """Add a chat of the site; its address was checked."""
+    """Add a chat of the site; the caller has checked its address."""
     return NotificationReceiver.objects.create(
         name=name, address=encrypt(address), frequency=frequency, due_at=_first_due(frequency)
     )

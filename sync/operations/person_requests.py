@@ -1,8 +1,6 @@
-"""What a person asks of one record's sync: a pass now, also where it is off; sync off and on; another direction. And of
-a board: to look at its columns again, to send a blocked value once more.
+"""A person's requests about a record's sync (a pass now, on or off, another direction) and about a board's columns.
 
-What the answer to “Sync now” says has to be what the pass will do: so it asks the same questions first, as far as NPD
-can answer them without a call.
+The answer to “Sync now” has to say what the pass will do, so it applies the same rules, as far as they need no call.
 """
 
 from collections.abc import Sequence
@@ -32,7 +30,7 @@ from sync.records.blocked_fields import throttled_records
 from sync.registry import link_of
 from sync.state.record_view import UNWRITABLE_STATES
 
-# Why nothing is sent, or not now, as programs read it.
+# Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
 
 
@@ -40,17 +38,17 @@ PUSH_REASONS = ("direction", "left_out", "item_removed", "board")
 class PushResult:
     triggered: bool  # whether a pass that sends was enqueued
     message: str  # for the person
-    reason_code: str = ""  # why nothing is sent; where `triggered`, why it isn't sent for now
+    reason_code: str = ""  # why nothing is sent; if `triggered`, why not now
 
 
 def push_record(record: SyncedModel, by: str) -> PushResult:
-    """Ask for a pass of one record, ahead of other work; raises ActionError where Monday or the board is not set up.
+    """Enqueue a pass of a record, ahead of other work; raises ActionError if Monday or the board is not set up.
 
-    sync_enabled is ignored once, because a person asked; a direction is not, nor the filter, nor a pause, which it
-    waits out.
+    The request overrides `sync_enabled` once, but neither the direction nor the filter, and it waits for the end of a
+    pause.
     """
     link = link_of(record.entity_type())
-    # A stop that is over ends before the answer says what is waited for.
+    # A stop that may be over is probed at once.
     transaction.on_commit(breaker.ask_again, robust=True)
     if missing := credentials.missing_reason():
         raise ActionError(missing, code="not_configured")
@@ -63,32 +61,32 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         label = SyncDirection(record.sync_direction).label
         message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
         return PushResult(False, message, "direction")
-    by_name = {"by_name": True, "by": by}
+    person_payload = {"by_name": True, "by": by}
     ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     if reason := _exclusion(link, record, ledger):
         if record.monday_id:
-            # What an item says may have changed without a word of Monday's: it is read once more.
-            cause, payload = (Cause.DEPENDENCY, {}) if record.may_sync else (Cause.PERSON, by_name)
+            # The item may have changed without a webhook, so the pass reads it again.
+            cause = Cause.DEPENDENCY if record.may_sync else Cause.PERSON
+            payload = {} if record.may_sync else person_payload
             enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
         return PushResult(False, f"Nothing was sent: {reason[:1].lower()}{reason[1:]}", "left_out")
-    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=by_name)
+    enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=person_payload)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
     if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
-        # As its last pass found.
         reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     return PushResult(True, f"“{record}” is sent to Monday now.")
 
 
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
-    """Return why the filter leaves a record out by what is known without a call; empty where it doesn't."""
+    """Return why the filter leaves a record out, as far as NPD knows without a call; empty if it doesn't."""
     if not link.sync_filter:
         return ""
     board = load_board(link)
     left_out = ledger.left_out if ledger is not None else ""
     verdict = record_verdict(board, record)
-    # What isn't known stays as it was, and without an item none is searched or made.
+    # If the verdict is unknown, the record stays in or out; without an item, none is searched or created.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
         return verdict.sentence
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
@@ -98,11 +96,8 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     return ""
 
 
-# Turned off and on again, another direction.
-
-
 def switch_sync(record: SyncedModel, *, on: bool) -> None:
-    """Turn the sync of one record on or off; raises Conflict where it is so already."""
+    """Turn a record's sync on or off; raises Conflict if somebody else has just done so."""
     with transaction.atomic():
         current = _lock_record(record)
         if current.sync_enabled and on:
@@ -115,7 +110,7 @@ def switch_sync(record: SyncedModel, *, on: bool) -> None:
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:
-    """Give one record another direction; raises Conflict where it isn't the `expected` one any more."""
+    """Change a record's direction; raises Conflict if it isn't the `expected` one any more."""
     with transaction.atomic():
         current = _lock_record(record)
         if current.sync_direction != expected or current.sync_direction == direction:
@@ -125,19 +120,19 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 
 def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
-    """Return who turned a record's sync off (`by`) and when (`at`), as far as its history shows; else nothing."""
+    """Return who turned a record's sync off (`by`) and when (`at`); empty if its history doesn't tell."""
     models = event_models(tracks_model=type(record))
     if record.sync_enabled or not models:
         return {}
     changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    # The change after the last one that shows the sync on turned it off, however often the record was edited since.
+    # The first change after the last one with sync on; later changes are other edits.
     last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
     after = changes.annotate(last_on=Subquery(last_on)).filter(
         Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False
     )
     change = after.order_by("pgh_id").first()
     if change is None or (change.last_on is None and change.pgh_label != "insert"):
-        return {}  # it is older than the stored history
+        return {}  # older than the stored history
     metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
     return {"by": actor_name(metadata, users_of([change])), "at": change.pgh_created_at}
 
@@ -153,24 +148,21 @@ def _update_record(record: SyncedModel, **values: Any) -> None:
     transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
 
-# What a person asks on a board's page: to look at its columns again, to send a blocked value once more.
-
-
 def column_label_now(link: BoardLink, column_id: str) -> str:
-    """Name a column by its title, and say where it is not on the board any more; empty without a column."""
+    """Return a column's title, with a note if it was deleted; empty without a column."""
     label = board_columns.column_label(link, column_id) if column_id else ""
     is_deleted = link.shape.get("columns", {}).get(column_id, {}).get("gone")
     return f"{label}, deleted on the board" if is_deleted else label
 
 
 def needs_column(mapping: FieldMapping) -> bool:
-    """Whether a field that is synced has no column, or one that is no more, or of another type."""
+    """Whether a synced field has no column, or its column is missing or of another type."""
     is_gone = mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)
     return mapping.direction != SyncDirection.NONE and (is_gone or not mapping.column_id)
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
-    """Send a rejected or throttled value of these records once more; return of how many: those whose sync is on."""
+    """Send a rejected or throttled value again, for those of these records whose sync is on; return how many."""
     records = registry.entity(mapping.link.entity_type).model._default_manager
     is_off = RecordSyncStatus.DISABLED
     synced = list(records.filter(pk__in=ids).exclude(sync_status=is_off).order_by("pk").values_list("pk", flat=True))
@@ -184,8 +176,8 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 
 
 def check_board(link: BoardLink) -> str:
-    """Ask Monday for the board's columns now, and say what came of it. Raises MondayError, Conflict."""
-    # What blocks the board may be just what has been fixed there.
+    """Read the board's columns now and return the result as a sentence. Raises MondayError, Conflict."""
+    # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
         raise Conflict(f"Monday was not asked: {reason}")
     before = _problem_labels(link)
@@ -220,7 +212,7 @@ def _check_held(link: BoardLink, board: Board) -> None:
 
 
 def _problem_labels(link: BoardLink) -> set[str]:
-    # Read again: the check has stored new problems, which the caller's link doesn't have.
+    # Read again, because the caller's link doesn't have the problems that the check has just stored.
     fresh = BoardLink.objects.get(pk=link.pk)
     labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
     return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
@@ -232,16 +224,14 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     in_conflict = ledgers.exclude(conflicts={}).filter(
         models.Q(conflicts__fields__contains=[mapping.key]) | models.Q(conflicts__overwritten__contains=[mapping.key])
     )  # fmt: skip
-    ids = sorted(
-        {
-            *_entity_ids(board_columns.blocked_ledgers(mapping.link, mapping)),
-            *throttled_records(mapping),
-            *_entity_ids(in_conflict),
-        }
-    )
+    ids = {
+        *_entity_ids(board_columns.blocked_ledgers(mapping.link, mapping)),
+        *throttled_records(mapping),
+        *_entity_ids(in_conflict),
+    }
     with transaction.atomic():
         entity_type = mapping.link.entity_type
-        enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
+        enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
 def _entity_ids(ledgers: models.QuerySet[SyncMetadata]) -> list[UUID]:

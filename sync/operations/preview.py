@@ -1,11 +1,13 @@
-"""A pass that only plans: its facts, and what reconcile's rules decide by them. Nothing is written on either side."""
+"""Passes that only plan: their facts, and what reconcile's rules decide. Nothing is written on either side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -13,13 +15,13 @@ from uuid import UUID
 from django.db import models
 
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
-from sync import choices
-from sync.clock import sync_now
+from sync import choices, limits, registry
+from sync.clock import SyncNow, sync_now
 from sync.kernel.humanize import quote
-from sync.limits import MeteredClient, client, client_override, urgent_calls
-from sync.models import BoardLink, SyncedModel, SyncQueue
+from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
-from sync.monday.errors import Scope
+from sync.monday.errors import MondayError, Scope
+from sync.operations.detect.listing import BoardListing, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
@@ -35,13 +37,12 @@ from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
 from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
-from sync.registry import link_of
 
 
-class ReadOnlyClient(MeteredClient):
+class ReadOnlyClient(limits.MeteredClient):
     """Counts its calls, and refuses to write."""
 
-    def __init__(self, metered: MeteredClient) -> None:
+    def __init__(self, metered: limits.MeteredClient) -> None:
         super().__init__(metered.inner, urgent=metered.urgent)
         self.calls = 0
 
@@ -55,33 +56,34 @@ class ReadOnlyClient(MeteredClient):
 
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
-    """Let everything inside read from Monday and write nothing there."""
-    reading = ReadOnlyClient(client())
-    with client_override(reading):
-        yield reading
+    """Let all code inside read from Monday, but not write there."""
+    client = ReadOnlyClient(limits.client())
+    with limits.client_override(client):
+        yield client
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a pass would find and decide."""
+    """The facts and the plan of a pass."""
 
     facts: pass_plan.PassFacts
     plan: pass_plan.Plan
     calls: int = 0
     unread: str = ""  # why Monday could not be read
-    rejected: bool = False  # Monday rejected the document as a whole, and may accept parts of it
+    is_rejected: bool = False  # Monday rejected the call for these records and items, but may accept other calls
 
 
 def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
-    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does.
+    """Plan a pass over these records and items, and the pass that follows it at once, if any.
 
-    What these would count, or ask to be approved, the gatherer foresees in the passes that it is used for later.
+    The gatherer remembers the approvals that they would ask for, because these count in the passes that it plans later.
     """
     planned = decide_pass(board, claims, gatherer)
     runs = [planned]
     records = _records_after(planned)
-    if claimed_next := [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]:
-        runs.append(decide_pass(planned.facts.board, claimed_next, gatherer, records, planned.plan))
+    if records:
+        following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
+        runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
     for run in reversed(runs):
         clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
         removals = new_removal_requests(run.plan.deleted.values())
@@ -90,18 +92,18 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
 
 
 def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
-    """Return the records whose passes follow at once, as this one would leave them: linked, created or answered."""
+    """Return the records that this pass would link, create or answer for, as it would leave them."""
     plan = planned.plan
     facts = planned.facts.answers
     named = facts.records.keys()
     for answer in plan.answers:
         facts = facts_after(facts, answer)
-    made = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.GIVING and p.record}
-    records = {key: record for key, record in made.items() if key not in plan.records}
+    created = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.ASSIGNING and p.record}
+    records = {key: record for key, record in created.items() if key not in plan.records}
     answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
     linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
     records |= {key: p.linked_record for key, p in linking.items()}
-    # One that is united with another is gone.
+    # A record that is merged into another one is gone.
     records |= {key: record for key, record in answered.items() if key not in named}
     linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
     return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
@@ -114,7 +116,10 @@ def decide_pass(
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
     answered: pass_plan.Plan | None = None,
 ) -> PlannedRun:
-    """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
+    """Decide a pass. `records` replace the stored ones; `answered` is the plan of the pass before, if any.
+
+    Answers that were carried out in `answered` are no longer open.
+    """
     facts = claimed(board, claims, records)
     if answered is not None:
         facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
@@ -125,13 +130,12 @@ def decide_pass(
     if cause is None:
         return PlannedRun(facts, plan, calls)
     if facts.columns is not None:
-        # As a real next pass would, this one does without the column that is missing.
+        # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records, answered)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    plan = unread(facts, plan, released, released)
-    return PlannedRun(facts, plan, calls, cause.sentence, rejected and len(claims) > 1)
+    is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
 
 
 def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
@@ -140,7 +144,7 @@ def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
-    """Return a record as a sweep would claim it: with its pending jobs, or the one that it would write."""
+    """Return a record as a sweep would claim it: with its pending jobs, or else with the sweep's own job."""
     jobs = list(rows) or [_sweep_job(entity_type, entity_id, None)]
     for row in jobs:
         row.causes = row.causes | int(choices.Cause.SWEEP)
@@ -163,7 +167,7 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
 
 
 def run_cost(planned: PlannedRun) -> int:
-    """Return how many calls carrying it out takes, where Monday takes all documents."""
+    """Return how many calls the real pass takes if Monday accepts them all."""
     if planned.unread:
         return planned.calls
     plan = planned.plan
@@ -172,11 +176,141 @@ def run_cost(planned: PlannedRun) -> int:
     return planned.calls + writes + len(removals)
 
 
-# What passes would change, line by line: read off their plans, of a whole board or of one record.
+# The dry run of whole boards.
+
+
+@dataclass
+class BoardSyncPlan:
+    """The changes that `sync_reconcile` would make on a board."""
+
+    entity_type: str
+    title: str
+    checked: int = 0
+    unchanged: int = 0
+    changes: list[PlannedChange] = field(default_factory=list)
+    calls: int = 0  # of the real run
+    unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
+    problem: str = ""  # why the board, or a part of it, could not be planned
+    gatherer: Gatherer = field(default_factory=Gatherer)  # remembers the approvals that earlier passes would ask for
+    # A record may be linked twice in the plan: by its own job and by its item's.
+    linked: set[UUID | None] = field(default_factory=set)
+
+    def add(self, change: PlannedChange) -> None:
+        if change.kind is ChangeKind.LINK:
+            if change.entity_id in self.linked:
+                return
+            self.linked.add(change.entity_id)
+        self.changes.append(change)
+
+    @property
+    def counts(self) -> Counter[ChangeKind]:
+        return Counter(change.kind for change in self.changes)
+
+
+def plan_boards() -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
+    """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
+    boards = []
+    with read_only_client() as client:
+        for spec in registry.entities():
+            board = BoardSyncPlan(spec.entity_type, spec.board_title)
+            boards.append(board)
+            _plan_board(board, spec, client)
+    return boards, client
+
+
+def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnlyClient) -> None:
+    link = registry.link_of(spec.entity_type)
+    board.problem = availability.of(spec.entity_type, reads=True).blocked_reason
+    if board.problem or link is None:
+        return
+    calls_before = client.calls
+    listing = BoardListing(link, is_preview=True)
+    ids = list[UUID]()
+    try:
+        for page in listing.pages():
+            same = len(page.settled)
+            board.checked += same
+            board.unchanged += same
+            ids += page.unsettled
+    except MondayError as error:  # only linked records are planned
+        board.problem = f"The board could not be listed. {error.sentence}"
+    ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
+    items = [] if board.problem else listing.unmatched
+    # The real run lists the board, too.
+    board.calls = client.calls - calls_before
+    board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    size = limits.batch_size(link.pk)
+    claims = _sweep_claims(spec, ids, items, size)
+    while chunk := list(islice(claims, size)):
+        if reason := _plan_chunk(board, link, chunk):
+            board.problem = f"Monday could not be read to the end. {reason}"
+            return
+
+
+def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
+    """Yield the claims of a sweep of these records and items, and of all other due jobs."""
+    due = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()
+    ).order_by("id")
+    # A sweep leaves out records that are unlinked, disabled or deleted, but their jobs may be due.
+    extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
+    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+    extra_ids -= set(linked.filter(pk__any_of=list(extra_ids)).values_list("pk", flat=True))  # kernel/db.py: AnyOf
+    all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
+    for start in range(0, len(all_ids), size):
+        yield from _record_claims(spec, all_ids[start : start + size])
+    due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
+    for item in dict.fromkeys([*map(str, due_items), *items]):
+        yield item_claim(spec.entity_type, item)
+
+
+def _record_claims(spec: registry.EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
+    rows: dict[UUID, list[SyncQueue]] = {}
+    pending = choices.QueueStatus.PENDING
+    jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=pending)
+    for row in jobs.order_by("priority", "id"):
+        assert row.entity_id is not None
+        rows.setdefault(row.entity_id, []).append(row)
+    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
+    for pk in ids:
+        if pk not in unconfirmed:
+            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []))
+
+
+def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
+    """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
+    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
+    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
+
+
+def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -> str:
+    """Plan a chunk, in halves if Monday rejects it as a whole; return why reading can't go on."""
+    runs = plan_pass(load_board(link), chunk, board.gatherer)
+    planned = runs[0]
+    if planned.is_rejected and len(chunk) > 1:
+        half = len(chunk) // 2
+        return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
+    if planned.unread and not planned.is_rejected:
+        return planned.unread
+    if planned.is_rejected:
+        board.problem = planned.unread
+    else:
+        board.checked += len(chunk)
+    for run in runs:
+        changes = list(plan_changes(run))
+        if run is planned:
+            board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
+        board.calls += run_cost(run)
+        for change in changes:
+            board.add(change)
+    return ""
+
+
+# The changes that a plan stands for.
 
 
 class ChangeKind(models.TextChoices):
-    """What would happen, in the order in which it is listed; the label is for counts."""
+    """The kinds of changes in the order in which they are listed; the label is for counts."""
 
     PUSH = "push", "to send to Monday"
     PULL = "pull", "to update from Monday"
@@ -214,7 +348,7 @@ _NEW_ITEM_KINDS = {
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """One thing that would happen to one record, item or field; values as displayed."""
+    """A change of a record, an item or a field; values as displayed."""
 
     kind: ChangeKind
     entity_type: str
@@ -239,7 +373,7 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
 
 
 def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> Iterator[PlannedChange]:
-    """Yield what a person's answer to “who is this?” does by itself."""
+    """Yield the change that a person's answer to “who is this?” makes."""
     kinds = {
         pass_plan.AnswerKind.LINK: ChangeKind.LINK,
         pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
@@ -247,14 +381,14 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
     }
     entity_type = planned.facts.board.link.entity_type
     kind = kinds.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-    entity_id = answer.made_id or answer.record_id or answer.asked_of
+    entity_id = answer.merged_id or answer.record_id or answer.asked_of
     name = str(planned.facts.answers.records.get(entity_id) or planned.plan.records[answer.asked_of].record)
     if reason := answer.result or answer.outdated:
         yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
 
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    """Yield what the pass would do with one record; nothing where both sides equal their base."""
+    """Yield a record's changes; none if both sides equal their base."""
     if plan.ending.detail == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
@@ -288,7 +422,7 @@ def _record_change(
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.by}".strip()
+        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
     elif plan.unlink:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
@@ -300,7 +434,7 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 
 def _field_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    # A created item's fields are part of its creation, and no changes of their own.
+    # The fields of a new item are part of its creation.
     for field_plan in plan.plans.values():
         reason = field_plan.decision.reason
         if field_plan.send_raw is not None and not plan.creates:
@@ -365,7 +499,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
 
 
 def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    """What becomes of items without a record; where Monday could not be read, why that is."""
+    """Yield the changes of items without a record, and of jobs that can't be carried out, with the reason."""
     entity_type = planned.facts.board.link.entity_type
     plan = planned.plan
     for claim, ended in plan.other_jobs:
@@ -383,14 +517,11 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
             yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
-# How a change reads.
-
-
 VALUE_LENGTH = 60
 
 
 def change_line(change: PlannedChange) -> str:
-    """Return a change as a person reads it: the record, the field, from what to what, and why."""
+    """Return a change as a line: the record, the field, the values before and after, and the reason."""
     name = f"{change.name} · {change.field}" if change.field else change.name
     reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
     before = quote(change.before, VALUE_LENGTH)
@@ -404,11 +535,8 @@ def change_line(change: PlannedChange) -> str:
     return f"{name}: {change.reason}" if change.reason else name
 
 
-# What the next passes of one record would change.
-
-
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
-    """Return what passes over one record (or a deleted one's tombstone) would find last, and all that they would do."""
+    """Return the last pass that would follow for a record (or its tombstone), and the changes of all of them."""
     rows = SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
@@ -418,8 +546,8 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[Plan
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
-    """Return what the first pass after linking them would do, by one read of the item; or why that can't be told."""
-    link = link_of(record.entity_type())
+    """Return the changes of the first pass after linking the two, or why the item can't be read."""
+    link = registry.link_of(record.entity_type())
     reason = availability.of(record.entity_type(), urgent=True).blocked_reason
     if link is None or reason:
         return [], reason
@@ -427,7 +555,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.monday_id = item_id
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
-    with urgent_calls(), read_only_client():
+    with limits.urgent_calls(), read_only_client():
         record_claim = sweep_claim(link.entity_type, record.pk, [])
         planned = decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()

@@ -1,7 +1,7 @@
-"""The records of a registered model as rows of a file: exported, previewed, imported.
+"""Export, preview and import of a registered model's records as rows of a file.
 
-A preview runs in a read-only transaction and writes nothing. An import is one transaction with one context of the
-history; what it wrote is in the activity as one batch, which the usual undo takes back.
+A preview runs in a read-only transaction. An import is one transaction; the activity lists its changes as one batch,
+which can be undone as usual.
 """
 
 import csv
@@ -29,7 +29,7 @@ from sync.choices import Priority, QueueStatus
 from sync.kernel import grouped, humanize
 from sync.kernel.db import bound_lock_waits, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
-from sync.models.state import IMPORT_KIND, fold_alike
+from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.monday.texts import drop_from_label, key_spellings, match_key
 from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
@@ -39,17 +39,17 @@ from sync.records.authors import actor_label, log_kind_action, person_line
 from sync.state.record_fields import canonical_value
 
 NPD_ID = "NPD ID"
-# Cells that hold nothing: what spreadsheets and databases write for it. “Null” is a name.
+# Cells without a value, as spreadsheets and databases write them. “Null” is a name.
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
 
 FIRST_NAMES = {"firstname", "givenname", "forename", "vorname", "prénom"}
 LAST_NAMES = {"lastname", "surname", "familyname", "nachname", "familienname", "nomdefamille"}
-# Titles of a name, which beside a first name is the family name.
+# Titles of a full name; if the file has a first name, too, they are titles of the family name.
 PLAIN_NAMES = {"name", "nom"}
 
 
 def plain_title(title: str) -> str:
-    """Return a title without what makes no difference: case, white space, signs."""
+    """Return a title in lower case, letters and digits only."""
     return "".join(sign for sign in unicodedata.normalize("NFKC", title).casefold() if sign.isalnum())
 
 
@@ -58,9 +58,9 @@ def plain_text(text: str) -> str:
 
 
 class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
-    """A cell as the model's own field reads it; what that can't read stays as it is, for its validation to say so.
+    """Reads a cell as the model's own field does; an invalid text stays, so that validation reports it.
 
-    The library's own widgets guess: “yes” is False to them, and 03/04/2026 the fourth of March.
+    The library's own widgets guess: “yes” is False to them, and 03/04/2026 is the fourth of March.
     """
 
     def __init__(self, model_field: Any) -> None:
@@ -114,17 +114,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.batch_id = uuid.uuid4()
         self.ignored: list[str] = []
         self.warnings: list[tuple[int, str]] = []
-        self.related_new: dict[uuid.UUID, SyncedModel] = {}  # records that cells name and NPD doesn't have
+        self.related_new: dict[uuid.UUID, SyncedModel] = {}  # related records that NPD lacks
         self.new: list[SyncedModel] = []
         self.changed: list[SyncedModel] = []
         self.changed_names: set[str] = set()
         self.lines: list[Decision] = []  # for the activity
-        self.digested: list[Any] = []  # what each row writes, for the comparison with the preview
+        self.digested: list[Any] = []  # the changes of each row, to compare the import with its preview
 
     def get_queryset(self) -> Any:
         return self.model._default_manager.select_related(*self.relations).order_by("pk")
 
-    # --- the import, in the order in which the library asks ---
+    # --- the library's hooks, in the order of its calls ---
 
     def import_data(self, dataset: Any, dry_run: bool = False, **kwargs: Any) -> Any:
         self.user = kwargs["user"]
@@ -135,10 +135,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def import_data_inner(
         self, dataset: Any, dry_run: bool, raise_errors: bool, using_transactions: bool, *args: Any, **kwargs: Any
     ) -> Any:
-        """Run within the transaction that `import_data` has begun, without the library's savepoint for each row."""
+        """Run in the transaction of `import_data`, without the library's savepoint for each row."""
         self.is_preview = dry_run
         if dry_run:
-            # The library would write everything and roll it back, and hold the records' locks meanwhile.
+            # The library would write everything and roll it back, holding the records' locks meanwhile.
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ ONLY")
         else:
@@ -146,7 +146,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return super().import_data_inner(dataset, dry_run, raise_errors, False, *args, **kwargs)
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
-        """Find what the columns are, then in few queries all records that the rows are about or name."""
+        """Recognize the columns, then load all records of the rows and their relations in few queries."""
         titles = [title for title in dataset.headers[:-2] if title]
         dataset.headers = self._columns(dataset.headers)
         if not self.joined and not {NPD_ID, *map(self._label, self._key_fields())} & set(dataset.headers):
@@ -187,12 +187,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.before = {} if new else field_values.stored_field_values(instance, self._own_names())
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
-        """Set a field where its cell says something else than the record does."""
+        """Set a field if its cell differs from the record."""
         if field.attribute == "id" or field.column_name not in row:
             return
         is_new = instance._state.adding
         text = plain_text(row[field.column_name])
-        if not is_new and self._says_already(instance, field, text, row):
+        if not is_new and self._is_unchanged(instance, field, text, row):
             return
         if text in NO_VALUES:
             if is_new or not self.clears_empty:
@@ -212,13 +212,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def validate_instance(
         self, instance: Any, import_validation_errors: Any = None, validate_unique: bool = True
     ) -> None:
-        """Check what would be written by the model's own rules."""
+        """Validate the changed fields by the model's own rules."""
         errors = dict(import_validation_errors or {})
         own = {name for name in self._own_names() if name not in self.relations}
         checked = (own if instance._state.adding else own & set(instance.changed_fields())) - errors.keys()
         exclude = {field.name for field in instance._meta.concrete_fields} - checked
         try:
-            # Not full_clean(), which asks the database for each constraint and relation of each row.
+            # Not full_clean(), which queries the database for each constraint and relation of each row.
             instance.clean_fields(exclude=exclude)
             instance.clean()
             instance.validate_unique(exclude=exclude)
@@ -228,7 +228,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             raise ValidationError(errors)
 
     def save_instance(self, instance: Any, is_create: bool, row: Any, **kwargs: Any) -> None:
-        """Keep what is to be written; `after_import` writes it in few statements."""
+        """Collect the changes; `after_import` writes them in few statements."""
         changed = set(instance.changed_fields())
         names = [
             name for name in self._own_names() if is_create or field_values.field_of(instance, name).attname in changed
@@ -242,7 +242,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 self.related_new[target.pk] = target
         before = {name: self.before.get(name) for name in names}
         after = field_values.stored_field_values(instance, names)
-        # The label, the old and the new value of each field that the row changes, for the preview.
+        # Label, old and new value of each changed field, for the preview.
         pairs = [(self._label(name), _in_words({name: before[name]}), _in_words({name: after[name]})) for name in names]
         self.digested.append((self.number, is_create, pairs))
         self.row_changes = [(label, old, new) for label, old, new in pairs if old or new]
@@ -274,7 +274,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.warnings = self.warnings
         result.ignored = self.ignored
         result.batch_id = self.batch_id
-        # Equal for two runs that write the same; new related records have new ids each time.
+        # Two runs that write the same have the same digest. It has no ids, because each run makes new ones.
         names = sorted(map(field_values.record_name, self.related_new.values()))
         result.digest = sha256(json.dumps([self.digested, names]).encode()).hexdigest()
         if not self.is_preview and not result.has_errors():
@@ -283,7 +283,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             self._write()
 
     def _row_name(self, row: Mapping[str, Any]) -> str:
-        """Return by what a person recognizes a row: its record's name and address, else its first cells."""
+        """Return a name for a row: its record's name and address, or else its first cells."""
         cells = {column: plain_text(str(cell)) for column, cell in row.items() if column not in (ROW_NUMBER, SURPLUS)}
         keys = [cells.get(self._label(name), "") for name in reversed(self._key_fields())]
         texts = [text for text in keys if text] or [text for text in cells.values() if text]
@@ -305,12 +305,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return [name for name in self.fields if name != "id"]
 
     def _key_fields(self) -> list[str]:
-        """Return the fields by which a row without an NPD ID finds its record."""
+        """Return the fields that identify the record of a row without an NPD ID."""
         keys = [registry.match_field(self.model), self.spec.name_field]
         return list(dict.fromkeys(name for name in keys if name))
 
     def _columns(self, titles: Sequence[str]) -> list[str]:
-        """Return what each column is: the label of a field where its title is known, else its title."""
+        """Return a name for each column: the label of its field, or else its title."""
         plain = [plain_title(title) for title in titles]
         columns = [f"{title} (column {place})" for place, title in enumerate(titles, start=1)]
         columns[-2:] = [ROW_NUMBER, SURPLUS]
@@ -342,7 +342,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     # --- records ---
 
     def _match(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, SyncedModel | ValidationError | None]:
-        """Return each row's record, by the row's number: None for a new one, an error where nobody can tell."""
+        """Return the record of each row, by the row's number: None for a new record, an error if it is unclear."""
         texts = {
             name: {row[ROW_NUMBER]: _value(row.get(self._label(name), "")) for row in rows}
             for name in ("id", *self._key_fields())
@@ -361,17 +361,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if first is not row and _cells(first) == _cells(row):
                 self.repeated.add(number)
             elif first is not row and not isinstance(match, ValidationError):
-                about = f"Row {first[ROW_NUMBER]} is about the same {self.opts.verbose_name}. Keep one of them."
-                match = ValidationError(about)
+                match = ValidationError(
+                    f"Row {first[ROW_NUMBER]} is about the same {self.opts.verbose_name}. Keep one of them."
+                )
             matches[number] = match
         if not self.is_preview:
             keys = [match.pk for match in matches.values() if isinstance(match, SyncedModel)]
             rows_locked = records.filter(pk__in=keys).select_for_update(no_key=True, of=("self",))
             locked = {record.pk: record for record in rows_locked}
-            gone = ValidationError("It was deleted meanwhile.")
+            deleted = ValidationError("It was deleted meanwhile.")
             for number, match in matches.items():
                 if isinstance(match, SyncedModel):
-                    matches[number] = locked.get(match.pk, gone)
+                    matches[number] = locked.get(match.pk, deleted)
         return matches
 
     def _match_row(
@@ -380,7 +381,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         by_id: Mapping[uuid.UUID, SyncedModel],
         by_text: Mapping[str, Mapping[str, list[SyncedModel]]],
     ) -> tuple[SyncedModel | ValidationError | None, object]:
-        """Return the record, and what rows about the same record have in common."""
+        """Return a row's record, and a key that is equal for all rows about the same record."""
         noun = self.opts.verbose_name
         if npd_id := texts["id"]:
             record = by_id.get(field_values.as_uuid(npd_id) or uuid.UUID(int=0))
@@ -398,19 +399,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return ValidationError({name: f"{several} Add their NPD ID."}), None
             if records:
                 return records[0], records[0].pk
-            # Two rows with what is no email address aren't one person.
-            return None, (name, key) if self._is_valid(name, texts[name]) else None
+            try:
+                field_values.field_of(self.model, name).clean(texts[name], None)
+            except ValidationError:
+                return None, None  # two rows with the same invalid email address need not be the same person
+            return None, (name, key)
         return None, None
 
-    def _is_valid(self, name: str, text: str) -> bool:
-        try:
-            field_values.field_of(self.model, name).clean(text, None)
-        except ValidationError:
-            return False
-        return True
-
-    def _says_already(self, instance: SyncedModel, field: Any, text: str, row: Mapping[str, Any]) -> bool:
-        """Whether a record says what a cell says, as the sync compares it."""
+    def _is_unchanged(self, instance: SyncedModel, field: Any, text: str, row: Mapping[str, Any]) -> bool:
+        """Whether a record's value and a cell are equal, as the sync compares values."""
         value = getattr(instance, field.attribute)
         if plain_text(field.widget.render(value)) == text:
             return True
@@ -418,14 +415,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return False
         region = instance.sync_region() or self.region
         if field.attribute in self._key_fields() and not _value(row.get(NPD_ID, "")):
-            # By it the record was found, in whatever case; who names the record by its id may correct it.
+            # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
         entity_type = self.spec.entity_type
         canonical = canonical_value(entity_type, field.attribute, text, region)
         return bool(canonical == canonical_value(entity_type, field.attribute, value, region))
 
     def _related(self, name: str, text: str) -> SyncedModel | None:
-        """Return the record that a cell names; without one a warning says that the field is left as it is."""
+        """Return the record that a cell names; if there is none, warn that the field stays unchanged."""
         related = self.related[name]
         noun = related.model._meta.verbose_name
         records = related.find(text)
@@ -438,7 +435,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return None
 
     def _warn_of_refusals(self, instance: SyncedModel, names: Sequence[str]) -> None:
-        """Say which values the other system would refuse: they are imported, and block their field."""
+        """Warn of values that Monday would reject; they are imported, and block their field."""
         for mapping in self.board.mappings if self.board and instance.may_sync else ():
             if self.board and mapping.column_id and set(mapping.fields) & set(names) - self.relations.keys():
                 convert = self.board.converter(mapping, instance)
@@ -449,37 +446,36 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     # --- writing ---
 
     def _write(self) -> None:
-        """Write what `save_instance` has kept, and tell it in the activity."""
+        """Write the collected changes and their activity."""
         entity_type = self.spec.entity_type
-        made = list(self.related_new.values())
+        new_related = list(self.related_new.values())
         pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
-        earlier = list(
-            pending.filter(entity_id__in=[record.pk for record in self.changed]).values_list("pk", flat=True)
-        )
-        for model in {type(record) for record in made}:
-            model._default_manager.bulk_create([record for record in made if type(record) is model])
+        changed_ids = [record.pk for record in self.changed]
+        earlier = list(pending.filter(entity_id__in=changed_ids).values_list("pk", flat=True))
+        for model in {type(record) for record in new_related}:
+            model._default_manager.bulk_create([record for record in new_related if type(record) is model])
         update_many(self.changed, sorted(self.changed_names))
         self.model._default_manager.bulk_create(self.new)
-        # The triggers give a fresh edit's priority; thousands at once must not come before people's own edits.
+        # The triggers give these jobs the priority of an edit, but thousands must not come before people's own edits.
         written = pending.filter(entity_id__in=[record.pk for record in (*self.changed, *self.new)])
         written.exclude(pk__in=earlier).update(priority=Priority.LOAD)
-        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in made]
+        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         Decision.objects.bulk_create(fold_alike([*lines, *self.lines]))
         counts = f"{len(self.new):,} new, {len(self.changed):,} changed"
         log_kind_action(
             self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=str(self.opts.verbose_name_plural)
         )
-        for kind in {entity_type, *(record.entity_type() for record in made)}:
-            transaction.on_commit(partial(notify.notify_board, kind), robust=True)
+        for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
+            transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
 
     def _lines(self, record: SyncedModel, changed: Mapping[str, Any], *, is_new: bool) -> Iterator[Decision]:
-        """Yield what a row did with its record: `changed` are the fields that it wrote, with their values before."""
+        """Yield a row's lines of activity; `changed` are the fields that it wrote, with their old values."""
         where = f"the import of “{self.file_name}”, row {self.number}"
         if is_new:
             yield self._line(record, f"Made by {where}.")
             return
         for key, label, fields in self._keys_of(changed):
-            after = field_values.stored_field_values(record, fields)  # a mapping of several fields moves as a whole
+            after = field_values.stored_field_values(record, fields)  # all fields of a mapping, for its undo
             before = after | {name: changed[name] for name in fields if name in changed}
             old = _in_words(before)
             new = _in_words(after)
@@ -496,18 +492,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return line
 
     def _keys_of(self, names: Iterable[str]) -> Iterable[tuple[str, str, Sequence[str]]]:
-        """Yield the mappings that these fields touch; a field without a mapping stands for itself."""
-        unmapped = dict.fromkeys(names)
+        """Yield key, label and fields of each mapping with one of these fields; an unmapped field comes alone."""
+        unmapped = list(names)
         for mapping in self.spec.mappings:
-            if touched := [name for name in mapping.fields if name in unmapped]:
+            if any(name in mapping.fields for name in unmapped):
                 yield mapping.key, mapping.label, mapping.fields
-                for name in touched:
-                    unmapped.pop(name)
-        yield from ((name, self._label(name), (name,)) for name in unmapped)
+                unmapped = [name for name in unmapped if name not in mapping.fields]
+        for name in unmapped:
+            yield name, self._label(name), (name,)
 
 
 class RelatedRecords:
-    """The records that a column's cells name: by their name, or by the match key where that is an email."""
+    """The records that a column's cells name, by their name or their email address."""
 
     def __init__(self, model: type[SyncedModel], texts: Sequence[str]) -> None:
         self.model = model
@@ -526,7 +522,7 @@ class RelatedRecords:
         return same_case if len(same_case) == 1 else records
 
     def create(self, text: str) -> SyncedModel:
-        """Return a record of this name that isn't stored yet; raises ValueError where it can't have it."""
+        """Return a new, unsaved record of this name; raises ValueError if the name is invalid."""
         record = self.model(**{self.name_field: text})
         try:
             record.clean_fields()
@@ -537,29 +533,29 @@ class RelatedRecords:
 
 
 def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records whose field has one of these texts, by the form in which the sync matches them."""
+    """Return the records that have one of these texts in a field, by the text's match key."""
     keys = key_spellings(key for text in texts if (key := match_key(text)))
     matching = records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys) if keys else ()
     return grouped(matching, lambda record: match_key(getattr(record, field)))
 
 
 def titles_of(entity_type: str) -> dict[str, list[str]]:
-    """Return the known titles of each field, in plain form, the best ones first."""
+    """Return the known titles of each field as `plain_title` makes them, the best ones first."""
     spec = registry.entity(entity_type)
     others = [plain_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [plain_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
     own = [field.name for field in registry.own_fields(spec.model)]
-    # Relations first: “company name” beside people is their organization.
+    # Relations first, because “company name” in a file of people is their organization.
     for name in [*relations, *(name for name in own if name not in relations)]:
         names = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
         names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
         if name in relations:
             names += [f"{title} name" for title in names]
         if name == spec.name_field:
-            # What other files call a related record, “Firma”, a file of such records calls their name.
-            theirs = [entity_type, *spec.titles.get(entity_type, ())]
-            names[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
+            # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
+            type_titles = [entity_type, *spec.titles.get(entity_type, ())]
+            names[2:2] = [*type_titles, *(f"{title} name" for title in type_titles)]
         plain = list(dict.fromkeys(map(plain_title, names)))
         titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
     return titles
@@ -582,10 +578,10 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     fields["id"] = Field("id", NPD_ID, FieldWidget(model._meta.pk))
     options = {
         "fields": list(fields),
-        "import_id_fields": ["id"],  # this very list is the one that needs no such column
+        "import_id_fields": ["id"],  # the library's default, which alone needs no such column
         "report_skipped": False,
         "skip_diff": True,
-        "store_instance": True,  # else the library sets it for all requests
+        "store_instance": True,  # otherwise the library sets it for all requests
     }
     resource: type[RecordResource] = modelresource_factory(model, RecordResource, options, fields)
     return resource

@@ -1,4 +1,4 @@
-"""Which rows are kept for how long, and how old ones are deleted in small batches."""
+"""Deletes old rows in small batches; the rules say how long each kind is kept."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,28 +12,28 @@ from pghistory.core import event_models
 from sync import registry
 from sync.kernel import process
 from sync.kernel.db import run_sql
-from sync.kernel.secret_texts import encrypted_anew
+from sync.kernel.secret_texts import reencrypt
 from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.tombstones import prune_tombstones
 
 log = structlog.get_logger(__name__)
 
-# Sent in each run: who keeps secrets and old rows elsewhere does the same with them.
+# Sent in each run, so that other apps prune their rows and encrypt their secrets again.
 pruning = Signal()
 
 _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed"), (NotificationReceiver, "address"))
 
-# Rows per transaction: few enough that nobody waits long for its locks.
+# Rows per transaction, few enough that nobody waits long for their locks.
 BATCH_SIZE = 1_000
 
-# A sweep reads this much before its cursor again, and knows by these rows what isn't new.
+# A sweep begins this long before its cursor, and needs the deliveries since then to recognize new changes.
 SWEEP_OVERLAP = "1 hour"
 
-# A token that has expired or was revoked is listed this much longer, and its refusal says so.
+# An expired or revoked token is listed this much longer, so that its refusal can give the reason.
 ENDED_TOKEN_DAYS = 90
 
-# Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either.
+# If sweeps make no progress, rows are kept no longer than this; Monday's own log isn't either.
 SWEEP_MAX_AGE = "30 days"
 
 _AGE = "sync_now() - make_interval(days => %(days)s)"
@@ -42,25 +42,25 @@ _JOURNAL_AGE = f"""least({_AGE}, (
     SELECT min(greatest(link.swept_to - interval '{SWEEP_OVERLAP}', sync_now() - interval '{SWEEP_MAX_AGE}'))
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 
-# Literals of this module and names of our own tables only; values travel as parameters.
+# Only literals of this module and names of our own tables are formatted in; values are parameters.
 _DELETE = """
     DELETE FROM {table} WHERE {key} = ANY (ARRAY(
         SELECT old.{key} FROM {table} AS old WHERE {where} ORDER BY old.{key} LIMIT %(batch)s
         FOR UPDATE SKIP LOCKED))
 """
 
-# What of one table is deleted: a name, the table, its key, the days for which a row is kept, and SQL about `old`.
+# A rule: a name, the table, its key, the days for which a row is kept, and a condition of SQL about `old`.
 Rule = tuple[str, str, str, int, str]
 
 
 def prune() -> dict[str, int]:
-    """Delete what is old enough; return how many rows of each kind."""
+    """Delete old rows; return how many of each kind."""
     counts: dict[str, int] = {}
     encrypt_anew()
     pruning.send(None)
     for name, table, key, days, where in _rules():
         if days <= 0:
-            continue  # they are kept for ever
+            continue  # kept for ever
         sql = _DELETE.format(table=table, key=key, where=where)
         params = {"days": days, "batch": BATCH_SIZE, "open": [str(state) for state in OPEN_REQUEST_STATES]}
         counts[name] = _delete_rows(sql, params)
@@ -70,7 +70,7 @@ def prune() -> dict[str, int]:
 
 
 def _delete_rows(sql: str, params: Mapping[str, Any]) -> int:
-    """Delete in batches, each a transaction of its own; locked rows, and the rest on shutdown, are for the next run."""
+    """Delete in batches, each in its own transaction; skip locked rows, and stop on shutdown."""
     total = 0
     while True:
         deleted = run_sql(sql, params)
@@ -80,19 +80,19 @@ def _delete_rows(sql: str, params: Mapping[str, Any]) -> int:
 
 
 def encrypt_anew() -> int:
-    """Encrypt with the key of now what an older key made; return how many, so that the older one can go."""
+    """Encrypt with the current key the secrets of an older key; return how many."""
     changed = 0
     for model, column in _ENCRYPTED:
         rows = model._default_manager
         for key, stored in rows.exclude(**{column: ""}).values_list("pk", column):
-            if sealed := encrypted_anew(stored):
-                # Where somebody entered another one meanwhile, theirs stands.
+            if sealed := reencrypt(stored):
+                # A secret that somebody has entered meanwhile stays.
                 changed += rows.filter(pk=key, **{column: stored}).update(**{column: sealed})
     return changed
 
 
 def _rules() -> Iterator[Rule]:
-    """Yield the rules, in an order that leaves no row without what it refers to."""
+    """Yield the rules; a table comes before the tables that it refers to."""
     history = settings.HISTORY_DAYS
     journal = settings.JOURNAL_DAYS
     yield "activity", "sync_decisions", "id", history, f"old.at < {_AGE}"
@@ -108,8 +108,8 @@ def _rules() -> Iterator[Rule]:
 
 
 def _intent_condition() -> str:
-    # Settled intents; but of a record that still has no item, the create that was once unconfirmed stays: it
-    # makes the record's next create go alone, under a key of its own.
+    # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
+    # create go alone, under its own key.
     unlinked = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
         "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
@@ -125,8 +125,8 @@ def _intent_condition() -> str:
 
 
 def _change_rules(days: int) -> Iterator[Rule]:
-    # The newest old change of each existing record stays: later changes are read as differences from it. That of a
-    # deleted record stays as long as there is activity about it, which shows the name that it had.
+    # The newest old change of each existing record stays, because later changes are differences from it. That of a
+    # deleted record stays as long as its activity, which shows the record's name.
     for spec in registry.entities():
         for events in event_models(tracks_model=spec.model):
             table = _table(events)

@@ -1,7 +1,6 @@
-"""How due jobs are worked: boards one after another under their lease, batch by batch, until nothing is due.
+"""The worker: takes each board's lease and reconciles its due jobs, batch by batch.
 
-`work` is one run within its time. `drain` goes on until nothing is left that can be done, and
-`remaining_lines` says why the rest waits.
+`work` runs for a limited time. `drain` runs until no job is due, and `remaining_lines` explains the rest.
 """
 
 import time
@@ -21,7 +20,7 @@ from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
-from sync.limits import BlockedKind, Grant, Pass, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
@@ -32,7 +31,7 @@ from sync.records import availability
 
 log = structlog.get_logger(__name__)
 
-# A notified worker that finds the board leased ends at once, so the holder claims once more after this.
+# A notified worker that finds the board leased ends at once, so the lease's holder claims again after this time.
 LINGER_SECONDS = 1.0
 
 LEASE_WAIT_SECONDS = 0.2
@@ -40,7 +39,7 @@ LEASE_WAIT_SECONDS = 0.2
 
 @dataclass
 class WorkSummary:
-    """What runs of the worker did, in records."""
+    """The counts of the worker's runs, in records."""
 
     claimed: int = 0
     completed: int = 0
@@ -66,7 +65,7 @@ class _Run:
         self.linger = linger
 
     def work_board(self, entity_type: str) -> None:
-        """Work one board's due jobs, if there are any and the board is available."""
+        """Work the board's due jobs if the board is available."""
         if process.is_shutting_down():
             _notify_others(entity_type)
             return
@@ -79,7 +78,11 @@ class _Run:
                 return
             if (board_lease := acquire(granted.link)) is not None:
                 break
-            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
+            if (
+                not self.wait_for_lease
+                or time.monotonic() >= self.until
+                or process.wait_or_shutdown(LEASE_WAIT_SECONDS)
+            ):
                 return
         is_finished = False
         try:
@@ -87,23 +90,23 @@ class _Run:
                 is_finished = self._work_batches(board_lease, granted)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
-        # Only after the release: a worker that is notified while the lease is taken ends at once.
+        # After the release, because a worker that is notified while the board is leased ends at once.
         if not is_finished or process.is_shutting_down():
             _notify_others(entity_type)
 
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
-        """Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep."""
+        """If the minute's quota ended the work, have it continue when the next minute begins."""
         if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
             notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
-        """Reconcile batch after batch; return False where another run has to go on with the board.
+        """Reconcile batch after batch; return False if another run has to continue.
 
-        `granted` is what was granted when the lease was taken; it is asked for again before each further batch.
+        `granted` is the grant for the first batch; each further batch gets its own.
         """
         entity_type = board_lease.link.entity_type
         has_lingered = not self.linger
-        reads_waiting = False  # what waits to be sent is read, to end what needs no write
+        reads_waiting = False  # whether the next pass only reads records that wait for writes, to end those in sync
         probed_in_vain = False
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
@@ -127,25 +130,26 @@ class _Run:
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, hold_seconds)
-            # Many records may need no write, and each would be a probe in vain: once in a turn they are read together.
+            # Many records may need no write, and each would be a useless probe. So read them together, once in a run.
             if probe and not probed_in_vain:
-                probed_in_vain = write_stop.give_back_probe()
+                probed_in_vain = write_stop.release_unused_probe()
                 reads_waiting = probed_in_vain
             if is_reading or reads_waiting:
                 granted = grant(entity_type)
                 continue
-            # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
+            # A short claim has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
                 if has_lingered:
                     return True
                 board_lease.renew()
-                process.wait(LINGER_SECONDS)
+                process.wait_or_shutdown(LINGER_SECONDS)
                 has_lingered = True
             granted = grant(entity_type)
         self._notify_after(granted, entity_type)
         return True
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
+        @retry_on_lock_timeout
         def store_fault() -> None:
             rows = [row for job in claimed for row in job.rows]
             with board_lease.transaction():
@@ -154,29 +158,28 @@ class _Run:
                 else:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
-        # An error of our own costs a batch no attempt: its records come back one by one, and then it counts.
+        # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
         with pass_log_context(board_lease.link.entity_type) as batch_id:
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
                 self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
-            # Another worker may have the board by now: nothing of this pass may be stored.
-            except LeaseLost:
+            except LeaseLost:  # another worker may have the board, so nothing of this pass may be stored
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
                 reason = own_fault(error)
-                retry_on_lock_timeout(store_fault)
+                store_fault()
                 self.summary.failed += len(claimed) == 1
 
 
 def _notify_others(entity_type: str) -> None:
-    """Notify another worker where the board still has due jobs."""
+    """Notify another worker if the board still has due jobs."""
     if has_due_rows(entity_type):
         notify.notify_board(entity_type)
 
 
-def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:
-    """Find out about creates without an answer, then reserve the next pass; a wait where Monday can't be asked."""
+def _reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
+    """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return granted.next_pass()
@@ -185,17 +188,15 @@ def _reserve(board_lease: Lease, granted: Grant) -> Pass | Wait:
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
-    """While writes are stopped, claim the one record whose write tries them again, when that is due and it is here.
-
-    First it is looked for the creates that have no answer, of which one may be the next to try.
-    """
+    """While writes are stopped, claim the record whose write is the next probe, if it is due and on this board."""
+    # First look for the items of unanswered creates, because one of these may be the probe.
     if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None or job.entity_id is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
-        # That board's worker does it, also where its own rows wait for later.
+        # The other board's worker sends the probe, so make its job due.
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         notify.notify_board(job.entity_type)
         return []
@@ -206,17 +207,17 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
 
 
 class PoolWatch:
-    """Notices a pool that takes nothing though jobs are due, as after the kill of the process that held its lock."""
+    """Notices a pool that takes no task though jobs are due, as after a kill of the process that held its lock."""
 
     def __init__(self) -> None:
-        self.taken = 0  # tasks, as counted last
+        self.taken = 0  # tasks that the pool had begun at the last check
         self.idle_since = 0.0
 
     def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
-        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
+        """Whether, for two minutes, no task ran or began though some were waiting and a board's jobs are overdue.
 
-        `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
-        how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
+        `taken` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting` those
+        that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
         """
         if taken != self.taken or running or not waiting or not self.idle_since:
             self.taken = taken
@@ -229,10 +230,10 @@ class PoolWatch:
 def work(
     entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
 ) -> WorkSummary:
-    """Work due jobs, of one type or of all, until none is due or the time (half a task's limit) is over.
+    """Work due jobs, of one type or of all, until none is due or the time is over (half a task's limit).
 
-    A board that another worker has leased is left to it, or waited for with `wait_for_lease`. With `linger`
-    the lease is kept a second longer, for notified workers that found it taken.
+    A board that another worker has leased is left to it, unless `wait_for_lease`. With `linger`, keep the lease a
+    second longer and claim again, for workers that were notified meanwhile.
     """
     limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
     run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease, linger=linger)
@@ -245,9 +246,6 @@ def work(
     return run.summary
 
 
-# Working the queue until nothing is due, and what is left with the reason.
-
-
 # Seconds between two lines of progress.
 SLICE_SECONDS = 5.0
 
@@ -255,9 +253,9 @@ SLICE_SECONDS = 5.0
 def drain(
     entity_type: str | None = None, say: Callable[[str], object] | None = None, *, slice_seconds: float = SLICE_SECONDS
 ) -> WorkSummary:
-    """Work until nothing is due, waiting for others' leases; on shutdown end after the batch in hand.
+    """Work until nothing is due, waiting for other workers' leases; on shutdown, end after the current batch.
 
-    `say` gets a line of progress after each slice.
+    `say` prints a line of progress after each slice.
     """
     total = WorkSummary()
     while True:
@@ -267,7 +265,7 @@ def drain(
         if process.is_shutting_down():
             return total
         due = int(availability.queue_stats()["due"])
-        # Due rows that nobody could claim and nobody works on would not be claimed next time either.
+        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
         if not (summary.claimed and due) and not _has_other_workers(entity_type):
             return total
         if say:
@@ -283,7 +281,7 @@ def _has_other_workers(entity_type: str | None) -> bool:
 
 
 def remaining_lines() -> list[str]:
-    """Return a line per type and state of what is left: pending with the reason, in progress, failed."""
+    """Return lines about the remaining jobs, by type and state: pending with the reason, in progress, failed."""
     lines = []
     for spec in registry.entities():
         jobs = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
@@ -303,10 +301,10 @@ def remaining_lines() -> list[str]:
 
 
 def _waiting_reason(entity_type: str, soonest: datetime) -> str:
-    """Return why jobs of this type still wait, the cause that concerns most of them first."""
+    """Return why jobs of this type still wait."""
     if reason := availability.of(entity_type).detail:
         return reason
-    # Records with an unconfirmed call are not touched before its deadline.
+    # Records with an unanswered call wait for its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
     if until := calls.aggregate(models.Max("deadline"))["deadline__max"]:
         at = humanize.due_time(until, sync_now())

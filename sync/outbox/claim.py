@@ -1,5 +1,8 @@
-"""One writer per board: a lease row with a fresh token, renewed by steps; which rows its holder claims next, and what
-becomes of the rows of a worker that died.
+"""A board's lease, which lets one worker write to it, and the due jobs that its holder claims.
+
+A lease has a new token each time, and is renewed by steps and never by a timer, so that a worker that hangs loses its
+board. The row names its holder's database session too: if a killed holder's session has ended, its board can be taken
+at once; the lease of a holder that hangs has to expire.
 """
 
 from __future__ import annotations
@@ -26,27 +29,20 @@ from sync.outbox.pauses import IS_PAUSED
 
 # ruff: noqa: S608 - statements made of the fragments below
 
-# The lease row, renewed by steps and never by a timer, so that a worker that hangs loses its board.
-#
-# The row names its holder's database session as well. A killed holder has lost its session, which the server knows, so
-# that its board can be taken at once; a holder that hangs keeps its session, and its lease has to run out.
-
-
-# Longer than a call and its transaction take; for so long a holder that hangs keeps its board.
+# Longer than a call and its transaction take. A holder that hangs keeps its board for this time.
 STEP_SECONDS = 60
 
 # Below PostgreSQL's deadlock_timeout (1 s), so that a pass gives way and tries again, never a save.
 LOCK_TIMEOUT_MS = 500
 
-# A step's renewal is skipped while no more than this is missing from it. Each renewal writes the row, and
-# while an old transaction is open, all claims and finishes read past the versions that this leaves behind.
+# A renewal by fewer seconds is skipped, because each leaves a row version behind, which all claims read past while an
+# old transaction is open.
 SLACK_SECONDS = 5
 
-# After so many lost holders in a row, each lease has to run out: something that kills every worker before it
-# has claimed a row must not do so every few seconds.
+# After this many lost holders in a row each lease has to expire, because something may kill every worker at once.
 MAX_LOST_HOLDERS = 5
 
-# Locks the row. The subquery runs before the row is searched, so that its lock_timeout already bounds that wait.
+# Locks the row. The subquery runs before the row is searched, so that its lock_timeout limits that wait too.
 LOCK_LEASE = """
     SELECT extract(epoch FROM expires - sync_now())::float, session_pid, pg_backend_pid() FROM sync_board_leases
     WHERE link_id = (SELECT %(link)s::bigint FROM set_config('lock_timeout', %(lock_timeout)s, true))
@@ -54,14 +50,12 @@ LOCK_LEASE = """
     FOR UPDATE
 """
 
-# There is no session with that number, or one that began at another time. A session whose beginning this role
-# may not see counts as the holder's.
+# No session has that number and start time. A session whose start time this role may not see counts as the holder's.
 _SESSION_ENDED = f"""(lease.session_pid IS NOT NULL AND lease.lost < {MAX_LOST_HOLDERS} AND NOT EXISTS (
     SELECT FROM pg_stat_activity AS session WHERE session.pid = lease.session_pid
         AND (session.backend_start IS NULL OR session.backend_start = lease.session_start)))"""
 
-# Always one row: of nulls behind a pooler, which gives clients a number of its own and whose sessions outlive
-# the worker.
+# Always one row; it is null behind a pooler, which gives clients its own numbers and whose sessions outlive workers.
 _SESSION = """(SELECT max(pid) AS pid, max(backend_start) AS start FROM pg_stat_activity
     WHERE pid = pg_backend_pid() AND pid = %(backend_pid)s) AS session"""
 
@@ -79,7 +73,7 @@ _MOVE_SESSION = f"""
     FROM {_SESSION} WHERE lease.link_id = %(link)s AND lease.token = %(token)s
 """
 
-# A lease that has just run out counts too; after ten seconds the sweep for due rows finds the board.
+# A lease that has just expired counts too; after ten seconds the sweep for due jobs finds the board.
 _ORPHANED_BOARDS = f"""
     SELECT link.entity_type FROM sync_board_leases AS lease JOIN sync_board_links AS link ON link.id = lease.link_id
     WHERE lease.token IS NOT NULL AND lease.expires > sync_now() - interval '10 seconds'
@@ -93,19 +87,19 @@ class LeaseLost(RuntimeError):
 
 
 class Lease:
-    """The right to write to one board until another worker takes it; released at the end of its `with`."""
+    """The right to write to one board; a context manager that releases it at the end."""
 
     def __init__(self, link: BoardLink) -> None:
         self.link = link
         self.token = uuid.uuid4()
-        self.has_released_orphans = False  # the rows that another worker left in progress
-        self.was_isolated = False  # the last claim was of records that had to be claimed without others
+        self.has_released_orphans = False  # rows that another worker left in progress
+        self.was_isolated = False  # the last claim was of records that are claimed without others
 
     def __enter__(self) -> Lease:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
+        # If PostgreSQL has closed our connection, a new one is tried once; else the lease expires.
         try:
             self.release()
         except (OperationalError, InterfaceError):
@@ -114,17 +108,17 @@ class Lease:
                 self.release()
 
     def renew(self, seconds: float = STEP_SECONDS) -> None:
-        """Prolong the lease to at least so many seconds from now; raises LeaseLost."""
+        """Prolong the lease to at least this many seconds from now; raises LeaseLost."""
         until = Greatest("expires", SyncNow() + timedelta(seconds=seconds))
         if not self._own_row().update(expires=until):
             raise self._lost_error()
 
     @contextmanager
     def transaction(self, *, seconds: float = 0) -> Iterator[None]:
-        """Open a transaction that locks the lease row, so that no stale holder can finish; raises LeaseLost.
+        """Open a transaction that locks the lease row, so that no former holder can finish; raises LeaseLost.
 
         Its lock_timeout makes it give way to a save; see `retry_on_lock_timeout`. With `seconds` the lease is renewed
-        to so many, where less than that (minus `SLACK_SECONDS`) is left of it.
+        to that time if less is left (minus `SLACK_SECONDS`).
         """
         with transaction.atomic():
             seconds_left = self._seconds_left()
@@ -135,12 +129,12 @@ class Lease:
             yield
 
     def lock_params(self, seconds: float = 0) -> dict[str, Any]:
-        """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts so much longer."""
+        """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts that much longer."""
         board = {"link": self.link.pk, "entity_type": self.link.entity_type, "token": self.token}
         return board | {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms", "seconds": seconds}
 
     def _seconds_left(self) -> float | None:
-        """Lock the lease row for this transaction; None where it is another's, or has run out."""
+        """Lock the lease row and return its remaining seconds; None if it has expired or another worker has it."""
         for seconds_left, stored_pid, server_pid in db.fetch_rows(LOCK_LEASE, self.lock_params()):
             if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
                 db.run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "backend_pid": _backend_pid()})
@@ -151,7 +145,7 @@ class Lease:
         return LeaseLost(f"The lease of the {self.link.entity_type} board was taken by another worker.")
 
     def release(self) -> None:
-        """Release the board; nothing happens where another worker has it already."""
+        """Release the board, unless another worker has it already."""
         BoardLease.objects.filter(link=self.link, token=self.token).update(
             token=None, expires=SyncNow(), session_pid=None, session_start=None, lost=0
         )
@@ -161,22 +155,19 @@ class Lease:
 
 
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
-    """Take the board's lease if nobody has it, or its holder has died; None when somebody has it."""
+    """Take the board's lease if it is free or its holder has died; return None if another worker has it."""
     lease = Lease(link)
     connection.ensure_connection()
     params = {"link": link.pk, "token": lease.token, "seconds": seconds, "backend_pid": _backend_pid()}
     is_taken = db.run_sql(_ACQUIRE, params)
-    # The row is made once for each board.
+    # The row is created once for each board.
     if not is_taken and BoardLease.objects.get_or_create(link=link)[1]:
         is_taken = db.run_sql(_ACQUIRE, params)
     return lease if is_taken else None
 
 
 def orphaned_boards() -> list[str]:
-    """Return the types whose board's holder died without releasing it: a worker was killed there.
-
-    One query of less than a millisecond: beat runs it every two seconds.
-    """
+    """Return the types of boards whose holder died without releasing them; cheap, because it runs every two seconds."""
     return [row[0] for row in db.fetch_rows(_ORPHANED_BOARDS)]
 
 
@@ -185,13 +176,10 @@ def _backend_pid() -> int:
     return int(connection.connection.info.backend_pid)
 
 
-# Claims: the due rows of a board, all of a record together.
-
-
 _NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 
-# Priority by priority, by the index sync_queue_due: this reads no rows that are not due. A query of its own calls
-# `sync_now()` once, so that it bounds the index scan. The lateral join can only be run level by level, in their order.
+# Reads only due rows, priority by priority, by the index sync_queue_due. The subquery calls `sync_now()` once, so that
+# it bounds the index scan; the lateral join keeps the order of priorities.
 _DUE = f"""
     SELECT due_row.* FROM unnest(CASE WHEN EXISTS (SELECT FROM lease) THEN %(priorities)s::smallint[] END)
         AS level (priority)
@@ -211,7 +199,7 @@ _DUE = f"""
     ) AS due_row LIMIT %(size)s
 """
 
-# Rows whose worker died with several are claimed in parts of at most so many; the others are claimed without them.
+# Rows whose worker died with several records are claimed in smaller parts, and never together with other rows.
 _ONE_BATCH = """
     SELECT ranked.* FROM (
         SELECT due.*, row_number() OVER (PARTITION BY claim_at_most ORDER BY priority, next_retry, id) AS place FROM due
@@ -237,7 +225,7 @@ _ROWS_OF_RECORDS = f"""
     FOR UPDATE SKIP LOCKED
 """
 
-# Rows that changed at the same moment fail the condition on `status` when it is checked again under the lock.
+# Rows that changed meanwhile fail the condition on `status`, which is checked again under the lock.
 _CLAIM_ROWS = """
     UPDATE sync_queue SET status = 'in_progress', lease_token = %(token)s, last_attempt = sync_now(),
         attempts = attempts + (next_retry <= sync_now())::int, counted = next_retry <= sync_now(),
@@ -246,8 +234,7 @@ _CLAIM_ROWS = """
     RETURNING {columns}
 """
 
-# What passes and finishes read of a row; the rest is loaded where it is needed. Times above all: reading one
-# takes as long as reading five of these.
+# The columns that passes read; others are loaded when needed, because reading a time is slow.
 _COLUMNS = dict.fromkeys(
     [
         *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload"),
@@ -270,9 +257,9 @@ _CLAIM_RECORDS = _CLAIM_ROWS.format(
 
 @dataclass(frozen=True)
 class Claim:
-    """A record (or, with `entity_id` None, an unmatched item) with all its claimed rows."""
+    """A record or an unmatched item with all its claimed rows."""
 
-    entity_id: UUID | None
+    entity_id: UUID | None  # None for an item
     remote_id: str | None
     rows: Sequence[SyncQueue]
 
@@ -289,7 +276,7 @@ class Claim:
 
 
 def has_due_rows(entity_type: str) -> bool:
-    """Whether a row of this type is due, and its board isn't paused; cheaper than taking the lease."""
+    """Whether jobs of this type are due and its board isn't paused; cheaper than taking the lease."""
     return bool(
         db.fetch_rows(
             "SELECT EXISTS (SELECT 1 FROM sync_queue WHERE entity_type = %(entity_type)s AND ("
@@ -300,37 +287,37 @@ def has_due_rows(entity_type: str) -> bool:
 
 
 def claim(lease: Lease, size: int, *, only_urgent: bool = False, only_pulls: bool = False) -> list[Claim]:
-    """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
+    """Claim up to `size` records with a due row; raises LeaseLost.
 
-    A record whose create is unconfirmed is left out until its outcome is known. `only_pulls`: records about which
-    Monday gave a reason for a pass; what waits to be sent of them is claimed with it.
+    `only_urgent` takes only rows that a person clicked, `only_pulls` only records with a reason from Monday, together
+    with their rows to Monday. Records with an unanswered create are left out until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size, "only_pulls": only_pulls}
-    return _group_by_record(db.retry_on_lock_timeout(lambda: _claim_rows(lease, params)))
+    return _group_by_record(db.retry_on_lock_timeout(_claim_rows)(lease, params))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
-    """Claim all pending rows of these records, also of records without a row; raises LeaseLost.
+    """Claim all pending rows of these records, except rows that a save has locked; raises LeaseLost.
 
-    A row that a save has locked is skipped; its record is then returned without that row.
+    Every record is returned, even if none of its rows was claimed.
     """
 
+    @db.retry_on_lock_timeout
     def claim_rows() -> list[SyncQueue]:
         with lease.transaction(seconds=STEP_SECONDS):
             _release_orphaned(lease)
             claimed_rows = db.fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
             return [_load_row(values) for values in claimed_rows]
 
-    claimed = {record.entity_id: record for record in _group_by_record(db.retry_on_lock_timeout(claim_rows))}
+    claimed = {record.entity_id: record for record in _group_by_record(claim_rows())}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
-    """Claim in one statement where that finds something and the lease lasts.
+    """Claim due rows, by one statement if the lease lasts and some are found.
 
-    After a record that was claimed alone come those that need not be, if there are any: so a hundred records
-    whose worker was killed don't keep all others waiting for a hundred passes.
+    After records that were claimed in isolation, others are tried first, so that these don't wait for many passes.
     """
     is_settled = lease.has_released_orphans and not lease.was_isolated
     if is_settled and (rows := _run_claim(lease, params, STEP_SECONDS - SLACK_SECONDS)):
@@ -345,10 +332,7 @@ def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
 def _run_claim(
     lease: Lease, params: Mapping[str, Any], seconds_left: float, *, skip_isolated: bool = False
 ) -> list[SyncQueue]:
-    """Claim, if so many seconds are left of the lease.
-
-    `skip_isolated`: no rows that must be claimed alone.
-    """
+    """Claim due rows if the lease lasts that long; with `skip_isolated`, none that are claimed without others."""
     claimed_rows = db.fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
     if claimed_rows:
         lease.was_isolated = bool(claimed_rows[0][-1])
@@ -362,7 +346,7 @@ def _load_row(values: Sequence[Any]) -> SyncQueue:
 
 
 def _release_orphaned(lease: Lease) -> None:
-    """Once for each lease: from then on only its holder has rows of this board in progress."""
+    """Release the rows that another worker left in progress, once for each lease."""
 
     def remember() -> None:
         lease.has_released_orphans = True

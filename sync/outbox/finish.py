@@ -1,4 +1,4 @@
-"""How a claimed row ends: completed, failed, released or deferred, always fenced by the lease's token."""
+"""End claimed jobs: complete, fail, release or defer them, if the lease's token still matches."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import ROUNDS_KEY, backoff
 from sync.outbox.queue_rows import mark_pending
 
-# Every job ends by it: as an update of the ORM it took 1.2 ms longer for a hundred rows, a quarter of claim and end.
+# Not by the ORM, which takes 1.2 ms longer for a hundred rows, a quarter of claiming and ending them.
 _COMPLETE = """
     UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
         error_message = %s, reason = ''
     WHERE id = ANY (%s::bigint[]) AND lease_token = %s AND status = 'in_progress'
 """
 
-# When it failed stays: nobody works on it now.
+# Keeps the time at which it failed.
 _END_FAILED = """
     UPDATE sync_queue AS failed SET status = 'completed', error_message = 'superseded by #' || settled.job
     FROM unnest(%s::uuid[], %s::bigint[]) AS settled (record, job)
@@ -40,8 +40,8 @@ _RETURN = """
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
 """
 
-# The row ends and its knowledge is merged into the pending row: its urgency and, unless a save wrote the
-# pending row, its attempts and the later time. The two unique indexes make the pending row the only one.
+# Ends a row and merges it into the pending row of the same record, which unique indexes make the only one. Unless a
+# save wrote the pending row, it gets the attempts and the later time too.
 _MERGE_INTO_PENDING = """
     WITH moved AS (
         UPDATE sync_queue AS waiting SET
@@ -77,23 +77,23 @@ _ATTEMPTS_COUNTED = "leaving.attempts"
 _DUE_AS_BEFORE = "leaving.next_retry"
 _DUE_LATER = "sync_now() + make_interval(secs => %(seconds)s)"
 
-# Those that failed in one pass are due together: a hundred that Monday refuses cost the two calls of one.
+# By whole seconds, so that records that failed in one pass are due together and cost the calls of one pass.
 _DUE_AFTER_BACKOFF = (
     "date_trunc('second', coalesce(leaving.last_attempt, sync_now())) + make_interval(secs => %(seconds)s + 1)"
 )
 
 
 def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
-    """Complete rows after their record's pass; return how many were still ours."""
+    """Complete rows after their record's pass; return how many this lease still had."""
     ids = [row.id for row in rows]
     if not ids:
         return 0
-    # As one text: a hundred ids written out one by one take longer than the statement.
+    # As one text, because a hundred single parameters take longer than the statement.
     return run_sql(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
 
 
 def complete_unclaimed(ids: Sequence[int], message: str) -> None:
-    """Complete rows that no worker has; the caller has locked them."""
+    """Complete rows that no worker has claimed; the caller has locked them."""
     if ids:
         SyncQueue.objects.filter(pk__in=ids).update(
             status=QueueStatus.COMPLETED, finished_at=SyncNow(), lease_token=None, error_message=message, reason=""
@@ -101,16 +101,16 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
 
 
 def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
-    """Complete the failed jobs of records that are settled now; `jobs` are the rows that settled them, by record."""
+    """Complete the failed jobs of settled records; `jobs` are the rows that settled them, by record."""
     if jobs:
         run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
 
 
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
-    """Count a failure of the record itself; return whether it was the last attempt: the job has failed.
+    """Count a failed attempt of a record's job; return whether it was the last.
 
-    With `at_most` 1 it is claimed alone from then on; it waits `wait_seconds` at least. If a record has several due
-    rows, the one with the most attempts continues and the others end. A row that was not due stays pending as it was.
+    With `at_most` 1 the record is claimed alone from then on; it waits for at least `wait_seconds`. Of several due rows
+    the one with the most attempts continues and the others end; a row that wasn't due stays pending.
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
@@ -129,7 +129,7 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
 
 
 def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
-    """As `fail`, for a failure that no settling stores: the record becomes pending, and its sync state says it too."""
+    """Fail a job whose pass wasn't settled, and store the failure in the record's status and sync state."""
     error = without_secrets(error)
     is_final = fail(rows, token, error, at_most=1, wait_seconds=wait_seconds)
     entity_type = rows[0].entity_type
@@ -137,7 +137,7 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     if entity_id is None:
         return is_final
     mark_pending(entity_type, [entity_id])
-    # A resolution that no pass will apply any more is returned to the person.
+    # No pass will apply the person's resolution any more.
     if is_final:
         reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
@@ -149,22 +149,21 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
 
 
 def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
-    """Return rows to pending, with their attempt and due time: it wasn't their record that stopped them.
+    """Make rows pending again without counting an attempt or changing their due time.
 
-    With `at_most` they are claimed next in parts of so many records, without any others.
+    With `at_most` they are claimed next in parts of at most that many records, without any others.
     """
-    _return_to_pending(
-        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, {"reason": reason, "at_most": at_most}
-    )
+    values = {"reason": reason, "at_most": at_most}
+    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
 def defer(
     rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0, at_most: int | None = 0
 ) -> None:
-    """Return rows to pending with their attempt, due after a wait of the record's own.
+    """Make rows pending again without counting an attempt, due after a wait.
 
-    `at_most` is as of `release`; None leaves that as it is. `rounds` is after how many passes in a row that could not
-    decide it.
+    `at_most` is that of `release`; None keeps the stored one. `rounds` is the number of passes in a row that could not
+    decide the record.
     """
     values: dict[str, Any] = {"reason": reason, "seconds": seconds, "at_most": at_most}
     if rounds:
@@ -173,7 +172,7 @@ def defer(
 
 
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
-    """Make rows pending again; where a save has written another row meanwhile, merge them into that one."""
+    """Make rows pending again, or merge them into the row that a save has written meanwhile."""
     if not ids:
         return
     defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
@@ -189,15 +188,15 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
             _return_to_pending([row_id], token, attempts, due, values)
 
 
-# Into so many parts a batch is divided of which a record may have killed its worker.
+# A batch whose worker died is divided into this many parts, to find the record that may have killed it.
 PARTS = 4
 
 
 def release_orphaned(entity_type: str, token: UUID) -> None:
-    """Take back the rows of a worker that died or lost the board.
+    """Release the rows of a worker that died or lost the board.
 
-    Rows that were claimed with others get their attempt back and are claimed in parts, down to one; a row that was
-    alone keeps it, because its own record may have killed the worker.
+    Rows that were claimed together are claimed again in parts, and the attempt isn't counted. For a record that was
+    alone it is, because the record may have killed the worker.
     """
     orphaned = SyncQueue.objects.filter(entity_type=entity_type, status="in_progress").exclude(lease_token=token)
     shared_claims: dict[tuple[UUID, int], list[SyncQueue]] = {}
@@ -212,8 +211,7 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
 
 
 def _next_claim_size(row: SyncQueue) -> int:
-    # What kills a worker is seldom one of its records, and each part costs calls of its own: so many are tried together
-    # once more, and few are divided at once.
+    # A record is seldom the cause and each part costs calls, so a large batch is tried once more before it is divided.
     if not row.claim_at_most and row.claim_size >= 2 * PARTS:
         return row.claim_size
     return max(1, row.claim_size // PARTS)

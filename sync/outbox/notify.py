@@ -1,7 +1,4 @@
-"""The wake-up that notifies workers of due rows: on commit, at most once a second.
-
-Losing one does no harm.
-"""
+"""Notify workers of due jobs after a commit, at most once a second; a lost notification does no harm."""
 
 import math
 import os
@@ -22,13 +19,16 @@ from sync.kernel import process
 from sync.models import SyncedModel
 
 log = structlog.get_logger(__name__)
-# A notified worker works all that is due, so that a thousand saves need no thousand messages.
+
+# A notified worker takes all due jobs, so a thousand saves need only a few messages.
 INTERVAL_SECONDS = 1.0
-# A save never waits for the broker: a lost message is made up for by the next sweep.
+
+# A save hardly waits for the broker, because the next sweep makes up for a lost message.
 POOL_WAIT_SECONDS = 0.1
+
 _last_sent: dict[str, float] = {}
 
-# A worker is woken for a time this near; Beat's schedule finds what is due later.
+# Nobody is notified of jobs due later than this; Beat's schedule finds them.
 MAX_DELAY_SECONDS = 120.0
 
 # The timers, by their board and the second in which they end.
@@ -38,10 +38,10 @@ _lock = threading.Lock()
 
 
 def notify_board(entity_type: str, seconds: float = 0) -> None:
-    """Send a wake-up for this type's board in so many seconds, at most one a second and process.
+    """Notify a worker of this type's board after `seconds`; each process does so at most once a second.
 
-    One that comes sooner is sent at the end of that second, once for many: the worker that the last wake-up started
-    may have finished before this one's row was there. What is to be sent later is lost when this process ends.
+    Within a second of the last one, a notification is sent at the end of that second, because the notified worker may
+    have finished before the new job was stored. Delayed ones are lost if this process ends.
     """
     if seconds > MAX_DELAY_SECONDS:
         return
@@ -52,8 +52,8 @@ def notify_board(entity_type: str, seconds: float = 0) -> None:
             timer_key = (entity_type, math.ceil(due))
             if timer_key not in _scheduled:
                 timer = threading.Timer(due - now, _fire, timer_key)
-                timer.daemon = True  # no process waits for it to end
-                timer.start()  # before it is stored: one that failed to start would block the next
+                timer.daemon = True  # so that the process can end before it
+                timer.start()  # before it is stored, because one that failed to start would block the next
                 _scheduled[timer_key] = timer
             return
         _last_sent[entity_type] = now
@@ -63,24 +63,23 @@ def notify_board(entity_type: str, seconds: float = 0) -> None:
 def _fire(entity_type: str, second: int) -> None:
     with _lock:
         if _scheduled.pop((entity_type, second), None) is None:
-            return  # it was called off while it fired
-        # The wake-up of a timer counts toward the next second's limit too.
+            return  # it was cancelled meanwhile
         _last_sent[entity_type] = time.monotonic()
     send_task("sync.work_board", entity_type)
 
 
 def send_task(task: str, *args: str) -> bool:
-    """Run the task of this name now; a broker that doesn't answer costs 200 ms at most and is logged.
+    """Send a task, and return whether the broker took it; one that doesn't answer costs 200 ms at most.
 
-    Every task that is sent like this also runs by the schedule, which does the work of a lost message.
+    These tasks also run by the schedule, which makes up for lost messages.
     """
     try:
         with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
-            # By name: who asks for work need not import who does it.
+            # By its name, so that this module needn't import the tasks.
             current_app.send_task(task, args=args, producer=producer, retry=False, ignore_result=True)
-    except Exception as error:  # whatever the broker's library raises: the rows are stored, the schedule finds them
+    except Exception as error:  # of any kind: the jobs are stored, and the schedule finds them
         details: dict[str, object] = {"task": task, "about": args, "error": type(error).__name__}
-        # Where a module is missing, beat and the workers can't start either, so no schedule helps: an error.
+        # If a module is missing, beat and the workers can't start either, so the schedule doesn't help.
         if isinstance(error, ImportError):
             log.error("wake-up not sent; no worker can take one", **details, why=broker_problem(error))
         else:
@@ -102,7 +101,7 @@ def broker_problem(error: Exception) -> str:
 
 @lru_cache(maxsize=1)
 def _connection(process_id: int) -> Connection:
-    """A connection for each process, with shorter timeouts than the one that a worker reads from."""
+    """Return this process's connection, with shorter timeouts than the one that a worker reads from."""
     default = current_app.connection_for_write()
     return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
 
@@ -114,7 +113,7 @@ def connect_signals() -> None:
 
 
 def notify_on_commit(sender: type[Any], **kwargs: Any) -> None:
-    """Send the wake-up once the change is visible; a failure to send it never fails the save."""
+    """Notify a worker after the commit; a failure to do so doesn't fail the save."""
     if issubclass(sender, SyncedModel):
         entity_type = sender.entity_type()
         transaction.on_commit(lambda: notify_board(entity_type), robust=True)

@@ -1,4 +1,4 @@
-"""What people do to queue rows, one or a hundred thousand: retry, cancel, discard, in bulk statements."""
+"""Retry, cancel or discard jobs for a person, one or a hundred thousand, by bulk statements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,22 +22,21 @@ from sync.outbox.finish import complete_unclaimed
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-# One transaction: a worker that wants one of these jobs gives way until its end.
+
+# Rows of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
 
-# In the payload of a failed job that was retried: the job that is current.
+# The payload's key in a failed job that was retried, for the id of the new job.
 RETRIED_AS = "retried_as"
 
-# Until it succeeds, a job that took a failed one's place, or got all its attempts again, says which that was, how often
-# it failed, and why.
+# A retried job has the id, the attempts and the error of the failed job in its payload until it succeeds.
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
         'job', {job}, 'attempts', attempts + coalesce((payload #>> '{{retried,attempts}}')::int, 0),
         'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
 """
 
-# Where several failed jobs are about one record, the newest one's operation goes on. Those that end by it say which job
-# is theirs now.
+# If several failed jobs are about one record, the new job has the newest one's operation. The failed ones get its id.
 _RETRY = """
     WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
@@ -89,7 +88,7 @@ _ADD_DECISIONS = """
 
 @dataclass(frozen=True)
 class BulkResult:
-    """How many rows were changed, how many were in progress, and how many others the action doesn't fit."""
+    """The numbers of rows that were changed, that are in progress, and that the action doesn't fit."""
 
     changed: int
     in_flight: int
@@ -100,7 +99,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
     """Make failed and pending jobs due now, with all their attempts."""
 
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
-        # A pending row becomes due as it is; a failed one ends, and a new row takes its place in the outbox.
+        # A pending row becomes due; a failed one ends and is replaced by a new row.
         for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
@@ -111,7 +110,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
             SyncQueue.objects.filter(pk__in=changed).order_by().values_list("entity_type", flat=True).distinct()
         )
         for entity_type in list(entity_types):
-            # After the commit: a worker that is notified earlier would not see the rows.
+            # After the commit, because a worker would not see the rows before.
             transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
         return len(changed)
 
@@ -119,14 +118,11 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
 
 
 def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
-    """End pending jobs without a pass.
-
-    Resolutions that they were to apply are returned to be decided again.
-    """
+    """End pending jobs without a pass; people's resolutions that they were to apply are rejected."""
 
     def cancel_chunk(failed: list[int], pending: list[int]) -> int:
         complete_unclaimed(pending, f"cancelled by {by}")
-        # A person's resolution would otherwise wait for a pass that doesn't come.
+        # A person's resolution would wait for a pass that doesn't come.
         for entity_type, records in _records(pending).items():
             reason = f"{by} cancelled the job that was to apply it."
             reject_resolutions(entity_type, records, reason)
@@ -149,12 +145,12 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     return _operate("discarded", by, rows, discard_chunk)
 
 
-# What a row says where an action doesn't fit it, and what to do instead.
+# By action and status: why the action doesn't fit the job, and what to do instead.
 _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
     "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     "cancel": {
         choices.QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
-        choices.QueueStatus.FAILED: ("failed after its last attempt. Discard it, or retry it."),
+        choices.QueueStatus.FAILED: "failed after its last attempt. Discard it, or retry it.",
     },
     "discard": {
         choices.QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
@@ -164,9 +160,9 @@ _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
 
 
 def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
-    """Retry, cancel or discard one job; return the row as it is now, of a retry the one that waits.
+    """Retry, cancel or discard one job; return its row, or the waiting row of a retry.
 
-    A retry goes ahead of other work. Raises Conflict with what to do instead where it can't be done.
+    A retry goes ahead of other jobs. Raises Conflict, with what to do instead, if the action doesn't fit.
     """
     row = SyncQueue.objects.filter(pk=row_id).first()
     if row is None:
@@ -190,17 +186,17 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
 
 
 def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:
-    """Change the rows chunk by chunk, each in a transaction: a save waits for one chunk at most.
+    """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
-    `act` gets a chunk's failed and pending rows, locked, and returns how many it changed. Raises PartiallyDone
-    where some chunks are done and a save holds on to the rows of the next, Conflict where none is.
+    `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises Conflict if saves keep
+    rows of the first chunk locked, PartiallyDone if of a later one.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
     in_flight = 0
     for start in range(0, len(ids), CHUNK):
-        # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay locked.
+        # In a caller's transaction a later chunk can't be retried alone, because rows of the first stay locked.
         is_nested = connection.in_atomic_block and start > 0
         work = partial(_operate_chunk, act, ids[start : start + CHUNK])
         try:
@@ -218,14 +214,14 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
 
 
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
-    """Return how many rows were changed, and how many are in progress."""
+    """Change one chunk; return how many rows were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)
     by_status: dict[str, list[int]] = {choices.QueueStatus.FAILED: [], choices.QueueStatus.PENDING: []}
-    # Below PostgreSQL's deadlock_timeout: the victim of a deadlock could be the save.
+    # The timeout is below PostgreSQL's deadlock_timeout, because a deadlock could fail the save.
     with transaction.atomic():
         run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
-        # The lock comes first: what a row is may have changed since the page was shown. In the order of their
-        # ids, so that two actions on the same rows lock them alike. A row in progress belongs to its worker.
+        # Locked before their status is read, and in the order of their ids, so that two actions on the same rows don't
+        # deadlock. A row in progress belongs to its worker.
         locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
         for pk, status in locked.values_list("pk", "status"):
             by_status[status].append(pk)
@@ -234,12 +230,9 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
 
 
 def retry_until_unlocked(work: Callable[[], T]) -> T:
-    """Run a transaction, again when it had to give way to a save; raises Conflict where saves hold on to their rows.
-
-    A save may have locked one row and want another that is locked here: the save never is overwritten.
-    """
+    """Run a transaction that gives way to saves and is then repeated; raises Conflict if rows stay locked."""
     try:
-        return retry_on_lock_timeout(work)
+        return retry_on_lock_timeout(work)()
     except OperationalError as error:
         if not gave_way(error):
             raise

@@ -1,4 +1,4 @@
-"""A person's pause: of everything, or of one board. Nothing is lost by it."""
+"""People's pauses of one board or of everything; jobs wait until the pause ends."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from sync.kernel import humanize
 from sync.kernel.db import advisory_lock, run_sql
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, MondayAccount
-from sync.models.state import log_event
+from sync.models.decisions import log_event
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
 
-# The advisory lock between pausing and writing; any number that nothing else in this database uses.
+# The advisory lock between pausing and writing; nothing else in this database uses its number.
 PAUSE_LOCK = 0x50415553
 
 # SQL: whether the board of `{entity_type}`, an expression or a parameter, is paused.
 IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL) OR EXISTS (
     SELECT FROM sync_board_links AS paused WHERE paused.pause IS NOT NULL AND paused.entity_type = {entity_type}))"""
 
-# Shrinks each wait by a million, so the order stays but nothing counts as overdue (/readyz).
+# Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
 _MAKE_DUE_NOW = """
     UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
     WHERE id IN (
@@ -40,28 +40,28 @@ _MAKE_DUE_NOW = """
 
 @dataclass(frozen=True)
 class Pause:
-    """A person's pause until somebody resumes it; empty `entity_type` means every board."""
+    """A person's pause until somebody resumes it."""
 
-    entity_type: str
+    entity_type: str  # empty for every board
     paused_by: str
     paused_at: datetime
     why: str
 
 
 def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[MondayAccount]:
-    """Return the row that holds the pause of this board, or of everything."""
+    """Return the row with the pause of this board, or of everything."""
     return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
 
 
 def active_pauses() -> list[Pause]:
-    """Return the pauses in force, that of everything first."""
+    """Return the active pauses, that of everything first."""
     everything = MondayAccount.objects.filter(pause__isnull=False).values_list(models.Value(""), "pause")
     boards = BoardLink.objects.filter(pause__isnull=False).values_list("entity_type", "pause")
     return [_pause(board, row) for board, row in sorted(everything.union(boards, all=True))]
 
 
 def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]:
-    """Return the pauses that these rows hold, that of everything first."""
+    """Return the pauses of these rows, that of everything first."""
     rows = {"": account.pause} | {link.entity_type: link.pause for link in links}
     return [_pause(board, row) for board, row in sorted(rows.items()) if row]
 
@@ -71,43 +71,43 @@ def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
 
 
 def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
-    """Pause a board, or every one; return the pause, and whether it is a new one. An existing pause stays as it is.
+    """Pause a board or all boards, unless they are paused; return the active pause, and whether it is new.
 
-    When this returns, no pass announces a call or writes a value any more; a call that was announced before may still
-    take effect. Raises Conflict for an unknown board.
+    Once this returns, no pass begins a call or writes a value any more; a call whose intent is stored may still take
+    effect. Raises Conflict for an unknown board.
     """
     _check_known(entity_type)
     with transaction.atomic():
-        # Exclusive: waits for writers that saw no pause; those that come after this transaction see it.
+        # An exclusive lock waits for writers that saw no pause; later ones see this one.
         advisory_lock(PAUSE_LOCK)
         if not entity_type:
             MondayAccount.objects.get_or_create(id=1)
         row = {"by": by, "at": sync_now().isoformat(), "why": humanize.one_line(why)}
         created = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
-        present = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
+        current = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
         if created:
-            sentence = f"Paused: {pause_label(entity_type)}. {present.why}".strip()
+            sentence = f"Paused: {pause_label(entity_type)}. {current.why}".strip()
             log_event("pause", sentence, by=by, entity_type=entity_type)
     if created:
-        log.info("paused", by=by, board=entity_type or "all", why=present.why)
-    return present, created
+        log.info("paused", by=by, board=entity_type or "all", why=current.why)
+    return current, created
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End that pause and wake what waited; return whether there was one. Raises Conflict as `pause` does.
+    """End that pause and notify workers; return whether there was one. Raises Conflict as `pause` does.
 
-    Rows that came due meanwhile are due from now on, because nobody could have worked them before.
+    Jobs that came due meanwhile are due from now on, so that they aren't overdue.
     """
     _check_known(entity_type)
     paused = _pausable(entity_type).filter(pause__isnull=False)
     if not paused.exists():
         return False
-    # Before the pause ends: /readyz would otherwise see hours of waiting until the last row was moved.
+    # Before the pause ends, because /readyz would see overdue jobs until the last row was moved.
     params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now()}
     rows = 0
-    # A thousand rows for each transaction, so that a save of one of them waits no longer than that.
-    while moved := run_sql(_MAKE_DUE_NOW, params):
-        rows += moved
+    # A thousand rows for each transaction, so that a save of one of them waits only shortly.
+    while changed := run_sql(_MAKE_DUE_NOW, params):
+        rows += changed
     with transaction.atomic():
         if not paused.update(pause=None):
             return False
@@ -120,30 +120,30 @@ def resume(by: str, *, entity_type: str = "") -> bool:
 
 
 def active_pause(entity_type: str, among: Sequence[Pause] | None = None) -> Pause | None:
-    """Return the pause of this board, or that of everything, which comes first; without a board, only the latter.
+    """Return the pause of everything or else of this board; without a board, only the pause of everything.
 
-    `among`: the pauses of all boards, where they have been read already.
+    Pass all pauses as `among` if they have been read already.
     """
     pauses = active_pauses() if among is None else among
     return next((pause for pause in pauses if pause.entity_type in ("", entity_type)), None)
 
 
 def locked_pause(entity_type: str) -> str:
-    """Return why the board is paused, as a sentence; empty where it isn't, and `pause` waits for this transaction."""
-    # A statement of its own, so that the next one sees what was committed before the lock was granted.
-    # Shared: passes don't wait for each other, only for a person who is pausing.
+    """Return why the board is paused; if it isn't, return an empty text and make `pause` wait for this transaction."""
+    # Shared, because passes wait only for a person who is pausing. A statement of its own, so that the next one sees
+    # what was committed before the lock was granted.
     advisory_lock(PAUSE_LOCK, "share")
-    present = active_pause(entity_type)
-    return pause_sentence(present) if present else ""
+    current = active_pause(entity_type)
+    return pause_sentence(current) if current else ""
 
 
 def pause_label(entity_type: str) -> str:
-    """Return what a pause holds, in words: "Everything", "Contacts"."""
+    """Return what a pause stops, such as "Everything" or "Contacts"."""
     return registry.board_title(entity_type) or "Everything"
 
 
 def pause_sentence(pause: Pause) -> str:
-    """Say who paused, since when and why."""
+    """Return who paused, since when and why, as a sentence."""
     why = f" ({pause.why.rstrip(' .')})" if pause.why else ""
     return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{why}."
 

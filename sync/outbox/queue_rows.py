@@ -1,4 +1,4 @@
-"""How a reason for a pass becomes a pending row: one row however many reasons, and the record says pending."""
+"""Enqueue jobs: several reasons for a pass are merged into one pending row, and the record becomes pending."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from sync import choices, registry
 from sync.kernel.db import run_sql
 from sync.outbox import notify
 
-# DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
+# Not DO NOTHING: the update locks the row until this transaction commits.
 _MERGE = """
     DO UPDATE SET
         priority = least(sync_queue.priority, excluded.priority),
@@ -52,9 +52,9 @@ def enqueue(
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue records, and `items` that no record has, in the caller's transaction; its commit wakes the board.
+    """Enqueue records, and `items` that no record has, in the caller's transaction; workers are notified on commit.
 
-    What comes from Monday or from a person makes synced records pending; a save has done so by itself.
+    Jobs that come from Monday or a person make synced records pending; a save has done that already.
     """
     params: dict[str, Any] = {
         "entity_type": entity_type,
@@ -77,9 +77,7 @@ def enqueue(
         transaction.on_commit(partial(notify.notify_board, entity_type, due_in_seconds), robust=True)
 
 
-# The status of a record that a pass has not settled: nothing says `synced` that may differ.
-
-# Only synced records: a conflict or a question must not turn into `pending`.
+# Only synced records, so that a conflict doesn't become pending.
 _MARK_PENDING = """
     UPDATE {table} SET sync_status = 'pending' WHERE id IN (
         SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
@@ -89,7 +87,7 @@ _MARK_PENDING = """
 
 
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
-    """Enqueue records to be compared with their items, after all that people wait for."""
+    """Enqueue records to be compared with their items, at the lowest priority."""
     enqueue(
         entity_type,
         records,
@@ -100,9 +98,9 @@ def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
 
 
 def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:
-    """Make those of these records pending that say synced while a job waits for them, in one statement.
+    """Make the synced ones of these records pending, by one statement.
 
-    Unless it `waits`, a record that is locked is passed over: who has it is about to write its status.
+    Unless it `waits`, locked records are skipped: their pass is about to write their status.
     """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
     run_sql(_MARK_PENDING.format(table=table, locked="" if waits else "SKIP LOCKED"), {"ids": list(ids)})

@@ -1,4 +1,4 @@
-"""The one operation behind every cause: read both sides, decide, send, store.
+"""The pass: read both sides, decide, send, store.
 
 facts = gather(claims)            reads NPD, then Monday's items, then the records that the items name: gather/
 plan  = decide(facts)             pure: the ordered list of rules in decide.py
@@ -33,10 +33,10 @@ log = structlog.get_logger(__name__)
 
 
 def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_seconds: float = 0) -> Counter[Outcome]:
-    """Make both sides of the claimed records equal, or say of each why not; return how they ended, raises LeaseLost.
+    """Make both sides of the claimed records equal, or store why they differ; return the outcomes.
 
-    `batch_id` names this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent: what
-    would be waits for so long.
+    `batch_id` identifies this pass in the sync state, the history and the log. With `hold_seconds` nothing is sent, and
+    records with something to send wait for that time. Raises LeaseLost.
     """
     started = time.monotonic()
     gatherer = Gatherer()
@@ -63,7 +63,6 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     plan = settle_pass(run, facts, plan)
     record_plans = (*plan.records.values(), *plan.deleted.values())
     for record_plan in record_plans:
-        # What events say only adds questions: the record's sync went on.
         for fault in record_plan.event_faults:
             log.error("events not checked", record=str(record_plan.id), exc_info=fault)
     outcomes = Counter(record_plan.outcome for record_plan in record_plans)
@@ -82,14 +81,14 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
 
 
 def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
-    """End the jobs of a pass that couldn't read. Nothing was sent; only a record's own fault costs an attempt."""
+    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt."""
     error = facts.error
     link = executor.lease.link
     assert error is not None
     records = len(plan.open_records) + len(plan.open_deleted)
     ended = ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
-        # The next pass leaves out the column that is gone.
+        # The next pass leaves out the missing column.
         return unread(facts, plan, ended, ended)
     if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         ended = _after_refusal(gatherer, facts, error, records + len(facts.item_claims))
@@ -103,14 +102,14 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
 
 
 def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
-    """Return how all jobs end if Monday refused the document: tried one by one, they show which is at fault."""
+    """Return how jobs end if Monday refused the read; they are tried one by one to find the record at fault."""
     link = facts.board.link
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
-        # It is no record's fault, and the board's next document is smaller (limits/metered_client.py).
+        # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
         return ending(Outcome.RELEASED, error.sentence)
     if refusal := gatherer.probe_refusal(facts.board):
-        # Also a document that names no item is refused: the board waits.
+        # A document without items is refused too, so the board waits.
         board_stops.stop(link, refusal)
         return ending(Outcome.RELEASED, refusal.sentence)
     if units > 1:

@@ -1,6 +1,6 @@
-"""Act, the one executor: announces what was planned, sends it, divides what Monday refuses, answers what was done.
+"""Send a plan: store an intent for each write, send it, split documents that Monday refuses, and return the answers.
 
-Nothing else under sync/ calls a mutation. What is sent and what an answer means say writes.py and the rules.
+Nothing else under sync/ calls a mutation. writes.py and the rules decide what is sent and what an answer means.
 """
 
 import math
@@ -17,7 +17,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import SyncNow
-from sync.limits import board_stops, breaker, call_cost, connector, write_stop
+from sync.limits import board_call, board_stops, breaker, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -32,29 +32,27 @@ from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 from sync.records.approvals import known_requests
 
-# A call is sent within milliseconds of its announcement, or not at all.
+# A call whose intent is older isn't sent; normally it is sent within milliseconds.
 INTENT_SECONDS = 10
 
-# A pass announces nothing more after so long: each of its calls may take half as much, and a task has its limit.
+# A pass begins no call after this time, because each may take half as long again and its task has a time limit.
 PASS_SECONDS = 60
 
 log = structlog.get_logger(__name__)
 
-# The calls, and what must still be so as one is announced.
-
 
 @dataclass(frozen=True)
 class Call:
-    """One kind of call, with an alias for each unit."""
+    """One kind of call; each unit in it has an alias."""
 
     kind: calls.Kind
-    # Reads again, under the lease, what may have changed since it was decided: unit → why it isn't sent.
+    # Reads again under the lease what may have changed since the plan; returns by unit why it isn't sent.
     unwanted: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
-    removes: str = ""  # by which policy it takes a deleted record's item off the board, as its intents say
-    alone: bool = False  # each value of one unit has an alias of its own
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with its intents
+    alone: bool = False  # each value of its only unit has an alias of its own
 
     def request(self, board: BoardContext, writes: Sequence[calls.Write]) -> board_items.WriteRequest:
-        """Return what is sent; the n-th unit has the alias rn, of one that is sent value by value the n-th value vn."""
+        """Return the request. The n-th unit has the alias rn; if values are sent alone, the n-th value has vn."""
         link = board.link
         aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
         labels = any(value.creates_labels for write in writes for value in write.fields)
@@ -81,11 +79,8 @@ def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
         yield board_items.ItemWrite("npdid", write.columns, write.item_id)
 
 
-# Asked under the lease, so that what changed since is not sent.
-
-
 def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the records that were switched off, or whose mapping changed, since they were read."""
+    """Return the records whose settings or mappings, or the board's filter, changed since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
     now = lookups.load_board(board.link, settings_now=board.settings)
     mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in now.mappings}
@@ -105,7 +100,7 @@ RECORD_CREATES = Call(calls.Kind.CREATE, changed_records)
 
 
 def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the removals of items of which the policy, the filter, the record or the item's owner changed since."""
+    """Return the removals whose policy, filter, record or item's owner changed since they were planned."""
     records = board.model._default_manager
     items = [write.item_id for write in writes]
     restored_ids = set(records.filter(pk__in=[write.record_id for write in writes]).values_list("pk", flat=True))
@@ -115,17 +110,16 @@ def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dic
     now = BoardLink.objects.get(pk=board.link.pk)
 
     def is_same(write: calls.Write) -> bool:
-        is_there = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
+        same_item = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
         same_policy = write.policy in (None, now.deleted_record_policy) and now.sync_filter == board.link.sync_filter
-        return is_there and same_policy and write.record_id not in restored_ids
+        return same_item and same_policy and write.record_id not in restored_ids
 
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
 def _changed_owner(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the items that a record has by now: they stay on the board; all, where the filter was changed since."""
+    """Return the items that were linked to a record since, or all if the filter changed, which may leave them out."""
     if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
-        # It may leave their records out now.
         return {write.unit: "The filter changed while it was synced." for write in writes}
     owned = owners_of(board.link.entity_type, [write.item_id for write in writes])
     return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
@@ -136,12 +130,12 @@ _ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner)
 
 ByUnit = dict[str, calls.Answer]
 
-# A write with its intent, as it was committed.
+# A write with its committed intent.
 Announced = tuple[calls.Write, Intent]
 
 
 def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, errors.MondayError]:
-    """Return why each value was refused: by the columns that Monday names, else as the only one that was sent."""
+    """Return the refused values by the columns that Monday names, or the only value that was sent."""
     columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
     named = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
     is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
@@ -159,7 +153,7 @@ def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
 def unchanged_write(
     board: BoardContext, beside: Sequence[tuple[calls.Write, errors.MondayError]]
 ) -> calls.Write | None:
-    """Return a write that changes nothing, to the item of any record in sync beside these; None without one."""
+    """Return a write that changes nothing, to the item of any other record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in beside]).order_by("?").first()
     if record is None:
@@ -171,9 +165,9 @@ def unchanged_write(
 def documents_of(
     writes: Sequence[calls.Write], failures: Mapping[UUID, write_stop.Failures]
 ) -> list[list[calls.Write]]:
-    """Divide what is sent: what failed together comes again in parts, and last what failed while others were written.
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
-    What failed alone during an outage, as its probes do, is sent together.
+    Writes that failed alone during an outage, such as probes, are sent together.
     """
     documents = [[write for write in writes if write.record_id not in failures]]
     groups: dict[tuple[bool, str], list[calls.Write]] = {}
@@ -192,34 +186,29 @@ def documents_of(
 
 
 class Executor:
-    """Sends writes under a lease. What concerns account or board stops it (`stop_reason`): nothing more is sent then.
-
-    `size` is how many records the pass is about, `read_at` when it began to read them.
-    """
+    """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
 
     def __init__(
         self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "", read_at: datetime | None = None
     ) -> None:
         self.lease = lease
         self.board = board
-        self.size = size
-        self.stop_reason = stop_reason
+        self.size = size  # the number of the pass's records
+        self.stop_reason = stop_reason  # why nothing more is sent
         self.read = {"read_at": read_at.isoformat()} if read_at else {}
         self.calls = 0
         self.began_at = time.monotonic()
         self.intended_at = 0.0
         self.has_written = False  # Monday has carried out a write of this pass
-        self.failed: list[
-            tuple[errors.MondayError, Sequence[calls.Write]]
-        ] = []  # documents of which nobody knows what became
-        self.failed_before = 0  # the same of former calls of this pass
-        self.repeats: write_stop.Repeats | None = None  # how many may be made at once, as of the pass's beginning
+        # Documents without a known outcome, and how many there were in former calls of this pass.
+        self.failed: list[tuple[errors.MondayError, Sequence[calls.Write]]] = []
+        self.failed_before = 0
+        self.repeats: write_stop.Repeats | None = None  # how many were allowed when the pass began
 
     def send(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
-        """Make the calls and return what became of each unit; raises LeaseLost.
+        """Send the writes and return their answers by unit; raises LeaseLost.
 
-        What Monday failed on before comes after all else, in parts. It is judged when all is sent: whether the others
-        were written tells a record's own failure from an outage.
+        Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
         """
         answers: ByUnit = {}
         place = 0
@@ -227,14 +216,14 @@ class Executor:
         failures = write_stop.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
-            # Monday failed on each of its records while others were written, or for an hour.
+            # A repeat is counted if Monday failed on each record while others were written, or for an hour.
             if failure is None or not (failure.is_own or failure.is_late):
                 answers |= self._send_document(call, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = write_stop.wait_for_turn(place)
-                held = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
-                answers |= {write.unit: held for write in document}
+                answer = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
+                answers |= {write.unit: answer for write in document}
             else:
                 sent = self._send_document(call, document)
                 answers |= sent
@@ -245,18 +234,19 @@ class Executor:
         return answers | self._judge_failed(answers)
 
     def _repeats_left(self, failure: write_stop.Failures) -> int:
-        # Read once, because what this pass has sent is not settled before its end.
+        # Read once, because the writes of this pass aren't settled before its end.
         if self.repeats is None:
             self.repeats = write_stop.repeats_left()
         left = self.repeats.left_late if failure.is_late else self.repeats.left
         return left - self.failed_before - len(self.failed)
 
     def _judge_failed(self, answers: ByUnit) -> ByUnit:
-        """Return what the documents that failed mean for each of their records."""
+        """Return the final answers for the records of failed documents."""
         if not self.failed:
             return {}
         documents = [
-            write_stop.FailedWrite(error, frozenset(w.record_id for w in writes)) for error, writes in self.failed
+            write_stop.FailedWrite(error, frozenset(write.record_id for write in writes))
+            for error, writes in self.failed
         ]
         judged: ByUnit = {}
         failures = write_stop.writes_failed(documents, others_written=self.has_written)
@@ -278,7 +268,7 @@ class Executor:
         return judged
 
     def _stop_reason(self) -> str:
-        """Return why nothing more is sent in this pass; empty where something may be."""
+        """Return why nothing more is sent in this pass; empty if more may be sent."""
         if self.stop_reason:
             return self.stop_reason
         if not self.has_written and len(self.failed) >= write_stop.PARTS:
@@ -287,7 +277,7 @@ class Executor:
         return "Monday is slow: it goes on with the next pass." if is_late else ""
 
     def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
-        """Announce one call and make it. An intent is committed before, and what has failed isn't sent again."""
+        """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self._stop_reason()
         if stop_reason or not writes:
             return {write.unit: calls.Answer(calls.Verdict.STOPPED, stop_reason) for write in writes}
@@ -308,7 +298,7 @@ class Executor:
         return answers | self.confirm(call, announced, result)
 
     def create(self, writes: Sequence[calls.Write]) -> ByUnit:
-        """Make new items; one that was refused for one of its values, with its name alone. Raises LeaseLost."""
+        """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
         answers = self.send(RECORD_CREATES, writes)
         bare = []
         for write in writes:
@@ -319,16 +309,15 @@ class Executor:
         sent = self.send(RECORD_CREATES, [write for write in bare if write.unit not in existing])
         for unit, answer in (existing | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
-            # Refused for a value once more, which isn't the name: nothing is left to leave out.
+            # If it is refused for a value again, nothing more can be left out.
             verdict = calls.Verdict.REFUSED if answer.verdict is calls.Verdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
 
     def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | errors.MondayError | None:
-        """Send a create without an answer again, under its own key; raises LeaseLost.
+        """Send an unanswered create again under its own key; None if the board is paused or stopped.
 
-        None where the board is paused, or something stopped it. The lease and the intents' deadline are moved past the
-        time in which this call may land.
+        The lease and the intents' deadline are moved past the time in which this call may land. Raises LeaseLost.
         """
         if self.stop_reason:
             return None
@@ -345,7 +334,7 @@ class Executor:
         try:
             return self._write(request, intents[0].idempotency_key, len(intents))
         except errors.MondayError as error:
-            # The same failure says nothing new of others.
+            # A repeated failure proves nothing new about other writes.
             if error.scope is not errors.Scope.TRANSPORT and not calls.is_refused(error):
                 self._stop_writing(error)
             return error
@@ -373,19 +362,19 @@ class Executor:
     def _end_forbidden(
         self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
     ) -> ByUnit:
-        """Try apart what the token's user may not write: a column, an item, or all of the board may be closed.
+        """Send forbidden writes again in parts, to find out whether a column, an item or the board is closed.
 
-        `is_open`: others of the same document were written. Else a write to another record's item tells whether the
-        board is closed; where none is in sync, what is closed to two is. Beside a record's values its NPD ID is
-        written again, which changes nothing and tells a closed column from a closed item.
+        With `is_open`, others of the same document were written. Else a write to another record's item shows whether
+        the board is closed; if no record is in sync, two refusals close it. Each record's NPD ID is sent too, which
+        changes nothing and tells a closed column from a closed item.
         """
         answers: ByUnit = {}
         named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
         is_closed = False
         if forbidden and not named and not is_open:
-            is_taken = self._is_other_item_written(call, forbidden)
-            is_open = bool(is_taken)
-            is_closed = is_taken is False
+            is_other_written = self._is_other_item_written(call, forbidden)
+            is_open = bool(is_other_written)
+            is_closed = is_other_written is False
         for number, (write, error) in enumerate(forbidden):
             if named:
                 untried = forbidden[number:]
@@ -395,8 +384,8 @@ class Executor:
                 return answers | self._end_forbidden(call, others, is_open=True)
             if is_closed or (number == 1 and not is_open):
                 board_stops.stop(self.board.link, error, call.kind)
-                return {held.unit: self._held(call.kind) for held, _ in forbidden}
-            if number > 1:  # a call for each could be many
+                return {other.unit: self._held(call.kind) for other, _ in forbidden}
+            if number > 1:  # not a call for each, because they could be many
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
                 continue
             apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
@@ -405,7 +394,7 @@ class Executor:
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
-            # If the item took another value, it is the column that is closed, for all items.
+            # If the item took another value, the column is closed for all items.
             closed = answer.rejected if answer.item is not None else {}
             named = {value.column_id for value in write.fields if value.key in closed}
         return answers
@@ -413,26 +402,26 @@ class Executor:
     def _is_other_item_written(
         self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
     ) -> bool | None:
-        """Whether Monday takes a write that changes nothing to another record's item; None where none is in sync."""
+        """Whether Monday takes a write that changes nothing to another record's item; None if none is in sync."""
         write = unchanged_write(self.board, forbidden)
         if write is None:
             return None
         answer = self._send_document(replace(call, alone=True), [write])[write.unit]
         is_written = answer.item is not None
         if answer.intent and answer.verdict is calls.Verdict.DONE:
-            # Its record is none of this pass, with which other intents end.
+            # Its record isn't in this pass, so nothing else ends this intent.
             _close_intents([answer.intent], IntentState.APPLIED if is_written else IntentState.REJECTED)
         return is_written
 
     def _without_columns(
         self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError
     ) -> ByUnit:
-        """Send what these records have beside columns that the token's user may not write."""
+        """Send these records' values without the columns that the token's user may not write."""
         rejected = {}
         rest = []
         for write in writes:
             rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
-            rest.append(replace(write, fields=tuple(v for v in write.fields if v.column_id not in columns)))
+            rest.append(replace(write, fields=tuple(value for value in write.fields if value.column_id not in columns)))
         sent = self._send_document(call, [write for write in rest if write.fields or write.columns])
         answers = {}
         for write in rest:
@@ -445,7 +434,7 @@ class Executor:
         return calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds)
 
     def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.Answer:
-        """Return what became of each value of one unit's refused change, so that only the bad one is blocked."""
+        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
         alone: dict[str, board_items.Item] = {}
@@ -468,13 +457,13 @@ class Executor:
         write, intent = announced
         if error.scope is errors.Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
-            # The right to fill in a column may be what is missing, so the name alone is tried first.
+            # The name alone is tried first, because only a column may be forbidden.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
             if error.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
                 return calls.Answer(calls.Verdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
                 return calls.Answer(calls.Verdict.REFUSED, error.sentence)
-            # That the board is read says nothing of writes, so it isn't stopped: calls of this kind wait.
+            # Only calls of this kind wait, because the board can still be read.
             if not board_stops.refusal(self.board.link, call.kind)[0]:
                 board_stops.stop(self.board.link, error, call.kind)
             return self._held(call.kind)
@@ -492,9 +481,9 @@ class Executor:
         return calls.Answer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
     def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.Answer:
-        """Answer a refused value: a new item is sent with only its name, a change with each other value by itself."""
+        """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
-            # For a new item nothing was read that would lack it.
+            # The read before a create doesn't show that a column is missing.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
             board_stops.stop(self.board.link, error, call.kind)
@@ -502,9 +491,7 @@ class Executor:
         rejected = rejected_fields(write, error)
         rest = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
         if call.kind is calls.Kind.CREATE:
-            is_name = any(
-                value.key in rejected and value.column_id == board_items.NAME_COLUMN for value in write.fields
-            )
+            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
             return calls.Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
         if not write.fields:
@@ -521,7 +508,7 @@ class Executor:
         if not calls.is_refused(error):
             return self._end_failed_call(announced, error)
         if len(writes) == 1 and error.scope is errors.Scope.DOCUMENT:
-            # It names nothing of this record, and where it comes again is said to every other one as well.
+            # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
             return {writes[0].unit: calls.Answer(calls.Verdict.STOPPED, error.sentence)}
@@ -533,8 +520,8 @@ class Executor:
 
     def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
         if error.kind is errors.ANSWER_WITHOUT_DATA:
-            # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
-            # to the look-up by NPD ID, which waits for Monday's search to catch up.
+            # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
+            # searched for by NPD ID later, because Monday's search lags behind.
             ids = [intent.pk for _, intent in announced if intent.item_id]
             Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
         elif not error.outcome_unknown:
@@ -551,23 +538,21 @@ class Executor:
         }
 
     def failed_call(self, error: errors.MondayError, number: int) -> calls.Answer:
-        """Return what a read that failed, or a write that was not carried out, means for each of so many units.
+        """Stop the board or account after a failed read or an unsent write; return the answer for each of its units.
 
-        What concerns the account or board costs them no attempt, and stops it.
+        Only a unit's own failure costs an attempt.
         """
-        # What fails alone after a good probe is that unit's failure, and counts.
-        counts_attempt = (
-            error.scope is errors.Scope.TRANSPORT and number == 1 and breaker.monday_account().batch_limit == 1
-        )
+        # A unit that fails alone after a successful probe is at fault.
+        is_transport = error.scope is errors.Scope.TRANSPORT
+        counts_attempt = is_transport and number == 1 and breaker.monday_account().batch_limit == 1
         self._stop(error)
-        # One of them may be to blame: they are read again in parts.
-        at_most = max(1, number // 4) if error.scope is errors.Scope.TRANSPORT and number > 1 else 0
-        return calls.Answer(
-            calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED, error.sentence, at_most=at_most
-        )
+        # One of them may be at fault, so they are read again in parts.
+        at_most = max(1, number // 4) if is_transport and number > 1 else 0
+        verdict = calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED
+        return calls.Answer(verdict, error.sentence, at_most=at_most)
 
     def _stop_writing(self, error: errors.MondayError) -> None:
-        """Stop only writes if the account refuses them: if it refuses reads too, the next read stops everything."""
+        """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
         if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
@@ -575,14 +560,14 @@ class Executor:
         write_stop.writes_refused(error)
 
     def _stop(self, error: errors.MondayError) -> None:
-        """Stop the board or the account, whichever the error is about; nothing more is sent in this pass."""
+        """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
         breaker.trip(self.board.link, error)
         if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
     def _existing_items(self, writes: Sequence[calls.Write]) -> ByUnit:
-        """Look for the items before a second create: a value may be refused although the item was created."""
+        """Search for the items before a second create, because Monday may refuse a value of an item it created."""
         self.calls += 1
         try:
             items = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
@@ -592,17 +577,20 @@ class Executor:
         if items is None:
             unread = calls.Answer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
-        made = [(write.unit, items.get(str(write.record_id))) for write in writes]
-        return {unit: calls.Answer(calls.Verdict.DONE, item=item) for unit, item in made if item is not None}
+        answers = {}
+        for write in writes:
+            if item := items.get(str(write.record_id)):
+                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=item)
+        return answers
 
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         self.calls += 1
-        with call_cost(self.board.link, size, writes=True):
+        with board_call(self.board.link, size, writes=True):
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, errors.MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
-        # Where none of its parts has a known outcome, the call as a whole has failed.
+        # If none of its parts has a known outcome, the whole call has failed.
         if len(unknown) == len(result.by_alias) and not result.replayed:
             raise unknown[0]
         return result
@@ -611,10 +599,10 @@ class Executor:
 def commit_intents(
     executor: Executor, call: Call, writes: Sequence[calls.Write], key: str
 ) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
-    """Commit an intent for each unit that may still be written; return these with the request. Raises LeaseLost.
+    """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
-    The answers are those that aren't sent: all, where the board was paused since the pass began. The lease is
-    renewed past the call's hard deadline.
+    Return the answers of writes that aren't sent (all, if the board was paused meanwhile), the others with their
+    intents, and the request. Raises LeaseLost.
     """
     lease = executor.lease
     board = executor.board
@@ -646,7 +634,7 @@ def commit_intents(
             for number, write in enumerate(allowed)
         ]
         if call.kind is calls.Kind.CREATE:
-            # The request's body is kept, so that it can be sent again under its key.
+            # Its body is stored, so that the create can be sent again under its key.
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
@@ -655,9 +643,9 @@ def commit_intents(
 
 
 def check_intent_age(executor: Executor) -> None:
-    """Send nothing that was announced too long ago, as by a process that was frozen; raises LeaseLost.
+    """Raise LeaseLost if the intents are too old because this process was frozen.
 
-    By then another worker may hold the board, and the intent's deadline says nothing any more.
+    Another worker may have the board by now, and the intents' deadline no longer covers the call.
     """
     if time.monotonic() - executor.intended_at > INTENT_SECONDS:
         raise LeaseLost("This process was suspended between announcing a call and sending it; nothing was sent.")
@@ -673,20 +661,17 @@ def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 
-# What a pass sends, in its order.
-
-
 def send(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Send all that was planned; return the plan as Monday's answers leave it. Raises LeaseLost."""
+    """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
     plan = send_removals(executor, board, plan)
-    # Counted before it is announced: a crash leaves it counted.
+    # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
     plan = send_records(executor, board, plan)
     return send_duplicates(executor, board, plan)
 
 
 def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
+    """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
@@ -699,7 +684,7 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 
 
 def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Send the records' values and make their items; raises LeaseLost."""
+    """Send the records' values and create their items; raises LeaseLost."""
     changes = [write_of_record(board, record_plan) for record_plan in changed_records_of(board, plan)]
     creates = [write_of_record(board, record_plan) for record_plan in created_records_of(plan)]
     answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
@@ -708,29 +693,35 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 
 
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Take the NPD ID from second items, or archive them; raises LeaseLost."""
-    going_on = [(d, duplicates.second_item_write(d)) for d in plan.duplicates if _goes_on(plan, d)]
+    """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
+    pairs = [
+        (duplicate, duplicates.second_item_write(duplicate))
+        for duplicate in plan.duplicates
+        if _is_handled_now(plan, duplicate)
+    ]
     without_npd_id = {board.link.npd_id_column: None}
-    bearing_npd_id = [write for duplicate, write in going_on if duplicate.act is ItemAct.DUPLICATE]
-    clears = [replace(write, columns=without_npd_id) for write in bearing_npd_id]
+    clears = [
+        replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
+    ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in going_on if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
-    if ours := {duplicate.second_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
+    leaving = [pair for pair in pairs if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
-    settled = {}
-    for duplicate, write in going_on:
-        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
-        settled[write.unit] = duplicates.answered(duplicate, answers)
-    after = (settled.get(duplicates.second_item_write(duplicate).unit, duplicate) for duplicate in plan.duplicates)
+    after = []
+    for duplicate in plan.duplicates:
+        unit = duplicates.second_item_write(duplicate).unit
+        answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
+        is_handled = _is_handled_now(plan, duplicate)
+        after.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)
     return replace(plan, duplicates=tuple(after))
 
 
-def _goes_on(plan: Plan, duplicate: ItemPlan) -> bool:
-    """Whether the second item is handled now; a copy waits if its record was not synced."""
+def _is_handled_now(plan: Plan, duplicate: ItemPlan) -> bool:
+    """Whether the duplicate is handled in this pass; a copy waits if its record was not synced."""
     if duplicate.act is not ItemAct.COPY:
         return True
-    record_plan = plan.records[duplicate.second_of.pk]
+    record_plan = plan.records[duplicate.duplicate_of.pk]
     return record_plan.is_open and record_plan.item is not None

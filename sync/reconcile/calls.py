@@ -1,4 +1,4 @@
-"""What is sent to Monday and what it answered, as values: writes.py makes them of plans, act.py sends them."""
+"""Writes to Monday and their answers, as values: writes.py makes them from plans, and act.py sends them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ class FieldWrite:
     key: str
     column_id: str
     value: Any
-    entry: Mapping[str, Any]  # what the intent says of it
+    entry: Mapping[str, Any]  # the intent's entry for it
     creates_labels: bool = False
 
 
 @dataclass(frozen=True)
 class Write:
-    """What is sent about one unit: a record, a deleted record, or a record's second item."""
+    """A write about one unit: a record, a deleted record, or a record's duplicate."""
 
     unit: str
     record_id: UUID
@@ -40,12 +40,12 @@ class Write:
     fields: tuple[FieldWrite, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
     name: str = ""  # of a new item
-    # What was so when the write was decided, and must be so still when it is announced.
+    # The settings at the time of the plan; if they have changed before the call, the write isn't sent.
     settings: tuple[bool, str, str | None] = (True, "", None)  # of the record
     mappings: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # version and direction by key
     tombstone: int | None = None  # of a deleted record
-    policy: DeletedRecordPolicy | None = None  # for deleted records, where no person chose
-    # Counts the write, stored where it is announced, so that a crash leaves it counted; once, however it is divided.
+    policy: DeletedRecordPolicy | None = None  # for deleted records, unless a person chose
+    # Counts the write, once however it is divided; stored with the intent, so that it counts even after a crash.
     approval: ApprovalRequest | None = None
 
     @property
@@ -66,22 +66,22 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one write."""
+    """The result of one write."""
 
     verdict: Verdict
     detail: str = ""  # why it was not done
     item: Item | None = None  # as the last answer shows it
-    intent: Intent | None = None  # the announcement, where it stands open
-    alone: Mapping[str, Item] = field(default_factory=dict)  # by field, where a value was sent by itself
-    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # by field, what Monday refused
+    intent: Intent | None = None  # the write's intent, if it is still open
+    alone: Mapping[str, Item] = field(default_factory=dict)  # by field, for values that were sent alone
+    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
-    is_bare: bool = False  # the item was made, or was to be made, with its name alone
-    demanded: frozenset[str] = frozenset()  # columns for lack of which a new item was refused
-    at_most: int = 0  # in how large a document a stopped unit is sent next
-    wait_seconds: float = 0  # how long a held one waits
+    is_bare: bool = False  # the item was to be created with its name alone
+    demanded: frozenset[str] = frozenset()  # columns without which the board takes no new item
+    at_most: int = 0  # the largest number of records in a stopped unit's next document
+    wait_seconds: float = 0  # how long a unit waits
 
     def item_of(self, key: str) -> Item | None:
-        """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
+        """Return the item from the answer to this field's own call, else from the answer to the whole write."""
         return self.alone.get(key) or self.item
 
 
@@ -89,5 +89,5 @@ NOTHING_SENT = Answer(Verdict.DONE)
 
 
 def is_refused(error: MondayError) -> bool:
-    """Whether a document was refused for what it says, before anything of it ran: it may be divided, or made anew."""
+    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)

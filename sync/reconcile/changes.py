@@ -18,7 +18,7 @@ from sync.choices import Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import CHANGED_ON_MONDAY, Action
 from sync.models import SyncedModel
-from sync.models.state import REFILLS
+from sync.models.decisions import REFILLS
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
@@ -59,14 +59,14 @@ class RecordChanges:
         A policy deletes only what nobody would miss: what names the record since it was decided is asked about.
         """
         removal = self.plan.removal
-        if self.deletes and removal is not None and loss and not removal.chosen:
+        if self.deletes and removal is not None and loss and not removal.is_chosen:
             return RecordChanges(replace(self.plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
         """Return it once NPD was asked to delete the record; `needed` is why it could not."""
         assert self.plan.removal is not None
-        return replace(self, plan=removed_items.deleted(self.plan, self.plan.removal, needed))
+        return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
 
 
 def record_changes(
@@ -134,11 +134,14 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
         # The next pass makes the item, as the act of whoever asked for it; else of the board's setting.
         wake: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removal.chosen:
+        if removal.is_chosen:
             wake |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
         changes = replace(
-            changes, plan=removed_items.recreated(plan, removal), values=values, wakes=(*changes.wakes, wake)
+            changes,
+            plan=removed_items.plan_after_unlink_for_new_item(plan, removal),
+            values=values,
+            wakes=(*changes.wakes, wake),
         )
     elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
@@ -157,7 +160,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
 
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the item that is its own by now, and those that a person said are not, once its own is made."""
-    plan = removed_items.note_unlinked(changes.plan)
+    plan = removed_items.plan_after_unlink(changes.plan)
     own = plan.link_to or plan.record.monday_id
     values = changes.values
     excluded: dict[str, str] = {}
@@ -237,8 +240,8 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         if settlement.moved and not field_plan.resolves:
             lines.append(_moved_line(plan, field_plan, settlement.moved))
         if settlement.resolved and field_plan.resolves:
-            carried_out = {**field_plan.carried_out, field_plan.resolved_kind: settlement.result or None}
-            plans[key] = replace(field_plan, carried_out=carried_out)
+            applied = {**field_plan.applied, field_plan.resolved_kind: settlement.result or None}
+            plans[key] = replace(field_plan, applied=applied)
     if not settlements:
         return RecordChanges(plan)
     plan = replace(plan.with_state(base=base, altered=altered), plans=plans).logged(*lines)

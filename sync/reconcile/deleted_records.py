@@ -70,9 +70,9 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    if deleted.bearer is not None:
+    if deleted.npd_id_record is not None:
         state = choices.TombstoneState.NOTHING_LEFT
-        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.bearer)
+        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
     if excluded := deleted_exclusion(board, deleted, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
@@ -101,7 +101,7 @@ def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
     return plan
 
 
-def wanted_bearer(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
+def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID that the item bears, where it matters whether there is such a record."""
     item = facts.item
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
@@ -270,7 +270,7 @@ def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item
             "the item left the board with that, because its record was deleted in NPD. Once the record is restored, "
             "that can be undone here."
         )
-        if line := left_with_item(board, (facts, item), mapping, changes, why):
+        if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 
@@ -428,7 +428,7 @@ def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool
     `pause` is why nothing may be written, as a sentence.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, lost=())
+        return replace(plan, new_state=None, question=None, approval=None, lost_updates=())
     if plan.restores and pause:
         return replace(plan, new_state=None).end(pass_plan.Outcome.RELEASED, pause)
     return plan
@@ -494,7 +494,7 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     # It had left the board by a call of ours without an answer.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
     landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
-    return replace(plan, landed={**plan.landed, **landed}).logged(*lost_lines(plan))
+    return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
 
 
 # The rules of a pass.

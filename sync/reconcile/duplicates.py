@@ -44,7 +44,7 @@ def is_asked(duplicate: pass_plan.ItemPlan) -> bool:
 
 def second_item_write(duplicate: pass_plan.ItemPlan) -> Write:
     """Return the unit of the calls about a second item, yet without what they write."""
-    record_id = duplicate.second_of.pk
+    record_id = duplicate.duplicate_of.pk
     return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
@@ -52,8 +52,8 @@ def sent_same(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -
     """Return the creates of ours that say just what the item says; none where it is known not to be a second run's, or
     to be all that the board has of the record.
     """
-    first = duplicate.facts.first
-    if first is None or not field_values.is_active_on(board, duplicate.facts.first_item):
+    first = duplicate.facts.duplicate_of
+    if first is None or not field_values.is_active_on(board, duplicate.facts.original_item):
         return []
     # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
     history = first.history
@@ -74,7 +74,7 @@ def _matches_sent(
     mapping: FieldMapping,
     sent: Mapping[str, Any] | None,
 ) -> bool:
-    convert = board.converter(mapping, duplicate.second_of)
+    convert = board.converter(mapping, duplicate.duplicate_of)
     try:
         current = convert.remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
@@ -89,7 +89,7 @@ def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPla
     touched it: what was written into a column that is not mapped only its event tells.
     """
     same = sent_same(board, duplicate)
-    history = duplicate.facts.first.history if duplicate.facts.first else RecordHistory()
+    history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
     us = history.token_user
     if us and history.users - {us}:
         return False
@@ -141,7 +141,7 @@ def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_p
     elif is_copy and duplicate.item.state != field_values.ACTIVE:
         sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
     elif is_copy:
-        sentence = f"The item “{name}” was a copy of “{duplicate.second_of}”; it was archived on Monday."
+        sentence = f"The item “{name}” was a copy of “{duplicate.duplicate_of}”; it was archived on Monday."
     elif not is_off_board:
         kind = SECOND_ITEM_ASKED
         sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
@@ -165,7 +165,7 @@ def copy_reports(
         if is_asked(duplicate):
             yield duplicate_report(board, duplicate)
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
-            record = plan.records[duplicate.second_of.pk]
+            record = plan.records[duplicate.duplicate_of.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
             yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
@@ -175,7 +175,7 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
     for duplicate in settled:
         if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
-        record = plan.records[duplicate.second_of.pk]
+        record = plan.records[duplicate.duplicate_of.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
@@ -188,15 +188,15 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
 def second_item_question(duplicate: pass_plan.ItemPlan) -> str:
     """Return what happened, as the question about it says; the same at every pass."""
     return (
-        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.second_of}”, which already has another item. "
-        "The link stays, and the NPD ID was removed from this one. Is it the same?"
+        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.duplicate_of}”, which already has another "
+        "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
     )
 
 
 def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a second item is the same as its record."""
     item = duplicate.item
-    record = duplicate.second_of
+    record = duplicate.duplicate_of
     archived = (
         f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
         "the copy alone stays in Monday's archive."
@@ -217,20 +217,20 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
 def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
-    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.second_of.pk, "copy") for duplicate in ours])
+    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.duplicate_of.pk, "copy") for duplicate in ours])
     return [
         ApprovalRequest(
-            entity_type=duplicate.second_of.entity_type(),
-            entity_id=duplicate.second_of.pk,
+            entity_type=duplicate.duplicate_of.entity_type(),
+            entity_id=duplicate.duplicate_of.pk,
             remote_id=duplicate.item.id,
             kind=ApprovalKind.ITEMS,
             key="copy",
-            label=f"The second item of “{duplicate.second_of}”, created by a call whose answer was lost",
-            values={"record": str(duplicate.second_of)},
+            label=f"The second item of “{duplicate.duplicate_of}”, created by a call whose answer was lost",
+            values={"record": str(duplicate.duplicate_of)},
             state=ApprovalState.DONE,
         )
         for duplicate in ours
-        if (duplicate.second_of.pk, "copy") in new
+        if (duplicate.duplicate_of.pk, "copy") in new
     ]
 
 
@@ -257,7 +257,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
             )
     if not duplicates:
         return plan
-    ours = {duplicate.second_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
+    ours = {duplicate.duplicate_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
     # More at once than the limit are asked about.
     approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
@@ -275,7 +275,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Ask about every record made from an item whose item's match key is another record's by now."""
     board = facts.board
-    merged = {answer.made_id for answer in plan.answers if answer.result}
+    merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
         if not record.ledger.made_from_item or record.item is None or record.id not in facts.identity.untouched:

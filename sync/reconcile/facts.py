@@ -1,10 +1,10 @@
-"""What is so before a pass decides: frozen values, made by gather, read by the rules. Nothing here asks anybody."""
+"""Facts about records, items and their history, as frozen values: gather reads them, the rules decide by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
@@ -18,14 +18,11 @@ from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
-# Why nothing is done after all: somebody was faster.
+# Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
 SETTINGS_CHANGED = "Its settings changed while it was synced."
 
-# What happened before a pass: what Monday told, and what we wrote.
-
-
-# How long events are checked together, and a late effect of a mutation without an answer is recognized as ours.
+# How far back events are checked, and how long the late effect of an unanswered mutation is recognized as ours.
 EVENT_WINDOW = timedelta(days=1)
 
 # Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so).
@@ -37,25 +34,25 @@ LOOP_WINDOW = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class ChangeEvent:
-    """One change of one field on Monday, as a webhook or the activity log told it."""
+    """A change of a field on Monday, from a webhook or the activity log."""
 
     key: str
     value: Canonical
     previous: Canonical
-    has_previous: bool  # else `previous` says nothing
-    user_id: str  # empty where nobody is named
+    has_previous: bool  # without it, `previous` means nothing
+    user_id: str  # empty if the event names no user
     at: datetime  # Monday's time of the change
     is_new: bool  # no pass has checked it yet
 
 
-# What events tell of an item's values.
+# The events that report a changed value.
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
 
 
 def event_value(convert: Converter, value: Any, column_type: str) -> Canonical:
-    """Return the canonical form of an event's value; raises UnknownValue, also where the converter itself fails on it.
+    """Return an event's value in canonical form; raise UnknownValue for any error of the converter.
 
-    An event is only a hint to read the item: an error of ours on what it says must not stop its record.
+    An event is only a hint to read the item: an error on its value must not stop its record.
     """
     try:
         return convert.from_event(value, column_type or convert.column_type)
@@ -66,7 +63,7 @@ def event_value(convert: Converter, value: Any, column_type: str) -> Canonical:
 
 
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
-    """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
+    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
     for received in events:
@@ -93,28 +90,30 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
 
 @dataclass(frozen=True)
 class RecordHistory:
-    """What happened to a record and its item before the pass; our intents are in order, the oldest first."""
+    """What happened to a record and its item before the pass; intents are the oldest first."""
 
-    events: tuple[WebhookEvent, ...] = ()  # of the last day and all new ones; where one is new, or a write is void
-    writes: tuple[Intent, ...] = ()  # of the last days, that may have taken effect; where an event is new
-    applied: tuple[Intent, ...] = ()  # of the last minutes
-    void: tuple[Intent, ...] = ()  # of the last day, known to have had no effect
+    # Read if an event is new, or a write is void: the last day's events, and all new ones.
+    events: tuple[WebhookEvent, ...] = ()
+    writes: tuple[Intent, ...] = ()  # the last days' writes that may have taken effect; read if an event is new
+    applied: tuple[Intent, ...] = ()  # in the last minutes
+    void: tuple[Intent, ...] = ()  # in the last day, known to have had no effect
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
-    changes: tuple[Intent, ...] = ()  # all about an item; only if the record lacks a base
-    # When its fields were edited, if the rule “newest” needs it: from NPD's history, the newest first; from webhooks.
-    npd_edits: Sequence[Any] = ()
-    monday_edits: Sequence[ChangeEvent] = ()
-    intents: tuple[Intent, ...] = ()  # all; only if an item may be the record's second one
-    unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from; likewise
-    users: frozenset[str] = frozenset()  # all Monday users in that item's events
-    maker: str = ""  # the Monday user who created the item, or the second one, if known
+    changes: tuple[Intent, ...] = ()  # all about an item; read only if the record lacks a base
+    # When its fields were edited; read only if the rule “newest” needs it.
+    npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
+    monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
+    # Read only if an item may be the record's duplicate:
+    intents: tuple[Intent, ...] = ()  # all
+    unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from
+    users: frozenset[str] = frozenset()  # all Monday users in the duplicate's events
+    maker: str = ""  # the Monday user who created the item, or its duplicate, if known
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
     token_user: str = ""  # the Monday user as whom we write
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
-# The kind of the line about an item that is on its board again; who restored it, its event says.
+# The kind of the history line about an item that is on its board again; its event names the user who restored it.
 RETURN = "restored"
 
 
@@ -122,7 +121,7 @@ RETURN = "restored"
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
 
-    `actor` is who did it, empty where that is whoever asked for the pass; `item_id` the item that it was about.
+    `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
     """
 
     kind: str
@@ -134,7 +133,7 @@ class HistoryLine:
 
 
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
+    """Return a sync state that is not stored yet, with plain values instead of database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
     texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
     return SyncMetadata(
@@ -146,7 +145,7 @@ Frozen = TypeVar("Frozen")
 
 
 def with_values(frozen: Frozen, **values: Any) -> Frozen:
-    """Return a frozen value that says this, as `replace` does; which costs four times as much, for each record."""
+    """Return a changed copy of a frozen value, like `replace`, which takes four times as long for each record."""
     before = vars(frozen)
     after = before | values
     if len(after) > len(before):
@@ -157,22 +156,19 @@ def with_values(frozen: Frozen, **values: Any) -> Frozen:
 
 
 def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
-    """Return a sync state that says this; the same one where it does already."""
+    """Return a sync state with these values: the same object if it has them already."""
     if all(getattr(ledger, name) == value for name, value in values.items()):
         return ledger
-    # By hand: the copy module takes ten times as long.
+    # The copy module takes ten times as long.
     changed = object.__new__(SyncMetadata)
     changed.__dict__.update(vars(ledger))
     changed.__dict__.update(values)
     return changed
 
 
-# Records, deleted ones, and those whose items are gone.
-
-
 @dataclass(frozen=True)
 class RecordFacts:
-    """A claimed record as NPD has it, its open intents, conflicts and events, and its item as it was read."""
+    """A claimed record in NPD with its open intents, conflicts and events, and its item as read from Monday."""
 
     claim: Claim
     record: SyncedModel
@@ -181,7 +177,7 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items of its questions that have a record now
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in its questions that have a record now
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -191,7 +187,7 @@ class RecordFacts:
 
     @property
     def by(self) -> str:
-        """The person who asked for the pass, or an empty text."""
+        """The person who asked for the pass; an empty text if nobody did."""
         return str(self.claim.payload.get("by", ""))
 
     @property
@@ -203,7 +199,7 @@ class RecordFacts:
         return bool(self.claim.payload.get("by_name"))
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
-        """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
+        """Return the conflict of this kind in which a person decided about a field, or about the record itself."""
         return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
 
     def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
@@ -212,37 +208,37 @@ class RecordFacts:
         return conflict.resolutions[key] if conflict else None
 
     def intents_about(self, item_id: str) -> list[Intent]:
-        """Return the open intents that may be about this item; that of a create has no item yet."""
+        """Return the open intents that may be about this item; the intent of a create has no item yet."""
         return [intent for intent in self.intents if intent.item_id in ("", item_id)]
 
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
-# A record with its item, or with one that may be its.
+# A record with its item, or with an item that may be its.
 Pair: TypeAlias = tuple[RecordFacts, Item]
 
 
 def is_create(intent: Intent) -> bool:
-    """Return whether it announced a new item: it sends a name and has read nothing before."""
+    """Whether the intent announced a new item: it sends a name and has read nothing before."""
     entries = intent.values.values()
     return all(entry.get("read") is None for entry in entries) and any(entry["column"] == "name" for entry in entries)
 
 
 @dataclass(frozen=True)
 class DeletedFacts(RecordFacts):
-    """A record that was deleted in NPD, as it was, with its item as it was read."""
+    """A record that was deleted in NPD, as it was then, with its item as read from Monday."""
 
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
-    bearer: SyncedModel | None = None  # the record whose NPD ID the item bears
-    editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits leave with it
+    npd_id_record: SyncedModel | None = None  # the record with the NPD ID that the item bears
+    editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
 
     @property
     def resolution(self) -> FieldSelection | None:
-        """What a person chose about this deletion, if anything waits to be carried out.
+        """A person's choice about this deletion that is not applied yet.
 
-        A choice made while the record was there is not about its deletion.
+        A choice made before the deletion is about something else.
         """
         if self.tombstone.state != choices.TombstoneState.ASKED:
             return None
@@ -251,16 +247,18 @@ class DeletedFacts(RecordFacts):
 
 @dataclass(frozen=True)
 class RemovalFacts(RecordFacts):
-    """An existing record whose item is gone."""
+    """An existing record whose item was removed."""
 
     state: str = field(kw_only=True)  # archived, deleted, missing or moved
-    actor: str = ""  # who removed the item, if a webhook has told
-    editor: str = ""  # the same for the history
-    done_at: datetime | None = None
-    rejected: str = ""  # the state of the approval that a person has rejected since
+    actor: str = ""  # who removed the item, if a webhook named them
+    history_actor: str = ""  # the same for the history
+    removed_at: datetime | None = None  # Monday's time, if a webhook came
+    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
+    is_rejection_new: bool = False  # no pass has followed that rejection yet
     is_removed_too_often: bool = False
-    needed_by: str = ""  # what keeps the record from being deleted, read only if needed
-    loss: str = ""  # what others would lose by its deletion, likewise
+    # Read only if needed:
+    needed_by: str = ""  # what keeps the record from being deleted
+    loss: str = ""  # what other records would lose by its deletion
 
     @property
     def is_asked(self) -> bool:
@@ -271,39 +269,37 @@ class RemovalFacts(RecordFacts):
         """A person's choice about it, if any."""
         return self.resolution_for(KIND_DELETE, RECORD_KEY)
 
-
-# Which item is which record.
+    def with_record(self, facts: RecordFacts) -> Self:
+        """Return it with the record's facts as earlier rules left them."""
+        return replace(self, **vars(facts))
 
 
 @dataclass(frozen=True)
 class IdentityFacts:
-    """Who owns the items that a pass read for records without one, and what is stored about both."""
+    """The owners of the items that a pass read for unlinked records, and what is stored about both."""
 
-    owners: Mapping[str, UUID] = field(default_factory=dict)  # the linked records by their items, of any type
-    existing: frozenset[UUID] = frozenset()  # existing records among those whose NPD IDs the items have
+    owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
+    existing: frozenset[UUID] = frozenset()  # the NPD IDs of the items that belong to existing records
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # what was unlinked from a record
-    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, untouched in NPD
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by match key of such an item
-    untouched: frozenset[UUID] = frozenset()  # records of `same_key` that nobody changed in NPD
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
+    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by the match key of such an item
+    untouched: frozenset[UUID] = frozenset()  # records of `same_key` that were not edited in NPD
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
-        """Return whether this item may be this record's: nobody has ignored or unlinked it."""
+        """Whether this item may be this record's: nobody has ignored or unlinked it."""
         row = self.ignored.get(item_id)
         return row is None or not (row.unlinked or row.entity_id == record_id)
 
 
 @dataclass(frozen=True)
 class AnswerFacts:
-    """The records and items that answers to questions of identity name, as NPD has them now."""
+    """The records and items named in answers to “who is this?”, as NPD has them now."""
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
-    unedited: frozenset[UUID] = frozenset()  # records to be merged that nobody changed in NPD
-    needed: Mapping[UUID, str] = field(default_factory=dict)  # why one of these can't be deleted
-
-
-# Items that no record has.
+    unedited: frozenset[UUID] = frozenset()  # records to be merged that were not edited in NPD
+    needed: Mapping[UUID, str] = field(default_factory=dict)  # why a record to be merged can't be deleted
 
 
 @dataclass(frozen=True)
@@ -312,39 +308,39 @@ class ItemFacts:
 
     claim: Claim
     item: Item | None
-    last_event: datetime | None = None  # when the board's last webhook about it came
+    last_event: datetime | None = None  # when the board's last webhook about it arrived
     new_events: tuple[int, ...] = ()  # not checked by a pass yet
     has_new_edit: bool = False  # one of these is an edit
     known_since: datetime | None = None  # when NPD first heard of it
-    unconfirmed_until: datetime | None = None  # until then a call about it has no known outcome
-    owner: SyncedModel | None = None  # the record that has it by now, of whatever type
+    unconfirmed_until: datetime | None = None  # a call about it has no known outcome until then
+    owner: SyncedModel | None = None  # the record of any type that has it by now
     ignored: IgnoredItem | None = None
-    tombstones: tuple[Tombstone, ...] = ()  # of records whose item it was, or whose NPD ID it has
-    named: SyncedModel | None = None  # the board's record whose NPD ID it bears
+    tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
+    npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
-    chosen: SyncedModel | None = None  # the record with which a person wants it linked
-    first: RecordFacts | None = None  # the named record if it has its own item, with all its intents
-    new_id: UUID | None = None  # the id of a record made from it
+    chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
+    duplicate_of: RecordFacts | None = None  # `npd_id_record`, if that has an item: with its item and all its intents
+    new_record_id: UUID | None = None  # the id of a record made from it
 
     @property
     def item_id(self) -> str:
-        """The item's id, also of one that Monday doesn't show."""
+        """The item's id, even if Monday doesn't show the item."""
         return self.claim.remote_id or ""
 
     @property
-    def first_item(self) -> Item | None:
-        return self.first.item if self.first and self.first_item_id else None
+    def original_item(self) -> Item | None:
+        return self.duplicate_of.item if self.duplicate_of and self.original_item_id else None
 
     @property
-    def first_item_id(self) -> str:
-        """The id of the linked item of the record whose NPD ID this one has; empty if there is none.
+    def original_item_id(self) -> str:
+        """The id of the item that this item may be a duplicate of; empty if there is none.
 
-        An item of a deleted record is about somebody else, whatever NPD ID was typed into it: a person is asked.
+        The item of a deleted record is about somebody else, whatever NPD ID was typed into it: a person is asked.
         """
         was_deleted = any(tombstone.monday_id == self.item_id for tombstone in self.tombstones)
-        if self.item is None or self.item.state != ACTIVE or was_deleted or self.named is None:
+        if self.item is None or self.item.state != ACTIVE or was_deleted or self.npd_id_record is None:
             return ""
-        return self.named.monday_id or ""
+        return self.npd_id_record.monday_id or ""
 
     @property
     def as_new(self) -> bool:
@@ -352,11 +348,11 @@ class ItemFacts:
 
     @property
     def may_create(self) -> bool:
-        """Whether a person wants a record of it, whatever the board's setting says."""
+        """Whether a person asked for a record of it, whatever the board's setting says."""
         return self.as_new or bool(self.claim.payload.get(MAY_CREATE))
 
     @property
     def chosen_id(self) -> UUID | None:
-        """The id of the record with which a person wants it linked."""
+        """The id of the record that a person wants it linked with."""
         chosen = self.claim.payload.get(LINK_TO)
         return as_uuid(str(chosen)) if chosen else None

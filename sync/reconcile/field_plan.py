@@ -166,7 +166,7 @@ def apply_decision(  # noqa: PLR0911 - a table
             action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
             or field_plan.confirmed_entry is not None
         )
-        is_carried_out = is_written or (action is merge.Action.AGREED and field.anew)
+        is_carried_out = is_written or (action is merge.Action.AGREED and field.write_both)
         field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
     match action:
         case merge.Action.PUSH:

@@ -235,13 +235,23 @@ class Reference(NamedTuple):
     value: str
 
 
+class AwaitedRecord(NamedTuple):
+    """The record that a relation waits for."""
+
+    by: str  # "item" or "name"
+    value: str  # the item's id, or the name as written
+    is_missing: bool = True  # False for a name that several records have
+
+    @property
+    def target(self) -> str:
+        """The form of `AwaitedRelation.target`."""
+        return match_key(f"{self.by} {self.value}")
+
+
 class RelatedNotFound(LookupError):
-    """A relation names no record, or several; the message says so to people.
+    """A relation names no record, or several; the message says so to people."""
 
-    `awaits` is what would resolve it when it appears: “item ” and its id, or “name ” and the name as written.
-    """
-
-    def __init__(self, detail: str, awaits: str = "") -> None:
+    def __init__(self, detail: str, awaits: AwaitedRecord | None = None) -> None:
         super().__init__(detail)
         self.awaits = awaits
 
@@ -280,7 +290,7 @@ def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_
     raise RelatedNotFound(
         f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon as "
         "one has it.",
-        f"item {reference.value}",
+        AwaitedRecord("item", reference.value),
     )
 
 
@@ -343,7 +353,7 @@ def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[Sync
     if same:
         many = f"{len(same)} {meta.verbose_name_plural}"
         detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, f"name {name}")
+    raise RelatedNotFound(detail, AwaitedRecord("name", name, is_missing=not same))
 
 
 def fold_name(name: Any) -> str:

@@ -120,7 +120,7 @@ def identify(
     elif not hits and not as_new and unlinked is not None:
         plan = _asking(relink_question(record.record, unlinked))
     elif not hits and not as_new and board.link.creates_held:
-        plan = pass_plan.IdentityPlan(reason=board.link.creates_held)
+        plan = pass_plan.IdentityPlan(reason=board.link.creates_held, is_held=True)
     elif not hits:
         plan = pass_plan.IdentityPlan(creates=True)
     elif len(hits) == 1 and owners.get(hits[0].id, record.id) == record.id:
@@ -293,7 +293,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
         kind = _KIND_BY_WORD.get(value)
-        made_id = None
+        merged_id = None
         if (record_id := field_values.as_uuid(value)) is not None:
             kind = pass_plan.AnswerKind.LINK
         elif value.isdigit():
@@ -304,10 +304,10 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         elif value.startswith((SAME_AS, TAKES_ITEM)):
             kind = pass_plan.AnswerKind.MERGE
             other = field_values.as_uuid(value.partition(":")[2])
-            made_id = facts.id if value.startswith(SAME_AS) else other
+            merged_id = facts.id if value.startswith(SAME_AS) else other
             record_id = other if value.startswith(SAME_AS) else facts.id
         if kind is not None:
-            answers.append(pass_plan.IdentityAnswer(kind, facts.id, conflict, item_id, record_id, made_id))
+            answers.append(pass_plan.IdentityAnswer(kind, facts.id, conflict, item_id, record_id, merged_id))
     return answers
 
 
@@ -352,7 +352,7 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
     """
-    made = facts.records.get(answer.made_id) if answer.made_id else None
+    made = facts.records.get(answer.merged_id) if answer.merged_id else None
     other = facts.records.get(answer.record_id) if answer.record_id else None
     if made is None or other is None:
         return replace(answer, outdated="one of the two records was deleted meanwhile.")
@@ -363,7 +363,7 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     sentence = f"“{made}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         sentence += f", and its item {made.monday_id} is the item of “{other}” now."
-        return replace(answer, result=sentence, hands_over=True)
+        return replace(answer, result=sentence, moves_item=True)
     return replace(answer, result=f"{sentence}; its item goes as the items of deleted records do.")
 
 
@@ -388,9 +388,9 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
         return facts
     records = dict(facts.records)
     item_id: str | None = answer.item_id
-    if answer.kind is pass_plan.AnswerKind.MERGE and answer.made_id is not None:
-        made = records.pop(answer.made_id)
-        item_id = made.monday_id if answer.hands_over else None
+    if answer.kind is pass_plan.AnswerKind.MERGE and answer.merged_id is not None:
+        made = records.pop(answer.merged_id)
+        item_id = made.monday_id if answer.moves_item else None
     if item_id is None:
         return replace(facts, records=records)
     owner = copy(records[answer.record_id])
@@ -412,7 +412,7 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
     """
     stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    answers = [answer for answer in stored if answer.kind not in pass_plan.OF_ITS_PASS]
+    answers = [answer for answer in stored if answer.kind not in pass_plan.ANSWERS_WITH_CALL]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)
@@ -448,7 +448,7 @@ def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozense
     if not plan.answers:  # as in nearly all passes
         return frozenset()
     carried_out = [answer for answer in plan.answers if answer.result]
-    made = [facts.answers.records.get(answer.made_id) for answer in carried_out if answer.made_id]
+    made = [facts.answers.records.get(answer.merged_id) for answer in carried_out if answer.merged_id]
     items = [record.monday_id for record in made if record is not None]
     return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)
 

@@ -16,7 +16,7 @@ from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
 from sync.reconcile import field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, Pair, RecordFacts, change_events
+from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -58,7 +58,7 @@ def seen_after(
             else:
                 entries.append(entry)
     # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
-    for lost_update in plan.lost if plan.is_settled else ():
+    for lost_update in plan.lost_updates if plan.is_settled else ():
         reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
         entries_of.setdefault(lost_update.key, []).extend(reports)
     oldest = read_at - timedelta(days=settings.journal_days)
@@ -80,7 +80,7 @@ def _as_json(value: merge.Canonical) -> Any:
 def is_telling(plan: pass_plan.RecordPlan) -> bool:
     """Whether the pass read more on Monday than the base said, or found something lost."""
     actions = (field_plan.decision.action for field_plan in plan.plans.values())
-    return bool(plan.lost) or any(action not in _UNINFORMATIVE for action in actions)
+    return bool(plan.lost_updates) or any(action not in _UNINFORMATIVE for action in actions)
 
 
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as echoes.
@@ -159,7 +159,7 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
             faults.append(error)
     base |= _landed_bases(board, facts, landed)
     plan = plan.with_state(base=base, altered=altered)
-    return replace(plan, lost=tuple(lost_updates), landed=landed, event_faults=tuple(faults))
+    return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
 
 
 def _own_writes(
@@ -369,7 +369,7 @@ def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[pass_plan.LostUpdate] = []
     asked_keys = set[str]()
-    for lost_update in sorted(plan.lost, key=lambda lost_update: lost_update.at, reverse=True):
+    for lost_update in sorted(plan.lost_updates, key=lambda lost_update: lost_update.at, reverse=True):
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
@@ -380,7 +380,7 @@ def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks
         kind = OVERWRITTEN if needs_answer else "overridden"
         line = replace(line, kind=kind, sentence=f"{line.sentence} {advice}")
         reports.append(replace(lost_update, line=line))
-    return replace(plan, lost=tuple(reports))
+    return replace(plan, lost_updates=tuple(reports))
 
 
 def _is_lost(
@@ -408,7 +408,7 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
 def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a value that is lost, and that a person is to be asked about."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
-    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost]
+    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
 
 
@@ -456,17 +456,22 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext, pair: Pair, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
+    board: field_values.BoardContext,
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    changes: Iterable[ChangeEvent],
+    why: str,
 ) -> HistoryLine | None:
-    """Return the line about an edit with which a record's item is gone, `why` as the rest of its sentence.
+    """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
 
-    None where the value can't be told.
+    `why` is the rest of the sentence.
     """
-    facts, item = pair
+    if facts.item is None:
+        return None
     convert = board.converter(mapping, facts.record)
     local_raw = field_values.stored_values(facts.record, mapping)
     try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
         value = convert.remote(remote_raw)
     except conversion.UnknownValue:
         return None
@@ -500,7 +505,7 @@ def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
         if field_plan.resolved_kind == KIND_OVERWRITTEN
         if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
     }
-    return {**plan.carried_out_of(KIND_OVERWRITTEN), **agreed}
+    return {**plan.applied_choices(KIND_OVERWRITTEN), **agreed}
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
@@ -536,9 +541,10 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 continue
             if not field_plan.is_agreed and field_plan.conflict is None:
                 continue
-            if lost_value not in (field_plan.stands, field_plan.conflict.monday if field_plan.conflict else None):
+            monday = field_plan.conflict.monday if field_plan.conflict else None
+            if lost_value not in (field_plan.npd_value_after, monday):
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
-                replaced.append(FieldConflict(key, field_plan.stands, None, lost_value, reason))
+                replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
     return replaced
 
 
@@ -570,13 +576,14 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     for key, field_plan in plan.plans.items():
         # A choice about a lost value was made for other values than those that stand.
         resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
-        if resolution and field_plan.handed_back.get(KIND_OVERWRITTEN) == resolutions.STALE_RESOLUTION:
+        rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
+        if resolution and rejection and rejection.is_stale:
             shown = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, shown, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)
-    rejected = plan.rejected_of(KIND_OVERWRITTEN)
+    rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
     ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
     if not (fields or applied or rejected or undone or ended):
@@ -626,10 +633,9 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
 
     A deleted record that comes back by this pass is told of it by its own next one.
     """
-    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost and not deleted.restores]
+    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
     endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    suspected = [
-        record_plan for record_plan in plan.records.values() if record_plan.lost and record_plan.outcome in endings
-    ]
+    records = plan.records.values()
+    suspected = [record for record in records if record.lost_updates and record.outcome in endings]
     plan = plan.with_deleted(report_lost_updates(facts.board, d, asks=False) for d in deleted)
     return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)

@@ -72,8 +72,8 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
         return _ItemRule(facts, item, plan).decide()
     own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
     # Also of one that is settled an edit may be told that a write of ours went over.
-    woken = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
-    gone = replace(_settled(item, "There is no such active item on the board."), woken=tuple(woken))
+    wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
+    gone = replace(_settled(item, "There is no such active item on the board."), wakes=tuple(wakes))
     if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
         return gone
     closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
@@ -151,14 +151,14 @@ class _ItemRule:
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """Return the record with the item that this pass gives it; a person's choice comes before the rules' result."""
-        owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.GIVING and plan.record]
+        owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.ASSIGNING and plan.record]
         owners += [] if by_person else self._linked.values()
         return next((owner for owner in owners if owner.pk == record.pk), record)
 
     @property
     def _named(self) -> SyncedModel | None:
-        if self.facts.named is not None:
-            return self._as_planned(self.facts.named)
+        if self.facts.npd_id_record is not None:
+            return self._as_planned(self.facts.npd_id_record)
         npd_id = field_values.as_uuid(self.npd_id or "")
         return next((record for record in self._made if record.pk == npd_id), None)
 
@@ -294,7 +294,7 @@ class _ItemRule:
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
             return self._give(owner, pass_plan.ItemAct.REPLACE, sentence)
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
-        if self.facts.named is None or self.facts.named.monday_id != owner.monday_id:
+        if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != owner.monday_id:
             # The record gets its own item by this pass: nothing is done to a second one before that is stored.
             return replace(plan, ending=replace(plan.ending, outcome=pass_plan.Outcome.RELEASED))
         return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=owner)
@@ -307,7 +307,7 @@ class _ItemRule:
         by its match key that it is somebody else by now (duplicated as a form to fill in) is a duplicate all the same:
         a person is asked.
         """
-        first = self.facts.first_item
+        first = self.facts.original_item
         if first is None or first.id != owner.monday_id or first.state not in pass_plan.REPORTED_STATES:
             return False
         # It shows the match key of the record, or the one with which the first item left.
@@ -323,7 +323,7 @@ class _ItemRule:
         Whoever keeps the record then has it linked with this item, which bears its NPD ID. What was edited in NPD is
         merged with this one.
         """
-        first = self.facts.first
+        first = self.facts.duplicate_of
         if first is None or first.item is None:
             return None
         if not any(edit.reason for edit in edits_since_agreed(self.board, first)):
@@ -334,7 +334,7 @@ class _ItemRule:
         )
         until = self.now + timedelta(minutes=30)
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return plan if first.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, woken=(owner.pk,))
+        return plan if first.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
 
     def _settle_deleted(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
@@ -345,8 +345,8 @@ class _ItemRule:
         if item.id in shown:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            woken = (tombstone.entity_id,) if self.facts.has_new_edit else ()
-            return replace(self._end(f"{detail} The item stays, and makes no new record."), woken=woken)
+            wakes = (tombstone.entity_id,) if self.facts.has_new_edit else ()
+            return replace(self._end(f"{detail} The item stays, and makes no new record."), wakes=wakes)
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our call.
@@ -363,11 +363,11 @@ class _ItemRule:
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
-        return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
+        return replace(plan, tombstone=changed, wakes=(tombstone.entity_id,))
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the record that a person chose, if that is still possible; else change nothing."""
-        chosen = self._as_planned(self.facts.chosen, by_person=True) if self.facts.chosen else None
+        chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return not_linked(self.facts, problem)
@@ -393,8 +393,8 @@ class _ItemRule:
         return replace(plan, act=pass_plan.ItemAct.ASK, candidates=tuple(hits), question=question)
 
     def _create(self) -> pass_plan.ItemPlan:
-        assert self.facts.new_id is not None
-        record, problems = record_from_item(self.board, self.item, self.facts.new_id, self.pass_facts.related)
+        assert self.facts.new_record_id is not None
+        record, problems = record_from_item(self.board, self.item, self.facts.new_record_id, self.pass_facts.related)
         if problems:
             return replace(self._leave(UnmatchedReason.INVALID, problems=problems), problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
@@ -412,13 +412,13 @@ class _ItemRule:
 
 
 def record_from_item(
-    board: field_values.BoardContext, item: Item, new_id: UUID, related: field_values.RelatedRecords
+    board: field_values.BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
 ) -> tuple[SyncedModel, str]:
     """Return a record with the item's values, and why it can't be made, in sentences.
 
     A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
     """
-    record = board.model(id=new_id, monday_id=item.id)
+    record = board.model(id=new_record_id, monday_id=item.id)
     problems = list[str]()
     for mapping in board.mappings:
         one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
@@ -451,12 +451,12 @@ def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UU
     """Return the plan if it still holds by the present facts of the item, and by the `records` that it names, as they
     are locked; else that nothing is done after all.
     """
-    if plan.act in pass_plan.GIVING and plan.facts.chosen_id is not None:
+    if plan.act in pass_plan.ASSIGNING and plan.facts.chosen_id is not None:
         problem = identity.link_problem(records.get(plan.facts.chosen_id), now.owner)
         return not_linked(plan.facts, problem) if problem else plan
     if plan.act is pass_plan.ItemAct.ASK:
         still_holds = _standing(plan.candidates) == _standing(records.values())
-    elif plan.act in pass_plan.GIVING:
+    elif plan.act in pass_plan.ASSIGNING:
         still_holds = _may_be_given(plan, now, records)
     elif plan.tombstone is not None:
         stood = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
@@ -477,7 +477,7 @@ def _may_be_given(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUI
     is_by_key = (
         not facts.as_new
         if plan.act is pass_plan.ItemAct.CREATE
-        else plan.act is pass_plan.ItemAct.LINK and facts.named is None
+        else plan.act is pass_plan.ItemAct.LINK and facts.npd_id_record is None
     )
     is_found_anew = not {record.pk for record in now.matching} <= {record.pk for record in facts.matching}
     if (is_by_key and is_found_anew) or (now.ignored is not None and facts.ignored is None):
@@ -488,7 +488,7 @@ def _may_be_given(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUI
     if record is None or now.owner is not None:
         return False
     if plan.act is pass_plan.ItemAct.REPLACE:
-        return facts.first_item is not None and record.monday_id == facts.first_item.id
+        return facts.original_item is not None and record.monday_id == facts.original_item.id
     return record.monday_id is None and record.may_sync
 
 
@@ -508,7 +508,7 @@ def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemP
 
     If its plans never hold, each pass would cost a call in vain: so it waits after two.
     """
-    return pass_plan.ItemPlan(plan.facts, pass_plan.one_more_round(plan.facts.claim, detail), keeps_finding=True)
+    return pass_plan.ItemPlan(plan.facts, pass_plan.repeat_ending(plan.facts.claim, detail), keeps_finding=True)
 
 
 # The rule of a pass.
@@ -518,7 +518,7 @@ def given_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     """Return the items that records get by this pass."""
     linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
     return linked | {
-        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.GIVING and item.record
+        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
     }
 
 
@@ -534,11 +534,11 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)
         else:
             decided = decide_item(facts, _with_first_as_planned(item, plan), plan)
-        if decided.act in pass_plan.GIVING and decided.record and decided.record.pk in named:
+        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in named:
             decided = released(decided, identity.ANSWERED)
         plan = replace(plan, items=(*plan.items, decided))
     items_given = {
-        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.GIVING and item.record
+        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
     }
     overruled = [record for record in plan.records.values() if _is_overruled(record, items_given)]
     return plan.with_records(
@@ -554,10 +554,10 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
 
 def _with_first_as_planned(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
     """Return it with what this pass found out about the record of which it may be the second item."""
-    planned = plan.records.get(item.first.id) if item.first else None
-    if item.first is None or planned is None:
+    planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
+    if item.duplicate_of is None or planned is None:
         return item
-    return replace(item, first=replace(item.first, ledger=planned.ledger))
+    return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
 
 
 def _is_overruled(plan: pass_plan.RecordPlan, items_given: Mapping[UUID, str]) -> bool:

@@ -1,9 +1,7 @@
-"""Facts and plan: the frozen values in which the rules of a pass decide about each record, item and field.
+"""The facts and the plan of a pass, as frozen dataclasses.
 
-A rule is a function of the facts (`PassFacts`) and of the plan of the rules before it (`Plan`), and returns a new plan.
-`decide.py` has their list.
-
-These types are in one file, below all rules: every rule reads plans that other rules made.
+A rule is a pure function of the facts (`PassFacts`) and of the plan so far (`Plan`), and returns a new plan; decide.py
+lists the rules. All types are in this file because every rule reads what other rules planned.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -63,9 +61,9 @@ class Ending:
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    at_most: int = 0  # how many records its next pass may have; 0: any number
+    at_most: int = 0  # the number of records that its next pass may have; 0: any number
     processed: bool = False  # its events were read and had nothing new
-    rounds: int = 0  # how many passes in a row could not decide it
+    rounds: int = 0  # the number of passes in a row that could not decide it
 
     @property
     def is_open(self) -> bool:
@@ -75,35 +73,39 @@ class Ending:
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
 
-# Passes in a row that look again at once at a record that they can't decide by what they read.
+# How often in a row a record that can't be decided is repeated by the very next pass.
 MAX_ROUNDS = 2
 
-# Seconds that the record waits after that.
+# How long it waits after that.
 ROUNDS_WAIT_SECONDS = 60
 
 
-def one_more_round(claim: Claim, reason: str) -> Ending:
-    """Return the ending of a claim that comes back in the next pass; after two such rounds in a row, in a minute."""
+def repeat_ending(claim: Claim, reason: str) -> Ending:
+    """Return the ending of a claim that the next pass repeats; after MAX_ROUNDS in a row, it waits a minute."""
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
     wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
 def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
-    """Return how jobs end; why one failed may quote what a library or Monday was sent, and is shown to people."""
+    """Return an ending without secrets: people read why a job failed, and the text may quote a request."""
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
-
-
-# What becomes of a record's fields.
 
 
 # The reason of the decision to send and ask nothing more about a field.
 DROPPED = "left out by the filter"
 
 
+class Rejection(NamedTuple):
+    """Why a person's decision on a field can't be applied."""
+
+    reason: str
+    is_stale: bool = False  # it was made for other values
+
+
 @dataclass(frozen=True)
 class FieldPlan:
-    """What a pass does with one field: the decision with the raw values that it rests on."""
+    """What a pass does with one field: the decision, with the raw values behind it."""
 
     mapping: FieldMapping
     convert: Converter
@@ -113,16 +115,16 @@ class FieldPlan:
     send_raw: dict[str, Any] | None = None
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
-    blocked_reason: str = ""  # why nothing is done with it, in words; logic asks `blocked_code`
+    blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: str = ""  # the item or name for which a record has to come first, as AwaitedRelation names it
+    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
-    confirmed: tuple[Intent, ...] = ()  # intents without an answer whose value Monday now shows
-    # The conflict whose decision this pass carries out; for an undo, the conflict that was resolved.
+    confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
+    # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolves: reports.OpenConflict | None = None
-    # The results of people's decisions, by the conflict's kind: the value after it, or why the decision is returned.
-    carried_out: Mapping[str, str | None] = field(default_factory=dict)
-    handed_back: Mapping[str, str] = field(default_factory=dict)
+    # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
+    applied: Mapping[str, str | None] = field(default_factory=dict)
+    rejected: Mapping[str, Rejection] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -135,7 +137,7 @@ class FieldPlan:
 
     @property
     def choose(self) -> str:
-        """The person's choice: npd, monday, base, undo or custom; taking an overwritten edit back counts as custom."""
+        """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
         if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_OVERWRITTEN):
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
         return self.resolution.choose if self.resolves else ""
@@ -149,15 +151,14 @@ class FieldPlan:
         return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
 
     @property
-    def stands(self) -> str | None:
-        """NPD's value after this pass, for people."""
-        return (
-            self.display_local(self.write_raw if self.decision.action is merge.Action.PULL else self.local_raw) or None
-        )
+    def npd_value_after(self) -> str | None:
+        """NPD's value after this pass, as displayed."""
+        is_pull = self.decision.action is merge.Action.PULL
+        return self.display_local(self.write_raw if is_pull else self.local_raw) or None
 
     @property
     def confirmed_entry(self) -> dict[str, Any] | None:
-        """The field's entry in the newest intent whose value Monday now shows."""
+        """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
 
     @property
@@ -167,21 +168,18 @@ class FieldPlan:
 
     @property
     def is_left_out(self) -> bool:
-        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
+        """Whether it is blocked without keeping its record from being in sync."""
         return self.blocked_code is choices.BlockedCode.LEFT_OUT
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
-        """Do nothing with the field, for this reason; a value that Monday refused is tried again after a change."""
+        """Return a plan that does nothing with the field, for this reason."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-# The parts of a record's plan.
 
 
 MISSING = "missing"
 MOVED = "moved"
 
-# The states of an item that is not on its board any more.
+# The states of a removed item.
 OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
 
 # The states that the item itself reports; a missing or moved item may still exist.
@@ -189,7 +187,7 @@ REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
 class RecordAction(StrEnum):
-    """What happens to a record whose item is gone: nothing yet, or the decision of a policy or a person."""
+    """What happens to a record with a removed item: nothing yet, or the decision of a policy or a person."""
 
     NOTHING = ""
     CREATE = "create"
@@ -204,16 +202,16 @@ class RemovedItem:
     state: str
     sentence: str = ""  # what happened
     fields: tuple[reports.FieldConflict, ...] = ()
-    options: tuple[reports.Option, ...] = ()  # of which a person is to choose one
+    options: tuple[reports.Option, ...] = ()  # a person has to choose one
     act: RecordAction = RecordAction.NOTHING
-    by: str = ""  # who decided on the act, as a phrase
-    chosen: bool = False  # a person decided, in the record's conflict or on its page
+    decided_by: str = ""  # who decided on the act, as a phrase
+    is_chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
-    lost: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
-    # The state to store for the approval of the record's deletion: done, waiting, or released.
+    dropped_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
+    # The state to store for the request to approve the record's deletion: done, pending, or released.
     approval: choices.ApprovalState | None = None
-    was_rejected: bool = False  # this pass is the first that follows a person's rejection
+    is_rejection_new: bool = False  # this pass is the first that follows a person's rejection
 
     @property
     def needs_answer(self) -> bool:
@@ -231,6 +229,7 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
+    is_held: bool = False  # the board creates no items for now
     wait_seconds: float = 0
 
 
@@ -257,22 +256,22 @@ class LostUpdate:
 class RecordPlan:
     """What a pass does with a record."""
 
-    facts: RecordFacts  # as the next rule sees them: with the item, the history, the sync state after the pass
+    facts: RecordFacts  # as the rules so far left them: with the item, the history, the sync state after the pass
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
-    leaving: str = ""  # why the filter leaves it out after this pass, which only takes over Monday's edits until now
+    leaving: str = ""  # why the filter leaves it out after this pass, which only pulls Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
     write_npd_id: bool = False  # the item lacks the record's NPD ID
-    lost: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
-    # By field, the intent without an answer whose value somebody has replaced: the sent value counts as the base.
-    landed: Mapping[str, str] = field(default_factory=dict)
-    event_faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
-    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; one without `times` is over
+    lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
+    # By field, the intent without an answer whose value somebody replaced: it took effect, so its value is the base.
+    replaced_intents: Mapping[str, str] = field(default_factory=dict)
+    event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
+    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
     answer: Answer = NOTHING_SENT  # Monday's answer to the sent values
 
     @property
@@ -281,7 +280,7 @@ class RecordPlan:
 
     @property
     def record(self) -> SyncedModel:
-        """The record as it was read, and after settle as it was written."""
+        """The record as it was read; after settle, as it was written."""
         return self.facts.record
 
     @property
@@ -315,14 +314,14 @@ class RecordPlan:
 
     @property
     def linked_record(self) -> SyncedModel:
-        """The record as it will be once linked with that item."""
+        """The record as it will be when it is linked with that item."""
         record = copy(self.record)
         record.monday_id = self.link_to
         return record
 
     @property
     def may_sync(self) -> bool:
-        """Whether it is synced: its own settings let it, and the filter doesn't leave it out."""
+        """Whether its own settings and the filter let it be synced."""
         return self.record.may_sync and not self.left_out
 
     @property
@@ -336,57 +335,59 @@ class RecordPlan:
 
     @property
     def landed_intents(self) -> set[UUID]:
-        """The intents without an answer that are known to have taken effect: from Monday's value, or from an event."""
+        """The intents without an answer that took effect, as Monday's value or an event shows."""
         shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return shown | set(map(UUID, self.landed.values()))
+        return shown | set(map(UUID, self.replaced_intents.values()))
 
     @property
     def lost_reports(self) -> list[HistoryLine]:
         """The lines about the lost values that neither side has, the newest first."""
-        return [lost_update.line for lost_update in self.lost if lost_update.line]
+        return [lost_update.line for lost_update in self.lost_updates if lost_update.line]
 
     @property
     def is_deleted(self) -> bool:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
-    def carried_out_of(self, kind: str) -> dict[str, str | None]:
-        """Return the fields whose decision by a person was carried out, with the value after it."""
-        return {key: p.carried_out[kind] for key, p in self.plans.items() if kind in p.carried_out}
+    def applied_choices(self, kind: str) -> dict[str, str | None]:
+        """Return the values after people's choices that were applied, by field."""
+        return {key: p.applied[kind] for key, p in self.plans.items() if kind in p.applied}
 
-    def rejected_of(self, kind: str) -> dict[str, str]:
-        """Return the fields whose decision by a person is returned, or can't be written, with the reason."""
-        handed_back = {key: p.handed_back[kind] for key, p in self.plans.items() if kind in p.handed_back}
-        plans = self.plans.items()
-        return handed_back | {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
+    def rejected_choices(self, kind: str) -> dict[str, str]:
+        """Return why people's choices can't be applied, by field."""
+        reasons = {}
+        for key, field_plan in self.plans.items():
+            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+                reasons[key] = field_plan.blocked_reason
+            elif kind in field_plan.rejected:
+                reasons[key] = field_plan.rejected[kind].reason
+        return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
-        """Return a report for the store of conflicts; give `item_id` if it isn't the record's own item."""
+        """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
-
-    # What rules do with a plan: each returns a new one.
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
         ended = ending(outcome, detail, **more)
         return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def end_settled(self, reason: str) -> Self:
-        """End it as settled; `reason` is why the record is still not in sync, empty if it may be."""
+        """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
-    def once_more(self, reason: str) -> Self:
-        """End it, to come back in the next pass; after two such rounds and a minute it goes on as it is."""
-        ended = one_more_round(self.facts.claim, reason)
+    def repeat(self, reason: str) -> Self:
+        """End it, to be repeated by the next pass; after MAX_ROUNDS and a minute, go on with what was read."""
+        ended = repeat_ending(self.facts.claim, reason)
         return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> Self:
-        """End it and apply nothing that was planned; the next pass finds out what became of sent values."""
+        """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
         return dropped.end(outcome, detail)
 
     def without_fields(self) -> Self:
-        """Return it without plans for its fields."""
+        """Return it without its field plans."""
         return replace(self, plans={}, write_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
@@ -397,7 +398,7 @@ class RecordPlan:
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
     def logged(self, *lines: HistoryLine) -> Self:
-        """Add lines to its history; the actor of a line without one is whoever asked for the pass."""
+        """Add lines to its history; the actor defaults to the person who asked for the pass."""
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
@@ -405,7 +406,7 @@ class RecordPlan:
         return with_values(self, log=(*self.log, *named))
 
     def unlinked(self, why: str) -> Self:
-        """Unlink it in this pass: nothing else is sent or taken over, nor done because its item is gone.
+        """Unlink it in this pass, and do nothing else with it, nor about its removed item.
 
         `why` is a clause without a full stop, such as “its item was deleted on Monday”; the record's history and the
         ignored item show it.
@@ -418,10 +419,7 @@ class RecordPlan:
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
-# The other parts of a pass's plan.
-
-
-# One delete or clear that a pass wants to carry out: its record and, for a clear, the field, else an empty text.
+# A delete or clear that a pass wants to carry out: its record and, for a clear, the field; else an empty text.
 Act: TypeAlias = tuple[UUID, str]
 
 
@@ -432,9 +430,9 @@ class DeletedPlan(RecordPlan):
     facts: DeletedFacts
     new_state: choices.TombstoneState | None = None  # the tombstone's; None: unchanged
     reason_code: str = ""  # likewise
-    item_removal: choices.DeletedRecordPolicy | None = None  # what is to be done with the item
-    approval: choices.ApprovalState | None = None  # the state to store about that: counted as done, or waiting
-    question: reports.ConflictReport | None = None  # what a person is asked about the item and the edits on it
+    item_removal: choices.DeletedRecordPolicy | None = None  # how the item is to be removed
+    approval: choices.ApprovalState | None = None  # the state to store for that removal's request: done, or pending
+    question: reports.ConflictReport | None = None  # the question to a person about the item and the edits on it
     edits: tuple[reports.FieldConflict, ...] = ()
 
     @property
@@ -444,12 +442,12 @@ class DeletedPlan(RecordPlan):
 
     @property
     def frees_item(self) -> bool:
-        """Whether its item is treated like any item without a record."""
+        """Whether its item counts as an item without a record."""
         return self.reason_code == TombstoneReason.OTHER_NPD_ID
 
     @property
     def is_carried_out(self) -> bool:
-        """Whether a person's choice was carried out."""
+        """Whether a person's choice was applied."""
         by_call = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
         return self.facts.resolution is not None and (self.restores or self.reason_code in by_call)
 
@@ -475,15 +473,15 @@ class AnswerKind(StrEnum):
     COPY = "copy"
 
 
-# Answers that the record's own pass carries out, because they need a call to Monday.
-OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
+# Answers that the record's own pass applies, because they need a call to Monday.
+ANSWERS_WITH_CALL = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
 
 
 @dataclass(frozen=True)
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.
 
-    To link is to give `record_id` the item; to merge is to delete `made_id`, made from an item, for `record_id`.
+    Linking gives the item to `record_id`; merging deletes `merged_id`, which was made from an item, for `record_id`.
     """
 
     kind: AnswerKind
@@ -491,34 +489,31 @@ class IdentityAnswer:
     conflict: reports.OpenConflict
     item_id: str
     record_id: UUID | None = None
-    made_id: UUID | None = None
-    result: str = ""  # what was done, as a sentence; empty if the record's own pass carries it out
-    outdated: str = ""  # why the choice is returned
-    hands_over: bool = False  # two records become one, and the item goes to the one that stays
+    merged_id: UUID | None = None
+    result: str = ""  # what was done, as a sentence; empty if the record's own pass applies it
+    outdated: str = ""  # why the choice is rejected
+    moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property
     def names(self) -> set[UUID]:
-        return {key for key in (self.record_id, self.made_id) if key is not None}
+        return {key for key in (self.record_id, self.merged_id) if key is not None}
 
 
 class ItemAct(StrEnum):
-    """What becomes of an item: nothing yet; a record has it by now, gets it, or gets it instead of its removed one; it
-    becomes a record; a person is asked whose it is; or it is a second item of a linked record, found as one by its NPD
-    ID, or called a copy by a person.
-    """
+    """What a pass does with an item that no record has."""
 
     NOTHING = ""
-    OWNED = "owned"
+    OWNED = "owned"  # a record has it by now
     LINK = "link"
-    REPLACE = "replace"
-    CREATE = "create"
+    REPLACE = "replace"  # a record gets it instead of its removed item
+    CREATE = "create"  # it becomes a record
     ASK = "ask"
-    DUPLICATE = "duplicate"
-    COPY = "copy"
+    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
+    COPY = "copy"  # a person says that it is a duplicate
 
 
-# The acts that give the item to a record.
-GIVING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
+# The acts that assign the item to a record.
+ASSIGNING = (ItemAct.LINK, ItemAct.REPLACE, ItemAct.CREATE)
 
 
 @dataclass(frozen=True)
@@ -528,19 +523,19 @@ class ItemPlan:
     facts: ItemFacts
     ending: Ending = SETTLED  # how its job ends
     act: ItemAct = ItemAct.NOTHING
-    record: SyncedModel | None = None  # the record, as it will be, that gets or has it, or whose second item it is
-    candidates: tuple[SyncedModel, ...] = ()  # the records among which a person is to choose
+    record: SyncedModel | None = None  # as it will be: the record that gets or has it, or that it is a duplicate of
+    candidates: tuple[SyncedModel, ...] = ()  # the records that a person has to choose from
     question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
-    woken: tuple[UUID, ...] = ()  # deleted records that get a pass
-    finding: UnmatchedFinding | None = None  # what people are shown about it; None clears the stored one
-    keeps_finding: bool = False  # the stored finding stays, although `finding` is None
-    problems: str = ""  # why it can't become a record, to be remembered
-    closes: str = ""  # why there is nothing to ask about it any more
+    wakes: tuple[UUID, ...] = ()  # deleted records that get a pass
+    finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
+    keeps_finding: bool = False  # keep the stored finding, although `finding` is None
+    problems: str = ""  # why it can't become a record, to be stored
+    closes: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
-    # Only for a second item:
-    is_ours: bool = False  # our own create made it, and it may go without being asked
-    kind: str = ""  # the kind of its line in the record's history, once its calls are answered; empty: no line
+    # Only for duplicates:
+    is_ours: bool = False  # our own create made it, so it is removed without a question
+    kind: str = ""  # the kind of its line in the record's history after its calls; empty: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property
@@ -554,17 +549,14 @@ class ItemPlan:
         return self.facts.item
 
     @property
-    def second_of(self) -> SyncedModel:
-        """The linked record of which it is a second item."""
+    def duplicate_of(self) -> SyncedModel:
+        """The linked record that it is a duplicate of."""
         assert self.record is not None
         return self.record
 
     @property
     def names(self) -> set[UUID]:
         return {record.pk for record in (self.record, *self.candidates) if record is not None}
-
-
-# The plan of a pass, and its facts.
 
 
 # A claim, and how its jobs end.
@@ -577,15 +569,14 @@ class Plan:
 
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
-    items: tuple[ItemPlan, ...] = ()  # the unmatched ones, in the order of their claims
-    answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
-    duplicates: tuple[ItemPlan, ...] = ()  # second items of linked records
-    # Requests about fields that the pass would empty: new ones to store, which count or wait from now on; open ones,
-    # which stay; and those about another value than the present one, which end.
-    new_requests: tuple[ApprovalRequest, ...] = ()
-    open_requests: tuple[ApprovalRequest, ...] = ()
-    outdated_requests: tuple[ApprovalRequest, ...] = ()
-    other_jobs: tuple[Job, ...] = ()  # about neither a record nor an item, or that could not be read
+    items: tuple[ItemPlan, ...] = ()  # unmatched items, in the order of their claims
+    answers: tuple[IdentityAnswer, ...] = ()  # people's answers to “who is this?”
+    duplicates: tuple[ItemPlan, ...] = ()
+    # Requests to approve emptying a field.
+    new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
+    open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value
+    outdated_requests: tuple[ApprovalRequest, ...] = ()  # stored, and about another value: they end
+    other_jobs: tuple[Job, ...] = ()  # about neither a record nor an item, or not read
 
     @cached_property
     def open_records(self) -> Sequence[RecordPlan]:
@@ -612,30 +603,30 @@ class Plan:
 
 @dataclass(frozen=True)
 class PassFacts:
-    """What a pass has read: the claimed records in NPD, their items on Monday, and the records that the items name."""
+    """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
     board: field_values.BoardContext
     now: datetime  # when the pass began to read
-    # From NPD, about the claims.
+    # Read from NPD, about the claims:
     records: tuple[RecordFacts, ...] = ()  # existing ones
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
-    unknown: tuple[Claim, ...] = ()  # neither a record nor a tombstone
+    unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
     answers: AnswerFacts = field(default_factory=AnswerFacts)
-    # From Monday.
+    # Read from Monday:
     items: board_items.BatchItems = field(default_factory=board_items.BatchItems)
     columns: board_columns.InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
-    # From NPD again, about the items and the records that they name.
+    # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records whose items are gone
+    removals: Mapping[UUID, RemovalFacts] = field(default_factory=dict)  # of linked records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: field_values.RelatedRecords = field(default_factory=dict)
-    related_boards: frozenset[str] = frozenset()  # of related records without an item, the types that have a board
-    removed_items: frozenset[str] = frozenset()  # items that bases name, and that are not on their boards any more
-    # For records about which more was read: when their fields were edited, and who created their items.
+    related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
+    removed_items: frozenset[str] = frozenset()  # removed items that bases name
+    # For some records: when their fields were edited, and who created their items.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
 
 

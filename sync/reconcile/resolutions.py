@@ -1,11 +1,11 @@
-"""What becomes of a person's decisions on fields: in a conflict, about an overwritten edit, or to undo one.
+"""Apply people's decisions about fields: in a conflict, about an overwritten edit, or to undo one.
 
-Implements “Conflicts” of docs/reference/merge.md, from *a resolution … is stored* on: a choice is for exactly the
-values that the person saw. It is applied if they are still the same, else returned with the reason. An overwritten
+Implements “Conflicts” of docs/reference/merge.md, from *a resolution … is stored* on. A choice is only for the values
+that the person saw: if they are still the same, it is applied, else it is rejected with the reason. An overwritten
 value stays lost or is written to both sides again; an undo is applied if neither side has changed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,26 +18,36 @@ from sync.choices import BlockedCode
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.records.authors import RESTORED_KEY
 
+STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
+
 _UNDO_REASON = "restored as it was before the conflict was resolved"
+_UNMAPPED = "The field is no longer mapped to a column, so nothing was restored."
+
+# The only side that can be chosen where a field is synced one way, and its name.
+_SOURCE = {merge.FieldDirection.TO_MONDAY: ("npd", "NPD"), merge.FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-class _NotNow(Exception):
-    """A choice, or its inverse, can't be carried out; the message says why."""
+class ResolutionRejected(Exception):
+    """A person's choice, or its undo, can't be applied; the message says why."""
+
+
+def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
+    return replace(field_plan, rejected={**field_plan.rejected, kind: Rejection(reason, is_stale)})
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
-    """Return the settled conflict in which this field is to be put back, if anybody wants that."""
-    requests = (
-        conflict for conflict in conflicts if conflict.kind == reports.KIND_UNDO and key in conflict.resolutions
-    )
-    return next((request for request in requests if request.inverse.get(key)), None)
+    """Return the resolved conflict that a person wants to undo for this field, if there is one."""
+    for conflict in conflicts:
+        if conflict.kind == reports.KIND_UNDO and key in conflict.resolutions and conflict.inverse.get(key):
+            return conflict
+    return None
 
 
 def chosen_references(board: field_values.BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
-    """Return the related records that people's choices on relations may name, and the values of before these."""
+    """Return the related records that a choice about a relation, or its undo, may write."""
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
         convert = board.converter(mapping, facts.record)
@@ -48,14 +58,14 @@ def chosen_references(board: field_values.BoardContext, facts: RecordFacts) -> s
             if before := conflict.inverse.get(key, {}).get("before"):
                 raws.append(before["local"])
                 with suppress(UnknownValue):
-                    raws.append(_local_of_then(convert, before))
+                    raws.append(_as_npd_value(convert, before))
         if facts.conflicts and (base := facts.ledger.base.get(key)):
             raws.append(base["local"])
     return field_values.references_of(board.model, raws)
 
 
-def _local_of_then(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what NPD would say of Monday's value of then."""
+def _as_npd_value(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Convert Monday's previous value into NPD's raw values."""
     try:
         return convert.to_local(before["remote"], before["local"])
     except AmbiguousSplit:
@@ -63,14 +73,14 @@ def _local_of_then(convert: Converter, before: Mapping[str, Any]) -> Mapping[str
 
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
-    """Return what would undo the choice just settled: both sides' raw values and the base, before and after."""
+    """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
     entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
     before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
     return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
 
 
 def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
-    """Plan the inverse of a settled choice where one is wanted; handed back, the field goes its usual way."""
+    """Plan to undo a choice if a person asked for it; if the undo is rejected, the field is merged as usual."""
     request = undo_request_of(plan.facts.conflicts, field.key)
     if request is None:
         return field_plan
@@ -78,10 +88,9 @@ def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: 
         _check_unchanged(plan.facts, field_plan, field, request.inverse[field.key])
         return _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        reason = f"A value of then is not known any more: {unknown}."
-    except (_NotNow, field_values.RelatedNotFound, ValueError) as why:
-        reason = str(why)
-    return replace(field_plan, handed_back={**field_plan.handed_back, reports.KIND_UNDO: reason})
+        return _reject(field_plan, reports.KIND_UNDO, f"A previous value is no longer known: {unknown}.")
+    except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
+        return _reject(field_plan, reports.KIND_UNDO, str(rejection))
 
 
 def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
@@ -90,19 +99,19 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     after = inverse["after"]
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
-        raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
+        raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
     if field.way is not merge.FieldDirection.BOTH:
-        raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
+        raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
-        raise _NotNow("It is in conflict again already. Resolve that conflict.")
+        raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
-        raise _NotNow("NPD's value has changed since, so nothing was put back.")
+        raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
     if field.remote != convert.remote(after["remote"]):
-        # Our own call, whose answer was lost, may have put back Monday's half already.
-        sent = [entry for intent in facts.intents_about(item_id) if (entry := intent.values.get(field.key))]
-        is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
-        if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
-            raise _NotNow("Monday's value has changed since, so nothing was put back.")
+        # Our own call, whose answer was lost, may have restored Monday's side already.
+        entries = [intent.values[field.key] for intent in facts.intents_about(item_id) if field.key in intent.values]
+        was_sent = any(convert.local(entry["local"]) == field.remote for entry in entries)
+        if field.remote != convert.remote(inverse["before"]["remote"]) or not was_sent:
+            raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
 
 
 def _plan_inverse(
@@ -112,7 +121,10 @@ def _plan_inverse(
     field: merge.Field,
     request: reports.OpenConflict,
 ) -> FieldPlan:
-    """Give the field the raw values that go to either side; raises _NotNow, RelatedNotFound, UnknownValue, …"""
+    """Plan to write both sides' previous values.
+
+    Raises ResolutionRejected, RelatedNotFound, UnknownValue or ValueError.
+    """
     convert = field_plan.convert
     record = plan.record
     before = request.inverse[field.key]["before"]
@@ -120,18 +132,16 @@ def _plan_inverse(
     remote = convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
-        full = field_values.resolve_relations(related, type(record), before["local"])
+        raw = field_values.resolve_relations(related, type(record), before["local"])
         try:
-            write_raw = field_values.clean_values(record, full)
+            write_raw = field_values.clean_values(record, raw)
         except ValidationError as error:
-            raise _NotNow(f"NPD can't take the value of then: {' '.join(error.messages)}") from error
+            raise ResolutionRejected(f"NPD rejects the previous value: {' '.join(error.messages)}") from error
     if remote != field.remote:
-        sent: Mapping[str, Any] = before["local"]
-        if remote != local:
-            sent = _local_of_then(convert, before)
-        send_raw = field_values.resolve_relations(related, type(record), sent)
+        previous = before["local"] if remote == local else _as_npd_value(convert, before)
+        send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := convert.rejection_reason(send_raw):
-            raise _NotNow(f"Monday won't take the value of then: {reason}")
+            raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
     if send_raw is not None:
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
@@ -141,106 +151,114 @@ def _plan_inverse(
 
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
-    """Say, for the context of what is written, which columns an undo gives the values of before."""
-    columns = {
-        str(plan.id): [
+    """Return the columns an undo restores, for the audit context."""
+    undone_columns = {}
+    for plan in plans:
+        columns = [
             field_values.field_of(plan.record, name).attname
             for field_plan in plan.plans.values()
             if field_plan.resolved_kind == reports.KIND_UNDO and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
-        for plan in plans
-    }
-    undone_columns = {key: names for key, names in columns.items() if names}
+        if columns:
+            undone_columns[str(plan.id)] = columns
     return {RESTORED_KEY: undone_columns} if undone_columns else {}
 
 
 def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
-    """Return the fields of this kind that this pass has put back: they are in conflict again."""
+    """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.plans.items():
         request = field_plan.resolves
-        shown = None
-        if request and request.resolved_kind == kind and reports.KIND_UNDO in field_plan.carried_out:
-            base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
+        if request is None or request.resolved_kind != kind or reports.KIND_UNDO not in field_plan.applied:
+            continue
+        base = request.inverse[key]["before"]["base"] if kind == reports.KIND_FIELDS else None
+        base_text = None
+        if base:
             with suppress(UnknownValue):
-                shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
-            choice = request.resolutions[key]
-            reopened.append(
-                reports.FieldConflict(
-                    key, choice.npd, shown or None, choice.monday, "Changed on both sides: its resolution was undone."
-                )
-            )
+                base_text = field_plan.convert.display(field_plan.convert.local(base["local"])) or None
+        choice = request.resolutions[key]
+        reason = "Changed on both sides: its resolution was undone."
+        reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
     return reopened
 
 
-def overruled_values(plan: RecordPlan) -> Iterator[reports.FieldConflict]:
-    """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
-    for key, p in plan.plans.items():
+def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
+    """Return what was overruled by choices that can't be undone any more, beside the value after this pass."""
+    conflicts = []
+    for key, field_plan in plan.plans.items():
         request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in p.handed_back or request is None or not p.is_agreed:
+        if reports.KIND_UNDO not in field_plan.rejected or request is None or not field_plan.is_agreed:
             continue
         choice = request.resolutions[key]
-        seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
-        seen_values.pop(choice.choose, None)
-        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != p.stands]
+        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
+        overruled = [
+            (owner, value)
+            for side, owner, value in sides
+            if side != choice.choose and (value or None) != field_plan.npd_value_after
+        ]
         if overruled:
             detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
-            others = [f"{whose} value was then: {value or '(empty)'}." for whose, value in overruled[1:]]
-            yield reports.FieldConflict(key, p.stands, None, overruled[0][1], " ".join([detail, *others]))
-
-
-# What a person chose about a field that is open: in a conflict, or about a value that a write of ours went over. It
-# holds for exactly the values that they saw; else it is handed back with the reason.
-
-
-STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
+            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
+            reason = " ".join([detail, *others])
+            conflicts.append(reports.FieldConflict(key, field_plan.npd_value_after, None, overruled[0][1], reason))
+    return conflicts
 
 
 def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
-    """Give the field what a person decided of it, if anybody has and what they saw still stands."""
-    for kind, check in ((reports.KIND_OVERWRITTEN, _check_lost), (reports.KIND_FIELDS, _check_conflict)):
-        conflict = plan.facts.resolved_conflict(kind, field.key)
-        if conflict is None:
-            continue
-        resolved = replace(field_plan, resolves=conflict)
-        resolution = conflict.resolutions[field.key]
-        is_lost = kind == reports.KIND_OVERWRITTEN
+    """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
+    lost_update = plan.facts.resolved_conflict(reports.KIND_OVERWRITTEN, field.key)
+    if lost_update is not None:
+        resolution = lost_update.resolutions[field.key]
+        resolved = replace(field_plan, resolves=lost_update)
         try:
-            typed = check(facts, plan, resolved, field)
-        except (_NotNow, ValueError, field_values.RelatedNotFound) as reason:
-            field_plan = replace(field_plan, handed_back={**field_plan.handed_back, kind: str(reason)})
-            continue
-        if not is_lost or resolution.choose != "npd":
-            anew = is_lost or _is_value_gone(plan.facts, resolved, field)
-            return resolved, replace(field, resolution=resolution, typed=typed, anew=anew)
-        # What was lost stays lost: nothing has to be written for that.
-        field_plan = replace(field_plan, carried_out={**field_plan.carried_out, kind: resolution.npd or None})
+            value = _value_to_restore(facts, plan, resolved, field)
+            if _is_lost_choice_stale(resolved, field, value):
+                field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
+            elif resolution.choose != "npd":
+                return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
+            else:
+                # The edit stays overwritten: there is nothing to write.
+                field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
+        except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
+            field_plan = _reject(field_plan, lost_update.kind, str(rejection))
+    conflict = plan.facts.resolved_conflict(reports.KIND_FIELDS, field.key)
+    if conflict is not None:
+        resolved = replace(field_plan, resolves=conflict)
+        try:
+            typed = _check_conflict(facts, plan, resolved, field)
+        except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
+            return _reject(field_plan, conflict.kind, str(rejection)), field
+        is_gone = _is_value_gone(plan.facts, resolved, field)
+        return resolved, replace(field, resolution=conflict.resolutions[field.key], typed=typed, write_both=is_gone)
     return field_plan, field
 
 
 def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """Check that the values are still those that the choice's author saw, or that our own call has written.
+    """Check that the choice is for the current values, or for those that our own call has replaced.
 
-    Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
+    Return the value that was typed; raises ResolutionRejected, ValueError, RelatedNotFound.
     """
     resolution = field_plan.resolution
     choose = field_plan.choose
-    chosen, source = _SOURCE.get(field.way, (choose, ""))
-    if chosen != choose:
-        raise _NotNow(
+    allowed, source = _SOURCE.get(field.way, (choose, ""))
+    if allowed != choose:
+        raise ResolutionRejected(
             f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
             "Change the direction first."
         )
-    shown = as_conflict(field_plan)
+    current = as_conflict(field_plan)
     is_gone = _is_value_gone(plan.facts, field_plan, field)
-    monday = shown.monday if field_plan.confirmed_entry is None and not is_gone else resolution.monday or None
-    if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
-        raise _NotNow("The values changed after you chose. Check them and choose again.")
+    # Our own call may have written Monday's value already.
+    is_comparable = field_plan.confirmed_entry is None and not is_gone
+    monday_changed = is_comparable and current.monday != (resolution.monday or None)
+    if monday_changed or current.npd != (resolution.npd or None):
+        raise ResolutionRejected(STALE_RESOLUTION)
     if choose == "base" and field.base is None:
-        raise _NotNow("It was never synced with this column, so there is no last synced value. Choose another.")
+        reason = "It was never synced with this column, so there is no last synced value. Choose another."
+        raise ResolutionRejected(reason)
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
@@ -248,43 +266,41 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
 
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
-    """Whether the field has another column than the one of which both sides' values were known."""
+    """Whether the field is mapped to another column since its last sync."""
     key = field_plan.mapping.key
-    base = facts.ledger.base.get(field_plan.mapping.key)
+    base = facts.ledger.base.get(key)
     blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
 
 
 def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field) -> bool:
-    """Whether what Monday showed went with its column, and the one in its place is empty: a choice has it still."""
+    """Whether Monday's value was lost with its deleted column; the choice still stores it."""
     return field.remote is None and is_column_replaced(facts, field_plan)
 
 
-_SOURCE = {merge.FieldDirection.TO_MONDAY: ("npd", "NPD"), merge.FieldDirection.TO_NPD: ("monday", "Monday")}
-
-
-def _check_lost(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
-    """Return the value to write again to both sides, None if the edit stays overwritten; raises as above."""
-    resolution = field_plan.resolution
-    shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
-    current = resolution.npd or None
-    if resolution.choose == "npd":
-        if shown != {current}:
-            raise _NotNow(STALE_RESOLUTION)
+def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
+    """Return the overwritten value to write to both sides, None if it stays lost; raises as `_check_conflict` does."""
+    choose = field_plan.resolution.choose
+    if choose == "npd":
         return None
-    if resolution.choose not in ("monday", "custom"):
-        raise _NotNow("There is no last synced value.")
+    if choose not in ("monday", "custom"):
+        raise ResolutionRejected("There is no last synced value.")
     if field.way is not merge.FieldDirection.BOTH:
-        raise _NotNow("The field is synced one way only; change its direction first.")
-    value = field_plan.convert.local(typed_values(facts, plan, field_plan))
-    # Half of it may stand already, where the call's answer was lost.
-    if not shown <= {current, field_plan.convert.display(value) or None}:
-        raise _NotNow(STALE_RESOLUTION)
-    return value
+        raise ResolutionRejected("The field is synced one way only; change its direction first.")
+    return field_plan.convert.local(typed_values(facts, plan, field_plan))
+
+
+def _is_lost_choice_stale(field_plan: FieldPlan, field: merge.Field, value: merge.Canonical) -> bool:
+    display = field_plan.convert.display
+    expected = {field_plan.resolution.npd or None}
+    if field_plan.resolution.choose != "npd":
+        # A call whose answer was lost may have restored one side already.
+        expected.add(display(value) or None)
+    return not {display(field.local) or None, display(field.remote) or None} <= expected
 
 
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
-    """Return the raw values of what a person typed, or takes back; raises ValueError, RelatedNotFound, in words."""
+    """Return the raw values of what a person typed or restores; raises ValueError and RelatedNotFound with a reason."""
     resolution = field_plan.resolution
     mapping = field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
@@ -292,9 +308,9 @@ def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> d
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflict:
-    """Return NPD's, the last agreed and Monday's value as a person reads them, None where there is none.
+    """Return NPD's value, the base and Monday's value as people read them, None where there is none.
 
-    Two related records of one name are told apart by their items.
+    Related records of the same name are shown with their items.
     """
     convert = field_plan.convert
     base = field_plan.base
@@ -303,58 +319,59 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
         convert.local(base["local"]) if base else None,
         convert.remote(field_plan.remote_raw),
     )
-    displayed = [convert.display(value) or None for value in values]
-    ambiguous = {
-        text for text in displayed if text and len({v for v, s in zip(values, displayed, strict=True) if s == text}) > 1
-    }
-    if field_plan.convert.names_items:
-        displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
-    npd, agreed, monday = displayed
-    return reports.FieldConflict(field_plan.mapping.key, npd, agreed, monday, reason)
-
-
-# What a pass tells the store of conflicts about settled ones that were to be undone.
-
-
-_UNMAPPED = "The field is no longer mapped to a column, so nothing was put back."
+    names = [convert.display(value) or None for value in values]
+    texts = list(names)
+    if convert.names_items:
+        for i, name in enumerate(names):
+            items = {value for value, other in zip(values, names, strict=True) if other == name}
+            if name and len(items) > 1:
+                texts[i] = f"{name} (item {values[i]})"
+    npd, base_text, monday = texts
+    return reports.FieldConflict(field_plan.mapping.key, npd, base_text, monday, reason)
 
 
 def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
-    """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
+    """Return why each undo request about conflicts of a kind was rejected; empty texts for those carried out.
+
+    Requests that wait for another pass are left out.
+    """
     results: dict[str, str] = {}
-    undos = [
-        conflict
-        for conflict in plan.facts.conflicts
-        if conflict.kind == reports.KIND_UNDO and conflict.resolved_kind == kind
-    ]
-    rejected = plan.rejected_of(reports.KIND_UNDO) if undos else {}
+    rejections = plan.rejected_choices(reports.KIND_UNDO)
     is_planned = bool(plan.plans) and plan.is_settled
-    for key in [key for conflict in undos for key in conflict.resolutions]:
-        unmapped = "" if key in plan.plans else _UNMAPPED
-        field_plan = plan.plans.get(key)
-        if field_plan and reports.KIND_UNDO in field_plan.carried_out:
-            results[key] = ""
-        elif is_planned and (reason := rejected.get(key, unmapped)):
-            results[key] = reason
+    for conflict in plan.facts.conflicts:
+        if conflict.kind != reports.KIND_UNDO or conflict.resolved_kind != kind:
+            continue
+        for key in conflict.resolutions:
+            field_plan = plan.plans.get(key)
+            if field_plan and reports.KIND_UNDO in field_plan.applied:
+                results[key] = ""
+            elif is_planned and key in rejections:
+                results[key] = rejections[key]
+            elif is_planned and field_plan is None:
+                results[key] = _UNMAPPED
     return results
 
 
 def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return overwritten edits that are in conflict again, and what a choice had overruled that can't be undone."""
+    """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
-    ended = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    overruled = [field for field in overruled_values(plan) if field.key in ended]
+    rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
+    overruled = [field for field in _overruled_values(plan) if field.key in rejected]
     return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
 
 
-def undo_reports(plan: RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Yield the end of all wishes to undo; of the single ones the reports of their conflict's kind tell."""
+def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
+    """Close all undo requests of a record that can't sync.
+
+    Requests about single fields are reported with their conflict's own kind.
+    """
+    if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
+        return None
     reason = ""
     if not plan.record.may_sync:
-        reason = "Sync was turned off for this record, so nothing was put back."
+        reason = "Sync was turned off for this record, so nothing was restored."
     elif plan.left_out:
-        reason = f"{plan.left_out} Nothing was put back."
+        reason = f"{plan.left_out} Nothing was restored."
     elif plan.removal is not None and plan.removal.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
-    if reason and any(conflict.kind == reports.KIND_UNDO for conflict in plan.facts.conflicts):
-        yield plan.conflict_report(reports.KIND_UNDO, closing_reason=reason)
+    return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

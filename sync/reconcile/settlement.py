@@ -1,5 +1,4 @@
-"""What a pass leaves behind for a record: its sync state, its status, its conflict reports; and whether any of it
-differs from what is stored.
+"""A record's sync state, status and conflict reports after a pass, and whether they differ from what is stored.
 
 Implements “What sync_status may say” of docs/reference/merge.md.
 """
@@ -14,7 +13,6 @@ from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action, FieldDirection
 from sync.models import SyncMetadata
-from sync.monday.texts import match_key
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.changes import field_changes
 from sync.reconcile.facts import RecordFacts
@@ -25,8 +23,6 @@ from sync.reconcile.restraints import ended_requests
 from sync.records import blocked_fields
 from sync.registry import target_of
 
-# The record's sync state and status, and its waiting relations.
-
 
 def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
@@ -36,7 +32,7 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
     if plan.identity.question:
         asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
     blocked = before.blocked_fields
-    # A pass that planned nothing keeps the blocked fields, and what a person decided about them meanwhile.
+    # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
     if plan.plans:
         blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
     error_count = before.error_count
@@ -76,7 +72,7 @@ def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetim
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the fields this pass found blocked: on which side, and since when for this reason.
+    """Return the fields that this pass found blocked, each with its side and since when for this reason.
 
     The side `LEFT_OUT` marks a relation that doesn't keep its record from being in sync.
     """
@@ -106,10 +102,10 @@ def _comparable(value: Any) -> Any:
 def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
     if not plan.may_sync:
         return {}
-    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost else []
+    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_OVERWRITTEN}
     if plan.removal is not None:
-        # Conflicts about its values stay as they were; only the question about the record is decided again.
+        # Only the question about the record is decided again; conflicts about fields stay.
         kinds.pop(reports.KIND_DELETE, None)
         if plan.removal.needs_answer:
             kinds[reports.KIND_DELETE] = [plan.removal.sentence]
@@ -138,14 +134,14 @@ def sync_status(
         return RecordSyncStatus.PENDING
     if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, ledger["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
-    # Monday stored another value than was sent; that doesn't count for a field that isn't synced any more.
+    # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
     if altered and any(
         mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
-    # One side may differ from its base, for example when a pull was dropped because of a save. A relation that is left
-    # out, or a value that a person decided to keep in NPD only, is allowed to differ.
+    # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
+    # out, and values that a person keeps in NPD only, may differ.
     has_diverged = plan.item is not None and any(
         field_plan.decision.action is not Action.NOTHING and key not in ledger["base"]
         for key, field_plan in plan.plans.items()
@@ -169,14 +165,11 @@ def awaited_relations(
     """Return the waiting relations, each with the type and the item id or name of the record it waits for."""
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in board.relations}
     return [
-        (entity_id, key, targets[key], match_key(field_plan.awaits))
+        (entity_id, key, targets[key], field_plan.awaits.target)
         for entity_id, field_plans in plans.items()
         for key, field_plan in field_plans.items()
         if field_plan.awaits and key in targets
     ]
-
-
-# Whether a plan is empty: carried out, it would leave everything as it is stored.
 
 
 def changed_records(
@@ -185,17 +178,15 @@ def changed_records(
     awaited: Iterable[tuple[UUID, str, str, str]],
     with_jobs: Collection[UUID] = (),
 ) -> frozenset[UUID]:
-    """Return the records for which the pass would send, write, ask or end anything; the others' plans are empty.
+    """Return the records for which the pass would send, write, ask or end anything.
 
-    The time of a pass alone is not a change. `awaited` are the stored waits of their relations, as awaited_relations
-    returns them. For records in `with_jobs`, ignore what their waiting job explains: events, an open intent, status
-    pending.
+    The time of a pass alone is no change. `awaited` are the stored rows of waiting relations, as awaited_relations
+    returns them. Records in `with_jobs` may have events, an open intent and the status pending because of their job.
     """
     planned = {record_plan.id: record_plan.plans for record_plan in plan.records.values() if record_plan.plans}
-    # The database keeps what is waited for in lower case.
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.second_of.pk for duplicate in plan.duplicates}
+    changed |= {duplicate.duplicate_of.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
@@ -206,10 +197,7 @@ def changed_records(
 
 
 def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
-    """Whether the pass would do, log or end anything for a record besides what it stores.
-
-    With a waiting job, its events and intents are that job's work and do not count.
-    """
+    """Whether the pass would send, log or end anything for a record; a waiting job's events and intents don't count."""
     facts = plan.facts
     field_plans = plan.plans.values()
     has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
@@ -218,14 +206,14 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
-        # What a person decided waits to be carried out.
+        # A person's decision waits to be applied.
         or any(conflict.resolutions or conflict.kind == reports.KIND_UNDO for conflict in facts.conflicts)
         or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 
 def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
-    """Whether the pass would leave this record exactly as it is."""
+    """Whether the pass would leave this record exactly as it is stored."""
     ended = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
     if not ended.is_settled or _acts(plan, has_job=has_job):
         return False
@@ -238,7 +226,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
     after = state_after(ended, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False
-    # Earlier passes saw the newest values already; dropping expired entries is no reason for a pass.
+    # Dropping expired entries is no reason for a pass, so only the newest values are compared.
     is_seen = all(
         key in before.seen and before.seen[key][-1][0] == entries[-1][0] for key, entries in after["seen"].items()
     )
@@ -261,9 +249,6 @@ def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:
     return bool(report.fields or report.undecided or report.data) is not bool(conflicts)
 
 
-# Reports to the store of conflicts.
-
-
 def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
     yield from _removal_reports(plan)
@@ -275,7 +260,8 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         return
     replaced = lost_updates.replaced_values(plan)
     yield from _field_reports(plan, replaced)
-    yield from resolutions.undo_reports(plan)
+    if (undo_report := resolutions.undo_report(plan)) is not None:
+        yield undo_report
     if (report := lost_updates.lost_update_report(plan, replaced)) is not None:
         yield report
     yield from _identity_reports(plan)
@@ -284,7 +270,7 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
 def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Open, keep or close the question about a record whose item is gone.
 
-    While the question is open, choices for fields can't be carried out: they are returned, and their conflict stays.
+    While the question is open, choices for fields are rejected, and their conflict stays.
     """
     removal = plan.removal
     if removal is not None and removal.needs_answer and not plan.unlink:
@@ -294,21 +280,21 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == reports.KIND_FIELDS and conflict.resolutions:
-                handed_back = dict.fromkeys(conflict.resolutions, detail)
+                rejections = dict.fromkeys(conflict.resolutions, detail)
                 yield plan.conflict_report(
-                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=handed_back
+                    reports.KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
                 )
         return
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_DELETE), None)
     reason = _why_not_asked(plan) if question else ""
     if question and reason:
-        is_chosen = removal is not None and removal.result and removal.chosen
+        is_chosen = removal is not None and removal.result and removal.is_chosen
         applied = {reports.RECORD_KEY: reason} if is_chosen else {}
         yield plan.conflict_report(reports.KIND_DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
 def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
-    """Return why the question about the record is closed; empty if it stays open, or nobody knows yet."""
+    """Return why the question about the record is closed; empty if it stays open or isn't decided yet."""
     if plan.removal is not None and plan.removal.result:
         return plan.removal.result
     if plan.unlink:
@@ -323,12 +309,12 @@ def _field_reports(
     plan: pass_plan.RecordPlan, replaced: Sequence[reports.FieldConflict]
 ) -> Iterator[reports.ConflictReport]:
     conflicts = () if plan.left_out else fields_in_conflict(plan)
-    applied = plan.carried_out_of(reports.KIND_FIELDS)
+    applied = plan.applied_choices(reports.KIND_FIELDS)
     undone = resolutions.undo_results(plan, reports.KIND_FIELDS)
     was_open = plan.facts.open_fields(reports.KIND_FIELDS)
     if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
         return
-    # The closing reason is about fields that stopped conflicting without a person.
+    # The reason is about fields whose conflict ended without a person.
     by_themselves = [key for key in was_open if key not in applied] or was_open
     decisions = [plan.plans[key].decision for key in by_themselves if key in plan.plans]
     moved = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
@@ -340,7 +326,7 @@ def _field_reports(
         fields=conflicts,
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
-        rejected={key: detail for key, detail in plan.rejected_of(reports.KIND_FIELDS).items() if key in plan.plans},
+        rejected=plan.rejected_choices(reports.KIND_FIELDS),
         closing_reason=reason if plan.may_sync else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
@@ -349,18 +335,18 @@ def _field_reports(
 
 
 def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields in conflict now, also those whose choice could not be carried out yet."""
+    """Return the fields in conflict now, also those whose choice could not be applied yet."""
     conflicts = []
     for field_plan in plan.plans.values():
         if field_plan.conflict:
             conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.carried_out:
+        elif field_plan.resolved_kind == reports.KIND_FIELDS and reports.KIND_FIELDS not in field_plan.applied:
             conflicts.append(resolutions.as_conflict(field_plan))
     return (*conflicts, *resolutions.reopened_conflicts(plan, reports.KIND_FIELDS))
 
 
 def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
-    """Return the fields in conflict that this pass could not decide: they keep their conflict and their choices."""
+    """Return the fields in conflict that this pass could not decide; their conflicts and choices stay."""
     if not (was_open := plan.facts.open_fields(reports.KIND_FIELDS)):  # nearly all records
         return ()
     decided = {conflict.key for conflict in fields_in_conflict(plan)}
@@ -390,7 +376,7 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
         if conflict.kind != reports.KIND_IDENTITY or conflict.monday_item_id in questions:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
-            # The answer “none of them” is carried out once the record has its own item, whichever pass created it.
+            # The answer “none of them” is applied once the record has its own item.
             if plan.link_to is not None or _has_read_own_item(plan):
                 yield identity_report(plan, conflict, "None of them: a new item was created.")
         elif _is_identity_known(plan, conflict):
@@ -399,13 +385,13 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
 
 
 def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, result: str) -> reports.ConflictReport:
-    """Return the report that an answer to “who is this?” was carried out."""
+    """Return the report that an answer about identity was applied."""
     applied = {reports.RECORD_KEY: result}
     return plan.conflict_report(reports.KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=result)
 
 
 def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
-    """Whether it is known by now whose item it is, or this record doesn't look for one any more."""
+    """Whether the item's record is known by now, or this record no longer needs an item."""
     if not plan.may_sync or conflict.monday_item_id in plan.facts.owned_items:
         return True
     if plan.link_to is not None or plan.creates or plan.identity.question is not None:

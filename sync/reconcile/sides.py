@@ -51,7 +51,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
     return bool(
         facts.conflicts
         or facts.intents
-        or plan.lost
+        or plan.lost_updates
         or facts.has_failed_job
         or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
         or ledger.note
@@ -195,7 +195,7 @@ def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: s
 
 def look_again_at_stale(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """End a record whose item still shows a value that we replaced: it is read once more by its next pass."""
-    return plan.once_more(STALE_READ) if is_stale(facts.board, plan.facts) else plan
+    return plan.repeat(STALE_READ) if is_stale(facts.board, plan.facts) else plan
 
 
 # What has to be read besides, by what both sides show: of nearly all records nothing.

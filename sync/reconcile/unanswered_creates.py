@@ -131,6 +131,7 @@ def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str
 def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
     """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
 
+    @retry_on_lock_timeout
     def attempt() -> None:
         with lease.transaction():
             _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
@@ -142,7 +143,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> No
                     looked_for = {} if fate is Fate.WAIT else {"lookups": 1}
                     intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **looked_for)
 
-    retry_on_lock_timeout(attempt)
+    attempt()
     if failed := sorted((plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is Fate.FAIL):
         _count_attempts(lease, dict(failed))
 
@@ -176,6 +177,7 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
     """Let an attempt of each of these records fail; a job that a save has locked is spared."""
     claims = list(zip(claim_records(lease, list(failed)), failed.values(), strict=True))
 
+    @retry_on_lock_timeout
     def count() -> None:
         with lease.transaction():
             for place, (claim, reason) in enumerate(claims):
@@ -183,4 +185,4 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
                     wait = write_stop.wait_for_turn(place)
                     finish.fail_unsettled(claim.rows, lease.token, reason, wait_seconds=wait)
 
-    retry_on_lock_timeout(count)
+    count()

@@ -16,16 +16,14 @@ from sync.reconcile.facts import HistoryLine
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.sides import cleared_columns
 
-# What is sent of a record.
-
 
 def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
-    """Return what of a record must not change between its plan and its call."""
+    """Return the settings that must not change between a record's plan and its call."""
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
 def changed_records_of(board: BoardContext, plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
-    """Return the records of which something is sent to an item that is there."""
+    """Return the records whose items are changed."""
 
     def sends(record_plan: pass_plan.RecordPlan) -> bool:
         if record_plan.unlink:
@@ -41,7 +39,7 @@ def created_records_of(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
 
 
 def write_of_record(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
-    """Return what is sent of a record: the planned values, and bookkeeping."""
+    """Return the write of a record: the planned values and its NPD ID."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     name = _name_plan(plan.plans.values()) if plan.creates else None
@@ -66,7 +64,7 @@ def _field_write(plan: pass_plan.FieldPlan) -> calls.FieldWrite:
         "base": plan.base,
         "column": mapping.column_id,
         "version": mapping.version,
-        # The record takes a united list only with the answer: until then its own is no later edit of it.
+        # The record has a united list only after the answer; until then its own list isn't a later edit.
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
@@ -78,15 +76,13 @@ def _name_plan(plans: Iterable[pass_plan.FieldPlan]) -> pass_plan.FieldPlan | No
 
 
 def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Give a record without a name no item; other blocked values don't keep it from getting one. A rule."""
+    """Settle a record that can't have an item because its name is missing or blocked. A rule."""
     name = _name_plan(plan.plans.values())
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
     return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
 
 
-# What an answer means for a record.
-
-# How the jobs of a unit end by its answer: a failure counts as an attempt, what is released costs none.
+# How a unit's jobs end, by its answer; only a failure counts as an attempt.
 OUTCOMES = {
     calls.Verdict.DONE: pass_plan.Outcome.OPEN,
     calls.Verdict.GONE: pass_plan.Outcome.FAILED,
@@ -99,9 +95,9 @@ OUTCOMES = {
 
 
 def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.RecordPlan:
-    """Return a record's plan as the answer leaves it: a refused value is blocked, the rest was sent or not as it says.
+    """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
-    Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
+    An item can't be created without its name; if another value is refused, it is created with its name alone.
     """
     plans = dict(plan.plans)
     lines = []
@@ -123,10 +119,10 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
         plan = plan.with_state(remote_state=answer.item.state)
         plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
     if problem := _why_not_made(plan, answer):
-        # Nothing but another value, or another rule on the board, changes the answer.
+        # The answer stays the same until the value, or a rule of the board, changes.
         return plan.end_settled(f"It can't be put on the board: {problem}")
     if answer.verdict is calls.Verdict.GONE:
-        # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
+        # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
     outcome = OUTCOMES[answer.verdict]
     if answer.verdict is calls.Verdict.WITHDRAWN:
@@ -137,7 +133,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
 
 
 def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:
-    """Return why Monday makes no item of a record: its name was refused, or what the board demands."""
+    """Return why Monday creates no item: it refused the name or a value that the board requires."""
     refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
     if not plan.creates:
         return ""

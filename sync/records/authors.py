@@ -21,7 +21,7 @@ from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, Tomb
 from sync.kernel import humanize
 from sync.kernel.humanize import timestamp
 from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
-from sync.models.state import MAX_ACTOR_LENGTH
+from sync.models.decisions import MAX_ACTOR_LENGTH
 from sync.monday import errors
 from sync.monday.connector import MondayConnector
 
@@ -151,7 +151,7 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
         if user and user != own_user_id and key not in edits:
             # Until it is known which user is ours, one whom nobody named may be ourselves.
             is_known = own_user_id or people.get(user, {}).get("name")
-            edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.done_at)
+            edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
 
 

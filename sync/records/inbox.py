@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.db import fetch_prepared
+from sync.kernel.db import fetch_prepared, storable_json
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
 from sync.monday import board
@@ -259,17 +259,6 @@ def _parse_body(raw_body: bytes) -> tuple[Any, board.ItemEvent]:
 
 def _not_an_event(problem: str) -> DeliveryRefused:
     return DeliveryRefused(400, "not_an_event", f"The webhook's body is not an event. {problem}")
-
-
-def storable_json(value: Any) -> Any:
-    """The JSON value without what PostgreSQL can't store in jsonb: NUL and halves of surrogate pairs."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {storable_json(key): storable_json(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [storable_json(entry) for entry in value]
-    return value
 
 
 def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:

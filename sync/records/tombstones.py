@@ -15,7 +15,7 @@ from sync.kernel import process
 from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
-from sync.models.state import fold_alike
+from sync.models.decisions import fold_alike
 from sync.outbox.queue_rows import enqueue
 from sync.records.approvals import limit_exceeded_by_removals
 from sync.records.authors import person_line

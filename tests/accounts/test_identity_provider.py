@@ -148,9 +148,7 @@ def test_an_account_is_never_connected_from_within(ada: User, provider: type[Pro
     assert not SocialAccount.objects.exists()
 
 
-def test_the_second_factor_is_asked_for_and_meanwhile_nothing_of_the_providers_is_kept(
-    ada: User, provider: type[Provider]
-) -> None:
+def test_a_second_factor_is_asked_for_and_nothing_of_the_providers_is_kept(ada: User, provider: type[Provider]) -> None:
     enrolled(ada)
     client, answer = sign_in(provider)
     assert answer.headers["Location"] == CODE
@@ -160,9 +158,7 @@ def test_the_second_factor_is_asked_for_and_meanwhile_nothing_of_the_providers_i
     assert is_in(client)
 
 
-def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fresh_sign_in(
-    ada: User, provider: type[Provider]
-) -> None:
+def test_one_without_password_or_second_factor_changes_it_after_a_sign_in(ada: User, provider: type[Provider]) -> None:
     ada.set_unusable_password()
     ada.save()
     for address in (APP, "/accounts/password/set/"):
@@ -174,9 +170,7 @@ def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fres
 
 
 @pytest.mark.parametrize("said", [None, [], {}, "Out of order", {"authorization_endpoint": 1}])
-def test_a_provider_that_does_not_answer_as_one_is_told_in_words(
-    ada: User, provider: type[Provider], settings: Any, said: Any
-) -> None:
+def test_a_provider_in_trouble_is_told_in_words(ada: User, provider: type[Provider], settings: Any, said: Any) -> None:
     client = Client()
     state = sent_to(client)["state"][0]
     if said is None:

@@ -44,9 +44,7 @@ def test_both_adapters_are_closed_to_sign_up(rf: Any) -> None:
     assert not get_provider_adapter().is_open_for_signup(rf.get("/"), None)
 
 
-def test_twenty_wrong_passwords_for_a_user_close_the_sign_in_for_five_minutes_wherever_they_came_from(
-    ada: User,
-) -> None:
+def test_twenty_wrong_passwords_for_a_user_close_the_sign_in_for_five_minutes_from_anywhere(ada: User) -> None:
     for number in range(20):
         name = "ADA" if number % 2 else "ada"
         sign_in("wrong", name=name, REMOTE_ADDR=f"192.0.2.{number}", HTTP_HOST=f"localhost:{1_000 + number}")

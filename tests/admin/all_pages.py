@@ -56,22 +56,15 @@ def furnish(world: dict[str, Any], person: User) -> None:
     """Give every list something to show, beside the records in every state."""
     log_action(person, world["synced"], "Sync now: sent.")
     synced = world["synced"]
-    for number, (kind, state) in enumerate(
-        (("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))
-    ):
+    now = sync_now()
+    for n, (kind, state) in enumerate((("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))):
         ApprovalRequest.objects.create(
-            entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{number}", label="Phone “1”"
+            entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{n}", label="Phone “1”"
         )  # fmt: skip
-    BoardLink.objects.filter(entity_type="contact").update(
-        verified_at=sync_now(), verified_records=3, differed_records=1
-    )
-    Tombstone.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone Girl"}, monday_id="5099"
-    )
+    BoardLink.objects.filter(entity_type="contact").update(verified_at=now, verified_records=3, differed_records=1)
+    Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}, monday_id="5099")
     IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
-    UnmatchedItem.objects.create(
-        entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "Chef"}
-    )
+    UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"})
     Intent.objects.create(
         entity_type="contact",
         entity_id=synced.pk,
@@ -90,9 +83,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
     )
     pauses.pause("dora", entity_type="organization", why="Moving house")
-    MondayAccount.objects.update(
-        stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
-    )
+    MondayAccount.objects.update(stop_reason="Monday refuses the token.", stopped_until=now + timedelta(minutes=5))
 
 
 def crowd(world: dict[str, Any]) -> None:
@@ -115,9 +106,7 @@ def crowd(world: dict[str, Any]) -> None:
             entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=synced.pk, kind="records", state="pending", label=LONG
-    )
+    ApprovalRequest.objects.create(**states.of(synced), kind="records", state="pending", label=LONG)
     held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
     SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")

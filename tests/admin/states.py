@@ -50,6 +50,11 @@ def stop_board(
     BoardLink.objects.filter(entity_type=entity_type).update(stops={EVERYTHING: stop})
 
 
+def of(record: SyncedModel) -> dict[str, Any]:
+    """What a row says that is about this record."""
+    return {"entity_type": record.entity_type(), "entity_id": record.pk}
+
+
 def contact(name: str, **values: Any) -> Contact:
     """A contact, whose outbox row is gone as if it had been worked."""
     made = Contact.objects.create(name=name, **values)
@@ -60,9 +65,8 @@ def contact(name: str, **values: Any) -> Contact:
 def mark(record: SyncedModel, status: RecordSyncStatus, item: str | None = None) -> None:
     """Write the bookkeeping columns, which no trigger takes for a change."""
     last = SyncNow() if status == RecordSyncStatus.SYNCED else None
-    type(record)._default_manager.filter(pk=record.pk).update(
-        sync_status=status, monday_id=item, monday_last_synced=last
-    )
+    rows = type(record)._default_manager.filter(pk=record.pk)
+    rows.update(sync_status=status, monday_id=item, monday_last_synced=last)
     record.refresh_from_db()
 
 
@@ -97,9 +101,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
     """A contact whose second try comes in five minutes."""
     made = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=made.id, attempts=1, next_retry=due, error_message=reason, reason=reason
-    )
+    SyncQueue.objects.create(**of(made), attempts=1, next_retry=due, error_message=reason, reason=reason)
     ledger(made, SyncStatus.PENDING, note=reason)
     return made
 
@@ -107,9 +109,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
 def dead(name: str, error: str = "Monday refused the item: invalid value.") -> Contact:
     """A contact whose tries are used up."""
     made = contact(name)
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=made.id, attempts=5, status=QueueStatus.FAILED, error_message=error
-    )
+    SyncQueue.objects.create(**of(made), attempts=5, status=QueueStatus.FAILED, error_message=error)
     ledger(made, SyncStatus.FAILED, last_error=error, error_count=5)
     return made
 
@@ -144,9 +144,7 @@ def removed(name: str, item: str, who: str = "Maya Lind", how: str = "archived",
     rows = SyncMetadata.objects.filter(entity_id=str(made.pk))
     rows.update(remote_state=how, removed_since=since, removed_passes=1, note=note)
     actor = f"{who} on Monday" if who else ""
-    Decision.objects.create(
-        entity_type="contact", entity_id=made.pk, remote_id=item, kind="removed", sentence=note, actor=actor
-    )
+    Decision.objects.create(**of(made), remote_id=item, kind="removed", sentence=note, actor=actor)
     return made
 
 

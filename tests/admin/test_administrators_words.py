@@ -53,9 +53,7 @@ def names_in(html: str) -> set[str]:
 
 
 @responses.activate
-def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
-    browser: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_a_failed_test_opens_the_administrators_fold(browser: Client, world: dict[str, Any], settings: Any) -> None:
     responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
     html = browser.post(SET_UP).content.decode()
     assert names_in(html) == set()

@@ -48,9 +48,7 @@ def test_what_nothing_fits_is_said_in_the_part_that_the_page_takes_over(browser:
 
 
 @pytest.mark.parametrize("stored", ["jo@bücher.example", "jo@xn--bcher-kva.example"])
-@pytest.mark.parametrize(
-    "typed", ["bücher.example", "JO@BÜCHER.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.e"]
-)
+@pytest.mark.parametrize("typed", ["bücher.example", "J@BÜCHER.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.e"])
 def test_a_domain_is_found_in_either_form(browser: Client, typed: str, stored: str) -> None:
     states.contact("Jo", email=stored)
     assert titles(browser, typed) == listed(browser, typed) == ["Jo"]

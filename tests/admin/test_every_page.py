@@ -42,9 +42,7 @@ ENTRIES = {"Contacts": "", "Deleted records": "Activity", **dict.fromkeys(("Conf
 """What leads to a list that has no line of its own in the sidebar; to others the settings."""
 
 
-def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_sidebar_heading_and_window_call_a_list_the_same(browser: Client, world: dict[str, Any]) -> None:
     for path, name in PAGES:
         html = browser.get(path).content.decode()
         sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
@@ -70,9 +68,7 @@ def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser: Client, w
     assert f'npd-crumb-page">{shown}</span>' in html
 
 
-def test_the_sidebar_has_five_entries_and_the_settings_lead_to_all_other_pages(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_the_sidebar_has_five_entries_and_settings_lead_to_the_rest(browser: Client, world: dict[str, Any]) -> None:
     html = browser.get("/admin/settings/").content.decode()
     sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
     assert sidebar
@@ -90,9 +86,7 @@ def test_the_sidebar_has_five_entries_and_the_settings_lead_to_all_other_pages(
     assert lists - linked == times
 
 
-def test_the_banner_names_the_sandbox_without_its_password_or_says_the_next_step(
-    browser: Client, settings: Any
-) -> None:
+def test_the_banner_names_the_sandbox_without_its_password_or_the_next_step(browser: Client, settings: Any) -> None:
     def banner() -> str:
         found = re.search(r'<div[^>]*class="npd-banner(?! npd-banner-warn npd-stale).*?</div>', page(), re.DOTALL)
         return found[0] if found else ""
@@ -111,9 +105,7 @@ def test_the_banner_names_the_sandbox_without_its_password_or_says_the_next_step
     assert "Monday isn't connected" in words_of(banner())
 
 
-def test_who_may_see_the_account_sees_the_connection_and_none_of_its_buttons(
-    client: Client, world: dict[str, Any]
-) -> None:
+def test_a_reader_of_the_account_sees_the_connection_without_buttons(client: Client, world: dict[str, Any]) -> None:
     client.force_login(staff_who_may("view_mondayaccount"))
     answer = client.get(GUIDE)
     main = re.search(r'<div class="npd-wizard">.*', answer.content.decode(), re.DOTALL)
@@ -144,16 +136,12 @@ def test_no_page_of_another_application_is_left_without_the_theme(browser: Clien
 
 
 @pytest.mark.parametrize("is_demo", [True, False])
-def test_only_a_demo_says_at_its_door_where_the_password_is(
-    client: Client, db: None, settings: Any, is_demo: bool
-) -> None:
+def test_only_a_demo_tells_where_its_password_is(client: Client, db: None, settings: Any, is_demo: bool) -> None:
     settings.DEMO = is_demo
     assert ("<code>make run</code>" in client.get("/accounts/login/").content.decode()) is is_demo
 
 
-def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_opened(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_a_page_that_fetches_itself_leaves_messages_to_the_next(browser: Client, world: dict[str, Any]) -> None:
     def said(**headers: str) -> list[str]:
         page = browser.get("/admin/npd/contact/", headers=headers)
         return [str(one) for one in page.context["messages"]]
@@ -188,9 +176,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
 
 
 @pytest.mark.django_db
-def test_who_did_what_is_one_log_for_administrators_and_no_page_of_each_row(
-    browser: Client, person: User, world: dict[str, Any]
-) -> None:
+def test_administrators_have_one_log_of_who_did_what(browser: Client, person: User, world: dict[str, Any]) -> None:
     record, group = world["synced"], staff_who_may("view_logentry", "view_contact")
     log_action(person, record, "Sync now: sent.")
     log_action(person, group, "Signed out everywhere.")
@@ -207,9 +193,7 @@ def test_who_did_what_is_one_log_for_administrators_and_no_page_of_each_row(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_keyboard_reaches_the_content_at_once_and_folds_the_menu(
-    open_page: Any, world: dict[str, Any], width: int, scheme: str
-) -> None:
+def test_the_keyboard_reaches_content_and_menu(open_page: Any, world: dict[str, Any], width: int, scheme: str) -> None:
     Contact.objects.filter(pk=world["synced"].pk).update(name="Ann")
     page, errors = open_page(width, scheme)
     page.goto(change_page(world["synced"]))

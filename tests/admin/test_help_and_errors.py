@@ -25,9 +25,7 @@ def links_of(html: str) -> set[str]:
 def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Client) -> None:
     assert "/admin/help/" in links_of(browser.get("/admin/npd/contact/").content.decode())
     listed = {link for link in links_of(browser.get("/admin/help/").content.decode()) if link.endswith(".md")}
-    paths = [
-        path for pattern in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(pattern)
-    ]
+    paths = [path for glob in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(glob)]
     assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
     assert len(listed) > 10
 

@@ -16,7 +16,7 @@ from sync.admin.activity import Act
 from sync.clock import sync_now
 from sync.limits import board_stops, breaker, credentials
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
-from sync.models.state import fold_alike
+from sync.models.decisions import fold_alike
 from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
@@ -37,9 +37,7 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
     assert "Phone : “ +46 7 ” → “ +46 8 ” NPD Sync," in page  # of this look no decision tells
 
 
-def test_the_id_of_mondays_request_stands_on_the_records_page_for_administrators_alone(
-    browser: Client, client: Client, world: dict[str, Any]
-) -> None:
+def test_only_administrators_see_mondays_request_id(browser: Client, client: Client, world: dict[str, Any]) -> None:
     trace = "[Monday request 4f-1]"
     record = states.waiting("Traced", f"Monday answered 500. {trace}")
     states.dead("Dead and traced", f"Monday refused it. {trace}")
@@ -88,9 +86,7 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
         about = {"entity_type": "contact", "entity_id": record, "actor": "dora", "batch_id": record}
-        rows += [
-            Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in ("phone", "email")
-        ]
+        rows += [Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in KEYS]
     Decision.objects.bulk_create(fold_alike(rows))
     Decision.objects.bulk_create(fold_alike([Decision(kind="link", entity_type="contact", entity_id=uuid.uuid4())]))
     page = browser.get("/admin/sync/decision/").content.decode()
@@ -100,9 +96,7 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     assert len(inside.context["cl"].result_list) == 4
 
 
-def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_waits_for_its_quota(
-    browser: Client,
-) -> None:
+def test_an_act_ends_after_its_time_but_an_import_waits_for_its_quota(browser: Client) -> None:
     entries(8)
     move_clock(120)
     entries(8)
@@ -120,10 +114,8 @@ def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser: Cl
     for reason in ("archived", "deleted"):
         entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
     page = listed(browser)
-    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == (
-        ["It was deleted", "It was archived"],
-        2,
-    )
+    expected = (["It was deleted", "It was archived"], 2)
+    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == expected
 
 
 def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser: Client) -> None:
@@ -177,9 +169,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     assert not any(act.waits for act in acts_of(client, record))
 
 
-def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_are_not(
-    browser: Client, person: User, world: dict[str, Any]
-) -> None:
+def test_only_edits_made_in_one_act_wait_as_one_line(browser: Client, person: User, world: dict[str, Any]) -> None:
     with pghistory.context(user=person.pk):
         for number in range(4):
             Contact.objects.create(name=f"Imported {number}")
@@ -193,9 +183,7 @@ def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_ar
 # One line a change, of every field or of one
 
 
-def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dict[str, Any]) -> None:
     """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
     Decision.objects.all().delete()
     SyncQueue.objects.all().delete()
@@ -215,9 +203,7 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
     assert summaries == ["Conflict: Email, Phone", "Email a → b and 2 more"]
 
 
-def test_a_deleted_record_is_listed_by_its_name_with_a_link_for_who_may_open_it(
-    browser: Client, client: Client, world: dict[str, Any]
-) -> None:
+def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     states.decided(record, "The item was archived.", kind="delete")
     name = str(record)
@@ -238,6 +224,7 @@ def acts_of(client: Client, record: Any) -> Sequence[Act]:
 
 
 ACTIVITY = "/admin/sync/decision/"
+KEYS = ("phone", "email")
 
 
 def told() -> list[tuple[str, str, str]]:

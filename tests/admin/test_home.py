@@ -91,9 +91,7 @@ def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client
 # The boards
 
 
-def test_a_line_of_a_board_counts_its_records_as_the_lists_behind_its_numbers(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, world: dict[str, Any]) -> None:
     html = html_of(browser)
     urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
     assert urls == {f"{CONTACTS}?health=synced", f"{CONTACTS}?health=pending"}
@@ -149,9 +147,7 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
-    NotificationReceiver.objects.create(
-        user=reader, frequency="daily", failed_since=sync_now(), problem="The address is gone."
-    )
+    NotificationReceiver.objects.create(user=reader, frequency="daily", failed_since=sync_now(), problem="It is gone.")
     text = text_of(client)
     assert "There is nothing that you may see." in text
     assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))

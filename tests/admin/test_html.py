@@ -72,9 +72,7 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_every_page_is_valid_and_readable_by_everyone_in_light_and_dark(
-    chromium: Any, browser: Client, world: dict[str, Any], person: User
-) -> None:
+def test_every_page_is_valid_and_readable(chromium: Any, browser: Client, world: dict[str, Any], person: User) -> None:
     found = pages(browser, world, person)
     wrong: dict[str, str] = {}
     for address, html in found.items():

@@ -112,9 +112,7 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     assert not errors
 
 
-def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_nothing(
-    open_page: Any, busy: dict[str, Any]
-) -> None:
+def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: Any, busy: dict[str, Any]) -> None:
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
@@ -138,9 +136,7 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     assert not errors
 
 
-def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing_in_elsewhere(
-    open_page: Any, person: User, world: dict[str, Any]
-) -> None:
+def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person: User, world: dict[str, Any]) -> None:
     record = world["synced"]
     page, _errors = open_page(390, "dark")
     page.clock.install()
@@ -189,9 +185,7 @@ def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing
     assert record.role_title == "Typed before"
 
 
-def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys_hands(
-    open_page: Any, person: Any, db: None
-) -> None:
+def test_a_records_page_follows_its_sync_and_offers_new_values(open_page: Any, person: Any, db: None) -> None:
     states.boards()
     record = states.waiting("Ann")
     page, errors = open_page(1280, "light")
@@ -226,9 +220,7 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     assert not errors
 
 
-def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_by_itself(
-    open_page: Any, person: Any, db: None
-) -> None:
+def test_a_rejected_field_is_marked_in_the_form_until_it_is_well(open_page: Any, person: Any, db: None) -> None:
     states.boards()
     record = rejected_too("Ann", "75")
     states.mark(record, RecordSyncStatus.PENDING, "75")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core import mail
@@ -77,9 +78,7 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
     assert (eve.is_staff, eve.has_usable_password(), list(eve.groups.all())) == (True, False, [group])
 
 
-def test_a_users_page_says_what_the_groups_may_do_and_nothing_of_how_the_password_is_stored(
-    browser: Client, person: User
-) -> None:
+def test_a_users_page_says_what_groups_may_do_but_not_how_passwords_are_stored(browser: Client, person: User) -> None:
     page = browser.get(f"{USERS}{person.pk}/change/").content.decode()
     assert "Resolve: view contacts and organizations, and resolve conflicts" in page
     assert "A password is set." in page or "No password set." in page
@@ -111,9 +110,7 @@ def test_a_link_is_mailed_works_once_and_signs_nobody_in(browser: Client, clerk:
 
 
 @pytest.mark.parametrize("why", ["no server", "files", "no address", "server down"])
-def test_where_no_mail_can_be_sent_the_link_is_shown_once(
-    browser: Client, clerk: User, settings: Any, tmp_path: Path, why: str
-) -> None:
+def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: Any, tmp_path: Path, why: str) -> None:
     settings.EMAIL_HOST = ""
     settings.EMAIL_FILE_PATH = tmp_path
     of_server = "django.core.mail.backends.{}.EmailBackend"
@@ -150,9 +147,7 @@ def test_a_link_ends_with_its_time_and_with_its_user(browser: Client, clerk: Use
     assert len(mail.outbox) == 1
 
 
-def test_ones_own_password_and_second_factor_are_changed_where_the_old_one_is_asked_for(
-    browser: Client, person: User
-) -> None:
+def test_ones_own_password_and_second_factor_need_the_old_one(browser: Client, person: User) -> None:
     for act in ("password", "send-link", "remove-second-factor"):
         answer = browser.post(f"{USERS}{person.pk}/{act}/", {"confirmed": "yes"})
         assert answer.status_code == 303, act
@@ -175,9 +170,18 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert not Authenticator.objects.exists()
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message="Second factor removed.").exists()
     assert Decision.objects.get(kind="people").actor == "dora"
-    # It ends the sessions of whoever has none, too.
+    # It ends the sessions of users without a second factor, too.
     browser.post(address, {"confirmed": "yes"})
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message__startswith="Signed out everywhere").exists()
+
+
+def test_a_link_to_the_identity_provider_is_not_reported_as_a_second_factor(browser: Client, clerk: User) -> None:
+    SocialAccount.objects.create(user=clerk, provider="company", uid="1")
+    page = browser.post(f"{USERS}{clerk.pk}/remove-second-factor/", {"confirmed": "yes"}, follow=True)
+    assert "has no second factor" in page.content.decode()
+    assert not SocialAccount.objects.exists()
+    logged = LogEntry.objects.get(object_id=clerk.pk).change_message
+    assert logged == "Signed out everywhere, and unlinked from the identity provider; there was no second factor."
 
 
 # Administrators.
@@ -250,9 +254,7 @@ def test_whoever_may_change_users_and_is_no_administrator_opens_and_changes_none
     assert not mail.outbox
 
 
-def test_a_user_is_deleted_with_their_tokens_and_no_page_shows_a_password_or_a_token(
-    browser: Client, clerk: User
-) -> None:
+def test_deleting_a_user_deletes_tokens_and_no_page_shows_a_secret(browser: Client, clerk: User) -> None:
     _token, text = ApiToken.objects.create(clerk)
     for page in (f"{USERS}{clerk.pk}/change/", f"{USERS}{clerk.pk}/delete/"):
         html = browser.get(page).content.decode()

@@ -20,9 +20,7 @@ SIZES = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "da
 
 
 @SIZES
-def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
-    open_page: Any, live_server: Any, settings: Any, width: int, scheme: str
-) -> None:
+def test_a_colleague_begins_by_a_link(open_page: Any, live_server: Any, settings: Any, width: int, scheme: str) -> None:
     settings.SITE_URL = live_server.url
     states.boards()
     UnmatchedItem.objects.create(entity_type="contact", item_id="991", name="Somebody new")
@@ -72,9 +70,7 @@ def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
 
 
 @SIZES
-def test_a_token_is_made_copied_by_its_button_used_and_deleted(
-    open_page: Any, live_server: Any, width: int, scheme: str
-) -> None:
+def test_a_token_is_made_copied_used_and_deleted(open_page: Any, live_server: Any, width: int, scheme: str) -> None:
     Contact.objects.create(name="Ann")
     contacts = f"{live_server.url}/api/v1/contacts/"
     page, errors = open_page(width, scheme)

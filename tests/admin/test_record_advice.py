@@ -42,9 +42,7 @@ def removed(name: str, item: str, state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass has found it."""
     made = states.contact(name, **values)
     states.mark(made, RecordSyncStatus.PENDING, item)
-    states.ledger(
-        made, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived on Monday."
-    )
+    states.ledger(made, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
     return made
 
 
@@ -67,9 +65,7 @@ def unlinked(name: str) -> Contact:
 def awaiting_approval(name: str) -> Contact:
     made = states.contact(name)
     states.ledger(made, "pending")
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=made.pk, kind="records", state="pending", label=name
-    )
+    ApprovalRequest.objects.create(**states.of(made), kind="records", state="pending", label=name)
     return made
 
 
@@ -211,6 +207,5 @@ def test_a_choice_that_is_being_applied_says_so(browser: Client) -> None:
     record, conflict = states.conflicting("A", "1")
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution={"fields": {"phone": {"choose": "npd"}}})
     assert acts_of(browser, record) == []
-    assert "What was chosen for its conflict is being applied." in words_of(
-        browser.get(change_page(record)).content.decode()
-    )
+    page = words_of(browser.get(change_page(record)).content.decode())
+    assert "What was chosen for its conflict is being applied." in page

@@ -51,9 +51,7 @@ def test_an_act_that_can_not_be_noted_is_not_done(
     assert (record.sync_enabled, record.sync_direction) == (True, "bidirectional")
 
 
-def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_a_direction_that_overwrites_asks_and_names_what_gives_way(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     Contact.objects.filter(pk=record.pk).update(phone="+46 999")
     form = {"direction": "monday_to_npd", "shown": "bidirectional"}
@@ -69,9 +67,7 @@ def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
     assert LogEntry.objects.latest("id").change_message == ("Direction: from “Both ways” to “Monday to NPD only”.")
 
 
-def test_a_direction_that_overwrites_nothing_is_set_at_once_and_one_that_is_none_is_refused(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_a_harmless_direction_is_set_at_once_and_a_wrong_one_refused(browser: Client, world: dict[str, Any]) -> None:
     for direction, then in (("sideways", "bidirectional"), ("none", "none")):
         posted(browser, world["synced"], "direction", direction=direction, shown="bidirectional")
         assert Contact.objects.get(pk=world["synced"].pk).sync_direction == then
@@ -96,13 +92,9 @@ def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, wor
     assert [name for name, one in form.fields.items() if "Only in NPD" in one.help_text] == ["phone"]
 
 
-def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_page(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=record.pk, kind="records", state="pending", label="Zoë Ångström"
-    )
+    ApprovalRequest.objects.create(**states.of(record), kind="records", state="pending", label="Zoë Ångström")
     WriteLoop.objects.create(
         entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
         times=[{"at": "2026-07-01T10:00:00Z", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),

@@ -49,9 +49,7 @@ def post_action(client: Client, action: str, *records: Any, **more: str) -> str:
     return words_of(client.post(LIST, data, follow=True).content.decode())
 
 
-def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
-    browser: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_links_go_where_browsers_reach_the_board(browser: Client, world: dict[str, Any], settings: Any) -> None:
     settings.MONDAY_API_URL = "http://sandbox:8001/v2"
     settings.MONDAY_WEB_URL = "http://127.0.0.1:9001"
     html = browser.get(LIST).content.decode()
@@ -92,9 +90,7 @@ def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str
     assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", waiting)
 
 
-def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
-    browser: Client, person: User, world: dict[str, Any]
-) -> None:
+def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, world: dict[str, Any]) -> None:
     record = world["synced"]
     assert "Turn sync off for 1 contact?" in post_action(browser, "turn_sync_off", record)
     record.refresh_from_db()
@@ -153,9 +149,7 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
     assert not Contact.objects.filter(pk__in=chosen).exists()
 
 
-def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_leads_to_them(
-    browser: Client, client: Client, world: dict[str, Any]
-) -> None:
+def test_a_deletion_names_records_with_open_conflicts(browser: Client, client: Client, world: dict[str, Any]) -> None:
     clashing, other = world["conflicting"], states.conflicting("Bea Clash", "90")[0]
     screens = {
         one.pk: reverse("admin:conflicts_syncconflict_screen", args=[SyncConflict.objects.get(entity_id=one.pk).pk])
@@ -240,9 +234,7 @@ def test_who_may_only_view_a_record_reads_the_same_spelling(client: Client, reco
     assert [text in page for text in (SHOWN["phone"], STORED["phone"])] == [True, False]
 
 
-def test_a_save_of_another_field_leaves_the_stored_spelling_and_a_typed_one_is_kept(
-    browser: Client, record: Contact
-) -> None:
+def test_a_save_keeps_the_stored_spelling_of_other_fields(browser: Client, record: Contact) -> None:
     page = browser.get(change_page(record))
     browser.post(change_page(record), values_of(page, "contact_form") | {"role_title": "Head"})
     record.refresh_from_db()

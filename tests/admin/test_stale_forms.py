@@ -113,9 +113,7 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(brows
     assert (ann.phone, ann.role_title) == ("+44 20 7946 0002", "Engineer")
 
 
-def test_the_second_save_is_a_knowing_overwrite_of_what_was_told_and_of_nothing_newer(
-    browser: Client, ann: Contact
-) -> None:
+def test_a_second_save_overwrites_what_was_told_and_nothing_newer(browser: Client, ann: Contact) -> None:
     form = opened(browser, ann)
     meanwhile(ann, phone="+44 20 7946 0002")
     told = values_of(save(browser, ann, form | {"phone": ""}), "contact_form")
@@ -150,9 +148,7 @@ def test_other_names_may_hold_commas_and_are_one_a_line(browser: Client, db: Non
 
 
 @pytest.mark.parametrize("said", [{}, {"_shown": "[" * 100_000}])
-def test_a_form_that_does_not_say_what_it_showed_is_not_saved(
-    browser: Client, ann: Contact, said: dict[str, str]
-) -> None:
+def test_a_form_must_say_what_it_showed(browser: Client, ann: Contact, said: dict[str, str]) -> None:
     form = opened(browser, ann)
     form = {name: value for name, value in form.items() if name != "_shown"} | said
     answer = save(browser, ann, form | {"phone": "+44 20 7946 0003"})
@@ -186,9 +182,7 @@ def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(browser: Cl
     assert not Contact.objects.filter(name="New").exists()
 
 
-def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_written(
-    browser: Client, ann: Contact
-) -> None:
+def test_a_record_is_locked_and_only_changed_columns_are_written(browser: Client, ann: Contact) -> None:
     form = opened(browser, ann)
     with CaptureQueriesContext(connection) as seen:
         save(browser, ann, form | {"phone": "+44 20 7946 0003"})

@@ -55,9 +55,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, 
         assert not stop_of(browser.get(page.format(stopped["synced"].pk)).content.decode())
 
 
-def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_set(
-    browser: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict[str, Any], settings: Any) -> None:
     breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     health = html_of(browser)
     page, _, place = button_of(health).partition("#")
@@ -108,9 +106,7 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
         assert record_view.describe([world["waiting"]])[world["waiting"].pk].stop_reason
 
 
-def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
-    browser: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_without_a_token_set_up_boards_are_stopped(browser: Client, world: dict[str, Any], settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
     assert button_of(html_of(browser)).startswith("/admin/sync/boardlink/set-up/")
     BoardLink.objects.all().delete()
@@ -131,9 +127,7 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert {stop_headline([thing.name for thing in stops], thing.cause_text) for thing in stops} == {headline}
 
 
-def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(
-    client: Client, stopped: dict[str, Any]
-) -> None:
+def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
     client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
     assert "calls to Monday are used up" in words_of(stop_of(html))
@@ -153,9 +147,7 @@ def pauses_of(html: str) -> list[str]:
     return re.findall(r'<section\s+class="npd-banner npd-banner-warn npd-stop"\s+aria-label="(.*?): paused"', html)
 
 
-def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume(
-    browser: Client, stopped: dict[str, Any]
-) -> None:
+def test_a_pause_is_no_stop_and_every_page_offers_its_resume(browser: Client, stopped: dict[str, Any]) -> None:
     pauses.pause("anna")
     pauses.pause("ben", entity_type="contact", why="Clean-up")
     for page in PAGES:

@@ -27,9 +27,7 @@ def listed(client: Client, query: str = "") -> set[str]:
     return {row.reason_code for row in found}
 
 
-def test_the_list_has_what_nobody_has_ignored_and_is_narrowed_by_board_and_name(
-    browser: Client, items: list[UnmatchedItem]
-) -> None:
+def test_the_list_omits_ignored_items_and_has_filters_and_search(browser: Client, items: list[UnmatchedItem]) -> None:
     UnmatchedItem.objects.create(entity_type="contact", item_id="900", name="Left", ignored_at=states.sync_now())
     assert listed(browser) == {"no_key", "ambiguous", "queued", "invalid"}
     assert listed(browser, "?entity_type=organization") == {"queued"}
@@ -50,9 +48,7 @@ def test_the_search_of_a_record_finds_those_without_an_item(browser: Client, ite
     assert "No contact was found for" in browser.get(f"{address}?q=nobody").content.decode()
 
 
-def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
-    browser: Client, items: list[UnmatchedItem]
-) -> None:
+def test_an_item_matched_meanwhile_leads_back_to_the_list(browser: Client, items: list[UnmatchedItem]) -> None:
     key = items[0].pk
     Contact.objects.create(name="Ann", monday_id=items[0].item_id)
     answer = browser.get(f"{LIST}{key}/link/", follow=True)

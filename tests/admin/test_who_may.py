@@ -139,9 +139,7 @@ def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:
 
 def loop_retried(world: World) -> Callable[[Client], Any]:
     """A field that somebody on Monday rewrites, once more."""
-    WriteLoop.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, key="phone", throttled_until="2999-01-01T00:00Z"
-    )
+    WriteLoop.objects.create(**states.of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
     return in_inbox("retry", f"blocked:contact:{world['synced'].pk}:phone")
 
 
@@ -289,9 +287,7 @@ def footprint() -> list[Any]:
 
 
 @pytest.mark.parametrize("group", [OPERATE, RESOLVE, RECORDS])
-def test_an_act_is_done_by_those_of_its_group_alone_and_leaves_its_line(
-    world: World, member: Member, group: str
-) -> None:
+def test_only_members_of_its_group_do_an_act_and_it_is_logged(world: World, member: Member, group: str) -> None:
     for act in (one for one in ACTS if one.who == group):
         with transaction.atomic():
             tell_apart({name: copy(one) for name, one in world.items()}, member, act)

@@ -174,9 +174,7 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     assert {box.group.kind for box in page.context["boxes"]} == {kind for kind in own if counts[kind]}
 
 
-def test_what_somebody_may_only_read_is_listed_and_does_not_count_as_waiting_for_them(
-    world: dict[str, Any], member: Member
-) -> None:
+def test_what_one_may_only_read_is_listed_but_does_not_wait_for_them(world: dict[str, Any], member: Member) -> None:
     client = member.of("view")
     assert client.get("/admin/").context["boxes"]
     assert client.get("/admin/").context["reads_only"]

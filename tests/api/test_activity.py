@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
-from sync.models.state import PEOPLE_KIND, log_event
+from sync.models.decisions import PEOPLE_KIND, log_event
 from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, user_who_may, with_token
 from tests.attention.test_attention import Kinds, kinds

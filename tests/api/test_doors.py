@@ -59,9 +59,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 @pytest.mark.parametrize("https", [False, True])
-def test_a_probe_of_this_machine_is_answered_and_not_sent_to_https(
-    db: None, settings: Settings, path: str, https: bool
-) -> None:
+def test_this_machines_probe_is_not_sent_to_https(db: None, settings: Settings, path: str, https: bool) -> None:
     settings.SECURE_SSL_REDIRECT = https
     headers = {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
     answer = Client().get(path, headers=headers)
@@ -83,9 +81,7 @@ def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
 
 
-def test_readyz_gives_up_on_a_broker_that_says_nothing(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")

@@ -62,9 +62,7 @@ def test_a_failure_of_ours_is_recorded_and_its_answer_tells_nothing_of_it(
     assert [line.exc_info[0] for line in caplog.records if line.exc_info] == [RuntimeError]
 
 
-def test_a_failure_outside_of_the_api_has_the_same_form_for_a_program(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_outside_the_api_is_told_alike(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **named: Any) -> None:
         raise RuntimeError(SECRET)
 

@@ -98,16 +98,13 @@ def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact
     assert results(api, STATES, monday_id="55", sync_status="pending")[0]["monday_id"] == "55"
 
 
-def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(
-    api: APIClient, contact: Contact
-) -> None:
+def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClient, contact: Contact) -> None:
     BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd", match_key="email")
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     link = BoardLink.objects.get()
     for key, converter in (("name", "name"), ("email", "email")):
-        mapping = FieldMapping.objects.create(
-            link=link, key=key, label=key.title(), fields=[key], column_id=key, converter=converter
-        )
+        names = {"key": key, "label": key.title(), "fields": [key], "column_id": key}
+        mapping = FieldMapping.objects.create(link=link, converter=converter, **names)
     base = {"item": "77", "column": "email", "version": mapping.version}
     raw = {"email": "old@navy.test", "text": "old@navy.test"}
     SyncMetadata.objects.create(
@@ -120,11 +117,8 @@ def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_aske
     assert (found["id"], found["monday_id"]) == (str(contact.pk), "77")
     name, email = found["fields"]
     assert (name["reason_code"], name["blocked"], name["detail"]) == ("rejected", True, "Monday rejected it.")
-    assert (email["npd"], email["base"]["npd"], email["monday"]) == (
-        "grace@navy.test",
-        "old@navy.test",
-        "old@navy.test",
-    )
+    expected = ("grace@navy.test", "old@navy.test", "old@navy.test")
+    assert (email["npd"], email["base"]["npd"], email["monday"]) == expected
     assert (email["reason_code"], email["state"], email["rule"]) == ("npd_changed", "pending", "ask")
     assert api.get(f"{CONTACTS}{organization_id()}/sync").status_code == 404
 
@@ -136,9 +130,7 @@ def organization_id() -> UUID:
 # What a list costs.
 
 
-def test_every_list_costs_as_many_queries_for_thirty_rows_as_for_three(
-    api: APIClient, organization: Organization
-) -> None:
+def test_thirty_rows_of_a_list_cost_as_many_queries_as_three(api: APIClient, organization: Organization) -> None:
     contacts = (CONTACTS, f"{CONTACTS}?pagination=cursor")
     lists = [*contacts, "/api/v1/organizations/", QUEUE, CONFLICTS, STATES]
     grow(3, organization)

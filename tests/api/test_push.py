@@ -17,7 +17,7 @@ from tests.api.conftest import code_of, url_of
 def boards(db: None) -> None:
     for number, entity_type in enumerate(("contact", "organization")):
         BoardLink.objects.create(
-            entity_type=entity_type, board_id=str(1000 + number), npd_id_column="npd_id", match_key="name"
+            entity_type=entity_type, board_id=str(number), npd_id_column="npd_id", match_key="name"
         )
 
 
@@ -35,9 +35,7 @@ def test_a_contact_is_pushed_with_and_without_a_slash(api: APIClient, contact: C
 
 
 @pytest.mark.parametrize("missing", ["token", "board"])
-def test_where_monday_is_not_set_up_a_push_is_refused(
-    api: APIClient, contact: Contact, settings: Settings, missing: str
-) -> None:
+def test_without_monday_a_push_is_refused(api: APIClient, contact: Contact, settings: Settings, missing: str) -> None:
     if missing == "token":
         settings.MONDAY_API_KEY = ""
     else:
@@ -62,9 +60,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
 
 
 def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APIClient, contact: Contact) -> None:
-    SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Its item is gone."
-    )
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Gone.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Its item is gone."
@@ -81,9 +77,7 @@ def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APICli
         ({}, "items", "left_out"),
     ],
 )
-def test_where_nothing_will_be_sent_the_answer_says_so_before_any_pass(
-    api: APIClient, values: dict[str, object], side: str, code: str
-) -> None:
+def test_an_answer_says_if_nothing_is_sent(api: APIClient, values: dict[str, object], side: str, code: str) -> None:
     customers = {"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}
     link = BoardLink.objects.get(entity_type="contact")
     link.mappings.create(key="role_title", label="Role", fields=["role_title"], column_id="role", converter="text")

@@ -72,9 +72,7 @@ def test_the_stats_count_records_by_status_and_open_conflicts(api: APIClient) ->
 def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -> None:
     assert api.get("/api/v1/sync/stats").json()["paused"] == ""
     until = sync_now() + timedelta(minutes=5)
-    MondayAccount.objects.update_or_create(
-        id=1, defaults={"stopped_until": until, "stop_reason": "The token is wrong."}
-    )
+    MondayAccount.objects.update_or_create(id=1, defaults={"stopped_until": until, "stop_reason": "A wrong token."})
     stats = api.get("/api/v1/sync/stats").json()
     assert stats["paused"] == "The token is wrong."
     assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")

@@ -119,9 +119,7 @@ def test_an_ended_token_is_kept_for_ninety_days(person: User) -> None:
 # The page.
 
 
-def test_a_new_token_is_shown_once_and_ends_after_a_year_unless_something_else_is_chosen(
-    of_clerk: Client, clerk: User
-) -> None:
+def test_a_new_token_is_shown_once_and_lasts_a_year_unless_chosen_otherwise(of_clerk: Client, clerk: User) -> None:
     answer = of_clerk.post(f"{TOKENS}add/", {"days": "365"})
     text = str(answer.context["text"])
     assert text in unescape(answer.content.decode())
@@ -166,9 +164,7 @@ def test_a_token_is_deleted_after_a_question(of_clerk: Client, clerk: User) -> N
     assert asked(text).status_code == 401
 
 
-def test_everybody_has_their_own_and_an_administrator_sees_and_deletes_all(
-    of_clerk: Client, of_ada: Client, clerk: User, person: User
-) -> None:
+def test_an_administrator_sees_all_tokens(of_clerk: Client, of_ada: Client, clerk: User, person: User) -> None:
     mine, _text = ApiToken.objects.create(clerk)
     other, text = ApiToken.objects.create(person)
     assert str(other) not in of_clerk.get(TOKENS).content.decode()
@@ -182,9 +178,7 @@ def test_everybody_has_their_own_and_an_administrator_sees_and_deletes_all(
     assert list(ApiToken.objects.all()) == [other]
 
 
-def test_only_an_administrator_makes_a_token_for_another_user(
-    of_clerk: Client, of_ada: Client, clerk: User, person: User
-) -> None:
+def test_only_administrators_make_others_tokens(of_clerk: Client, of_ada: Client, clerk: User, person: User) -> None:
     of_clerk.post(f"{TOKENS}add/", {"days": "30", "user": person.pk})
     of_ada.post(f"{TOKENS}add/", {"days": "30", "user": clerk.pk})
     assert [token.user for token in ApiToken.objects.all()] == [clerk, clerk]
@@ -218,18 +212,14 @@ def test_every_answer_says_what_its_page_never_does(client: Client) -> None:
 
 
 @pytest.mark.parametrize("signed_in", [with_token, with_bearer, with_session])
-def test_each_way_of_signing_in_writes_and_the_history_names_the_author(
-    person: User, contact: Contact, signed_in: Any
-) -> None:
+def test_each_way_to_sign_in_writes_and_names_the_author(person: User, contact: Contact, signed_in: Any) -> None:
     answer = signed_in(person).patch(url_of(contact), {"notes": "by API"})
     assert answer.status_code == 200
     metadata = last_context(contact).metadata
     assert (metadata["user"], metadata["cause"]) == (person.pk, "api")
 
 
-def test_every_token_of_a_user_counts_together_and_so_does_every_process(
-    person: User, api: APIClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tokens_and_processes_of_a_user_count(person: User, api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
     assert with_token(person).get(CONTACTS).status_code == 200
     # A count is a row, so that it doesn't matter which process has written it.

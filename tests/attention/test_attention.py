@@ -79,9 +79,7 @@ def kinds(db: None) -> Kinds:
     failing = NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
     )
-    NotificationReceiver.objects.create(
-        name="Teams", address="sealed", frequency="off", failures=5, failed_since=states.sync_now()
-    )
+    NotificationReceiver.objects.create(name="Teams", frequency="off", failures=5, failed_since=states.sync_now())
     MondayAccount.objects.update_or_create(
         id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
     )
@@ -188,10 +186,8 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
     for number in range(3):
         blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
     found = attention.groups(kinds=[Kind.BLOCKED])
-    assert {(cause.text, cause.number) for cause in found} == {
-        ("Column Phone was deleted.", 1),
-        ("Phone: the value can't be read", 4),
-    }
+    expected = {("Column Phone was deleted.", 1), ("Phone: the value can't be read", 4)}
+    assert {(cause.text, cause.number) for cause in found} == expected
     [unread] = [cause for cause in found if cause.number == 4]
     members = attention.entries(of_causes=[unread.cause])
     assert {entry.name for entry in members} == {"Dan", "Unread 0", "Unread 1", "Unread 2"}
@@ -237,10 +233,8 @@ def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None)
 def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db: None) -> None:
     states.dead("Ann", "Press “No more faults” within 5 minutes [Monday request 1]")
     states.dead("Bob", f"The board is full. {'It holds what it holds, ' * 9}and no more.")
-    assert {cause.text for cause in attention.groups()} == {
-        "Press “No more faults” within 5 minutes",
-        "The board is full.",
-    }
+    expected = {"Press “No more faults” within 5 minutes", "The board is full."}
+    assert {cause.text for cause in attention.groups()} == expected
 
 
 def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often_it_failed(db: None) -> None:
@@ -304,9 +298,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     assert attention.entries() == []
 
 
-def test_a_removed_item_needs_nobody_where_its_record_is_not_synced_or_its_deletion_waits_for_approval(
-    db: None,
-) -> None:
+def test_a_removed_item_needs_nobody_while_its_record_is_unsynced_or_awaits_approval(db: None) -> None:
     states.boards()
     off, waits = states.removed("Off", "5001"), states.removed("Waits", "5002")
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
@@ -336,11 +328,8 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     assert attention.entries() == []
     job.update(attempts=2)
     [entry] = attention.entries()
-    assert (entry.kind, entry.failures, entry.detail) == (
-        Kind.FAILED,
-        2,
-        "Retrying; failed 2 times. Monday answered 500.",
-    )
+    expected = (Kind.FAILED, 2, "Retrying; failed 2 times. Monday answered 500.")
+    assert (entry.kind, entry.failures, entry.detail) == expected
     # While its third attempt runs it has failed twice still; in its first two it had not.
     job.update(status="in_progress", attempts=3)
     assert [one.key for one in attention.entries()] == [entry.key]

@@ -84,9 +84,8 @@ def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -
     badge = re.search(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
     assert badge
     assert words_of(badge[0]).split() == ["Home", str(shown)]
-    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == {
-        kind.value: number for kind, number in counts.items()
-    }
+    expected = {kind.value: number for kind, number in counts.items()}
+    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
 
 
 RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
@@ -119,9 +118,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.is_being_undone
 
 
-def test_what_is_being_written_is_undone_only_afterwards(
-    browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conflict_handlers, "UNDO_WAIT_SECONDS", 0)
     key = kinds[Kind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
@@ -221,9 +218,7 @@ def acts_of(client: Client) -> list[tuple[str, str, bool]]:
     return [(act.code, act.label, act.takes_away) for act in box.acts]
 
 
-def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
-    browser: Client, rejected_email: Contact
-) -> None:
+def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Client, rejected_email: Contact) -> None:
     key = f"rejected:contact:{rejected_email.pk}:email"
     html = page(browser)
     assert "ann@example.com" in html

@@ -77,9 +77,7 @@ def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any,
     assert not errors
 
 
-def test_on_a_phone_a_groups_menu_opens_over_the_page_with_rows_for_a_finger(
-    open_page: Any, person: Any, kinds: Kinds
-) -> None:
+def test_a_groups_menu_on_a_phone_has_rows_for_a_finger(open_page: Any, person: Any, kinds: Kinds) -> None:
     page, errors = open_page(390, "light")
     page.goto(HOME)
     menu = page.locator(".npd-home-group .npd-menu", has=page.locator("button")).first

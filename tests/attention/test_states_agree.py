@@ -46,9 +46,7 @@ def archive(world: World, *records: Contact, how: str = "archive") -> None:
     world.hear(*records)
 
 
-def test_a_pause_is_the_boards_and_its_records_stay_synced_pending_or_in_need_of_somebody(
-    world: World, browser: Client
-) -> None:
+def test_a_paused_boards_records_stay_synced_pending_or_in_need(world: World, browser: Client) -> None:
     records = world.linked_together(5)
     archive(world, *records[:2])
     before = tabs(browser)
@@ -63,9 +61,7 @@ def test_a_pause_is_the_boards_and_its_records_stay_synced_pending_or_in_need_of
     assert "Paused by eve" in words_of(browser.get(f"{CONTACTS}?health=pending").content.decode())
 
 
-def test_a_conflict_that_is_resolved_during_an_outage_is_pending_and_needs_nobody(
-    world: World, browser: Client
-) -> None:
+def test_a_conflict_resolved_during_an_outage_needs_nobody(world: World, browser: Client) -> None:
     record = world.linked("Ann", role_title="Head")
     world.edit(record, "role_title", "Chief")
     Contact.objects.filter(pk=record.pk).update(role_title="Chair")
@@ -110,9 +106,7 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     assert "Syncing; 1 column can't be used" in words
 
 
-def test_deletions_that_will_wait_for_approval_are_announced_so_and_say_what_was_done_with_the_items(
-    world: World, browser: Client, settings: Any
-) -> None:
+def test_deletions_that_wait_for_approval_are_announced_so(world: World, browser: Client, settings: Any) -> None:
     settings.GUARD_RECORDS = 3
     BoardLink.objects.update(removed_item_policy="delete")
     records = world.linked_together(6)
@@ -129,9 +123,7 @@ def test_deletions_that_will_wait_for_approval_are_announced_so_and_say_what_was
     assert untrue_rows() == []
 
 
-def test_what_was_removed_is_first_restored_on_monday_and_created_again_from_the_menu(
-    world: World, browser: Client
-) -> None:
+def test_a_removed_item_is_restored_first_or_created_again_by_menu(world: World, browser: Client) -> None:
     records = world.linked_together(2)
     archive(world, *records, how="delete")
     page = browser.get(HOME)

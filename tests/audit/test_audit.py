@@ -66,9 +66,7 @@ def test_a_change_past_the_triggers_is_drift(world: World) -> None:
     assert figures(verify(world)) == (1, 1)
 
 
-def test_a_record_that_is_saved_while_its_item_is_read_is_left_out(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_saved_during_the_read_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = linked(world)
     world.edit(contacts[0], "role_title", "Chair")
     world.deliver(times=0)

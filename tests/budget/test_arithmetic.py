@@ -88,9 +88,7 @@ OVER_MIDNIGHT = [
     ),
     start=st.sampled_from([NOON, NOON.replace(hour=23, minute=58, second=30)]),
 )
-def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
-    steps: list[tuple[float, float, float, int, str]], start: datetime
-) -> None:
+def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, int, str]], start: datetime) -> None:
     monday = Monday()
     budget = small(start, max_delay=10)
     now = start

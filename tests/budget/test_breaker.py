@@ -9,7 +9,7 @@ import responses
 from sync.clock import sync_now
 from sync.limits import breaker, credentials
 from sync.models import Decision, MondayAccount
-from sync.models.state import STOP_END_KIND, STOP_KIND
+from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday.errors import (
     BUDGET_EXHAUSTED,
     CONNECTION_LOST,

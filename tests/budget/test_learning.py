@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.limits import Grant, Pass, batch_size, call_cost, metered_client
+from sync.limits import Grant, PassBudget, batch_size, board_call, metered_client
 from sync.models import ApiBudget, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, Complexity
@@ -38,8 +38,8 @@ def wait_out_the_minute() -> None:
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
     turn = Grant(link).next_pass()
-    assert isinstance(turn, Pass)
-    with turn, call_cost(link, turn.size, writes=True):
+    assert isinstance(turn, PassBudget)
+    with turn, board_call(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
         except MondayError as error:
@@ -69,7 +69,7 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
 
     link = board()
     for records, size in ((1, 100), (40, 10)):
-        with refusal(TIMED_OUT), call_cost(link, records, writes=True):
+        with refusal(TIMED_OUT), board_call(link, records, writes=True):
             metered_client.MeteredClient(Slow(1)).execute("mutation { … }", {})
         assert batch_size(link.pk) == size
 
@@ -77,7 +77,7 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
     link = board()
     known(day_limit=100)
-    with call_cost(link, 3):
+    with board_call(link, 3):
         BoardLink.objects.all().delete()
         answer = metered_client.MeteredClient(Answering(points=40)).execute("query { me { id } }", {})
     assert answer.complexity is not None

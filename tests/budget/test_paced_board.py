@@ -57,9 +57,7 @@ def gathering(world: World, contact: Contact) -> None:
     assert world.status(contact) == "pending"
 
 
-def test_a_board_that_waits_for_more_than_an_hour_still_counts_among_those_that_share_the_day(
-    world: World, tight: Contact
-) -> None:
+def test_a_board_that_waits_for_an_hour_still_shares_the_day(world: World, tight: Contact) -> None:
     window = availability.overview().batching_delay
     BoardLink.objects.filter(entity_type="organization").update(last_pass_at=sync_now() - timedelta(hours=2))
     assert availability.overview().batching_delay == pytest.approx(2 * window, rel=0.01)
@@ -96,9 +94,7 @@ def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
     assert (world.status(tight), world.status(other)) == ("synced", "synced")
 
 
-def test_a_board_that_waits_for_hours_is_slowed_and_trying_again_reads_the_limit(
-    world: World, tight: Contact, monday: Planned, admin_client: Client
-) -> None:
+def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Planned, admin_client: Client) -> None:
     monday.limits(plan="standard", used=885, lag=0)
     gathering(world, tight)
     slowed = re.compile(r"Slowed by Monday's daily limit until \d.* of today's 1,000 calls are used\.")

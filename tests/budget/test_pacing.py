@@ -102,9 +102,7 @@ days = (st.integers(10, 25_000), st.floats(0, 0.95), st.floats(1, DAY - 1), st.i
 
 
 @given(*days)
-def test_while_an_even_share_of_the_day_is_left_nobody_waits_and_else_it_lasts(
-    limit: int, share: float, seconds: float, boards: int
-) -> None:
+def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seconds: float, boards: int) -> None:
     left = share * limit
     window = window_seconds(of_day(limit, left, seconds), boards)
     assert 0 <= window <= DAY
@@ -117,9 +115,7 @@ def test_while_an_even_share_of_the_day_is_left_nobody_waits_and_else_it_lasts(
 
 
 @given(*days, st.floats(0, 1))
-def test_fewer_calls_that_are_left_never_make_the_window_smaller(
-    limit: int, share: float, seconds: float, boards: int, kept: float
-) -> None:
+def test_fewer_calls_never_narrow_a_window(limit: int, share: float, seconds: float, boards: int, kept: float) -> None:
     fewer = of_day(limit, share * limit * kept, seconds)
     assert window_seconds(fewer, boards) >= window_seconds(of_day(limit, share * limit, seconds), boards)
 

@@ -109,9 +109,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
     assert len(monday_answers.calls) == 0
 
 
-def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_click(
-    monday_answers: responses.RequestsMock,
-) -> None:
+def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
     breaker.trip_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
     assert breaker.ask_again() == breaker.WAITING
@@ -139,9 +137,7 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     assert goes_on(world, contact)
 
 
-def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
-    monday_answers: responses.RequestsMock,
-) -> None:
+def test_a_check_cut_short_by_the_stop_is_due_at_once(monday_answers: responses.RequestsMock) -> None:
     BoardLink.objects.update(swept_at=sync_now(), swept_to=sync_now())
     BoardLink.objects.filter(entity_type="organization").update(sweep_problem="Daily limit exceeded")
     day_is_used_up()

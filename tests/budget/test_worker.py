@@ -114,9 +114,7 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     assert quota.forecast().limit == 1_000
 
 
-def test_the_document_fits_into_what_is_left_of_the_minutes_points(
-    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(30)])
     world.work()
     world.hear()

@@ -15,10 +15,9 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.management.commands.sync_reconcile import BoardSyncPlan, plan_sync
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import ChangeKind, PlannedChange, read_only_client
+from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
@@ -45,7 +44,7 @@ def everything() -> dict[str, list[Any]]:
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
     """What would happen, and how many calls it took to tell."""
-    boards, reading = plan_sync()
+    boards, reading = plan_boards()
     return boards, reading.calls
 
 
@@ -100,9 +99,7 @@ def mixed(world: World) -> dict[str, Contact]:
     return made
 
 
-def test_the_plan_writes_nothing_on_either_side_is_what_the_real_run_then_does_and_says_what_it_costs(
-    world: World,
-) -> None:
+def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_costs(world: World) -> None:
     mixed(world)
     before, boards = everything(), world.sandbox.boards()
     asked = world.sandbox.calls()[-1]["id"]
@@ -175,9 +172,7 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     ]
 
 
-def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
-    world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.GUARD_RECORDS = 3
     monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *told: size)
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
@@ -201,6 +196,14 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
     with pytest.raises(CommandError, match=r"Contacts: "):
         said()
     assert everything() == before
+
+
+def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    world.sandbox.control("faults", status=500, on="items", count=1)
+    with pytest.raises(CommandError, match=r"Contacts: Monday could not be read to the end\."):
+        said()
 
 
 @responses.activate

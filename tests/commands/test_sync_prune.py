@@ -12,6 +12,7 @@ from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
+from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
 from tests.support.world import World
 
@@ -77,9 +78,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed"),
         SyncQueue.objects.get(entity_id=contact.pk),
         *(
-            ApprovalRequest.objects.create(
-                entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
-            )
+            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
             for state in ("pending", "rejected")
         ),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
@@ -91,9 +90,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
         ),
         *(
-            ApprovalRequest.objects.create(
-                entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
-            )
+            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
             for state in ("done", "released")
         ),
         Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),
@@ -124,9 +121,7 @@ def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(later: Later,
     assert not WebhookEvent.objects.exists()
 
 
-def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
-    later: Later, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_records_newest_old_change_is_kept(later: Later, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     contact, gone = (Contact.objects.create(name=name, role_title="0") for name in ("Ann", "Gone"))
     for number in range(1, 6):

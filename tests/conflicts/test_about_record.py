@@ -71,9 +71,7 @@ def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: A
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
-def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     SyncQueue.objects.all().delete()
     assert pick(conflict, ada, "custom", "unlink").is_being_applied
     (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
@@ -109,9 +107,7 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
     assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 
 
-def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=EDITED)
     record(over(contact, applied={RECORD_KEY: "The item was made again."}))
     settled = conflict_of(contact)
@@ -124,9 +120,7 @@ def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
     assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."
 
 
-def test_an_option_that_doesnt_hold_any_more_is_handed_back_and_stays_chosen(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_an_option_that_no_longer_holds_stays_chosen(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     pick(conflict, ada, "monday")
     moved = FieldConflict("role_title", "Commodore", "Captain", None)
     record(gone(contact, moved, rejected={RECORD_KEY: "The record was edited after you chose."}))
@@ -137,9 +131,7 @@ def test_an_option_that_doesnt_hold_any_more_is_handed_back_and_stays_chosen(
     assert back.npd_data == {"role_title": "Commodore"}
 
 
-def test_what_is_over_by_itself_keeps_its_values_and_says_that_the_choice_was_not_needed(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     pick(conflict, ada, "monday")
     record(over(contact, closing_reason="The item is on the board again."))
     settled = conflict_of(contact)
@@ -221,9 +213,7 @@ def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncC
     assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
 
 
-def test_by_api_an_undo_that_cant_be_answers_400_and_an_open_one_409(
-    api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
-) -> None:
+def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, contact: Contact, ada: User) -> None:
     address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
     assert code_of(api.post(address)) == "not_waiting"
     pick(conflict, ada, "npd")

@@ -56,9 +56,7 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     assert SyncConflict.objects.get().resolution is None
 
 
-def test_a_choice_may_be_made_for_what_the_record_itself_says(
-    api: APIClient, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_a_choice_may_be_made_by_the_record(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
     states.boards()
     url, asked = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
     asked["seen"]["phone"]["npd"] = "+442079460812"

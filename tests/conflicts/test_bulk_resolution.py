@@ -58,9 +58,8 @@ def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client,
     assert "2 values in NPD are overwritten" in page
     for value in (PHONE.npd, PHONE.monday):
         assert page.count(str(value)) == 2
-    assert all(
-        f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in asked.content.decode() for contact in contacts
-    )
+    html = asked.content.decode()
+    assert all(f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in html for contact in contacts)
     # The red button doesn't speak of values alone.
     [button] = re.findall(r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', asked.content.decode(), re.DOTALL)
     assert " ".join(button.split()) == "Use Monday in 5 conflicts; 3 records are deleted in NPD"
@@ -104,9 +103,7 @@ def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Cl
     assert "2 conflicts left out" in text_of(asked)  # those that are being applied
 
 
-def test_of_too_many_those_that_wait_longest_are_resolved(
-    browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_resolution, "MAX_CONFLICTS", 3)
     asked = ask(browser, "keep_npd", contacts[4], select_across="1")
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(asked)

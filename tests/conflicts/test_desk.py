@@ -24,9 +24,7 @@ def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[st
     resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
 
 
-def test_the_same_finding_twice_writes_once_and_one_without_fields_nothing(
-    contact: Contact, django_assert_num_queries: Any
-) -> None:
+def test_the_same_finding_twice_writes_once(contact: Contact, django_assert_num_queries: Any) -> None:
     record(finding(contact))
     assert not SyncConflict.objects.exists()
     record(finding(contact, PHONE))
@@ -95,9 +93,7 @@ def test_a_rejected_choice_comes_back_the_others_wait_on_and_it_is_chosen_again(
     assert (conflict_of(contact).resolution_problem, conflict_of(contact).is_being_applied) == ("", True)
 
 
-def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_others_wait_on(
-    contact: Contact, ada: User
-) -> None:
+def test_a_rejected_choice_has_a_history_line_and_the_others_wait_on(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "npd"})
     record(replace(finding(contact, ROLE), kind="overwritten"))

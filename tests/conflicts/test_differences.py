@@ -105,9 +105,7 @@ def test_both_in_one_has_every_word_of_both_and_two_equal_texts_are_that_text(on
 
 
 @given(PARTS, PARTS, PARTS)
-def test_both_in_one_has_what_is_common_once_and_both_additions(
-    common: list[str], mine: list[str], theirs: list[str]
-) -> None:
+def test_both_has_what_is_common_once(common: list[str], mine: list[str], theirs: list[str]) -> None:
     def lines(*texts: list[str]) -> str:
         return "\n".join(one for text in texts for one in text)
 

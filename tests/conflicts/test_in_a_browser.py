@@ -48,9 +48,8 @@ def test_keys_walk_resolve_and_undo(page: Any) -> None:
     press(page, "Enter")
     expect(current).to_contain_text("Phone")
     expect(enter).to_be_visible()
-    expect(page.locator("[data-summary]")).to_have_text(
-        "Writes 1 field in NPD, 1 column on Monday. 1 field stays open."
-    )
+    summary = page.locator("[data-summary]")
+    expect(summary).to_have_text("Writes 1 field in NPD, 1 column on Monday. 1 field stays open.")
     press(page, "Enter")
     page.get_by_text("Being applied: Role becomes").wait_for()
     [(key, pick)] = conflict_of(first).stored_resolution.fields.items()

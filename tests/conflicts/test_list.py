@@ -127,9 +127,8 @@ def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
     settings.MONDAY_API_KEY = "a-key"
     states.boards()
     client.force_login(ada)
-    contact = Contact.objects.create(
-        name="Grace", monday_id="71", organization=Organization.objects.create(name="Navy")
-    )
+    navy = Organization.objects.create(name="Navy")
+    contact = Contact.objects.create(name="Grace", monday_id="71", organization=navy)
     with pghistory.context(user=ada.pk):
         Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
     agreed = states.agreed(contact, "71")

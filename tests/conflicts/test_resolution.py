@@ -108,9 +108,7 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
         (FieldConflict("notes", "a", None, "b"), "n" * 2001, "Monday won't take it"),
     ],
 )
-def test_a_typed_value_is_validated_for_both_sides(
-    contact: Contact, ada: User, field: FieldConflict, value: str, words: str
-) -> None:
+def test_a_typed_value_is_validated(contact: Contact, ada: User, field: FieldConflict, value: str, words: str) -> None:
     record(finding(contact, field))
     with pytest.raises(InvalidResolution) as bad:
         merge(conflict_of(contact), ada, field, **{field.key: {"choose": "custom", "value": value}})
@@ -152,9 +150,7 @@ def test_a_side_that_is_empty_cant_be_chosen_for_a_field_that_npd_needs(contact:
         merge(conflict_of(contact), ada, name, name={"choose": "monday"})
 
 
-def test_a_record_whose_sync_is_off_or_that_is_gone_says_so(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_a_record_without_sync_or_gone_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
     with pytest.raises(InvalidResolution, match="Sync is off for Grace Hopper"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})

@@ -37,13 +37,10 @@ def text_of(response: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", page).split()).replace("&#x27;", "'")
 
 
-def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equal(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_the_screen_shows_both_sides_and_the_base(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     states.boards()
-    base = {
-        key: entry for key, entry in states.agreed(contact, "71").items() if key in ("name", "email", "phone", "notes")
-    }
+    agreed = states.agreed(contact, "71")
+    base = {key: agreed[key] for key in ("name", "email", "phone", "notes")}
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
         blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
@@ -64,9 +61,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     assert "1 field is equal on both sides" in text_of(browser.get(screen(conflict)))
 
 
-def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_the_status_turns_from_applied_to_settled(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     assert 'data-state="open"' in browser.get(screen(conflict, "status")).content.decode()
     picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Admiral")
     response = browser.post(screen(conflict), picks)
@@ -82,9 +77,7 @@ def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_writte
     ) in text_of(settled)
 
 
-def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_a_stale_screen_keeps_the_choices(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     moved = replace(PHONE, monday="+44 20 7946 1111")
     record(finding(contact, moved, ROLE))
     picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral")
@@ -122,9 +115,7 @@ def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -
         assert response.status_code == 409
 
 
-def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
-    browser: Client, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_a_rejected_choice_stays_chosen(browser: Client, conflict: SyncConflict, contact: Contact) -> None:
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
     response = browser.get(screen(conflict))
@@ -132,9 +123,7 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
-def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
-    client: Client, conflict: SyncConflict
-) -> None:
+def test_who_may_not_change_the_record_types_no_value(client: Client, conflict: SyncConflict) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     page = client.get(screen(conflict)).content.decode()
     assert re.search(r'name="pick-phone"\s+value="npd"', page)
@@ -159,9 +148,7 @@ def press_red_button(browser: Client, url: str, asked: Any) -> str:
     return str(button.strip())
 
 
-def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_is_stored(
-    browser: Client, contact: Contact
-) -> None:
+def test_a_red_button_asks_about_an_option_that_deletes(browser: Client, contact: Contact) -> None:
     what = {"what": "The item was archived.", "options": [
         {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"},
         {"choose": "npd", "label": "Create it again", "effect": "It is created.", "does": "create_item"},
@@ -185,9 +172,7 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
         ({"pick__role_title": "npd"}, ""),
     ],
 )
-def test_a_choice_that_empties_a_side_is_asked_about_by_a_red_button_before_anything_is_stored(
-    browser: Client, contact: Contact, picks: dict[str, str], where: str
-) -> None:
+def test_a_red_button_guards_emptying(browser: Client, contact: Contact, picks: dict[str, str], where: str) -> None:
     emptied = FieldConflict("phone", None, "", "+44 20 7946 0999")
     record(finding(contact, emptied, ROLE))
     conflict = conflict_of(contact)

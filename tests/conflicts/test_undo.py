@@ -52,9 +52,7 @@ def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -
     return contact, SyncConflict.objects.get(pk=conflict.pk)
 
 
-def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_settled_again(
-    world: World, person: Any
-) -> None:
+def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
     assert undo(conflict.pk, by=person).is_being_undone
     with pytest.raises(NotOpen, match="asked for this already"):
@@ -84,9 +82,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert SyncConflict.objects.count() == 1
 
 
-def test_a_resolution_is_one_line_of_the_activity_by_who_chose_that_leads_to_its_undo(
-    world: World, person: Any, client: Client
-) -> None:
+def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: Any, client: Client) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     client.force_login(person)
     screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/'
@@ -172,9 +168,7 @@ def keep_npd(conflict: SyncConflict, person: Any) -> None:
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(
-    world: World, person: Any, *, is_whole: bool
-) -> None:
+def test_a_moved_side_is_not_put_back_but_asked_about(world: World, person: Any, *, is_whole: bool) -> None:
     contact, conflict = settled(world, person, "keep_npd") if is_whole else partly_settled(world, person)
     world.edit(contact, "role_title", "Later")
     conflict = undone(world, conflict, person)
@@ -182,7 +176,7 @@ def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_confl
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
     assert (conflict.is_open, conflict.resolution) == (not is_whole, None)
     assert conflict.conflict_fields == (["role_title"] if is_whole else ["notes"])
-    assert not is_whole or "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
+    assert not is_whole or "has changed since, so nothing was restored" in conflict_progress(conflict).sentence
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
     assert world.status(contact) == "conflict"

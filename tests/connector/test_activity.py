@@ -87,10 +87,8 @@ def test_a_row_is_an_event_as_its_webhook_would_have_told_it() -> None:
 
 def test_a_batch_of_deletes_is_an_event_an_item() -> None:
     entry = parse_entry(row(event="batch_delete_pulses", data=json.dumps({"pulse_ids": [5, 6]})))
-    assert [(parse_event(one).kind, parse_event(one).item_id) for one in webhook_bodies(entry, "1")] == [
-        (EventKind.DELETED, "5"),
-        (EventKind.DELETED, "6"),
-    ]
+    expected = [(EventKind.DELETED, "5"), (EventKind.DELETED, "6")]
+    assert [(parse_event(one).kind, parse_event(one).item_id) for one in webhook_bodies(entry, "1")] == expected
 
 
 def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None:

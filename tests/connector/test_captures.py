@@ -162,9 +162,7 @@ CAPTURES = (
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda one: f"{one.source} {str(one.body)[:60]}")
 @pytest.mark.parametrize("document", [QUERY, MUTATION], ids=["query", "mutation"])
 @responses.activate
-def test_an_answer_that_failed_as_a_whole_says_what_failed_and_whether_anything_ran(
-    capture: Capture, document: str
-) -> None:
+def test_a_failed_answer_says_what_failed_and_if_anything_ran(capture: Capture, document: str) -> None:
     responses.post(URL, json=capture.body, status=capture.status)
     with pytest.raises(MondayError) as caught:
         MondayClient(URL, "token").execute(document, {})
@@ -271,10 +269,8 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
         "status": "Status 1 should not be empty",
         "numbers": "Numbers should not be empty; Numbers should be at least 5",
     }
-    assert (error.of_column("status").message, error.of_column("status").column_id) == (
-        "Status 1 should not be empty",
-        "status",
-    )
+    expected = ("Status 1 should not be empty", "status")
+    assert (error.of_column("status").message, error.of_column("status").column_id) == expected
 
 
 @pytest.mark.parametrize("value", [{"text": None, "name": False}, {"text": "", "value": 0}, {"text": "a", "name": "b"}])

@@ -43,9 +43,7 @@ def test_a_document_is_sent_with_variables_token_version_and_key(client: MondayC
     assert request.headers["Content-Type"] == "application/json"
 
 
-def test_a_netrc_entry_does_not_replace_the_token(
-    client: MondayClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_netrc_entry_is_not_used(client: MondayClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine monday.test login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -127,9 +125,7 @@ def test_otherwise_nobody_knows_what_an_answer_without_data_did(
 
 
 @pytest.mark.parametrize(("status", "path"), [(422, ["r1"]), (404, ["r1"]), (500, None), (503, ["r1"])])
-def test_an_http_error_that_one_alias_met_leaves_the_outcome_of_the_others_unknown(
-    client: MondayClient, status: int, path: list[str | int] | None
-) -> None:
+def test_one_alias_error_leaves_others_unknown(client: MondayClient, status: int, path: list[str | int] | None) -> None:
     body = {"errors": [failed("Item not found", "InvalidItemIdException", path)]}
     responses.post(URL, status=status, json=body)
     with refusal(errors.ANSWER_WITHOUT_DATA, match="Item not found") as caught:
@@ -157,9 +153,7 @@ def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, secon
 
 
 @pytest.mark.parametrize(("told", "seconds"), [("1e300", 86_400.0), ("9" * 400, 86_400.0), ("-5", 0.0), ("NaN", None)])
-def test_a_wait_that_no_clock_could_add_is_none_or_a_day(
-    client: MondayClient, told: str, seconds: float | None
-) -> None:
+def test_an_absurd_wait_is_none_or_a_day(client: MondayClient, told: str, seconds: float | None) -> None:
     extensions = f'{{"code": "DAILY_LIMIT_EXCEEDED", "retry_in_seconds": {told}}}'
     responses.post(URL, status=429, body=f'{{"errors": [{{"message": "x", "extensions": {extensions}}}]}}')
     with refusal(errors.DAILY_LIMIT_REACHED) as caught:
@@ -231,9 +225,7 @@ def test_each_mutation_goes_out_with_a_key_and_no_query_does(client: MondayClien
     assert query is None
 
 
-def test_a_query_answered_by_another_version_is_refused_and_says_what_it_told_of_the_account(
-    client: MondayClient,
-) -> None:
+def test_another_versions_answer_is_refused_and_tells_the_account(client: MondayClient) -> None:
     responses.post(URL, json={"data": {"me": {"id": "1"}}}, headers={"API-Version": "2026-07"})
     with refusal(errors.WRONG_VERSION, match="2026-10 was asked for, 2026-07 answered") as caught:
         client.execute(QUERY, {})
@@ -285,9 +277,7 @@ def test_a_redirect_is_not_followed_with_the_token(client: MondayClient) -> None
         (requests.exceptions.ContentDecodingError("bad gzip"), errors.CONNECTION_LOST),
     ],
 )
-def test_a_transport_fault_says_whether_the_request_can_have_been_applied(
-    client: MondayClient, fault: Exception, expected: errors.ErrorKind
-) -> None:
+def test_a_transport_fault_tells_if_it_ran(client: MondayClient, fault: Exception, expected: errors.ErrorKind) -> None:
     responses.post(URL, body=fault)
     with refusal(expected):
         client.execute(MUTATION, {})
@@ -345,9 +335,7 @@ def test_an_answer_that_trickles_ends_at_the_timeout(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-def test_the_token_is_in_no_error_log_or_representation(
-    client: MondayClient, status: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_log_or_error_has_the_token(client: MondayClient, status: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     responses.post(URL, status=status, body="not JSON")
     with pytest.raises(errors.MondayError) as caught:

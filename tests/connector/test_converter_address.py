@@ -85,9 +85,7 @@ ANY = st.none() | st.text(max_size=40) | st.text(" ,\n\r\t\u00a0aä\u0308éZß."
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(ADDRESS_FIELDS, ANY)), ANY, st.text(max_size=40))
-def test_an_address_is_divided_so_that_it_reads_the_same_or_not_at_all(
-    current: dict[str, str | None], remote: str | None, typed: str
-) -> None:
+def test_a_divided_address_reads_the_same(current: dict[str, str | None], remote: str | None, typed: str) -> None:
     assert ADDRESS.to_local(ADDRESS.to_remote(current, None), current) == current
     assert ADDRESS.local(ADDRESS.from_text(typed, current)) == ADDRESS.remote(typed)
     with suppress(AmbiguousSplit):
@@ -133,9 +131,7 @@ def test_an_address_whose_parts_have_slipped_is_asked_about(before: tuple[str, .
         (("1 Pier", "Norfolk", "", "TBD", ""), "1 Pier, Norfolk, 23511", ("1 Pier", "Norfolk", "", "23511", "")),
     ],
 )
-def test_an_address_with_each_part_in_its_place_comes_back_into_its_parts(
-    before: tuple[str, ...], edited: str, after: tuple[str, ...]
-) -> None:
+def test_a_whole_address_comes_back_in_parts(before: tuple[str, ...], edited: str, after: tuple[str, ...]) -> None:
     read = ADDRESS.to_local(edited, dict(zip(ADDRESS_FIELDS, before, strict=True)))
     assert tuple(value or "" for value in read.values()) == after
 

@@ -117,9 +117,7 @@ def test_values_that_say_different_things_are_not_equal(name: str, one: Any, oth
         ),
     ],
 )
-def test_the_parts_that_npd_doesn_t_know_go_back_as_they_were_read(
-    name: str, existing: Any, value: Any, sent: Any
-) -> None:
+def test_unknown_parts_go_back_as_they_were_read(name: str, existing: Any, value: Any, sent: Any) -> None:
     assert make_converter(name).to_remote({"field": value}, existing) == sent
 
 
@@ -172,9 +170,7 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
         ),
     ],
 )
-def test_what_a_column_s_settings_don_t_allow_is_told_before_it_is_sent(
-    name: str, options: ConverterOptions, value: Any, words: str
-) -> None:
+def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptions, value: Any, words: str) -> None:
     assert words in (make_converter(name, options).rejection_reason({"field": value}) or "")
 
 
@@ -368,9 +364,7 @@ def test_a_webhook_s_value_is_read_in_rare_forms_too(name: str, value: Any, colu
         ("relation", {"linkedPulseIds": [{}]}, "board-relation"),
     ],
 )
-def test_a_webhook_s_value_that_can_t_be_decoded_is_unknown_and_not_empty(
-    name: str, value: Any, column_type: str
-) -> None:
+def test_an_undecodable_webhook_value_is_unknown_and_not_empty(name: str, value: Any, column_type: str) -> None:
     with pytest.raises(UnknownValue):
         make_converter(name).from_event(value, column_type)
 

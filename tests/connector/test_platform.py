@@ -84,9 +84,7 @@ def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> No
         (403, {"errors": [failed("No", "UserUnauthorizedException")]}),
     ],
 )
-def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
-    client: MondayClient, status: int, body: dict[str, Any]
-) -> None:
+def test_a_refused_whole_is_asked_in_part(client: MondayClient, status: int, body: dict[str, Any]) -> None:
     responses.post(URL, status=status, json=body)
     responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
     found = MondayConnector(client).account_info()

@@ -53,9 +53,7 @@ def test_the_preferred_id_goes_before_the_title(account: FakeAccount) -> None:
 @pytest.mark.parametrize(
     "column", [_column("npd_email", "Email", "text"), _column("npd_email", "Email", "email", archived=True)]
 )
-def test_a_column_of_another_type_or_an_archived_one_is_not_adopted(
-    account: FakeAccount, column: dict[str, object]
-) -> None:
+def test_a_column_of_another_type_or_archived_is_not_adopted(account: FakeAccount, column: dict[str, object]) -> None:
     account.add_board("7", column)
     account.used_column_ids = {"npd_email"}
     assert _ids(_ensure(account))["email"] != "npd_email"
@@ -119,9 +117,7 @@ def test_an_optional_column_of_an_unfit_type_is_named_and_left(account: FakeAcco
 
 
 @pytest.mark.parametrize("settings", [{"boardIds": [9, 8]}, '{"boardIds": ["9"]}'])
-def test_a_relation_to_the_right_board_is_adopted_in_both_forms_of_its_settings(
-    account: FakeAccount, settings: object
-) -> None:
+def test_a_relation_to_the_right_board_is_adopted_in_both_forms(account: FakeAccount, settings: object) -> None:
     account.add_board("7", _column("r", "Organization", "board_relation", settings))
     assert _ensure(account, RELATION).columns["org"].id == "r"
 

@@ -397,14 +397,15 @@ def any_rest(
     by_id = {one.id: one.record for one in records}
     requests = tuple(any_requests(draw, [*records, *deleted]))
     limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
-    removals = {
-        key: {
-            "rejected": draw.choice(["", "", "", ApprovalState.REJECTED]),
+    removals: dict[UUID, dict[str, Any]] = {}
+    for key in by_id:
+        is_rejected = draw.choice([False, False, False, True])
+        removals[key] = {
+            "is_deletion_rejected": is_rejected,
+            "is_rejection_new": is_rejected,
             "is_removed_too_often": draw.maybe(10),
             "needed_by": "Acme needs it." if draw.maybe(10) else "",
         }
-        for key in by_id
-    }
     return {
         "removal_policy": draw.choice(list(RemovedItemPolicy)),
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),

@@ -201,7 +201,7 @@ def deletion(
     record = record or contact()
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
-    more = {name: differs.pop(name) for name in ("owner", "bearer") if name in differs}
+    more = {name: differs.pop(name) for name in ("owner", "npd_id_record") if name in differs}
     ledger = {"base": {"role_title": base("Ours")}} | differs.pop("ledger", {})
     shown = replace(item(record, role_title=role, notes=""), state=state)
     return DeletedFacts(

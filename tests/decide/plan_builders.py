@@ -13,7 +13,7 @@ from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
-from sync.reconcile.deleted_records import wanted_bearer
+from sync.reconcile.deleted_records import item_npd_id
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
@@ -100,12 +100,12 @@ class World:
             for key, one in gone.items()
         }
         deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]
-        bearers = {one.id: records.get(key) for one in deleted if (key := wanted_bearer(self.of, one))}
+        bearers = {one.id: records.get(key) for one in deleted if (key := item_npd_id(self.of, one))}
         return PassFacts(
             self.board,
             NOW,
             records=tuple(self.records),
-            deleted=tuple(replace(one, bearer=bearers.get(one.id)) for one in deleted),
+            deleted=tuple(replace(one, npd_id_record=bearers.get(one.id)) for one in deleted),
             item_claims=jobs,
             answers=self.answers or AnswerFacts(owners=owners),
             items=self._found(),
@@ -179,13 +179,15 @@ class World:
             owner=next((one for one in records if one.monday_id == key), None),
             ignored=self.ignored.get(key),
             tombstones=tuple(one for one in tombstones if one.monday_id == key or str(one.entity_id) == npd_id),
-            named=named,
+            npd_id_record=named,
             matching=tuple(one for one in records if email and one.email == email),
-            chosen=next((one for one in records if str(one.pk) == chosen), None),
-            first=next(
+            chosen_record=next((one for one in records if str(one.pk) == chosen), None),
+            duplicate_of=next(
                 (self._with_own_item(one) for one in self.records if one.record is named and named.monday_id), None
             ),
-            new_id=UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number),
+            new_record_id=(
+                UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number)
+            ),
         )
 
 

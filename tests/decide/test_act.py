@@ -46,10 +46,8 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     error = MondayError(RULES_BROKEN, "Two rules are broken")
     error.columns = {"role_title": "Too short", "notes": "Should not be empty", "elsewhere": "Should not be empty"}
     found = rejected_fields(write(), error)
-    assert {key: one.message for key, one in found.items()} == {
-        "role_title": "Too short",
-        "notes": "Should not be empty",
-    }
+    expected = {"role_title": "Too short", "notes": "Should not be empty"}
+    assert {key: one.message for key, one in found.items()} == expected
     error.columns = {"elsewhere": "Should not be empty"}
     assert rejected_fields(write(), error) == {}
     assert rejected_fields(write(name=False, notes=False), error) == {}

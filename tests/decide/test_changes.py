@@ -17,7 +17,7 @@ from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
 OPEN_INTENT = Intent()
-GONE = RemovedItem(ARCHIVED, "It is gone.", by="as the board says")
+GONE = RemovedItem(ARCHIVED, "It is gone.", decided_by="as the board says")
 
 
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
@@ -79,7 +79,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     unlinked = written(removed(RecordAction.UNLINK))
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
     assert (list(unlinked.ignored), [line.kind for line in unlinked.plan.log]) == ([ITEM], ["unlinked"])
-    remade = written(removed(RecordAction.CREATE, chosen=True))
+    remade = written(removed(RecordAction.CREATE, is_chosen=True))
     assert (remade.values, [job["cause"] for job in remade.wakes]) == ({"monday_id": None}, [Cause.PERSON])
     deletes = written(removed(RecordAction.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
@@ -95,7 +95,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, outcome: Outcome) -> None:
-    found = written(removed(RecordAction.DELETE, chosen=chosen)).before_deletion(loss)
+    found = written(removed(RecordAction.DELETE, is_chosen=chosen)).before_deletion(loss)
     assert (found.deletes, found.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
 
 
@@ -107,9 +107,7 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, o
         (RecordAction.DELETE, {"notes": "edited"}),
     ],
 )
-def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
-    act: RecordAction, now: dict[str, Any]
-) -> None:
+def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, now: dict[str, Any]) -> None:
     found = written(removed(act), **now)
     assert (found.values, found.deletes, found.ignored, found.wakes) == ({}, False, {}, ())
     assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
@@ -123,13 +121,11 @@ def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
         (pull(), {"version": 2}, False),
         (removed(RecordAction.DELETE), {}, True),
         (removed(RecordAction.DELETE), {"policy": "ask"}, False),
-        (removed(RecordAction.DELETE, chosen=True), {"policy": "ask"}, True),
+        (removed(RecordAction.DELETE, is_chosen=True), {"policy": "ask"}, True),
         (removed(RecordAction.UNLINK), {}, False),
     ],
 )
-def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass(
-    plan: RecordPlan, now: dict[str, Any], stands: bool
-) -> None:
+def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dict[str, Any], stands: bool) -> None:
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])

@@ -17,9 +17,9 @@ from sync.reconcile.deleted_records import (
     decide_deleted,
     decide_unread,
     deleted_as_locked,
+    item_npd_id,
     lost_edits,
     removal_write,
-    wanted_bearer,
     wants_approval,
     with_its_history,
 )
@@ -120,7 +120,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
 
 
-def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit() -> None:
+def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
     hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = replace(facts, item=item(facts.record, role_title="Ours"))
@@ -130,9 +130,7 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
 
 
 @pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
-def test_the_deletion_stands_and_the_item_goes_as_a_person_chose(
-    policy: DeletedRecordPolicy, removal: DeletedRecordPolicy
-) -> None:
+def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: DeletedRecordPolicy) -> None:
     assert decide(chosen("npd"), policy).item_removal is removal
 
 
@@ -179,11 +177,8 @@ def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
 
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
     plan = decide(deletion(item=None))
-    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == (
-        Outcome.DEFERRED,
-        600,
-        NOW,
-    )
+    expected = (Outcome.DEFERRED, 600, NOW)
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == expected
     plan = decide(deletion(item=None, ledger={"removed_since": at(-600)}))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
 
@@ -204,8 +199,8 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
-    assert wanted_bearer(board(), facts) == facts.id
-    plan = decide(replace(facts, item=item(other, role_title="Ours"), bearer=other))
+    assert item_npd_id(board(), facts) == facts.id
+    plan = decide(replace(facts, item=item(other, role_title="Ours"), npd_id_record=other))
     assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
     assert "“Bea”" in plan.reason
 
@@ -233,9 +228,7 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
         (deletion(owner=contact(name="Bea")), "nothing_left", TombstoneReason.OTHER_OWNER),
     ],
 )
-def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
-    facts: DeletedFacts, state: str, reason: TombstoneReason
-) -> None:
+def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, reason: TombstoneReason) -> None:
     plan = decide_unread(board(), DeletedPlan(facts))
     assert (plan.new_state, plan.reason_code) == (state, reason)
     assert decide(facts) == plan
@@ -298,9 +291,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
         ("rejected", None, "kept"),
     ],
 )
-def test_a_removal_follows_what_was_said_of_it(
-    state: str, removal: DeletedRecordPolicy | None, new_state: str | None
-) -> None:
+def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
     assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
@@ -340,12 +331,8 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
     plan = after_removal(board(), decide(facts), done(left))
     lost, archived = plan.log
-    assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == (
-        "overridden",
-        "role_title",
-        "Director",
-        "Ours",
-    )
+    expected = ("overridden", "role_title", "Director", "Ours")
+    assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
     assert lost.sentence.startswith("Somebody wrote “Director” into Role_title")
     assert "Role_title" in archived.sentence
 
@@ -390,12 +377,8 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
     plan = after_removal(board(), decide(facts), Answer(verdict, "Why.", at_most=2))
-    assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == (
-        Outcome.RELEASED,
-        "Why.",
-        None,
-        "",
-    )
+    expected = (Outcome.RELEASED, "Why.", None, "")
+    assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
     assert plan.ending.at_most == 2, "else the same document comes again for ever"
 
 

@@ -38,7 +38,7 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
     first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
-    found = ItemFacts(Claim(None, "8", []), shown, named=ANN, first=first)
+    found = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
     return ItemPlan(found, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
@@ -51,20 +51,11 @@ def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "and its webhook names us": (duplicate(maker=TOKEN_USER), True),
-    "we made it, by a create that was answered": (
-        duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)),
-        True,
-    ),
-    "a create was answered, and nobody knows who made this one": (
-        duplicate(intents=(sent(IntentState.APPLIED),)),
-        False,
-    ),
+    "we made it, and got an answer": (duplicate(maker=TOKEN_USER, intents=(sent(IntentState.APPLIED),)), True),
+    "a create was answered, and its maker isn't known": (duplicate(intents=(sent(IntentState.APPLIED),)), False),
     "no create was ever looked for": (duplicate(intents=(sent(lookups=0),)), False),
     "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
-    "somebody wrote into a column that is not mapped": (
-        duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
-        False,
-    ),
+    "somebody wrote into another column": (duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the create sent something else": (duplicate(intents=(sent(role="Chair"),)), False),
     "nothing was sent": (duplicate(intents=()), False),
@@ -78,9 +69,9 @@ OURS: dict[str, tuple[ItemPlan, bool]] = {
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
     found, ours = OURS[row]
-    if first := found.facts.first:
+    if first := found.facts.duplicate_of:
         as_us = replace(first, history=replace(first.history, token_user=TOKEN_USER))
-        found = replace(found, facts=replace(found.facts, first=as_us))
+        found = replace(found, facts=replace(found.facts, duplicate_of=as_us))
     assert is_own_create(BOARD, found) is ours
 
 

@@ -169,9 +169,7 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
     [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500"), MondayError(NOT_AUTHENTICATED, "no")],
     ids=lambda e: e.scope,
 )
-def test_one_whose_outcome_is_unknown_or_that_fails_for_all_is_never_divided(
-    monday: Monday, error: MondayError
-) -> None:
+def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
     why = f"{WRITES_STOPPED} {error.sentence}"
@@ -206,9 +204,7 @@ def test_a_read_that_fails_alone_after_a_good_probe_counts(
 
 
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])
-def test_a_write_without_a_known_outcome_comes_again_in_parts_and_a_single_one_waits(
-    monday: Monday, error: MondayError
-) -> None:
+def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
     several = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcdefgh"])["a"]
     assert several.verdict is Verdict.STOPPED
@@ -225,10 +221,10 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
     monday.failures = {
-        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_tried_anew=True) for write in few
+        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_own_again=True) for write in few
     }
     monday.failures |= {
-        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_tried_anew=False) for write in many
+        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_own_again=False) for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
@@ -238,9 +234,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
 
 def failed_alone(writes: Sequence[Write]) -> dict[UUID, Failures]:
     """Each of them has failed alone while others were written."""
-    return {
-        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_tried_anew=True) for write in writes
-    }
+    return {write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_own_again=True) for write in writes}
 
 
 def test_what_failed_for_its_own_sake_waits_for_its_turn_where_repeats_are_used_up(monday: Monday) -> None:
@@ -255,9 +249,7 @@ def test_what_failed_for_its_own_sake_waits_for_its_turn_where_repeats_are_used_
 
 
 @pytest.mark.parametrize(("seem_needless", "stopped"), [(False, []), (True, ["4 turns"])])
-def test_a_success_brings_the_next_turns_forward_where_nothing_has_failed_lately(
-    monday: Monday, seem_needless: bool, stopped: list[str]
-) -> None:
+def test_success_brings_the_next_turns_forward(monday: Monday, seem_needless: bool, stopped: list[str]) -> None:
     writes = [change(unit) for unit in "ab"]
     monday.repeats = Repeats(20, 6, seem_needless=seem_needless)
     monday.failures = failed_alone(writes)
@@ -268,7 +260,7 @@ def test_a_success_brings_the_next_turns_forward_where_nothing_has_failed_lately
 def test_of_many_that_fail_in_a_row_no_further_one_is_sent(monday: Monday) -> None:
     writes = [change(unit) for unit in "abcdef"]
     monday.failures = {
-        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_tried_anew=False) for write in writes
+        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_own_again=False) for write in writes
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500")
     assert set(verdicts(executor().send(RECORD_CHANGES, writes)).values()) == {Verdict.HELD, Verdict.STOPPED}
@@ -289,9 +281,7 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
         (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, [0]),
     ],
 )
-def test_one_that_is_refused_leaves_the_others_as_they_are(
-    monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]
-) -> None:
+def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
     found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
     assert verdicts(found) == {"a": Verdict.DONE, "b": verdict}
@@ -306,12 +296,8 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     found = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
-    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == (
-        Verdict.DONE,
-        OK,
-        ["role_title"],
-        ["notes"],
-    )
+    expected = (Verdict.DONE, OK, ["role_title"], ["notes"])
+    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
@@ -324,12 +310,8 @@ def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monda
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
     found = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
-    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == (
-        ["a: r0"],
-        Verdict.DONE,
-        None,
-        ["role_title"],
-    )
+    expected = (["a: r0"], Verdict.DONE, None, ["role_title"])
+    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == expected
 
 
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:

@@ -18,7 +18,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from sync.records.blocked_fields import LEFT_OUT
 from tests.decide.builders import ITEM, NOW, mapping, plain
@@ -50,22 +50,10 @@ def role(**of_field: Any) -> Any:
         ("changed on Monday", field_facts(None, {"role_title": "Chair"}), Action.PULL, None, "Chair"),
         ("emptied on Monday clears the field", field_facts(None, {"role_title": ""}), Action.PULL, None, ""),
         *(
-            (
-                f"both changed to the same {to!r}",
-                field_facts({"role_title": to}, {"role_title": to}),
-                Action.AGREED,
-                None,
-                None,
-            )
+            (f"both changed to {to!r}", field_facts({"role_title": to}, {"role_title": to}), Action.AGREED, None, None)
             for to in ("Chair", "")
         ),
-        (
-            "changed here, emptied there",
-            field_facts({"role_title": "Mine"}, {"role_title": ""}),
-            Action.CONFLICT,
-            None,
-            None,
-        ),
+        ("emptied there", field_facts({"role_title": "Mine"}, {"role_title": ""}), Action.CONFLICT, None, None),
         ("no base, the same on both sides", field_facts(without_base=["role_title"]), Action.AGREED, None, None),
         *(
             (f"no base, {row}", field_facts(here, there, without_base=["role_title"]), action, sent, written)
@@ -75,22 +63,16 @@ def role(**of_field: Any) -> Any:
                 ("empty on Monday", None, NO_ROLE, Action.PUSH, "Boss", None),
             )
         ),
+        ("equal in canonical form: nothing", field_facts({"role_title": " Boss\u00a0"}), Action.NOTHING, None, None),
         (
-            "equal in canonical form: neither side is rewritten",
-            field_facts({"role_title": " Boss\u00a0"}),
-            Action.NOTHING,
-            None,
-            None,
-        ),
-        (
-            "no base, both, differ: the side that was chosen for first matches",
+            "no base: by the first match",
             field_facts({"role_title": "Mine"}, of=role(first_match="monday_wins"), without_base=["role_title"]),
             Action.PULL,
             None,
             "Boss",
         ),
         (
-            "nothing is written against the record's direction",
+            "against the record's direction",
             field_facts({"role_title": "Mine"}, record={"sync_direction": SyncDirection.NONE}),
             Action.NOTHING,
             None,
@@ -184,9 +166,7 @@ RETYPED = [
 
 
 @pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
-def test_a_base_of_a_column_of_another_type_counts_as_none(
-    model: type[SyncedModel], key: str, old: str, new: str
-) -> None:
+def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, old: str, new: str) -> None:
     mapped = [
         mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
     ]
@@ -224,23 +204,13 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
 @pytest.mark.parametrize(
     ("row", "key", "given", "code"),
     [
-        (
-            "Unknown is not empty: it is not decided",
-            "role_title",
-            field_facts({"role_title": "x"}, unknown=["role_title"]),
-            "unknown",
-        ),
+        ("unknown is not empty", "role_title", field_facts({"role_title": "x"}, unknown=["role_title"]), "unknown"),
         ("a field that NPD requires is not emptied", "name", field_facts(None, {"name": ""}), "required"),
-        (
-            "what NPD's constraints refuse stays on the board",
-            "email",
-            field_facts(None, {"email": "no address"}),
-            "invalid",
-        ),
+        ("what NPD's constraints refuse stays", "email", field_facts(None, {"email": "no address"}), "invalid"),
         ("a field without a column", "phone", field_facts(of=board({"phone": {"column_id": ""}})), "column"),
         ("what is too long for NPD", "role_title", field_facts(None, {"role_title": "x" * 300}), "invalid"),
         (
-            "several connected items where NPD holds one are not decided",
+            "several items where NPD holds one",
             "organization",
             field_facts(None, {"organization": ["70", "71"]}),
             "unknown",
@@ -384,7 +354,7 @@ def test_what_monday_names_is_looked_up_in_facts() -> None:
 
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, known={"related": related()}))
-    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, "item 99")
+    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
 
 
 @pytest.mark.parametrize(
@@ -494,17 +464,15 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
         ("custom", "Theirs", None, "Theirs"),
     ],
 )
-def test_a_choice_is_carried_out_where_what_was_seen_still_stands(
-    choose: str, value: str | None, sent: str | None, written: str | None
-) -> None:
+def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
     assert (raws, plan.choose) == ([sent, written], choose)
 
 
-def test_a_choice_made_for_other_values_is_handed_back() -> None:
+def test_a_choice_made_for_other_values_is_rejected() -> None:
     found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].handed_back[KIND_FIELDS]
+    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS].reason
     assert found["role_title"].conflict is not None
 
 
@@ -518,7 +486,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     found = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
     assert found["role_title"].send_raw == {"role_title": "Mine"}
     assert found["notes"].conflict is not None
-    assert [key for key, one in found.items() if one.handed_back] == ["notes"]
+    assert [key for key, one in found.items() if one.rejected] == ["notes"]
 
 
 @pytest.mark.parametrize(
@@ -538,12 +506,10 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
         ),
     ],
 )
-def test_a_choice_that_can_not_be_carried_out_is_handed_back(
-    row: str, selection: FieldSelection, more: dict[str, Any], words: str
-) -> None:
+def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].handed_back[KIND_FIELDS], row
+    assert words in found["role_title"].rejected[KIND_FIELDS].reason, row
     assert found["role_title"].resolves is None
 
 
@@ -551,7 +517,7 @@ def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
     found = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
     assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not found["role_title"].handed_back
+    assert not found["role_title"].rejected
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
@@ -560,7 +526,7 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
     kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept["role_title"].carried_out == {KIND_OVERWRITTEN: "Boss"}
+    assert kept["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -569,15 +535,11 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 
 
 @pytest.mark.parametrize("choose", ["npd", "monday"])
-@pytest.mark.parametrize(
-    ("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")], ids=["both", "NPD", "Monday"]
-)
-def test_a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands(
-    choose: str, local: str, remote: str
-) -> None:
+@pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
+def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].handed_back == {KIND_OVERWRITTEN: STALE_RESOLUTION}
+    assert found["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(of: Any, **now: str) -> FieldFacts:
@@ -593,7 +555,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].handed_back[KIND_UNDO]
+    assert "changed since" in late["role_title"].rejected[KIND_UNDO].reason
     of_pass, plan = undo(board())
     moved = decide_fields(of_pass, plan.with_facts(item=item({"role_title": "Newer"})))
-    assert "Monday's value has changed since" in moved["role_title"].handed_back[KIND_UNDO]
+    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO].reason

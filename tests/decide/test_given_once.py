@@ -76,9 +76,7 @@ def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     ],
     ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
 )
-def test_a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board(
-    first: Item | None, archived: bool
-) -> None:
+def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
     """Else the board would be left without any item of the record."""
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
     items = [one for one in (first, shown("11", ANN)) if one]

@@ -253,9 +253,7 @@ def test_the_oldest_record_gets_the_item_that_two_would_get(is_turned: bool) -> 
 
 
 @pytest.mark.parametrize("is_turned", [False, True])
-def test_of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_it_in_their_next_pass(
-    is_turned: bool,
-) -> None:
+def test_the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass(is_turned: bool) -> None:
     oldest, later, other = ann(0), ann(5), ann(6, email="other@example.test")
     claimed = [other, later, oldest] if is_turned else [oldest, later, other]
     plans = dict(zip(claimed, identified(*claimed), strict=True))
@@ -284,9 +282,7 @@ KEYS = ("a@example.test", "b@example.test", "")
     items=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(-1, 5)), max_size=5),
     order=st.randoms(use_true_random=False),
 )
-def test_no_item_is_given_twice_whatever_the_order_of_the_claims(
-    keys: list[str], items: list[tuple[str, int]], order: Any
-) -> None:
+def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[str, int]], order: Any) -> None:
     records = [ann(seconds, pk=UUID(int=seconds + 1), email=key) for seconds, key in enumerate(keys)]
     ids: Mapping[int, UUID | str] = {-1: "", **{place: record.pk for place, record in enumerate(records)}}
     found = [shown(str(n), ids.get(named, UUID(int=99)), key) for n, (key, named) in enumerate(items)]
@@ -369,7 +365,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
     found = answer(record, value)
     assert (found.kind, found.record_id, found.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
     if kind is AnswerKind.MERGE:
-        assert {found.made_id, found.record_id} == {record.pk, OTHER}
+        assert {found.merged_id, found.record_id} == {record.pk, OTHER}
 
 
 @pytest.mark.parametrize("value", [None, "", "else"])
@@ -392,9 +388,7 @@ def known(*records: Contact, **differs: Any) -> AnswerFacts:
         ("taken", ann(), {"owners": {"8": ann(name="Bea")}}, "The item now belongs to “Bea”."),
     ],
 )
-def test_an_item_is_given_where_it_still_can_be(
-    case: str, record: Contact | None, differs: dict[str, Any], problem: str
-) -> None:
+def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
     plan = decide_answer(answer(record or ann(), "8"), known(*filter(None, [record]), **differs))
     done = "" if problem else "Linked “Ann” with the item 8, as a person chose."
     assert (plan.outdated, plan.result) == (problem, done), case
@@ -419,7 +413,7 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     assert plan.outdated.endswith(outdated), case
     assert plan.result.endswith(done), case
     assert bool(plan.outdated) is bool(outdated)
-    assert plan.hands_over is ("is the item of" in done)
+    assert plan.moves_item is ("is the item of" in done)
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:

@@ -34,6 +34,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordAction,
     RecordPlan,
+    Rejection,
     RemovedItem,
 )
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -62,7 +63,7 @@ NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
     found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
-    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost]
+    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates]
 
 
 OUR_ECHO = told("Ours", seconds=-59, **OURS)
@@ -84,19 +85,17 @@ FIRST_WRITE = wrote("Ours")
             [told("First", seconds=-60.8), told("Second", "First", seconds=-60.5)],
             [FIRST_WRITE],
             ["Second"],
-            id="what another edit replaced before our write is not lost by us",
+            id="replaced before our write",
         ),
         pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
         pytest.param(
             [told("Theirs", seconds=-300)],
             [wrote("Ours", entry={"read_at": at(-301).isoformat()})],
             ["Theirs"],
-            id="our pass had read before the edit, minutes before it wrote",
+            id="read before the edit",
         ),
         pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
-        pytest.param(
-            [told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="an event that was checked before"
-        ),
+        pytest.param([told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
         pytest.param([HASTY], [wrote("Ours", "Theirs")], [], id="our pass had read the value"),
         pytest.param([HASTY], [], [], id="nothing was written"),
         pytest.param(
@@ -112,12 +111,10 @@ FIRST_WRITE = wrote("Ours")
             id="another user wrote what a write of ours, found void, had sent",
         ),
         pytest.param(
-            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="previous value not told"
+            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="nothing before told"
         ),
         pytest.param([told(None, seconds=-60.5)], [FIRST_WRITE], [None], id="an edit that emptied the cell"),
-        pytest.param(
-            [told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="a column that isn't mapped"
-        ),
+        pytest.param([told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
         pytest.param(
             [
                 told("Ours", seconds=-59, is_new=False, **OURS),
@@ -134,9 +131,7 @@ FIRST_WRITE = wrote("Ours")
             [],
             id="somebody set again what we wrote long ago",
         ),
-        pytest.param(
-            [WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="a delivery that can't be read"
-        ),
+        pytest.param([WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="it can't be read"),
     ],
 )
 def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Intent], expected: list[Any]) -> None:
@@ -147,7 +142,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost
+        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
         assert [one.value for one in found] == expected
 
 
@@ -157,7 +152,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
     found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -170,7 +165,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     found = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost
+    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
     assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
@@ -182,9 +177,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
         pytest.param([told("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
     ],
 )
-def test_an_answer_that_equals_somebody_s_event_is_their_edit(
-    events: list[WebhookEvent], expected: tuple[str, ...]
-) -> None:
+def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
@@ -208,16 +201,12 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
         pytest.param(told("Ours", **OURS), [wrote("Ours", **OPEN)], False, id="its own event says nothing of an edit"),
         pytest.param(told("Old", "Ours", seconds=-90), [wrote("Ours", **OPEN)], False, id="the edit was before it"),
         pytest.param(told("Old", "?", seconds=-30), [wrote("Ours", **OPEN)], False, id="previous value not told"),
-        pytest.param(
-            told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="it was checked before"
-        ),
+        pytest.param(told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="checked"),
         pytest.param(UNDONE, [wrote("Ours", entry={"united": True}, **OPEN)], False, id="a united list is merged"),
         pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
     ],
 )
-def test_a_write_whose_value_somebody_replaced_has_landed(
-    event: WebhookEvent, writes: list[Intent], has_landed: bool
-) -> None:
+def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
     found = facts(
         ledger={"base": {"role_title": base("Old")}},
         events=(event,),
@@ -232,23 +221,15 @@ def test_a_write_whose_value_somebody_replaced_has_landed(
 @pytest.mark.parametrize(
     ("event", "writes", "expected"),
     [
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], ["Old"], id="it seemed void"),
+        pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read an edit"),
+        pytest.param(UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it had landed"),
         pytest.param(
-            UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], ["Old"], id="our write took it for void"
-        ),
-        pytest.param(
-            UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read another edit"
-        ),
-        pytest.param(
-            UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it was known to have landed"
-        ),
-        pytest.param(
-            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it never landed"
+            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it didn't land"
         ),
     ],
 )
-def test_an_edit_that_looked_as_if_our_write_had_never_landed(
-    event: WebhookEvent, writes: list[Intent], expected: list[Any]
-) -> None:
+def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
     assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
 
 
@@ -274,13 +255,11 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
         pytest.param("Ours", "Ours", lost_update(**UNCONFIRMED), True, id="the write turned out to be so"),
     ],
 )
-def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
-    local: str, remote: str, update: LostUpdate, is_lost: bool
-) -> None:
+def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(found, lost=(update,))
-    assert bool(report_lost_updates(builders.board(), plan).lost) is is_lost
+    plan = RecordPlan(found, lost_updates=(update,))
+    assert bool(report_lost_updates(builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -294,12 +273,10 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
-def test_who_is_asked_about_a_lost_value(
-    mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
-) -> None:
+def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(facts(), lost=tuple(updates), **differs)
+    plan = RecordPlan(facts(), lost_updates=tuple(updates), **differs)
     reports = report_lost_updates(board, plan).lost_reports
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
@@ -312,7 +289,7 @@ def test_who_is_asked_about_a_lost_value(
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    plan = RecordPlan(facts(record), lost=(lost_update("Mine"),), plans=plans)
+    plan = RecordPlan(facts(record), lost_updates=(lost_update("Mine"),), plans=plans)
     [report] = report_lost_updates(builders.board(), plan).lost_reports
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role_title on Monday while “Later”")
 
@@ -347,14 +324,14 @@ def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> 
     """A pass that went through; `reports` are what it says of lost values besides."""
     found = replace(found, record=record or found.record)
     lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost=lost, plans=STANDS), **differs)
+    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
     return lost_update_report(plan, replaced_values(plan))
 
 
-def chosen(**kinds: str) -> dict[str, FieldPlan]:
+def chosen(**kinds: Any) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
     results = {name: {KIND_OVERWRITTEN: said} for name, said in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
@@ -367,7 +344,8 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contact())), lost=(lost_update(),))).lost
+OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
+REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(
@@ -376,11 +354,9 @@ REPORT = report_lost_updates(builders.board(), RecordPlan(facts(item=item(contac
         pytest.param(facts(), {}, [], id="nothing was lost"),
         pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
         pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
-        pytest.param(
-            facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a pass that came to nothing says nothing"
-        ),
+        pytest.param(facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a failed pass says nothing"),
         pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"plans": chosen(carried_out="Ours")}, [], id="a choice was carried out"),
+        pytest.param(WAITS, {"plans": chosen(applied="Ours")}, [], id="a choice was carried out"),
         pytest.param(WAITS, OFF, [], id="sync off closes it"),
         pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
         pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
@@ -415,9 +391,7 @@ def in_conflict(monday: str | None) -> dict[str, Any]:
         pytest.param(OTHER_COLUMN, "Ours", "Newer", Action.CONFLICT, "Ours", id="it is in conflict with the new one's"),
     ],
 )
-def test_what_stood_in_a_replaced_column_is_asked_about_still(
-    before: Any, npd: str, read: str | None, action: Action, stands: str | None
-) -> None:
+def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, action: Action, stands: str | None) -> None:
     record = contact(role_title=npd)
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
     report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))
@@ -450,8 +424,9 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    handed_back = {"role_title": replace(chosen(handed_back=STALE_RESOLUTION)["role_title"], local_raw=NEWER)}
-    report = report_of(ended(waits, plans=handed_back))
+    stale = chosen(rejected=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    rejections = {"role_title": replace(stale, local_raw=NEWER)}
+    report = report_of(ended(waits, plans=rejections))
     assert report
     assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": STALE_RESOLUTION}
@@ -478,4 +453,4 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
     found = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
-    assert (found.lost, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])
+    assert (found.lost_updates, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])

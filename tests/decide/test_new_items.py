@@ -69,8 +69,8 @@ def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **
     item = an_item() if item is None else item
     job = plain(SyncQueue, id=1, entity_type="contact", remote_id=item.id, causes=Cause.WEBHOOK, payload=payload or {})
     hour_ago = NOW - timedelta(hours=1)
-    plain_values = {"last_event": hour_ago, "new_events": (5,), "known_since": hour_ago, "new_id": uuid.UUID(int=99)}
-    return ItemFacts(Claim(None, item.id, [job]), item, **plain_values | differs)
+    events = {"last_event": hour_ago, "new_events": (5,), "known_since": hour_ago}
+    return ItemFacts(Claim(None, item.id, [job]), item, **{**events, "new_record_id": uuid.UUID(int=99)} | differs)
 
 
 def tombstone(**differs: Any) -> Tombstone:
@@ -85,7 +85,7 @@ def ignored(**differs: Any) -> IgnoredItem:
 
 def named(record: SyncedModel, **differs: Any) -> ItemFacts:
     """An item that bears this record's NPD ID."""
-    return facts(an_item(npd_id=str(record.pk)), named=record, **differs)
+    return facts(an_item(npd_id=str(record.pk)), npd_id_record=record, **differs)
 
 
 def short(plan: ItemPlan) -> tuple[Any, ...]:
@@ -121,33 +121,30 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(contact(monday_id="6", sync_enabled=False)),
         (ENDED, NOTHING, R.SYNC_OFF),
     ),
-    "the NPD ID of a linked record that the filter leaves out: both keep it": (
+    "the NPD ID of a linked record that is left out": (
         named(contact(monday_id="6", sync_status="disabled")),
         (ENDED, NOTHING, R.LEFT_OUT),
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
-    "the linked record's item was archived: it takes its place": (
-        named(LINKED, first=first(LINKED, GONE)),
-        (ENDED, ItemAct.REPLACE, None),
-    ),
-    "the linked record's item was deleted: it takes its place": (
-        named(LINKED, first=first(LINKED, replace(GONE, state="deleted"))),
+    "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, ItemAct.REPLACE, None)),
+    "its item was deleted: taken": (
+        named(LINKED, duplicate_of=first(LINKED, replace(GONE, state="deleted"))),
         (ENDED, ItemAct.REPLACE, None),
     ),
     "it was archived with an edit that was never synced: a person is asked about that first": (
-        named(LINKED, first=first(LINKED, replace(GONE, name="Ann, edited"))),
+        named(LINKED, duplicate_of=first(LINKED, replace(GONE, name="Ann, edited"))),
         (WAITS, NOTHING, R.DUPLICATE),
     ),
     "what was edited in NPD alone is merged with the one that takes its place": (
-        named(LINKED, first=first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
+        named(LINKED, duplicate_of=first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
         (ENDED, ItemAct.REPLACE, None),
     ),
     "it was archived, but another key was typed here": (
-        replace(named(LINKED, first=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
+        replace(named(LINKED, duplicate_of=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "the linked record's item is there": (
-        named(LINKED, first=first(LINKED, an_item(id="6"))),
+        named(LINKED, duplicate_of=first(LINKED, an_item(id="6"))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
@@ -156,21 +153,12 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "its NPD ID can't be read": (facts(an_item(npd_id=None)), (WAITS, NOTHING, R.NPD_ID_UNREADABLE)),
     "no key yet": (facts(an_item(""), known_since=NOW), (WAITS, NOTHING, R.NO_KEY_YET)),
     "no key for five minutes": (facts(an_item("")), (ENDED, CREATE, None)),
-    "no key, but a person wants a record": (
-        facts(an_item(""), known_since=NOW, payload={"create": True}),
-        (ENDED, CREATE, None),
-    ),
-    "a person wants a record of its own, whoever matches": (
-        facts(matching=(LINKED,), payload={"as_new": True}),
-        (ENDED, CREATE, None),
-    ),
+    "no key, but it is wanted": (facts(an_item(""), known_since=NOW, payload={"create": True}), (ENDED, CREATE, None)),
+    "a record of its own is wanted": (facts(matching=(LINKED,), payload={"as_new": True}), (ENDED, CREATE, None)),
     "it was archived": (facts(an_item(state="archived")), (ENDED, NOTHING, None)),
     "Monday doesn't show it": (replace(facts(), item=None), (ENDED, NOTHING, None)),
     "it is on another board": (facts(an_item(board_id="200")), (ENDED, NOTHING, None)),
-    "another type's record has it, for it was moved here": (
-        facts(owner=plain(Organization, name="Acme")),
-        (ENDED, NOTHING, None),
-    ),
+    "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
     "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
     "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
     "it could become no record before": (facts(ignored=ignored()), (ENDED, NOTHING, R.INVALID)),
@@ -178,9 +166,12 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
         (ENDED, CREATE, None),
     ),
-    "a person chose the record": (facts(chosen=LINKED, payload={"link_to": str(LINKED.pk)}), (ENDED, NOTHING, None)),
+    "a person chose the record": (
+        facts(chosen_record=LINKED, payload={"link_to": str(LINKED.pk)}),
+        (ENDED, NOTHING, None),
+    ),
     "a person chose a record without an item": (
-        facts(chosen=SECOND, matching=(LINKED,), payload={"link_to": str(SECOND.pk)}),
+        facts(chosen_record=SECOND, matching=(LINKED,), payload={"link_to": str(SECOND.pk)}),
         (ENDED, LINK, None),
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
@@ -280,7 +271,7 @@ def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
     known: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
 ) -> None:
     plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(known,)))
-    assert (plan.outcome, plan.act, plan.woken) == (outcome, NOTHING, (DELETED,) if is_woken else ())
+    assert (plan.outcome, plan.act, plan.wakes) == (outcome, NOTHING, (DELETED,) if is_woken else ())
     assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
 
 
@@ -289,7 +280,7 @@ def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     gone = deletion(contact(monday_id="7"))
     items = BatchItems(linked={"7": an_item()})
     plan = decide_item(item, plan=Plan(deleted={gone.id: DeletedPlan(gone)}), items=items)
-    assert (plan.outcome, plan.woken) == (ENDED, ())
+    assert (plan.outcome, plan.wakes) == (ENDED, ())
 
 
 def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
@@ -301,24 +292,24 @@ def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
 def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
     gone = facts(an_item(state="deleted"), tombstones=(tombstone(monday_id="7"),))
     plan = decide_item(gone)
-    assert plan.woken == (DELETED,)
+    assert plan.wakes == (DELETED,)
     assert plan.closes == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
     settled = replace(gone, tombstones=(tombstone(monday_id="7", state=TombstoneState.KEPT),))
-    assert decide_item(settled).woken == ()
+    assert decide_item(settled).wakes == ()
 
 
 @pytest.mark.parametrize("state", [TombstoneState.ARCHIVED, TombstoneState.KEPT])
 @pytest.mark.parametrize("shown", ["archived", "active"])
 def test_an_edit_that_came_late_is_checked_by_its_deleted_record(state: TombstoneState, shown: str) -> None:
     late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), has_new_edit=True)
-    assert decide_item(late).woken == (DELETED,)
+    assert decide_item(late).wakes == (DELETED,)
 
 
 # Items of one pass, one after another.
 
 
 def second(**differs: Any) -> ItemFacts:
-    return facts(an_item(id="8", name="Ann again"), **{"new_id": uuid.UUID(int=98)} | differs)
+    return facts(an_item(id="8", name="Ann again"), **{"new_record_id": uuid.UUID(int=98)} | differs)
 
 
 def acts(items: Sequence[ItemFacts]) -> list[ItemAct]:
@@ -340,14 +331,15 @@ def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
 
 
 def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_first_has_it() -> None:
-    copies = [named(LINKED, first=first(LINKED, GONE)), replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))]
-    copies[1] = replace(copies[1], named=LINKED, first=first(LINKED, GONE))
+    late = replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))
+    copies = [named(LINKED, duplicate_of=first(LINKED, GONE)), late]
+    copies[1] = replace(copies[1], npd_id_record=LINKED, duplicate_of=first(LINKED, GONE))
     assert acts(copies) == [ItemAct.REPLACE, ItemAct.NOTHING]
 
 
 def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:
     lost = str(uuid.UUID(int=4))
-    items = [facts(an_item(npd_id=lost), new_id=uuid.UUID(int=4))]
+    items = [facts(an_item(npd_id=lost), new_record_id=uuid.UUID(int=4))]
     items.append(replace(second(), item=an_item(id="8", npd_id=lost)))
     assert acts(items) == [CREATE, ItemAct.NOTHING]
 
@@ -366,9 +358,9 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
 
 FREE = contact()
 BY_KEY, BY_ID, ALONE = facts(matching=(FREE,)), named(FREE), facts()
-CHOSEN = facts(chosen=FREE, payload={"link_to": str(FREE.pk)})
+CHOSEN = facts(chosen_record=FREE, payload={"link_to": str(FREE.pk)})
 AMBIGUOUS = facts(matching=(LINKED, SECOND))
-REPLACING = named(LINKED, first=first(LINKED, GONE))
+REPLACING = named(LINKED, duplicate_of=first(LINKED, GONE))
 LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
 
 
@@ -428,11 +420,8 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
     plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
-    assert (plan.outcome, plan.act, plan.ending.detail) == (
-        ENDED,
-        NOTHING,
-        "It could not be linked. “Ann” now has another item.",
-    )
+    expected = (ENDED, NOTHING, "It could not be linked. “Ann” now has another item.")
+    assert (plan.outcome, plan.act, plan.ending.detail) == expected
 
 
 def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:

@@ -23,7 +23,16 @@ from sync.reconcile.duplicates import archives
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
-from sync.reconcile.pass_plan import GIVING, AnswerKind, FieldPlan, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import (
+    ASSIGNING,
+    AnswerKind,
+    FieldPlan,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordAction,
+    RecordPlan,
+)
 from sync.reconcile.settlement import changed_records
 from tests.decide import field_builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
@@ -65,12 +74,12 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
     answers = [one for one in plan.answers if one.result and one.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
-    merged = [one.made_id for one in answers if one.kind is AnswerKind.MERGE]
+    merged = [one.merged_id for one in answers if one.kind is AnswerKind.MERGE]
     # A record that becomes one with another is gone before anything is read, and its item is free.
     left = {key: one.record for key, one in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in left.items() if record.monday_id}
     new = [(one.link_to, key) for key, one in plan.records.items() if one.link_to]
-    new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record]
+    new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in ASSIGNING and one.record]
     given_to |= {(one.item_id, one.record_id) for one in answers if one.kind is AnswerKind.LINK}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
@@ -135,14 +144,15 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
-    merged = [one.made_id for one in plan.answers if one.result and one.kind is AnswerKind.MERGE]
+    merged = [one.merged_id for one in plan.answers if one.result and one.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [one for one in plan.duplicates if one.is_ours]:
-        assert is_active_on(world.of, world.items.get(copy.second_of.monday_id or "")), "the record's only item there"
-        assert copy.facts.first is not None
-        intents = copy.facts.first.history.intents
+        own_item = world.items.get(copy.duplicate_of.monday_id or "")
+        assert is_active_on(world.of, own_item), "the record's only item there"
+        assert copy.facts.duplicate_of is not None
+        intents = copy.facts.duplicate_of.history.intents
         assert all(
-            said(world.of, copy.second_of, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
+            said(world.of, copy.duplicate_of, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
             for mapping in world.of.mappings
         )
     assert not list(overwritten_unsaid(world, plan))
@@ -276,7 +286,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, one in plan.records.items():
         item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
-        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost or one.leaving)
+        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost_updates or one.leaving)
         if is_whole and (one.item is not None or one.creates):
             items[item_id] = item = item_after(world, one, item_id)
             records.append(record_after(world, one, item))

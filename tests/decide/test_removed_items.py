@@ -15,8 +15,8 @@ from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
-    recreated,
-    removal_of,
+    plan_after_unlink_for_new_item,
+    plan_removal,
     removed_state,
     return_lines,
     wants_obstacles,
@@ -53,7 +53,7 @@ def decide(
     plan = RecordPlan(known, removal=RemovedItem(known.state), **differs)
     of = of or board()
     of.link.removed_item_policy = policy
-    return removal_of(of, plan, known, NOW)
+    return plan_removal(of, plan, known, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -101,9 +101,7 @@ def test_an_item_that_is_back_is_said_so_once() -> None:
     ("policy", "act"),
     [(ASK, NOTHING), (UNLINK, RecordAction.UNLINK), (DELETE, RecordAction.DELETE), (CREATE, RecordAction.CREATE)],
 )
-def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
-    policy: RemovedItemPolicy, act: RecordAction, state: str
-) -> None:
+def test_a_base_whose_item_is_gone_goes_by_policy(policy: RemovedItemPolicy, act: RecordAction, state: str) -> None:
     plan = decide(removal(state=state), policy)
     assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
     assert bool(plan.unlink) is (act is RecordAction.UNLINK)
@@ -112,16 +110,15 @@ def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
-    fresh = removal(actor="Tom", editor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"})
+    fresh = removal(
+        actor="Tom", history_actor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"}
+    )
     plan = decide(fresh, policy)
     assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
     assert (plan.ledger.removed_since, plan.ledger.removed_passes) == (NOW, 1)
     (line,) = plan.log
-    assert (line.kind, line.actor, line.sentence) == (
-        "removed",
-        "Tom on Monday",
-        "The item “Ann” was archived on Monday by Tom.",
-    )
+    expected = ("removed", "Tom on Monday", "The item “Ann” was archived on Monday by Tom.")
+    assert (line.kind, line.actor, line.sentence) == expected
     again = decide(removal(since=-599), policy)
     assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, ())
 
@@ -159,19 +156,12 @@ def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, ed
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit(
-    policy: RemovedItemPolicy,
-) -> None:
+def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: RemovedItemPolicy) -> None:
     known, of = unread()
     plan = decide(known, policy, of=of)
     (edit,) = removed(plan).fields
-    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == (
-        NOTHING,
-        "role_title",
-        "Ours",
-        "Ours",
-        None,
-    )
+    expected = (NOTHING, "role_title", "Ours", "Ours", None)
+    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == expected
     assert "can't be read" in edit.reason
     assert ("Edited since" in removed(plan).sentence, "can't be read" in removed(plan).sentence) == (False, True)
 
@@ -199,9 +189,7 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
         ("Director", "Theirs", [("Director", "Theirs")]),
     ],
 )
-def test_a_field_whose_column_is_new_was_edited_where_npd_left_what_was_agreed_or_the_column_says_something_else(
-    role: str, cell: str, edits: list[tuple[str, str | None]]
-) -> None:
+def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
     known = removal(contact(role_title=role), role=cell, ledger=agreed)
     assert [(edit.npd, edit.monday) for edit in removed(decide(known)).fields] == edits
@@ -233,9 +221,7 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
 
 
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("left_out", [])])
-def test_a_relation_that_waits_never_reached_monday_and_one_that_is_left_out_never_would(
-    code: str, edited: list[str]
-) -> None:
+def test_a_waiting_relation_never_reached_monday_nor_would_one_left_out(code: str, edited: list[str]) -> None:
     of = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
@@ -263,16 +249,14 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
     found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
-    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
+    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost_updates=found)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted(
-    policy: RemovedItemPolicy,
-) -> None:
+def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy: RemovedItemPolicy) -> None:
     waits = decide(removal(state="missing", ledger={"removed_passes": 1}), policy)
     assert (waits.ending.outcome, waits.ending.wait_seconds, waits.ledger.removed_passes) == (Outcome.DEFERRED, 600, 2)
     plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
@@ -332,7 +316,7 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RecordAction) -> None:
     conflict = decided(*choice, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (removed(plan).act, removed(plan).chosen, removed(plan).by) == (act, True, "as a person chose")
+    assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as a person chose")
 
 
 @pytest.mark.parametrize(
@@ -343,9 +327,7 @@ def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], ac
         (decided("npd"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
     ],
 )
-def test_a_choice_that_does_not_hold_is_handed_back(
-    choice: OpenConflict, differs: dict[str, Any], problem: str
-) -> None:
+def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str, Any], problem: str) -> None:
     plan = decide(removal(conflicts=(choice,), **differs), DELETE)
     assert removed(plan).act is NOTHING
     assert removed(plan).problem.startswith(problem)
@@ -365,7 +347,7 @@ def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (removed(plan).act, removed(plan).chosen) == (RecordAction.CREATE, True)
+    assert (removed(plan).act, removed(plan).is_chosen) == (RecordAction.CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -375,7 +357,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("known", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(known: RemovalFacts, lost: list[Any]) -> None:
     plan = decide(with_payload(known, **{RECREATE_KEY: True}))
-    lines = [line for line in recreated(plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in plan_after_unlink_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
@@ -439,7 +421,7 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
 def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_anew(
     rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
 ) -> None:
-    known = removal(rejected=rejected, conflicts=choices)
+    known = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
     (plan,) = approved(let_go(ApprovalKind.RECORDS), known)
     assert (removed(plan).act, removed(plan).problem) == (act, problem)
-    assert removed(plan).was_rejected is (rejected == "rejected")
+    assert removed(plan).is_rejection_new is (rejected == "rejected")

@@ -144,10 +144,7 @@ def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed
     [
         (board(mapping("email")), ""),
         (board(mapping("email"), npd_id_problem="The NPD ID is gone."), "The NPD ID is gone."),
-        (
-            board(mapping("email", problem="The email is gone.")),
-            "The email is gone. Records and items are matched by it",
-        ),
+        (board(mapping("email", problem="The email is gone.")), "The email is gone. Records and items are matched"),
         (board(mapping("notes", problem="The notes are gone.")), ""),
     ],
 )

@@ -77,10 +77,7 @@ BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "val
 NOTHING_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
     "a part of one that was looked for in vain is made anew": (facts(is_part=True), [VOID]),
-    "after half an hour Monday doesn't know the key any more": (
-        facts(intent={"created_at": NOW - timedelta(minutes=30)}),
-        [VOID],
-    ),
+    "after half an hour the key is forgotten": (facts(intent={"created_at": NOW - timedelta(minutes=30)}), [VOID]),
     "a part of its document was found out about already": (facts(sent=2), [VOID]),
     "it was looked for in vain before": (facts(intent={"lookups": 1}), [VOID]),
     "the document is not known": (facts(intent={"body": None}), [VOID]),
@@ -122,11 +119,7 @@ LATE, NO_DATA = MondayError(TIMED_OUT, "late"), MondayError(ANSWER_WITHOUT_DATA,
 
 FAILED: dict[str, tuple[MondayError | None, UnconfirmedCreates, list[Any]]] = {
     "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
-    "refused, and so not carried out the first time either": (
-        MondayError(DOCUMENT_REJECTED, "no"),
-        facts(ANN, BOB),
-        [VOID, VOID],
-    ),
+    "refused, so never carried out": (MondayError(DOCUMENT_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
     "refused for one record": (MondayError(RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
     "the account's failure": (MondayError(NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
     "the board's failure": (MondayError(BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
@@ -178,7 +171,5 @@ NOBODY, SOMEBODY = None, uuid4()
         pytest.param(None, NOBODY, False, id="the record was deleted"),
     ],
 )
-def test_what_was_made_is_linked_where_both_are_still_free(
-    record: Contact | None, owner: UUID | None, links: bool
-) -> None:
+def test_what_was_made_is_linked_while_free(record: Contact | None, owner: UUID | None, links: bool) -> None:
     assert may_link(record, ANN.pk, owner) is links

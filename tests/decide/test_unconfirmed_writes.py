@@ -107,9 +107,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Ours")], "Ours", {"maker": TOKEN_USER}, "Ours", id="we made the item"),
         pytest.param([created("Ours")], "Ours", {"maker": TOM, "token_user": ""}, "Ours", id="who we are isn't known"),
         pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
-        pytest.param(
-            [created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change had met it without a base"
-        ),
+        pytest.param([created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
             [created("Ours")],
             "Ours",
@@ -117,9 +115,7 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
             "Ours",
             id="a change had met it with its base",
         ),
-        pytest.param(
-            [created("Ours", entry={"version": 0})], "Ours", {}, None, id="the field has another column since then"
-        ),
+        pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],
 )
 def test_what_a_create_gave_its_item(
@@ -157,9 +153,7 @@ def test_what_a_create_gave_its_item(
         pytest.param([], "Old", False, id="nothing was written of late"),
     ],
 )
-def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
-    writes: list[Intent], remote: str, expected: bool
-) -> None:
+def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
     record, agreed = contact(), {"base": {"role_title": base("Ours")}}
     found = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
     assert is_stale(builders.board(), found) is expected
@@ -174,9 +168,7 @@ def test_a_read_of_what_our_own_write_has_just_replaced_is_made_again(
         ("it was never agreed on", {}, ()),
     ],
 )
-def test_what_we_replaced_is_no_stale_read_where_it_is_known_to_be_there_again(
-    case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]
-) -> None:
+def test_a_replaced_value_back_is_no_stale(case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]) -> None:
     record, before = contact(), history(applied=[wrote("Ours")], events=events)
     found = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
     assert not is_stale(builders.board(), found), case
@@ -187,7 +179,7 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
     for rounds in range(4):
         known = facts()
         known.claim.rows[0].payload = {ROUNDS_KEY: rounds}
-        plan = RecordPlan(known).once_more("Not yet.")
+        plan = RecordPlan(known).repeat("Not yet.")
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]

@@ -108,9 +108,7 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
 @pytest.mark.parametrize(
     ("found", "read", "differs", "why"),
     [
-        pytest.param(
-            before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTOMATIC", {}, "a person acted", id="asked"
-        ),
+        pytest.param(before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTO", {}, "a person acted", id="asked"),
         pytest.param(
             before(loop(-60, throttle_count=1)),
             "AUTOMATIC",
@@ -118,9 +116,7 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
             "a person acted",
             id="resolved",
         ),
-        pytest.param(
-            before(loop(-3_700, throttle_count=1)), "Ours", {}, "it stayed as it was for an hour", id="it stayed quiet"
-        ),
+        pytest.param(before(loop(-3_700, throttle_count=1)), "Ours", {}, "it stayed as it was for an hour", id="quiet"),
     ],
 )
 def test_it_ends(found: RecordFacts, read: str, differs: dict[str, Any], why: str) -> None:

@@ -79,18 +79,14 @@ def test_the_twenty_lines_are_twenty() -> None:
     assert len([line for line in lines if not every.match(line)]) <= 20
 
 
-def test_twenty_lines_are_synced_both_ways_by_the_generated_pages_and_api(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_twenty_lines_are_synced_both_ways_by_pages_and_api(environment: dict[str, str], tmp_path: Path) -> None:
     assert len(COMMANDS) == 3
     run(environment, "-c", PLAY.format(commands=COMMANDS, play="play"))
     write(tmp_path, "projects/admin.py")
     run(environment, "-c", PLAY.format(commands=["manage.py check"], play="play_with_own_classes"))
 
 
-def test_an_application_of_any_name_is_migrated_from_nothing_and_back(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_application_of_any_name_is_migrated_and_back(environment: dict[str, str], tmp_path: Path) -> None:
     """Django migrates in the order of the labels where nothing else is said: "assets" would be the first."""
 
     def renamed(text: str) -> str:

@@ -24,9 +24,7 @@ def save(contact: Contact, **values: Any) -> None:
     contact.save()
 
 
-def test_a_deleted_columns_field_is_held_without_a_call_and_flows_when_it_is_restored(
-    world: World, owner: Owner
-) -> None:
+def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: World, owner: Owner) -> None:
     contacts = [world.linked(name, role_title="Analyst", notes="old") for name in ("Ann", "Bo")]
     owner.column("role_title", "delete")
     calls = world.calls()

@@ -106,9 +106,7 @@ def test_a_renamed_column_is_followed_by_its_id(world: World, owner: Owner) -> N
     assert contact.role_title == "Head"
 
 
-def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     gone(owner)
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
@@ -158,9 +156,7 @@ def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
 
 
-def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_line(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, owner: Owner, admin: Client) -> None:
     contact, untouched = world.linked(role_title="Analyst"), world.linked("Bob", role_title="Buyer")
     gone(owner)
     with pghistory.context(cause="import"):
@@ -208,9 +204,7 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     assert contact.role_title == "Head"
 
 
-def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin: Client) -> None:
     contact = in_conflict(world)
     conflict = SyncConflict.objects.get(resolved_at=None)
     gone(owner)
@@ -230,9 +224,7 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}
 
 
-def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_field_left_alone_keeps_its_record_in_sync(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     gone(owner)
     assert world.status(contact) == "pending"

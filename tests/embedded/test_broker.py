@@ -32,9 +32,7 @@ def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluste
         queue.close()
 
 
-def test_a_worker_that_is_told_to_end_asks_for_no_more_messages(
-    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ending_worker_takes_no_messages(cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     with Connection(broker_of(cluster), transport=Transport) as connection:
         queue = connection.SimpleQueue("wake")
         with pytest.raises(queue.Empty):

@@ -88,9 +88,7 @@ def ask(address: str, body: dict[str, Any]) -> int:
         return error.code
 
 
-def test_a_failure_of_web_arrives_with_its_request_and_without_a_secret_or_a_person(
-    receiver: Receiver, children: list[Child], transactional_db: None
-) -> None:
+def test_a_web_failure_arrives_scrubbed(receiver: Receiver, children: list[Child], transactional_db: None) -> None:
     site = f"http://127.0.0.1:{(port := free_port())}"
     away = "postgresql://npd:open-sesame-of-the-database@127.0.0.1:1/npd"
     env = child_environment() | receiver.environment
@@ -112,9 +110,7 @@ def test_a_failure_of_web_arrives_with_its_request_and_without_a_secret_or_a_per
     assert not {secret for secret in secrets if secret in receiver.everything()}
 
 
-def test_a_failure_of_a_task_arrives_from_the_pools_process(
-    receiver: Receiver, children: list[Child], transactional_db: None
-) -> None:
+def test_a_task_failure_arrives_from_a_pool(receiver: Receiver, children: list[Child], transactional_db: None) -> None:
     env = child_environment() | receiver.environment
     children.append(started("worker-reporting", [*command_of("worker"), "-Q", QUEUE], env))
     app.send_task("sync.work_board", [env["MONDAY_API_KEY"], PERSON], queue=QUEUE)  # one argument too many
@@ -169,9 +165,7 @@ NAMES = st.sampled_from(["value", "vars", "extra", "user", "url", "query_string"
 
 
 @given(st.dictionaries(NAMES | TEXTS, VALUES), st.sampled_from(["exception", "request", "contexts", "tags"]))
-def test_what_the_scrubber_does_not_know_by_name_does_not_leave_at_any_depth(
-    found: dict[str, Any], inside: str
-) -> None:
+def test_the_scrubber_lets_no_unknown_value_out_at_any_depth(found: dict[str, Any], inside: str) -> None:
     event = {**found, inside: {**found, "values": [found, {"type": "KeyError", **found}]}}
     assert scrub(event) == {inside: {"values": [{}, {"type": "KeyError"}]}}
 

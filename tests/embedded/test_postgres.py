@@ -60,9 +60,7 @@ def test_a_stop_ends_open_sessions_and_every_process(server: EmbeddedPostgres) -
     assert not [pid for pid in family if psutil.pid_exists(pid)]
 
 
-def test_the_server_ends_when_its_parent_is_killed_and_a_start_right_after_it_succeeds(
-    server: EmbeddedPostgres,
-) -> None:
+def test_the_server_ends_with_its_killed_parent_and_starts_again(server: EmbeddedPostgres) -> None:
     pid = start_and_kill_holder(server.data)
     server.start()
     with psycopg.connect(server.url("postgres")) as connection:

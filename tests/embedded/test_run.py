@@ -224,9 +224,7 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     assert run.process.wait(60) == 0
 
 
-def test_stop_leaves_a_process_alone_that_does_not_hold_this_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.lock"
     assert demo.stop(tmp_path) == 0
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:

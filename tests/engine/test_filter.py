@@ -59,9 +59,7 @@ def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) 
     assert world.ledger(contact).left_out == ""
 
 
-def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_merged_on_its_return(
-    world: World,
-) -> None:
+def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(world: World) -> None:
     contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
     only(world, CUSTOMER, contact)
     before = world.calls()

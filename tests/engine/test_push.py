@@ -33,9 +33,7 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})
 
 
-def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_monday_fills_into_a_new_item_is_taken_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.contact("Ann")
     real = MeteredClient.execute
 
@@ -51,9 +49,7 @@ def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(
     assert (world.status(contact), contact.role_title) == ("synced", "Default")
 
 
-def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked(role_title="Boss")
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     original = act.commit_intents
@@ -72,9 +68,7 @@ def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
     assert world.values(contact)["role_title"] == "Chair"
 
 
-def test_a_process_that_stood_still_before_it_sends_a_create_again_sends_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_stopped_before_a_repeat_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.contact("Ann")
     world.sandbox.faults({"timeout": "before"})
     world.work()
@@ -136,9 +130,7 @@ def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_atte
     assert (batch_limit() or 100) < 8
 
 
-def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_refused_in(
-    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_halves_of_a_document_fit_the_minute(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
     contacts = world.linked_together(8, role_title="x")
     monday.limits(plan="free", points=450_000)

@@ -27,11 +27,8 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     assert line.actor == line.cause["npd"]["who"] == "Dora Demo"
     assert line.cause["npd"]["way"] == "by the API"
     assert (line.cause["rows"], line.cause["causes"]) == ([row.pk], ["save"])
-    assert (line.cause["intent"], line.cause["rule"], line.cause["action"]) == (
-        str(intent.pk),
-        "changed in NPD",
-        "push",
-    )
+    expected = (str(intent.pk), "changed in NPD", "push")
+    assert (line.cause["intent"], line.cause["rule"], line.cause["action"]) == expected
     assert line.request_id == intent.request_id != ""
     edited, decided = reasons_of(line)
     assert edited.startswith("edited in NPD by Dora Demo by the API at ")

@@ -182,9 +182,7 @@ def test_a_text_that_no_cell_of_excel_takes_is_not_cut_off(admin: Client) -> Non
     assert list(counts(preview(admin, exported(admin)))) == ["skip"]
 
 
-def test_an_export_has_what_the_list_shows_and_no_field_of_the_sync(
-    admin: Client, django_assert_max_num_queries: Any
-) -> None:
+def test_an_export_has_the_list_and_no_sync_field(admin: Client, django_assert_max_num_queries: Any) -> None:
     nova = Organization.objects.create(name="Nova")
     for number in range(60):
         Contact.objects.create(name=f"Person {number}", organization=nova)

@@ -145,9 +145,7 @@ def test_what_spreadsheets_write_for_no_value_is_none(admin: Client, nothing: st
         ("ID,Name,Email,Organization", "17,Ann Lee,a@x.org,Nova", "Ann Lee", "Nova"),
     ],
 )
-def test_the_titles_of_other_programs_are_known(
-    admin: Client, titles: str, cells: str, name: str, organization: str
-) -> None:
+def test_other_programs_titles_are_known(admin: Client, titles: str, cells: str, name: str, organization: str) -> None:
     Organization.objects.create(name="Nova")
     imported(admin, f"{titles}\n{cells}\n")
     person = Contact.objects.get()
@@ -206,9 +204,7 @@ def test_what_was_not_shown_is_not_written(admin: Client) -> None:
     assert ann.role_title == "Cook"
 
 
-def test_an_import_that_the_database_refuses_says_so_and_leaves_nothing(
-    admin: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_import_the_database_refuses_leaves_nothing(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     contact("Ann", "ann@x.org")
     page = preview(admin, "Name,Email,Role,Company\nAnn,ann@x.org,Chair,Nova\nBob,bob@x.org,,\n", create_missing="on")
 

@@ -25,9 +25,7 @@ def dirty_row(number: int) -> str:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_three_hundred_dirty_rows_are_imported_and_undone_and_an_export_comes_back_unchanged(
-    open_page: Any, tmp_path: Path, width: int, scheme: str
-) -> None:
+def test_dirty_rows_are_imported_undone_and_exported(open_page: Any, tmp_path: Path, width: int, scheme: str) -> None:
     states.boards()
     Organization.objects.create(name="Nova")
     for number in range(0, 300, 3):

@@ -56,9 +56,7 @@ def states() -> list[str]:
     ("how", "state", "asked"),
     [("approve", "approved", "Empty 3 fields on Monday?"), ("reject", "rejected", "Restore 3 fields in NPD?")],
 )
-def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
-    browser: Client, hold: Any, how: str, state: str, asked: str
-) -> None:
+def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, how: str, state: str, asked: str) -> None:
     acts, form = hold(3), {"action": how, "cause": "approval:contact:clear_monday"}
     question = browser.post(ACT, form).content.decode()
     assert asked in question

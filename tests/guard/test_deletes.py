@@ -47,9 +47,7 @@ def test_an_approved_delete_archives_the_items(world: World, deleted: list[str],
     assert states() == [ApprovalState.DONE] * 3
 
 
-def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
-    world: World, deleted: list[str], mary: User
-) -> None:
+def test_a_mass_delete_archives_nothing_and_can_be_rejected(world: World, deleted: list[str], mary: User) -> None:
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
     assert states() == [ApprovalState.PENDING] * 3
@@ -63,9 +61,7 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
 
 
 @pytest.mark.parametrize(("decide", "outcome"), [(approve, "archived"), (reject, "removal_rejected")])
-def test_a_decision_and_what_came_of_it_are_one_line_of_the_activity(
-    world: World, deleted: list[str], mary: User, decide: Any, outcome: str
-) -> None:
+def test_a_decision_is_one_entry(world: World, deleted: list[str], mary: User, decide: Any, outcome: str) -> None:
     before = set(Decision.objects.values_list("pk", flat=True))
     decide(held(), mary)
     world.work()
@@ -94,9 +90,7 @@ def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gon
     assert states() == [ApprovalState.DONE] * 2
 
 
-def test_a_mass_archive_deletes_no_record_before_it_is_approved(
-    world: World, archived: list[Contact], mary: User
-) -> None:
+def test_a_mass_archive_deletes_none_unapproved(world: World, archived: list[Contact], mary: User) -> None:
     assert (Contact.objects.count(), states()) == (3, [ApprovalState.PENDING] * 3)
     approve(held(), mary)
     world.work()

@@ -76,9 +76,7 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["notes"] for c in contacts} == {"old"}
 
 
-def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_dies_unsent_has_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contacts = linked(world, 3)
     empty_in_npd(contacts[:2])
     with monkeypatch.context() as patched:

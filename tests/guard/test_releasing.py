@@ -106,9 +106,7 @@ def test_both_settings_at_zero_switch_the_guard_off(link: BoardLink, settings: o
         ("approved", "waiting", "approved"),
     ],
 )
-def test_a_held_delete_of_an_item_ends_with_its_tombstone(
-    link: BoardLink, before: str, tombstone: str, after: str
-) -> None:
+def test_a_held_delete_ends_with_its_tombstone(link: BoardLink, before: str, tombstone: str, after: str) -> None:
     ids = deleted(3)
     allowed(link, ApprovalKind.ITEMS, ids)
     ApprovalRequest.objects.update(state=before)
@@ -191,9 +189,7 @@ def end(ids: set[UUID], state: str) -> None:
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 2000), st.integers(0, 500))
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_more_acts_or_a_smaller_limit_never_pass_where_fewer_did_not(
-    records: int, percent: int, board: int, number: int
-) -> None:
+def test_more_acts_or_a_smaller_limit_never_pass(records: int, percent: int, board: int, number: int) -> None:
     limit = ApprovalLimit(records, percent, board)
     if limit.is_exceeded_by(number):
         assert limit.is_exceeded_by(number + 1)

@@ -151,9 +151,7 @@ def test_other_methods_are_not_allowed(monday: Client) -> None:
             assert code_of(answer) == "method_not_allowed"
 
 
-def test_neither_token_nor_signature_is_written_to_the_log(
-    monday: Client, settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_token_or_signature_is_logged(monday: Client, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     signature = signed(settings.SITE_URL + BARE, seconds=-1_000)
     wrong = "wrong-" + PATH_TOKEN
     formatter = logging.getLogger().handlers and settings.LOGGING["formatters"]["line"]

@@ -62,7 +62,10 @@ def test_a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time(li
     take(raw())
     take(raw(triggerTime="0001-01-01T00:00:00+14:00"))
     told, untold = WebhookEvent.objects.order_by("id")
-    assert (told.done_at.isoformat(), untold.done_at) == ("2026-02-05T17:56:59.644000+00:00", untold.received_at)
+    assert (told.happened_at.isoformat(), untold.happened_at) == (
+        "2026-02-05T17:56:59.644000+00:00",
+        untold.received_at,
+    )
 
 
 def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken: list[str]) -> None:
@@ -214,9 +217,7 @@ def no_room_in_the_queue(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_when_the_wake_up_cannot_be_written_the_delivery_is_not_kept_either(
-    linked: Contact, no_room_in_the_queue: None
-) -> None:
+def test_without_a_wake_up_the_delivery_is_not_kept(linked: Contact, no_room_in_the_queue: None) -> None:
     with pytest.raises(DatabaseError, match="no_room"):
         take(raw())
     assert not WebhookEvent.objects.exists()

@@ -26,9 +26,7 @@ def hear(world: World) -> None:
     world.hear(seconds=11)
 
 
-def test_a_persons_duplicate_loses_the_npd_id_and_is_archived_when_a_person_calls_it_a_copy(
-    world: World, pat: Any
-) -> None:
+def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
     before = contact.monday_id
     copy = duplicate(world, contact)

@@ -132,9 +132,7 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     assert world.calls("mutation") == mutations
 
 
-def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_that_others_need_is_never_offered_to_delete(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db.models import PROTECT
 
     relation = Contact._meta.get_field("organization")
@@ -155,9 +153,7 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
 # --- between the read and the write -----------------------------------------------------------------------------
 
 
-def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_time_begins_when_it_was_noticed(
-    world: World,
-) -> None:
+def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_noticed(world: World) -> None:
     contact = world.linked("Ann")
     done = sync_now()
     world.sandbox.act("archive", item_id=contact.monday_id)
@@ -168,7 +164,7 @@ def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_t
     assert cause.noticed is not None
     assert cause.noticed - done > timedelta(minutes=10)
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert (abs(line.done_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
+    assert (abs(line.happened_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 

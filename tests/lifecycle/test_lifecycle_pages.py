@@ -82,9 +82,7 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
 
 @pytest.mark.parametrize("restored", ["acme ann", "ann acme"])
 @pytest.mark.parametrize("deleted", ["acme ann", "ann acme"])
-def test_two_that_name_each_other_do_so_again_in_whatever_order_they_go_and_come_back(
-    away: Client, deleted: str, restored: str
-) -> None:
+def test_two_that_name_each_other_do_so_again_when_they_return(away: Client, deleted: str, restored: str) -> None:
     acme = Organization.objects.create(name="Acme")
     ann = Contact.objects.create(name="ann", organization=acme)
     Organization.objects.filter(pk=acme.pk).update(billing_contact=ann)
@@ -114,9 +112,7 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
     assert Organization.objects.get().billing_contact is None
 
 
-def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(
-    world: World, admin_client: Client, pat: Any
-) -> None:
+def test_the_activity_names_a_deleted_record_and_leads_to_it(world: World, admin_client: Client, pat: Any) -> None:
     contact = world.linked("Ann Lind")
     deleted = admin_client.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
     [said, _] = deleted.context["messages"]
@@ -135,9 +131,7 @@ def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its
 
 
 @pytest.mark.django_db
-def test_the_permission_is_asked_for_every_type_of_a_long_selection(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_type_of_a_selection_needs_permission(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.admin.confirmed_action.MAX_ROWS_SHOWN", 1)
     Contact.objects.create(name="Ann").delete()
     Organization.objects.create(name="Acme").delete()
@@ -152,9 +146,7 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 
-def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
-    away: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refusal_is_forgotten_and_its_item_asked_for(away: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = IgnoredItem.objects.create(entity_type="contact", item_id="4711", reason="No name.")
 
     def dies(*args: object, **kwargs: object) -> None:

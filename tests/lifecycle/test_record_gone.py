@@ -130,9 +130,7 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
 
 
-def test_a_record_brought_back_whose_item_is_back_too_is_linked_with_it_as_the_preview_says(
-    world: World, pat: Any
-) -> None:
+def test_a_restored_record_is_linked_with_its_item_as_the_preview_says(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item_id = take_away(world, contact)
     quiet_passes(world)
@@ -159,9 +157,7 @@ def test_a_record_brought_back_while_its_item_is_being_archived_stays_and_gets_a
     assert (back.sync_status, world.values(back)["role_title"], back.monday_id == item_id) == ("synced", "Boss", False)
 
 
-def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still_makes_no_record(
-    world: World, settings: Any
-) -> None:
+def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: World, settings: Any) -> None:
     kept = world.linked("Ann", email="ann@example.com")
     world.save(kept, sync_direction="monday_to_npd")
     item_id, _ = deleted(world, kept)

@@ -15,9 +15,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_change_is_unfolded_and_taken_back_while_the_form_keeps_what_is_typed(
-    world: World, person: User, open_page: Any, width: int, scheme: str
-) -> None:
+def test_a_change_is_unfolded_and_undone(world: World, person: User, open_page: Any, width: int, scheme: str) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="Old notes")
     world.edit(contact, "role_title", "Head")
     world.edit(contact, "notes", "New notes")

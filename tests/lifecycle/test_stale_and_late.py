@@ -39,9 +39,7 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real, rejected = beside_records.store_new_record, []
 
     def reject_first(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
@@ -57,9 +55,7 @@ def test_where_a_record_could_not_be_made_the_next_item_with_its_key_is_decided_
     assert not SyncConflict.objects.exists()
 
 
-def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real, told = beside_records.store_new_record, []
 
     def locked_once(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:

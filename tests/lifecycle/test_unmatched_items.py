@@ -111,6 +111,11 @@ def test_what_is_found_again_keeps_its_reason_and_takes_its_new_name(listed: str
     assert row(listed).first_seen == since
 
 
+def test_a_name_keeps_text_that_json_writes_like_nul(listed: str) -> None:
+    note_unmatched(contact_link(), [UnmatchedFinding("91", "a\\u0000b"), UnmatchedFinding("92", "a\0b")])
+    assert (row("91").name, row("92").name) == ("a\\u0000b", "ab")
+
+
 def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     """An item of a record, an ignored one, and one whose record was deleted."""
     contact = Contact.objects.create(name="Ann", monday_id="74")
@@ -160,10 +165,8 @@ def test_what_a_person_ignores_stays_ignored_until_a_record_has_it(world: World,
     note_unmatched(contact_link(), [UnmatchedFinding("123456789", "Deleted while we were away")])
     ignore_unmatched(UnmatchedItem.objects.filter(item_id="123456789"), "dora")
     compare_board(contact_link())
-    assert set(UnmatchedItem.objects.filter(ignored_by="dora").values_list("item_id", flat=True)) == {
-        stranger,
-        "123456789",
-    }
+    expected = {stranger, "123456789"}
+    assert set(UnmatchedItem.objects.filter(ignored_by="dora").values_list("item_id", flat=True)) == expected
     Contact.objects.filter(pk=world.contact("Bob").pk).update(monday_id=stranger)
     compare_board(contact_link())
     assert list(UnmatchedItem.objects.values_list("item_id", flat=True)) == ["123456789"]
@@ -190,9 +193,7 @@ def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, 
 
 
 @pytest.mark.parametrize("case", ["its record is gone", "an organization has it", "a person wants a record of its own"])
-def test_the_npd_id_of_a_record_that_is_gone_is_used_again_unless_another_has_it(
-    world: World, stranger: str, case: str
-) -> None:
+def test_a_gone_records_npd_id_is_used_again_unless_taken(world: World, stranger: str, case: str) -> None:
     lost = uuid.uuid4()
     if case == "an organization has it":
         Organization.objects.create(id=lost, name="Acme", sync_enabled=False)
@@ -217,9 +218,7 @@ def test_an_item_is_linked_with_the_contact_that_a_person_chose(world: World, st
     assert rows() == []
 
 
-def test_the_preview_of_a_link_says_what_would_change_on_each_side_and_changes_nothing(
-    world: World, stranger: str
-) -> None:
+def test_a_links_preview_says_what_would_change_and_changes_nothing(world: World, stranger: str) -> None:
     contact = world.contact("Bob", email="bob@example.com")
     planned, _problem = plan_link(contact, stranger)
     changes = {(str(change.kind), change.field): change.after for change in planned}
@@ -275,7 +274,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
 @pytest.mark.parametrize(
     "act",
     [
-        lambda: relist("contact", "2", "1"),
+        lambda: relist("contact", ["2", "1"]),
         lambda: clear_unmatched("contact", ["2", "1"]),
         lambda: clear_unlisted(BoardLink(entity_type="contact"), sync_now(), []),
     ],

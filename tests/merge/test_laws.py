@@ -228,17 +228,13 @@ def shown(value: object) -> str:
 
 
 @given(st.sampled_from(FilterOp), SIDES, WANTED)
-def test_every_condition_has_an_answer_of_every_value_and_none_of_an_unknown_one(
-    op: FilterOp, value: object, wanted: frozenset[str]
-) -> None:
+def test_every_condition_answers_every_known_value(op: FilterOp, value: object, wanted: frozenset[str]) -> None:
     found = condition_holds(op, value, wanted, shown)  # type: ignore[arg-type]
     assert (found is None) is isinstance(value, Unknown)
 
 
 @given(CANONICAL, WANTED)
-def test_is_and_is_not_are_opposites_and_so_are_filled_and_empty(
-    value: str | tuple[str, ...] | None, wanted: frozenset[str]
-) -> None:
+def test_is_and_filled_have_their_opposites(value: str | tuple[str, ...] | None, wanted: frozenset[str]) -> None:
     def holds(op: FilterOp) -> bool | None:
         return condition_holds(op, value, wanted, shown)
 
@@ -257,9 +253,7 @@ def test_the_order_of_conditions_changes_nothing(answers: dict[str, bool | None]
 
 
 @given(ANSWERS)
-def test_one_condition_that_surely_fails_decides_and_what_is_unknown_decides_nothing(
-    answers: dict[str, bool | None],
-) -> None:
+def test_one_failed_condition_decides_and_an_unknown_one_decides_nothing(answers: dict[str, bool | None]) -> None:
     conditions = [FilterCondition(name, FilterOp.FILLED) for name in answers]
     found = verdict_of(conditions, lambda asked: answers[asked.field])
     if False in answers.values():
@@ -279,9 +273,7 @@ def test_without_a_condition_everything_is_synced() -> None:
 
 
 @given(st.lists(CONDITIONS, max_size=3).map(tuple), st.lists(CONDITIONS, max_size=3).map(tuple))
-def test_what_is_stored_is_what_is_read(
-    records: tuple[FilterCondition, ...], items: tuple[FilterCondition, ...]
-) -> None:
+def test_what_is_stored_is_read(records: tuple[FilterCondition, ...], items: tuple[FilterCondition, ...]) -> None:
     found = SyncFilter(records, items)
     assert SyncFilter.parse(found.to_json()) == found
 

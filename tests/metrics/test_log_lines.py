@@ -126,9 +126,7 @@ def test_a_proxys_request_id_is_taken_over_where_it_is_one(client: Client, given
     assert (answer.headers["X-Request-ID"] == given) is is_taken
 
 
-def test_no_line_of_a_look_or_a_delivery_holds_a_secret(
-    world: World, client: Client, lines: Lines, settings: Any
-) -> None:
+def test_no_log_line_holds_a_secret(world: World, client: Client, lines: Lines, settings: Any) -> None:
     contact = world.linked("Ann", email="ann@example.test")
     world.sandbox.faults({"status": 401})
     world.save(contact, name="Anna")

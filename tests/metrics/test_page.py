@@ -165,21 +165,15 @@ def changes_are_gathered(link: BoardLink) -> None:
 
 STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "the board can be worked": (lambda link: None, ""),
-    "the account is paused": (
-        lambda link: MondayAccount.objects.create(id=1, stopped_until=after(minutes=3)),
-        "account",
-    ),
+    "the account paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(minutes=3)), "account"),
     "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
     "the board is blocked": (lambda link: stop_board("contact", after(minutes=3)), "blocked"),
     "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
     "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
     "the board is paused": (lambda link: pauses.pause("mary", entity_type="contact"), "paused"),
-    "another board is paused": (
-        lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")),
-        "",
-    ),
+    "another is paused": (lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")), ""),
     "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
-    "the minute is used up": (
+    "no minute left": (
         lambda link: spent(points_limit=100_000, points=99_000, points_end=after(seconds=40)),
         "gathering",
     ),

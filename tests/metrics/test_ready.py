@@ -60,9 +60,7 @@ def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink
     assert reasons(client) == []
 
 
-def test_a_worker_that_holds_the_board_and_does_not_come_on_is_named_as_the_reason(
-    client: Client, link: BoardLink
-) -> None:
+def test_a_worker_that_holds_a_board_too_long_is_the_reason(client: Client, link: BoardLink) -> None:
     overdue()
     claimed(seconds=350)
     held(link, seconds=30)
@@ -108,9 +106,7 @@ def lost_create() -> None:
     )
 
 
-def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gone(
-    client: Client, link: BoardLink
-) -> None:
+def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Client, link: BoardLink) -> None:
     lost_create()
     assert len(reasons(client)) == 1
     BoardLink.objects.update(npd_id_problem="The column was deleted from the board.")

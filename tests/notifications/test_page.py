@@ -90,9 +90,7 @@ def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, 
 
 
 @pytest.mark.parametrize("problem", ["", "Your account has no email address.", "No email server is set up."])
-def test_mail_is_offered_only_where_it_can_arrive(
-    browser: Client, person: User, mail: MailServer, settings: Any, problem: str
-) -> None:
+def test_mail_needs_a_way_to_go(browser: Client, person: User, mail: MailServer, settings: Any, problem: str) -> None:
     if problem.startswith("Your"):
         User.objects.filter(pk=person.pk).update(email="")
     elif problem:
@@ -105,9 +103,7 @@ def test_mail_is_offered_only_where_it_can_arrive(
         assert "The test was not sent." in words(send(browser, "test"))
 
 
-def test_chats_are_the_superusers_and_everybody_has_their_own_email(
-    browser: Client, client: Client, mail: MailServer, chats: Chats
-) -> None:
+def test_only_superusers_have_chats(browser: Client, client: Client, mail: MailServer, chats: Chats) -> None:
     send(browser, "add", **CHAT)
     chat = NotificationReceiver.objects.get()
     eve = User.objects.create_user("eve", "eve@example.com", is_staff=True)

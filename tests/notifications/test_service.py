@@ -116,9 +116,7 @@ def test_what_follows_the_first_within_minutes_comes_in_one_message(ada: User, m
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_each_thing_is_said_once_though_the_task_runs_often_and_at_once(
-    ada: User, mail: MailServer, chats: Chats, seed: int
-) -> None:
+def test_each_thing_is_said_once_by_many_tasks(ada: User, mail: MailServer, chats: Chats, seed: int) -> None:
     """Whatever fails between, and though messages fail; and all of it is said in the end."""
     dice = random.Random(seed)
     choose(ada, Frequency.AT_ONCE)
@@ -162,9 +160,7 @@ def test_what_comes_again_later_is_news_but_not_what_was_gone_for_a_moment(ada: 
         assert len(mail.mails) == number
 
 
-def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_back_at_once(
-    ada: User, mail: MailServer
-) -> None:
+def test_sixty_items_removed_by_one_person_are_one_line_or_none_if_back(ada: User, mail: MailServer) -> None:
     stop_clock(datetime.now(UTC))  # by which the states are made
     gone = [states.removed(f"Gone {number}", f"6{number:03}") for number in range(60)]
     choose(ada, Frequency.AT_ONCE)
@@ -262,9 +258,7 @@ def test_the_longest_message_fits_what_teams_takes(chats: Chats) -> None:
     assert len(chats.posted[0]["attachments"][0]["text"]) < 1_000 + 200
 
 
-def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again_later(
-    ada: User, mail: MailServer, chats: Chats
-) -> None:
+def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: MailServer, chats: Chats) -> None:
     fails("Ann")
     choose(ada, Frequency.AT_ONCE)
     chat = add_chat("ops", SLACK, Frequency.AT_ONCE)
@@ -274,11 +268,8 @@ def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again
     chat.refresh_from_db()
     assert "Internal server error" in chat.problem
     [entry] = attention.entries(attention.scope_of(ada), kinds=[Kind.NOTIFICATION])
-    assert (entry.name, entry.cause_text, entry.url) == (
-        "ops",
-        "Notifications in a chat don't arrive",
-        "/admin/notifications/",
-    )
+    expected = ("ops", "Notifications in a chat don't arrive", "/admin/notifications/")
+    assert (entry.name, entry.cause_text, entry.url) == expected
     assert "Internal server error" in entry.detail
     eve = User.objects.create_user("eve", is_staff=True)
     eve.user_permissions.set(Permission.objects.all())
@@ -293,9 +284,7 @@ def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again
     assert len(mail.mails) == 1
 
 
-def test_one_that_fails_for_a_day_is_tried_once_a_day_and_has_all_of_it_when_it_is_back(
-    ada: User, mail: MailServer
-) -> None:
+def test_a_receiver_failing_for_a_day_is_tried_daily_and_misses_nothing(ada: User, mail: MailServer) -> None:
     fails("Ann")
     choose(ada, Frequency.AT_ONCE)
     mail.busy = True
@@ -351,9 +340,7 @@ def test_off_is_off_and_who_begins_again_hears_of_all_that_is_open(ada: User, ma
     assert "2 changes fail" in text(mail)
 
 
-def test_the_number_of_queries_does_not_grow_with_what_needs_attention(
-    ada: User, mail: MailServer, django_assert_max_num_queries: Any
-) -> None:
+def test_queries_do_not_grow_with_attention(ada: User, mail: MailServer, django_assert_max_num_queries: Any) -> None:
     choose(ada, Frequency.AT_ONCE)
     for number in range(40):
         fails(f"P{number}", f"Cause {'abcdefgh'[number % 8]}.")

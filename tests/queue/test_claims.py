@@ -55,9 +55,7 @@ BURY = """
 
 
 @pytest.mark.slow
-def test_what_lives_among_thousands_of_dead_rows_goes_on_as_if_they_were_not_there(
-    link: BoardLink, admin_client: Client
-) -> None:
+def test_live_rows_among_thousands_of_dead_ones_go_on(link: BoardLink, admin_client: Client) -> None:
     with connection.cursor() as cursor:
         for _ in range(DEAD // AT_ONCE):
             cursor.execute(BURY, [AT_ONCE])
@@ -110,10 +108,8 @@ def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardL
     )
     SyncQueue.objects.filter(direction="to_npd").update(next_retry="2999-01-01T00:00Z")
     (claimed,) = claim(taken(link), 100)
-    assert {(row.direction, row.attempts, row.status) for row in claimed.rows} == {
-        ("to_monday", 1, "in_progress"),
-        ("to_npd", 0, "in_progress"),
-    }
+    expected = {("to_monday", 1, "in_progress"), ("to_npd", 0, "in_progress")}
+    assert {(row.direction, row.attempts, row.status) for row in claimed.rows} == expected
     assert claimed.causes == Cause.SAVE | Cause.WEBHOOK
 
 
@@ -160,9 +156,7 @@ def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(link
     assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
 
 
-def test_many_whose_worker_died_come_together_once_more_then_in_quarters_until_one_is_alone(
-    link: BoardLink, clock: Any
-) -> None:
+def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, clock: Any) -> None:
     """A kill is seldom a record's doing: a hundred that came one by one would cost a hundred calls more."""
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
     sizes = []

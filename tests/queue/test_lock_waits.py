@@ -20,9 +20,7 @@ def allow(wait: str) -> None:
 @pytest.mark.parametrize(
     ("before", "within"), [("0", "10s"), ("2min", "10s"), ("10s", "10s"), ("50ms", "50ms"), ("9999ms", "9999ms")]
 )
-def test_no_wait_is_longer_than_the_bound_and_a_shorter_one_stays_to_the_end_of_the_transaction(
-    before: str, within: str
-) -> None:
+def test_no_wait_passes_the_bound_and_a_shorter_one_lasts_the_transaction(before: str, within: str) -> None:
     with transaction.atomic():
         allow(before)
         bound_lock_waits()

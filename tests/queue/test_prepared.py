@@ -56,9 +56,7 @@ def test_another_failure_is_not_tried_again(table: None) -> None:
 
 
 @pytest.mark.parametrize("asked", [0, "off"])
-def test_the_connection_keeps_its_own_rule_of_what_is_prepared(
-    table: None, monkeypatch: pytest.MonkeyPatch, asked: Any
-) -> None:
+def test_a_connection_keeps_its_rule(table: None, monkeypatch: pytest.MonkeyPatch, asked: Any) -> None:
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", asked)
     usual = connection.connection.prepare_threshold
     fetch_prepared(ASK, {"more": True})

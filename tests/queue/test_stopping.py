@@ -83,9 +83,9 @@ def waiting() -> list[tuple[int, str]]:
 
 def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
     started = time.monotonic()
-    assert process.wait(0.05) is False
+    assert process.wait_or_shutdown(0.05) is False
     process.request_shutdown()
-    assert process.wait(3_600) is True
+    assert process.wait_or_shutdown(3_600) is True
     assert time.monotonic() - started < 60
 
 
@@ -93,16 +93,14 @@ def test_a_process_that_was_forked_before_is_told_too() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, b"1" if process.wait(20) else b"0")
+        os.write(writing, b"1" if process.wait_or_shutdown(20) else b"0")
         os._exit(0)
     process.request_shutdown()
     os.waitpid(child, 0)
     assert os.read(reading, 1) == b"1"
 
 
-def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is_begun(
-    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
     made = stop_after(monkeypatch, 1)
@@ -153,9 +151,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: S
     assert [found.problem for found in sweep_due_boards()] == ["", ""]
 
 
-def test_a_comparison_in_the_middle_is_made_again_the_same_night(
-    boards: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_comparison_cut_short_is_repeated(boards: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sync_now() - timedelta(hours=30)
     BoardLink.objects.update(compared_at=before, compared="All the same.")
     stop_after(monkeypatch, 1)
@@ -187,9 +183,24 @@ def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals
     former = signal.getsignal(number)
     with process.shutdown_on_signals() as came:
         os.kill(os.getpid(), number)
-        assert process.wait(20)
+        assert process.wait_or_shutdown(20)
         assert signal.getsignal(number) is former
     assert (came.signal_number, came.exit_code, process.is_shutting_down()) == (number, 128 + number, False)
+
+
+def test_a_signal_while_the_handlers_are_installed_is_a_request_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    install = signal.signal
+
+    def install_and_send(number: int, handler: Any) -> Any:
+        former = install(number, handler)
+        monkeypatch.setattr(signal, "signal", install)
+        os.kill(os.getpid(), number)
+        return former
+
+    monkeypatch.setattr(signal, "signal", install_and_send)
+    with process.shutdown_on_signals() as interruption:
+        assert process.wait_or_shutdown(20)
+    assert interruption.signal_number == signal.SIGINT
 
 
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(

@@ -114,9 +114,7 @@ def test_a_holder_that_connects_anew_keeps_its_board_from_its_next_step_on(link:
     assert acquire(link) is None
 
 
-def test_behind_a_pooler_a_lease_is_waited_out(
-    link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_is_waited_out_by_a_pooler(link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """It tells every client a number of its own, and its sessions say nothing of whoever they serve."""
     with monkeypatch.context() as patched:
         patched.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda info: 17))
@@ -167,9 +165,7 @@ def test_what_kills_every_worker_that_takes_the_board_soon_waits_for_each_lease(
     assert acquire(link) is not None
 
 
-def test_who_takes_over_passes_over_what_may_be_in_the_air_and_goes_on_with_the_rest(
-    link: BoardLink, worker: Worker
-) -> None:
+def test_a_successor_passes_over_what_is_in_the_air_and_does_the_rest(link: BoardLink, worker: Worker) -> None:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(4)]
     held = worker.takes(link)
     assert len(worker.do(lambda: claim(held, 3))) == 3
@@ -188,9 +184,7 @@ def test_who_takes_over_passes_over_what_may_be_in_the_air_and_goes_on_with_the_
     assert set(passed_over.values_list("entity_id", "attempts")) == {(c.pk, 0) for c in contacts[:2]}
 
 
-def test_beat_wakes_a_worker_for_a_board_whose_holder_was_killed_until_one_has_taken_it(
-    link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beat_wakes_a_worker_for_a_lost_board(link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[Any] = []
     monkeypatch.setattr(notify, "INTERVAL_SECONDS", 0.0)  # its looks are two seconds apart
     monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: woken.append(args))

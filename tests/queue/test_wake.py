@@ -45,9 +45,7 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return sent
 
 
-def test_many_saves_within_a_moment_send_one_wake_up_at_once_and_owe_one_for_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_many_saves_in_a_moment_send_one_wake_up_and_owe_one(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
     monkeypatch.setattr(notify, "INTERVAL_SECONDS", 3_600.0)  # however long the saves take
     for n in range(20):
@@ -62,9 +60,7 @@ def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) 
     assert notify.send_task("sync.work_board", "contact") is False
 
 
-def test_a_wake_up_for_later_comes_beside_those_at_once_and_a_far_one_is_left_to_the_schedule(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_later_wake_up_joins_those_at_once_and_a_far_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
     notify.notify_board("contact", 60)
     notify.notify_board("contact", 3_600)

@@ -282,9 +282,7 @@ def hear(world: World, *records: Contact) -> None:
         *((MOVES[0], by, way) for by, way in [("form", "written"), ("query", "pulled")]),
     ],
 )
-def test_a_number_keeps_its_meaning_when_its_person_moves(
-    world: World, move: tuple[str, str, str, str], by: str, way: str
-) -> None:
+def test_a_number_stays_when_its_person_moves(world: World, move: tuple[str, str, str, str], by: str, way: str) -> None:
     number, country, here, there = move
     first, second = organization("First", here), organization("Second", there)
     ann = world.contact("Ann", organization=first, phone=number if way == "written" else "")

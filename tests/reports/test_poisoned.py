@@ -93,9 +93,7 @@ def test_a_quarter_that_always_fails_waits_alone(world: World) -> None:
 
 
 @pytest.mark.parametrize(("fault", "seed"), [("HTTP 500", 1), ("no answer, nothing done", 2)])
-def test_the_poisoned_of_two_boards_cost_fifty_calls_in_the_first_hour_and_twenty_in_others(
-    world: World, fault: str, seed: int
-) -> None:
+def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: World, fault: str, seed: int) -> None:
     poison(world, fault)
     add_records(Organization, 4, 4, seed)
     add_records(Contact, 12, 4, seed)

@@ -158,9 +158,7 @@ LOCKED = {
 
 
 @pytest.mark.parametrize("fault", LOCKED)
-def test_a_board_that_is_closed_to_writes_alone_goes_on_being_read_at_little_cost(
-    world: World, people: Any, fault: str
-) -> None:
+def test_a_board_closed_to_writes_is_still_read_at_little_cost(world: World, people: Any, fault: str) -> None:
     ann, bob = people
     world.sandbox.control("faults", **LOCKED[fault], count=100_000)
     cyd = world.contact("Cyd")

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from sandbox.http import NpdAddress
+from sandbox.web import NpdAddress
 from tests.sandbox.conftest import Receiver, Simulator
 
 

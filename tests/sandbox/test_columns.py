@@ -29,9 +29,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("column", "written", "words"), REFUSED)
-def test_a_bad_value_is_refused_and_nothing_of_the_mutation_is_kept(
-    simulator: Simulator, column: str, written: Any, words: str
-) -> None:
+def test_a_bad_value_refuses_the_whole_mutation(simulator: Simulator, column: str, written: Any, words: str) -> None:
     board = simulator.board(COLUMNS)
     item = simulator.item(board, role="before")
     answer = simulator.change(board, item, {"role": "after", column: written})

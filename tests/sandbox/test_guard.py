@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.__main__ import arguments
-from sandbox.http import Guard, Request
+from sandbox.web import Guard, Request
 from tests.sandbox.conftest import Simulator
 
 
@@ -53,9 +53,7 @@ def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers:
     assert simulator.session.get(f"{simulator.url}/_control/faults", headers=headers, timeout=5).ok
 
 
-def test_the_environments_signing_secret_signs_only_when_asked_to(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_secret_signs_only_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MONDAY_SIGNING_SECRET", "of-the-environment")
     assert arguments(["--port", "1"]).signing_secret is None
     assert arguments(["--port", "1", "--signing-secret"]).signing_secret == "of-the-environment"

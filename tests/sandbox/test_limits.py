@@ -44,9 +44,7 @@ def code(answer: requests.Response) -> str:
 # What each limit refuses
 
 
-def test_calls_of_a_minute_are_counted_from_the_windows_first(
-    simulator: Simulator, limited: Callable[..., Any]
-) -> None:
+def test_a_minutes_calls_count_from_its_first(simulator: Simulator, limited: Callable[..., Any]) -> None:
     limited(minute=3, headers=True)
     assert [simulator.post(ME).status_code for _ in range(4)] == [200, 200, 200, 429]
     refused = simulator.post(ME)
@@ -59,9 +57,7 @@ def test_calls_of_a_minute_are_counted_from_the_windows_first(
     assert simulator.post(ME).ok
 
 
-def test_the_days_calls_end_at_midnight_utc_and_a_refused_one_counts_a_tenth(
-    simulator: Simulator, limited: Callable[..., Any]
-) -> None:
+def test_a_refused_call_counts_a_tenth_of_the_day(simulator: Simulator, limited: Callable[..., Any]) -> None:
     limited(day=3)
     assert [simulator.post(ME).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
     assert simulator.read("plan")["used"]["day"] == pytest.approx(3.2)
@@ -94,9 +90,7 @@ def test_a_refused_mutation_did_nothing_and_its_key_is_free(
 # What the account is told
 
 
-def test_platform_api_tells_the_day_with_the_calls_of_other_tokens(
-    simulator: Simulator, limited: Callable[..., Any]
-) -> None:
+def test_platform_api_tells_the_day_of_all_tokens(simulator: Simulator, limited: Callable[..., Any]) -> None:
     limited("standard", others=120)
     for _ in range(4):
         simulator.post(ME)

@@ -69,9 +69,7 @@ def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulat
     )["message"]  # fmt: skip
 
 
-def test_versions_of_old_are_served_by_maintenance_and_those_that_never_were_by_the_current(
-    simulator: Simulator,
-) -> None:
+def test_old_versions_are_served_by_maintenance_and_unknown_ones_by_the_current(simulator: Simulator) -> None:
     answers = {
         asked: simulator.post("{ version { value } }", API_Version=asked)
         for asked in ("2024-10", "2025-01", "2025-07", "2026-01", "2024-02", "2027-04")

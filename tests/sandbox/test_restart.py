@@ -6,9 +6,7 @@ from pathlib import Path
 from tests.sandbox.conftest import Process, Receiver
 
 
-def test_boards_webhooks_and_what_was_answered_survive_the_process(
-    start: Callable[..., Process], receiver: Receiver, tmp_path: Path
-) -> None:
+def test_a_restart_keeps_boards_and_webhooks(start: Callable[..., Process], receiver: Receiver, tmp_path: Path) -> None:
     one = start("--data", str(tmp_path / "boards.db"))
     board = one.board({"role": "text", "stage": "status", "site": "link"})
     one.subscribe(board, receiver.url, "change_name")

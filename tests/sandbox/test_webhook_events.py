@@ -29,9 +29,7 @@ SAID: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)
-def test_each_event_is_sent_in_its_published_shape(
-    simulator: Simulator, board: str, receiver: Receiver, event: str
-) -> None:
+def test_each_event_has_its_published_shape(simulator: Simulator, board: str, receiver: Receiver, event: str) -> None:
     item = simulator.item(board, "Ada", role="Buyer")
     made = simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board)
     assert simulator.subscribe(board, receiver.url, event)

@@ -43,9 +43,7 @@ def settled(simulator: Simulator, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_doubled_delivery_comes_twice_with_one_trigger_or_with_two(
-    simulator: Simulator, board: str, heard: Receiver, fresh: bool
-) -> None:
+def test_a_doubled_delivery_comes_twice(simulator: Simulator, board: str, heard: Receiver, fresh: bool) -> None:
     rule(simulator, rule="double", fresh_uuid=fresh)
     add(simulator, board, "Ada")
     heard.wait(2)
@@ -55,9 +53,7 @@ def test_a_doubled_delivery_comes_twice_with_one_trigger_or_with_two(
     assert {event["isRetry"] for event in heard.got} == {False}
 
 
-def test_a_delayed_delivery_goes_when_the_sandboxs_clock_has_passed(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
+def test_a_delayed_delivery_waits_for_the_sandboxs_clock(simulator: Simulator, board: str, heard: Receiver) -> None:
     rule(simulator, rule="delay", seconds=3600)
     add(simulator, board, "Ada", "Bo")
     assert settled(simulator, 2) == ["delayed", "delivered"]

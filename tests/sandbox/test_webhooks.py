@@ -20,9 +20,7 @@ def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
     return receiver
 
 
-def test_what_was_not_answered_by_200_is_repeated_a_minute_later_with_the_same_trigger(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
+def test_an_unanswered_delivery_is_repeated_a_minute_later(simulator: Simulator, board: str, heard: Receiver) -> None:
     heard.status = 500
     simulator.item(board)
     heard.wait()
@@ -53,9 +51,7 @@ def test_only_a_signing_secret_signs_and_the_challenge_stays_unsigned(simulator:
     assert all("Authorization" not in headers for headers in receiver.challenges)
 
 
-def test_the_delivery_log_does_not_show_the_path_which_may_be_secret(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
+def test_the_delivery_log_hides_the_path(simulator: Simulator, board: str, heard: Receiver) -> None:
     simulator.item(board)
     heard.wait()
     assert "/hooks/" not in str(simulator.read("webhooks"))

@@ -70,9 +70,7 @@ def test_the_columns_of_a_board_in_another_language_are_suggested(language: str)
 
 
 @pytest.mark.django_db
-def test_a_board_in_another_language_gets_the_npd_id_and_no_second_column(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_a_board_in_another_language_gets_one_npd_id_column(monday: Sandbox, run: Run, settings: Any) -> None:
     columns = LANGUAGES["Japanese"]
     settings.MONDAY_CONTACTS_BOARD_ID = board = monday.add_board("Contacts that we had", *columns)
     run("monday_setup")
@@ -121,9 +119,7 @@ TWO_OF_A_KIND = [
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("key", "kind", "title", "other"), TWO_OF_A_KIND)
-def test_of_two_columns_of_a_type_the_one_with_a_known_title_is_taken(
-    key: str, kind: str, title: str, other: str
-) -> None:
+def test_of_two_columns_the_one_with_a_known_title_is_taken(key: str, kind: str, title: str, other: str) -> None:
     assert suggested(("x", other, kind), ("y", title, kind))[key] == "y"
 
 
@@ -221,9 +217,7 @@ def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
     assert Contact.objects.get(name="P0").monday_id == first["id"]
 
 
-def test_an_administrator_may_have_new_ones_created_all_the_same(
-    world: World, settings: Any, admin_client: Any
-) -> None:
+def test_an_administrator_may_have_new_ones_created(world: World, settings: Any, admin_client: Any) -> None:
     board = held(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")
     page = f"/admin/sync/boardlink/{link.pk}/"

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from config import environment
 from config.environment import SECRETS, VARIABLES, Environment, Values
-from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from tests.support.servers import NOT_FOR_TESTS
 
 WRONG = [
@@ -79,9 +79,7 @@ def test_each_secret_may_come_from_a_file_without_its_lines_end(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("content", [None, b"sesame\xff\xfe"], ids=["missing", "no text"])
-def test_a_secrets_file_that_can_not_be_meant_is_a_sentence_without_its_path(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "sesame-as-somebody-put-it-into-the-wrong-variable"
     if content is not None:
         file.write_bytes(content)
@@ -111,9 +109,7 @@ def test_a_dotenv_file_fills_what_the_shell_leaves_open(tmp_path: Path, shell: N
 
 
 @pytest.mark.parametrize("own", ["", "postgresql:///own"])
-def test_a_second_terminal_meets_the_running_server_unless_it_names_a_database_of_its_own(
-    tmp_path: Path, shell: None, own: str
-) -> None:
+def test_a_second_terminal_meets_the_running_server_unless_told_else(tmp_path: Path, shell: None, own: str) -> None:
     running = {"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}
     (tmp_path / "run.json").write_text(json.dumps(running))
     os.environ |= {"DATABASE_URL": own, "CRON_SECRET": ""}
@@ -140,9 +136,7 @@ def test_a_quoted_password_of_any_characters_reaches_driver_and_broker(shell: No
         ({"REDIS_URL": "redis://two/0", "CELERY_BROKER_URL": "redis://one/0"}, "redis://one/0"),
     ],
 )
-def test_the_broker_is_the_one_that_is_named_else_the_database_itself(
-    shell: None, named: dict[str, str], broker: str
-) -> None:
+def test_the_broker_is_the_named_one_or_the_database(shell: None, named: dict[str, str], broker: str) -> None:
     os.environ |= named
     assert environment.broker_url("postgresql://postgres@/npd?host=/tmp/npd-1") == broker
 
@@ -170,12 +164,12 @@ def test_an_older_key_still_opens_and_the_first_one_encrypts(settings: Any) -> N
     stored = encrypt("text")
     settings.ENCRYPTION_KEYS = [NEW, OLD]
     assert decrypt(stored) == "text"
-    anew = encrypted_anew(stored)
+    anew = reencrypt(stored)
     assert anew is not None
-    assert encrypted_anew(anew) is None
+    assert reencrypt(anew) is None
     settings.ENCRYPTION_KEYS = [NEW]
     assert decrypt(anew) == "text"
-    assert encrypted_anew(stored) is None
+    assert reencrypt(stored) is None
 
 
 @pytest.mark.parametrize("stored", ["", "no cipher", "gAAAA", "ключ"])

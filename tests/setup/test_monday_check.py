@@ -38,9 +38,7 @@ def topics(level: str) -> list[str]:
     return sorted(topic for topic, _ in found(level))
 
 
-def test_after_the_set_up_everything_is_well_and_stays_as_it_is(
-    set_up: BoardLink, monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox, run: Run, settings: Any) -> None:
     def state() -> Any:
         return monday.boards(), monday.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values())
 
@@ -81,9 +79,7 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
     ("name", "value", "topic"),
     [("MONDAY_API_KEY", "", "token"), ("MONDAY_API_URL", "http://127.0.0.1:18261/v2", "connection")],
 )
-def test_without_a_token_or_without_monday_that_is_the_problem(
-    settings: Any, name: str, value: str, topic: str
-) -> None:
+def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: str, topic: str) -> None:
     setattr(settings, name, value)
     assert topic in topics("problem")
 

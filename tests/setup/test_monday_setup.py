@@ -73,10 +73,8 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
     assert link.shape["columns"]["npd_id"]["title"] == "NPD ID"
     mapped = {mapping.key: (mapping.column_id, mapping.version) for mapping in link.mappings.all()}
     assert mapped == {key: (key, 1) for key in ("name", "email", "phone", "role_title", "notes")}
-    assert (link.mappings.get(key="name").options, link.mappings.get(key="email").options) == (
-        {},
-        {"column_type": "email", "settings": {}},
-    )
+    expected = ({}, {"column_type": "email", "settings": {}})
+    assert (link.mappings.get(key="name").options, link.mappings.get(key="email").options) == expected
     account = MondayAccount.objects.get()
     assert (account.stopped_until, account.stop_reason, account.failures) == (None, "", 0)
     assert (account.version_answered, account.version_kind) == ("2026-10", "current")
@@ -119,18 +117,12 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     chosen = {"creates_records": False, "group_id": elsewhere, "sync_filter": only}
     BoardLink.objects.filter(entity_type="contact").update(**chosen)
     assert "the filter lets through: Records where Role is “Customer”." in run("monday_setup")
-    assert changed.values_list("rule", "direction", "label", "position").get() == (
-        "npd_wins",
-        "npd_to_monday",
-        "Mail",
-        9,
-    )
+    expected = ("npd_wins", "npd_to_monday", "Mail", 9)
+    assert changed.values_list("rule", "direction", "label", "position").get() == expected
     assert {name: getattr(contacts_link(), name) for name in chosen} == chosen
 
 
-def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
     UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
@@ -146,9 +138,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     assert not UnmatchedItem.objects.exists()
 
 
-def test_webhooks_go_to_the_secret_address_and_to_another_one_when_that_changes(
-    monday: Sandbox, run: Run, settings: Any, receiver: ThreadingHTTPServer
-) -> None:
+def test_webhooks_go_to_a_secret_url(monday: Sandbox, run: Run, settings: Any, receiver: ThreadingHTTPServer) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "the-token"
     said = run("monday_setup")
     before = contacts_link().webhooks
@@ -161,9 +151,7 @@ def test_webhooks_go_to_the_secret_address_and_to_another_one_when_that_changes(
     assert not set(before) & set(contacts_link().webhooks)
 
 
-def test_an_address_that_monday_cannot_reach_is_said_and_the_rest_is_done_until_it_is_mended(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_an_unreachable_address_is_told_and_the_rest_is_done(monday: Sandbox, run: Run, settings: Any) -> None:
     good, settings.SITE_URL = settings.SITE_URL, "http://127.0.0.1:18260"
     with pytest.raises(CommandError) as refused:
         run("monday_setup")

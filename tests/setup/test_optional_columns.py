@@ -65,9 +65,7 @@ def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(
     assert "Everything is well." in run("monday_check")
 
 
-def test_a_column_that_was_replaced_by_one_of_another_fitting_type_is_read_by_the_new_type(
-    monday: Sandbox, run: Run
-) -> None:
+def test_a_column_replaced_by_another_fitting_type_is_read_by_it(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
     monday.delete_column(found.link.board_id, found.column_id)

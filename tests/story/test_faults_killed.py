@@ -55,9 +55,7 @@ def people(hand: Hand) -> Writers:
     return writers
 
 
-def test_a_board_whose_worker_was_killed_goes_on_while_its_lease_lasts(
-    site: Site, hand: Hand, people: Writers, later: Callable[[float], None]
-) -> None:
+def test_a_lease_outlives_its_worker(site: Site, hand: Hand, people: Writers, later: Callable[[float], None]) -> None:
     """All of it does but for what may be in the air. Beat notices: no wake-up is sent, and no row is swept for.
 
     In a batch the read comes first, then one document with changes, then one with creates, each announced before: here

@@ -107,9 +107,7 @@ def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator
 
 
 @pytest.mark.parametrize("own_broker", [OwnRedis, OwnPostgres], ids=["Redis", "PostgreSQL"], indirect=True)
-def test_with_the_broker_off_for_a_whole_run_saves_succeed_and_cron_or_drain_carry_them(
-    own_broker: Broker, site: Site
-) -> None:
+def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_broker: Broker, site: Site) -> None:
     sweep_every_second()
     people = Writers()
     with away(own_broker):
@@ -151,9 +149,7 @@ AT_ONCE = 30
 @pytest.mark.parametrize(
     ("own_broker", "restarts"), [(OwnRedis, 10), (OwnPostgres, 3)], ids=["Redis", "PostgreSQL"], indirect=["own_broker"]
 )
-def test_no_worker_ends_when_its_broker_is_restarted_again_and_again_with_work_in_hand(
-    own_broker: Broker, quiet_site: Site, staff: Staff, restarts: int
-) -> None:
+def test_a_broker_restart_ends_no_worker(own_broker: Broker, quiet_site: Site, staff: Staff, restarts: int) -> None:
     site, people = quiet_site, Writers()
     sweep_every_second()
     site.sandbox.control("latency", call_ms=700)

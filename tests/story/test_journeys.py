@@ -66,9 +66,7 @@ def notify_every_second() -> None:
     PeriodicTasks.update_changed()
 
 
-def test_a_new_administrator_connects_syncs_and_is_notified_of_the_first_conflict(
-    new_site: Site, page: Page, mails: MailServer
-) -> None:
+def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page: Page, mails: MailServer) -> None:
     monday = new_site.sandbox
     board = a_board(monday, "Our people", *PEOPLE)
     ann = an_item(monday, board, "Ann Ångström", mail=mail("ann@example.com"), job="Head")

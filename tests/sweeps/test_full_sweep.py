@@ -186,10 +186,8 @@ def test_where_nothing_is_to_be_done_the_listing_is_all_that_is_asked_and_says_w
     report, _problems = run_full_sweep()
     # Of each of the two boards its one page, and what changed on it.
     assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (4, 0)
-    assert [line.partition(" on both")[0] for line in report[:2]] == [
-        "Organizations: 0 linked records, 0 of them the same",
-        "Contacts: 3 linked records, 3 of them the same",
-    ]
+    expected = ["Organizations: 0 linked records, 0 of them the same", "Contacts: 3 linked records, 3 of them the same"]
+    assert [line.partition(" on both")[0] for line in report[:2]] == expected
     assert state(world) == before
     for contact in contacts:
         contact.refresh_from_db()

@@ -47,9 +47,7 @@ def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: Worl
     assert contact.role_title == "Countess"
 
 
-def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
-    world: World, post: Post, settings: Any
-) -> None:
+def test_webhooks_refused_are_told_and_tried_once_an_hour(world: World, post: Post, settings: Any) -> None:
     world.linked()
     take_away(world)
     settings.SITE_URL = "http://127.0.0.1:9"

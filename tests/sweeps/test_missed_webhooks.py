@@ -14,9 +14,7 @@ from tests.support.world import World
 from tests.sweeps.conftest import Post
 
 
-def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_often_it_is_swept(
-    world: World, post: Post
-) -> None:
+def test_a_lost_webhooks_row_of_the_log_is_taken_over_once(world: World, post: Post) -> None:
     contact = post.unheard()
     found = [post.sweep().rows for _ in range(3)]
     assert found == [1, 0, 0]
@@ -120,9 +118,7 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
     assert contact.role_title == "30"
 
 
-def test_after_months_without_a_worker_the_sweep_begins_within_the_days_that_the_log_tells(
-    world: World, post: Post
-) -> None:
+def test_after_months_idle_the_sweep_begins_within_the_logs_days(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.pass_time(hours=100 * 24)
@@ -144,9 +140,7 @@ def overwritten() -> list[SyncConflict]:
     return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
 
 
-def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_conflict(
-    world: World, post: Post, settings: Any
-) -> None:
+def test_the_log_shows_our_overwrite_and_late_webhooks_add_nothing(world: World, post: Post, settings: Any) -> None:
     settings.MONDAY_API_VERSION = "2027-01"  # whose log has another form
     contact = world.linked(role_title="Analyst")
     post.swept()

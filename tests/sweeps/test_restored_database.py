@@ -12,9 +12,9 @@ import pytest
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync.management.commands.sync_reconcile import plan_problems, plan_sync
 from sync.models import FieldMapping, Intent
 from sync.operations.detect.sweep import run_full_sweep, sweep_board
+from sync.operations.preview import plan_boards
 from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
 from tests.support.backups import Backups
 from tests.support.people import unlink
@@ -199,7 +199,7 @@ def by_late_webhooks_and_a_sweep(day: Day, post: Post) -> None:
 def by_sync_reconcile(day: Day, post: Post) -> None:
     """The page's steps: the plan, which writes nothing, then this, then everything is started."""
     before = day.sides()
-    assert plan_problems(plan_sync()[0]) == []
+    assert not any(board.problem for board in plan_boards()[0])
     assert day.sides() == before
     assert run_full_sweep()[1] == []
     by_late_webhooks_and_a_sweep(day, post)
@@ -245,9 +245,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return lambda name: exec((ROOT / "ops" / "restore" / name).read_text(), {})
 
 
-def test_what_flows_to_monday_only_is_taken_from_there_once_by_the_pages_steps(
-    world: World, post: Post, backups: Backups, typed: Callable[[str], None]
-) -> None:
+def test_a_one_way_value_comes_once(world: World, post: Post, backups: Backups, typed: Callable[[str], None]) -> None:
     mapped = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
     mapped.update(direction="npd_to_monday")
     ann = world.linked("Ann", role_title="yesterday", sync_direction="npd_to_monday")

@@ -91,9 +91,7 @@ TOO_LONG = MOVED | {"raw_before": {"role_title": "x" * 300}}
         (Contact.delete, "The record was deleted meanwhile. Restore it first."),
     ],
 )
-def test_what_can_not_be_taken_back_any_more_stays_and_says_why(
-    pull: Decision, admin_user: User, meanwhile: Callable[[Contact], Any], why: str
-) -> None:
+def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Callable[[Contact], Any], why: str) -> None:
     meanwhile(Contact.objects.get())
     before = list(Contact.objects.values("role_title"))
     result = undo_decisions(Decision.objects.all(), by=admin_user)
@@ -103,9 +101,7 @@ def test_what_can_not_be_taken_back_any_more_stays_and_says_why(
     assert list(Contact.objects.values("role_title")) == before
 
 
-def test_a_batch_is_taken_back_but_for_what_moved_on_and_its_undo_is_a_batch(
-    world: World, dora: User, line: Line
-) -> None:
+def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, dora: User, line: Line) -> None:
     contacts = [world.linked(f"Contact {n}", role_title="Boss", notes="old") for n in range(2)]
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")

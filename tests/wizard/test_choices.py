@@ -13,9 +13,7 @@ from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
 
-def test_the_boards_of_the_account_are_offered_and_more_than_can_be_listed_are_told(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_accounts_boards_are_offered_up_to_a_limit(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     board = a_board(wizard.monday, "Customers")
     assert f"Customers ({board})" in wizard.get("boards/")
     monkeypatch.setattr(connector, "MAX_LISTED_BOARDS", 0)

@@ -91,9 +91,7 @@ def test_a_token_that_monday_refuses_is_not_kept_and_the_one_before_stays(bare: 
     assert credentials.api_token() == bare.monday.token
 
 
-def test_a_stored_token_that_monday_refuses_later_stops_the_sync_until_another_is_entered(
-    bare: Wizard, settings: Any
-) -> None:
+def test_a_stored_token_refused_later_stops_the_sync_until_replaced(bare: Wizard, settings: Any) -> None:
     url, settings.MONDAY_API_URL = settings.MONDAY_API_URL, "http://127.0.0.1:9/v2"
     bare.post("token/", token="a-token-that-monday-refuses")
     settings.MONDAY_API_URL = url
@@ -164,9 +162,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED
 
 
-def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
-    away: Wizard, settings: Any
-) -> None:
+def test_a_changed_key_is_told_and_an_older_key_brings_the_token_back(away: Wizard, settings: Any) -> None:
     away.post("token/", token=TOKEN)
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]

@@ -87,7 +87,7 @@ def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wi
     link = set_up(wizard)
     item = an_item(wizard.monday, link.board_id, "Eve", job="Vendor")
     said = {"filter": "Left out by the filter: Role on Monday is not “Customer”."}
-    note_unmatched(link, [UnmatchedFinding(item, "Eve", UnmatchedReason.LEFT_OUT, said)], decided=True)
+    note_unmatched(link, [UnmatchedFinding(item, "Eve", UnmatchedReason.LEFT_OUT, said)], from_pass=True)
     refilter(wizard, items=[("role_title", "is", "Other")])
     wizard.apply()
     assert "“Other”" in UnmatchedItem.objects.get(item_id=item).reason_sentence

@@ -89,7 +89,7 @@ def test_a_relation_whose_board_is_not_set_up_is_not_suggested(wizard: Wizard) -
 def test_the_plans_numbers_are_what_happens_also_where_names_are_unknown(wizard: Wizard) -> None:
     plan = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
     assert (plan.counts["link"], plan.counts["create"], plan.counts["from_items"]) == (3, 1, 6)
-    assert plan.attention == 9
+    assert plan.attention_count == 9
     page = wizard.get("plan/")
     assert "9 records then need attention" in page
     assert "Create 3 organizations that NPD doesn't have" in page
@@ -116,7 +116,7 @@ def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(
     wizard.fields("organization", creates_records="on")
     wizard.fields("contact", creates_records="on")
     wizard.plan()
-    assert wizard.board_plan().attention == 0
+    assert wizard.board_plan().attention_count == 0
 
 
 def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so(wizard: Wizard) -> None:

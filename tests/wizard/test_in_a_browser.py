@@ -44,9 +44,7 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def test_a_board_with_foreign_titles_and_120_items_on_a_phone(
-    open_page: Any, monday: Sandbox, asked: list[str]
-) -> None:
+def test_a_foreign_board_of_120_items_on_a_phone(open_page: Any, monday: Sandbox, asked: list[str]) -> None:
     board = monday.add_board("Contactos", *FOREIGN)
     for number in range(120):
         address = f"p{number}@example.com"

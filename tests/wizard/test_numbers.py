@@ -46,7 +46,7 @@ def test_who_is_in_another_organization_than_one_that_is_made_is_asked_about(wiz
     items = [{"name": name, "mail": mail(f"{name.lower()}@x.org"), "firm": "Unheard of"} for name in ("Ann", "Bob")]
     board = a_board(wizard.monday, "CRM", *FIRMS, items=items)
     plan = wizard.planned(board, column_organization="firm")
-    assert plan.attention == 2
+    assert plan.attention_count == 2
     wizard.apply(**{"related-contact": "on"})
     settle(wizard)
     assert Contact.objects.get(name="Ann").sync_status == "conflict"
@@ -62,7 +62,7 @@ def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard:
     board = connected(wizard, firms)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"), firm={"item_ids": [int(acme)]})
     plan = both(wizard, firms, board)
-    assert (plan.attention, plan.counts["to_npd"], plan.counts["create"]) == (0, 1, 1)
+    assert (plan.attention_count, plan.counts["to_npd"], plan.counts["create"]) == (0, 1, 1)
     wizard.apply()
     settle(wizard)
     assert need_attention() == 0
@@ -75,7 +75,7 @@ def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard:
     plan = both(wizard, firms, connected(wizard, firms))
     wizard.apply()
     settle(wizard)
-    assert plan.attention == need_attention() == 1
+    assert plan.attention_count == need_attention() == 1
 
 
 def test_who_leaves_the_filter_by_what_is_taken_over_stops_and_needs_nobody(wizard: Wizard) -> None:
@@ -89,7 +89,7 @@ def test_who_leaves_the_filter_by_what_is_taken_over_stops_and_needs_nobody(wiza
     plan = wizard.board_plan()
     wizard.apply()
     settle(wizard)
-    assert (plan.attention, plan.counts["stops"]) == (0, 1)
+    assert (plan.attention_count, plan.counts["stops"]) == (0, 1)
     assert Contact.objects.get().sync_status == "disabled"
 
 
@@ -102,13 +102,11 @@ def test_whether_a_new_item_would_be_in_the_group_of_the_filter_is_known_before(
     plan = wizard.board_plan()
     wizard.apply()
     is_made = Contact.objects.exclude(monday_id=None).count()
-    assert (plan.attention, plan.counts["create"], plan.counts["kept_out"]) == (0, is_made, 1 - is_made)
+    assert (plan.attention_count, plan.counts["create"], plan.counts["kept_out"]) == (0, is_made, 1 - is_made)
     assert need_attention() == 0
 
 
-def test_of_two_items_with_one_key_in_different_chunks_one_becomes_a_record(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_item_of_a_key_makes_no_record(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.operations.setup.plan.CHUNK_SIZE", 1)
     items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
     plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
@@ -124,7 +122,7 @@ def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_as
     firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Other"}])
     items = [{"name": "Ann", "mail": mail("ann@x.org"), "firm": "Acme"}]
     plan = both(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
-    assert (plan.attention, plan.counts["conflicts"]) == (1, 1)
+    assert (plan.attention_count, plan.counts["conflicts"]) == (1, 1)
     wizard.apply()
     settle(wizard)
     assert Contact.objects.get().sync_status == "conflict"
@@ -135,7 +133,7 @@ def test_who_only_takes_over_from_monday_and_has_no_item_needs_attention(wizard:
     plan = wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
     wizard.apply()
     settle(wizard)
-    assert plan.attention == need_attention() == plan.counts["no_item"] == 1
+    assert plan.attention_count == need_attention() == plan.counts["no_item"] == 1
 
 
 def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -> None:
@@ -143,7 +141,7 @@ def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
     wizard.apply()
     Contact.objects.filter(email="ann@x.org").update(sync_enabled=False)
-    assert wizard.change().attention == 0
+    assert wizard.change().attention_count == 0
     assert wizard.plan_shown() == {"sync_off": 1}
 
 
@@ -157,5 +155,5 @@ def test_who_leaves_the_filter_by_what_is_sent_stops_and_needs_nobody(wizard: Wi
     plan = wizard.board_plan()
     wizard.apply()
     settle(wizard)
-    assert (plan.attention, plan.counts["stops"]) == (0, 1)
+    assert (plan.attention_count, plan.counts["stops"]) == (0, 1)
     assert Contact.objects.get().sync_status == "disabled"

@@ -52,9 +52,7 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
 
 
 @pytest.mark.parametrize("done", ["link", "create"])
-def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice_nor_made_twice(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, done: str
-) -> None:
+def test_an_item_given_in_an_earlier_chunk_is_taken(wizard: Wizard, monkeypatch: pytest.MonkeyPatch, done: str) -> None:
     monkeypatch.setattr(plan, "CHUNK_SIZE", 1)
     for name in ("Uma", "Will"):
         Contact.objects.create(name=name, email="twin@x.org")
@@ -71,7 +69,7 @@ def test_what_monday_will_not_take_or_probably_reject_is_in_the_plan(wizard: Wiz
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     found = wizard.planned(board)
-    assert (found.counts["blocked"], found.counts["doubtful"], found.attention) == (2, 1, 2)
+    assert (found.counts["blocked"], found.counts["doubtful"], found.attention_count) == (2, 1, 2)
     assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
 
 

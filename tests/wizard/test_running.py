@@ -29,9 +29,7 @@ def planned(wizard: Wizard) -> str:
     return board
 
 
-def test_nothing_is_written_anywhere_before_the_plan_is_started_and_pages_ask_few_queries(
-    wizard: Wizard, django_assert_max_num_queries: Any
-) -> None:
+def test_nothing_is_written_before_the_plan_is_started(wizard: Wizard, django_assert_max_num_queries: Any) -> None:
     planned(wizard)
     pages = {end: wizard.get(end) for end in ENDS}
     assert re.search(r"about \d+ API calls?( \([^)]*\))? and 1 minute\.", pages["plan/"])

@@ -1,8 +1,8 @@
-"""manage.py demo: sample data on both sides, linked, with five examples to try. Quick when it is all there."""
+"""manage.py demo: sample data on both sides, linked, with five examples to try. Later runs add only what is missing."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,20 +35,15 @@ from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
 
-ADMIN = "admin"
+SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"
 
 
-def create_admin() -> bool:
-    """Create the administrator with the password in ADMIN_PASSWORD, unless there is one already."""
+def create_admin() -> None:
+    """Create the user `admin` with the password in ADMIN_PASSWORD, unless there is an administrator already."""
     users = get_user_model().objects
     password = os.environ.get("ADMIN_PASSWORD", "")
-    if not password or users.filter(is_superuser=True).exists():
-        return False
-    users.create_superuser(ADMIN, "admin@example.com", password)
-    return True
-
-
-# The sample records out of data/, as model instances that are not saved yet.
+    if password and not users.filter(is_superuser=True).exists():
+        users.create_superuser("admin", "admin@example.com", password)
 
 
 def organizations() -> list[Organization]:
@@ -59,13 +54,9 @@ def contacts() -> list[Contact]:
     return [Contact(**row) for row in _rows("contacts.jsonl", "organization")]
 
 
-def _folder() -> Path:
-    return Path(settings.BASE_DIR) / "data"
-
-
 def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
-    """Yield the keyword arguments of the model, ids as UUIDs."""
-    for line in (_folder() / name).read_text(encoding="utf-8").strip().split("\n"):
+    """Yield the keyword arguments of each record in a file of data/, with ids as UUIDs."""
+    for line in (SAMPLE_FOLDER / name).read_text(encoding="utf-8").strip().split("\n"):
         row = json.loads(line)
         row["id"] = UUID(row["id"])
         if reference in row:
@@ -73,15 +64,15 @@ def _rows(name: str, reference: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
-# The sandbox's own routes, which Monday doesn't have: items loaded as old ones, and edits by a person.
-
-
 TIMEOUT_SECONDS = 60.0
-UNLIMITED_REQUESTS = 1_000_000  # requests
+UNLIMITED_REQUESTS = 1_000_000
 
 
 class Sandbox:
-    """The simulator behind MONDAY_API_URL. Every method raises CommandError when it can't be reached."""
+    """The simulator behind MONDAY_API_URL, and its routes that Monday doesn't have.
+
+    Every method raises CommandError when the simulator can't be reached.
+    """
 
     def __init__(self) -> None:
         parts = urlsplit(settings.MONDAY_API_URL)
@@ -97,18 +88,18 @@ class Sandbox:
         return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
 
     def load(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
-        """Load items as if they had always been there, without webhooks or log entries; return their ids."""
+        """Add items without webhooks or log entries, as if they had always been there; return their ids."""
         ids: list[str] = self._ask("POST", "/_control/items", {"board_id": board_id, "items": items})
         return ids
 
     def edit(self, item_id: str, column_id: str, text: str) -> None:
-        """Type a text into a cell, as the first of the sandbox's people does on its page."""
+        """Change a cell as a person does on the sandbox's page."""
         self._ask(
             "POST", "/_control/actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text}
         )
 
     def reject_changes(self, item_id: str, message: str) -> None:
-        """Have every change of an item rejected with this message, until the sandbox's faults are cleared."""
+        """Make the sandbox reject every change of an item with this message, until its faults are cleared."""
         partial = {"every": 1, "code": "RecordInvalidException", "message": message}
         self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
 
@@ -125,7 +116,7 @@ class Sandbox:
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return the items for these records on the board, with their NPD ID."""
+    """Return what these records are as items of the board, with their NPD IDs."""
     mappings = list(link.mappings.all())
     items = []
     for record in records:
@@ -138,11 +129,6 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     return items
 
 
-# Filling both sides with the same people.
-
-
-Say = Callable[[str], None]
-
 STRANGER: dict[str, object] = {
     "name": "Somebody met at the fair",
     "values": {
@@ -152,23 +138,24 @@ STRANGER: dict[str, object] = {
 }
 
 SLICE_SECONDS = 1.0
-SEED = "seed"  # marks the seeding in the history, for later runs
+SEED = "seed"  # marks the sample data in the history, so that later runs know it
 
 
 def seed(sandbox: Sandbox) -> int:
-    """Create the sample records in NPD and on the boards; return how many. Linking comes afterwards."""
+    """Create the sample records in NPD and on the boards, not yet linked; return how many."""
     with pghistory.context(cause="import", demo=SEED), transaction.atomic():
-        # Each refers to the other; the constraints are checked at the commit.
+        # The two refer to each other; the constraints are checked at the commit.
         firms = Organization.objects.bulk_create(organizations())
         people = Contact.objects.bulk_create(contacts())
-        # Before the commit: where the sandbox fails NPD stays empty, and the next run begins anew.
+        # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
         _load(sandbox, "organization", firms)
         ids = _load(sandbox, "contact", people, [STRANGER])
     link = link_of("contact")
     assert link is not None
     strangers = ids[len(people) :]
+    # As a sweep does for an item without a record.
     note_unmatched(link, [UnmatchedFinding(item_id, str(STRANGER["name"])) for item_id in strangers])
-    enqueue_unmatched(registry.entity("contact"), strangers)  # as a sweep does that finds it
+    enqueue_unmatched(registry.entity("contact"), strangers)
     return len(firms) + len(people)
 
 
@@ -176,36 +163,23 @@ def _load(
     sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
 ) -> list[str]:
     link = link_of(entity_type)
-    assert link is not None  # as the set-up has made it
-    # A board that has items already was filled by a run that ended before it could say so.
+    assert link is not None
+    # A board with items was filled by a run that ended before its commit.
     if sandbox.item_count(link.board_id):
         return []
     return sandbox.load(link.board_id, [*items_of(link, records), *others])
 
 
-def link_all(say: Say) -> None:
-    """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
-    drain(say=lambda line: say(f"  {line}"), slice_seconds=SLICE_SECONDS)
-    total = Contact.objects.count() + Organization.objects.count()
-    linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
-    say(f"  linked {linked:,} of {total:,}.")
-
-
-# Five examples to try, each created once by the same actions that people use, and the links to them.
-
-
-ATTEMPTS = 5  # as many as a job has
-
+ATTEMPTS = 5  # after which a job has failed
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
-
-
-SCENES = ("conflict", "held", "disabled", "failed")
+# Examples to try, and the sample data's contacts that they are made of. The first contact stays as it is.
+SCENES = ("conflict", "blocked", "disabled", "failed")
 PARTS = ("first", *SCENES)
 
 
 @cache
 def demo_people() -> dict[str, UUID]:
-    """Return who has which part: the first people whose every field is filled, the same ones in every demo."""
+    """Return the contact of each part: the first contacts without an empty field, so every demo has the same."""
     filled = (
         contact.pk
         for contact in contacts()
@@ -215,13 +189,13 @@ def demo_people() -> dict[str, UUID]:
 
 
 def missing_scenes() -> list[str]:
-    """Return the examples that no run has created yet; none where NPD was not filled by the demo."""
+    """Return the examples that no run has created yet; none if NPD wasn't filled by the demo."""
     created = set(Context.objects.filter(metadata__has_key="demo").values_list("metadata__demo", flat=True))
     return [name for name in SCENES if name not in created] if SEED in created else []
 
 
 def create_scene(name: str, sandbox: Sandbox) -> None:
-    """Create one example; nothing happens where somebody has deleted its person since."""
+    """Create one example as people would; do nothing if its contact has been deleted since."""
     contact = Contact.objects.filter(pk=demo_people()[name], monday_id__isnull=False).first()
     if contact is None:
         return
@@ -233,7 +207,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         sandbox.edit(item_id, columns["phone"], "+12025550147 US")
         contact.role_title = "Director of Purchasing"
         contact.phone = "+1 202 555 0112"
-    elif name == "held":  # an address that the standards and Django allow, and Monday does not
+    elif name == "blocked":  # an address that the standards and Django allow, and Monday does not
         local, _, domain = contact.email.rpartition("@")
         contact.email = f"{local}/office@{domain}"
     elif name == "disabled":
@@ -241,11 +215,11 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
     else:
         sandbox.reject_changes(item_id, REJECTION_MESSAGE)
         contact.role_title = f"{contact.role_title} (on leave)"
-    # Saved as the administrator. The context marks the example as created, in the history that stays.
+    # The context marks the example as created; the history stays.
     admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
     with pghistory.context(demo=name, user=admin.pk if admin else None):
         contact.save()
-    # What fails does so in five real attempts, each rejected by the sandbox; only the waits between are left out.
+    # A failed job has five real attempts, each rejected by the sandbox; only the waits between them are skipped.
     for _ in range(ATTEMPTS if name == "failed" else 1):
         drain("contact")
         if name == "failed":
@@ -253,7 +227,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
             rows.update(next_retry=SyncNow())
 
 
-# The examples to try, the unmatched item of the sample data included.
+# The four, and the unmatched item of the sample data.
 SCENE_LABELS = (
     "a conflict",
     "a rejected email",
@@ -263,11 +237,8 @@ SCENE_LABELS = (
 )
 
 
-# What to try, with links.
-
-
 def tour() -> Iterator[str]:
-    """Yield the lines of “Try: 1 … 2 … 3 …”, without what somebody has deleted since."""
+    """Yield numbered lines of what to try with links, without examples that have been deleted since."""
     link = link_of("contact")
     if link is None or not Contact.objects.exists():
         yield "There is no sample data. Run `manage.py demo`."
@@ -300,7 +271,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         yield f"A change of {failed.name} failed five times; {hint}", address
     if disabled:
         yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
-    # Whether the unmatched item became a record, even if that was deleted since.
+    # The history tells whether the unmatched item became a record, even one that has been deleted since.
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
     if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):
         item = UnmatchedItem.objects.filter(entity_type="contact", name=STRANGER["name"]).first()
@@ -312,7 +283,7 @@ def _record(contact: Contact) -> str:
     return settings.SITE_URL + reverse("admin:npd_contact_change", args=[contact.pk])
 
 
-SAMPLE_ADDRESSES = "@mail.example.com"  # as the contacts of data/ have them
+SAMPLE_ADDRESSES = "@mail.example.com"  # of contacts in data/
 SAMPLE_DATA = (
     "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
     "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
@@ -327,11 +298,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--try", action="store_true", dest="tour", help="change nothing, print what to try with links"
         )
-
         parser.add_argument("--admin", action="store_true", help="make the user admin alone, with ADMIN_PASSWORD")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Create what is missing; exit 1 with a sentence where that is not possible."""
         if options["tour"]:
             self._say("\n".join(tour()))
             return
@@ -348,9 +317,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _fill(self) -> None:
-        if not _folder().is_dir():
+        if not SAMPLE_FOLDER.is_dir():
             raise CommandError(
-                f"There is no sample data in {_folder()}: the Docker image leaves it out. "
+                f"There is no sample data in {SAMPLE_FOLDER}: the Docker image leaves it out. "
                 "Run the demo from a checkout of the repository, with `make run`."
             )
         sandbox = Sandbox()
@@ -359,13 +328,17 @@ class Command(BaseCommand):
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
                 self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-        # Only where NPD has no record at all may the demo fill it.
+        # The demo fills only an empty NPD.
         if not (Contact.objects.exists() or Organization.objects.exists()):
             self._say("Sample data for NPD and the boards …")
             count = seed(sandbox)
             self._say(f"  {count:,} records on both sides. Linking them:")
         if missing := missing_scenes():
-            link_all(self._say)
+            # Each record's item is found by its NPD ID, in reads of 100 and without writes.
+            drain(say=lambda line: self._say(f"  {line}"), slice_seconds=SLICE_SECONDS)
+            total = Contact.objects.count() + Organization.objects.count()
+            linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
+            self._say(f"  linked {linked:,} of {total:,}.")
             for name in missing:
                 create_scene(name, sandbox)
             self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")

@@ -1,4 +1,4 @@
-"""manage.py reset_two_factor NAME: lets somebody in again who has lost the app and the recovery codes."""
+"""manage.py reset_two_factor NAME: for somebody who has lost both the app and the recovery codes."""
 
 from typing import Any
 
@@ -22,5 +22,5 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no user “{options['name']}”.")
         if not remove_second_factor(user, by=user):
-            raise CommandError(f"“{user}” has no two-factor authentication.")
+            raise CommandError(f"“{user}” has no two-factor authentication; their sessions have ended.")
         self.stdout.write(f"“{user}” signs in by password alone now.")

@@ -1,4 +1,4 @@
-"""manage.py drf_create_token: an API token for a user, under the name by which DRF's users know the command."""
+"""manage.py drf_create_token: make an API token for a user; named like DRF's own command."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, default=365, help="until it ends (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it; exit 1 where there is no such user."""
+        """Make and print the token; exit 1 if there is no such user."""
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['username']}”. Make one by “manage.py createsuperuser”.")

@@ -1,6 +1,6 @@
-"""manage.py monday_check: what is wrong with the connection to Monday, and how to fix it.
+"""manage.py monday_check: the problems of the connection to Monday, and how to fix them.
 
-With `--probe`: whether this account does what NPD Sync assumes where Monday's documentation is silent.
+With `--probe`, it checks on this account the assumptions on which Monday's documentation is silent.
 """
 
 import json
@@ -36,7 +36,7 @@ _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
 
 class Command(BaseCommand):
-    """Check the connection; changes nothing on Monday but with --probe."""
+    """Check the connection; changes nothing on Monday without --probe."""
 
     help = (
         "Checks token, API version, plan, API quota, boards, columns, groups, webhooks, pauses and the queue, and "
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         "leaves open on boards of its own, which it deletes again; exits 1 when an answer isn't what NPD Sync assumes."
     )
 
-    # How time passes while webhooks are on their way; whoever plays Monday within one process lets it pass otherwise.
+    # For tests, which play Monday within one process and don't sleep until webhooks arrive.
     stealth_options = ("wait",)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--probe", action="store_true", help="ask the account what is documented nowhere")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print a line for everything checked; exit 1 where something is wrong."""
+        """Print a line for each check; exit 1 if something is wrong."""
         if options["probe"]:
             self._probe(options.get("wait") or time.sleep)
             return
@@ -107,11 +107,8 @@ class Command(BaseCommand):
 
 
 def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
-    """The deliveries of a board that web has received, in their order."""
+    """Return the stored deliveries of a board, oldest first."""
     return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
-
-
-# Whether everything that the sync needs is in place, here and on Monday, and how to fix what isn't.
 
 
 # A job may be due this long before it is reported that no worker runs.
@@ -122,7 +119,7 @@ _SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweep
 
 
 def run_checks() -> list[CheckResult]:
-    """Check everything; what can't be asked of Monday becomes a finding too."""
+    """Run all checks; if Monday can't be asked, that is a finding, too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
         is_unreadable = credentials.token_state().is_unreadable
@@ -147,7 +144,7 @@ def run_checks() -> list[CheckResult]:
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         findings.append(CheckResult(True, message, fix, "guard", is_warning=True))
-    # Of a listing that stays short of what Monday counts, sweeps take it as whole from the second time on.
+    # If a listing is shorter than Monday's count twice in a row, sweeps take it as complete.
     for link in links:
         if link.sweep_shortfall:
             missing = count_with_noun(link.sweep_shortfall, "item")
@@ -158,7 +155,6 @@ def run_checks() -> list[CheckResult]:
 
 
 def _monday_findings() -> list[CheckResult]:
-    # A person asks, so calls may come from the urgent reserve.
     api_version = settings.MONDAY_API_VERSION
     try:
         account_info = breaker.fetch_account_info()
@@ -167,7 +163,7 @@ def _monday_findings() -> list[CheckResult]:
             return connection.check_account(connection.parse_account_info(error.answer), api_version)
         return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
-    # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
+    # Webhooks to an earlier address don't count, because their deliveries don't reach this installation.
     fingerprint = url_fingerprint(webhooks.webhook_url())
     for spec in registry.entities():
         link = registry.link_of(spec.entity_type)
@@ -185,10 +181,10 @@ def _monday_findings() -> list[CheckResult]:
 
 
 def _column(mapping: FieldMapping) -> ColumnCheck:
-    # The type that set-up found goes first: another type that fits would be read by another converter.
-    kind = mapping.options.get("column_type")
-    labels = selectable_labels(kind or "", mapping.options.get("settings") or {})
-    types = (kind,) if kind else board_columns.fitting_types(mapping)
+    # Only the type that set-up found, because another fitting type would need another converter.
+    column_type = mapping.options.get("column_type")
+    labels = selectable_labels(column_type or "", mapping.options.get("settings") or {})
+    types = (column_type,) if column_type else board_columns.fitting_types(mapping)
     return ColumnCheck(mapping.label, types, board_columns.target_board_of(mapping), labels)
 
 
@@ -239,7 +235,7 @@ def _secret_findings() -> Iterator[CheckResult]:
 
 
 def _address_findings() -> Iterator[CheckResult]:
-    # Monday's own servers reach no address of this machine or of a private network; the sandbox does.
+    # Monday can't reach an address of this machine or of a private network, but the sandbox can.
     if not webhooks.is_public_address() and not registry.is_sandbox():
         host = urlsplit(settings.SITE_URL).hostname or ""
         yield CheckResult(
@@ -251,7 +247,7 @@ def _address_findings() -> Iterator[CheckResult]:
 
 
 def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """Return whether webhooks arrive: each write of ours makes one, too."""
+    """Yield whether webhooks arrive; our own writes cause webhooks, too."""
     for link in links:
         if not link.webhooks:
             continue
@@ -279,7 +275,7 @@ def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
 
 
 def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
-    """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
+    """Yield the stored findings of sweeps, and whether sweeps run."""
     for entry in attention.entries(kinds=[attention.Kind.BOARD]):
         if subject := _SWEEP_TOPICS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
@@ -288,7 +284,7 @@ def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)
-        # Two sweeps may be left out before it is reported.
+        # Two missed sweeps aren't reported.
         if sync_now() - link.swept_at > 3 * detect.sweep_interval():
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."

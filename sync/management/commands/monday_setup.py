@@ -1,4 +1,4 @@
-"""manage.py monday_setup: boards, columns and webhooks; creates what is missing, and can be repeated."""
+"""manage.py monday_setup: create missing boards, columns and webhooks; can be repeated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Set up, and say what was done; exit 1 with the rest done where something is missing."""
+        """Set up all boards and report; exit 1 if problems remain."""
         outcomes: list[SetupOutcome] = []
         try:
             for outcome in set_up_all(options["requested"]):
@@ -53,14 +53,14 @@ class Command(BaseCommand):
             for outcome in outcomes:
                 self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
         else:
-            self._tell_account(outcomes)
+            self._print_account(outcomes)
         problems = [problem for outcome in outcomes for problem in outcome.problems]
         if problems:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             notify.notify_board(outcome.entity.entity_type)
 
-    def _tell_account(self, outcomes: Sequence[SetupOutcome]) -> None:
+    def _print_account(self, outcomes: Sequence[SetupOutcome]) -> None:
         row = monday_account()
         version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'kind not told'})"
         plan = f", plan {row.tier}" if row.tier else ""

@@ -12,9 +12,9 @@ class Command(BaseCommand):
     help = "Works the queue until nothing is due, and says what is left."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Work the queue and report; exits 0 whatever is left, as the report says why.
+        """Work the queue and report; exit 0 even if jobs are left, because the report says why.
 
-        After Ctrl-C or TERM the batch in hand is finished or released, and the exit code is the signal's.
+        After Ctrl-C or TERM, finish or release the current batch, and exit with the signal's code.
         """
         with process.shutdown_on_signals() as interrupted:
             drained = drain(say=self.stdout.write)

@@ -1,4 +1,4 @@
-"""manage.py sync_explain: why a record is as it is."""
+"""manage.py sync_explain: explain a record's sync state."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("record", help="its id, its item's id, its name or its email address; deleted ones too")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Explain; exit 1 where no record, or more than one, is meant."""
+        """Explain the record; exit 1 unless exactly one matches."""
         try:
             subject = find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:

@@ -1,4 +1,4 @@
-"""manage.py sync_prune: delete rows that are older than they are kept."""
+"""manage.py sync_prune: delete old rows."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sync.operations.retention import prune
 class Command(BaseCommand):
     @property
     def help(self) -> str:  # type: ignore[override]
-        """What it does, with the days of now."""
+        """The help with the settings' days."""
         return (
             f"Deletes activity and changes after {settings.HISTORY_DAYS} days, deliveries and closed API writes after "
             f"{settings.JOURNAL_DAYS}, finished jobs after {settings.QUEUE_DAYS}, deletions after "

@@ -1,4 +1,4 @@
-"""When a board is due for a sweep or a comparison under the API quota, and how their findings read."""
+"""When a board is due for a sweep or a comparison, as far as the API quota allows."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,28 +10,27 @@ from sync.limits import quota
 from sync.models import BoardLink
 from sync.records import availability
 
-# Between two sweeps of a board where the quota is large or not known.
+# Between two sweeps of a board if the quota is large or unknown.
 MIN_INTERVAL_SECONDS = 600
 
-# However small the quota: what no webhook told is found the same day.
+# However small the quota, missed webhooks are found on the same day.
 MAX_INTERVAL_SECONDS = 6 * 3_600
 
 # Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
 QUOTA_SHARE = 0.05
 
-# The hour, in UTC, from which on boards are compared.
+# Boards are compared between these hours, in UTC.
 NIGHT_HOUR = 2
-
 NIGHT_END_HOUR = 5
 
 UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
 
-# A comparison that no night had quota for is made as soon as there is some.
+# A comparison that is this old is due at any hour: the nights had no quota for it.
 OVERDUE_AFTER = timedelta(hours=26)
 
 
 def sweep_interval() -> timedelta:
-    """Return how long after a sweep the next one of that board is due."""
+    """Return the time between two sweeps of a board."""
     forecast = quota.forecast()
     if not forecast.limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
@@ -43,9 +42,9 @@ def sweep_interval() -> timedelta:
 
 
 def boards_to_sweep() -> Iterator[BoardLink]:
-    """Yield the boards whose sweep is due, each claimed for this worker.
+    """Claim and yield the boards whose sweep is due.
 
-    A board that was never swept begins here: earlier changes are found by set-up and comparison.
+    The first sweep of a board only sets its time, because set-up and comparison find earlier changes.
     """
     wait = sweep_interval()
     for link in _available_boards():
@@ -59,7 +58,7 @@ def boards_to_sweep() -> Iterator[BoardLink]:
 
 
 def boards_to_compare() -> Iterator[BoardLink]:
-    """Yield the boards whose nightly comparison is due, each claimed for this worker."""
+    """Claim and yield the boards whose nightly comparison is due."""
     for link in _available_boards():
         now = sync_now()
         if process.is_shutting_down():
@@ -67,7 +66,7 @@ def boards_to_compare() -> Iterator[BoardLink]:
         last = link.compared_at
         night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
         is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
-        # Missed nights are made up for, but a board is first compared in a night.
+        # A missed night is made up for at any hour, but the first comparison waits for the night.
         is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
         if not is_due:
             continue
@@ -77,18 +76,15 @@ def boards_to_compare() -> Iterator[BoardLink]:
 
 
 def _available_boards() -> Iterator[BoardLink]:
-    """Boards that can be read: set up, not paused, with quota left; a stop of writes doesn't concern them."""
+    """Yield the boards that can be read: set up, not paused, with quota left. A stop of writes doesn't matter."""
     for spec in registry.entities():
         board = availability.of(spec.entity_type, reads=True)
         if board.link is not None and not board.blocked_reason:
             yield board.link
 
 
-# Findings of sweeps and comparisons as sentences.
-
-
 def last_comparison_text(link: BoardLink) -> str:
-    """Return what the last night's comparison found and when, as a sentence; empty before the first."""
+    """Return the time and the result of the last comparison as a sentence; empty before the first."""
     if link.compared_at is None:
         return ""
     text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"

@@ -1,6 +1,6 @@
-"""The nightly comparison of both sides of whole boards with each other and with the base, outside of passes.
+"""The nightly comparison of whole boards: both sides with each other and with the base, outside of passes.
 
-It is also the proof that the records which say “synced” are.
+It also proves that the records that say “synced” are.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class ComparisonResult:
-    """What a comparison found on one board."""
+    """The counts of one board's comparison."""
 
     items: int = 0
     linked: int = 0
@@ -52,9 +52,9 @@ class ComparisonResult:
     without_record: int = 0
     without_item: int = 0
     problem: str = ""  # why it could not be finished
-    verified: int = 0  # records that said `synced`, without anything of them on its way
-    differed: int = 0  # of these, those that did
-    differences: list[dict[str, Any]] = field(default_factory=list)  # the first of them, by field and in words
+    verified: int = 0  # records that said `synced` and had nothing on its way
+    differed: int = 0  # those of them that weren't in sync
+    differences: list[dict[str, Any]] = field(default_factory=list)  # the first of these, with their fields
 
     @property
     def summary(self) -> str:
@@ -82,7 +82,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
         result = _compare(link)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
-            # As if it had not begun: it is due again, and the differences found so far are in the queue.
+            # It is due again. The differences found so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
             return ComparisonResult(problem=error.sentence)
         breaker.trip_if_shared(error)
@@ -106,8 +106,8 @@ def _compare(link: BoardLink) -> ComparisonResult:
         enqueue_comparison(link.entity_type, page.differing)
         result.linked += len(page.plan.records)
         result.differing += len(page.differing)
-    # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
-    # In a shortened listing items are missing that are still on the board.
+    # A listing doesn't prove that an item is gone, so passes read the missing items by id, unless the listing itself
+    # was cut short.
     is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
     unlisted = listing.unlisted() if is_complete else []
     for start in range(0, len(unlisted), PAGE):
@@ -117,7 +117,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched
-    # Items without a record get a pass where it could create one or match one.
+    # A pass of an item without a record makes sense only if it can create or match a record.
     if unmatched and (link.creates_records or without_item):
         enqueue_unmatched(spec, listing.matchable(unmatched))
     BoardLink.objects.filter(pk=link.pk).update(
@@ -135,11 +135,8 @@ def _compare(link: BoardLink) -> ComparisonResult:
     return result
 
 
-# The proof of “synced”: how many records that say so the comparison looked at, and which differed.
-
-
 def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
-    """Return when these boards were compared last, or all, and how many records were and differed; None: never yet."""
+    """Return when these boards (or all) were last verified, and how many records were compared and differed."""
     links = list(BoardLink.objects.all() if links is None else links)
     return {
         "at": max((link.verified_at for link in links if link.verified_at), default=None),
@@ -149,7 +146,7 @@ def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, A
 
 
 def verification_text(at: datetime | None, compared: int, differed: int) -> str:
-    """Return what was verified as a sentence, also where nothing was yet."""
+    """Return the verification as a sentence."""
     if at is None or not compared:
         return "Not verified yet: both sides are compared every night."
     span = humanize.time_span((sync_now() - at).total_seconds())
@@ -161,16 +158,13 @@ def verification_text(at: datetime | None, compared: int, differed: int) -> str:
     )
 
 
-# The fields of which a plan says that they differ, as `BoardLink.differences` keeps them: each with its key, its values
-# as displayed, and the difference in words.
-
-
+# The difference of a record whose item isn't listed, in the form of `BoardLink.differences`.
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
 def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
-    """Return the fields that differ from what was last agreed on; None where a value can't be read now."""
-    # A relation that is left out of the sync has its own note on the record, and is not compared.
+    """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
+    # Blocked fields have their own note on the record.
     compared = [p for key, p in plan.plans.items() if key not in plan.ledger.blocked_fields]
     if any(p.decision.action is Action.UNDECIDED for p in compared):
         return None
@@ -197,14 +191,14 @@ MAX_DIFFERENCES = 20
 
 
 def _verify(result: ComparisonResult, page: ListedPage) -> None:
-    """Add the records of a page to those verified that say `synced`, with nothing of them on its way."""
+    """Verify the records of a page that say `synced` and have nothing on its way."""
     differing = dict[UUID, tuple[RecordFacts, list[dict[str, str]]]]()
-    claiming = _claiming((plan.facts for plan in page.syncing), page.busy) - page.unread
+    verifiable = _verifiable((plan.facts for plan in page.syncing), page.busy) - page.unread
     for plan in page.syncing:
-        if plan.id not in claiming:
+        if plan.id not in verifiable:
             continue
         fields = divergences(plan) if plan.id in page.changed else []
-        # A difference proves nothing, either, for a pair that leaves the filter with its next pass.
+        # A difference proves nothing if the filter leaves the record out with the next pass.
         if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
             continue
         result.verified += 1
@@ -214,12 +208,11 @@ def _verify(result: ComparisonResult, page: ListedPage) -> None:
 
 
 def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
-    """Add those that say `synced`, though a complete listing lacks their items."""
-    records = {facts.id: facts for facts in _loaded(board, ids) if facts.record.may_sync}
-    claiming = _claiming(records.values(), records_with_jobs(board.link, records))
+    """Count the records that say `synced` though a complete listing lacks their items."""
+    records = {facts.id: facts for facts in _load(board, ids) if facts.record.may_sync}
     missing = {
         key
-        for key in claiming
+        for key in _verifiable(records.values(), records_with_jobs(board.link, records))
         if not _is_fresh(records[key]) and record_verdict(board, records[key].record).holds is not False
     }
     result.verified += len(missing)
@@ -229,11 +222,11 @@ def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collect
 def _record_differing(
     result: ComparisonResult, board: BoardContext, differing: Mapping[UUID, tuple[RecordFacts, list[dict[str, str]]]]
 ) -> None:
-    """Store these differences, but of records that a pass or a save may have changed since they were loaded."""
-    reloaded = {facts.id: facts for facts in _loaded(board, differing)} if differing else {}
-    claiming = _claiming(reloaded.values(), records_with_jobs(board.link, reloaded))
+    """Add the differences, except for records that a pass or a save may have changed since they were loaded."""
+    reloaded = {facts.id: facts for facts in _load(board, differing)} if differing else {}
+    verifiable = _verifiable(reloaded.values(), records_with_jobs(board.link, reloaded))
     for key, (before, fields) in differing.items():
-        if key not in claiming or not _is_unchanged(board, before, reloaded[key]):
+        if key not in verifiable or not _is_unchanged(board, before, reloaded[key]):
             result.verified -= 1
             continue
         result.differed += 1
@@ -241,12 +234,12 @@ def _record_differing(
             result.differences.append({"record": str(key), "name": str(before.record), "fields": fields})
 
 
-def _loaded(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
+def _load(board: BoardContext, ids: Iterable[UUID]) -> Sequence[RecordFacts]:
     return claimed(board, [Claim(key, None, []) for key in sorted(ids)]).records
 
 
-def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:
-    """Return those of these records that say `synced` and have no job, intent or event under way."""
+def _verifiable(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUID]:
+    """Return the records that say `synced` and have no open job, intent or event."""
     return {
         facts.id
         for facts in records
@@ -256,7 +249,7 @@ def _claiming(records: Iterable[RecordFacts], busy: Collection[UUID]) -> set[UUI
 
 
 def _is_fresh(facts: RecordFacts) -> bool:
-    """Whether a side was touched so lately that the change, or its webhook, may still be on its way."""
+    """Whether a side changed so recently that the change, or its webhook, may still be on its way."""
     item = facts.item
     edited = parse_datetime(item.updated_at) if item and item.updated_at else None
     moments = (edited, facts.ledger.last_sync_attempt)
@@ -264,6 +257,6 @@ def _is_fresh(facts: RecordFacts) -> bool:
 
 
 def _is_unchanged(board: BoardContext, before: RecordFacts, later: RecordFacts) -> bool:
-    """Whether NPD still had the same values when it was read again."""
+    """Whether the record, its link and its base were still the same when they were read again."""
     same = all(still_holds(later.record, stored_values(before.record, m)) for m in board.mappings)
     return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base

@@ -1,7 +1,7 @@
-"""A board's whole list of items beside NPD's records, page by page, and what a pass would do with these.
+"""A board's listing: all its items, page by page, with the plan of a pass over their records.
 
-A listing brings 500 items a call, a pass reads 100. So what must look at everything lets a pass's own rules decide
-about the listing first, and only records whose plan isn't empty get a pass.
+A listing reads 500 items a call, a pass 100. So sweeps and comparisons let the rules of a pass decide about the listing
+first, and only records whose plan isn't empty get a pass.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,28 +23,24 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.pointed_at import EmptiedCells
-from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.gather.record_facts import EmptiedCell, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
 from sync.reconcile.settlement import changed_records
 from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
-# A board's whole list of items: how its pages are asked for, what happens where it breaks, and which nobody knows.
-
-
-# A listing begins again when its cursor expires, at most this often.
+# A listing starts again when its cursor expires, at most this often.
 MAX_LISTINGS = 3
 
 
 def item_pages(
     link: BoardLink, columns: Sequence[str] | None = None, types: Sequence[str] = (), *, expected: int | None = None
 ) -> Iterator[list[Item]]:
-    """Yield the board's active items, 500 a call, from the start again where the cursor expires.
+    """Yield the board's active items, 500 a call; if the cursor expires, start again.
 
-    Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
-    short and is read twice, so an item may come twice. Raises MondayError.
+    Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut short and is
+    read twice. So an item may come twice. Raises MondayError.
     """
     connector = limits.connector()
     columns = [link.npd_id_column] if columns is None else columns
@@ -69,47 +65,44 @@ def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
     enqueue(spec.entity_type, items=item_ids, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
 
 
-# A board's listing, page by page, beside what a pass would do with the records that have its items.
-
-
 @dataclass(frozen=True)
 class ListedPage:
-    """A page of a board's items that were not listed before, and the plan of a pass over the records that have them."""
+    """A page of newly listed items, and the plan of a pass over their records."""
 
     facts: pass_plan.PassFacts
     plan: pass_plan.Plan
-    changed: frozenset[UUID]  # records of which the plan isn't empty
-    unread: frozenset[UUID]  # those of which Monday would have to be asked more before it could be told
-    busy: frozenset[UUID]  # those with a job that waits or is in a worker's hands
-    read_at: datetime  # the page was read after this
+    changed: frozenset[UUID]  # records whose plan isn't empty
+    unread: frozenset[UUID]  # records whose plan needs items that aren't on this page
+    busy: frozenset[UUID]  # records with a job that is pending or in progress
+    read_at: datetime  # just before the page was read
 
     @property
     def syncing(self) -> list[pass_plan.RecordPlan]:
-        """The records that are synced: their own settings let them, and the filter doesn't leave them out."""
+        """The records that may sync: neither their own settings nor the filter excludes them."""
         return [plan for plan in self.plan.records.values() if plan.may_sync]
 
     @property
     def differing(self) -> list[UUID]:
-        """The records for which a pass would do or say anything, or of which only it can tell."""
+        """The records that a pass would change, or may change."""
         return sorted(self.changed | self.unread)
 
     @property
     def unsettled(self) -> list[UUID]:
-        """These, and all that are not in sync, or have a job: `sync_reconcile` passes over them."""
+        """The records that `sync_reconcile` passes over: also those that are not in sync or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
         open_ids = {p.id for p in self.syncing if p.id in self.busy or p.record.sync_status != is_synced}
         return sorted(open_ids.union(self.differing))
 
     @property
     def settled(self) -> list[UUID]:
-        """The records that are in sync, and that a pass would leave as they are."""
+        """The records that are in sync and that a pass would leave unchanged."""
         return sorted({plan.id for plan in self.syncing} - set(self.unsettled))
 
 
 class _ListedItems(Gatherer):
-    """A Gatherer that answers from a page of the listing; items that aren't on it are `unread`, and not asked for.
+    """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread`.
 
-    A column that no item shows is not inspected: that would take a call, and may concern every record's pass.
+    It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
     """
 
     def __init__(self, items: Mapping[str, Item]) -> None:
@@ -124,9 +117,9 @@ class _ListedItems(Gatherer):
         self.unread |= set(ids)
         return {}
 
-    def items_off_board(self, board: BoardContext, emptied: EmptiedCells) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
         removed = super().items_off_board(board, emptied)
-        self.unread |= {item_id for _, named_item, item_id in emptied if named_item in self.unread}
+        self.unread |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread}
         return removed
 
     def inspect(
@@ -137,9 +130,9 @@ class _ListedItems(Gatherer):
 
 
 class BoardListing:
-    """A board's items with their records; it keeps ids only, and never more than a page of anything else.
+    """Lists a board's items with their records; holds all ids, but only one page of anything else.
 
-    It notes the items that no record has, but for a preview.
+    Stores the items without a record as unmatched, except in a preview.
     """
 
     def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
@@ -153,7 +146,7 @@ class BoardListing:
     def pages(self, expected: int | None = None) -> Iterator[ListedPage]:
         """Yield each page with its records, loaded as a pass loads them; raises MondayError.
 
-        An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
+        Items that were listed before are left out, also those of earlier calls. See item_pages for `expected`.
         """
         link = self.board.link
         read_at = sync_now()
@@ -169,33 +162,33 @@ class BoardListing:
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             planned = _planned(replace(facts, item_claims=()), fresh, read_at)
-            # A column that is there again is so on the pages that follow, too; the names that this page's relations
-            # point to are many, and forgotten.
+            # A column that was found again stays found on later pages. The names of this page's related items are
+            # dropped, because they are many.
             self.board = replace(planned.facts.board, item_names=board.item_names)
             yield planned
             read_at = sync_now()
 
     def forget_unlisted(self, expected: int | None) -> None:
-        """Forget the unmatched items that were not listed, if the board has no more items than were."""
+        """Forget unmatched items that were not listed, if the listing is complete."""
         if expected is not None and len(self.listed) >= expected:
             clear_unlisted(self.board.link, self.started_at, self.listed)
 
     @property
     def unmatched(self) -> list[str]:
-        """The items listed so far that no record has and that nobody ignores."""
+        """The listed items that have no record and aren't ignored."""
         ids = list(dict.fromkeys(self._ownerless))
         owned = self.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True)
         ignored = IgnoredItem.objects.filter(entity_type=self.board.link.entity_type, item_id__in=ids)
-        others = {*owned, *ignored.values_list("item_id", flat=True)}
-        return [item_id for item_id in ids if item_id not in others]
+        excluded = {*owned, *ignored.values_list("item_id", flat=True)}
+        return [item_id for item_id in ids if item_id not in excluded]
 
     def matchable(self, unmatched: Iterable[str]) -> list[str]:
-        """Return those of these items that the filter doesn't leave out."""
+        """Return the items that the filter includes."""
         return [item_id for item_id in unmatched if item_id not in self._filtered]
 
     def unlisted(self) -> list[UUID]:
-        """Return the linked records whose items were not listed; whether these are gone only they themselves say."""
-        # One that is left out by the filter is disabled too, though its own settings let it sync.
+        """Return the linked records whose items were not listed; the items may still exist."""
+        # Records that the filter leaves out are disabled, too.
         linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
             sync_status=choices.RecordSyncStatus.DISABLED
         )
@@ -222,7 +215,7 @@ def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]
 
 
 def records_without_item(spec: EntitySpec) -> list[UUID]:
-    """Return the records that should have an item, and don't wait for a job, a person or a direction."""
+    """Return the records that should get an item and don't wait for a job, a person or another direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
     busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
     unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)

@@ -1,4 +1,4 @@
-"""Changes that no webhook reported, taken from Monday's activity log and stored in the inbox like deliveries."""
+"""Changes that no webhook reported: read from Monday's activity log and stored in the inbox like deliveries."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,22 +13,22 @@ from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import ITEM_UPDATED
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
-from sync.kernel.db import fetch_rows
+from sync.kernel.db import fetch_rows, storable_json
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.monday import board_events
 from sync.monday.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
 from sync.outbox.queue_rows import enqueue
-from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import item_names
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 
-# An entry's time and its webhook's differ by at most this much.
+# The times of a log entry and of its webhook differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)
 
-# How much earlier than Monday's time of the change we may have received its webhook (clocks differ).
+# Our clock and Monday's differ by at most this much.
 CLOCKS_DIFFER = timedelta(minutes=10)
 
-# The item, the column and the type of an event.
+# An event's item, column and type.
 EventKey = tuple[str | None, str | None, str]
 
 FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
@@ -46,8 +46,8 @@ _STORE_EVENTS = """
 
 
 def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
-    """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
-    # Older entries can't be checked for lost updates: our own writes from then are pruned.
+    """Store the entries that no webhook reported, oldest first, and enqueue their items; return how many were new."""
+    # Older entries can't be checked for lost updates, because our writes of that time are pruned.
     oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
     recent = [entry for entry in entries if entry.at >= oldest]
     bodies = [body for entry in reversed(recent) for body in board_events.webhook_bodies(entry, link.board_id)]
@@ -67,14 +67,14 @@ def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
     for entry in entries:
         has_no_values = board_events.changes_without_values(entry)
         if has_no_values or (entry.at < oldest and board_events.concerns_items(entry)):
-            # An old entry's row carries no values either, so it never has a type that means some.
+            # The row of an old entry has no values either, so its type must be one without values.
             kind = entry.event if has_no_values else ITEM_UPDATED
             rows += [valueless_event_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind) for item_id in entry.item_ids]
     return store_events(link, rows)
 
 
 def valueless_event_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
-    """Return an inbox row without a value. It only makes its item get a pass."""
+    """Return an inbox row without a value, which only causes a pass of its item."""
     return {
         "trigger_id": trigger_id, "board_id": link.board_id, "item_id": item_id, "column_id": None, "type": kind,
         "body": board_events.change_body(kind, link.board_id, item_id), "outcome": FOUND_BY_SWEEP,
@@ -88,7 +88,7 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
     with transaction.atomic():
         stored = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
         enqueue_items(link, [str(item) for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
-        # An event without a value can't be compared with the base, so its item has to be read.
+        # An event without a value can't be compared with the base, so its pass has to read the item.
         enqueue_items(link, [str(item) for item, outcome in stored if outcome], cause=Cause.SWEEP)
     return len(stored)
 
@@ -96,12 +96,10 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
 def enqueue_items(
     link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
 ) -> None:
-    """Write a pending job per item: for its record, or for the item itself if unmatched.
+    """Write a pending job for each item: for its record, or for the item itself if it is unmatched.
 
-    `names` are the items' names that the caller knows; webhooks may have brought others.
-
-    With the cause WEBHOOK a pass ends without a call if the base equals the inbox's values; with SWEEP it reads the
-    item. Ignored items are left alone.
+    With the cause WEBHOOK, a pass makes no call if the base equals the inbox's values; with SWEEP it reads the item.
+    Ignored items get no job. `names` are names of items that may not be stored yet.
     """
     ids = sorted(set(item_ids))
     if not ids:
@@ -120,7 +118,7 @@ def enqueue_items(
 
 
 def _parse_event(body: Mapping[str, Any]) -> ItemEvent | None:
-    """Return the entry as an event, or None if it isn't one or an id is too long to store."""
+    """Return the entry as an event; None if it is no event or an id is too long to store."""
     try:
         event = board_events.parse_event(body)
     except InvalidEvent:
@@ -134,7 +132,7 @@ def _event_key(event: ItemEvent) -> EventKey:
 
 
 def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
-    """Return the events that webhooks brought of these items, by key."""
+    """Return the events about these items that webhooks delivered, by key."""
     moments = [event.happened_at for event in events if event.happened_at]
     if not moments:
         return {}
@@ -151,7 +149,7 @@ def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[Even
 
 
 def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
-    """Whether a webhook brought this entry: the same values of the same person at the same moment."""
+    """Whether both report the same change: the same person, values and moment."""
     at = event.happened_at
     other_at = other.happened_at
     if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
@@ -163,7 +161,7 @@ def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
 
 
 def _without_time(value: Any) -> Any:
-    """Return a value without the time at which it was set; nothing and an empty object are the same."""
+    """Return a value without the time at which it was set; an empty object becomes None."""
     if isinstance(value, Mapping):
         return {key: entry for key, entry in value.items() if key != "changed_at"} or None
     return value

@@ -1,4 +1,9 @@
-"""What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
+"""The sweep, which finds a board's changes since its last one, and the full sweep, which compares everything.
+
+The cursor is Monday's own newest time in the first answer of a finished sweep. Each sweep begins an overlap before it,
+because log entries come late and out of order; an entry that is read twice is stored once. A sweep that fails doesn't
+move the cursor, and stores the reason on the board link.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,23 +31,22 @@ from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
-# An item's time of last update and its event's differ by at most this much.
+# The times of an item's last update and of its event differ by at most this much.
 SAME_UPDATE = timedelta(seconds=5)
 
 
 def updated_since(
     connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
 ) -> Iterator[list[UpdatedItem]]:
-    """Yield the items updated since `begin`, page by page, the newest first.
+    """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
 
-    Raises LISTING_TRUNCATED where the board has more items than it listed and none was older than `begin`,
-    UNREADABLE_ANSWER where they don't come in the order of their last update and no edit meanwhile explains
-    it, MondayError.
+    Its kind is LISTING_TRUNCATED if the listing ends before the board's last item and before `begin`, and
+    UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing explains it.
     """
     page, cursor = first
     listed = set[str]()
-    newest: datetime | None = None  # on the first page: an item with a later time further down was edited meanwhile
-    oldest: datetime | None = None  # so far, of the items that were not edited meanwhile
+    newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
+    oldest: datetime | None = None  # so far, without the items that were edited during the listing
     while True:
         times = [item.at for item in page if item.at is not None]
         for at in times:
@@ -69,7 +73,7 @@ def updated_since(
 
 
 def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
-    """Enqueue items whose last update no event and no pass explains; return how many."""
+    """Enqueue the items whose last update no event and no pass explains; return how many."""
     updated_at = {item.item_id: item.at for item in items if item.at is not None}
     if not updated_at:
         return 0
@@ -89,10 +93,10 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
     return missed_events.store_events(link, rows)
 
 
-def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
-    """Return when the newest event of each item happened."""
-    since = min(at.values()) - missed_events.CLOCKS_DIFFER
-    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
+def _newest_events(link: BoardLink, updated_at: dict[str, datetime]) -> dict[str, datetime]:
+    """Return the time of each item's newest event."""
+    since = min(updated_at.values()) - missed_events.CLOCKS_DIFFER
+    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
     newest: dict[str, datetime] = {}
     for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
         happened = row.event.happened_at if row.event else None
@@ -102,34 +106,27 @@ def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, dateti
     return newest
 
 
-# A sweep: new log entries, updated items, webhooks and columns of one board.
-#
-# The cursor is Monday's own newest time in the first answer of a finished sweep. Each sweep begins an overlap
-# before it, because log entries come late and out of order; what is seen twice is stored once. A sweep that
-# ends half-way doesn't move the cursor, and stores the reason on the board link.
-
-
 log = structlog.get_logger(__name__)
 OVERLAP = timedelta(minutes=10)
 
-# No log entry is so late, and no clock so wrong.
+# No log entry is this late, and no clock this wrong.
 CURSOR_MAX_AGE = timedelta(days=1)
 
-# Who asks API version 2027-01 for entries of more than 90 days ago gets none at all.
+# API version 2027-01 returns no entries at all if they are requested from more than 90 days ago.
 LOG_DAYS = timedelta(days=89)
 
-# What is newer is left to the next sweep: its webhook, or its log entry, may still be on its way.
+# Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep found on one board."""
+    """The counts of one board's sweep."""
 
     rows: int = 0  # log entries whose webhook never came
-    updated: int = 0  # updated items that nothing reported
-    items: int | None = None  # how many the board says it has
-    problem: str = ""  # why the sweep could not be finished
+    updated: int = 0  # updated items that no event reported
+    items: int | None = None  # the board's number of items, as Monday counts them
+    problem: str = ""  # why the sweep failed
 
 
 def sweep_due_boards() -> list[SweepResult]:
@@ -137,12 +134,12 @@ def sweep_due_boards() -> list[SweepResult]:
 
 
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
-    """Ask Monday what changed and store it in the inbox; a failure is stored on the link and not raised."""
+    """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
     try:
         result = _Sweep(link, grace).run()
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
-            # As if it had not begun: it is due at once, and its cursor has not moved.
+            # It is due again at once. Its cursor has not moved.
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
             return SweepResult(problem=error.sentence)
         problem = f"What changed on the board could not be asked. {error.sentence}"
@@ -150,7 +147,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         BoardLink.objects.filter(pk=link.pk).update(
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
-        # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
+        # As in a pass, errors of the account or the board trip the breaker; a short listing doesn't.
         if (
             error.kind is not errors.LISTING_TRUNCATED
             and not breaker.trip_if_shared(error)
@@ -169,11 +166,11 @@ class _Sweep:
         self.link = link
         self.connector = connector()
         now = sync_now()
-        # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
+        # A board's first cursor is our time; after that, Monday's own times move it.
         self.newest = link.swept_to or now
         self.begin = self.newest - OVERLAP
         self.settled_before = now - grace
-        # What changed before is known by the items' times of last update alone.
+        # Earlier changes are found only by the items' times of last update.
         self.log_begin = max(self.begin, now - LOG_DAYS)
         self.problem = ""
         self.shortfall = 0
@@ -205,7 +202,7 @@ class _Sweep:
         return SweepResult(rows, updated, changes.board.items_count)
 
     def _fetch_changes(self) -> BoardActivity:
-        """Read everything in one call; where the log can't be asked for in this form, all but the log."""
+        """Read everything in one call; if Monday rejects the query for the log, everything else."""
         try:
             changes = self.connector.board_activity(self.link.board_id, self.log_begin)
         except errors.MondayError as refused:
@@ -224,7 +221,7 @@ class _Sweep:
         enqueued = 0
         newest, _ = changes.recently_updated
         for item in newest:
-            # Not on later pages: what was edited while these were read is the next sweep's.
+            # Only on the first page: an edit during the listing is left to the next sweep.
             self._advance_cursor(item.at)
         try:
             for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
@@ -233,7 +230,7 @@ class _Sweep:
         except errors.MondayError as short:
             if short.kind is not errors.LISTING_TRUNCATED:
                 raise
-            # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
+            # The same shortfall as in the last sweep is no truncation: Monday doesn't document what it counts.
             self.shortfall = short.shortfall
             if short.shortfall != self.link.sweep_shortfall:
                 raise
@@ -244,14 +241,11 @@ class _Sweep:
             self.newest = max(self.newest, moment)
 
 
-# Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed.
-
-
 def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
-    """Compare every linked record and reconcile all of which something is to be done, with every unmatched item.
+    """Compare every linked record; reconcile those that differ or have open work, and every unmatched item.
 
-    Return a report and what could not be checked, in sentences; `say` gets lines of progress. The report counts jobs
-    whoever did them: beside a running worker most of them are the worker's.
+    Return a report and the problems, in sentences; `say` prints lines of progress. The report also counts the jobs that
+    a worker did meanwhile.
     """
     started = sync_now()
     lines = []
@@ -280,9 +274,9 @@ def _sweep_jobs() -> models.QuerySet[SyncQueue]:
 
 
 def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
-    """Compare the board's listing with NPD, and enqueue what a pass may have something to do with.
+    """Compare the board's listing with NPD, and enqueue the records and items that may need a pass.
 
-    Return what the board has, empty where it could not be listed, and why something could not be checked.
+    Return the counts as a sentence (empty if the board could not be listed), and why something could not be checked.
     """
     reason = availability.of(spec.entity_type, reads=True).blocked_reason
     link = link_of(spec.entity_type)
@@ -297,7 +291,7 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
         if changes.items is not None and len(listing.listed) < changes.items:
             same += _compare(listing)  # the first one may have been cut short
     except errors.MondayError as error:
-        # What was not listed gets its pass, as if it differed.
+        # Records whose items were not listed get a pass.
         _enqueue(spec, listing.unlisted())
         return "", f"The board could not be listed. {error.sentence}"
     _enqueue(spec, listing.unlisted())
@@ -312,7 +306,7 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
 
 
 def _compare(listing: BoardListing) -> int:
-    """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
+    """Enqueue the listed records that need a pass; return how many don't."""
     spec = registry.entity(listing.board.link.entity_type)
     same = 0
     for page in listing.pages():
@@ -328,7 +322,7 @@ def _enqueue(spec: EntitySpec, ids: Iterable[UUID]) -> None:
 
 
 def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
-    """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
+    """Store when these records were last in sync, as their passes would; skip records that are being written."""
     board = page.facts.board
     read_at = page.read_at
     all_records = board.model._default_manager
@@ -337,14 +331,14 @@ def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
         free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
         rows = SyncMetadata.objects.of(board.link.entity_type, free).order_by("entity_id")
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        # A pass that ended since the page was read knows a later time.
+        # A pass that ended since the page was read has stored a later time.
         all_records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", read_at))
         times = {name: Greatest(name, read_at) for name in ("last_sync_attempt", "last_successful_sync")}
         SyncMetadata.objects.filter(pk__in=row_ids).update(**times)
 
 
 def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
-    """Return a sentence per reason for the jobs of linked records that the sweep left undone."""
+    """Return sentences about the jobs that the sweep did not finish."""
     rows = _sweep_jobs().filter(entity_type=spec.entity_type, entity_id__isnull=False)
     waiting = rows.filter(status=choices.QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
     failed = rows.filter(status=choices.QueueStatus.FAILED, last_attempt__gte=started)

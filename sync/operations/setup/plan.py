@@ -1,6 +1,6 @@
-"""The plan of a set-up of several boards: made by a worker, kept in the cache, shown as sentences.
+"""The plan of a set-up of several boards. A worker makes it; pages show its rows as sentences.
 
-It is kept under the token of the choices, so that other choices, or half an hour, need another plan.
+Cached per choices; stale after 30 minutes.
 """
 
 import math
@@ -18,12 +18,12 @@ from django.core.cache import cache
 
 from sync.boards import board_columns
 from sync.boards.field_choices import NEW_COLUMN
-from sync.choices import Rule, SyncDirection
+from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import quota
-from sync.models import SyncedModel, SyncMetadata
+from sync.models import SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
@@ -43,32 +43,37 @@ from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
 
-# An older plan is made again before it can be started: people work on both sides meanwhile.
+# A set-up can't be started from an older plan, because people work on both sides meanwhile.
 PLAN_LIFETIME = timedelta(minutes=30)
 
-# A plan that nobody has worked on for so long is asked for again; of it and of a set-up the page says so.
+# After this long without progress, a plan is requested again and pages call it or the set-up stalled.
 STALLED = timedelta(seconds=20)
 
 SECONDS_PER_CALL = 2
+# The calls of a set-up beside its passes, its new columns and its webhooks.
+CALLS_PER_BOARD = 3
+CALLS_PER_NEW_BOARD = 2
 
 SAMPLES_PER_ROW = 3
-# Records that are planned at once.
 CHUNK_SIZE = 500
 MAX_MISSING_NAMES = 5_000
+
+# Precedes a record's id to stand for the item that is created for it.
+NEW_ITEM = "+"
 
 
 @dataclass
 class BoardPlan:
-    """How many records and items a set-up links, creates, asks about and leaves, with samples of a name and why."""
+    """How many records and items a set-up links, creates, asks about and leaves, with samples: a name and a reason."""
 
     chosen: selection.ChosenBoard
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    attention: int = 0  # records that need somebody afterwards
-    missing: dict[str, list[str]] = field(default_factory=dict)  # by type, the names that relations have and NPD hasn't
-    hold: str = ""  # why nothing new is created on the board
+    attention_count: int = 0  # records that need a person afterwards
+    missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
+    hold: str = ""  # why no items are created on the board
     calls: int = 0
-    passing: dict[str, str] = field(default_factory=dict)  # the names of the items that get a pass, by id
+    items_to_check: dict[str, str] = field(default_factory=dict)  # names of the items that need a pass, by id
 
     @property
     def entity_type(self) -> str:
@@ -90,17 +95,17 @@ class Planner:
     def __init__(
         self, chosen: selection.ChosenBoard, records_of_others: Sequence[SyncedModel], progress: PlanProgress
     ) -> None:
-        """Start with `records_of_others`: records of the boards that are set up before this one, as they will be."""
+        """`records_of_others` are the records of boards that are set up before this one, as they will be then."""
         self.chosen = chosen
         self.board = planned_board(chosen)
         self.progress = progress
-        self.listed = ListedBoard(self.board, chosen.others, records_of_others)
+        self.listed = ListedBoard(self.board, chosen.boards_by_type, records_of_others)
         self.result = BoardPlan(chosen)
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
         self.taken_items = set[str]()
         self.first_of_key = dict[str, SyncedModel]()
         self.created = list[SyncedModel]()
-        self.attention = set[UUID]()
+        self.attention_ids = set[UUID]()
         self.writes = 0
         self.reads = 0
 
@@ -110,26 +115,25 @@ class Planner:
         new_records = [record for records in self.listed.new_records.values() for record in records]
         return [*self.listed.linked.values(), *self.created, *new_records]
 
-    def make(self) -> BoardPlan:
-        """Raises MondayError."""
+    def plan(self) -> BoardPlan:
+        """Return the board's plan. Raises MondayError."""
         if self.chosen.board is not None:
             self._list_items()
             self._look_for_hold()
         self._plan_passes()
-        self.result.attention = len(self.attention)
+        self.result.attention_count = len(self.attention_ids)
         self.result.calls = self._cost()
         for model, names in self.missing_names.items():
-            named = selection.named_records(model, list(names.values()))
-            self.result.missing |= (
-                {model.entity_type(): [field_values.record_name(record) for record in named]} if named else {}
-            )
+            records = selection.named_records(model, list(names.values()))
+            if records:
+                self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in records]
         return self.result
 
     def _list_items(self) -> None:
-        others = self._match_columns()
+        match_columns = self._match_columns()
         columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
-        columns += [column.id for column in others if column.id not in columns]
-        types = {*self.board.types, *(column.type for column in others)}
+        columns += [column.id for column in match_columns if column.id not in columns]
+        types = {*self.board.types, *(column.type for column in match_columns)}
         for items in item_pages(self.board.link, columns, sorted(types)):
             for item in items:
                 self.listed.add(fill_new_columns(self.board, item))
@@ -142,7 +146,7 @@ class Planner:
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
     def _look_for_hold(self) -> None:
-        """Hold creates, as the run will, where no item can be recognized."""
+        """Hold creates if no item can be recognized, as the set-up itself will."""
         match = self.board.match_mapping
         link = self.chosen.choices.link
         if match is None or match.column_id == board_columns.NAME_TYPE or self.chosen.choices.creates_all:
@@ -150,13 +154,13 @@ class Planner:
         if link is not None and board_columns.is_matched_by(link, match.column_id):
             return
         column = self.chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-        others = [other for other in self._match_columns() if other.id != column.id]
+        match_columns = [other for other in self._match_columns() if other.id != column.id]
         pages = [self.listed.items.values()]
-        self.result.hold = board_columns.reason_to_hold(column, others, self.board.link.npd_id_column, pages)
+        self.result.hold = board_columns.reason_to_hold(column, match_columns, self.board.link.npd_id_column, pages)
         self.board.link.creates_held = self.result.hold
 
     def _plan_passes(self) -> None:
-        """Plan every record first, the oldest before the others, then the items that none of them has or gets."""
+        """Plan all records, oldest first, then the items that no record has or will have."""
         records = self.board.model._default_manager.order_by("created_at", "pk")
         off = records.filter(unsynced())
         for record in off[:SAMPLES_PER_ROW]:
@@ -173,34 +177,44 @@ class Planner:
         for start in range(0, len(claims), CHUNK_SIZE):
             runs = plan_pass(self.board, claims[start : start + CHUNK_SIZE], self.listed)
             first = runs[0].plan
-            # What differs between a record and the item that it is linked with the pass behind this one finds.
+            # Linking only stores the link; the next pass (`following`) compares the values.
             following = runs[1].plan.records if len(runs) > 1 else {}
             self.listed.linked |= {key: record.linked_record for key, record in first.records.items() if record.link_to}
-            before = {record.id: record.ledger for record in runs[0].facts.records}
+            left_out_ids = {record.id for record in runs[0].facts.records if record.ledger.left_out}
             for key, record_plan in first.records.items():
-                self._add_record(record_plan, before[key], following.get(key))
+                was_left_out = key in left_out_ids and record_plan.record.may_sync
+                self._add_record(record_plan, following.get(key), was_left_out=was_left_out)
             for item_plan in first.items:
                 self._add_item(item_plan)
+            # Records that items have just created: their values come from the item, so only stuck fields count.
             for key in sorted(following.keys() - first.records.keys()):
-                self._add_fields(following[key], is_made=True)
+                self._count_writes(following[key])
             self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
 
     def _add_record(
-        self, plan: pass_plan.RecordPlan, before: SyncMetadata, following: pass_plan.RecordPlan | None
+        self, plan: pass_plan.RecordPlan, following: pass_plan.RecordPlan | None, *, was_left_out: bool
     ) -> None:
-        """Count what becomes of a record; `following` is its next pass, where it is linked with an item first."""
+        """Count a record's outcome; `following` is its next pass, if this one only links it."""
         record = plan.record
         candidates = plan.identity.question["candidates"] if plan.identity.question else []
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
-        self._add_filtered(plan, before.note if record.may_sync and before.left_out else "")
+        if reason := plan.left_out or plan.leaving:
+            if was_left_out:
+                row = "stays_out"
+            elif record.monday_id:
+                row = "stops"
+            else:
+                row = "kept_out"
+            self.result.add(row, str(record), reason.removeprefix(LEFT_OUT).strip())
+        elif was_left_out:
+            self.result.add("resumes", str(record))
         if plan.left_out:
             return
         self.reads += 1
         if record.monday_id and plan.item is None:
-            self.attention.add(plan.id)
+            self.attention_ids.add(plan.id)
             self.result.add("missing", str(record))
         elif record.monday_id:
-            self.result.counts["linked"] += not plan.leaving
             self._add_fields(plan)
         elif plan.creates:
             self._add_created(plan)
@@ -209,35 +223,25 @@ class Planner:
             self.result.add("link", str(record))
             self._add_fields(following)
         else:
-            self.attention.add(plan.id)
-            is_held = self.result.hold and plan.reason == self.result.hold
-            self.result.add("held" if is_held else "ambiguous", str(record), plan.reason or plan.ending.detail)
-
-    def _add_filtered(self, plan: pass_plan.RecordPlan, was_out: str) -> None:
-        """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
-        is_out = plan.left_out or plan.leaving
-        reason = is_out.removeprefix(LEFT_OUT).strip()
-        if is_out:
-            row = "stays_out" if was_out else "stops" if plan.record.monday_id else "kept_out"
-            self.result.add(row, str(plan.record), reason)
-        elif was_out:
-            self.result.add("resumes", str(plan.record))
+            self.attention_ids.add(plan.id)
+            row = "held" if plan.identity.is_held else "ambiguous"
+            self.result.add(row, str(record), plan.reason or plan.ending.detail)
 
     def _add_created(self, plan: pass_plan.RecordPlan) -> None:
         record = plan.record
-        # The first of several records with one key gets an item, and the others find that one, even from other chunks.
+        # The first of several records with the same key gets an item; the others find that item, also in later chunks.
         key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
         if plan.is_open and first is record:
             self.writes += 1
             self.result.add("create", str(record))
             if self._add_stuck_fields(plan):
-                self.attention.add(plan.id)
-            made = copy(record)
-            made.monday_id = f"{NEW_COLUMN}{record.pk}"
-            self.created.append(made)
+                self.attention_ids.add(plan.id)
+            created = copy(record)
+            created.monday_id = f"{NEW_ITEM}{record.pk}"
+            self.created.append(created)
             return
-        self.attention.add(plan.id)
+        self.attention_ids.add(plan.id)
         if first is not record:
             self.result.add("ambiguous", str(record), f"“{first}” has the same key, and gets an item first.")
         elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
@@ -250,7 +254,7 @@ class Planner:
         item = plan.facts.item
         reason = plan.finding.reason if plan.finding else None
         if plan.act is pass_plan.ItemAct.ASK or self.chosen.choices.creates_records:
-            self.result.passing[item.id] = item.name[:200]
+            self.result.items_to_check[item.id] = item.name[:200]
         if plan.act is pass_plan.ItemAct.ASK:
             self.result.add("items_asked", item.name, plan.ending.detail)
         elif reason is UnmatchedReason.CREATES_HELD:
@@ -264,43 +268,41 @@ class Planner:
         else:
             self.result.add("unmatched", item.name)
         self.reads += 1
-        # A name alone links nothing: who has no key on one of the sides would be there twice.
+        # Names alone don't link, so a record without a match key on one side would be duplicated.
         for name in self.names_of_created.get(match_key(item.name), ()):
             self.result.add("same_name", name)
 
     @cached_property
     def names_of_created(self) -> Mapping[str, Sequence[str]]:
-        """The names of the records that get new items, by their match keys; asked once all records are planned."""
+        """The names of the records that get new items, by their match keys; complete once all records are planned."""
         names = defaultdict[str, list[str]](list)
         for record in self.created:
-            names[match_key(field_values.record_name(record))].append(field_values.record_name(record))
+            name = field_values.record_name(record)
+            names[match_key(name)].append(name)
         return names
 
     def _cost(self) -> int:
-        """Return about how many API calls it takes to carry it out."""
+        """Return about how many API calls the set-up takes."""
         passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ)
         passes += math.ceil(self.writes / ITEMS_PER_READ)
-        board = 3 + 2 * (self.chosen.board is None) + len(self.chosen.made) + len(WEBHOOK_EVENTS)
-        return board + passes
+        columns_and_webhooks = len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
+        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
+        return board + columns_and_webhooks + passes
 
     def _add_stuck_fields(self, plan: pass_plan.RecordPlan) -> bool:
-        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent.
-
-        Returns whether the record isn't in sync then.
-        """
+        """Count fields that can't be synced or that Monday will probably reject; return whether there are any."""
         is_stuck = bool(plan.reason) and not plan.left_out
         relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             name = f"{plan.record}: {field_plan.mapping.label}"
             if field_plan.blocked_reason and not field_plan.is_left_out and not is_kept_different(plan, field_plan):
                 is_stuck = True
-                missing = field_plan.awaits.removeprefix("name ") if field_plan.awaits.startswith("name ") else ""
-                # Where several have the name, another one helps nobody.
-                if missing and field_plan.blocked_reason.startswith("No "):
+                awaits = field_plan.awaits
+                if awaits is not None and awaits.by == "name" and awaits.is_missing:
                     names = self.missing_names[relations[field_plan.mapping.key]]
                     if len(names) < MAX_MISSING_NAMES:
-                        names.setdefault(match_key(missing), missing)
-                    self.result.add("names", name, missing)
+                        names.setdefault(match_key(awaits.value), awaits.value)
+                    self.result.add("names", name, awaits.value)
                 else:
                     self.result.add("blocked", name, field_plan.blocked_reason)
             elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
@@ -308,41 +310,40 @@ class Planner:
                 self.result.add("doubtful", str(plan.record), risk)
         return is_stuck
 
-    def _add_fields(self, plan: pass_plan.RecordPlan, *, is_made: bool = False) -> None:
-        """Count what a pass would do with both sides' values; of a record made of an item only what is stuck."""
+    def _count_writes(self, plan: pass_plan.RecordPlan) -> dict[str, list[str]]:
+        """Count a pass's writes and problems; return the labels of the fields that it changes, by row."""
         is_stuck = self._add_stuck_fields(plan)
         field_plans = list(plan.plans.values())
-        moving = {
+        labels_by_row = {
             "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None],
             "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
             "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
         }
         if leaves_by_pull(self.board, plan.record, plan.plans) or leaves_by_push(self.board, plan):
             self.result.add("stops", str(plan.record))
-        elif not plan.leaving and (is_stuck or moving["conflicts"] or plan.identity.duplicate):
-            self.attention.add(plan.id)
-        if any(moving.values()) or plan.write_npd_id:
+        elif not plan.leaving and (is_stuck or labels_by_row["conflicts"] or plan.identity.duplicate):
+            self.attention_ids.add(plan.id)
+        if any(labels_by_row.values()) or plan.write_npd_id:
             self.writes += 1
-        if not is_made:
-            for row, labels in moving.items():
-                if labels:
-                    self.result.add(row, str(plan.record), ", ".join(labels))
+        return labels_by_row
 
-
-# The plan of several boards: made by a worker, kept in the cache, shown as sentences.
+    def _add_fields(self, plan: pass_plan.RecordPlan) -> None:
+        for row, labels in self._count_writes(plan).items():
+            if labels:
+                self.result.add(row, str(plan.record), ", ".join(labels))
 
 
 @dataclass
 class SetupPlan:
-    """The plan of all boards of a set-up as it stands in the cache."""
+    """The plan of all boards of a set-up, as the cache holds it."""
 
     token: str
     choices: list[selection.Choices]
-    state: str = "waiting"  # then working, at last done or failed
+    state: str = "waiting"  # then "working", finally "done" or "failed"
     done: int = 0
     total: int = 0
     title: str = ""
-    moved_at: datetime = field(default_factory=sync_now)  # when a worker last got on with it, or it was asked for
+    progressed_at: datetime = field(default_factory=sync_now)  # when it was requested, then of a worker's last step
     problem: str = ""
     boards: list[BoardPlan] = field(default_factory=list)
 
@@ -352,12 +353,12 @@ class SetupPlan:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether nobody gets on with it: no worker runs, or the one that had it was killed."""
-        return self.is_busy and sync_now() - self.moved_at > STALLED
+        """Whether nothing happens: no worker runs, or the plan's worker was killed."""
+        return self.is_busy and sync_now() - self.progressed_at > STALLED
 
     @property
     def is_old(self) -> bool:
-        return sync_now() - self.moved_at > PLAN_LIFETIME
+        return sync_now() - self.progressed_at > PLAN_LIFETIME
 
     @property
     def calls(self) -> int:
@@ -369,13 +370,13 @@ class SetupPlan:
 
     @property
     def share_of_day(self) -> float | None:
-        """Return the calls as a share of the day's quota; None where that isn't known."""
+        """Return the calls as a share of the day's quota; None if the quota is unknown."""
         return quota.share_of_day(self.calls)
 
     def save(self, **values: Any) -> None:
         for name, value in values.items():
             setattr(self, name, value)
-        self.moved_at = sync_now()
+        self.progressed_at = sync_now()
         cache.set(_cache_key(self.token), self, PLAN_LIFETIME.total_seconds() * 2)
 
 
@@ -388,10 +389,10 @@ def stored_plan(token: str) -> SetupPlan | None:
     return plan
 
 
-def request_plan(token: str, choices: Iterable[selection.Choices], *, anew: bool = False) -> SetupPlan:
-    """Return the plan of these choices; have a worker make it where there is none, or it is old, or nobody made it."""
+def request_plan(token: str, choices: Iterable[selection.Choices], *, again: bool = False) -> SetupPlan:
+    """Return the plan of these choices; have a worker make it if it is missing, old or stalled."""
     plan = stored_plan(token)
-    if plan is None or anew or (plan.is_old and not plan.is_busy):
+    if plan is None or again or (plan.is_old and not plan.is_busy):
         plan = SetupPlan(token, list(choices))
         plan.save()
         send_task("sync.plan_set_up", token)
@@ -401,22 +402,22 @@ def request_plan(token: str, choices: Iterable[selection.Choices], *, anew: bool
 
 
 def make_plan(token: str) -> None:
-    """Make a plan that was asked for, unless another worker does."""
+    """Make a requested plan, unless another worker is making it."""
     plan = stored_plan(token)
     if plan is None or not plan.is_busy or (plan.state == "working" and not plan.is_stalled):
         return
-    others = {choices.entity_type: choices.board_id for choices in plan.choices}
+    boards_by_type = {choices.entity_type: choices.board_id for choices in plan.choices}
     plan.save(state="working")
     boards = []
     records_of_others = list[SyncedModel]()
     try:
         for choices in plan.choices:
             plan.save(title=choices.spec.board_title, done=0, total=0)
-            chosen = selection.read_board(choices, others)
+            chosen = selection.read_board(choices, boards_by_type)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
             planner = Planner(chosen, records_of_others, lambda done, total: plan.save(done=done, total=total))
-            boards.append(planner.make())
+            boards.append(planner.plan())
             records_of_others += planner.records_after_setup
         plan.save(state="done", boards=boards)
     except ActionError as why:
@@ -429,9 +430,7 @@ def make_plan(token: str) -> None:
         raise
 
 
-# A plan's rows as sentences.
-
-
+# The sentences of a plan's rows, for one and for several.
 DONE_ROWS = {
     "create": ("item is created on Monday", "items are created on Monday"),
     "link": ("record is linked with its item", "records are linked with their items"),
@@ -461,7 +460,6 @@ ASKED_ROWS = {
     "missing": ("record has lost its item: it isn't on the board",
                 "records have lost their items: they aren't on the board"),
 }  # fmt: skip
-# What a plan counts, for one and for several; what there is none of isn't shown.
 LEFT_ROWS = {
     "held": ("record gets no item for now", "records get no items for now"),
     "items_held": ("item becomes no record for now", "items become no records for now"),
@@ -478,7 +476,7 @@ LEFT_ROWS = {
 
 
 def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return how many records, items or fields there are of each kind, and some of them, if it matters with why."""
+    """Return the rows that count anything, each with its sentence and samples."""
     rows = []
     for code, (singular, plural) in nouns.items():
         if number := plan.counts[code]:
@@ -488,8 +486,4 @@ def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[
 
 
 def summary_of(plan: BoardPlan) -> str:
-    return f"{plan.counts['create']:d} to create, {plan.counts['link']:d} to link, {plan.attention:d} to look at"
-
-
-def first_match_text(rule: str) -> str:
-    return "you are asked" if rule == Rule.ASK else str(Rule(rule).label)
+    return f"{plan.counts['create']:d} to create, {plan.counts['link']:d} to link, {plan.attention_count:d} to look at"

@@ -1,6 +1,6 @@
-"""The board as passes would see it after its set-up: a link and mappings that are never stored, and its listing.
+"""The board as passes would see it after its set-up, from a link and mappings that are never stored.
 
-A column that will be created has a stand-in id, and every item is empty in it. Below, what a person may filter it by.
+A column that will be created has a stand-in id and is empty in every item. Also the form of the board's filter.
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 
 
 def planned_board(chosen: ChosenBoard) -> BoardContext:
-    """Return the board as it would be, with the chosen columns, directions and rules."""
+    """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
     spec = choices.spec
     present = registry.link_of(choices.entity_type)
@@ -73,7 +73,7 @@ def _planned_mapping(
     chosen: ChosenBoard, mappable: MappableField, choice: FieldChoice, stored: FieldMapping | None
 ) -> FieldMapping:
     column = chosen.columns.get(choice.column)
-    kind = column.type if column is not None else mappable.made_type
+    kind = column.type if column is not None else mappable.new_column_type
     column_id = f"{NEW_COLUMN}{mappable.key}" if choice.column == NEW_COLUMN else choice.column
     options: dict[str, Any] = {"column_type": kind, "settings": dict(column.settings) if column is not None else {}}
     if mappable.is_name:
@@ -102,19 +102,20 @@ def fill_new_columns(board: BoardContext, item: Item) -> Item:
 
 
 class ListedBoard(Gatherer):
-    """A Gatherer that answers from the board's listing instead of calling Monday, and shows NPD as it will be after
-    set-up.
+    """A Gatherer that reads the board's listing instead of calling Monday, and NPD as it will be after the set-up.
 
     Items that aren't listed are read by their ids.
     """
 
-    def __init__(self, board: BoardContext, others: Collection[str], records_of_others: Iterable[SyncedModel]) -> None:
+    def __init__(
+        self, board: BoardContext, planned_types: Collection[str], records_of_others: Iterable[SyncedModel]
+    ) -> None:
         super().__init__()
         self.board = board
         targets = [registry.target_of(relation).entity_type() for _, relation in board.relations]
-        # Types of related records whose board is set up in the same run: their records get items, too.
-        self.related_boards = frozenset(targets) & set(others)
-        # Related records of other types as this set-up leaves them, with their items: by pk, by item id and by name.
+        # Related types whose boards are set up together with this one, so that their records get items, too.
+        self.related_boards = frozenset(targets) & set(planned_types)
+        # Related records of other types as the set-up will leave them: by pk, by item id and by name.
         self.records_of_others = dict[UUID, SyncedModel]()
         self._others_by_item = dict[str | None, SyncedModel]()
         self._others_by_name = defaultdict[str, list[SyncedModel]](list)
@@ -205,32 +206,29 @@ class ListedBoard(Gatherer):
         matching = [self.linked.get(record.pk, record) for record in item.matching]
         if item.item is not None and (key := match_text_of_item(self.board, item.item)):
             matching += self.new_records.get(key, ())
-        named = self.linked.get(item.named.pk, item.named) if item.named else None
-        return replace(item, matching=tuple(matching), named=named)
+        named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
+        return replace(item, matching=tuple(matching), npd_id_record=named)
 
 
-# What a person may filter a board by, and how typed conditions are read and checked.
-
-
-# Between several values that a person types; doubled it belongs to a value.
+# Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
 
 _FILLED_OPS = (sync_filter.FilterOp.FILLED, sync_filter.FilterOp.EMPTY)
 
-# A condition that a person types: the `field`, the `op` and the `text` of its values, with the `error` that it has.
+# A condition as a person types it: its `field`, its `op`, the `text` of its values, and its `error`.
 Row = dict[str, str]
 
 
 def filterable_fields(chosen: ChosenBoard, side: sync_filter.FilterSide) -> dict[str, dict[str, Any]]:
-    """Return by key the synced fields by which this side can be filtered, and the group of items.
+    """Return the fields by which a side can be filtered, by key: label, ops and, if known, possible values.
 
-    Each has its label, the ops that it can be compared by, and the values that it may have, where these are known.
+    Items can be filtered by their group, too.
     """
     board = planned_board(chosen)
     fields = {}
     for mapping in board.mappings:
         if side is sync_filter.FilterSide.ITEM and mapping.column_id.startswith(NEW_COLUMN):
-            continue  # every item is empty in a column that is to be made
+            continue  # a new column is empty in every item
         column = chosen.columns.get(mapping.column_id)
         labels = selectable_labels(column.type, column.settings) if column is not None else ()
         values = registry.choice_labels(board.model, mapping.fields) or sorted(labels or ())
@@ -257,7 +255,7 @@ def _ops_of(board: BoardContext, mapping: FieldMapping, side: sync_filter.Filter
 
 
 def _group_names(chosen: ChosenBoard) -> dict[str, str]:
-    """Return the groups by name: by the title, with the id where several have it."""
+    """Return the groups' ids by their title; a title that several groups have is followed by the id."""
     titles = [title.casefold() for title in chosen.groups.values()]
     return {
         title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
@@ -266,7 +264,7 @@ def _group_names(chosen: ChosenBoard) -> dict[str, str]:
 
 
 def rows_of(chosen: ChosenBoard, side: sync_filter.FilterSide) -> list[Row]:
-    """Return the conditions of a side that are chosen already."""
+    """Return the chosen conditions of a side as rows."""
     chosen_filter = sync_filter.SyncFilter.parse(chosen.choices.sync_filter)
     conditions = chosen_filter.records if side is sync_filter.FilterSide.RECORD else chosen_filter.items
     return [
@@ -276,7 +274,7 @@ def rows_of(chosen: ChosenBoard, side: sync_filter.FilterSide) -> list[Row]:
 
 
 def is_empty(row: Row) -> bool:
-    """Whether nothing was chosen or typed; a comparison without a value says by itself that one is meant."""
+    """Whether nothing was chosen or typed; an op that takes no value counts as chosen."""
     return not row["field"] and not row["text"].strip() and row["op"] not in _FILLED_OPS
 
 
@@ -295,7 +293,7 @@ def values_of_text(text: str) -> list[str]:
 def conditions_of(
     chosen: ChosenBoard, side: sync_filter.FilterSide, rows: Iterable[Row]
 ) -> tuple[sync_filter.FilterCondition, ...]:
-    """Return the condition of each row that isn't empty; a row that can be none gets an `error`."""
+    """Return the conditions of the rows that aren't empty; a row that isn't valid gets an `error`."""
     conditions = []
     board = planned_board(chosen)
     fields = filterable_fields(chosen, side)
@@ -355,7 +353,7 @@ def _group_condition(
 
 
 def _check_meaning(board: BoardContext, key: str, values: Sequence[str]) -> None:
-    """Check that the field could have each of these values; raises ValueError."""
+    """Raise ValueError if the field can't have one of the values."""
     mapping = next(mapping for mapping in board.mappings if mapping.key == key)
     if registry.relation_of(board.model, mapping.fields) is not None:
         return

@@ -1,7 +1,7 @@
-"""A set-up that a person has started: kept on its board's row, carried out by a worker, each step safe to repeat.
+"""A started set-up: stored on its board's row, carried out by a worker; each step is safe to repeat.
 
-A board is set up as `monday_setup` does it (`boards/board_setup.py`); a person's choices stand in for the registered
-ones. From the one transaction that stores them, ordinary passes do the work.
+A board is set up as `monday_setup` does it (`boards/board_setup.py`), with a person's choices instead of the
+registered ones. Ordinary passes do the rest.
 """
 
 import uuid
@@ -14,6 +14,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
@@ -31,7 +32,7 @@ from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
-from sync.operations.setup.plan import STALLED, SetupPlan, first_match_text, summary_of
+from sync.operations.setup.plan import STALLED, SetupPlan, summary_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 
@@ -41,17 +42,14 @@ RUNNING = "running"
 STOPPED = "stopped"
 DONE = "done"
 
-# Renewed at each step: the set-up of a worker that was killed goes on after it.
+# Each step renews the lock. If a worker is killed, another one continues once the lock has run out.
 LOCK_SECONDS = 180
 
 TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
 
 
 class SetupLost(RuntimeError):
-    """Another worker has the set-up by now; what this one was about to store is dropped."""
-
-
-# Start: everything is checked again, under a lock on the rows of all boards.
+    """Another worker has taken over the set-up, so this one stores nothing."""
 
 
 def is_running(link: BoardLink | None) -> bool:
@@ -59,9 +57,9 @@ def is_running(link: BoardLink | None) -> bool:
 
 
 def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
-    """Start a set-up as its plan says, all of it or nothing; raises ActionError, Conflict.
+    """Start the set-up of all boards, or of none; raises ActionError, Conflict.
 
-    `boards` are the choices beside their boards as they were read just now.
+    Checks everything again, under a lock on the rows of all boards, which `boards` shows as they were just read.
     """
     if plan.state != "done" or plan.is_old:
         raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
@@ -81,29 +79,29 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
         for chosen in boards:
             choices = chosen.choices
             board_plan = plans[choices.entity_type]
-            made = _make_related(board_plan.missing) if choices.makes_related else []
+            created = _create_related(board_plan.missing) if choices.makes_related else []
             setup = {
                 "state": RUNNING,
                 "by": user.get_username(),
                 "started": sync_now().isoformat(),
                 "choices": choices.to_json(),
-                "made_related": made,
-                "passing": board_plan.passing,
+                "made_related": created,
+                "passing": board_plan.items_to_check,
             }
             BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
             sentences = [
                 f"Set-up started: {summary_of(board_plan)}.",
-                f"Mapped otherwise than before: {', '.join(chosen.changed) or 'no field'}.",
+                f"Mapped otherwise than before: {', '.join(chosen.changed_labels) or 'no field'}.",
                 f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
-                f"Where both sides differ at first: {first_match_text(choices.first_match)}.",
-                *made,
+                f"Where both sides differ at first: {choices.first_match_text}.",
+                *created,
             ]
             selection.log_setup(user, choices.entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
 
-def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Make the records that relations name and NPD doesn't have; return what was made, as sentences."""
+def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Create related records from the missing names, by type; return what was created, as sentences."""
     sentences = []
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
@@ -112,42 +110,43 @@ def _make_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     return sentences
 
 
-# What a person chose, as the set-up of a board asks for it.
-
-
 class StartedSetup(SetupChoices):
-    """A started set-up in a worker's hands; what it did so far is stored on the board's row at each step."""
+    """A started set-up that a worker carries out; each step stores its progress on the board's row."""
 
     def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
         self.spec = registry.entity(entity_type)
         self.setup = setup
         self.choices = selection.Choices.parse(setup["choices"])
-        self.made_board = bool(setup.get("made_board"))
+        self.board_was_created = bool(setup.get("made_board"))
         self.creates_all = self.choices.creates_all
 
     def save(self, **values: Any) -> None:
-        """Store values while the set-up is still this worker's, and renew its lock; raises SetupLost."""
+        """Store values and renew the lock; raises SetupLost if another worker has the set-up."""
         self.setup |= values | {"until": _lock_end(LOCK_SECONDS)}
-        own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
-        if not own.filter(setup__state=RUNNING).update(setup=self.setup):
+        if not self._own_link().filter(setup__state=RUNNING).update(setup=self.setup):
             raise SetupLost
 
-    def let_go(self, state: str, **values: Any) -> None:
-        """Store how it ended, or when it goes on; what was chosen stays only as long as it is needed."""
-        dropped = {"token", "until", "problem"} if state != RUNNING else set()
-        dropped |= {"choices", "passing"} if state == DONE else set()
-        kept = {key: value for key, value in self.setup.items() if key not in dropped}
-        own = BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
-        own.update(setup={**kept, **values, "state": state})
+    def release(self, state: str, **values: Any) -> None:
+        """Store how the set-up ended, or when it continues; its choices are stored until it is done."""
+        dropped = set()
+        if state != RUNNING:
+            dropped |= {"token", "until", "problem"}
+        if state == DONE:
+            dropped |= {"choices", "passing"}
+        remaining = {key: value for key, value in self.setup.items() if key not in dropped}
+        self._own_link().update(setup={**remaining, **values, "state": state})
+
+    def _own_link(self) -> QuerySet[BoardLink]:
+        return BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
 
     def board_id(self) -> str:
         return self.choices.board_id
 
-    def board_made(self, board_id: str) -> None:
+    def on_board_created(self, board_id: str) -> None:
         self.save(choices={**self.setup["choices"], "board_id": board_id}, made_board=True)
         self.choices = selection.Choices.parse(self.setup["choices"])
 
-    def board_gone(self, board_id: str) -> str:
+    def missing_board_message(self, board_id: str) -> str:
         return selection.removed_board_text(self.choices.board_name, board_id, None)
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
@@ -162,29 +161,30 @@ class StartedSetup(SetupChoices):
                 new.append(self._new_column(board, mappable))
                 continue
             column = board.column(choice.column)
-            reason = (
-                "It is not on the board any more." if column is None else field_choices.column_problem(mappable, column)
-            )
+            reason = "It is not on the board any more."
+            if column is not None:
+                reason = field_choices.column_problem(mappable, column)
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
             present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
-        # Columns that are there first: a new one must not adopt one that was chosen for another field.
+        # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
         return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
     def _new_column(self, board: Board, mappable: field_choices.MappableField) -> ColumnSpec:
-        if mappable.made_type == "board_relation" and mappable.lacks_target:
+        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
             raise ActionError(
                 f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
                 "too, or leave the field out."
             )
-        # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
+        # If a column with another title has the id already, Monday assigns an id.
         same_id = board.column(mappable.column_id)
         is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
         return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
-        """Refuse where somebody changed the board's settings since the plan was started."""
-        if link.board_id == self.choices.board_id or self.choices.begun:  # not where it is set up for the first time
+        """Raise Conflict if the board's settings have changed since the person began."""
+        is_first_setup = link.board_id != self.choices.board_id and not self.choices.begun
+        if not is_first_setup:
             selection.ChosenBoard(self.choices, None).check_settings()
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
@@ -193,10 +193,10 @@ class StartedSetup(SetupChoices):
         link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
         needs_pass = False
-        before = {mapping.key: mapping for mapping in link.mappings.all()}
+        previous = {mapping.key: mapping for mapping in link.mappings.all()}
         for position, mappable in enumerate(self.spec.mappings):
             choice = self.choices.fields.get(mappable.key)
-            # A field left out keeps its row, so that no later set-up counts it as new.
+            # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
             values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
             if choice is not None and choice.is_synced:
                 first_match = self.choices.first_match
@@ -209,20 +209,22 @@ class StartedSetup(SetupChoices):
         stored = board_columns.store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
         for mapping in link.mappings.all():
-            earlier = before.get(mapping.key)
-            if earlier is not None and earlier.column_id not in ("", mapping.column_id):
+            before = previous.get(mapping.key)
+            if before is None:
+                continue
+            if before.column_id not in ("", mapping.column_id):
                 stored.remapped[mapping.remap_key] = self.setup["by"]
-            if earlier is not None and earlier.rule != mapping.rule:
+            if before.rule != mapping.rule:
                 enqueue_affected(mapping, self.setup["by"])
         if filter_before != link.sync_filter:
-            # In the transaction that stores the filter: nothing says `synced` any more that it leaves out.
+            # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
             stored.done.append("changed the filter")
             stored.needs_resync = True
             entity_type = self.spec.entity_type
             unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
             items = unmatched.values_list("item_id", flat=True)
             enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-        # In the same transaction: a repeated run must recognise what it wrote itself.
+        # In the same transaction, so that a repeated run recognizes its own changes of the settings.
         fresh = BoardLink.objects.get(pk=link.pk)
         begun = {**self.setup["choices"], "board_id": link.board_id, "begun": selection.board_settings(fresh)}
         self.save(choices=begun)
@@ -236,13 +238,10 @@ def _lock_end(seconds: float) -> str:
     return (sync_now() + timedelta(seconds=seconds)).isoformat()
 
 
-# The worker's part.
-
-
 def advance_setups() -> None:
-    """Get on with the set-ups that were started, one after another, in the order in which types are registered.
+    """Continue the started set-ups, one after another, in the order in which types are registered.
 
-    One that points at another type's board comes after it, and waits while that one isn't made.
+    A type with a relation comes after the type that it points at, and waits until that type's board exists.
     """
     for spec in registry.entities():
         if process.is_shutting_down():
@@ -255,17 +254,17 @@ def advance_setups() -> None:
             log.info("a set-up is another worker's by now", board=spec.entity_type)
         except SoftTimeLimitExceeded:
             raise
-        except Exception:  # an unknown error of one type must not keep the other type waiting
+        except Exception:  # an unknown error of one type must not delay the others
             log.exception("a set-up could not be continued", board=spec.entity_type)
             if started is not None:
-                started.let_go(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
+                started.release(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
         if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=RUNNING).exists():
             return
 
 
 @transaction.atomic
 def _claim(entity_type: str) -> StartedSetup | None:
-    """Take a started set-up that no worker has; one whose lock has run out is taken over."""
+    """Take a started set-up that no worker has locked."""
     link = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=RUNNING).first()
     if link is None:
         return None
@@ -279,44 +278,41 @@ def _claim(entity_type: str) -> StartedSetup | None:
 
 def _advance(started: StartedSetup) -> None:
     try:
-        # Each call renews the lock: many slow ones take longer than the lock lasts.
+        # Each call renews the lock, because many slow calls take longer than it lasts.
         result = apply_choices(started, connector(urgent=True, before_call=started.save))
         _enqueue_records(started)
     except ActionError as why:
-        started.let_go(STOPPED, problem=str(why))
+        started.release(STOPPED, problem=str(why))
         return
     except MondayError as error:
         if error.scope not in TRANSIENT_SCOPES:
-            started.let_go(STOPPED, problem=error.sentence)
+            started.release(STOPPED, problem=error.sentence)
             return
-        # A passing error is tried again by a later run; any other one is shown to the person.
+        # A later run tries again.
         breaker.trip_account(error)
         problem = f"{error.sentence} The set-up goes on by itself."
-        started.let_go(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
+        started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
         return
-    started.let_go(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
+    started.release(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
     person = User.objects.filter(username=started.setup.get("by")).first()
     if person is not None:
         selection.log_setup(person, started.spec.entity_type, "Set-up done.")
 
 
 def _enqueue_records(started: StartedSetup) -> None:
-    """Have every record without an item reconciled, and every item without a record."""
+    """Enqueue all records without an item, and the items that the plan found without a record."""
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
-    passing = started.setup["passing"]
+    item_names = started.setup["passing"]
     unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
     ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        enqueue_items(link, passing, cause=Cause.SWEEP, names=passing)
-
-
-# What is said of a started set-up; how its records stand Home says.
+        enqueue_items(link, item_names, cause=Cause.SWEEP, names=item_names)
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return of each started set-up what is being done, what was done, and what waits for a person."""
+    """Return the state of each started set-up, with its steps and problems so far."""
     rows = []
     for spec in registry.entities():
         link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
@@ -324,12 +320,12 @@ def setup_progress() -> list[dict[str, Any]]:
             continue
         setup = link.setup
         state = setup["state"]
-        is_untouched = state == RUNNING and "until" not in setup
+        is_unclaimed = state == RUNNING and "until" not in setup
         rows.append({
             "title": spec.board_title,
             "state": state,
             "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
-            "is_stalled": is_untouched and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
+            "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
             "done": setup.get("done", []),
             "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
         })  # fmt: skip

@@ -1,6 +1,6 @@
-"""What a person chooses in a set-up: boards, columns, what becomes of new items; each choice checked before it counts.
+"""The choices of a set-up (boards, columns, new items) and their checks.
 
-The choices are kept in the person's session. Nothing here writes anywhere.
+They are stored in the person's session; nothing here writes to a table.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 
 def may_set_up(user: Any) -> bool:
-    """Whether this user may set up the sync: whoever may change boards and their mappings."""
+    """Whether this user may change boards and their mappings."""
     return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
 
 
@@ -50,19 +50,19 @@ def log_setup(user: User, entity_type: str, sentence: str) -> None:
 
 @dataclass(frozen=True)
 class Choices:
-    """What one kind of records is set up with."""
+    """The choices for one type of records."""
 
     entity_type: str
     board_id: str  # empty for a board that is to be made
     board_name: str
     fields: Mapping[str, field_choices.FieldChoice]
     is_mapped: bool = False  # whether a person has gone on from the fields
-    first_match: str = Rule.ASK  # where both sides are filled and differ at first
+    first_match: str = Rule.ASK  # the rule for values that differ when a record is linked
     creates_records: bool = False  # whether items become records
-    creates_all: bool = False  # new ones also where nobody on the board can be recognised
-    makes_related: bool = False  # also the records that relations name and NPD doesn't have
+    creates_all: bool = False  # create items even if no item on the board can be recognized
+    makes_related: bool = False  # create the related records that NPD lacks
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
-    begun: Mapping[str, Any] = field(default_factory=dict)  # the board's settings that this was begun with
+    begun: Mapping[str, Any] = field(default_factory=dict)  # the board's settings when the person began
 
     @property
     def spec(self) -> EntitySpec:
@@ -70,9 +70,13 @@ class Choices:
 
     @property
     def link(self) -> BoardLink | None:
-        """The type's board link, where it is about the chosen board."""
+        """The type's board link, if it is for the chosen board."""
         link = link_of(self.entity_type)
         return link if link is not None and self.board_id and link.board_id == self.board_id else None
+
+    @property
+    def first_match_text(self) -> str:
+        return "you are asked" if self.first_match == Rule.ASK else str(Rule(self.first_match).label)
 
     def choice_of(self, mappable: field_choices.MappableField) -> field_choices.FieldChoice:
         return self.fields.get(mappable.key, field_choices.FieldChoice())
@@ -82,35 +86,31 @@ class Choices:
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Choices:
-        return cls(
-            **{
-                **stored,
-                "fields": {key: field_choices.FieldChoice(**choice) for key, choice in stored["fields"].items()},
-            }
-        )
+        fields = {key: field_choices.FieldChoice(**choice) for key, choice in stored["fields"].items()}
+        return cls(**{**stored, "fields": fields})
 
 
 def plan_token(choices: Mapping[str, Choices]) -> str:
-    """Return what names the plan of these choices: other choices have another plan."""
+    """Return the key of the plan for these choices: a hash of them."""
     text = json.dumps([board_choices.to_json() for board_choices in choices.values()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class ChosenBoard:
-    """One kind's choices beside its board as Monday shows it; without a `board`, one is to be made."""
+    """The choices for one type, with its board as Monday shows it; without a `board`, the set-up creates one."""
 
     choices: Choices
     board: Board | None
-    others: Mapping[str, str] = field(default_factory=dict)  # the boards that are chosen with it, by type
+    boards_by_type: Mapping[str, str] = field(default_factory=dict)  # ids of all boards that are set up together
 
     @cached_property
     def fields(self) -> list[field_choices.MappableField]:
-        return field_choices.mappable_fields(self.choices.spec, self.others)
+        return field_choices.mappable_fields(self.choices.spec, self.boards_by_type)
 
     @cached_property
     def columns(self) -> dict[str, BoardColumn]:
-        """The columns that can be a field's, by id."""
+        """The columns that a field can be mapped to, by id."""
         columns = self.board.columns if self.board is not None else ()
         return {column.id: column for column in columns if column.type not in ("name", "subtasks")}
 
@@ -120,7 +120,7 @@ class ChosenBoard:
 
     @cached_property
     def npd_id(self) -> str:
-        """The column that holds the NPD ID; empty where it is to be created."""
+        """The id of the column for the NPD ID; empty if the set-up creates it."""
         return field_choices.find_npd_id_column(self.choices.link, self.columns.values())
 
     @cached_property
@@ -129,14 +129,14 @@ class ChosenBoard:
 
     @property
     def new_fields(self) -> list[field_choices.MappableField]:
-        """The fields for which a column is made."""
+        """The fields that get a new column."""
         return [
             mappable for mappable in self.synced if self.choices.choice_of(mappable).column == field_choices.NEW_COLUMN
         ]
 
     @property
-    def made(self) -> list[str]:
-        """The titles of the columns that are made."""
+    def new_titles(self) -> list[str]:
+        """The titles of the columns that the set-up creates."""
         return [mappable.label for mappable in self.new_fields] + ([] if self.npd_id else [NPD_ID_TITLE])
 
     @property
@@ -145,21 +145,21 @@ class ChosenBoard:
         return [column for column in self.columns.values() if column.id not in used]
 
     @property
-    def second(self) -> list[str]:
-        """Say of each column that is made beside others of its type that it is a second one."""
+    def second_column_notes(self) -> list[str]:
+        """Notes about new columns whose type another, unused column has."""
         return list(filter(None, map(self.second_column_note, self.new_fields)))
 
     def second_column_note(self, mappable: field_choices.MappableField) -> str:
-        return field_choices.second_column_text(mappable.label, mappable.made_type, self.unused)
+        return field_choices.second_column_text(mappable.label, mappable.new_column_type, self.unused)
 
     @property
     def filter_lines(self) -> list[str]:
-        """What the filter lets through, as sentences; none where everything is synced."""
+        """The filter as sentences; none if everything is synced."""
         labels = {mappable.key: mappable.label for mappable in self.fields}
         return SyncFilter.parse(self.choices.sync_filter).lines(labels)
 
     def problems(self) -> dict[str, list[str]]:
-        """Return what is wrong with the choices, in sentences, by field."""
+        """Return the problems of the choices as sentences, by field."""
         conditions = SyncFilter.parse(self.choices.sync_filter)
         filtered = {condition.field for condition in (*conditions.records, *conditions.items)} - {GROUP}
         return field_choices.choice_problems(self.fields, self.choices.fields, self.columns, self.npd_id, filtered)
@@ -169,8 +169,8 @@ class ChosenBoard:
         return " ".join(sentence for sentences in self.problems().values() for sentence in sentences)
 
     @property
-    def changed(self) -> list[str]:
-        """The labels of the fields that are mapped otherwise than now; none of a board that is new."""
+    def changed_labels(self) -> list[str]:
+        """The labels of the fields whose stored mapping changes; none for a new board."""
         stored = field_choices.stored_choices(self.choices.link)
         return [
             mappable.label
@@ -179,7 +179,7 @@ class ChosenBoard:
         ]
 
     def check_settings(self) -> None:
-        """Raise Conflict where somebody changed the board's settings since the choices were begun."""
+        """Raise Conflict if the board's settings have changed since the person began."""
         if self.choices.begun != board_settings(self.choices.link):
             raise Conflict(
                 f"{self.choices.spec.board_title}: settings were changed elsewhere meanwhile. Compare again: the plan "
@@ -188,7 +188,7 @@ class ChosenBoard:
 
 
 def board_settings(link: BoardLink | None) -> dict[str, Any]:
-    """Return a board's settings as choices note them, to tell whether somebody changed them since."""
+    """Return the settings that a set-up changes, in the form of `Choices.begun`."""
     if link is None:
         return {}
     return {
@@ -200,11 +200,8 @@ def board_settings(link: BoardLink | None) -> dict[str, Any]:
     }
 
 
-# The records that relations name and NPD doesn't have.
-
-
 def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
-    """Return a new record, not stored, for each name that no record has and that can be one."""
+    """Return a new, unsaved record for each valid name that no record has."""
     field_name = registry.name_field(model)
     if field_name is None:
         return []
@@ -221,23 +218,20 @@ def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[Synced
     return records
 
 
-# Boards.
-
-
-def read_board(choices: Choices, others: Mapping[str, str]) -> ChosenBoard:
-    """Return the choices beside their board as it is now; raises ActionError, MondayError."""
+def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoard:
+    """Read the chosen board from Monday; raises ActionError, MondayError."""
     if not choices.board_id:
-        return ChosenBoard(choices, None, others)
+        return ChosenBoard(choices, None, boards_by_type)
     board = limits.connector(urgent=True).read_boards([choices.board_id]).get(choices.board_id)
     if board is None or not board.is_active:
         raise ActionError(removed_board_text(choices.board_name, choices.board_id, board))
-    return ChosenBoard(replace(choices, board_name=board.name), board, others)
+    return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
-    """Return choices for each kind of records with a board: by its id, or one to be made.
+    """Return the choices of each type for which a board, or a new one, is selected.
 
-    A kind that keeps its board keeps its choices. Raises ActionError, MondayError.
+    A type that keeps its board keeps its choices. Raises ActionError, MondayError.
     """
     ids = [board_id for board_id in selected.values() if board_id not in (NO_BOARD, NEW_BOARD)]
     if len(ids) != len(set(ids)):
@@ -247,18 +241,19 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
     if not any(selected.values()):
         raise ActionError("No board was chosen. Choose one for at least one kind of records.")
     boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
-    others = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
+    boards_by_type = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
     chosen = {}
-    for entity_type, board_id in others.items():
+    for entity_type, board_id in boards_by_type.items():
         _check_board(registry.entity(entity_type), selected[entity_type], boards)
-        before = present.get(entity_type)
-        is_kept = before is not None and before.board_id == board_id
-        chosen[entity_type] = before if before and is_kept else begin(entity_type, boards.get(board_id), others)
+        choices = present.get(entity_type)
+        if choices is None or choices.board_id != board_id:
+            choices = begin(entity_type, boards.get(board_id), boards_by_type)
+        chosen[entity_type] = choices
     return chosen
 
 
-def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> Choices:
-    """Return the choices with which a set-up begins: what is stored, else what the board's columns suggest."""
+def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, str]) -> Choices:
+    """Return the initial choices of a set-up: the stored settings, or what the board's columns suggest."""
     spec = registry.entity(entity_type)
     choices = Choices(
         entity_type=entity_type,
@@ -267,7 +262,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
         fields={},
         creates_records=board is None,
     )
-    # Nothing is taken over from the present board if another one was chosen.
+    # The settings of the current board don't apply to another one.
     link = choices.link
     if link is not None:
         begun = board_settings(link)
@@ -279,7 +274,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
             sync_filter=link.sync_filter,
             begun=begun,
         )
-    chosen = ChosenBoard(choices, board, others)
+    chosen = ChosenBoard(choices, board, boards_by_type)
     fields = field_choices.stored_choices(link)
     used = {choice.column for choice in fields.values()}
     free = [column for column in chosen.columns.values() if column.id not in used]
@@ -290,7 +285,7 @@ def begin(entity_type: str, board: Board | None, others: Mapping[str, str]) -> C
 
 
 def begin_change(entity_type: str) -> Choices:
-    """Return the choices with which a change of a board that is set up begins; raises ActionError, MondayError."""
+    """Return the initial choices for changing a board that is set up; raises ActionError, MondayError."""
     link = link_of(entity_type)
     if link is None or not link.board_id:
         raise ActionError("There is no board yet. Choose one.")
@@ -300,7 +295,7 @@ def begin_change(entity_type: str) -> Choices:
 
 
 def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -> None:
-    """Refuse another type's board, one that isn't there, and any other one while records are linked."""
+    """Refuse another type's board, a board that isn't there, and a change of boards while records are linked."""
     if (configured := registry.configured_board_id(spec.entity_type)) and board_id != configured:
         raise ActionError(
             f"Your administrator has set board {configured} for {spec.board_title} on the server. Choose that one."
@@ -322,7 +317,7 @@ def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -
 
 
 def check_other_types(entity_type: str, board_id: str) -> None:
-    """Raise ActionError where another kind of records has the board, or is being set up with it."""
+    """Raise ActionError if another type has the board, or is being set up with it."""
     for other in BoardLink.objects.exclude(entity_type=entity_type):
         setup = other.setup or {}
         is_running = setup.get("state") == "running" and setup["choices"]["board_id"] == board_id

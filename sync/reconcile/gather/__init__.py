@@ -1,8 +1,8 @@
-"""Gather: reads the facts of a pass, in three phases. It decides nothing and writes nothing in NPD.
+"""Reads the facts of a pass; it decides nothing and writes nothing.
 
-First what NPD knows of the claimed records (`claimed`, in record_facts.py), then Monday's items, in one call, then the
-records that these items name. This file has the phases, and every call by which a pass reads Monday. The queries of
-NPD are in the other files, by subject; their number doesn't grow with the number of records.
+A pass reads what NPD knows about the claimed records (record_facts.py), then Monday's items, in one call, then the
+records that these items name. This module makes all of the pass's read calls to Monday. The other modules query NPD;
+their number of queries doesn't grow with the number of records.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from uuid import UUID
 from sync import choices
 from sync.boards import board_columns
 from sync.kernel import grouped
-from sync.limits import call_cost, connector
+from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import MondayError, Scope
@@ -22,20 +22,21 @@ from sync.monday.texts import match_key
 from sync.reconcile import field_values, identity, pass_plan, removed_items, sides
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
-from sync.reconcile.gather import owners, pointed_at, record_facts
+from sync.reconcile.gather import owners, record_facts, unmatched
 from sync.registry import link_of
 
-# Pages read beyond the first; a match key with more items than that is useless.
+# The pages read after the first; a match key with more items is useless.
 MAX_PAGES = 20
 
-# An id that no item of a board has.
+# An id that no item has.
 NO_ITEM = "1"
 
 
 class Gatherer:
-    """Reads for one pass; `calls` counts its calls to Monday, `read_request` is the id of the call that read the items.
+    """Reads the facts of one pass and counts its calls to Monday.
 
-    `foreseen` are the counted acts and the requests for approval of earlier passes of a dry run.
+    `read_request` is Monday's id of the call that read the items. `foreseen` are the requests for approval that earlier
+    passes of a dry run would have stored.
     """
 
     def __init__(self, foreseen: Sequence[ApprovalRequest] = ()) -> None:
@@ -46,7 +47,7 @@ class Gatherer:
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Return the complete facts and the plan.
 
-        If Monday can't be read, `facts.error` says so and the plan has only the rules before reading.
+        If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
         """
         plan = decide(facts, rules=BEFORE_READING)
         try:
@@ -57,7 +58,7 @@ class Gatherer:
         return facts, decide(facts, plan, AFTER_READING)
 
     def _unread(self, facts: pass_plan.PassFacts, error: MondayError) -> pass_plan.PassFacts:
-        """Record the error; if it is about a column, check which columns are newly broken."""
+        """Add the error to the facts; for a column's error, also inspect the board for newly broken columns."""
         unread = replace(facts, error=error)
         if error.scope is not Scope.COLUMN:
             return unread
@@ -69,7 +70,7 @@ class Gatherer:
         return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
     def probe_refusal(self, board: field_values.BoardContext) -> MondayError | None:
-        """Read no real item; return the error if Monday refuses even that."""
+        """Return Monday's error for a read of no real item; None if it accepts that."""
         try:
             self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
@@ -79,22 +80,20 @@ class Gatherer:
     def read_items(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
 
-        If a column is missing from all items, inspect the board too.
+        If a column is missing from all items, or is there again, inspect the board too.
         """
         board = facts.board
         unlinked = [record.record for record in plan.open_records if not record.record.monday_id]
-        linked = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
-        linked += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
-        linked += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
-        # Items that a person marked as copies.
+        item_ids = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
+        item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
+        item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         answers = [answer for record in plan.open_records for answer in identity.answers_of(record.facts)]
-        linked += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
-        if not (linked or unlinked):
+        item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
+        if not (item_ids or unlinked):
             return facts
         texts = {text for record in unlinked for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in unlinked]
-        linked = list(dict.fromkeys(linked))
-        items = self.board_items(board, linked, npd_ids, sorted(texts))
+        items = self.board_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
         facts = replace(facts, items=items)
         missing, healed = sides.column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (missing or healed):
@@ -103,7 +102,7 @@ class Gatherer:
         return replace(facts, board=board, columns=columns)
 
     def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
-        """Add what NPD knows about the items that were read, and about the records that they name."""
+        """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
         board = facts.board
@@ -113,41 +112,37 @@ class Gatherer:
         changed = [(record, item) for record, item in pairs if not sides.is_resting(board, record, item)]
         with_items = [(record, record.record.monday_id) for record in open_records if record.record.monday_id]
         linked_records = [replace(record, item=linked.get(item_id)) for record, item_id in with_items]
-        gone = [record for record in linked_records if removed_items.removed_state(board, record)]
+        removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
-        deleted = owners.with_bearers(board, open_deleted) if open_deleted else []
-        shown_deleted = {record.id: record for record in deleted}
+        deleted = owners.with_item_facts(board, open_deleted) if open_deleted else []
+        deleted_by_id = {record.id: record for record in deleted}
         facts = replace(
             facts,
-            deleted=tuple(shown_deleted.get(record.id, record) for record in facts.deleted),
-            identity=owners.whose_items(facts, open_records, pairs),
+            deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
+            identity=owners.identity_facts(facts, open_records, pairs),
             unmatched=tuple(self.unmatched(facts)) if facts.item_claims else (),
-            removals=owners.removal_facts(facts, gone) if gone else {},
+            removals=owners.removal_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
         facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.foreseen))
         if not board.relations:
             return facts
-        removed = self.items_off_board(board, pointed_at.emptied_cells(board, changed))
-        return pointed_at.with_related(facts, plan, changed, [*gone, *deleted], removed)
-
-    # Monday's side.
+        off_board = self.items_off_board(board, record_facts.emptied_cells(board, changed))
+        return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
     def board_items(
         self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
-        """Read all items that a pass needs in one call, and the further pages: an incomplete list would look like few
-        matches.
+        """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
-        Monday matches exact text only. Items known to be unmatched, and those already read, are compared by match key
-        here.
+        Monday matches exact text only, so unmatched items, and the items read by id, are compared by match key here.
         """
         match = board.match_mapping
         keys = {match_key(text) for text in texts}
         size = len(linked) + len(npd_ids)
         linked = [*linked, *owners.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
-        with call_cost(board.link, size):
+        with board_call(board.link, size):
             result = connector().read_batch(
                 board.link.board_id,
                 [str(item_id) for item_id in linked],
@@ -161,9 +156,9 @@ class Gatherer:
         self.read_request = result.request_id
         items = self._with_further_pages(board, result)
         matched = {item.id for item in items.by_match}
-        alike = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
-        alike = [item for item in alike if item.id not in matched and field_values.is_active_on(board, item)]
-        return replace(items, by_match=[*items.by_match, *alike])
+        same_key = [item for item in items.linked.values() if field_values.match_text_of_item(board, item) in keys]
+        same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
+        return replace(items, by_match=[*items.by_match, *same_key])
 
     def _with_further_pages(self, board: field_values.BoardContext, result: BatchItems) -> BatchItems:
         parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
@@ -173,52 +168,50 @@ class Gatherer:
                 if cursor is None:
                     break
                 self.calls += 1
-                with call_cost(board.link, 0):
+                with board_call(board.link, 0):
                     page, cursor = connector().next_page(cursor, board.columns, board.types)
                 parts[part] += page
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return those of these items that Monday shows, in whatever state; raises MondayError."""
+        """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""
         shown: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
-            with call_cost(board.link, len(batch)):
+            with board_call(board.link, len(batch)):
                 items = connector().read_items(batch, board.columns, board.types)
             shown |= {item.id: item for item in items}
         return shown
 
-    def items_off_board(self, board: field_values.BoardContext, emptied: pointed_at.EmptiedCells) -> set[str]:
-        """Return which of the named items are not on their boards: an item that leaves empties the cells that name it.
+    def items_off_board(
+        self, board: field_values.BoardContext, emptied: Sequence[record_facts.EmptiedCell]
+    ) -> set[str]:
+        """Return the expected items that left their boards: a removed item empties the cells that name it.
 
-        Costs a call if neither a pass nor a webhook has reported it.
+        This takes a call if neither a pass nor a webhook has reported the removal.
         """
         removed = set[str]()
-        for model, cells in grouped(emptied, lambda cell: cell[0]).items():
-            items = {named_item for _, named_item, _ in cells}
-            reported = pointed_at.items_reported_removed(model, items)
-            unsure = sorted(items - reported)
-            shown = self.items_by_id(board, unsure) if unsure else {}
+        for model, cells in grouped(emptied, lambda cell: cell.model).items():
+            expected = {cell.expected_item_id for cell in cells}
+            unsure = sorted(expected - record_facts.items_reported_removed(model, expected))
+            read_items = self.items_by_id(board, unsure) if unsure else {}
             link = link_of(model.entity_type()) if unsure else None
-            home = link.board_id if link else None
-            here = {
-                item.id
-                for item in shown.values()
-                if item.state == field_values.ACTIVE and item.board_id in (None, home)
-            }
-            removed |= items - here
+            boards = (None, link.board_id if link else None)
+            active = [item for item in read_items.values() if item.state == field_values.ACTIVE]
+            removed |= expected - {item.id for item in active if item.board_id in boards}
         return removed
 
     def unmatched(self, facts: pass_plan.PassFacts) -> Sequence[ItemFacts]:
         """Return what NPD knows about the claimed items that no record has.
 
-        Costs a call if an item may take the place of one that wasn't read.
+        This takes a call if an item may be a duplicate of an item that wasn't read.
         """
-        unmatched = pointed_at.with_first_records(facts, pointed_at.unmatched_facts(facts))
-        missing = sorted({item.first_item_id for item in unmatched if item.first_item_id} - facts.items.linked.keys())
-        first_items = self.items_by_id(facts.board, missing) if missing else {}
-        return pointed_at.with_copy_history(facts.board, unmatched, {**facts.items.linked, **first_items})
+        items = unmatched.with_duplicate_of(facts, unmatched.unmatched_facts(facts))
+        originals = {item.original_item_id for item in items if item.original_item_id}
+        unread = sorted(originals - facts.items.linked.keys())
+        read_items = self.items_by_id(facts.board, unread) if unread else {}
+        return unmatched.with_duplicate_history(facts.board, items, {**facts.items.linked, **read_items})
 
     def inspect(
         self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]
@@ -226,35 +219,38 @@ class Gatherer:
         """Return the board with the present problems of its columns; read it unless columns only healed."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
-        shown = None
+        columns = None
         for mapping in mappings:
             if mapping.key in healed:
                 mapping.problem = mapping.problem_code = ""
         if missing or not healed:
             self.calls += 1
-            shown = board_columns.read_board(link)
-        if shown is not None:
-            problems = board_columns.column_problems(link, mappings, shown)
+            columns = board_columns.read_board(link)
+        if columns is not None:
+            problems = board_columns.column_problems(link, mappings, columns)
             for mapping, (code, problem) in zip(mappings, problems, strict=True):
                 mapping.problem = problem
                 mapping.problem_code = code or ""
             link = copy(link)
-            link.npd_id_problem = board_columns.npd_id_problem(link, shown)
+            link.npd_id_problem = board_columns.npd_id_problem(link, columns)
         hidden = [mapping for mapping in mappings if mapping.key in missing and not mapping.problem]
         for mapping in hidden:
             mapping.problem = board_columns.hidden_problem(link, mapping)
             mapping.problem_code = choices.ColumnProblem.HIDDEN
-        inspected = board_columns.InspectedColumns(shown, tuple(mapping.key for mapping in hidden), tuple(healed))
+        inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
 
 def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
-    """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read. Raises MondayError."""
+    """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read.
+
+    Raises MondayError if Monday can't be read.
+    """
     items: dict[str, Item] = {}
-    # Failed batches are not split: one look-up of a hundred items would become a hundred calls.
+    # Failed batches are not split: a search for a hundred items would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
         batch = ids[start : start + ITEMS_PER_READ]
-        with call_cost(board.link, len(batch)):
+        with board_call(board.link, len(batch)):
             result = connector().read_batch(
                 board.link.board_id, [], board.columns, board.link.npd_id_column, batch, types=board.types
             )
@@ -274,15 +270,14 @@ def _column_problems(board: field_values.BoardContext) -> set[str]:
 
 def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
     board = facts.board
-    linked = facts.items.linked
-    named = identity.items_by_npd_id(board, facts.items)
-    keyed = identity.items_by_match_key(board, facts.items)
+    by_npd_id = identity.items_by_npd_id(board, facts.items)
+    by_match_key = identity.items_by_match_key(board, facts.items)
     pairs: list[Pair] = []
     for record in records:
-        hits = [linked.get(record.record.monday_id or "")]
+        hits = [facts.items.linked.get(record.record.monday_id or "")]
         if not record.record.monday_id:
             key = field_values.match_text_of_record(board, record.record)
-            hits += named.get(str(record.id), ())
-            hits += keyed.get(key, ()) if key else ()
+            hits += by_npd_id.get(str(record.id), ())
+            hits += by_match_key.get(key, ()) if key else ()
         pairs += [(replace(record, item=item), item) for item in hits if item is not None]
     return pairs

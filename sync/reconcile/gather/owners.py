@@ -1,4 +1,4 @@
-"""Who could be whose, and whose items are gone: the owners of items, removed items, deleted records."""
+"""Reads who owns items, and the facts about removed items, deleted records and approvals."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -37,65 +37,66 @@ from sync.records.item_links import unlinked_items
 DAY = timedelta(days=1)
 
 
-def removal_facts(facts: pass_plan.PassFacts, gone: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
-    """Return what is known of records whose items are gone."""
+def removal_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovalFacts]:
+    """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
-    rejected = _rejected_deletions(board, gone)
-    too_often = _recreated_too_often(board, [record.id for record in gone])
-    # Who archived or deleted these items, and when, as far as webhooks told.
-    items = [record.record.monday_id for record in gone]
+    rejections = _rejected_deletions(board, records)
+    too_often = _recreated_too_often(board, [record.id for record in records])
+    items = [record.record.monday_id for record in records]
     events = WebhookEvent.objects.filter(item_id__in=items).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
-    removal_of = {}
-    for record in gone:
+    removals = {}
+    for record in records:
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
         removal = RemovalFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_user_name(user, people) if user else "",
-            editor=authors.monday_editor_name(user, people) if user else "",
-            done_at=event.happened_at if event else None,
-            rejected=rejected.get(record.id, ""),
+            history_actor=authors.monday_editor_name(user, people) if user else "",
+            removed_at=event.happened_at if event else None,
+            is_deletion_rejected=record.id in rejections,
+            is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
             is_removed_too_often=record.id in too_often,
         )
         if removed_items.wants_obstacles(board.settings, removal, facts.now):
             needed, loss = deletion_obstacles(record.record)
             removal = replace(removal, needed_by=needed, loss=loss)
-        removal_of[record.id] = removal
-    return removal_of
+        removals[record.id] = removal
+    return removals
 
 
 def deleted_facts(
     board: field_values.BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
 ) -> tuple[DeletedFacts, ...]:
-    """Return what is known of deleted records before their items are read."""
+    """Return the facts about deleted records, before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
     deleted = []
     for record in records:
-        if (tombstone := tombstones.get(record.id)) is not None:
-            # A create without an answer is confirmed before.
-            about_item = tuple(intent for intent in record.intents if intent.item_id)
-            owner = owners.get(tombstone.monday_id or "")
-            values = vars(record) | {"intents": about_item}
-            deleted.append(DeletedFacts(**values, tombstone=tombstone, owner=owner))
+        tombstone = tombstones.get(record.id)
+        if tombstone is None:
+            continue
+        # An unanswered create was confirmed earlier.
+        intents = tuple(intent for intent in record.intents if intent.item_id)
+        owner = owners.get(tombstone.monday_id or "")
+        deleted.append(DeletedFacts(**vars(record) | {"intents": intents}, tombstone=tombstone, owner=owner))
     return tuple(deleted)
 
 
-def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
-    """Add to deleted records whose NPD IDs their items bear, and the events by which it is told who edited these."""
-    npd_ids = {record.id: deleted_records.wanted_bearer(board, record) for record in deleted}
+def with_item_facts(board: field_values.BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
+    """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
+    npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
-    bearers = board.model._default_manager.in_bulk(wanted) if wanted else {}
-    shown = [record.item.id for record in deleted if record.item is not None]
-    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=shown)
-    events = lookups.events_by_item(rows) if shown else {}
+    records = board.model._default_manager.in_bulk(wanted) if wanted else {}
+    items = [record.item.id for record in deleted if record.item is not None]
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items)
+    events = lookups.events_by_item(rows) if items else {}
     return [
         replace(
             record,
-            bearer=bearers.get(npd_ids[record.id]),
+            npd_id_record=records.get(npd_ids[record.id]),
             editor_events=tuple(events.get(record.item.id, ())) if record.item else (),
         )
         for record in deleted
@@ -103,31 +104,32 @@ def with_bearers(board: field_values.BoardContext, deleted: Sequence[DeletedFact
 
 
 def _rejected_deletions(board: field_values.BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
-    """Return the records whose deletion a person rejected since their items are gone: `rejected`, later `kept`."""
+    """Return the rejected requests to delete these records since their items were removed: their states, by record."""
     since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
-    acts = ApprovalRequest.objects.filter(
+    requests = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,
         kind=choices.ApprovalKind.RECORDS,
         entity_id__in=since,
+        # KEPT is a rejected request that a pass has followed.
         state__in=(choices.ApprovalState.REJECTED, choices.ApprovalState.KEPT),
     )
-    return {act.entity_id: act.state for act in acts.order_by("id") if act.at >= since[act.entity_id]}
+    return {row.entity_id: row.state for row in requests.order_by("id") if row.at >= since[row.entity_id]}
 
 
 def _recreated_too_often(board: field_values.BoardContext, ids: Sequence[UUID]) -> set[UUID]:
-    """Return the records whose item the policy created again too often within a day; without a limit none."""
+    """Return the records with an item that the policy re-created too often within a day."""
     times = board.settings.loop_times
     if times <= 0 or board.link.removed_item_policy != choices.RemovedItemPolicy.CREATE:
         return set()
-    made = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
-    often = made.order_by().values("entity_id").annotate(times=models.Count("id")).filter(times__gte=times)
-    return {row["entity_id"] for row in often if row["entity_id"]}
+    rows = Decision.objects.filter(entity_id__in=ids, kind="unlinked", values__again=True, at__gt=SyncNow() - DAY)
+    counts = rows.order_by().values("entity_id").annotate(times=models.Count("id")).filter(times__gte=times)
+    return {row["entity_id"] for row in counts if row["entity_id"]}
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
-    """Return why a record can't be deleted in NPD, and what others would lose by it; empty texts where nothing.
+    """Return why a record can't be deleted in NPD, and what other records would lose by it; empty texts for nothing.
 
-    What would be deleted with it (a cascade) counts as a reason too: nobody meant these.
+    A cascade counts as a reason too: nobody meant to delete those records.
     """
     collector = Collector(using="default", origin=record)
     try:
@@ -142,7 +144,7 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     emptied: list[models.Model] = []
     groups: list[Any] = [group for rows in collector.field_updates.values() for group in rows]
     for group in groups:
-        emptied += [group] if isinstance(group, models.Model) else list(group)
+        emptied += [group] if isinstance(group, models.Model) else group
     return "", f" {_count_by_kind(emptied)} in NPD would no longer name it." if emptied else ""
 
 
@@ -158,16 +160,16 @@ def known_approvals(
     deleted: Sequence[RecordFacts],
     foreseen: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
-    """Return what was asked before about the deletes and clears that this pass may want, and what counts."""
+    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
     link = facts.board.link
     emptied = [record.id for record, item in pairs if may_empty(facts.board, record, item)]
-    copied = [item.first.id for item in facts.unmatched if item.first is not None]
+    duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
     kinds = list[choices.ApprovalKind]()
     may_delete = any(removed_items.may_delete(facts.board, removal) for removal in facts.removals.values())
     kinds += [choices.ApprovalKind.RECORDS] if may_delete else []
-    kinds += [choices.ApprovalKind.ITEMS] if deleted or copied else []
+    kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
     kinds += CLEARS if emptied else ()
-    ids = {*emptied, *copied, *facts.removals, *(record.id for record in deleted)}
+    ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
     ids |= {record.id for record, _ in pairs if record.ledger.blocked_fields}
     if not ids:
         return ApprovalFacts()
@@ -175,10 +177,10 @@ def known_approvals(
     return with_counts(requests, link, kinds, foreseen) if kinds else requests
 
 
-def _identity_facts(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
-    """Read which records the items belong to that were found for these records, and what is stored about both.
+def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
+    """Return the owners of the items that were read for these unlinked records, and what is stored about both.
 
-    For items found by their match key, also read which of the records exist whose NPD IDs they have.
+    For items read by their match key, this includes the existing records with the NPD IDs that the items bear.
     """
     board = facts.board
     entity_type = board.link.entity_type
@@ -189,10 +191,9 @@ def _identity_facts(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Iden
     existing = set(named.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
-    # The records created from an item that nobody has edited in NPD.
     linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
-    made = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
-    unedited = unedited_records(board.model, [UUID(key) for key in made])
+    from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
+    unedited = unedited_records(board.model, [UUID(key) for key in from_items])
     return IdentityFacts(
         owners,
         frozenset(existing),
@@ -203,25 +204,27 @@ def _identity_facts(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Iden
 
 
 def items_with_keys(board: field_values.BoardContext, keys: Collection[str]) -> list[str]:
-    """Return the items without a record that were last seen with one of these match keys."""
+    """Return the ids of unmatched items that last had one of these match keys."""
     match = board.match_mapping
     if match is None or not keys:
         return []
     keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_of(KeyTextTransform(match.key, "values")))
-    of_board = keyed.filter(entity_type=board.link.entity_type, board_id=board.link.board_id)
-    return list(of_board.filter(match_key__in=key_spellings(keys)).values_list("item_id", flat=True))
+    rows = keyed.filter(
+        entity_type=board.link.entity_type, board_id=board.link.board_id, match_key__in=key_spellings(keys)
+    )
+    return list(rows.values_list("item_id", flat=True))
 
 
 def records_by_match_key(board: field_values.BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys, by key; one query."""
+    """Return the records with these match keys, by key."""
     records = records_like(board, models.Q(pk__in=[]), keys)
     return grouped(records, lambda record: field_values.match_text_of_record(board, record))
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return those of these records that nobody changed in NPD, and at which nothing in NPD points.
+    """Return the records that were not edited in NPD, and that no other record points at.
 
-    One query for each history and each relation to them.
+    This takes a query for each history table and each relation to the model.
     """
     unedited = set(ids)
     for events in event_models(tracks_model=model) if unedited else ():
@@ -236,28 +239,28 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
 
 
 def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
-    """Return the records whose items these are: of this type, else of another one, from whose board they came."""
+    """Return the records that have these items: of this type, or of another type if the item came from its board."""
     owners: dict[str, SyncedModel] = {}
     for spec in sorted(registry.entities(), key=lambda spec: spec.entity_type != entity_type):
-        if ownerless := [item_id for item_id in item_ids if item_id not in owners]:
-            records = spec.model._default_manager.filter(monday_id__in=ownerless)
+        without_owner = [item_id for item_id in item_ids if item_id not in owners]
+        if without_owner:
+            records = spec.model._default_manager.filter(monday_id__in=without_owner)
             owners |= {str(record.monday_id): record for record in records}
     return owners
 
 
 def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
-    """Read what these answers rest on: the records and items that they name."""
+    """Return the records and items that these answers name."""
     linked = board.model._default_manager.filter(monday_id__in={answer.item_id for answer in answers})
     owners = {str(record.monday_id): record for record in linked}
     named = board.model._default_manager.in_bulk({key for answer in answers for key in answer.names})
-    # Made from an item, and would go.
-    merged = {answer.made_id for answer in answers if answer.made_id is not None}
+    merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
 
 def records_like(board: field_values.BoardContext, condition: models.Q, keys: Iterable[str]) -> list[SyncedModel]:
-    """Read the board's records to which this applies, and those with these match keys."""
+    """Return the board's records that meet this condition or have one of these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
     records = board.model._default_manager.all()
@@ -269,20 +272,21 @@ def records_like(board: field_values.BoardContext, condition: models.Q, keys: It
     return list(records.filter(condition))
 
 
-def whose_items(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
-    """Return whose the items are that were found for records without one, and who has the key of one made of an
-    item.
+def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
+    """Return the owners of items that were read for unlinked records.
+
+    For records that were made from an item, this includes other records with the same match key.
     """
     board = facts.board
     unlinked = [record.id for record in records if not record.record.monday_id]
-    of_hits = _identity_facts(facts, unlinked) if unlinked else IdentityFacts()
+    identity = _facts_of_matches(facts, unlinked) if unlinked else IdentityFacts()
     keys = {
         record.id: key
         for record, item in pairs
         if record.ledger.made_from_item and (key := field_values.match_text_of_item(board, item))
     }
     if not keys:
-        return of_hits
+        return identity
     same_key = records_by_match_key(board, keys.values())
-    doubted = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    return replace(of_hits, same_key=same_key, untouched=unedited_records(board.model, doubted))
+    with_doubles = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
+    return replace(identity, same_key=same_key, untouched=unedited_records(board.model, with_doubles))

@@ -1,12 +1,13 @@
-"""What NPD knows of the records that were claimed: what is open about them, and what happened to them before.
+"""Reads the facts about the claimed records, their history, and the related records that they and their items name.
 
-In a fixed number of queries, and some more where an event or a write asks.
+The number of queries is fixed, except for a few that an event or a write asks for.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import models
@@ -35,10 +36,12 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.gather.owners import answer_facts, deleted_facts
+from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
+from sync.registry import link_of, target_of
 
-# The newest events of a pass that count; a field that is rewritten more often is a loop, and shown as one.
+# A pass reads only its newest events; a field that is rewritten more often is a loop, and shown as such.
 MAX_EVENTS = 2_000
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
@@ -49,9 +52,9 @@ def claimed(
     claims: Sequence[Claim],
     planned: Mapping[UUID, SyncedModel] = MappingProxyType({}),
 ) -> pass_plan.PassFacts:
-    """Read what NPD knows of what was claimed, in a fixed number of queries.
+    """Read what NPD knows about the claims, in a fixed number of queries.
 
-    `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
+    `planned` are records as an earlier pass of a dry run would have left them; they replace the stored ones.
     """
     now = sync_now()
     model = board.model
@@ -71,18 +74,20 @@ def claimed(
     stored = {record.id: record for record in manager.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
     missing = [key for key in merged if key not in stored]
-    remembered = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
-    tombstones = {tombstone.entity_id: tombstone for tombstone in remembered}
+    stored_tombstones = (
+        Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
+    )
+    tombstones = {tombstone.entity_id: tombstone for tombstone in stored_tombstones}
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
     claimed_records = {key: claim for key, claim in merged.items() if key in all_records}
-    of_all = facts_of_records(board, now, claimed_records, all_records, tombstones)
-    records = tuple(record for record in of_all if record.id in stored)
+    all_facts = facts_of_records(board, now, claimed_records, all_records, tombstones)
+    records = tuple(record for record in all_facts if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
     return pass_plan.PassFacts(
         board,
         now,
         records=records,
-        deleted=deleted_facts(board, of_all, tombstones) if tombstones else (),
+        deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
         unknown=tuple(merged[key] for key in missing if key not in tombstones),
         item_claims=tuple(item_claims),
         linked_items=tuple(map(str, linked_items)),
@@ -97,14 +102,14 @@ def facts_of_records(
     records: Mapping[UUID, SyncedModel],
     tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
 ) -> list[RecordFacts]:
-    """Return what is open about these records, deleted ones among them, and what happened before.
+    """Return the facts about these records, including deleted ones, and their history.
 
-    A fixed number of queries, and one more where an event or a write asks.
+    The number of queries is fixed, with another one if an event or a write asks for it.
     """
     entity_type = board.link.entity_type
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
     for key in claims:
-        # A dry run's, of an item that would become a record.
+        # In a dry run, an item would become this record.
         is_planned = records[key]._state.adding and key not in tombstones
         if is_planned or str(key) not in ledgers:
             ledgers[str(key)] = new_ledger(entity_type, key)
@@ -114,35 +119,34 @@ def facts_of_records(
         entity_type=entity_type, entity_id__any_of=list(claims), status=choices.QueueStatus.FAILED
     )
     with_failed_job = set(failed.values_list("entity_id", flat=True))
-    questions = [conflict for of_record in conflicts.values() for conflict in of_record]
+    questions = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
     asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == KIND_IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model._default_manager.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
     items = {key: (tombstones.get(key) or records[key]).monday_id or "" for key in claims}
-    # Events that no pass has checked, as they came.
-    new = WebhookEvent.objects.filter(
+    unchecked = WebhookEvent.objects.filter(
         processed_at=None, item_id__any_of=list(filter(None, items.values())), board_id=board.link.board_id
     )
-    events = lookups.events_by_item(new.order_by("id"))
-    # All intents count where something new was told, or where a create without an answer may have left the base.
-    whole = [
+    events = lookups.events_by_item(unchecked.order_by("id"))
+    # All intents count after a new event, or if a create without an answer may have left the base.
+    with_all_intents = [
         key
         for key, item_id in items.items()
         if item_id in events
         or not item_id
         or any(base_of(ledgers[str(key)], mapping, item_id) is None for mapping in board.mapped)
     ]
-    intents = _intents_of(claims, whole)
+    intents = _intents_of(claims, with_all_intents)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
     loops = grouped(write_loops, lambda loop: loop.entity_id)
-    histories = {key: _history(board, of_record, now) for key, of_record in intents.items()}
-    with_news = {items[key] for key, history in histories.items() if history.void} | events.keys()
-    of_late = WebhookEvent.objects.filter(
-        item_id__in=with_news, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
+    histories = {key: _history(board, group, now) for key, group in intents.items()}
+    with_events = {items[key] for key, history in histories.items() if history.void} | events.keys()
+    recent_events = WebhookEvent.objects.filter(
+        item_id__in=with_events, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
-    recent = lookups.events_by_item(of_late.order_by("-received_at")[:MAX_EVENTS])
+    recent = lookups.events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for key, claim in claims.items():
         item_id = items[key]
@@ -150,10 +154,10 @@ def facts_of_records(
         history = histories.get(key, NO_HISTORY)
         if key in loops:
             history = replace(history, loops={loop.key: loop for loop in loops[key]})
-        if item_id in with_news:
-            # An event that no pass has checked counts however old it is.
-            of_item = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
-            history = replace(history, events=tuple(of_item.values()), token_user=board.settings.token_user)
+        if item_id in with_events:
+            # Unchecked events count however old they are.
+            by_id = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
+            history = replace(history, events=tuple(by_id.values()), token_user=board.settings.token_user)
         facts.append(
             RecordFacts(
                 claim,
@@ -173,17 +177,17 @@ def facts_of_records(
 NO_HISTORY = RecordHistory()
 
 
-def _intents_of(ids: Collection[UUID], whole: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    """Read our intents for these records, the oldest first: open ones and those of late; of the `whole`, all."""
+def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
+    """Read our intents for these records, the oldest first: open and recent ones, and all for `with_all`."""
     recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
     recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
     recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
-    rows = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(whole)), entity_id__any_of=list(ids))
+    rows = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(with_all)), entity_id__any_of=list(ids))
     return by_record(rows.defer("body").order_by("created_at"))
 
 
 def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
-    """Return what a record's intents say of what happened before."""
+    """Return the part of a record's history that its intents tell."""
     applied = list[Intent]()
     void = list[Intent]()
     ended = list[Intent]()
@@ -199,7 +203,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
             ended += [intent] if is_recent and is_ended else []
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
             applied.append(intent)
-        # Its outcome was unknown, and a pass found it void; an intent known to have failed ended before its deadline.
+        # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
         elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
     return RecordHistory(
@@ -214,14 +218,14 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
 
 
 def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
-    """Read when fields were edited that both sides may have changed under the rule “newest”, and who made items."""
+    """Read when fields with the rule “newest” were edited, if both sides may have changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
-    made = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
+    created = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
     npd_edits = authors.latest_edits(board.model, edited) if edited else {}
     monday_edits = _monday_edits(board, edited) if edited else {}
-    makers = _makers_of(board, made) if made else {}
+    makers = _makers_of(board, created) if created else {}
     for key in edited:
         histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=monday_edits[key])
     for key, (maker, is_typed) in makers.items():
@@ -230,32 +234,33 @@ def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) ->
 
 
 def _makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
-    """Read, as far as events tell, who made these records' items, and whether somebody typed the NPD ID."""
-    here = (board.link.board_id, board.link.npd_id_column)
-    sets_npd_id = models.Q(board_id=here[0], column_id=here[1])
+    """Return, as far as events tell, who created these records' items, and whether somebody typed the NPD ID."""
+    npd_id_cell = (board.link.board_id, board.link.npd_id_column)
+    sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
     is_of_maker = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
     events = lookups.events_by_item(WebhookEvent.objects.filter(is_of_maker, item_id__in=items.values()).order_by("id"))
     makers = {}
     for key, item_id in items.items():
-        of_item = events.get(item_id, [])
-        makers[key] = (maker_of(of_item), any((event.board_id, event.column_id) == here for event in of_item))
+        item_events = events.get(item_id, [])
+        is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
+        makers[key] = (maker_of(item_events), is_typed)
     return makers
 
 
 def maker_of(events: Iterable[WebhookEvent]) -> str:
-    """Return who made the item that these events are about, the oldest first; an empty text where that wasn't told."""
+    """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
     return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
 
 
 def by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
-    by_record = grouped(intents, lambda intent: intent.entity_id)
-    return {key: tuple(of_record) for key, of_record in by_record.items()}
+    groups = grouped(intents, lambda intent: intent.entity_id)
+    return {key: tuple(group) for key, group in groups.items()}
 
 
 def _monday_edits(
     board: field_values.BoardContext, records: Mapping[UUID, SyncedModel]
 ) -> dict[UUID, list[ChangeEvent]]:
-    """Read when the fields of these records' items were edited, as far as events told of late."""
+    """Return the recent edits of these records' items, as far as events tell."""
     items = [record.monday_id for record in records.values() if record.monday_id]
     events = WebhookEvent.objects.filter(
         item_id__in=items,
@@ -264,3 +269,97 @@ def _monday_edits(
     )
     by_item = lookups.events_by_item(events) if items else {}
     return {pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()}
+
+
+class EmptiedCell(NamedTuple):
+    """An empty cell of connected boards, while the base names an item."""
+
+    model: type[SyncedModel]  # of the record that had the expected item
+    expected_item_id: str
+    item_id: str
+
+
+def emptied_cells(board: field_values.BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCell]:
+    return [
+        EmptiedCell(model, expected_item_id, item.id)
+        for record, item in pairs
+        for model, expected_item_id in sides.items_of_emptied_cells(board, record, item)
+    ]
+
+
+def with_related(
+    facts: pass_plan.PassFacts,
+    plan: pass_plan.Plan,
+    pairs: Sequence[Pair],
+    removed: Sequence[RecordFacts],
+    removed_items: Collection[str],
+) -> pass_plan.PassFacts:
+    """Load the related records that the rules may look up, and display names for the linked items.
+
+    Both sides of `pairs`, and of records with `removed` items, may name some; `removed_items` are items that left
+    their boards.
+    """
+    board = facts.board
+    records = [record.facts for record in plan.open_records]
+    unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
+    naming = [(record.record, item) for record, item in pairs]
+    naming += [(board.model(), item) for item in unmatched if item is not None]
+    naming += [(record.record, record.item) for record in removed if record.item is not None]
+    references: set[field_values.Reference] = set()
+    for record, item in naming:
+        for relation, data in field_values.differing_relations(board, record, item):
+            references.add(field_values.reference_to(target_of(relation), data))
+    for record_facts in records:
+        if record_facts.conflicts:
+            references |= chosen_references(board, record_facts)
+    # Overwritten values are in no cell any more; people read them, and restore them, by name.
+    lost_updates = [lost_update for record_plan in plan.open_records for lost_update in record_plan.lost_updates]
+    for mapping, relation in board.relations if lost_updates else ():
+        if board.converter(mapping).names_items:
+            items = {str(lost.value) for lost in lost_updates if lost.key == mapping.key and lost.value is not None}
+            references |= {field_values.Reference(target_of(relation), "monday_id", item_id) for item_id in items}
+    # Each record's query joined the records that its relations name.
+    names = [relation.name for _, relation in board.relations]
+    joined: list[SyncedModel] = [
+        related for record_facts in records for name in names if (related := getattr(record_facts.record, name))
+    ]
+    by_reference = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
+    related = lookups.read_related(references, {**facts.related, **by_reference})
+    types_without_item = {other.entity_type() for other in joined if not other.monday_id}
+    boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
+    return replace(
+        facts,
+        board=board.with_names(_item_names(board, related, records)),
+        related=related,
+        related_boards=facts.related_boards | boards,
+        removed_items=frozenset(removed_items),
+    )
+
+
+def _item_names(
+    board: field_values.BoardContext, related: field_values.RelatedRecords, records: Iterable[RecordFacts]
+) -> dict[str, str]:
+    """Return display names by item id. Names from related records win over stored ones."""
+    names: dict[str, str] = {}
+    keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
+    for facts in records:
+        for mapping, name in keys:
+            base = facts.ledger.base.get(mapping.key)
+            for raw in (field_values.stored_values(facts.record, mapping), base["local"] if base else {}):
+                reference = raw.get(name)
+                if isinstance(reference, dict) and reference.get("item"):
+                    names.setdefault(str(reference["item"]), str(reference["name"]))
+    for reference, hits in related.items():
+        if reference.by == "monday_id" and hits:
+            names[reference.value] = field_values.record_name(hits[0])
+    return names
+
+
+def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
+    """Return the items that a pass or a webhook reported as removed; for the rest, ask Monday."""
+    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
+    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))
+    removed_by_pass = {str(owners[key]) for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
+    events = WebhookEvent.objects.filter(item_id__in=set(items) - removed_by_pass, processed_at=None)
+    removed_by_event = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
+    return removed_by_pass | set(map(str, removed_by_event))

@@ -1,14 +1,13 @@
 """Settle: store the result of a pass in one transaction, under the board's lease.
 
-What a plan rests on may have changed since it was gathered. It is compared again here, with the rows locked; if
-something changed, nothing is written and the job goes back for the next pass.
+What a plan is based on is compared again with the locked rows. If it has changed since it was read, nothing is
+written, and the next pass takes the job.
 
-No other part of a pass writes records, their sync state, conflicts or activity; beside settle, act.py stores intents,
-unanswered_creates.py ends those without an answer, and reconcile stores what concerns a board or the account: columns
-with a problem, stops, the size of batches.
+No other part of a pass writes records, their sync state, conflicts or activity. Beside settle, act.py stores intents,
+unanswered_creates.py ends unanswered ones, and reconcile() stores problems with columns, stops and batch sizes.
 
-This file has the transaction and existing records; `beside_records.py` items, answers and deleted records;
-`pass_run.py` locks, what waits, and how jobs end.
+This file has the transaction and existing records; `beside_records.py` has items, answers and deleted records;
+`pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
 """
 
 import time
@@ -52,11 +51,11 @@ log = structlog.get_logger(__name__)
 def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the result of a pass in one transaction; return the plan with every record's outcome.
 
-    `plan` has Monday's answers already. The changes are marked as the sync's. Raises LeaseLost when another worker has
-    the board.
+    `plan` has Monday's answers. The sync is stored as the author of the changes. Raises LeaseLost.
     """
     context = undo_context(plan.records.values())
 
+    @retry_on_lock_timeout
     def attempt() -> pass_plan.Plan:
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             _lock_records(run, plan)
@@ -67,7 +66,7 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
                 settled = settled.with_deleted(beside_records.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled
 
-    return retry_on_lock_timeout(attempt)
+    return attempt()
 
 
 def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
@@ -80,10 +79,7 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End plans that are still open as settled.
-
-    If a new item was created with only its name, the record is released: its fields follow.
-    """
+    """Settle plans that are still open, and release records whose items were created with only their names."""
     ended = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
@@ -94,26 +90,24 @@ def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
     return plan.with_records(ended)
 
 
-# Records that still exist: each is compared again, then written.
-
-
 def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Lock, compare and write the claimed records, then what depends on them; return the plan as it turned out."""
+    """Lock, compare and write the claimed records and the rows that depend on them; return the resulting plan."""
     ids = sorted(plan.records)
-    # First: the triggers of the records' table must know before a record is written.
+    # Before the first write to a record, because the triggers of its table read this mark.
     pass_run.mark_settling(ids)
     # Check foreign keys now, so that a related record deleted meanwhile fails this record and not the commit.
     run_sql("SET CONSTRAINTS ALL IMMEDIATE")
-    # Records, then failed jobs, then sync states: saves and retries lock them in this order, too.
-    locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
+    # Records, failed jobs, sync states: the order in which saves and retries lock them too.
+    rows = run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
+    locked = {record.pk: record for record in rows}
     pass_run.lock_failed_jobs(run, plan)
     ledgers = pass_run.lock_ledgers(run.entity_type, ids)
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
     _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
-    # The pause is locked before the first write: a pause that comes later waits for this transaction. Then the settings
-    # are read again: a change made before the lock shows here.
+    # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
+    # read again, because they may have changed before the lock.
     is_written = any(map(has_local_writes, plan.records.values()))
     paused = locked_pause(run.entity_type) if is_written else ""
     rests_on_settings = is_written or any(record_plan.removal for record_plan in plan.records.values())
@@ -123,7 +117,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     for key, record_plan in plan.records.items():
         planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, board_now)
         changes.append(_write_record(record_plan, planned))
-    # Only now is it known which plans hold, and so which requests for approval end and which lost values are logged.
+    # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
     ending_requests = ended_requests(plan.with_records(plans_there.values()))
     requests_to_end = [
@@ -143,10 +137,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
 
 
 def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
-    """Write one record; return the changes as they turned out.
-
-    Each write has its own savepoint: if NPD's database rejects one, only that record fails.
-    """
+    """Write one record in its own savepoint, so that only that record fails if NPD's database rejects the write."""
     record = changes.plan.record
     if changes.deletes:
         needed, loss = deletion_obstacles(record)
@@ -168,7 +159,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
 
 
 def _delete(record: SyncedModel) -> str:
-    """Delete the record in NPD; return an empty text, or the sentence why it can't be deleted."""
+    """Delete the record in NPD; return why it can't be deleted, or an empty text."""
     try:
         with transaction.atomic():
             copy(record).delete()
@@ -179,18 +170,15 @@ def _delete(record: SyncedModel) -> str:
     return ""
 
 
-# The rows that depend on the records, written for all records together.
-
-
 def _write_changes(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     changes: Sequence[RecordChanges],
     ledgers: Mapping[str, SyncMetadata],
 ) -> None:
-    """Write the rows that depend on the records; `ledgers` are the locked sync states.
+    """Write the rows that depend on the records, for all records together; `ledgers` are the locked sync states.
 
-    Whatever queues or ends a job comes before the statuses, which tell from the open jobs who is pending.
+    Statuses come last, because they depend on the jobs that are still open.
     """
     plans_there = [change.plan for change in changes if change.is_there]
     existing = [record_plan for record_plan in plans_there if not record_plan.is_deleted]
@@ -206,11 +194,10 @@ def _write_changes(
         for item_id, reason in change.excluded.items():
             exclude_match(run.entity_type, item_id, change.plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
-    # Conflicts come before the jobs end, and so did requests: ending a job closes requests that were carried out, and
-    # returns the choices that are still stored when a record has failed for the last time.
+    # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
+    # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
-    # The statuses are computed from these rows.
     rows = _store_ledgers(run, facts, existing, ledgers)
     _store_awaited(run, existing)
     pass_run.enqueue_pointing(run, _no_longer_awaited(existing, ledgers))
@@ -226,7 +213,7 @@ def _write_changes(
 
 
 def _end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End the tombstones of records that were created again under the same id: they send nothing any more."""
+    """End the tombstones of records that were created again under the same id."""
     created = [
         record_plan.id
         for record_plan in plans
@@ -261,21 +248,19 @@ def _store_ledgers(
         values[record_plan.id] = settlement.ledger_values(record_plan, before, facts.now) | of_pass
         rows.append(changed_ledger(before, **values[record_plan.id]))
     if rows:
-        # All have the same columns.
         update_many(rows, sorted(values[existing[0].id]))
     return values
 
 
-# Relations that wait for a record: only the relation waits, never its record. The field is blocked with its reason, and
-# the triggers of the other table enqueue the record (sync/kernel/triggers.py).
-
-
-# What a relation waits for may come while the pass that says so isn't committed: it is looked for once more.
+# A record that a relation waits for may come before this transaction is committed, so the pass is repeated once.
 AWAIT_RETRY_SECONDS = 60
 
 
 def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """Write down which relations wait for a record; the others wait no more."""
+    """Store which relations wait for a record, and delete the rows of those that no longer do.
+
+    The other table's triggers enqueue the waiting records (sync/kernel/triggers.py).
+    """
     planned = {plan.id: plan.plans for plan in plans if plan.plans}
     if not run.board.relations or not planned:
         return
@@ -295,7 +280,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 
 
 def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[str, SyncMetadata]) -> list[UUID]:
-    """Return the records whose items are back, or that get none any more: what points at them waits no more."""
+    """Return the records whose items are back, or that will have none: relations to them don't wait any more."""
     ids = []
     for record_plan in existing:
         before = ledgers[str(record_plan.id)]
@@ -307,10 +292,9 @@ def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], ledgers: Mappin
 
 
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
-    """End every record's jobs as its outcome says, and their intents and events."""
+    """End the records' jobs by their outcomes, and their intents and events."""
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    # A settled record's job needs no message.
     pass_run.end_jobs(
         run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     )
@@ -322,16 +306,18 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     checked = [record_plan for record_plan in settled if record_plan.ending.processed or record_plan.item is not None]
     events = [event.pk for record_plan in checked for event in record_plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
-    carried_out = [record_plan for record_plan in settled if record_plan.plans or record_plan.is_deleted]
-    finish.end_failed(
-        run.entity_type, {record_plan.id: record_plan.facts.claim.rows[0].id for record_plan in carried_out}
-    )
+    current_jobs = {
+        record_plan.id: record_plan.facts.claim.rows[0].id
+        for record_plan in settled
+        if record_plan.plans or record_plan.is_deleted
+    }
+    finish.end_failed(run.entity_type, current_jobs)
 
 
 def _write_statuses(
     run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
-    """Write the status of every record of the pass: last, as it depends on everything written before."""
+    """Write the statuses of the pass's records, which depend on everything written before."""
     ids = [record_plan.id for record_plan in existing]
     open_states = (choices.QueueStatus.PENDING, choices.QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
@@ -346,7 +332,7 @@ def _write_statuses(
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
-        # Until that job ran, the records are pending.
+        # The records are pending until that job has run.
         wake = partial(notify.notify_board, run.entity_type, UNMATCHED_ITEM_WAIT_SECONDS)
         transaction.on_commit(wake, robust=True)
     to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
@@ -357,7 +343,7 @@ def _write_statuses(
         has_open_work = key in with_open_work
         statuses[key] = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
-            # Somebody saved it meanwhile: the next pass decides again.
+            # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
     for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
@@ -371,7 +357,7 @@ def _write_statuses(
 
 
 def _finish_deleted(entity_type: str, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """End what is left of records that this pass deleted: their items are gone, so their tombstones send nothing."""
+    """End the tombstones, waiting relations and intents of records that this pass deleted."""
     ids = [plan.id for plan in plans]
     for plan in plans:
         assert plan.removal is not None

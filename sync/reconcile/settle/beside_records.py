@@ -1,4 +1,4 @@
-"""What a pass settles beside its records: answers to “who is this?”, items that no record has, deleted records."""
+"""Settle everything but existing records: answers about identity, unmatched items, duplicates, deleted records."""
 
 from collections.abc import Collection, Sequence
 from copy import copy
@@ -20,7 +20,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.pointed_at import item_now
+from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle.pass_run import (
     PassRun,
     cause_of_claim,
@@ -37,11 +37,11 @@ from sync.records.tombstones import NEW_ITEM, restore_record
 
 
 def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
-    """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
+    """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = [replace(answer, result="", outdated="", hands_over=False) for answer in plan.answers]
-    # The answers stay, and the next pass carries them out.
-    if any(answer.made_id for answer in answers) and locked_pause(entity_type):
+    answers = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
+    # While paused, the answers stay for a later pass.
+    if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
@@ -58,7 +58,7 @@ def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
             asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
     if reports:
         save_reports(reports)
-        # Records that waited for the same answer say so until their next pass.
+        # Records that waited for the same answer need a pass to notice it.
         run.wake(records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
@@ -69,7 +69,7 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         _merge_records(run, answer, by)
     elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
-        # What was remembered against the item is overruled.
+        # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
@@ -78,27 +78,27 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
-        # It stays remembered: none of the records with its key is to find it by that key again.
+        # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records with the same key."
         ignore_item(entity_type, answer.item_id, None, reason)
-        unmatched_items.reopen_items(run.link, [unmatched_items.UnmatchedFinding(answer.item_id)])
-        wish = {unmatched_items.AS_NEW: True, "by": by}
+        unmatched_items.reopen_item(run.link, answer.item_id)
+        payload = {unmatched_items.AS_NEW: True, "by": by}
         priority = choices.Priority.PERSON
-        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=wish)
+        run.wake(items=[answer.item_id], priority=priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
 def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
-    assert answer.made_id is not None
+    assert answer.merged_id is not None
     assert answer.record_id is not None
-    made = run.records.get(pk=answer.made_id)  # an answer before this one may have given it its item
-    copy(made).delete()
-    if answer.hands_over:
-        run.records.filter(pk=answer.record_id).update(monday_id=made.monday_id)
+    merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
+    copy(merged).delete()
+    if answer.moves_item:
+        run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
-    for entity_id in (answer.made_id, answer.record_id):
-        run.log_decision(entity_id, made.monday_id or "", "link", answer.result, actor=by, cause=cause)
+    for entity_id in (answer.merged_id, answer.record_id):
+        run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=cause)
     run.wake([answer.record_id], choices.Priority.PERSON)
 
 
@@ -108,78 +108,78 @@ def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
 
 
 def settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write what becomes of the unmatched items; return the plan with what was carried out."""
-    strangers = [
+    """Write the plans of the unmatched items; return the plan with what was carried out."""
+    without_npd_id = [
         item.facts.item
         for item in plan.items
         if item.facts.item and not field_values.npd_id_of(run.board, item.facts.item)
     ]
-    if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in strangers):
-        set_create_obstacle(run.link, "creates_held", "")  # somebody has filled it in
+    if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
+        set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     return replace(plan, items=tuple(_settle_item(run, planned, deleted_items) for planned in plan.items))
 
 
 def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]) -> pass_plan.ItemPlan:
-    """Carry a plan out as far as it still holds; return what was carried out.
+    """Carry out an item's plan if it still applies to the locked rows; return what was carried out.
 
-    Events of an item of deleted records, or of those that it wakes, are theirs to check.
+    Events about a deleted record's item are left for that record's plan.
     """
     item_plan = planned
     if planned.act is pass_plan.ItemAct.DUPLICATE:
-        pass  # its calls were sent, and end its job
+        pass  # settle_duplicates ends its job
     elif pause := locked_pause(run.entity_type):
         paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
         item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
     else:
-        item_plan = new_items.item_as_locked(planned, *item_now(run.board, planned))
+        item_plan = new_items.item_as_locked(planned, *reread_item(run.board, planned))
     if item_plan.act is pass_plan.ItemAct.CREATE:
         item_plan = _with_record_stored(run, item_plan)
     _write_item(run, item_plan)
     facts = item_plan.facts
-    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.woken and facts.item_id not in deleted_items:
+    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes and facts.item_id not in deleted_items:
         end_events(item_plan.ending.detail, pk__in=facts.new_events)
     end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
 
 
 def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Write what a plan says of records, questions and what is remembered."""
+    """Write an item's plan: the record, a question, the finding for pages, jobs that follow."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    if plan.act in pass_plan.GIVING:
-        _write_given(run, plan)
+    if plan.act in pass_plan.ASSIGNING:
+        _link_item(run, plan)
     elif plan.act is pass_plan.ItemAct.ASK:
         _write_question(run, plan)
     elif plan.tombstone is not None:
         changed = {"monday_id": plan.tombstone.monday_id, "state": plan.tombstone.state}
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
-    # What people are shown of it decides nothing. The unmatched item is taken before the ignored one.
+    # The row of the unmatched item is locked before that of the ignored one.
     if plan.finding is not None:
-        unmatched_items.note_unmatched(run.link, [plan.finding], decided=True)
+        unmatched_items.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         unmatched_items.clear_unmatched(entity_type, [item_id])
     if plan.problems:
         problems = {"reason": plan.problems}
         IgnoredItem.objects.update_or_create(entity_type=entity_type, item_id=item_id, defaults=problems)
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
-        # The records that waited find out what that means for them.
+        # The records that waited for the answer need a pass.
         run.wake(set(closed) | records_asking(entity_type, [item_id]))
-    if plan.act in (*pass_plan.GIVING, pass_plan.ItemAct.OWNED) and plan.record:
+    if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.wake([plan.record.pk])
-    if plan.woken:
-        run.wake(plan.woken, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
+    if plan.wakes:
+        run.wake(plan.wakes, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
 
 
-def _write_given(run: PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Give the item to the plan's record, unless that was made with it, and say so in its history."""
+def _link_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
+    """Link the item with the plan's record, and add a line to its history."""
     assert plan.record is not None
     facts = plan.facts
     creates = plan.act is pass_plan.ItemAct.CREATE
     if not creates:
         run.records.filter(pk=plan.record.pk).update(monday_id=facts.item_id)
     if creates and facts.as_new:
-        # It stays remembered: none of the records with its key is to find it by that key again.
+        # Keeps the records with its key from matching it again.
         ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
@@ -194,13 +194,13 @@ def _write_given(run: PassRun, plan: pass_plan.ItemPlan) -> None:
 
 
 def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
-    """Store the record made of the item; only NPD's database can tell that it can't be."""
+    """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
     base = field_plan.agreed_base(run.board, plan.record, plan.facts.item)
     try:
         store_new_record(copy(plan.record), base, is_automatic=not plan.facts.as_new)
-    except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
+    except OperationalError:  # a lock or the connection, so the item isn't at fault
         raise
     except DatabaseError as error:
         is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
@@ -209,10 +209,10 @@ def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.Ite
 
 
 def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic: bool = True) -> None:
-    """Store a record made from an item, and what it took over as its base; raises DatabaseError.
+    """Store a record created from an item, with the values that it took over as its base; raises DatabaseError.
 
-    One that a person wanted to be a record of its own (not `is_automatic`) is not asked about once more. Its own pass,
-    which merges the two sides and writes the NPD ID, is written by the caller.
+    If it isn't `is_automatic`, a person wanted a record of its own and is not asked again whether it is a duplicate.
+    The caller queues its first pass.
     """
     with transaction.atomic():
         mark_settling([record.pk])
@@ -222,7 +222,7 @@ def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic:
 
 
 def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Ask to whom the item belongs; a record that could get it waits for the answer, its other conflicts stay."""
+    """Ask which record the item belongs to; the records that could have it wait for the answer."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
     save_reports([ConflictReport(entity_type, plan.candidates[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
@@ -236,24 +236,21 @@ def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
 
 
 def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Store what became of every second item.
-
-    Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
-    """
+    """Store the results of the duplicates' calls; return the plan with its items and answers after them."""
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
     if not settled:
         return plan
     second_items = {
         duplicate.facts.item_id: duplicate for duplicate in settled if duplicate.act is pass_plan.ItemAct.DUPLICATE
     }
-    # Reads of the next minutes are compared with what took effect, by the time at which that was known.
+    # The time matters, because reads in the next minutes are compared with recent writes.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
     ended = [duplicate for duplicate in settled if duplicate.kind]
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in ended:
         item_id = duplicate.item.id
-        line = (duplicate.second_of.pk, item_id, duplicate.kind, duplicate.sentence)
+        line = (duplicate.duplicate_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             end_events(duplicate.ending.detail, item_id=item_id)
@@ -267,7 +264,7 @@ def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 
 def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
-    """Store what became of the pass's deleted records and end their jobs."""
+    """Store the results for the pass's deleted records, and end their jobs."""
     planned = list(plan.deleted.values())
     entity_type = run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in planned])
@@ -287,19 +284,19 @@ def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.Deleted
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
     run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
-    # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
+    # The sync state keeps its base as long as the tombstone exists.
     ledgers = [ledger for deleted in changed if (ledger := deleted_records.ledger_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
-    # What went is counted already, and what didn't is decided anew.
+    # Only for settled ones: act.py has counted removed items, and the others are decided again.
     ended = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(ended))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
     end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
-    # A record that is there again is told by its own pass what was lost.
+    # A restored record's own pass reports its lost values.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in ended if deleted.id in still_deleted]
     events = [event.pk for deleted in checked for event in deleted.facts.events]
@@ -309,7 +306,7 @@ def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.Deleted
 
 
 def _restored(run: PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
-    """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
+    """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
     restored = deleted_records.after_restoring(plan)
     try:
         restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)

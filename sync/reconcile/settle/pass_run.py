@@ -1,4 +1,4 @@
-"""A pass as it is stored, and what each part of it needs: locks, history, what waits, how jobs and intents end."""
+"""The parts of settling that records, items and deletions share: history, locks, requests, the end of jobs."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,8 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.state import MAX_ACTOR_LENGTH, REFILLS, approval_payload_key, fold_alike
+from sync.models.decisions import MAX_ACTOR_LENGTH, REFILLS, fold_alike
+from sync.models.state import approval_payload_key
 from sync.monday.board import EventKind, ItemEvent
 from sync.outbox import finish
 from sync.outbox.claim import Claim, Lease
@@ -41,7 +42,7 @@ from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
-# What is told of a deleted record's item: whoever deleted the record did that.
+# Lines about a deleted record's item; their actor is the person who deleted the record.
 DELETION_KINDS = ("delete", "deleted", "archived")
 
 _FROM_NPD = (PUSH, "overridden", "conflict")
@@ -58,13 +59,13 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
 
 
 def _needs_history(line: HistoryLine) -> bool:
-    """Whether it tells that somebody's edit in NPD moved: whose is to be known."""
+    """Whether the line is about somebody's edit in NPD, whose author has to be read."""
     is_edit = line.kind in _FROM_NPD and REFILLS not in line.values
     return is_edit or bool(line.values.get("overridden"))
 
 
 class PassHistory:
-    """The rows of one pass; NPD's history is read only where a line asks for it."""
+    """The activity rows of one pass; NPD's history is read only for lines that need it."""
 
     def __init__(self, board: BoardContext, plans: Sequence[RecordPlan], batch_id: UUID, read_request: str) -> None:
         model = board.model
@@ -85,9 +86,10 @@ class PassHistory:
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        received = [r for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
-        events = [delivery.event for delivery in received if delivery.event]
-        cause = cause_of_claim(claim) | {"events": [delivery.pk for delivery in received]}
+        received = [(row.pk, row.event) for row in plan.facts.events if row.event]
+        received = [(pk, event) for pk, event in received if not columns or event.column_id in columns]
+        events = [event for _, event in received]
+        cause = cause_of_claim(claim) | {"events": [pk for pk, _ in received]}
         if field_plan is not None and field_plan.decision.reason:
             cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
         if self.read_request:
@@ -114,14 +116,14 @@ class PassHistory:
                 cause["act"] = deletion.request
         is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
-            # Whoever asked for the item gave it its values, too, whoever had typed them.
+            # The person who asked for the item is the actor, whoever typed its values.
             actor = str(claim.payload.get("by") or line.actor)
             cause["made"] = True
             if not actor:
                 actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
                 if act and Cause.SAVE in plan.facts.causes:
                     cause["act"] = act
-        # What a person approved or rejected is one act with what came of it.
+        # An approval or rejection is shown as one act with its result.
         approval = claim.payload.get(approval_payload_key(line.key))
         return Decision(
             entity_type=plan.record.entity_type(),
@@ -143,7 +145,7 @@ class PassHistory:
     def _editors(
         self, line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent]
     ) -> tuple[dict[str, Any], str]:
-        """Return who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
+        """Return the known editors of both sides, and the actor: for a value taken over, its editor."""
         attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
         actor = line.actor
         editors: dict[str, Any] = {}
@@ -155,7 +157,7 @@ class PassHistory:
                 editors["npd"]["undo"] = True
             if line.kind == PUSH and not actor and edit.who != authors.SYNC_ACTOR:
                 actor = edit.who[:MAX_ACTOR_LENGTH]
-            # A first load, and what somebody had sent again, is no act of whoever typed the values, maybe long ago.
+            # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or Cause.SAVE in plan.facts.causes)
             if line.kind == PUSH and is_of_edit and edit.act and edit.who != authors.SYNC_ACTOR:
                 editors["act"] = edit.act
@@ -170,10 +172,7 @@ class PassHistory:
 
 
 class PassRun:
-    """A pass as it is stored: under which lease, of which board, and what its rows say of it.
-
-    With `hold_seconds` writes are stopped for so long: what could not be sent waits.
-    """
+    """What all rows of one pass have in common; with `hold_seconds`, unsent writes wait for that time."""
 
     def __init__(
         self, lease: Lease, board: BoardContext, batch_id: UUID, started: float, *, hold_seconds: float = 0
@@ -186,17 +185,17 @@ class PassRun:
         self.batch_id = batch_id
         self.started = started  # monotonic
         self.hold_seconds = hold_seconds
-        self.calls = 0  # that went to Monday
+        self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
     def wake(self, ids: Iterable[UUID] = (), priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
-        """Let these records, or items, have another pass; it follows from this one where `job` has no other cause."""
+        """Queue a pass for these records or items, caused by this one unless `job` has another cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
-        """Write a line into the history of a record that is not in the pass itself."""
+        """Write a line into the history of a record that isn't in the pass."""
         Decision.objects.create(
             entity_type=self.entity_type,
             entity_id=entity_id,
@@ -214,10 +213,9 @@ class PassRun:
 
 
 def lock_failed_jobs(run: PassRun, plan: pass_plan.Plan) -> None:
-    """Lock the jobs of records of which one has failed, in the order of their ids, and before the sync state.
+    """Lock the jobs of records with a failed one, in the order of their ids and before the sync states.
 
-    A retry locks a failed job, then the one that takes its place, and a discard the sync state after it: as both give
-    way after a moment, one that met a pass in the middle would be told that somebody holds on to its rows.
+    Retries and discards lock in this order too; a different one would make them time out against a pass.
     """
     failed = [record_plan.id for record_plan in plan.records.values() if record_plan.facts.has_failed_job]
     if failed:
@@ -232,10 +230,10 @@ def mark_settling(ids: Iterable[UUID]) -> None:
 
 
 def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
-    """Lock the records' sync state rows in the order of their ids, made where they are missing."""
+    """Lock the records' sync states in the order of their ids; missing ones are created."""
     rows = SyncMetadata.objects.of(entity_type, ids).select_for_update().order_by("entity_id")
     locked = {row.entity_id: row for row in rows}
-    # Nearly all are there, and to INSERT all of them took a quarter of a pass over unchanged records.
+    # Only missing rows are inserted: inserting all took a quarter of a pass over unchanged records.
     if missing := [key for key in map(str, ids) if key not in locked]:
         made = [SyncMetadata(entity_type=entity_type, entity_id=key, system="monday") for key in missing]
         SyncMetadata.objects.bulk_create(made, ignore_conflicts=True)
@@ -243,16 +241,13 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     return locked
 
 
-# What waits: requests for approval, rewrites that are slowed, and records whose relations point at others.
-
-
 def store_approvals(
     run: PassRun, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
-    """Count what is deleted or emptied, store what waits, and end the requests that are over."""
+    """Store new requests for approval, and end those that were decided or no longer apply."""
     removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk, removal in removals.items() if removal.was_rejected]
-    # A pass found that it wants none of this kind any more.
+    rejected = [pk for pk, removal in removals.items() if removal.is_rejection_new]
+    # The pass no longer deletes these records.
     reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
@@ -263,7 +258,7 @@ def store_approvals(
     outdated = [request.pk for request in plan.outdated_requests]
     _end_requests(requests.filter(pk__in=outdated), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
     for state, of_state in grouped(ended, lambda pair: pair[1]).items():
-        # Only those that nobody decided meanwhile: the next pass ends the others.
+        # Those that a person decided meanwhile are left to the next pass.
         undecided = {request.state for request, _ in of_state}
         _end_requests(requests.filter(pk__in=[request.pk for request, _ in of_state]), state, undecided)
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
@@ -275,7 +270,7 @@ def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before
 
 
 def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[RecordPlan]) -> None:
-    """Store what was counted, forget what is over, and come back when a pause ends."""
+    """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
     for record_plan in settled:
@@ -295,24 +290,23 @@ def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[
 
 
 def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
-    """Wake the records whose relations point at these ones, whose items are back."""
+    """Queue the records whose relations point at these records."""
     for spec in registry.entities() if ids else ():
         relations = [registry.relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
         pointing = models.Q(pk__in=[])
         for field in relations:
             if field is not None and registry.target_of(field) is run.board.model:
                 pointing |= models.Q(**{f"{field.name}__in": ids})
-        # Only ids, and of one model in one query.
         pks = spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True)
         enqueue(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=choices.Priority.SWEEP)
 
 
-# In the payload of a job whose delete a person approved or rejected.
+# The payload's key for a deletion that a person approved or rejected.
 APPROVAL = approval_payload_key("")
 
 
 def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
-    """End what was claimed, in the caller's transaction under the lease."""
+    """End the claimed jobs, in the caller's transaction under the lease."""
     token = run.lease.token
     decided = []
     together: dict[pass_plan.Ending, list[SyncQueue]] = {}
@@ -323,7 +317,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
             if is_final and claim.entity_id is not None:
                 reason = f"Your resolution could not be applied: {ended.detail}"
                 reject_resolutions(run.entity_type, [claim.entity_id], reason)
-        elif not ended.is_open:  # a second item's job ends with what became of its calls
+        elif not ended.is_open:  # a duplicate's job ends with its calls
             together.setdefault(ended, []).extend(claim.rows)
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
@@ -337,7 +331,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
             finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
         else:
             finish.release(rows, token, ended.detail, at_most=ended.at_most)
-    # What a person approved or rejected says at once that it was carried out.
+    # Requests that a person decided are shown as carried out at once.
     if decided:
         release_obsolete(decided)
 
@@ -351,7 +345,7 @@ _UPDATE_APPLIED = """
 
 
 def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass_plan.RecordPlan]) -> None:
-    """Store that intents were answered, with the item that each was about; older ones were found out about."""
+    """Store the answers of intents with their items, and end the older intents of settled records."""
     applied = [(plan.answer.intent, plan) for plan in answered if plan.answer.intent and plan.answer.item]
     if applied:
         columns: list[Any] = [

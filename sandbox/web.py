@@ -1,7 +1,6 @@
-"""Just enough web: requests, responses, routes, the WSGI application around them, what a request may hold, and who may
-speak to it.
+"""Just enough of a web framework: requests, responses, routes, and the WSGI application with its guard.
 
-Also where NPD is: for browsers, and for this process.
+Also NPD's addresses, for browsers and for this process.
 """
 
 import gzip
@@ -26,24 +25,24 @@ class BadRequestError(Exception):
 
 
 def one_of(options: Iterable[str], word: str) -> str:
-    """The word, if it is one of these."""
+    """Return the word if it is one of the options; raises BadRequestError."""
     if word not in options:
         raise BadRequestError(f"{word!r} is none of {', '.join(options)}")
     return word
 
 
 def call(function: Callable[..., Result], fields: Mapping[str, Any]) -> Result:
-    """Call a function or class with the fields of a JSON object. BadRequestError where they aren't its parameters."""
+    """Call a function or class with the fields of a JSON object; raises BadRequestError if they don't fit it."""
     try:
         arguments = inspect.signature(function).bind(**fields)
-    except TypeError as unfit:
-        raise BadRequestError(str(unfit)) from None
+    except TypeError as error:
+        raise BadRequestError(str(error)) from None
     return function(*arguments.args, **arguments.kwargs)
 
 
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits
-SMALLEST_PACKED = 1_024  # bytes; below, packing saves nothing
+SMALLEST_COMPRESSED = 1_024  # bytes; compressing shorter answers saves nothing
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -58,18 +57,18 @@ class Request:
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self.method: str = environ["REQUEST_METHOD"]
-        # WSGI hands the path's bytes over as if they were Latin-1 (PEP 3333).
+        # WSGI decodes the path's bytes as Latin-1 (PEP 3333).
         self.path: str = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
         self.query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
 
     def header(self, name: str) -> str | None:
         key = name.upper().replace("-", "_")
-        # As in CGI, Content-Type alone of those asked for stands there without HTTP_.
+        # As in CGI, the name of Content-Type has no HTTP_ before it.
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
 
-    def takes_gzip(self) -> bool:
-        """Whether Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110 section 12.5.3)."""
+    def accepts_gzip(self) -> bool:
+        """Return whether Accept-Encoding names gzip with a weight above 0 (RFC 9110 section 12.5.3)."""
         for coding in (self.header("Accept-Encoding") or "").lower().split(","):
             name, _, weight = coding.partition(";")
             if name.strip() == "gzip":
@@ -77,7 +76,7 @@ class Request:
         return False
 
     def body(self, largest: int = LARGEST_BODY) -> bytes:
-        """The whole body. BadRequestError when it is longer than `largest` bytes."""
+        """Return the whole body; raises BadRequestError above `largest` bytes."""
         length = int(self._environ.get("CONTENT_LENGTH") or 0)
         if length > largest:
             raise BadRequestError("the body is too large")
@@ -85,21 +84,20 @@ class Request:
         return content
 
     def json(self) -> Any:
-        """The body as JSON. BadRequestError when it is none."""
+        """Return the body as JSON; raises BadRequestError."""
         try:
-            return percent_decode(self.body() or b"{}")
-        except ValueError as bad:
-            raise BadRequestError(f"the body is not JSON: {bad}") from None
+            return decode_json(self.body() or b"{}")
+        except ValueError as error:
+            raise BadRequestError(f"the body is not JSON: {error}") from None
 
     def object(self) -> dict[str, Any]:
-        """The body as a JSON object. BadRequestError when it is none."""
+        """Return the body as a JSON object; raises BadRequestError."""
         content = self.json()
         if not isinstance(content, dict):
             raise BadRequestError("the body must be a JSON object")
         return content
 
     def form(self) -> dict[str, str]:
-        """The fields of a form that a browser sent."""
         return dict(parse_qsl(self.body().decode("utf-8", "replace"), keep_blank_values=True))
 
     def is_json(self) -> bool:
@@ -121,16 +119,16 @@ class Route:
 
 
 def route(method: str, path: str, handler: Handler) -> Route:
-    """A route; `<id>` stands for a number, which the handler gets as an int."""
+    """Return a route; `<id>` in its path is a number, which the handler gets as an int."""
     return Route(method, re.compile(path.replace("<id>", r"([0-9]{1,18})") + r"\Z"), handler)
 
 
-def percent_decode(text: str | bytes) -> Any:
-    """What JSON means. ValueError for what is none, and for half a character, which nothing can store."""
+def decode_json(text: str | bytes) -> Any:
+    """Decode JSON; raises ValueError, also for a lone surrogate, which no database stores."""
     try:
-        words = text.decode() if isinstance(text, bytes) else text
-        content = json.loads(words)
-        if "\\u" in words:  # only an escape can still hold half a character
+        text = text.decode() if isinstance(text, bytes) else text
+        content = json.loads(text)
+        if "\\u" in text:  # only an escape can be a lone surrogate
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeError:
         raise ValueError("it holds bytes or half of a surrogate pair that are no character") from None
@@ -140,7 +138,7 @@ def percent_decode(text: str | bytes) -> Any:
 
 
 def parse_int(text: str) -> int | None:
-    """The whole number that a query parameter gives, None when it gives none."""
+    """Return the whole number in a query parameter; None for any other text."""
     return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
 
 
@@ -151,11 +149,6 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
 
 def html_response(text: str, status: int = 200) -> Response:
     return Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
-
-
-def cut_connection() -> None:
-    """Leave the client without an answer: so waitress closes the connection."""
-    raise ClientDisconnected
 
 
 class Application:
@@ -170,7 +163,7 @@ class Application:
         response = self._answer(request)
         headers = dict(response.headers)
         body = response.body
-        if len(body) >= SMALLEST_PACKED and request.takes_gzip():
+        if len(body) >= SMALLEST_COMPRESSED and request.accepts_gzip():
             body = gzip.compress(body, 1)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         headers["Content-Length"] = str(len(body))
@@ -188,8 +181,8 @@ class Application:
             if matches:
                 return json_response({"error": f"{request.method} is not allowed here"}, 405)
             return json_response({"error": f"There is nothing at {request.path}"}, 404)
-        except BadRequestError as bad:
-            return json_response({"error": str(bad)}, 400)
+        except BadRequestError as error:
+            return json_response({"error": str(error)}, 400)
         except ClientDisconnected:
             raise
         except Exception:
@@ -197,27 +190,25 @@ class Application:
             return json_response({"error": "The sandbox failed; its log says why."}, 500)
 
 
-# Who may speak to the sandbox: nobody through a web page of somewhere else.
-#
-# A page on the web may let its own name point to 127.0.0.1 (DNS rebinding): such requests carry
-# that name as Host. Or it sends them to our address: those carry its Origin.
-
-
-ALWAYS = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
 READING = ("GET", "HEAD")
 
 
 class Guard:
-    """Refuses requests by their Host and Origin."""
+    """Refuses requests from pages of other sites.
+
+    Such a page may point its own name to 127.0.0.1 (DNS rebinding); its requests have that name as Host. Or it sends
+    them to our address; then they have its Origin.
+    """
 
     def __init__(self, host: str, *addresses: str) -> None:
         self._sites = {urlsplit(address).netloc.lower() for address in addresses}
-        self._names = {*ALWAYS, host.strip("[]").lower(), *map(_name, self._sites)} - {""}
+        self._names = {*LOOPBACK, host.strip("[]").lower(), *map(_name, self._sites)} - {""}
         self._listens_everywhere = host.strip("[]") in EVERYWHERE
 
     def refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not let in, None for the others."""
+        """Return the answer to a request that is refused, None for others."""
         host = (request.header("Host") or "").lower()
         if host and not self._is_ours(_name(host)):
             words = f"This sandbox is not {_name(host)!r}. If it should be, start it with --site-url http://{host}"
@@ -231,7 +222,7 @@ class Guard:
             return True
         if not self._listens_everywhere or not name:
             return False
-        # No name server of somebody else's answers for an IP address or a name without a dot.
+        # No foreign name server answers for an IP address or a name without a dot.
         try:
             ipaddress.ip_address(name)
         except ValueError:
@@ -251,7 +242,7 @@ class Guard:
 
 
 def _name(netloc: str) -> str:
-    """The host of `host:port`, without the brackets of an IPv6 address; "" for nonsense."""
+    """Return the host of `host:port`, without the brackets of an IPv6 address; "" for anything else."""
     try:
         return (urlsplit(f"//{netloc}").hostname or "").lower()
     except ValueError:
@@ -260,13 +251,13 @@ def _name(netloc: str) -> str:
 
 @dataclass(frozen=True)
 class NpdAddress:
-    """NPD's address for browsers, and the one by which this process reaches it: between containers they differ."""
+    """NPD's addresses."""
 
-    public: str
-    via: str | None = None
+    public: str  # for browsers
+    via: str | None = None  # for this process, where containers have another one
 
     def reach(self, url: str) -> tuple[str, dict[str, str]]:
-        """Where a call to this address goes, and the headers that say to NPD what was called."""
+        """Return the address to call instead of this one, and the headers that name the public one."""
         if not self.via or not f"{url}/".startswith(f"{self.public}/"):
             return url, {}
         scheme, host = urlsplit(self.public)[:2]

@@ -1,0 +1,203 @@
+"""The activity: decisions about records, events of boards and accounts, and how entries of one act are folded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.db import models
+
+from sync.clock import SyncNow
+from sync.kernel import grouped
+
+EMPTY = models.Value({}, models.JSONField())
+
+MAX_ACTOR_LENGTH = 200
+
+
+class Decision(models.Model):
+    """An entry of the activity: one decision on one field or record, as a sentence.
+
+    `cause`: {rows: job ids, causes: their names, events: inbox ids, rule, conflict, made: the entry belongs to the
+    creation of an item, deletion: the act that deleted the record, act: the person's edit or deletion behind it}.
+    `values`: for a moved value {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo; for
+    a removed item its `reason`, and `at`, the time of the removal.
+
+    Entries with the same `fold_id` belong to one act; all but the newest are `folded` (see `fold_alike`). An entry
+    folded without an id repeats another entry of its record, such as a choice that was applied.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID", null=True, blank=True)
+    remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
+    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    kind = models.CharField(max_length=30)
+    sentence = models.TextField()
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
+    batch_id = models.UUIDField(null=True, blank=True)
+    request_id = models.CharField(max_length=100, blank=True, db_default="")
+    at = models.DateTimeField(db_default=SyncNow())
+    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
+    folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
+    fold_id = models.UUIDField("act", null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_decisions"
+        verbose_name = "activity entry"
+        verbose_name_plural = "activity entries"
+        ordering: ClassVar[list[str]] = ["-at", "-id"]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the retention, oldest first, and "what the last hour moved".
+            models.Index(fields=["at"], name="sync_decisions_age"),
+            # Serves the undo of a whole batch.
+            models.Index(fields=["batch_id"], name="sync_decisions_batch"),
+            # Serves the history on a record's page, newest first.
+            models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
+            # Serves the list of the activity, newest first, and its count.
+            models.Index(fields=["-at", "-id"], condition=models.Q(folded=False), name="sync_decisions_listed"),
+            # Serves the number that is folded into a line, and the list of these.
+            models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
+        ]
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened on Monday, if a webhook said so; otherwise when the entry was written."""
+        moment = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
+        return datetime.fromisoformat(moment) if moment else self.at
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def subject(self) -> object:
+        """The id of the record, or of the item if there is no record."""
+        return self.entity_id or self.remote_id
+
+    # An unsaved entry has the expression of db_default as its cause or values.
+
+    @property
+    def is_of_new_item(self) -> bool:
+        """Whether it is about the creation of an item for a record, or about a value sent with it."""
+        return isinstance(self.cause, dict) and "made" in self.cause
+
+    @property
+    def is_refill(self) -> bool:
+        """Whether it says that a newly mapped column got the field's existing value."""
+        return isinstance(self.values, dict) and REFILLS in self.values
+
+    @property
+    def fold_key(self) -> tuple[str, ...]:
+        """Equal for entries of different records that may be one act: a person's on any field, the sync's on one."""
+        kind = self.kind
+        if self.is_of_new_item:
+            kind = "create"
+        elif self.is_refill:
+            kind = REFILLS
+        key = "" if self.actor and not self.is_refill else self.key
+        return (self.entity_type, kind, self.reason, key, self.actor, self.act)
+
+    @property
+    def act(self) -> str:
+        """What distinguishes an act from similar ones; empty if that is unknown, or for the sync's own acts."""
+        cause = self.cause if isinstance(self.cause, dict) else {}
+        values = self.values if isinstance(self.values, dict) else {}
+        if self.actor and self.kind in BATCH_KINDS:
+            return str(self.batch_id or "")
+        if self.actor and self.kind == "pull":
+            # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
+            return f"{self.key}={values.get('after', '')}"
+        return str(cause.get("act") or cause.get("deletion", ""))
+
+    @property
+    def reason(self) -> str:
+        """The code of the reason, for kinds with several: how an item was removed."""
+        return str(self.values.get("reason", "")) if isinstance(self.values, dict) else ""
+
+
+def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
+    """Log an event of a board, the sync as a whole, or a user account; it has no record."""
+    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
+
+
+# The kinds of a stop, of a board or of the account, and of its end.
+STOP_KIND = "stop"
+STOP_END_KIND = "stop_end"
+
+# The kind of events of user accounts, visible only to people who may see users.
+PEOPLE_KIND = "people"
+
+
+def visible_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
+    """Return the entries that a person may see."""
+    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
+
+
+# The kind of a conflict found, also about a removed item.
+CONFLICT_FOUND_KIND = "conflict_found"
+
+# The kind of a person's request in a conflict, by the kind of its result: pages show both in one line.
+REQUEST_KINDS = {
+    "conflict_settled": "conflict_chosen",
+    "undo": "conflict_undo",
+    "conflict_undo_refused": "conflict_undo",
+}
+
+IMPORT_KIND = "import"
+
+# The kinds of acts with which a person writes many records as one batch.
+BATCH_KINDS = (IMPORT_KIND, "undo")
+
+# The key in an entry's values which marks a refill (see `is_refill`).
+REFILLS = "refills"
+
+
+MANY_ALIKE = 2
+# Similar entries with shorter pauses belong to one act, across passes.
+ACT_PAUSE = timedelta(minutes=1)
+# The same for batches of many entries: an import waits for Monday's quota in between.
+BULK_PAUSE = timedelta(minutes=10)
+
+
+def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
+    """Fold entries about to be saved, with stored entries of the same act; return `entries`.
+
+    If an act is about more than MANY_ALIKE records, only the newest record's entries stay listed. Marking entries when
+    they are written is cheaper than finding them in a list of a hundred thousand.
+    """
+    alike = grouped((entry for entry in entries if not entry.folded), lambda entry: entry.fold_key)
+    listed = _recently_listed(entries)
+    for key, group in alike.items():
+        pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
+        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
+        acts = {entry.fold_id for entry in before} - {None}
+        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
+            continue
+        act = next(iter(acts), None) or uuid.uuid4()
+        for entry in group:
+            entry.fold_id = act
+            entry.folded = entry.subject != group[-1].subject
+        if before:
+            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
+            # Skip entries already in the act, or each entry of a bulk would update all before it.
+            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
+    return entries
+
+
+def _recently_listed(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
+    """Return recent listed entries that may belong to the same acts, annotated with their age, by `fold_key`."""
+    if not entries:
+        return {}
+    types = {entry.entity_type for entry in entries}
+    kinds = {entry.kind for entry in entries}
+    actors = {entry.actor for entry in entries}
+    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
+    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
+    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
+    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
+    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    return grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
