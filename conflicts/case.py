@@ -216,7 +216,6 @@ class CaseField:
 
     @property
     def effect(self) -> Effect | None:
-        """The effect of the choice; None without one, and for a value that Monday rejected."""
         if self.choose not in SELECTABLE or self.kind == REJECTED:
             return None
         return self.effect_of(self.choose, self.typed)

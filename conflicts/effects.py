@@ -22,8 +22,6 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Effect:
-    """The value that both sides will have, and the sides that change."""
-
     value: str | None
     npd_changes: bool
     monday_changes: bool

@@ -36,12 +36,7 @@ def field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
 
 
 def keep_applied(
-    conflict: SyncConflict,
-    key: str,
-    resolution: StoredResolution,
-    result: str | None,
-    now: datetime,
-    inverse: Mapping[str, Any] | None = None,
+    conflict: SyncConflict, key: str, resolution: StoredResolution, report: reports.ConflictReport, now: datetime
 ) -> None:
     """Keep an applied resolution with its result and the values that undo it."""
     selection = resolution.fields[key]
@@ -59,8 +54,8 @@ def keep_applied(
         "chosen_at": resolution.at,
     }
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
-    conflict.resolved_data = {**conflict.resolved_data, key: result}
-    if inverse:
+    conflict.resolved_data = {**conflict.resolved_data, key: report.applied[key]}
+    if inverse := report.inverse.get(key):
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
@@ -162,7 +157,6 @@ def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
 
 
 def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) -> None:
-    """Set the reported question, and the edited fields of a delete."""
     conflict.about = dict(report.data)
     set_field_values(conflict, report.monday_item_id, report.fields)
     if conflict.kind == ConflictKind.IDENTITY:
@@ -177,7 +171,7 @@ def update_record_conflict(
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.applied:
         selection = resolution.fields[reports.RECORD_KEY]
         option = chosen_option(conflict, selection)
-        keep_applied(conflict, reports.RECORD_KEY, resolution, report.applied[reports.RECORD_KEY], now)
+        keep_applied(conflict, reports.RECORD_KEY, resolution, report, now)
         annotate(conflict, reports.RECORD_KEY, label=option.label if option else "")
         entry = conflict.merge_selections[reports.RECORD_KEY]
         outcome = str(report.applied[reports.RECORD_KEY] or "")
@@ -248,7 +242,7 @@ def update_conflict(
     resolution = StoredResolution() if undo_request else conflict.stored_resolution
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
-        keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
+        keep_applied(conflict, key, resolution, report, now)
         entry = {**conflict.merge_selections[key], "result": conflict.resolved_data.get(key)}
         written = applied_effect(conflict, key).written
         history.log("applied", conflict, key, entry, by=entry["by"], written=written)

@@ -104,7 +104,6 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
 
 
 def _applied_sentence(conflict: SyncConflict) -> str:
-    """Return the results of the fields that people resolved."""
     if conflict.is_about_record:
         entry = conflict.merge_selections.get(RECORD_KEY, {})
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""

@@ -267,7 +267,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    """Return the context of a conflict's progress, with its undo."""
     return {
         "name": context.name,
         "url": screen_url(conflict.pk),
@@ -278,7 +277,6 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
-    """Return the context of an answer's progress, with its undo if possible."""
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
@@ -481,8 +479,6 @@ class RejectionView(CaseView):
 
 
 class CaseMixin(admin_base.PageAdmin):
-    """Adds the cases' pages, progress and undo to the list of conflicts."""
-
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"

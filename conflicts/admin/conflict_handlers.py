@@ -66,8 +66,6 @@ def _seen_sides(shown: Any, key: str) -> Sides:
 
 
 class Resolve(handlers.Handler):
-    """The base of handlers that resolve whole conflicts."""
-
     kinds = frozenset({Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
@@ -79,8 +77,6 @@ class Resolve(handlers.Handler):
 
 
 class ChooseOption(Resolve):
-    """Chooses an option of a delete."""
-
     def fits(self, entry: Entry) -> bool:
         return self.code in entry.acts
 

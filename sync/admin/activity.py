@@ -395,9 +395,10 @@ class _Edits:
                 continue
             if before is not None:
                 lines += [
-                    self._line_of_field(event, before, changed, labels)
-                    for changed in self._changed(event, before)
-                    if (self._keys.get(changed.name), event.pgh_id) not in self._sent_keys
+                    self._line_of_field(event, before, field, labels)
+                    for field in self._fields
+                    if getattr(event, field.attname) != getattr(before, field.attname)
+                    and (self._keys.get(field.name), event.pgh_id) not in self._sent_keys
                 ]
             elif event.pgh_label == "insert":
                 mark = (self.actors[event.pgh_id], *_MARKS["create"])
@@ -428,9 +429,6 @@ class _Edits:
         if self._wait is None or not self._wait.is_for(event) or self._columns_sent.isdisjoint(columns):
             return ""
         return self._wait.words
-
-    def _changed(self, event: Any, before: Any) -> list[Any]:
-        return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
 
 
 def _wait_of(record: SyncedModel) -> authors.Wait | None:

@@ -198,7 +198,6 @@ def has_answered(now: availability.Overview) -> bool:
 
 
 def is_token_answered(account: MondayAccount) -> bool:
-    """Whether Monday has answered with the current token."""
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 

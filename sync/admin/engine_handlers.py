@@ -51,9 +51,8 @@ class Retry(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         tried = 0
-        problems = list[str]()
+        problems: list[str] = []
         by = request.user.get_username()
-        entity_types = {entry.entity_type for entry in entries}
         jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
         if jobs:
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
@@ -80,7 +79,7 @@ class Retry(handlers.Handler):
                 authors.log_action(request.user, mapping, f"Tried again on {number}.")
         if not tried:
             return confirmed_action.Report(problems=problems)
-        wait = wait_sentence(tried, entity_types)
+        wait = wait_sentence(tried, {entry.entity_type for entry in entries})
         number = humanize.count_with_noun(tried, "entry", "entries")
         when = f". {wait}" if wait else " now."
         stay = " Here until it has succeeded." if jobs else ""
@@ -104,8 +103,6 @@ class Discard(handlers.Handler):
 
 
 class CheckColumn(handlers.Handler):
-    """Ask Monday whether a missing column is back."""
-
     code = "check_column"
     kinds = frozenset({Kind.BLOCKED})
     asks_about_several = False
@@ -128,8 +125,6 @@ _REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedReco
 
 
 class Decide(handlers.Handler):
-    """Approve or reject changes that would delete or empty something."""
-
     kinds = frozenset({Kind.APPROVAL})
 
     def __init__(self, code: str) -> None:

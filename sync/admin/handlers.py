@@ -78,7 +78,6 @@ class Handler:
         return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
     def title(self, entries: Sequence[attention.Entry]) -> str:
-        """Return the question's title, with the number of entries."""
         number = humanize.count_with_noun(len(entries), "entry", "entries")
         label = self.act.many or f"{self.act.label}: {{number}}"
         return counted(label, len(entries), common_type(entries), number=number)
@@ -258,7 +257,6 @@ def last_act(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
-    """Undo the last act of this person."""
     last = request.session.pop(LAST_ACT, None)
     back_url = _back_url(request)
     if "dismiss" in request.POST:

@@ -71,7 +71,6 @@ class StateLine:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: availability.Overview
 ) -> StateLine:
-    """Return the most serious of the present states."""
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
@@ -151,7 +150,6 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        """The labels, numbers and lists of the board's records."""
         synced = record_view.RecordState.SYNCED
         pending = record_view.RecordState.PENDING
         return [
@@ -196,8 +194,6 @@ def _load_of(
 
 @dataclass(frozen=True)
 class ActButton:
-    """An act that this person may do on a row or a group."""
-
     code: str
     label: str
     key: str
@@ -226,8 +222,6 @@ class Row:
 
 @dataclass(frozen=True)
 class GroupBox:
-    """A group on the page."""
-
     group: attention.Group
     rows: Sequence[Row]
     folds: bool  # whether it can be folded
@@ -263,7 +257,6 @@ class GroupBox:
 
     @property
     def more_url(self) -> str:
-        """The address of further rows."""
         return rows_url(self.group.cause, 2 if self.rows else 1) if len(self.rows) < self.group.number else ""
 
 
@@ -336,7 +329,6 @@ _RESTORE_STEPS = {
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
-    """Return the acts that are possible on the whole group."""
     free = [row for row in rows if row.handlers]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
@@ -462,7 +454,6 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 @require_GET
 def home_rows(request: HttpRequest) -> HttpResponse:
-    """Render a page of a group's rows."""
     cause = request.GET.get("cause", "")
     text = request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1

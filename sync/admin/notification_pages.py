@@ -173,7 +173,6 @@ def _chat(request: HttpRequest) -> NotificationReceiver:
 
 
 def _test(request: HttpRequest, user: User) -> HttpResponse:
-    """Send a test email to the person or, for superusers, a test message to a chat."""
     if "chat" in request.POST:
         if not user.is_superuser:
             raise PermissionDenied

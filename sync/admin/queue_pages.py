@@ -139,7 +139,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
         return self._end(request, queryset, ACTS["discard"])
 
     def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        """End jobs without a sync, after a question."""
         status, end, ended, others = ENDINGS[act.code]
         jobs = queryset.filter(status=status)
 

@@ -30,7 +30,6 @@ STATE_BADGES = {
 
 
 def state_badge(view: record_view.RecordView) -> SafeString:
-    """Return the state as a label with an icon."""
     icon, colour = STATE_BADGES[view.state]
     return admin_base.badge(colour, icon, str(view.state.label), title=_beside(view))
 

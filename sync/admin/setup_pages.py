@@ -349,7 +349,6 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
-        """Choose a board for each type of records."""
         if not credentials.is_configured():
             return _redirect_to("connect")
         if request.method == "POST":
@@ -364,7 +363,6 @@ class SetupWizardMixin(PageAdmin):
         return self._page(request, "boards", _boards_context(request))
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin to change a board that is set up."""
         try:
             keep_choices(request, {entity_type: selection.begin_change(entity_type)})
         except (ActionError, MondayError) as error:
@@ -377,7 +375,6 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("boards")
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Choose a column, a direction and a rule for each field."""
         choices = choices_in(request).get(entity_type)
         if choices is None:
             messages.warning(request, "Choose the board of these records first.")
@@ -445,7 +442,6 @@ class SetupWizardMixin(PageAdmin):
 
     @staticmethod
     def _plan_sent(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
-        """Plan again, or start the shown plan."""
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
