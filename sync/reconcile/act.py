@@ -695,7 +695,7 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     pairs = [
-        (duplicate, duplicates.second_item_write(duplicate))
+        (duplicate, duplicates.duplicate_write(duplicate))
         for duplicate in plan.duplicates
         if _is_handled_now(plan, duplicate)
     ]
@@ -704,7 +704,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
     ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in pairs if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    leaving = [pair for pair in pairs if duplicates.still_archives(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
@@ -712,7 +712,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
     after = []
     for duplicate in plan.duplicates:
-        unit = duplicates.second_item_write(duplicate).unit
+        unit = duplicates.duplicate_write(duplicate).unit
         answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
         is_handled = _is_handled_now(plan, duplicate)
         after.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)
