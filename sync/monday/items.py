@@ -1,8 +1,4 @@
-"""The documents that read, create, change and remove items, and how their answers are parsed.
-
-A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a column
-missing from the answer, or a type that we can't read must not look like a value that someone cleared.
-"""
+"""The documents that read, create, change and remove items, and how their answers are parsed."""
 
 import json
 import re
