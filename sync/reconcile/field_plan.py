@@ -18,19 +18,8 @@ from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.reconcile import resolutions
+from sync.reconcile import field_values, resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
-from sync.reconcile.field_values import (
-    BoardContext,
-    RelatedNotFound,
-    clean_values,
-    field_of,
-    related_id,
-    related_name,
-    resolve_relations,
-    stored_values,
-    why_no_item,
-)
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
@@ -39,7 +28,7 @@ from sync.registry import relation_of, target_of
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
     history = plan.facts.history.npd_edits
-    names = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
+    names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
             return None
@@ -84,11 +73,9 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
-    if (
-        not entry_in_force
-        or entry_in_force["side"] != blocked_fields.SIDE_MONDAY
-        or not _is_same_value(entry_in_force, field_plan)
-    ):
+    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+        return ""
+    if not _is_same_value(entry_in_force, field_plan):
         return ""
     by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
@@ -139,10 +126,9 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
     mark = kept[blocked_fields.KEPT_BY]
     if item is None or blocked_fields.KEPT_REMOTE not in mark:
         return True
+    convert = field_plan.convert
     try:
-        return field_plan.convert.remote(mark[blocked_fields.KEPT_REMOTE]) == field_plan.convert.remote(
-            field_plan.remote_raw
-        )
+        return convert.remote(mark[blocked_fields.KEPT_REMOTE]) == convert.remote(field_plan.remote_raw)
     except conversion.UnknownValue:
         return False
 
@@ -155,12 +141,10 @@ def apply_decision(  # noqa: PLR0911 - a table
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
-        is_written = (
-            action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
-            or field_plan.confirmed_entry is not None
-        )
-        is_carried_out = is_written or (action is merge.Action.AGREED and field.write_both)
-        field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
+        is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
+        is_there = field_plan.confirmed_entry is not None or (action is merge.Action.AGREED and field.write_both)
+        if not (is_written or is_there):
+            field_plan = with_values(field_plan, resolves=None)
     match action:
         case merge.Action.PUSH:
             return _plan_push(plan, field_plan, field_plan.local_raw)
@@ -171,9 +155,8 @@ def apply_decision(  # noqa: PLR0911 - a table
             try:
                 raw = _resolved_raw(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
-                return field_plan.block(
-                    BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
-                )
+                reason = f"The lists can't be merged: {unknown}. Change that element on either side."
+                return field_plan.block(BlockedCode.INVALID, reason)
             written = _plan_local_write(facts, plan, field_plan, raw)
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case merge.Action.CONFLICT:
@@ -201,9 +184,8 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
             return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        return field_plan.block(
-            BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
-        )
+        reason = f"NPD can't take Monday's value: {unknown}. Correct it on the board."
+        return field_plan.block(BlockedCode.INVALID, reason)
     return _plan_local_write(facts, plan, field_plan, raw)
 
 
@@ -220,17 +202,16 @@ def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
 def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
     """Plan to write a value in NPD if its constraints allow it, else block the field."""
     try:
-        full = resolve_relations(facts.related, facts.board.model, raw)
-        return with_values(field_plan, write_raw=clean_values(plan.record, full))
-    except RelatedNotFound as unknown:
+        full = field_values.resolve_relations(facts.related, facts.board.model, raw)
+        return with_values(field_plan, write_raw=field_values.clean_values(plan.record, full))
+    except field_values.RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
-        return field_plan.block(
-            BlockedCode.INVALID, f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
-        )
+        reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
+        return field_plan.block(BlockedCode.INVALID, reason)
 
 
-def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
+def _await_related(field_plan: FieldPlan, unknown: field_values.RelatedNotFound) -> FieldPlan:
     """Leave a relation undecided until its record exists and is certain."""
     return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
@@ -240,17 +221,21 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            resolve_relations(facts.related, facts.board.model, raw)
+            field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
-        except RelatedNotFound as unknown:
+        except field_values.RelatedNotFound as unknown:
             return _await_related(field_plan, unknown)
     return _set_conflict(field_plan, field_plan.decision.reason)
 
 
+def _with_decision(field_plan: FieldPlan, action: merge.Action, reason: str) -> FieldPlan:
+    return with_values(field_plan, decision=merge.FieldDecision(field_plan.mapping.key, action, reason))
+
+
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.CONFLICT, reason)
-    return with_values(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
+    decided = _with_decision(field_plan, merge.Action.CONFLICT, reason)
+    return with_values(decided, conflict=resolutions.as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
@@ -259,13 +244,10 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     if action is merge.Action.PUSH:
         return _plan_push(plan, field_plan, field_plan.local_raw)
     if action is merge.Action.CONFLICT:
-        return field_plan.block(
-            BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
-        )
+        reason = "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
+        return field_plan.block(BlockedCode.DIRECTION, reason)
     if action in (merge.Action.PULL, merge.Action.BOTH):
-        return with_values(
-            field_plan, decision=merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, "sync is off")
-        )
+        return _with_decision(field_plan, merge.Action.NOTHING, "sync is off")
     return field_plan
 
 
@@ -325,10 +307,10 @@ def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[s
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+def is_as_agreed(board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
     base = base_of(facts.ledger, mapping, item.id)
-    if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+    if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
         return False
     return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
 
@@ -343,7 +325,7 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+def agreed_base(board: field_values.BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
     """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
 
     A record created from an item begins with them, so that an edit on the board before its first pass is a change.
@@ -351,7 +333,7 @@ def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[st
     bases = {}
     for mapping in board.mapped:
         convert = board.converter(mapping, record)
-        local_raw = stored_values(record, mapping)
+        local_raw = field_values.stored_values(record, mapping)
         remote_raw = cell_of(convert, mapping, item)
         if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
             bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
@@ -416,7 +398,7 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
     item = plan.item
     convert = facts.board.converter(mapping, plan.record)
-    local_raw = stored_values(plan.record, mapping)
+    local_raw = field_values.stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
     if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
@@ -504,24 +486,21 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
         return False
     remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     try:
-        return related_id(resolve_relations(facts.related, model, remote)) == related_id(field_plan.local_raw)
-    except RelatedNotFound:
+        resolved = field_values.resolve_relations(facts.related, model, remote)
+    except field_values.RelatedNotFound:
         return False
+    return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if way is merge.FieldDirection.NONE:
-        nothing = merge.FieldDecision(
-            field_plan.mapping.key, merge.Action.NOTHING, "its direction lets nothing be synced"
-        )
-        return with_values(field_plan, decision=nothing)
+        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
     return _block_undecided(field_plan, code, detail)
 
 
 def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.UNDECIDED, reason)
-    return with_values(field_plan, decision=decision).block(code, reason)
+    return _with_decision(field_plan, merge.Action.UNDECIDED, reason).block(code, reason)
 
 
 def _decide_unknown_local(
@@ -544,7 +523,7 @@ def _decide_unknown_local(
             if reason := _removal_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # NPD's side has changed only if it names another record than the base.
-            is_unchanged = related_id(entry["local"]) == related_id(field_plan.local_raw)
+            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
             base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
         field = merge.Field(key, local=local, remote=remote, base=base, way=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
@@ -553,7 +532,7 @@ def _decide_unknown_local(
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    return _block_undecided(field_plan, *why_no_item(related, facts.related_boards))
+    return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
 def _decide_create(
@@ -564,7 +543,7 @@ def _decide_create(
     local_raw = field_plan.local_raw
     if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
         return None
-    field_plan = with_values(field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.PUSH, "new on Monday"))
+    field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
@@ -574,9 +553,7 @@ def _decide_create(
     # A required column takes no empty value, so the field is blocked.
     if not empty or convert.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
-    return with_values(
-        field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.AGREED, "empty on both sides")
-    )
+    return _with_decision(field_plan, merge.Action.AGREED, "empty on both sides")
 
 
 def base_with_intents(
@@ -614,9 +591,10 @@ def _removal_reason(
     if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
         return ""
     kind = target_of(relation)._meta.verbose_name
+    name = field_values.related_name(base["local"])
     return (
-        f"The item of the {kind} “{related_name(base['local'])}” left its board, so Monday doesn't show it here any "
-        f"more. NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
+        f"The item of the {kind} “{name}” left its board, so Monday doesn't show it here any more. "
+        f"NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
     )
 
 

@@ -52,7 +52,8 @@ def seen_after(
     Values of an item that this pass creates are left out, and entries older than the journal are dropped.
     """
     entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
-    for key, field_plan in plan.plans.items() if not plan.creates else ():
+    plans = {} if plan.creates else plan.plans
+    for key, field_plan in plans.items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             entry = [field_plan.remote_raw, read_at.isoformat()]
             entries = entries_of.setdefault(key, [])
@@ -62,7 +63,8 @@ def seen_after(
             else:
                 entries.append(entry)
     # A pass that isn't settled reports no lost values, so the next one checks the same events again.
-    for lost_update in plan.lost_updates if plan.is_settled else ():
+    lost_updates = plan.lost_updates if plan.is_settled else ()
+    for lost_update in lost_updates:
         reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
         entries_of.setdefault(lost_update.key, []).extend(reports)
     oldest = read_at - timedelta(days=settings.journal_days)
@@ -159,18 +161,6 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
     return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
 
 
-def _own_writes(
-    mapping: FieldMapping, convert: conversion.Converter, intents: Iterable[Intent], now: datetime
-) -> list[OwnWrite]:
-    writes = []
-    for intent in intents:
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry):
-            with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, mapping, convert, now))
-    return writes
-
-
 def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
     """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
     is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
@@ -192,7 +182,12 @@ class _FieldHistory:
         self.mapping = mapping
         self.convert = convert
         self.changes = changes
-        self.writes = _own_writes(mapping, convert, facts.history.writes, now)
+        self.writes: list[OwnWrite] = []
+        for intent in facts.history.writes:
+            entry = intent.values.get(mapping.key)
+            if entry and mapping.is_current(entry):
+                with suppress(conversion.UnknownValue):
+                    self.writes.append(OwnWrite(intent, mapping, convert, now))
 
     @cached_property
     def foreign(self) -> list[ChangeEvent]:

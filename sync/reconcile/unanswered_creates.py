@@ -25,19 +25,11 @@ from sync.outbox import finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.outbox.queue_rows import enqueue
+from sync.reconcile import unconfirmed_writes
 from sync.reconcile.act import Executor
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
-from sync.reconcile.unconfirmed_writes import (
-    CreatePlan,
-    Fate,
-    UnconfirmedCreates,
-    after_own_fault,
-    after_resending,
-    decide_unconfirmed,
-    may_link,
-)
 from sync.records.tombstones import set_late_item
 
 log = structlog.get_logger(__name__)
@@ -66,7 +58,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            _store(lease, board, after_own_fault(intents, own_fault(error)))
+            _store(lease, board, unconfirmed_writes.after_own_fault(intents, own_fault(error)))
     return "" if stop_reason == write_stop.WRITES_STOPPED else stop_reason
 
 
@@ -75,16 +67,16 @@ def _confirm_document(
 ) -> str:
     """Find out about one document; with a `stop_reason` it is searched for later instead of sent again."""
     facts = _facts_of(board, intents, items)
-    plans = decide_unconfirmed(facts)
+    plans = unconfirmed_writes.decide_unconfirmed(facts)
     executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if stop_reason:
-        if any(plan.fate is Fate.RESEND for plan in plans):  # then all are
+        if any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):  # then all are
             wait = facts.wait_seconds
-            plans = [replace(plan, fate=Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
-    elif any(plan.fate is Fate.RESEND for plan in plans):
+            plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+    elif any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):
         answer = executor.resend(intents)
-        plans = after_resending(facts, answer)
+        plans = unconfirmed_writes.after_resending(facts, answer)
         if executor.has_written:
             breaker.grow_batches(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
@@ -101,7 +93,9 @@ def _due_documents(entity_type: str) -> list[list[Intent]]:
     return list(grouped(intents, lambda intent: intent.idempotency_key).values())
 
 
-def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None) -> UnconfirmedCreates:
+def _facts_of(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
+) -> unconfirmed_writes.UnconfirmedCreates:
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
@@ -111,7 +105,7 @@ def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str
         status=choices.QueueStatus.IN_PROGRESS
     )
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return UnconfirmedCreates(
+    return unconfirmed_writes.UnconfirmedCreates(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
@@ -126,27 +120,29 @@ def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str
     )
 
 
-def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
     """Store the decisions about one document's creates, and count failed attempts; raises LeaseLost."""
 
     @retry_on_lock_timeout
     def attempt() -> None:
         with lease.transaction():
-            _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
+            _link_created(board, [plan for plan in plans if plan.fate is unconfirmed_writes.Fate.LINK])
             for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
                 intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
-                if fate is Fate.VOID:
+                if fate is unconfirmed_writes.Fate.VOID:
                     intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
-                elif fate is not Fate.LINK:
-                    lookups = {} if fate is Fate.WAIT else {"lookups": 1}
+                elif fate is not unconfirmed_writes.Fate.LINK:
+                    lookups = {} if fate is unconfirmed_writes.Fate.WAIT else {"lookups": 1}
                     intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **lookups)
 
     attempt()
-    if failed := sorted((plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is Fate.FAIL):
+    if failed := sorted(
+        (plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL
+    ):
         _count_attempts(lease, dict(failed))
 
 
-def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
+def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
     """Link records with their created items; for a deleted record, the item is stored on its tombstone."""
     item_ids = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
     if not item_ids:
@@ -160,7 +156,7 @@ def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
         key = plan.intent.entity_id
         item_id = item_ids[key]
         intent = Intent.objects.filter(pk=plan.intent.pk)
-        if may_link(locked.get(key), key, owners.get(item_id)):
+        if unconfirmed_writes.may_link(locked.get(key), key, owners.get(item_id)):
             records.filter(pk=key).update(monday_id=item_id)
             intent.update(item_id=item_id, deadline=SyncNow())
         else:
