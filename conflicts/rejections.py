@@ -286,7 +286,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
     _check_permission(by)
     if KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
-            raise resolution.InvalidResolution(left_alone[0].stale)
+            raise resolution.InvalidResolution(left_alone[0].refusal)
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))

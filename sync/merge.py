@@ -54,17 +54,17 @@ class FieldSides:
         return _differ(self.remote, self.base[1] if self.base else None)
 
     @property
-    def local_stands(self) -> bool:
+    def local_unchanged(self) -> bool:
         return self.base is not None and _are_equal(self.local, self.base[0])
 
     @property
-    def remote_stands(self) -> bool:
+    def remote_unchanged(self) -> bool:
         """Whether Monday's value is that of the base."""
         return self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
-    def stand(self) -> bool:
-        return self.local_stands and self.remote_stands
+    def unchanged(self) -> bool:
+        return self.local_unchanged and self.remote_unchanged
 
     @property
     def equal(self) -> bool:
@@ -217,7 +217,7 @@ def _decide_known_field(field: Field) -> FieldDecision:
         if field.typed == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, "a person restored a value that is there again")
         return _decide_same_value(field, field.typed, "a person took back an overwritten value")
-    if field.sides.stand:
+    if field.sides.unchanged:
         return FieldDecision(field.key, Action.NOTHING)
     # Both sides have the same value, so only the base changes.
     if field.local == field.remote:

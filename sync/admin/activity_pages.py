@@ -95,7 +95,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
             return confirmed_action.Report(
                 f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else "",
                 [
-                    f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
+                    f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
                     for step in result.left_alone
                 ],
             )
@@ -128,9 +128,9 @@ def _monday_follows(rows: Sequence[Decision], number: int) -> str:
 
 def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
     steps = decision_undo.plan_decision_undo(rows)
-    left_alone = [step for step in steps if step.stale]
-    values = [step for step in steps if not step.stale and not step.deletes]
-    deletions = [step for step in steps if not step.stale and step.deletes]
+    left_alone = [step for step in steps if step.refusal]
+    values = [step for step in steps if not step.refusal and not step.deletes]
+    deletions = [step for step in steps if not step.refusal and step.deletes]
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
@@ -161,7 +161,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         _step_table(
             left_alone,
             ("Record", "Field", "Now", "Why"),
-            lambda step: (step.label, step.now, step.stale),
+            lambda step: (step.label, step.current_text, step.refusal),
             f"Can't be undone here: {len(left_alone):,}",
         ),
     ]
@@ -169,10 +169,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
 
 
 def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
-    back_to: SafeString | str = step.back_to or "(empty)"
+    back_to: SafeString | str = step.restored_text or "(empty)"
     if step.note:
         back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
-    return step.label, step.now or "(empty)", back_to
+    return step.label, step.current_text or "(empty)", back_to
 
 
 def _step_table(

@@ -173,7 +173,7 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
             raise PermissionDenied
         result = undo_decisions([entry], by=cast("User", request.user))
         if not result.undone:
-            reason = " ".join(step.stale for step in result.left_alone) or "There is no value to restore."
+            reason = " ".join(step.refusal for step in result.left_alone) or "There is no value to restore."
             raise Conflict(reason)
         return Response(self.get_serializer(result.lines[0]).data)
 

@@ -27,9 +27,9 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import registry
+from sync.api import views
 from sync.api.callers import SyncNowThrottle
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
-from sync.api.views import ApiView, MayChange, ModelPermissions, RecordSearch, StableOrdering
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
@@ -151,7 +151,7 @@ class RecordListSerializer(serializers.ListSerializer[Any]):
     def to_representation(self, data: Any) -> Any:
         records: Sequence[SyncedModel] = list(data)
         serializer: Any = self.child
-        serializer.views = record_view.describe(records)
+        serializer.page_views = record_view.describe(records)
         return super().to_representation(records)
 
 
@@ -168,7 +168,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
     # Read-only, but not ignored: a caller that sends another value means another record, or another item.
     IDENTITY: ClassVar[tuple[str, ...]] = ("id", "monday_id")
 
-    views: Mapping[UUID, record_view.RecordView] | None = None
+    page_views: Mapping[UUID, record_view.RecordView] | None = None  # of all records of a page
 
     # The model validates addresses; for the schema they are plain texts, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
@@ -213,8 +213,8 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
-        views = record_view.describe([record]) if self.views is None else self.views
-        return RecordSyncSerializer(views[record.pk]).data
+        record_views = record_view.describe([record]) if self.page_views is None else self.page_views
+        return RecordSyncSerializer(record_views[record.pk]).data
 
     def get_etag(self, record: SyncedModel) -> str:
         return etag_of(record)
@@ -241,11 +241,11 @@ CHANGED_MEANWHILE = {409: ErrorSerializer, 412: ErrorSerializer}
     retrieve=extend_schema(parameters=[ETAG]),
     destroy=extend_schema(parameters=[IF_MATCH], responses={204: None, **CHANGED_MEANWHILE}),
 )
-class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
+class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
-    permission_classes = [ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, RecordSearch, StableOrdering]
+    permission_classes = [views.ModelPermissions]
+    filter_backends = [filters.DjangoFilterBackend, views.RecordSearch, views.StableOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
@@ -305,8 +305,8 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         detail=True,
         methods=["post"],
         url_path="sync-to-monday",
-        permission_classes=[MayChange],
-        throttle_classes=[*ApiView.throttle_classes, SyncNowThrottle],
+        permission_classes=[views.MayChange],
+        throttle_classes=[*views.ApiView.throttle_classes, SyncNowThrottle],
     )
     def push(self, request: Request, pk: str) -> Response:
         """Push the record now, this once even if its sync is off."""
@@ -368,9 +368,9 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
 
 def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     own = [field.name for field in registry.own_fields(model)]
-    if taken := {*own} & {*RecordSerializer.OWN_FIELDS}:
+    if reserved := {*own} & {*RecordSerializer.OWN_FIELDS}:
         raise ImproperlyConfigured(
-            f"{model.__name__} has a field “{min(taken)}”, which is a member of every record in the API. Rename it."
+            f"{model.__name__} has a field “{min(reserved)}”, which is a member of every record in the API. Rename it."
         )
     fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})

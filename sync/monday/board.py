@@ -1,4 +1,4 @@
-"""A board: how it is built and should be, what set-up adopts or creates, what a check says, what happened on it."""
+"""Boards: their columns and groups, set-up, checks, and the events on them."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ RELATION = "board_relation"
 
 
 def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
-    """The boards whose items a relation with these settings may name (reference/connect)."""
+    """Return the boards to whose items a relation with these settings can lead (reference/connect)."""
     boards = settings.get("boardIds")
     return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
 
@@ -33,7 +33,7 @@ class BoardColumn:
 
     @property
     def target_boards(self) -> frozenset[str]:
-        """The boards whose items the column may name, if it is a relation."""
+        """The boards to whose items the column can lead, if it is a relation."""
         return target_boards(self.settings)
 
 
@@ -44,10 +44,10 @@ class Board:
     id: str
     name: str
     state: str  # active, archived or deleted
-    groups: Mapping[str, str]  # the title of each group that can take items by its id, the topmost first
+    groups: Mapping[str, str]  # by id, the titles of the groups that can take items, the topmost first
     columns: tuple[BoardColumn, ...]
-    items_count: int | None = None
-    items_limit: int | None = None  # how many items it takes, None where Monday doesn't say
+    items_count: int | None = None  # None where Monday doesn't say, like the limit
+    items_limit: int | None = None
 
     @property
     def is_active(self) -> bool:
@@ -65,61 +65,61 @@ class Board:
 
 @dataclass(frozen=True)
 class ListedBoard:
-    """A board by its name."""
+    """A board in a list of boards."""
 
     id: str
     name: str
-    items: int | None = None  # how many it holds, None where Monday doesn't say
+    items: int | None = None  # their number, None where Monday doesn't say
 
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """A column that is needed."""
+    """A column that set-up needs."""
 
     key: str  # the caller's own name
     title: str
-    type: str  # that is created
+    type: str  # for a new column
     preferred_id: str | None = None  # 1 to 20 of a-z and "_"
-    types: tuple[str, ...] = ()  # that fit, the best first; empty means only `type`
-    optional: bool = False  # adopted where the board has one, and never created
+    types: tuple[str, ...] = ()  # of existing columns that fit, the best first; empty means only `type`
+    optional: bool = False  # never created
     target_board: str | None = None  # to which a board_relation must lead
-    labels: tuple[str, ...] = ()  # that a created status or dropdown column begins with
+    labels: tuple[str, ...] = ()  # of a new status or dropdown column
 
     def accepts(self, column: BoardColumn) -> bool:
         targets_board = self.target_board is not None and self.target_board in column.target_boards
         return column.type in (self.types or (self.type,)) and (column.type != RELATION or targets_board)
 
     def rank(self, column: BoardColumn) -> int:
-        """How well a fitting column fits: 0 is best."""
+        """Return how well a fitting column fits; 0 is best."""
         return (self.types or (self.type,)).index(column.type)
 
 
 @dataclass(frozen=True)
 class BoardSetup:
-    """What set-up did."""
+    """The result of a set-up."""
 
-    board: Board  # as it was read
-    columns: dict[str, BoardColumn]  # that each spec has now, by its key
+    board: Board  # before it
+    columns: dict[str, BoardColumn]  # by the keys of the specs
     created: list[str]  # ends of sentences
     adopted: list[str]
-    unfit: Mapping[str, str]  # by key, why a column that one would expect to be used is not
+    unfit: Mapping[str, str]  # by key, why a column with the id or title was not adopted
 
 
 def url_fingerprint(url: str) -> str:
-    """A short hash of an address: the address may hold a secret, the fingerprint doesn't."""
+    """Return a short hash of an address, because the address may hold a secret."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One checked thing: whether it is well, what it is, and how to fix it."""
+    """The result of one check."""
 
     ok: bool
     message: str
-    fix: str = ""  # empty if it is well
+    fix: str = ""  # how to fix it
     subject: str = ""  # token, version, plan, board, columns, webhooks, settings, pause, queue …
-    is_warning: bool = False  # it is well for now, and `fix` says what to do before it isn't
-    for_administrator: str = ""  # goes on from `fix` with what is done on the server
+    is_warning: bool = False  # it works for now; `fix` prevents a problem
+    for_administrator: str = ""  # continues `fix` with the steps on the server
 
     @property
     def full_fix(self) -> str:
@@ -133,31 +133,28 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class ColumnCheck:
-    """What a mapped column should be."""
+    """What to check about a mapped column."""
 
     title: str
-    types: tuple[str, ...]  # one of these
-    target_board: str | None = None  # to which a relation leads
+    types: tuple[str, ...]  # that are allowed
+    target_board: str | None = None  # to which a relation must lead
     labels: frozenset[str] | None = None  # that a status or dropdown column had when the mapping was set up
 
 
 @dataclass(frozen=True)
 class BoardCheck:
-    """What a board should have."""
+    """What to check about a board."""
 
     title: str
     board_id: str | None
     columns: Mapping[str, ColumnCheck] = field(default_factory=dict)  # by column id
     hook_ids: Sequence[str] = ()  # our webhooks with the present address
-    former_hook_ids: Sequence[str] = ()  # ours with another one
+    former_hook_ids: Sequence[str] = ()  # ours with another address
     group_id: str = ""  # the group for new items
 
 
-# What happened on a board: one delivery of a webhook, and all that happened since a moment.
-
-
 class EventKind(StrEnum):
-    """What happened to an item; OTHER is everything that concerns no record (updates, subitems, columns)."""
+    """What happened to an item; OTHER events concern no record (updates, subitems, columns)."""
 
     CREATED = "created"
     COLUMN = "column"
@@ -169,7 +166,7 @@ class EventKind(StrEnum):
     OTHER = "other"
 
 
-# Prefix of the trigger id of a delivery that was made of a row of the activity log; a webhook has one of its own.
+# Prefix of the trigger id of a delivery that comes from the activity log instead of a webhook.
 LOG_PREFIX = "log:"
 
 
@@ -178,7 +175,7 @@ class InvalidEvent(ValueError):
 
 
 class InvalidSignature(Exception):
-    """Nothing proves that the delivery is Monday's; the message never shows the token or the secret."""
+    """A delivery may not be Monday's; the message never shows the token or the secret."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,7 @@ class ItemEvent:
     trigger_id: str | None
     board_id: str
     item_id: str | None
-    column_id: str | None = None  # of a renamed item "name", and `value` holds that key
+    column_id: str | None = None  # "name" for a renamed item, and `value` has that key
     column_type: str | None = None  # GraphQL's name of the type
     value: Any = None
     previous_value: Any = None
@@ -199,8 +196,8 @@ class ItemEvent:
     column_values: Mapping[str, Any] | None = None
     happened_at: datetime | None = None  # when the trigger fired (triggerTime)
     changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
-    has_previous: bool = False  # whether the body has a previous value at all, even an empty one
-    column_title: str | None = None  # what the column is called on the board
+    has_previous: bool = False  # whether the body has a previous value, even an empty one
+    column_title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -223,8 +220,8 @@ class ActivityEntry:
     event: str
     user_id: str
     at: datetime  # when it happened, by Monday's clock
-    item_ids: Sequence[str] = ()  # one, several of a batch action, or none; sub-items are not counted
-    data: Mapping[str, Any] = field(default_factory=dict)  # the event's own
+    item_ids: Sequence[str] = ()  # one, several in a batch action, or none; without sub-items
+    data: Mapping[str, Any] = field(default_factory=dict)  # the event's details
 
 
 @dataclass(frozen=True)
@@ -232,15 +229,12 @@ class BoardActivity:
     """The answer to `board_activity_query`."""
 
     board: Board
-    log: list[ActivityEntry] | None  # the newest page: a full one may have more behind it; None in another shape
+    log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
     recently_updated: UpdatedItemsPage
     hooks: Mapping[str, str] | None  # None where they can't be read
-    log_problem: str = ""  # what is wrong where there is no log
+    log_problem: str = ""  # why there is no log
     user_id: str = ""  # the token's user
-    log_cursor: str | None = None  # where it has one, more is behind the page
-
-
-# How a board is built, and which of its columns set-up adopts or creates.
+    log_cursor: str | None = None  # of the log's next page
 
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
@@ -273,24 +267,15 @@ READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
 
 
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:
-    """A column as a query or create_column answers it."""
+    """Parse a column in the answer to a query or create_column."""
     return BoardColumn(
         str(node["id"]), str(node.get("title") or ""), str(node.get("type")), json_object(node.get("settings"))
     )
 
 
 def parse_board(node: Mapping[str, Any]) -> Board:
-    """A board as a query with BOARD_FIELDS answers it.
-
-    Raises UNREADABLE_ANSWER where its parts are missing.
-    """
-    groups = [
-        # A group that is archived or deleted takes no items.
-        group
-        for group in _parts_of(node, "groups")
-        if not group.get("archived") and not group.get("deleted")
-    ]
-    # An archived column is no longer on the board.
+    """Parse a board with BOARD_FIELDS; raises UNREADABLE_ANSWER where its parts are missing."""
+    groups = [group for group in _parts_of(node, "groups") if not group.get("archived") and not group.get("deleted")]
     columns = [column for column in _parts_of(node, "columns") if not column.get("archived")]
     return Board(
         id=str(node["id"]),
@@ -304,7 +289,7 @@ def parse_board(node: Mapping[str, Any]) -> Board:
 
 
 def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The groups or columns of a board, possibly none; raises UNREADABLE_ANSWER where they are missing."""
+    """Return the groups or columns of a board; raises UNREADABLE_ANSWER where they are missing."""
     parts = node.get(name)
     if isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts):
         return parts
@@ -317,40 +302,37 @@ LIST_BOARDS = """query BoardList($page: Int!, $limit: Int!) {
   boards(limit: $limit, page: $page, state: active) { id name type items_count }
 }"""
 
-# What Monday lists besides boards (developer.monday.com/api-reference/reference/boards).
+# Types of other objects in Monday's lists of boards (developer.monday.com/api-reference/reference/boards).
 NOT_BOARDS = ("sub_items_board", "document")
 
 
-# Set-up of a board: the columns that it has are adopted, those that are missing are created.
+def adoptable_column(spec: ColumnSpec, available: Sequence[BoardColumn]) -> BoardColumn | None:
+    """Return the fitting column with the preferred id, else the best one with the same title."""
+    acceptable = sorted(filter(spec.accepts, available), key=spec.rank)
+    by_id = next((column for column in acceptable if column.id == spec.preferred_id), None)
+    return by_id or next((column for column in acceptable if _has_same_title(spec, column)), None)
 
 
-def adoptable_column(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> BoardColumn | None:
-    """The column with the preferred id, else the best one with the same title, each only if it fits."""
-    acceptable = sorted(filter(wanted.accepts, available), key=wanted.rank)
-    by_id = next((column for column in acceptable if column.id == wanted.preferred_id), None)
-    return by_id or next((column for column in acceptable if _has_same_title(wanted, column)), None)
-
-
-def unfit_reasons(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> Iterator[str]:
-    """Why the column with the id or the title is not used, as sentences."""
+def unfit_reasons(spec: ColumnSpec, available: Sequence[BoardColumn]) -> Iterator[str]:
+    """Yield why columns with the id or the title are not adopted, as ends of sentences."""
     for column in available:
-        if column.id != wanted.preferred_id and not _has_same_title(wanted, column):
+        if column.id != spec.preferred_id and not _has_same_title(spec, column):
             continue
-        if column.type == RELATION and RELATION in (wanted.types or (wanted.type,)):
-            yield f"column “{column.title}” ({column.id}) leads to another board than {wanted.target_board or 'ours'}"
+        if column.type == RELATION and RELATION in (spec.types or (spec.type,)):
+            yield f"column “{column.title}” ({column.id}) leads to another board than {spec.target_board or 'ours'}"
         else:
-            types = ", ".join(wanted.types or (wanted.type,))
+            types = ", ".join(spec.types or (spec.type,))
             yield f"column “{column.title}” ({column.id}) is of type {column.type}, not {types}"
 
 
-def _has_same_title(wanted: ColumnSpec, column: BoardColumn) -> bool:
-    return column.title.strip().casefold() == wanted.title.strip().casefold()
+def _has_same_title(spec: ColumnSpec, column: BoardColumn) -> bool:
+    return column.title.strip().casefold() == spec.title.strip().casefold()
 
 
 def column_variables(board_id: str, column: ColumnSpec) -> dict[str, Any]:
-    """The variables of CREATE_COLUMN."""
+    """Return the variables of CREATE_COLUMN."""
     variables = {"board": board_id, "title": column.title, "type": column.type}
-    # Monday sets a relation's target as the column is created. NPD's relation holds one record, so it takes one item.
+    # Monday sets a relation's target when the column is created. It takes one item, because NPD has one related record.
     if column.type == RELATION and column.target_board is not None:
         settings = {"boardIds": [int(column.target_board)], "allowMultipleItems": False}
         variables["defaults"] = json.dumps(settings)
@@ -359,6 +341,6 @@ def column_variables(board_id: str, column: ColumnSpec) -> dict[str, Any]:
     return variables
 
 
-# A column id can't be used again even after its column was deleted. Monday then rejects the id, and we let it
-# choose one. An error about the account, the board or the network is no rejection of the id.
+# Monday rejects the id of a deleted column, and then chooses another one itself. Errors with other scopes, about the
+# account, the board or the network, are no rejection of the id.
 ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})

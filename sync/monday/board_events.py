@@ -1,13 +1,12 @@
-"""What Monday says of changes: in webhooks, which are told from forged ones and created here; and in a board's log.
+"""How Monday reports changes: webhooks, with the check of their signature, and a board's activity log.
 
-Both are read purely; the caller gives the time. A delivery's `type` differs from the event's name in the subscription,
-and the item's id has another key for archived, deleted and restored items
-(developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
+The `type` in a delivery differs from the event's name in the subscription, and the item's id has another key for
+archived, deleted and restored items (developer.monday.com/api-reference/reference/webhooks, and captures of 2025).
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -42,32 +41,32 @@ _EVENT_KINDS = {
 }
 
 
-# Under which types deliveries of each kind are stored.
+# The `type` of the stored deliveries of each kind.
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
     kind: frozenset(name for name, event_kind in _EVENT_KINDS.items() if event_kind is kind) for kind in EventKind
 }
 
-# Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
+# Keys in stored deliveries, from outside in, for queries.
 USER_ID_PATH = ("event", "userId")
 HAPPENED_AT_PATH = ("event", "triggerTime")
-# The item's name is under the first that is there.
+# The item's name is at the first of these that exists.
 ITEM_NAME_PATHS = (("event", "pulseName"), ("event", "itemName"))
 
 
 def parse_challenge(body: Mapping[str, Any]) -> str | None:
-    """The token of the handshake that Monday sends, unsigned, when a webhook is created, and expects back."""
+    """Return the token that Monday sends, unsigned, when a webhook is created, and expects in the answer."""
     challenge = body.get("challenge")
     # A body with an event is a delivery, whatever else it holds.
     return challenge if isinstance(challenge, str) and "event" not in body else None
 
 
 def parse_event(body: Any) -> ItemEvent:
-    """Read a delivery's body; raises InvalidEvent where it isn't one, or lacks its board or item."""
+    """Parse a delivery's body; raises InvalidEvent where it isn't one, or lacks its board or item."""
     event = body.get("event") if isinstance(body, Mapping) else None
     if not isinstance(event, Mapping):
         raise InvalidEvent("The body has no event.")
     kind = _EVENT_KINDS.get(str(event.get("type")), EventKind.OTHER)
-    # Subitem events have the same types; their board is one of its own, which no record is linked to.
+    # Subitem events have the same types, but their board is a separate one that isn't synced.
     if event.get("parentItemId") is not None:
         kind = EventKind.OTHER
     board_id = _id_under(event, "boardId")
@@ -84,7 +83,6 @@ def parse_event(body: Any) -> ItemEvent:
         trigger_id=_text_or_none(event.get("triggerUuid")),
         board_id=board_id or "",
         item_id=item_id,
-        # A rename is an edit of the item's name, which is no column.
         column_id=NAME_COLUMN if is_rename else _text_or_none(event.get("columnId")),
         column_type=NAME_COLUMN if is_rename else column_type and api_column_type(column_type),
         value=event.get("value"),
@@ -101,25 +99,23 @@ def parse_event(body: Any) -> ItemEvent:
 
 
 def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
-    """A delivery's body that says no more than that an item changed."""
+    """Return a delivery's body that only reports that an item changed."""
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
-# By how much two clocks may differ.
-LEEWAY = timedelta(minutes=1)
+LEEWAY = timedelta(minutes=1)  # between two clocks
 
 
 def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping[str, Any]:
     """Check the JWT of a delivery's Authorization header and return its claims.
 
-    The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
-    caller's `now`. Raises InvalidSignature; also without a secret, because then nothing can be checked.
+    Checks the signature (HS256 only), the address for which it was issued, and its time. Raises InvalidSignature, also
+    without a secret, because anybody can sign a token with an empty one.
     """
-    # An empty secret would accept a token that anybody can sign.
     if not secret:
         raise InvalidSignature("No signing secret is set; set MONDAY_SIGNING_SECRET.")
     try:
-        # PyJWT's own time checks read the machine's clock; ours compare with `now` below.
+        # PyJWT's own time checks read the machine's clock.
         claims: Mapping[str, Any] = jwt.decode(
             token.removeprefix("Bearer ").strip(),
             secret,
@@ -130,18 +126,17 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping
         raise InvalidSignature("The webhook's signature is not Monday's.") from error
     audiences = claims.get("aud")
     addresses = audiences if isinstance(audiences, list) else [audiences]
-    # A proxy may add or drop the last slash, which doesn't change the address.
+    # A proxy may add or drop the last slash.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise InvalidSignature("The webhook was signed for another address; check SITE_URL.")
     expires = _parse_timestamp(claims.get("exp"))
-    issued = _parse_timestamp(claims.get("iat"))
-    not_before = _parse_timestamp(claims.get("nbf"))
+    starts = [_parse_timestamp(claims.get("iat")), _parse_timestamp(claims.get("nbf"))]
     # Without an end a stolen token would be valid for ever.
     if expires is None:
         raise InvalidSignature("The webhook's signature has no end of validity.")
     if now - LEEWAY > expires:  # in this order nothing overflows
         raise InvalidSignature("The webhook's signature has expired.")
-    if any(start is not None and now + LEEWAY < start for start in (issued, not_before)):
+    if any(start is not None and now + LEEWAY < start for start in starts):
         raise InvalidSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
@@ -159,11 +154,10 @@ def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
     value = event.get("value")
     if is_rename and isinstance(value, Mapping):
         return _text_or_none(value.get("name"))
-    # Some events name the item in another key.
     return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
 
 
-# As Monday writes them: “07” would be asked for as 7, and never be known as that item.
+# As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
 _ID = re.compile(r"[1-9][0-9]{0,19}")
 _USER_ID = re.compile(r"-?[0-9]{1,20}")
 
@@ -181,7 +175,7 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# A webhook for each, all to the same address.
+# Each has a webhook, all to the same address.
 WEBHOOK_EVENTS = (
     "create_item",
     "change_column_value",
@@ -194,7 +188,7 @@ WEBHOOK_EVENTS = (
 
 URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
 
-# The board's webhooks, whoever made them; their addresses are not returned (reference/webhooks).
+# The board's webhooks, other programs' too; their addresses are not returned (reference/webhooks).
 READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
 
 CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
@@ -204,41 +198,34 @@ CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: W
 DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
 
 
-# What happened since a moment, in one call: the board's columns, the newest page of the log, the items updated last and
-# the webhooks. API version 2027-01 asks for the log in another form and answers it in pages with a cursor; a third form
-# would show as LOG_SHAPE_CHANGED. All times are Monday's own.
-
-
 class LogForm(NamedTuple):
-    """How an API version asks for a page of a board's log: the types of its arguments, and what it answers."""
+    """How an API version asks for a page of a board's log; any further form would raise LOG_SHAPE_CHANGED."""
 
-    time: str
-    turn: str
+    time: str  # the type of `from` and `to`
+    turn: str  # the argument that names the page, and its type
     turn_type: str
-    rows: int
-    answered: str
+    rows: int  # of a page, at most
+    answered: str  # the fields of the answer
 
 
 _ROW = "id event entity data user_id created_at"
 
-# Over all its pages a query returns 10,000 rows at most (reference/activity-logs as of 2026-10).
-LOG_ROWS = 10_000
+LOG_ROWS = 10_000  # of a query over all its pages, at most (reference/activity-logs as of 2026-10)
 NUMBERED_PAGES = LogForm("ISO8601DateTime", "page", "Int", 1_000, _ROW)
 
 # developer.monday.com/api-reference/changelog/board-activity-logs-cursor-pagination-and-90-day-limit; the pages of
-# users' logs, which are alike, have 200 rows at most.
+# users' logs, which are similar, have 200 rows at most.
 CURSOR_PAGES_SINCE = "2027-01"
 CURSOR_PAGES = LogForm("String", "cursor", "String", 200, f"logs {{ {_ROW} }} cursor")
 
 
 def log_forms(version: str) -> tuple[LogForm, LogForm]:
-    """Both forms of the log, first the one that this API version should know."""
+    """Return both forms of the log, first the one that this API version should accept."""
     forms = CURSOR_PAGES, NUMBERED_PAGES
     return forms if version >= CURSOR_PAGES_SINCE else forms[::-1]
 
 
-# Items in one call of those updated last, the most that a page has; usually none of them is new to us.
-UPDATED_PAGE = 500
+UPDATED_PAGE = 500  # items updated last, the most that a page can have
 
 _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
       order_by: [{ column_id: "__last_updated__", direction: desc }]
@@ -246,7 +233,10 @@ _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
 
 
 def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) -> graphql.Document:
-    """Everything that a sweep needs of a board, in one call; without the log where it can be asked for in no form."""
+    """Ask for all that a sweep needs of a board since a moment: its columns, log, latest updates and webhooks.
+
+    Without a form it leaves out the log.
+    """
     declarations = "$board: ID!, $items: Int!"
     variables = {"board": board_id, "items": UPDATED_PAGE}
     log = ""
@@ -270,9 +260,9 @@ def board_activity_query(board_id: str, moment: datetime, form: LogForm | None) 
 def log_page_query(
     board_id: str, since: datetime, form: LogForm, turn: int | str, until: datetime | None = None
 ) -> graphql.Document:
-    """A further page of the log, newest first, by its number or a cursor.
+    """Ask for a further page of the log, newest first, by its number or a cursor.
 
-    `until` bounds it where 10,000 rows were not enough.
+    `until` is its end where 10,000 rows were not enough.
     """
     text = f"""query Log($board: ID!, $from: {form.time}, $to: {form.time}, $rows: Int, $turn: {form.turn_type}) {{
   {graphql.COMPLEXITY}
@@ -285,7 +275,7 @@ def log_page_query(
 
 
 def updated_items_query(cursor: str) -> graphql.Document:
-    """A further page of the items updated last."""
+    """Ask for a further page of the items updated last."""
     text = f"""query Touched($cursor: String!, $limit: Int!) {{
   {graphql.COMPLEXITY}
   next_items_page(cursor: $cursor, limit: $limit) {{ cursor items {{ id updated_at }} }}
@@ -296,8 +286,8 @@ def updated_items_query(cursor: str) -> graphql.Document:
 def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     """Read the answer to `board_activity_query`.
 
-    Raises BOARD_NOT_FOUND where the board isn't active; UNREADABLE_ANSWER, or the error of a part that was left
-    out, because a missing part must not look like "nothing happened". Only the webhooks may be missing.
+    Raises BOARD_NOT_FOUND where the board isn't active; UNREADABLE_ANSWER, or its error, for a missing part, which must
+    not look as if nothing had happened. Only the webhooks may be missing, because a sweep doesn't depend on them.
     """
     node = _board_node(answer)
     board = parse_board(node)
@@ -306,16 +296,14 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     log = None
     log_problem = ""
     cursor = None
-    # Without its field the log wasn't asked for.
     if "activity_logs" in node:
         try:
             log, cursor = _parse_entries(answer, node)
         except MondayError as error:
             if error.kind is not LOG_SHAPE_CHANGED:
                 raise
-            # The sweep goes on without the log: the items by last update show what changed, too.
+            # The sweep goes on with the items updated last, which show changes too.
             log_problem = error.sentence
-    # A missing list would look like one without updates.
     _raise_errors_below(answer, "items_page")
     updated = _parse_updated_page(node.get("items_page"), answer)
     me = (answer.data or {}).get("me") or {}
@@ -323,29 +311,25 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
 
 
 def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | None]:
-    """Read the answer to `log_page_query`: its rows, and the next page's cursor.
-
-    Raises LOG_SHAPE_CHANGED, MondayError.
-    """
+    """Read the answer to `log_page_query`: its rows, and the next page's cursor; raises MondayError."""
     return _parse_entries(answer, _board_node(answer))
 
 
 def parse_updated_items(answer: graphql.Answer) -> UpdatedItemsPage:
     """Read the answer to `updated_items_query`; raises MondayError."""
     for error in answer.errors_of("next_items_page"):
-        # An error stands for missing items, so the page can't be used at all.
         raise error
     return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
 
 
 def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
-    answered = node.get("activity_logs")
-    rows = answered
+    log = node.get("activity_logs")
+    rows = log
     cursor = None
-    if isinstance(answered, Mapping):
-        rows = answered.get("logs")
-        cursor = answered.get("cursor")
+    if isinstance(log, Mapping):
+        rows = log.get("logs")
+        cursor = log.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(
             LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
@@ -357,10 +341,8 @@ def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
     nodes = (answer.data or {}).get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
-    # Where Monday gives an error it says more than a missing board.
-    errors: Sequence[MondayError] = answer.errors_of("boards")
-    if errors:
-        raise errors[0]
+    for error in answer.errors_of("boards"):
+        raise error
     raise MondayError(
         BOARD_NOT_FOUND, "The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id
     )
@@ -368,7 +350,7 @@ def _board_node(answer: graphql.Answer) -> Mapping[str, Any]:
 
 def _raise_errors_below(answer: graphql.Answer, name: str) -> None:
     for error in answer.errors_of("boards"):
-        # An error at the board itself concerns everything below it.
+        # An error of the board itself concerns everything below it.
         if name in error.path or len(error.path) <= 2:
             raise error
 
@@ -383,40 +365,34 @@ def _parse_updated_page(node: Any, answer: graphql.Answer) -> UpdatedItemsPage:
 
 def _parse_webhooks(answer: graphql.Answer) -> Mapping[str, str] | None:
     nodes = (answer.data or {}).get("webhooks")
-    # Only the webhooks may be missing: a sweep doesn't depend on them.
     if not isinstance(nodes, list) or answer.errors_of("webhooks"):
         return None
     return {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
 
 
 def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
-    """To the second; `round_up` to the next one, for an end at which no row may be left out."""
+    """Format a time in whole seconds; `round_up` for the end of a query that must not leave out a row."""
     whole = moment.astimezone(UTC).replace(microsecond=0)
     return f"{whole + timedelta(seconds=1) if round_up else whole:%Y-%m-%dT%H:%M:%SZ}"
 
 
-# The rows of the activity log as values, and as the webhooks that should have been delivered for them.
-#
-# Pure. The events: published probes of 2026-05 and community topic 45686; the rows' shape: API version
-# 2026-10 (developer.monday.com/api-reference/reference/activity-logs). From 2027-01 on each key may be null.
-
+# The log's events: published probes of 2026-05 and community topic 45686; its rows: API version 2026-10
+# (developer.monday.com/api-reference/reference/activity-logs). Since 2027-01 each key may be null.
 
 _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
 
 
 def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
-    """Read a row in the shape of version 2026-10; raises LOG_SHAPE_CHANGED."""
+    """Parse a row in the shape of version 2026-10; raises LOG_SHAPE_CHANGED."""
     try:
         data = row["data"]
-        read = json.loads(data) if isinstance(data, str) else data
-        details: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
-        # Sub-items are on a board of their own, to which no record is linked.
+        details = graphql.mapping_or_empty(json.loads(data) if isinstance(data, str) else data)
+        # Sub-items are on a separate board that isn't synced.
         is_item = row["entity"] == "pulse" and details.get("parent_item_id") is None
-        ids_of_batch = details.get("pulse_ids")
-        pulse = details.get("pulse")
-        one_id = details.get("pulse_id", pulse.get("id") if isinstance(pulse, Mapping) else None)
-        ids = ids_of_batch if isinstance(ids_of_batch, list) else [one_id]
-        if not row["id"]:  # rows without an id would all count as one that was seen before
+        ids = details.get("pulse_ids")
+        if not isinstance(ids, list):
+            ids = [details.get("pulse_id", graphql.mapping_or_empty(details.get("pulse")).get("id"))]
+        if not row["id"]:  # rows without an id would all count as the same row
             raise ValueError("no id")
         return ActivityEntry(
             id=str(row["id"]),
@@ -432,13 +408,13 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
 
 
 def _row_time(created_at: Any) -> datetime:
-    """The time in a row: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; else ValueError."""
+    """Parse a row's time: 17 digits, ticks of 100 ns (community topic 45686), or an ISO text; raises ValueError."""
     text = str(created_at)
     if text.isascii() and text.isdecimal() and len(text) == 17:
         seconds, rest = divmod(int(text), _TICKS)
         moment = graphql.plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
     else:
-        # Another form must raise an error, not read as another time: a date alone, or seconds.
+        # Any other form, such as a date or seconds, must be an error and not another time.
         moment = graphql.time_or_none(created_at) if "T" in text else None
     if moment is None:
         raise ValueError("a time of another form")
@@ -446,28 +422,28 @@ def _row_time(created_at: Any) -> datetime:
 
 
 def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
-    """The webhook bodies that a row stands for, one for each item; none where no webhook reports it.
+    """Yield the webhook bodies that report a row, one for each item; none for rows without webhooks.
 
-    The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
+    The trigger's id contains the row's id, so a row that is read again is stored only once.
     """
     if entry.event in _WEBHOOK_TYPES:
         kind = _WEBHOOK_TYPES[entry.event] or entry.event
-        # A batch action is one row of the log, but one webhook for each item.
-        yield from ({"event": _webhook_event(entry, board_id, item_id, kind)} for item_id in entry.item_ids)
+        for item_id in entry.item_ids:
+            yield {"event": _webhook_event(entry, board_id, item_id, kind)}
 
 
 def changes_without_values(entry: ActivityEntry) -> bool:
-    """Whether the row says that items changed but not to which values, so that their records need a pass."""
+    """Return whether the row reports changed items without their values, so that their records need a pass."""
     return entry.event in _WITHOUT_VALUES
 
 
 def concerns_items(entry: ActivityEntry) -> bool:
-    """Whether the row is about anything that a record could hold."""
+    """Return whether the row is about values that a record could have."""
     is_move = _EVENT_KINDS.get(entry.event) is EventKind.MOVED
     return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
 
 
-# The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`.
+# The webhook's type for each kind of row; None where it is the same.
 _WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "archive_group_pulse": "archive_pulse",
     "delete_group_pulse": "delete_pulse",
@@ -475,7 +451,6 @@ _WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "batch_delete_pulses": "delete_pulse",
 }
 
-# Their events say which items changed, but hold no values.
 _WITHOUT_VALUES = frozenset(
     {"batch_change_pulses_column_value", "move_pulse_from_board", "move_pulse_into_board", "duplicate_pulse"}
 )
@@ -485,7 +460,7 @@ def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str)
     data = entry.data
     event: dict[str, Any] = {
         "type": kind,
-        # The prefix keeps it apart from the ids of real webhooks.
+        # The prefix distinguishes it from the ids of real webhooks.
         "triggerUuid": f"{LOG_PREFIX}{entry.id}",
         "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "boardId": board_id,

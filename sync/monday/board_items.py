@@ -1,4 +1,4 @@
-"""An item of a board as it was read, and what is written to items.
+"""An item of a board as it was read, and values to write to items.
 
 A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a
 column missing from the answer, or a type that we can't read must not look like a value that someone cleared.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.monday.errors import MondayError
 
 NAME_COLUMN = "name"
 
-# Among the types of the columns that are read: the group of each item is asked for too.
+# Listed among the types of the columns that are read, it asks for the group of each item too.
 GROUP = "group"
-
 
 UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
 
@@ -30,7 +29,7 @@ class Reading:
     text: str | None = None
     value: Any = None  # Monday's JSON, decoded
     extra: Mapping[str, Any] = field(default_factory=dict)  # the fields of the column's type
-    known: bool = True  # otherwise nothing may be concluded from the value
+    known: bool = True  # if not, the value means nothing
     reason: str = ""  # why it isn't known
 
     @classmethod
@@ -52,7 +51,7 @@ class Item:
     values: Mapping[str, Reading] = field(default_factory=dict)
 
     def reading(self, column_id: str) -> Reading:
-        """The value of a column ("name": the item's name); unknown, with a reason, if the answer lacks it."""
+        """Return the value of a column ("name": the item's name); unknown, with a reason, if the answer lacks it."""
         if column_id == NAME_COLUMN and not self.name_known:
             return Reading.unknown(NAME_COLUMN, "name", UNSTORABLE_REASON)
         if column_id == NAME_COLUMN:
@@ -67,7 +66,7 @@ ItemPage = tuple[list[Item], str | None]
 
 @dataclass(frozen=True)
 class BatchItems:
-    """The items that a batch asked for, and those that it found."""
+    """The items in the answer to a batch's read."""
 
     linked: dict[str, Item] = field(default_factory=dict)
     by_npd_id: list[Item] = field(default_factory=list)
@@ -76,8 +75,12 @@ class BatchItems:
     request_id: str = ""
 
 
-# The column by which an item without a link is recognised: its id, and its type "email", "name", "text" …
-MatchColumn = tuple[str, str]
+class ColumnSearch(NamedTuple):
+    """A search for items with one of these values in a column."""
+
+    column_id: str
+    column_type: str  # "email", "name", "text" …
+    values: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,8 @@ class ItemWrite:
     item_id: str = ""  # empty for a new item
 
 
-# The state of an item in the answer to its archiving.
+# States of an item in the answers to its removal; Monday's recycle bin keeps a deleted item for 30 days.
 ARCHIVED = "archived"
-
-
-# The state of an item in the answer to its deletion.
-#
-# Monday's recycle bin keeps it for 30 days.
 DELETED = "deleted"
 
 
@@ -104,13 +102,13 @@ class WriteRequest:
     """A write, ready to be sent."""
 
     body: Mapping[str, Any]  # JSON, which can be stored and sent again under its key
-    aliases: Sequence[str]  # of its entries, one for each item
-    column_ids: Sequence[str]  # are read back of every item
+    aliases: Sequence[str]  # one for each item
+    column_ids: Sequence[str]  # that are read back
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """What became of each alias of a write: the item as it is now, or the error."""
+    """For each alias of a write its item as it is now, or the error."""
 
     by_alias: Mapping[str, Item | MondayError]
     request_id: str = ""

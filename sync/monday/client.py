@@ -28,10 +28,7 @@ from sync.monday.error_codes import translate_error
 from sync.monday.errors import MondayError
 from sync.monday.graphql import Answer, Complexity
 
-# The headers of Monday's answers: the request's id, how long to wait, and what is left of the limits.
-
-
-# The API gives the id in the body; an answer of its edge (HTML, or nothing) has it in a header only.
+# The API's answers have the request's id in the body; those of the proxies before it only in a header.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
 _POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -41,33 +38,32 @@ _POINTS = "complexityMinute"  # the policy's name (developer.monday.com/api-refe
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """The id that a header gives to the request, if one does."""
+    """Return the request's id in the headers, if there is one."""
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
 
 
 def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None:
-    """Seconds to wait: by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the spent limits."""
+    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the used-up limits."""
     text = headers.get("Retry-After", "").strip()
     if not text:
-        # Without Retry-After the spent limits say when there is room again.
-        spent = [p["t"] for _, p in _policies(headers.get("RateLimit", "")) if p.get("r") == 0 and "t" in p]
-        # The longest wait, because all spent limits have to begin again.
-        return max(spent) if spent and status == 429 else None
+        waits = [p["t"] for _, p in _policies(headers.get("RateLimit", "")) if p.get("r") == 0 and "t" in p]
+        # The longest wait, because all used-up limits have to begin again.
+        return max(waits) if waits and status == 429 else None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     until = _parse_http_date(text)
     now = _parse_http_date(headers.get("Date", ""))
-    # Counted from the server's Date header, which is of the same clock; ours may differ from it.
+    # From the server's Date header, because our clock may differ.
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
 
 
 def points_limit(headers: Mapping[str, str]) -> int | None:
-    """The complexity points of a whole minute, as far as a header names them."""
+    """Return the complexity points of a whole minute, if a header names them."""
     return next((p.get("q") for name, p in _policies(headers.get("RateLimit-Policy", "")) if name == _POINTS), None)
 
 
 def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Each policy of a header by its name, with its parameters that are whole numbers."""
+    """Yield the name of each policy in a header, with those of its parameters that are whole numbers."""
     for part in header.split(","):
         if match := _POLICY.match(part):
             pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
@@ -82,18 +78,14 @@ def _parse_http_date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-# What a failed HTTP exchange means: whether Monday can have received the request or not.
-
-
 TransportFailure = requests.RequestException | HTTPError
 
 
 def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> MondayError:
-    """Separate failures before the connection was made, which certainly changed nothing, from all others.
+    """Translate a failed exchange; UNREACHABLE only if Monday has certainly received nothing.
 
-    `request_id` is the one in the answer's headers, where they came before the answer broke off.
+    `request_id` is the one in the answer's headers, if they came before the answer broke off.
     """
-    # Only here is it certain that Monday has received nothing.
     if _never_connected(error):
         return errors.MondayError(
             errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
@@ -107,7 +99,7 @@ def transport_error(error: TransportFailure, timeout: float, request_id: str | N
 
 
 def _never_connected(error: TransportFailure) -> bool:
-    # The library refuses a malformed URL before it opens a socket; these of its errors are ValueErrors too.
+    # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
         return True
     # A failed certificate check comes before any byte of the request.
@@ -116,7 +108,7 @@ def _never_connected(error: TransportFailure) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions inside one: requests wraps urllib3's, which keeps its own in `reason` or `args`."""
+    """Yield an exception and those inside it: requests wraps urllib3's, which has its own in `reason` or `args`."""
     pending: list[Any] = [error]
     visited: set[int] = set()
     while pending:
@@ -128,25 +120,25 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _innermost_type(error: BaseException) -> str:
-    """The innermost error's type: its text may hold addresses, its type never does."""
+    """Return the type of the innermost error, whose text could show addresses."""
     return type(list(_causes(error))[-1]).__name__
 
 
 _CHUNK_BYTES = 65_536
-# Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
+# Shorter than the deadline of an answer, because trying again is safe while nothing was sent.
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
-_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; to hide a shorter text would hide words
+_SHORTEST_TOKEN = 16  # Monday's have hundreds of characters; hiding a shorter text would hide words
 
-# Errors of one field: in a mutation they say nothing about the other aliases.
+# Errors of one field: in a mutation the other aliases may have succeeded.
 _SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
 
 class _Token(AuthBase):
     """Sends the token without "Bearer", as Monday's own samples do.
 
-    As `auth` and not as a session header, because a .netrc entry for the host would replace a header.
+    It is `auth` and no session header, because a .netrc entry for the host would replace a header.
     """
 
     def __init__(self, token: str) -> None:
@@ -163,9 +155,9 @@ class _Token(AuthBase):
 class MondayClient:
     """A pooled client for one token; `calls` counts the requests that it has made.
 
-    `timeout` is the deadline of a whole request, in seconds: it bounds the connection, each silence of the
-    server and the sum of an answer that comes in pieces. A trickling answer exceeds it by one silence at
-    most. Raises ValueError for a token that can't be a header; the message doesn't show the token.
+    `timeout` is the deadline of a whole request in seconds: it limits the connection, each silence of the server, and
+    the whole time of an answer that comes in pieces, which exceeds it by one silence at most. Raises ValueError for a
+    token that can't be a header; the message doesn't show the token.
     """
 
     def __init__(self, url: str, token: str, *, version: str = "2026-10", timeout: float = 30.0) -> None:
@@ -179,7 +171,7 @@ class MondayClient:
         self.calls = 0
         self._auth = _Token(token)
         self._session = requests.Session()
-        # No retries by the library: only the caller knows whether the request may be repeated.
+        # No retries by the library, because only the caller knows whether the request may be repeated.
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -192,14 +184,13 @@ class MondayClient:
         """Send one document and return its answer, errors of single fields included.
 
         Raises MondayError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
-        with errors and no data; or where another API version than ours answered a query (a mutation's results stand,
-        and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
+        with errors and no data; also where another API version than ours answered a query (after a mutation the next
+        query raises it). With an idempotency key Monday repeats a mutation's answer for 30 minutes
         (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own.
         """
         is_mutation = document.lstrip().startswith("mutation")
-        # A query changes nothing, so it needs no key.
         key = (idempotency_key or uuid.uuid4().hex) if is_mutation else None
-        # Sorted, so that a body that was stored as JSON and read again is the same byte for byte.
+        # Sorted, so that a body stays the same, byte for byte, when it is stored as JSON and read again.
         body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
         started = time.monotonic()
         status, headers, content = self._send(body, key)
@@ -218,7 +209,6 @@ class MondayClient:
                 name = _DOCUMENT_NAME.match(document)
                 error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
-        # A mutation's results stand whatever version answered, so it raises nothing.
         if not is_mutation:
             self._check_version(answer)
         return answer
@@ -227,16 +217,13 @@ class MondayClient:
         self._session.close()
 
     def _without_token(self, payload: dict[str, Any] | None, content: bytes) -> dict[str, Any] | None:
-        """The answer without our token in its errors, which are stored and shown: Monday may repeat what it was sent.
-
-        What it reads of the board stays as it is.
-        """
+        """Remove our token from an answer's errors, which are stored and shown; `data` stays as it is."""
         token = self._auth.token
         if payload is None or len(token) < _SHORTEST_TOKEN or token.encode() not in content:
             return payload
         problems = {name: entry for name, entry in payload.items() if name != "data"}
-        hidden: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
-        return payload | hidden
+        redacted: dict[str, Any] = json.loads(json.dumps(problems).replace(token, "[secret]"))
+        return payload | redacted
 
     def _check_version(self, answer: Answer) -> None:
         served = (answer.api_version or "").strip()
@@ -252,7 +239,7 @@ class MondayClient:
         raise error
 
     def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
-        """Send a body and return status, headers and body of the answer; raises MondayError for no whole answer."""
+        """Send a body and return status, headers and body of the answer; raises MondayError if that is incomplete."""
         deadline = time.monotonic() + self.timeout
         answer_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         headers = {
@@ -273,7 +260,7 @@ class MondayClient:
                 auth=self._auth,
                 timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
                 stream=True,
-                # A redirect isn't followed: it is no answer of the API.
+                # A redirect is no answer of the API.
                 allow_redirects=False,
             ) as response:
                 answer_headers = response.headers
@@ -283,7 +270,7 @@ class MondayClient:
 
 
 def _read_until(deadline: float, response: requests.Response) -> Iterator[bytes]:
-    # read1 returns what has arrived; iter_content would wait for a full chunk, past the deadline.
+    # iter_content would wait for a full chunk, past the deadline.
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         yield chunk
         if time.monotonic() > deadline:
@@ -296,7 +283,7 @@ def _decode(body: bytes, status: int) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict):
-        # A failure whose body is JSON, but no object, has no errors to read.
+        # The JSON of a failure that is no object has no errors to read.
         return {"errors": [], "data": None} if status != 200 else None
     return payload
 
@@ -304,7 +291,7 @@ def _decode(body: bytes, status: int) -> dict[str, Any] | None:
 def _failure_of(
     payload: dict[str, Any] | None, status: int, headers: Mapping[str, str], *, is_mutation: bool
 ) -> MondayError:
-    # Monday's API answers JSON; a page is from a firewall before it.
+    # Not JSON, so it is from a firewall before Monday's API.
     if payload is None and status == http.client.FORBIDDEN:
         return errors.MondayError(
             errors.FIREWALL_REJECTED,
@@ -314,7 +301,7 @@ def _failure_of(
             wait_seconds=retry_after_seconds(headers, status),
         )
     entries = _parse_errors(payload or {}, status, headers)
-    # Other aliases may have run before the error of one alias, or before the server failed.
+    # Other aliases may have been executed before the error of this one, or before the server failed.
     executed = [e for e in entries if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
     executed = [e for e in executed if not e.kind.refuses_document]
     if is_mutation and executed:
@@ -350,10 +337,11 @@ def _parse_answer(
             raise errors.MondayError(
                 errors.UNREADABLE_ANSWER, "Monday's answer has neither data nor errors", request_id=request_id
             )
-        # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in field_errors if error.kind.refuses_document]:
-            raise refused[0]
-        # An error with a path, or of execution: the mutation may have run in part.
+        # Nothing of an invalid document was executed, though some of its errors have a path.
+        for error in field_errors:
+            if error.kind.refuses_document:
+                raise error
+        # After an error with a path, or of execution, a part of the mutation may have been executed.
         executed = [error for error in field_errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
         raise _no_results_error(executed[0], field_errors, 200) if is_mutation and executed else field_errors[0]
     return Answer(
@@ -381,7 +369,7 @@ def _no_results_error(first: MondayError, single: list[MondayError], status: int
 
 
 def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """The id by which Monday's support finds the request: in the body, else in a header."""
+    """Return the id by which Monday's support finds the request: in the body, else in a header."""
     extensions = payload.get("extensions")
     request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
     return str(request_id) if request_id else request_id_of(headers)

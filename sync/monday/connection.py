@@ -1,5 +1,4 @@
-"""The connection: the token's user, the account with its plan, version and users, what is left of today; and an
-examination that says how each thing is fixed.
+"""The connection: the token's user, the account with its plan, version, usage and users, and the checks of all that.
 
 The fields come from developer.monday.com/api-reference: reference/me, reference/account, docs/api-versioning,
 docs/optimizing-api-usage (platform_api) and reference/users.
@@ -18,7 +17,7 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.columns.labels import current_labels
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 
-# Kinds of versions that will end: Monday says to move to the current one (enum VersionKind).
+# Kinds of versions that will end (enum VersionKind).
 ENDING_KINDS = frozenset(
     {"maintenance", "previous_maintenance", "old__maintenance", "old_previous_maintenance", "deprecated"}
 )
@@ -32,13 +31,13 @@ ACCOUNT_INFO = f"""query Greeting {{
   platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
 }}"""
 
-# The cheapest call that shows whether token, account and API are well.
+# The cheapest call that shows whether token, account and API work.
 PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
 
-# What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
+# For tokens that may not read everything, so that Monday rejects the first query as a whole.
 SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
-# Former users too: their edits still name them.
+# Former users too, because their edits still name them.
 USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {graphql.COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
@@ -47,31 +46,31 @@ USERS = f"""query Users($page: Int!, $limit: Int!) {{
 
 @dataclass(frozen=True)
 class AccountInfo:
-    """What Monday says of the token and its account; empty or None where it says nothing."""
+    """The token and its account; empty or None where Monday doesn't say."""
 
     user_id: str = ""
     user_name: str = ""
     time_zone: str = ""  # of the token's user, by its IANA name
     tier: str = ""
-    version_value: str = ""  # that answered
+    version_value: str = ""  # of the version that answered
     version_kind: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)  # the kind of every version
+    versions: Mapping[str, str] = field(default_factory=dict)  # the kinds of all versions
     day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
-    unlimited: bool = False  # Monday answered that the day has no limit, which is more than not answering
+    unlimited: bool = False  # Monday answered that the day has no limit
     usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
     usage_as_of: datetime | None = None
     field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
 
 def parse_account_info(answer: graphql.Answer) -> AccountInfo:
-    """Read the answer to any query of the account, whatever Monday left out of it."""
+    """Parse the answer to any query of the account; every field may be missing."""
     data = answer.data or {}
     me, account, version = (graphql.mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = graphql.mapping_or_empty(data.get("platform_api"))
     limit = graphql.mapping_or_empty(platform.get("daily_limit"))
     analytics = graphql.mapping_or_empty(platform.get("daily_analytics"))
     versions = {str(row.get("value")): str(row.get("kind")) for row in _mappings_in(data.get("versions"))}
-    # The header wins: it is about this very answer.
+    # The header is about this answer.
     served = answer.api_version or str(version.get("value") or "")
     return AccountInfo(
         user_id=str(me.get("id") or ""),
@@ -82,7 +81,6 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
         version_kind=versions.get(served) or str(version.get("kind") or ""),
         versions=versions,
         day_limit=graphql.int_or_none(limit.get("total")) or graphql.int_or_none(limit.get("base")),
-        # The field was answered, and names no limit: that is more than not answering.
         unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
         # The form of `day` isn't documented: an ISO date, perhaps with a time.
         usage_by_day={
@@ -96,10 +94,10 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
 
 
 def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
-    """Read a page of users: name and email address by user id.
+    """Parse a page of users: name and email address by user id.
 
-    Raises its error, or UNREADABLE_ANSWER. A page with a user left out is not read at all: being short it
-    would look like the last page, and the missing user like one who has left.
+    Raises its error, or UNREADABLE_ANSWER, also for a page without one of its users: it would look like the last page,
+    and the user like one who has left.
     """
     nodes = (answer.data or {}).get("users")
     if isinstance(nodes, list) and None not in nodes:
@@ -115,20 +113,13 @@ def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
     return [node for node in value if isinstance(node, Mapping)] if isinstance(value, list) else []
 
 
-# An examination of the connection: token, version, plan, boards, columns, webhooks, and how each is fixed.
-
-
-# The share of a board's items from which on we warn that little room is left.
-NEARLY_FULL_SHARE = 0.95
+NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns
 
 _RUN_SETUP = "Run `manage.py monday_setup`."
 
 
 def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
-    """What the account's own answer shows.
-
-    `requested_version` is the API version that the client asks for.
-    """
+    """Check the token, the API version (against the requested one) and the plan."""
     return [*_check_token(info), *_check_version(info, requested_version), *_check_plan(info)]
 
 
@@ -152,7 +143,6 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
     on_server = "It is set by MONDAY_API_VERSION."
     if served != requested:
         message = f"API version {requested} was asked for, {served or 'an unknown one'} answered."
-        # Monday answers an old version's calls with another one, without an error.
         yield CheckResult(False, message, f"An old version is replaced without an error. {fix}", "version",
                           for_administrator=on_server)  # fmt: skip
     elif kind == "deprecated":
@@ -168,7 +158,6 @@ def _check_plan(info: AccountInfo) -> Iterator[CheckResult]:
     limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
     if info.tier or info.day_limit:
         yield CheckResult(True, f"The plan is {info.tier or 'not told'}{limit}.", subject="plan")
-    # Nothing is wrong with the connection; limits are then known from answers only.
     else:
         error = _field_error(info, "account") or _field_error(info, "platform_api")
         reason = f" ({error.message.rstrip(' .')})" if error else ""
@@ -184,7 +173,7 @@ def _field_error(info: AccountInfo, root: str) -> MondayError | None:
 def check_board(
     check: BoardCheck, board: Board | None, read_webhooks: Callable[[str], Mapping[str, str]]
 ) -> Iterator[CheckResult]:
-    """What is wrong with a board, None where it can't be read; `read_webhooks` raises MondayError."""
+    """Check a board, None if it can't be read; `read_webhooks` raises MondayError."""
     if not check.board_id:
         yield CheckResult(False, f"{check.title}: no board is set.", _RUN_SETUP, "board")
     elif board is None:
@@ -202,13 +191,11 @@ def check_board(
             yield CheckResult(False, message, fix, "board")
         wrong_count = 0
         for column_id, expected in check.columns.items():
-            # Every item has a name.
             if column_id == NAME_COLUMN:
                 continue
-            results = list(
-                _check_column(f"{check.title}: column “{expected.title}” ({column_id})", expected, board, column_id)
-            )
-            wrong_count += sum(not finding.ok for finding in results)
+            name = f"{check.title}: column “{expected.title}” ({column_id})"
+            results = list(_check_column(name, expected, board, column_id))
+            wrong_count += sum(not result.ok for result in results)
             yield from results
         if not wrong_count:
             message = f"{check.title}: all {len(check.columns)} mapped columns are there."

@@ -1,4 +1,4 @@
-"""Every call of Monday's API that NPD Sync makes. What needs no call stands beside it, in the module of its subject."""
+"""Every call of Monday's API that NPD Sync makes; documents and parsers are in the modules of their subjects."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,8 +36,7 @@ from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
-# Boards that are listed; a person finds any other by its id.
-MAX_LISTED_BOARDS = 1_000
+MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
@@ -45,15 +44,15 @@ MAX_USERS = 20_000
 # Redacting a shorter part of an address would also remove ordinary words.
 MIN_SECRET_CHARACTERS = 6
 
-# Our webhooks by id: the event of each, and the fingerprint of its address, which Monday doesn't return.
+# Our webhooks by id: its event, and the fingerprint of its address, which Monday doesn't return.
 Hooks = dict[str, dict[str, str]]
 
 
 class MondayConnector:
-    """Monday by a transport that sends its documents: MondayClient, or what meters it.
+    """The calls of Monday's API, over MondayClient or a wrapper that meters it.
 
-    All calls raise MondayError, and make exactly one request unless they say otherwise. `types` name the types of
-    the columns that are read, because some need more to be asked for.
+    All calls raise MondayError, and make one request unless their docstring says otherwise. `types` are the types of
+    the columns that are read, because some need further fields.
     """
 
     def __init__(self, transport: graphql.Api) -> None:
@@ -65,30 +64,27 @@ class MondayConnector:
         self,
         board_id: str,
         item_ids: Sequence[str],
+        searches: Mapping[str, board_items.ColumnSearch],
         column_ids: Sequence[str],
-        npd_id_column: str,
-        npd_ids: Sequence[str],
-        match: board_items.MatchColumn | None = None,
-        match_values: Sequence[str] = (),
         types: Collection[str] = (),
     ) -> board_items.BatchItems:
-        """The items by id, those that bear one of the NPD IDs, and those with one of the match values.
+        """Read items by id, and those that the searches "by_npd_id" and "by_match" find.
 
-        Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask.
+        Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask for.
         """
-        document = items.batch_query(board_id, item_ids, column_ids, npd_id_column, npd_ids, match, match_values, types)
+        document = items.batch_query(board_id, item_ids, searches, column_ids, types)
         return items.parse_batch(graphql.ask(self.api, document), column_ids)
 
     def read_items(
         self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> list[board_items.Item]:
-        """Up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
+        """Return up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
         return items.parse_items(graphql.ask(self.api, items.items_query(item_ids, column_ids, types)), column_ids)
 
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
-        """A board's active items, one request for each page; raises CURSOR_EXPIRED where they take too long."""
+        """Yield a board's active items, one request for each page; raises CURSOR_EXPIRED if that takes too long."""
         first = items.first_page_query(board_id, column_ids, types=types)
         page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
         yield page
@@ -97,42 +93,38 @@ class MondayConnector:
             yield page
 
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
-        """The page behind a cursor of `read_batch`."""
+        """Return the page at a cursor of `read_batch`."""
         return items.parse_page(graphql.ask(self.api, items.next_page_query(cursor, column_ids, types)), column_ids)
 
-    # Writing items, by a request that was prepared and announced before.
-
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
-        """Send a write; under the same key it takes effect once, however often it is sent."""
+        """Send a prepared write; under the same key it takes effect only once."""
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
         except MondayError as error:
             if error.kind is not errors.ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not error.is_refusal:
                 raise
-            # Nothing else was asked for, so what the error says is of the one write.
+            # There is only one write, so the error is about it.
             return board_items.WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
-        written = items.parse_written_items(answer, request.aliases, request.column_ids)
-        return board_items.WriteResult(written, answer.request_id or "", answer.replayed)
-
-    # What happened on a board.
+        results = items.parse_written_items(answer, request.aliases, request.column_ids)
+        return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
-        """Everything that a sweep needs of a board; raises BOARD_NOT_FOUND where it is not active.
+        """Return everything that a sweep needs to know about a board; raises BOARD_NOT_FOUND where it is not active.
 
-        A second request asks for the log in another form, where the API's version refuses the first one: a version's
-        name may stand for another one from a day on.
+        If the API's version refuses the form in which the log is asked for, a second request uses the other form,
+        because Monday may replace the version behind a name.
         """
-        expected, other = board_events.log_forms(self.api.version) if with_log else (None, None)
+        expected, alternative = board_events.log_forms(self.api.version) if with_log else (None, None)
         try:
             answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, expected))
         except MondayError as error:
-            if error.kind is not errors.INVALID_DOCUMENT or other is None:
+            if error.kind is not errors.INVALID_DOCUMENT or alternative is None:
                 raise
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, other))
+            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, alternative))
         return board_events.parse_board_activity(answer)
 
     def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
-        """The log's pages behind the first one, one request for each, newest first, in the form of the first."""
+        """Yield the log's further pages in the form of the first one, newest first, one request for each."""
         cursor = first.log_cursor
         while cursor is not None:
             query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
@@ -144,7 +136,7 @@ class MondayConnector:
     def _numbered_pages(
         self, board_id: str, since: datetime, entries: list[ActivityEntry]
     ) -> Iterator[list[ActivityEntry]]:
-        """Pages by number; beyond 10,000 rows the log is asked for again, up to the oldest."""
+        """Yield pages by number; beyond 10,000 rows a new query starts at the oldest row."""
         form = board_events.NUMBERED_PAGES
         number = 1
         until: datetime | None = None
@@ -162,15 +154,13 @@ class MondayConnector:
             yield entries
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
-        """A further page of the items updated last."""
+        """Return a further page of the items updated last."""
         return board_events.parse_updated_items(graphql.ask(self.api, board_events.updated_items_query(cursor)))
 
-    # Boards.
-
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
-        """Boards by id; those that don't exist or are hidden are absent. No ids, no request.
+        """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.
 
-        Raises also where a part of a board was left out: set-up would create that part again.
+        Raises also where a part of a board is missing, because set-up would create it again.
         """
         if not board_ids:
             return {}
@@ -180,7 +170,10 @@ class MondayConnector:
         return {board.id: board for board in boards}
 
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
-        """The active boards that the token's user sees, by name, and whether these are all; one request a hundred."""
+        """Return the active boards that the token's user sees, by name, and whether these are all.
+
+        Makes one request for each hundred boards.
+        """
         boards: list[ListedBoard] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
@@ -191,8 +184,8 @@ class MondayConnector:
                 for node in nodes
                 if isinstance(node, Mapping) and node.get("id") and node.get("type") not in NOT_BOARDS
             ]
-            # A page that isn't full is the last one.
-            if is_complete := len(nodes) < BOARDS_PER_PAGE:
+            is_complete = len(nodes) < BOARDS_PER_PAGE
+            if is_complete:
                 break
         return sorted(boards, key=lambda board: (board.name.casefold(), board.id)), is_complete
 
@@ -207,14 +200,14 @@ class MondayConnector:
             raise MondayError(errors.UNREADABLE_ANSWER, message)
         return board
 
-    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
-        """Read the board, adopt the columns that it has, create those that are missing, one request for each.
+    def ensure_columns(self, board_id: str, title: str, specs: Sequence[ColumnSpec]) -> BoardSetup:
+        """Read the board, adopt its fitting columns and create the missing ones, one request for each.
 
-        A second run finds what the first one made and changes nothing. A board without a group that takes items gets
-        one of this title. Raises BOARD_NOT_FOUND.
+        A second run adopts what the first one created. In a board without a group for items it creates one with this
+        title. Raises BOARD_NOT_FOUND.
         """
         board = self.read_boards([board_id]).get(board_id)
-        # Never replaced by another board here: somebody may have named just this one.
+        # Not replaced by another board, because a person may have chosen this one.
         if board is None or not board.is_active:
             message = f"Board {board_id} is {board.state if board else 'not to be found'}"
             raise MondayError(errors.BOARD_NOT_FOUND, message)
@@ -228,12 +221,12 @@ class MondayConnector:
         columns: dict[str, BoardColumn] = {}
         unfit: dict[str, str] = {}
         # Required columns choose before optional ones.
-        specs = sorted(wanted, key=lambda spec: spec.optional)
+        specs = sorted(specs, key=lambda spec: spec.optional)
         for spec in specs:
             column = adoptable_column(spec, available)
             if column is not None:
                 columns[spec.key] = column
-                # A column serves one field only.
+                # One column serves one field.
                 available.remove(column)
             elif reason := next(unfit_reasons(spec, available), None):
                 unfit[spec.key] = reason
@@ -260,26 +253,23 @@ class MondayConnector:
         node = graphql.mutate_root(self.api, graphql.Document(CREATE_COLUMN, variables), "create_column")
         return parse_column(node)
 
-    # Webhooks.
-
     def webhooks(self, board_id: str) -> dict[str, str]:
-        """The event of each webhook of a board by id, whoever made it."""
-        nodes = graphql.query_root(
-            self.api, graphql.Document(board_events.READ_WEBHOOKS, {"board": board_id}), "webhooks"
-        )
+        """Return the event of each webhook of a board by id, those of other programs too."""
+        document = graphql.Document(board_events.READ_WEBHOOKS, {"board": board_id})
+        nodes = graphql.query_root(self.api, document, "webhooks")
         return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
     def ensure_webhooks(
         self, board_id: str, url: str, own: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
     ) -> list[str]:
-        """Have one webhook to `url` for each event; return what was done, as sentences.
+        """Create the missing webhooks to `url`, one for each event, and delete superfluous ones; return the steps.
 
-        `own` are those that we made; others' are left alone. `store` gets ours after each step: one that a killed
-        process had created without storing its id would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE,
-        ValueError for an address that is too long.
+        `own` are our webhooks; others are left alone. `store` gets ours after each step, because a webhook whose id is
+        lost with a killed process would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE, and ValueError for an
+        address that is too long.
         """
-        if len(url) > board_events.URL_CHARACTERS:
-            most = board_events.URL_CHARACTERS
+        most = board_events.URL_CHARACTERS
+        if len(url) > most:
             raise ValueError(f"A webhook's address can have {most} characters; this one has {len(url)}.")
         fingerprint = url_fingerprint(url)
         existing = self.webhooks(board_id)
@@ -288,7 +278,7 @@ class MondayConnector:
             for hook_id, event in existing.items()
             if hook_id in own
         }
-        # A second one for the same event and address is superfluous.
+        # By event; a second webhook for the same event and address is superfluous.
         current: dict[str, str] = {}
         for hook_id, hook in ours.items():
             if hook["fingerprint"] == fingerprint:
@@ -301,12 +291,11 @@ class MondayConnector:
                     ours[current[event]] = {"event": event, "fingerprint": fingerprint}
                     steps.append(f"created webhook {event} on board {board_id}")
                     store(dict(ours))
-            # Last, so that a failure leaves no time without any webhook.
+            # Deleted last, so that no event is ever without a webhook.
             needed = {current[event] for event in board_events.WEBHOOK_EVENTS}
             for hook_id in [hook_id for hook_id in ours if hook_id not in needed]:
-                graphql.mutate_root(
-                    self.api, graphql.Document(board_events.DELETE_WEBHOOK, {"id": hook_id}), "delete_webhook"
-                )
+                document = graphql.Document(board_events.DELETE_WEBHOOK, {"id": hook_id})
+                graphql.mutate_root(self.api, document, "delete_webhook")
                 event = ours.pop(hook_id)["event"]
                 steps.append(f"deleted webhook {event} ({hook_id}), which went to another address or existed twice")
                 store(dict(ours))
@@ -331,16 +320,12 @@ class MondayConnector:
             request_id=answer.request_id,
         )
 
-    # The account.
-
     def probe(self) -> AccountInfo:
-        """The cheapest request that shows whether token, account and API are well: the user and the version."""
+        """Return the user and the version, by the cheapest request that shows whether token, account and API work."""
         return connection.parse_account_info(self.api.execute(connection.PROBE, {}))
 
     def account_info(self) -> AccountInfo:
-        """All that Monday tells of the account; where the query is rejected, in a second request what every token may
-        know.
-        """
+        """Return what Monday answers about the account; if the query is rejected, by a second one for any token."""
         try:
             return connection.parse_account_info(self.api.execute(connection.ACCOUNT_INFO, {}))
         except MondayError as error:
@@ -349,17 +334,16 @@ class MondayConnector:
             if not is_of_a_field and error.kind not in (errors.BOARD_FORBIDDEN, errors.PERMISSION_MISSING):
                 raise
             info = connection.parse_account_info(self.api.execute(connection.SHORT_ACCOUNT_INFO, {}))
-            # The reason is kept: the examination shows which permission is missing.
+            # The check of the connection shows which permission is missing.
             return replace(info, field_errors=(*info.field_errors, error))
 
     def users(self) -> dict[str, dict[str, str]]:
-        """Name and email address of the account's users by id, up to 20,000, one request for each page."""
+        """Return name and email address of up to 20,000 users by id, one request for each page."""
         users: dict[str, dict[str, str]] = {}
         for number in range(1, MAX_USERS // USERS_PER_PAGE + 1):
             answer = self.api.execute(connection.USERS, {"page": number, "limit": USERS_PER_PAGE})
             page = connection.parse_users(answer)
             users |= page
-            # A page that isn't full is the last one.
             if len(page) < USERS_PER_PAGE:
                 break
         return users
@@ -369,7 +353,6 @@ class MondayConnector:
     ) -> list[CheckResult]:
         """Check the account and everything about these boards; errors become results."""
         results = connection.check_account(info, requested_version)
-        # Without the boards nothing else can be checked.
         try:
             by_id = self.read_boards([check.board_id for check in boards if check.board_id])
         except MondayError as error:
@@ -380,7 +363,7 @@ class MondayConnector:
 
 
 def _without_address(error: MondayError, url: str) -> MondayError:
-    """WEBHOOKS_INCOMPLETE for the error, which may repeat our address: its last part may be the webhooks' secret."""
+    """Return WEBHOOKS_INCOMPLETE for an error without our address, which may end with the webhooks' secret."""
     error.redact(url, "the webhooks' address")
     secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
     if len(secret) >= MIN_SECRET_CHARACTERS:

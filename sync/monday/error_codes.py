@@ -1,7 +1,7 @@
-"""Monday's errors as ours; nothing else reads Monday's error codes.
+"""The translation of Monday's errors into ours; nothing else reads Monday's error codes.
 
-One table has every code as it comes in `extensions.code` (formerly `error_code`), the kind that it becomes, and where
-it was published. Where one code stands for several problems, the rest of the error narrows the kind.
+One table maps every code in `extensions.code` (formerly `error_code`) to its kind, with the source that published it.
+Where a code means several problems, the rest of the error narrows the kind.
 """
 
 import http
@@ -23,10 +23,9 @@ MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.uti
 COMMUNITY = "community.monday.com topic "
 RECORDED = "published recordings of github.com/sanifhimani/monday_ruby, "
 
-# Of the gateway that Monday's parse errors are from (community 106532).
+# The gateway from which Monday's parse errors come (community 106532).
 ROUTER = "published at apollographql.com/docs/graphos/routing/errors"
 
-# From a team's notes on live answers, not from Monday.
 NOTES = "published notes of users on live answers, 2026-07"
 
 
@@ -131,7 +130,7 @@ INNER_STATUSES: dict[int, ErrorKind] = {
 
 CODES: dict[str, ErrorKind] = {entry.code: entry.kind for entry in PUBLISHED}
 
-# Root fields about the account and not about a board: whoever may not read them lacks a scope.
+# Root fields about the account and not about a board: a token that may not read them lacks a scope.
 _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
 
 
@@ -155,7 +154,7 @@ def translate_error(
     """
     details = _parse_details(error)
     kind = _kind_of(details, http_status)
-    # In `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
+    # The format before 2025-01 has it in `error_data` (changelog, FIELD_LIMIT_EXCEEDED).
     wait = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
     # The column's id, or an object that has it (community 41658).
     column = details.data.get("column_id")
@@ -189,9 +188,9 @@ def _parse_details(error: Any) -> _ErrorDetails:
         return _ErrorDetails("", str(error or ""), {}, {})
     extensions = mapping_or_empty(error.get("extensions"))
     detail_text = _text(extensions.get("details"))
-    # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
+    # The message's reference to the API's documentation doesn't help a person who edits a record.
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
-    # `fields` is what `path` was called in 2021.
+    # `path` was called `fields` in 2021.
     path = error.get("path") or error.get("fields")
     status = extensions.get("status_code", error.get("status_code"))
     data = extensions.get("error_data") or error.get("error_data")
@@ -200,7 +199,7 @@ def _parse_details(error: Any) -> _ErrorDetails:
         message, broken = _broken_rules(message, [rule for rule in data if isinstance(rule, Mapping)])
         data = {"column_id": next(iter(broken))} if len(broken) == 1 else {}
     return _ErrorDetails(
-        # Internal errors come with `error_code` in the extensions, too (recorded, 2025-10).
+        # Internal errors have `error_code` in the extensions too (recorded, 2025-10).
         code=str(extensions.get("code") or extensions.get("error_code") or error.get("error_code") or ""),
         message=f"{message}: {detail_text}" if detail_text else message,
         data=mapping_or_empty(data),
@@ -212,22 +211,21 @@ def _parse_details(error: Any) -> _ErrorDetails:
 
 
 def _broken_rules(message: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, Mapping[str, str]]:
-    """What DATA_VALIDATIONS_ERROR lists: Monday's words on all broken rules, and those on each column."""
-    words_of_all = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
-    columns: dict[str, str] = {}
+    """Return Monday's messages on all rules in a DATA_VALIDATIONS_ERROR, and those on each column."""
+    messages = dict.fromkeys(str(rule["message"]) for rule in rules if rule.get("message"))
+    columns: dict[str, list[str]] = {}
     for rule in rules:
-        for column in rule.get("columnIds") or ():
-            words = [columns[str(column)]] if str(column) in columns else []
-            columns[str(column)] = "; ".join([*words, str(rule.get("message") or message)])
-    return "; ".join(words_of_all) or message, columns
+        for column_id in rule.get("columnIds") or ():
+            columns.setdefault(str(column_id), []).append(str(rule.get("message") or message))
+    return "; ".join(messages) or message, {column_id: "; ".join(texts) for column_id, texts in columns.items()}
 
 
 def _kind_of(details: _ErrorDetails, http_status: int | None) -> ErrorKind:
-    """By the code; without a known one, by the message, the HTTP status and the status inside a 200."""
+    """Return the kind by the code; without a known code by the message, the HTTP status or the status inside a 200."""
     kind = CODES.get(details.code)
-    narrower = _NARROWERS.get(details.code)
     if kind is not None:
-        return (narrower(details) if narrower else None) or kind
+        narrow = _NARROWERS.get(details.code)
+        return (narrow(details) if narrow else None) or kind
     return (
         _kind_by_message(details)
         or _kind_by_status(http_status)
@@ -247,7 +245,7 @@ def _kind_by_status(http_status: int | None) -> ErrorKind | None:
 
 
 def _kind_by_inner_status(details: _ErrorDetails) -> ErrorKind | None:
-    """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
+    # Inside HTTP 200; the codes of limits have several spellings, their wait has one.
     is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
     if is_limit and not details.path:
         return errors.LIMIT_REACHED
@@ -258,8 +256,8 @@ def _kind_by_inner_status(details: _ErrorDetails) -> ErrorKind | None:
     return INNER_STATUSES.get(details.status or 0)
 
 
-# What libraries of GraphQL say of a document that they don't run, graphql-ruby until 2025-07 and graphql-js since. The
-# latter's errors come without a code, with HTTP 200; what a value that was run is to blame for has a code of Monday's.
+# How GraphQL libraries refuse a document, graphql-ruby until 2025-07 and graphql-js since. The latter's errors have
+# HTTP 200 and no code; errors of values in a document that was executed have a code of Monday's.
 _INVALID_DOCUMENT = re.compile(
     r"^(Parse|parsing|Syntax) error|^Unexpected end of document|^No query string was present|^Unsupported query"
     r"|^(An o|O)peration name is required|^Must provide |^Cannot query field|^Query has depth of"
@@ -270,12 +268,12 @@ _INVALID_DOCUMENT = re.compile(
     re.IGNORECASE,
 )
 
-# The first part of a path, or of the `fields` that older answers had, where the document itself is refused.
+# The first part of the path, or of `fields` in older answers, where the document itself is refused.
 _INVALID_PLACE = re.compile(r"(query|mutation|fragment)\b")
 
 
 def _kind_by_message(details: _ErrorDetails) -> ErrorKind | None:
-    """Of errors without a code that is known: an invalid document, else what the words are known to mean."""
+    """Return the kind of an error without a known code: an invalid document, or a known message."""
     is_placed = bool(details.path) and bool(_INVALID_PLACE.match(str(details.path[0])))
     if is_placed or (not details.path and _INVALID_DOCUMENT.search(details.message)):
         return _narrow_invalid(details) or errors.INVALID_DOCUMENT
@@ -297,30 +295,30 @@ _WORDS: tuple[tuple[str, ErrorKind], ...] = (
     ("^Cannot return null for non-nullable|^internal server error", errors.SERVER_FAILED),  # community 107921
 )
 
-# What is said of a value, or of the item that it is written to.
+# About a value, or the item that it is written to.
 _VALUE_WORDS: tuple[tuple[str, ErrorKind], ...] = (
     ("inactive items", errors.ITEM_INACTIVE),  # community 117322
     ("max ?locks ?exceeded", errors.ITEM_LOCKED),  # community 46018 and 40789
-    # The last of them came as an invalid record (community 19867).
+    # Sent as an invalid record (community 19867).
     ("not in the connected boards", errors.ITEM_NOT_CONNECTED),  # community 29555 and 67850
     ("label .*(does not|doesn't) exist", errors.LABEL_UNKNOWN),  # community 34196
     ("^invalid value|^email is not valid", errors.FIELD_REJECTED),  # community 122100, without a code
 )
 
 
-# What they say of a value that was sent, not of the document: "used in position expecting" is about its text.
+# How they refuse a value, not the document; "used in position expecting" is about the document's text.
 _INVALID_VALUE = re.compile(
     r"cannot represent|^Variable \S+ (got|of (required )?type \S+ was)|^invalid type for variable"
 )
 
 
 def _narrow_invalid(details: _ErrorDetails) -> ErrorKind | None:
-    """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
+    """Return DOCUMENT_REJECTED for a value that doesn't fit its variable: without it the document may be valid."""
     return errors.DOCUMENT_REJECTED if _INVALID_VALUE.search(details.message) else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> ErrorKind | None:
-    """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
+    """Return the kind of a missing right about the account; others are about the board."""
     if "use the api" in details.message:
         return errors.USER_DENIED  # community 10948
     return errors.PERMISSION_MISSING if details.path and details.path[0] in _ACCOUNT_ROOTS else None
@@ -336,7 +334,7 @@ _RESOURCES: tuple[tuple[str, ErrorKind], ...] = (
 
 
 def _narrow_not_found(details: _ErrorDetails) -> ErrorKind | None:
-    """One code for several resources (community 78294, 92703): `resource_type` or the message names it."""
+    """Return the kind by the resource, which `resource_type` or the message names (community 78294, 92703)."""
     text = f"{details.data.get('resource_type') or ''} {details.message}".lower()
     if "not found" not in text:
         return None
@@ -347,7 +345,7 @@ def _narrow_not_found(details: _ErrorDetails) -> ErrorKind | None:
 
 
 def _narrow_value(details: _ErrorDetails) -> ErrorKind | None:
-    """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
+    """Return the kind by the message; this code is also for removed items (117322) and read-only types (56466)."""
     if "inactive_pulse_ids" in details.data:
         return errors.ITEM_INACTIVE
     unsupported = errors.COLUMN_UNSUPPORTED if "not supported" in details.message else None

@@ -1,8 +1,8 @@
-"""What Monday refused, or why it said nothing: one class, and one table of its kinds.
+"""Errors of Monday's API: one exception, and the table of its kinds.
 
-A kind says what the error concerns (so what has to stop because of it), whether the same again may succeed, and what
-people are told to do. How long to wait, which alias of the document and which column it is, says the error itself.
-error_codes.py maps Monday's codes and words to these kinds.
+A kind has the scope of an error (and so of what has to stop), whether a retry may succeed, and the advice for people.
+The wait, the alias of the document and the column belong to the error itself. error_codes.py maps Monday's codes and
+messages to these kinds.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 class Scope(StrEnum):
     """What an error concerns."""
 
-    RECORD = "record"  # this record alone; the others of the document are fine
+    RECORD = "record"  # this record; the document's others are fine
     FIELD = "field"  # one value of one record; only this field is blocked
     COLUMN = "column"  # nothing can be written to this column
     BOARD = "board"  # nothing can be done on this board
     ACCOUNT = "account"  # every call of this token would fail the same way
-    LIMIT = "limit"  # wait, then the same again; nothing was done
+    LIMIT = "limit"  # nothing was done; a retry after the wait may succeed
     TRANSPORT = "transport"  # sent, and possibly applied
     UNREACHABLE = "unreachable"  # no connection was made: certainly not applied
     DOCUMENT = "document"  # rejected as a whole before it ran: certainly not applied
@@ -35,9 +35,9 @@ class ErrorKind:
     code: str
     scope: Scope
     advice: str  # what to do next, for people
-    retry: bool = False  # whether the same again may succeed
-    words: str = ""  # what is said in place of Monday's own message, where that says nothing to people
-    # What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page.
+    retry: bool = False  # whether the same call may succeed later
+    words: str = ""  # replaces Monday's own message where that doesn't help people
+    # What only the server's administrator can do: for logs, commands and the fold of that name, on no page.
     for_administrator: str = ""
 
     def __str__(self) -> str:
@@ -45,12 +45,12 @@ class ErrorKind:
 
     @property
     def outcome_unknown(self) -> bool:
-        """Whether it was sent, and possibly applied."""
+        """Whether the request was sent and possibly applied."""
         return self.scope is Scope.TRANSPORT
 
     @property
     def refuses_document(self) -> bool:
-        """Whether the request was rejected as a whole before any of it ran."""
+        """Whether the whole request was rejected before any of it was executed."""
         return self.scope is Scope.DOCUMENT or self is INVALID_DOCUMENT
 
 
@@ -63,7 +63,7 @@ _READS_FIRST = "It is tried again by itself; both sides are read before anything
 
 RECORD_REJECTED = ErrorKind("record_rejected", Scope.RECORD, _CHECK_RECORD)
 ITEM_NOT_FOUND = ErrorKind(
-    "item_not_found",  # or it is not on the named board
+    "item_not_found",  # or not on the named board
     Scope.RECORD,
     "The item may have been deleted or moved to another board; open the board and look for it.",
 )
@@ -141,7 +141,7 @@ WEBHOOKS_INCOMPLETE = ErrorKind(
     "Then run the set-up again; it goes on where it stopped.",
 )
 INVALID_DOCUMENT = ErrorKind(
-    # The document itself, whatever values it holds: in parts, or once more, it would be refused as well.
+    # The document itself, whatever its values: a part of it or a retry would be refused too.
     "invalid_document",
     Scope.BOARD,
     "NPD Sync doesn't fit this version of Monday's API: please report it to your administrator.",
@@ -157,7 +157,7 @@ NOT_AUTHENTICATED = ErrorKind(
     words="Monday rejects the API token",
     for_administrator="Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat.",
 )
-# Instead, where no page takes another token.
+# The advice where the token can't be entered on a page.
 ADVICE_ON_SERVER = "Replace the API token on the server."
 USER_DENIED = ErrorKind(
     "user_denied",
@@ -217,7 +217,7 @@ CURSOR_EXPIRED = ErrorKind(
     retry=True,
 )
 
-# A limit was reached: not carried out.
+# A limit was reached, and nothing was carried out.
 
 LIMIT_REACHED = ErrorKind("limit_reached", Scope.LIMIT, _WAITS, retry=True)
 COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, retry=True)  # the minute's points
@@ -233,15 +233,15 @@ DAILY_LIMIT_REACHED = ErrorKind(
 ADDRESS_LIMIT_REACHED = ErrorKind("address_limit_reached", Scope.LIMIT, _WAITS, retry=True)  # of our network address
 # One field of an answer was left out; its null says nothing about the value.
 FIELD_LIMIT_REACHED = ErrorKind("field_limit_reached", Scope.LIMIT, _WAITS, retry=True)
-# Our own quota has no room, so it was never sent. The message is whole sentences: which limit, until when.
+# Never sent, because our own quota is used up. The message is whole sentences: which limit, until when.
 BUDGET_EXHAUSTED = ErrorKind(
     "budget_exhausted", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True
 )
-# Our own process is shutting down, so it was never sent; another process makes the call.
+# Never sent, because our process is shutting down; another process makes the call.
 SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True)
 NEVER_SENT = (BUDGET_EXHAUSTED, SHUTTING_DOWN)
 
-# No answer says what became of the request.
+# The outcome of the request is unknown.
 
 TIMED_OUT = ErrorKind("timed_out", Scope.TRANSPORT, _READS_FIRST, retry=True)
 CONNECTION_LOST = ErrorKind("connection_lost", Scope.TRANSPORT, _READS_FIRST, retry=True)  # after it was made
@@ -252,9 +252,9 @@ SERVER_FAILED = ErrorKind(
     retry=True,
 )
 FIREWALL_REJECTED = ErrorKind(
-    # HTTP 403 with a page and no JSON: from a firewall before the API, which may object to a single value. Monday's own
-    # rejections give their reason as JSON (developer.monday.com/api-reference/docs/error-handling). So this is no
-    # missing permission of the token, for which every record would have to stop.
+    # HTTP 403 with a page instead of JSON, from a firewall before the API that may object to a single value. Monday's
+    # own rejections give their reason as JSON (developer.monday.com/api-reference/docs/error-handling), so this is no
+    # missing permission, for which every record would have to stop.
     "firewall_rejected",
     Scope.TRANSPORT,
     "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue.",
@@ -271,13 +271,13 @@ LOG_SHAPE_CHANGED = ErrorKind(
     for_administrator="Set MONDAY_API_VERSION to 2026-10, or update NPD Sync.",
 )
 LISTING_TRUNCATED = ErrorKind(
-    "listing_truncated",  # fewer items were listed than the board has; nothing is known of the missing ones
+    "listing_truncated",  # fewer items were listed than the board has; the missing ones are unknown
     Scope.TRANSPORT,
     "It is read again by the next check for missed changes.",
     retry=True,
 )
-# A mutation was answered by errors without `data`; what succeeded stays, but isn't listed. Seen with several aliased
-# mutations in one request (community topic 109452, 2025-02).
+# A mutation was answered by errors without `data`; its successful parts stay, but aren't listed. Reported for several
+# aliased mutations in one request (community topic 109452, 2025-02).
 ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, retry=True)
 
 UNREACHABLE = ErrorKind(
@@ -307,17 +307,16 @@ MAX_WAIT_SECONDS = 86_400.0
 
 
 def clamped_wait(seconds: float | None) -> float | None:
-    """The wait that somebody asked for, within what a date can be reckoned with; None for what is no number."""
-    # Compared before it becomes a float, for which a whole number may be too large.
+    """Limit a wait to a day, so that a date can be computed with it; None for NaN."""
+    # Compared before the conversion, because an int may be too large for a float.
     return None if seconds is None or seconds != seconds else float(min(max(seconds, 0), MAX_WAIT_SECONDS))  # noqa: PLR0124
 
 
 class MondayError(Exception):
     """Monday.com rejected a request or didn't answer."""
 
-    # What it answered all the same, where another version answered: good enough to read which versions there are.
-    answer: Any = None
-    shortfall: int = 0  # of a truncated listing: how many items are missing
+    answer: Any = None  # of another API version, which still lists the versions
+    shortfall: int = 0  # items that are missing in a truncated listing
 
     def __init__(
         self,
@@ -331,7 +330,7 @@ class MondayError(Exception):
         path: Sequence[str | int] = (),  # the GraphQL path of the error
         column_id: str | None = None,
         column_type: str | None = None,
-        columns: Mapping[str, str] | None = None,  # Monday's words on each column, where it lists them
+        columns: Mapping[str, str] | None = None,  # Monday's message on each column, where it lists them
         errors: Sequence[MondayError] = (),  # the single errors of an answer that failed as a whole
     ) -> None:
         super().__init__(message)
@@ -357,24 +356,24 @@ class MondayError(Exception):
         return self.kind.outcome_unknown
 
     def redact(self, secret: str, replacement: str) -> None:
-        """Remove a text from everything that this error says, because Monday may repeat what it was sent."""
+        """Replace a text in this error's messages, because Monday may repeat a secret that it was sent."""
         self.message = self.message.replace(secret, replacement)
         self.args = (self.message,)
         for error in self.errors:
             error.redact(secret, replacement)
 
     def name_document(self, name: str, version: str) -> None:
-        """Say which of our documents was refused, and to which version of the API it was sent."""
+        """Add to the message which of our documents was refused, and the API version that it was sent to."""
         self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
         self.args = (self.message,)
 
     def of_column(self, column_id: str) -> MondayError:
-        """The same of one column alone, in Monday's words on it."""
+        """Return the error for one column, with Monday's message on it."""
         if column_id not in self.columns:
             return self
-        words = self.columns[column_id]
+        message = self.columns[column_id]
         return MondayError(
-            self.kind, words, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id
+            self.kind, message, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id
         )
 
     @property
@@ -384,13 +383,13 @@ class MondayError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Of an answer without data: whether it says for certain that a mutation was refused; of several not which."""
-        refused = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
-        return bool(self.errors) and refused and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
+        """For an answer without data: whether a mutation was certainly refused, though perhaps not which of several."""
+        is_certain = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
+        return bool(self.errors) and is_certain and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def sentence(self) -> str:
-        """What happened, to what, and what to do next, for a person."""
+        """What happened, and what to do next, for people."""
         if self.kind in NEVER_SENT and self.message.endswith("."):
             return self.message
         if not self.wait_seconds:
@@ -402,12 +401,12 @@ class MondayError(Exception):
 
     @property
     def lasting_sentence(self) -> str:
-        """The same without the wait, which is no longer true a minute later: for where its end is kept beside it."""
+        """The sentence without the wait, for storing, because the wait is wrong a minute later."""
         return self._sentence("")
 
     @property
     def full_sentence(self) -> str:
-        """The same with the administrator's part, and with Monday's own message where pages have other words for it."""
+        """The sentence with the administrator's part, and with Monday's own message where `kind.words` replace it."""
         quoted = f"Monday said: {self.message.rstrip(' .')}." if self.kind.words else ""
         return " ".join(part for part in (self.sentence, quoted, self.kind.for_administrator) if part)
 

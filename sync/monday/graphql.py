@@ -1,7 +1,6 @@
-"""A GraphQL document with its variables, the answer as a value or as one of our errors, and the protocol of whoever
-sends it.
+"""GraphQL documents with their variables, their answers, and the protocol of the clients that send them.
 
-Also how one root field of an answer is read, and how a mutation takes effect only once although its answer is lost.
+Also reads root fields and scalars of answers, and repeats a mutation without answer so that it takes effect only once.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Answer:
     """Monday's answer, and what the call used."""
 
     data: dict[str, Any] | None
-    errors: tuple[MondayError, ...] = ()  # those of single fields, each with the alias that it concerns
+    errors: tuple[MondayError, ...] = ()  # of single fields, each with its alias
     replayed: bool = False
     request_id: str | None = None  # by which Monday's support finds the call
     api_version: str | None = None
@@ -41,11 +40,11 @@ class Answer:
     seconds: float = 0.0  # how long the call took
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:
-        """The errors at or below one alias of the document."""
+        """Return the errors at or below one alias of the document."""
         return tuple(error for error in self.errors if error.path_alias == alias)
 
     def failure(self, alias: str, message: str) -> MondayError:
-        """Why an alias is missing: its error, else any other one, for an error may name no alias."""
+        """Return the error that explains a missing alias: its own, else any, because an error may name no alias."""
         for error in self.errors_of(alias) or self.errors:
             return error
         return errors.MondayError(errors.UNREADABLE_ANSWER, message, request_id=self.request_id)
@@ -62,18 +61,17 @@ class Api(Protocol):
         """Send one document and return its answer; raises MondayError where it failed as a whole."""
 
 
-# Fields without which a board can be set up all the same.
+# Set-up works without these fields.
 _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
 
-
-# Under which names our documents ask for boards.
+# The aliases for boards in our documents.
 _BOARD_LISTS = ("board", "boards", "first", "by_match")
 
 
 def ask(api: Api, document: Document) -> Answer:
-    """Send a query, and once more where Monday answers null for a board without an error: the next answer has it.
+    """Send a query, and again if Monday answers null for a board without an error; the second answer has the board.
 
-    (Seen by others: github.com/airbytehq/airbyte/issues/29429.) A board that isn't there is left out of the list.
+    Reported in github.com/airbytehq/airbyte/issues/29429. A board that doesn't exist is left out of the list.
     """
     answer = api.execute(*document)
     boards = [(answer.data or {}).get(name) for name in _BOARD_LISTS]
@@ -82,40 +80,32 @@ def ask(api: Api, document: Document) -> Answer:
 
 
 def query_root(api: Api, document: Document, alias: str) -> Any:
-    """One root field of an answer.
+    """Send a query and return one root field of its answer.
 
-    Raises its error or one below it, except for fields that set-up can do without; errors.UNREADABLE_ANSWER where it
-    is null without an error.
+    Raises its error or one below it, except for optional fields; UNREADABLE_ANSWER where it is null without an error.
     """
-    return checked_root(ask(api, document), alias)
-
-
-def checked_root(answer: Answer, alias: str) -> Any:
-    """The same of an answer that has more than this root."""
+    answer = ask(api, document)
     for error in answer.errors_of(alias):
-        # Set-up works without these fields, so their errors are no failure.
         if error.path[-1] not in _OPTIONAL_FIELDS:
             raise error
     return _root_field(answer, alias)
 
 
 def mutate_root(api: Api, document: Document, alias: str) -> Any:
-    """Send one mutation, once more under the same key where no answer came, and return its root field.
-
-    Monday replays what the first request did (developer.monday.com/api-reference/docs/idempotency), so a lost
-    answer creates nothing twice. Raises MondayError.
-    """
+    """Send a mutation as `execute_mutation` does, and return its root field; raises MondayError."""
     return _root_field(execute_mutation(api, document), alias)
 
 
 def execute_mutation(api: Api, document: Document) -> Answer:
-    """Send a mutation under a key of its own, and again under that key where its outcome is unknown."""
-    # One key for both attempts, so that Monday replays the first one's result.
+    """Send a mutation, and again under the same key if its outcome is unknown.
+
+    Monday repeats the first answer under a key (developer.monday.com/api-reference/docs/idempotency), so nothing is
+    created twice.
+    """
     key = uuid.uuid4().hex
     try:
         return api.execute(*document, idempotency_key=key)
     except MondayError as error:
-        # What certainly failed is not sent again.
         if not error.outcome_unknown:
             raise
     return api.execute(*document, idempotency_key=key)
@@ -135,15 +125,12 @@ class Document(NamedTuple):
     variables: Mapping[str, Any]
 
 
-# What the call cost, in points; a root field of queries and of mutations.
+# The points of the call; a root field of queries and of mutations.
 COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 
 
-# Scalars of answers and of webhooks, which may be null or of another type.
-
-
 def time_or_none(text: Any) -> datetime | None:
-    """The moment in an ISO text; one without an offset is UTC."""
+    """Parse an ISO text, in UTC unless it has an offset; None for anything else."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) and text else None
     except ValueError:
@@ -152,17 +139,17 @@ def time_or_none(text: Any) -> datetime | None:
 
 
 def plausible_time(moment: datetime | None) -> datetime | None:
-    """The moment, None outside 2000 to 2099: no change has such a time, and to reckon with one may overflow."""
+    """Return the moment, None outside 2000 to 2099, when nothing changed and arithmetic may overflow."""
     return moment if moment is not None and 2000 <= moment.year <= 2099 else None
 
 
 def mapping_or_empty(value: Any) -> Mapping[str, Any]:
-    """The JSON object, empty for anything else."""
+    """Return a JSON object, empty for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
 def json_object(value: Any) -> Mapping[str, Any]:
-    """A scalar JSON, which may arrive as an object or as its text; empty for anything else."""
+    """Decode a scalar JSON, which may be an object or its text; empty for anything else."""
     try:
         return mapping_or_empty(json.loads(value) if isinstance(value, str) else value)
     except ValueError:
@@ -170,5 +157,5 @@ def json_object(value: Any) -> Mapping[str, Any]:
 
 
 def int_or_none(value: Any) -> int | None:
-    """The whole number, which a bool is in Python, but not here."""
+    """Return a whole number, None for anything else; here a bool is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,7 +1,7 @@
-"""A probe of a real account: what NPD Sync assumes where Monday's documentation is silent, tried on boards of its own.
+"""A probe of a real account: it tests on its own boards what NPD Sync assumes where Monday's documentation is silent.
 
-Each assumption is tried by our own connector, by the calls that a sync makes. An answer is a few words that stay the
-same from run to run: facts, and the names of errors; never ids, times or sentences of Monday's.
+Each assumption is tested through our connector, by the calls that a sync makes. An answer is a few words that stay the
+same from run to run: facts and the codes of errors, never ids, times or Monday's sentences.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ VALUES: Mapping[str, Any] = {
 
 
 class Unanswered(Exception):
-    """An assumption can't be tried here, and why; the others can."""
+    """One assumption can't be tested here; the message says why."""
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """What NPD Sync takes for granted of Monday."""
+    """Something that NPD Sync assumes about Monday."""
 
     ask: Callable[[Probe], str]
     expected: str
-    otherwise: str  # what it would mean if Monday answered something else
+    otherwise: str  # the consequence of any other answer
 
     @property
     def key(self) -> str:
@@ -71,11 +71,11 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Finding:
-    """What Monday answered; `reason` where it could not be asked."""
+    """Monday's answer."""
 
     assumption: Assumption
     answer: str = ""
-    reason: str = ""
+    reason: str = ""  # why it could not be asked
 
     @property
     def differs(self) -> bool:
@@ -83,7 +83,10 @@ class Finding:
 
 
 class Probe:
-    """Two boards and what is done there; `wait` lets time pass, `deliveries` gives the bodies that came for a board."""
+    """Two boards and the calls on them.
+
+    `wait` lets seconds pass; `deliveries` returns the bodies of the webhooks that arrived for a board.
+    """
 
     def __init__(
         self,
@@ -95,16 +98,16 @@ class Probe:
         self.connector = connector
         self.wait = wait
         self.board_ids: list[str] = []
-        self.left: list[str] = []  # what could not be deleted, as sentences
+        self.leftovers: list[str] = []  # boards that could not be deleted, as sentences
         self._deliveries = deliveries
         self._webhook_url = webhook_url
         self._webhooks: Hooks = {}
         self._setup: board.BoardSetup
 
     def run(self) -> Iterator[Finding]:
-        """Try every assumption; at the end, also one by a failure or Ctrl-C, the boards are deleted.
+        """Test every assumption; delete the boards at the end, also after a failure or Ctrl-C.
 
-        Raises MondayError where not even the boards could be made.
+        Raises MondayError where the boards could not be created.
         """
         try:
             self._make_boards()
@@ -133,7 +136,7 @@ class Probe:
             try:
                 self.connector.api.execute(DELETE_BOARD, {"board": board_id})
             except MondayError as error:
-                self.left.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
+                self.leftovers.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
 
     @property
     def other_board_id(self) -> str:
@@ -154,10 +157,8 @@ class Probe:
     def column_id(self, column_type: str) -> str:
         return self._setup.columns[column_type].id
 
-    # Items, by the connector's own writes and reads.
-
     def write(self, request: WriteRequest, key: str = "") -> Item | MondayError:
-        """What became of a write of one item; an error of the whole document is one of the item, too."""
+        """Write one item; return it, or the error, also one of the whole document."""
         try:
             return self.connector.write(request, key or uuid.uuid4().hex).by_alias[ALIAS]
         except MondayError as error:
@@ -171,7 +172,7 @@ class Probe:
         return _item(self.write(self.creation(name, values)))
 
     def create_other(self, name: str) -> Item:
-        """An item of the other board, to which relations lead."""
+        """Create an item on the other board, to which relations lead."""
         creates = [ItemWrite(ALIAS, {"name": name})]
         return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
 
@@ -189,7 +190,7 @@ class Probe:
         return next(iter(self.connector.read_items([item_id], self.column_ids, self.types)), None)
 
     def related(self, target: Item) -> Item:
-        """A new item that is connected with this one."""
+        """Create an item that is connected with this one."""
         value = make_converter("relation").to_remote({"field": {"item": target.id}}, None)
         return self.create("With a relation", {self.column_id(board.RELATION): value})
 
@@ -200,34 +201,33 @@ class Probe:
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
-        """The types of which an item doesn't show what it was created with."""
+        """Return the column types whose values differ from those that the item was created with."""
         return [kind for kind, value in VALUES.items() if not self._shows(item, kind, value)]
 
     def _shows(self, item: Item, kind: str, value: Any) -> bool:
         convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
         try:
-            shown = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
+            remote = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
         except UnknownValue:
             return False
-        return shown == convert.local({"field": value})
-
-    # Events.
+        return remote == convert.local({"field": value})
 
     def subscribe(self) -> None:
-        """Have our webhooks; raises Unanswered where Monday doesn't reach the address."""
+        """Create our webhooks; raises Unanswered where Monday doesn't reach the address."""
+
+        def store(hooks: Hooks) -> None:
+            self._webhooks = hooks
+
         try:
-            self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks, self._keep_webhooks)
+            self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks, store)
         except MondayError as error:
             if error.kind is not WEBHOOKS_INCOMPLETE:
                 raise
-            why = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
-            raise Unanswered(why) from error
+            reason = f"Monday made no webhook: it has to reach SITE_URL while web is running. {error.message}"
+            raise Unanswered(reason) from error
 
-    def _keep_webhooks(self, hooks: Hooks) -> None:
-        self._webhooks = hooks
-
-    def is_told(self, item: Item, kind: board.EventKind) -> bool:
-        """Whether a webhook of this kind comes for an item. A rename, which comes last, shows that they come at all."""
+    def has_webhook(self, item: Item, kind: board.EventKind) -> bool:
+        """Return whether a webhook of this kind arrives for an item; a later rename shows whether any arrive."""
         last = self.create("Last")
         self.change(last.id, {"name": "Last, renamed"})
         for _ in range(WEBHOOK_SECONDS):
@@ -244,7 +244,7 @@ class Probe:
         return [board_events.parse_event(body) for body in self._deliveries(self.board_id)]
 
     def logged_change(self, item: Item, column_id: str) -> board.ItemEvent:
-        """What the activity log says of a change; raises Unanswered where it doesn't show one."""
+        """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
             activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
             for entry in activity.log or ():
@@ -256,17 +256,14 @@ class Probe:
         raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
 
 
-def _item(written: Item | MondayError) -> Item:
-    if isinstance(written, MondayError):
-        raise written
-    return written
+def _item(result: Item | MondayError) -> Item:
+    if isinstance(result, MondayError):
+        raise result
+    return result
 
 
-def _outcome(written: Item | MondayError) -> str:
-    return written.kind.code if isinstance(written, MondayError) else "done"
-
-
-# What is assumed. Each function asks for one thing, on items of its own.
+def _outcome(result: Item | MondayError) -> str:
+    return result.kind.code if isinstance(result, MondayError) else "done"
 
 
 ASSUMPTIONS: list[Assumption] = []
@@ -276,7 +273,7 @@ Ask = Callable[[Probe], str]
 
 
 def assumption(expected: str, otherwise: str) -> Callable[[Ask], Ask]:
-    """Add a question, which is the function's own sentence, to the assumptions."""
+    """Add a function to the assumptions; its docstring is the question that people read."""
 
     def add(ask: Ask) -> Ask:
         ASSUMPTIONS.append(Assumption(ask, expected, otherwise))
@@ -362,8 +359,8 @@ def partial_batch(probe: Probe) -> str:
     value = {probe.column_id("text"): "in a batch"}
     changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
     request = items.prepare_changes(probe.board_id, changes, [])
-    written = probe.connector.write(request, uuid.uuid4().hex).by_alias
-    return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"
+    results = probe.connector.write(request, uuid.uuid4().hex).by_alias
+    return f"{_outcome(results[ALIAS])}, {_outcome(results['r1'])}"
 
 
 @assumption("column_not_found", _SAME_KIND)
@@ -429,7 +426,7 @@ def webhook_echo(probe: Probe) -> str:
     probe.subscribe()
     item = probe.create("Reported")
     _item(probe.change(item.id, {probe.column_id("text"): "x"}))
-    return "sent" if probe.is_told(item, board.EventKind.COLUMN) else "not sent"
+    return "sent" if probe.has_webhook(item, board.EventKind.COLUMN) else "not sent"
 
 
 @assumption("sent", "A board filtered by group would notice moves minutes later, by the check for missed changes.")
@@ -440,4 +437,4 @@ def webhook_move(probe: Probe) -> str:
     group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
     group_id = (group.data or {})["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
-    return "sent" if probe.is_told(item, board.EventKind.MOVED) else "not sent"
+    return "sent" if probe.has_webhook(item, board.EventKind.MOVED) else "not sent"

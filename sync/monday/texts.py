@@ -1,35 +1,35 @@
-"""The two forms of a text: `canonical_text` is what is compared, `match_key` what finds.
+"""The two forms of a text: `canonical_text` for comparing values, `match_key` for finding records.
 
-PostgreSQL makes the same key by `MATCH_KEY_SQL`, for indexes and triggers.
+PostgreSQL computes the same key by `MATCH_KEY_SQL`, for indexes and triggers.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable
 
-# What nobody sees: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
+# Invisible: Unicode's Default_Ignorable_Code_Point, control characters, and blanks that are no white space.
 _INVISIBLE = (
     r"\u0001-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# White space as Python has it; what \s means in PostgreSQL depends on the database's locale.
+# White space as in Python; the meaning of \s in PostgreSQL depends on the database's locale.
 _SPACES = r"\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 _HIDDEN = re.compile(f"[{_INVISIBLE}]")
 _LABEL = re.compile(r"[^\s/:.]+")  # of a domain
-# Joiners and variation selectors behind a letter of another script, or a picture, change how that looks.
+# Joiners and variation selectors after a letter of another script, or an emoji, change how it looks.
 _HIDDEN_IN_LABELS = re.compile(
     rf"(?<![^\u0000-\u024f])[\u200c\u200d\ufe00-\ufe0f]|(?![\u200c\u200d\ufe00-\ufe0f])[{_INVISIBLE}]"
 )
 
 _VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
-# What is seen of the text that stands for __TEXT__: in narrow letters, each run of white space as one space.
+# The visible part of the text that replaces __TEXT__: in narrow letters, each run of white space as one space.
 SEEN_SQL = f"regexp_replace(normalize({_VISIBLE_SQL}, NFKC), '[{_SPACES}]+', ' ', 'g')"
 
 _FOLDED_SQL = f"translate(replace(replace(lower(btrim({SEEN_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
-# `match_key` of the text that stands for __TEXT__, but for the xn-- form of a domain, for which there is
-# `key_spellings`; immutable, so that an index can hold it.
+# `match_key` of the text that replaces __TEXT__, except for the xn-- form of a domain, for which there is
+# `key_spellings`; immutable, so that an index can use it.
 MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 
 
@@ -39,17 +39,17 @@ def unix_lines(text: str) -> str:
 
 
 def canonical_text(text: str | None) -> str | None:
-    """Unicode NFC, line ends as \\n, outer whitespace dropped; None where nothing is left."""
+    """Return a text in Unicode NFC with \\n as line ends, without outer whitespace; None for an empty one."""
     return unicodedata.normalize("NFC", unix_lines(text or "")).strip() or None
 
 
 def fold_whitespace(text: str | None) -> str | None:
-    """Canonical text with each run of whitespace as one space."""
+    """Return the canonical text with each run of whitespace as one space."""
     return " ".join((canonical_text(text) or "").split()) or None
 
 
 def match_key(text: str | None) -> str:
-    """By what texts find each other: without case, width, runs of spaces and characters that nobody sees.
+    """Return the key by which texts match: without case, width, runs of spaces and invisible characters.
 
     The domain of an email address is in its xn-- form.
     """
@@ -61,7 +61,7 @@ def match_key(text: str | None) -> str:
 
 
 def key_spellings(keys: Iterable[str]) -> list[str]:
-    """These match keys, and in which other form the database has those of addresses: with a domain's own letters."""
+    """Return these match keys, and those of addresses also as the database has them: with a domain's own letters."""
     spellings = set(keys)
     for key in tuple(spellings):
         name, at_sign, domain = key.rpartition("@")
@@ -71,7 +71,7 @@ def key_spellings(keys: Iterable[str]) -> list[str]:
 
 
 def search_spellings(text: str) -> set[str]:
-    """How a text may be written where this is looked for: in any width, a domain in it in either form."""
+    """Return the ways to write a text that is searched for: in any width, with a domain in either form."""
     visible = drop_invisible(text)
     plain = unicodedata.normalize("NFKC", visible)
     name, at_sign, domain = plain.rpartition("@")
@@ -83,18 +83,18 @@ def search_spellings(text: str) -> set[str]:
 
 
 def plain_letters(text: str) -> str:
-    """The text as a keyboard of Europe has it: without what nobody sees, and full-width letters as narrow ones."""
+    """Return a text without invisible characters, and with full-width letters as narrow ones."""
     return " ".join(unicodedata.normalize("NFKC", drop_invisible(text)).split()).replace("。", ".")
 
 
 def ascii_domain(domain: str) -> str:
-    """The domain in the form that name servers know: each label with other letters as xn-- (RFC 3492)."""
+    """Return the domain as name servers know it: each label with non-ASCII letters as xn-- (RFC 3492)."""
     labels = (label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in domain.split("."))
     return ".".join(labels)
 
 
 def readable_domain(domain: str) -> str:
-    """The domain in its own letters; a label that is no valid xn-- form stays."""
+    """Return the domain in its own letters; an invalid xn-- label stays."""
     return ".".join(map(_readable_label, domain.split(".")))
 
 
@@ -110,33 +110,33 @@ def _readable_label(label: str) -> str:
 
 
 def _fold(text: str) -> str:
-    """Without case: “ß” is “ss” as in capitals, and all letters are one that are written “I” or “Σ”."""
+    """Fold case: “ß” becomes “ss” as in capitals, and all letters with the capital “I” or “Σ” become one."""
     lower = text.lower().replace("ß", "ss").replace("i̇", "i")
     # Some capitals exist only as two characters, and their small letter as one.
     return unicodedata.normalize("NFC", lower.replace("ς", "σ").replace("ı", "i"))
 
 
 def label_key(text: str) -> str:
-    """As `match_key`, but “2²” isn't “22”: what has this key isn't asked about, but taken for the same."""
+    """Return the key of a label: as `match_key`, but “2²” isn't “22”, because equal keys mean the same label."""
     return _fold(" ".join(unicodedata.normalize("NFC", drop_invisible(text)).split()))
 
 
 def drop_invisible(text: str) -> str:
-    """The text of an address or a number, in which no character may be that nobody sees."""
+    """Remove invisible characters from an address or a number."""
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub("", text)
 
 
 def drop_from_label(text: str) -> str:
-    """The text of a label without characters that nobody sees, but for those that shape what is seen."""
+    """Remove invisible characters from a label, except those that change how others look."""
     return text if text.isascii() and text.isprintable() else _HIDDEN_IN_LABELS.sub("", text)
 
 
 def name_invisible(text: str) -> str:
-    """The text as a reason shows it: a character that nobody sees by its name, in brackets."""
+    """Return the text with the names of invisible characters in brackets, for reasons that people read."""
     return _HIDDEN.sub(lambda hidden: f"[{unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()}]", text)
 
 
-# What only lays a text out; an address in it would be lost with it.
+# Tags that only lay out a text, without an address that would be lost.
 _TAG = re.compile(
     r"</?(?:a|abbr|b|big|blockquote|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|hr|i|ins|kbd|li|mark|ol|p|pre|q|s|"
     r"samp|small|span|strike|strong|sub|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
@@ -146,9 +146,7 @@ _TAG = re.compile(
 
 
 def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...] | None) -> bool:
-    """Whether a text, or each element of a list, lost nothing that people read where it became the other: only case,
-    tags, spaces and what nobody sees.
-    """
+    """Return whether two texts, or lists of them, differ only in case, tags, spaces and invisible characters."""
     texts = value if isinstance(value, tuple) else (value or "",)
     others = other if isinstance(other, tuple) else (other or "",)
     return all(any(_text_looks_same(text, other) for other in others) for text in texts) and all(
@@ -156,6 +154,6 @@ def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...]
     )
 
 
-def _text_looks_same(text: str, other: str) -> bool:
-    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other))
-    return label_key(text) == label_key(other) or len(set(keys)) == 1
+def _text_looks_same(text: str, other_text: str) -> bool:
+    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other_text))
+    return label_key(text) == label_key(other_text) or len(set(keys)) == 1

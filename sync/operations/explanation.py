@@ -93,7 +93,13 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
         outcome = "What the next sync would do is not known." if is_unknown else "The next sync would change nothing."
         yield f"{outcome} {unread_reason}".rstrip()
     yield ""
-    yield from _activity_lines(entity_type, entity_id)
+    decisions = list(Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
+    yield "Activity, newest last:" if decisions else "Nothing has happened to it yet."
+    for decision in decisions:
+        author = f" {decision.actor}:" if decision.actor else ""
+        yield f"  #{decision.pk} {timestamp(decision.at)} {decision.kind}{author} {decision.sentence}"
+        if cause := causes_text(decision):
+            yield f"    {cause}"
 
 
 def _read_item(
@@ -152,13 +158,3 @@ def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]
         yield f"{field.label}: {', '.join(sides)}"
         if field.detail:
             yield f"  {field.detail}"
-
-
-def _activity_lines(entity_type: str, entity_id: UUID) -> Iterator[str]:
-    decisions = list(Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
-    yield "Activity, newest last:" if decisions else "Nothing has happened to it yet."
-    for decision in decisions:
-        author = f" {decision.actor}:" if decision.actor else ""
-        yield f"  #{decision.pk} {timestamp(decision.at)} {decision.kind}{author} {decision.sentence}"
-        if cause := causes_text(decision):
-            yield f"    {cause}"

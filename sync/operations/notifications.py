@@ -101,19 +101,16 @@ def notify_people() -> None:
     # Read before the sent notifications: a worker that sends meanwhile changes `due_at`, so its receiver is skipped.
     due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
     things = things_to_notify_of()
-    _forget_ended([thing.key for thing in things], now)
+    keys = [thing.key for thing in things]
+    rows = Notification.objects
+    rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
+    rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
+    rows.filter(gone_at__lte=now - CALM).delete()
     end = time.monotonic() + RUN_SECONDS
     for receiver in due:
         if time.monotonic() > end:
             return
         _notify(receiver, things, now)
-
-
-def _forget_ended(keys: Collection[str], now: datetime) -> None:
-    rows = Notification.objects
-    rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
-    rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
-    rows.filter(gone_at__lte=now - CALM).delete()
 
 
 def _notify(receiver: NotificationReceiver, things: Sequence[Entry], now: datetime) -> None:

@@ -19,7 +19,6 @@ from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncD
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.monday.board import Board
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
@@ -185,7 +184,12 @@ def check_board(link: BoardLink) -> str:
     with limits.urgent_calls():
         board = board_columns.inspect_board(link)
         if board is not None and link.creates_held:
-            _check_held(link, board)
+            match = link.mappings.get(key=link.match_key)
+            column = board.column(match.column_id)
+            if column is not None:
+                types = board_columns.fitting_types(match)
+                reason = board_columns.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+                board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
         raise Conflict(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
@@ -200,15 +204,6 @@ def check_board(link: BoardLink) -> str:
     if after:
         return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
     return "The board was asked: every mapped column is there."
-
-
-def _check_held(link: BoardLink, board: Board) -> None:
-    match = link.mappings.get(key=link.match_key)
-    column = board.column(match.column_id)
-    if column is not None:
-        types = board_columns.fitting_types(match)
-        reason = board_columns.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
-        board_columns.set_create_obstacle(link, "creates_held", reason)
 
 
 def _problem_labels(link: BoardLink) -> set[str]:

@@ -69,7 +69,7 @@ class PlannedRun:
     facts: pass_plan.PassFacts
     plan: pass_plan.Plan
     calls: int = 0
-    unread: str = ""  # why Monday could not be read
+    unread_reason: str = ""  # why Monday could not be read
     is_rejected: bool = False  # Monday rejected the call for these records and items, but may accept other calls
 
 
@@ -168,7 +168,7 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
 
 def run_cost(planned: PlannedRun) -> int:
     """Return how many calls the real pass takes if Monday accepts them all."""
-    if planned.unread:
+    if planned.unread_reason:
         return planned.calls
     plan = planned.plan
     writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
@@ -290,10 +290,10 @@ def _plan_chunk(board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim]) -
     if planned.is_rejected and len(chunk) > 1:
         half = len(chunk) // 2
         return _plan_chunk(board, link, chunk[:half]) or _plan_chunk(board, link, chunk[half:])
-    if planned.unread and not planned.is_rejected:
-        return planned.unread
+    if planned.unread_reason and not planned.is_rejected:
+        return planned.unread_reason
     if planned.is_rejected:
-        board.problem = planned.unread
+        board.problem = planned.unread_reason
     else:
         board.checked += len(chunk)
     for run in runs:
@@ -560,5 +560,5 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
         planned = decide_pass(load_board(link), [record_claim], Gatherer(), {record.pk: linked})
     [plan] = planned.plan.records.values()
     if plan.item is None:
-        return [], planned.unread or plan.ending.detail or "Monday doesn't show the item any more."
+        return [], planned.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
     return [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT], ""

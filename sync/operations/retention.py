@@ -1,6 +1,6 @@
 """Deletes old rows in small batches; the rules say how long each kind is kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -63,20 +63,15 @@ def prune() -> dict[str, int]:
             continue  # kept for ever
         sql = _DELETE.format(table=table, key=key, where=where)
         params = {"days": days, "batch": BATCH_SIZE, "open": [str(state) for state in OPEN_REQUEST_STATES]}
-        counts[name] = _delete_rows(sql, params)
+        counts[name] = 0
+        while True:  # each batch in its own transaction; locked rows are left to the next run
+            deleted = run_sql(sql, params)
+            counts[name] += deleted
+            if deleted < BATCH_SIZE or process.is_shutting_down():
+                break
     counts["deleted records"] = prune_tombstones()
     log.info("pruned", **{name.lower().replace(" ", "_"): rows for name, rows in counts.items()})
     return counts
-
-
-def _delete_rows(sql: str, params: Mapping[str, Any]) -> int:
-    """Delete in batches, each in its own transaction; skip locked rows, and stop on shutdown."""
-    total = 0
-    while True:
-        deleted = run_sql(sql, params)
-        total += deleted
-        if deleted < BATCH_SIZE or process.is_shutting_down():
-            return total
 
 
 def encrypt_anew() -> int:

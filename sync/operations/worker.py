@@ -210,7 +210,7 @@ class PoolWatch:
     """Notices a pool that takes no task though jobs are due, as after a kill of the process that held its lock."""
 
     def __init__(self) -> None:
-        self.taken = 0  # tasks that the pool had begun at the last check
+        self.begun_tasks = 0  # at the last check
         self.idle_since = 0.0
 
     def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
@@ -219,8 +219,8 @@ class PoolWatch:
         `taken` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting` those
         that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
         """
-        if taken != self.taken or running or not waiting or not self.idle_since:
-            self.taken = taken
+        if taken != self.begun_tasks or running or not waiting or not self.idle_since:
+            self.begun_tasks = taken
             self.idle_since = now
             return False
         seconds = settings.READY_MAX_DUE_SECONDS

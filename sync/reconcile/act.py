@@ -14,8 +14,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync import registry
-from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
+from sync import choices, registry
 from sync.clock import SyncNow
 from sync.limits import board_call, board_stops, breaker, connector, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
@@ -154,7 +153,7 @@ def unchanged_write(
     board: BoardContext, beside: Sequence[tuple[calls.Write, errors.MondayError]]
 ) -> calls.Write | None:
     """Return a write that changes nothing, to the item of any other record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=choices.RecordSyncStatus.SYNCED)
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in beside]).order_by("?").first()
     if record is None:
         return None
@@ -665,7 +664,7 @@ def send(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
     plan = send_removals(executor, board, plan)
     # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, choices.ApprovalState.DONE))
     plan = send_records(executor, board, plan)
     return send_duplicates(executor, board, plan)
 
@@ -695,7 +694,7 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     pairs = [
-        (duplicate, duplicates.second_item_write(duplicate))
+        (duplicate, duplicates.duplicate_write(duplicate))
         for duplicate in plan.duplicates
         if _is_handled_now(plan, duplicate)
     ]
@@ -704,15 +703,15 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
     ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in pairs if duplicates.still_leaves(board, pair[0], cleared.get(pair[1].unit))]
+    leaving = [pair for pair in pairs if duplicates.still_archives(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
-        requests = known_requests(board.link, [ApprovalKind.ITEMS], ours)
+        requests = known_requests(board.link, [choices.ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
     after = []
     for duplicate in plan.duplicates:
-        unit = duplicates.second_item_write(duplicate).unit
+        unit = duplicates.duplicate_write(duplicate).unit
         answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
         is_handled = _is_handled_now(plan, duplicate)
         after.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)

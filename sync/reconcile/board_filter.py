@@ -1,11 +1,10 @@
-"""The board's filter in a pass: which records and items it leaves out, and how a pair leaves and returns.
+"""Applies the board's filter: which records and items a pass leaves out, and how a pair leaves and returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md. For items without a record and for matches see
-new_items.py and identity.py; they ask the verdicts here.
+Implements “What a filter leaves out” of docs/reference/merge.md. new_items.py and identity.py use its verdicts for
+items without a record and for matches.
 
-A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
-deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once the pair is back. A
-condition that can't be evaluated leaves the pair as it was.
+A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
+is merged from that base when it returns. A condition that can't be evaluated leaves the pair as it was.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,20 +30,17 @@ from sync.registry import relation_of
 LEFT_OUT = "Left out by the filter:"
 
 
-# What a record, an item, and an item that would be made say to the conditions.
-
-
 def record_verdict(
-    board: field_values.BoardContext, record: SyncedModel, taken: Mapping[str, Mapping[str, Any] | None] | None = None
+    board: field_values.BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
 ) -> FilterVerdict:
-    """Return whether the record matches the conditions on NPD's records; `taken` are values that it is to have."""
+    """Return whether the record matches the conditions on NPD's records, with the `pulled` values if there are any."""
 
     def holds(condition: FilterCondition, mapping: FieldMapping) -> bool | None:
-        values = dict((taken or {}).get(mapping.key) or field_values.stored_values(record, mapping))
+        values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
         convert = board.converter(mapping, record)
         if relation_of(board.model, mapping.fields) is None:
             return _side_holds(board, condition, mapping, convert, side_of(convert.local, values))
-        # By its name, for a related record without an item has no canonical form yet.
+        # Compared by name because a related record without an item has no canonical form yet.
         wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
         name = fold_whitespace(field_values.related_name(values))
         return sync_filter.condition_holds(condition.op, name, wanted, _text)
@@ -55,16 +51,16 @@ def record_verdict(
 def item_verdict(
     board: field_values.BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
 ) -> FilterVerdict:
-    """Return whether the item matches the conditions on Monday's items; `record` is the one that has it.
+    """Return whether the item of `record` matches the conditions on Monday's items.
 
-    `emptied` are the fields whose cells nobody emptied: the items that they named left their boards.
+    `emptied` are the fields with cells that are only empty because the items that they named were removed.
     """
-    # An item that was moved to another board has a group of that board.
+    # A moved item is in a group of another board.
     is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         if convert.names_items and item.state != field_values.ACTIVE:
-            return merge.Unknown("An item that is gone leaves every cell of connected boards empty.")
+            return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board, which empties the cell.")
         return side_of(convert.remote, cell_of(convert, mapping, item))
@@ -73,10 +69,7 @@ def item_verdict(
 
 
 def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> FilterVerdict:
-    """Return whether the item that a pass would make for a record would match.
-
-    So that no item is made that the filter would leave out at once.
-    """
+    """Return whether the item that a pass would create for a record would match; if not, none is created."""
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
@@ -84,7 +77,7 @@ def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> F
             return side_of(convert.local, field_values.stored_values(record, mapping))
         return None
 
-    # Without a group of its own choice the item goes to the topmost one, which isn't known here.
+    # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
     return _items_verdict(board, record, board.link.group_id or None, value_of)
 
 
@@ -109,7 +102,7 @@ def _verdict(
     holds: Callable[[FilterCondition, FieldMapping], bool | None],
     group_id: str | None = None,
 ) -> FilterVerdict:
-    """Return whether all conditions of a side hold, else the sentence that says why, or that it can't be told."""
+    """Return whether all conditions of a side hold, with the sentence why not, or why that isn't known."""
     conditions = board.sync_filter.records if side is FilterSide.RECORD else board.sync_filter.items
     if not conditions:
         return sync_filter.HOLDS
@@ -135,7 +128,7 @@ def _verdict(
 
 
 def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:
-    """Return the filter's fields whose cells nobody emptied: the items that they named left their boards."""
+    """Return the filter's fields with cells that are only empty because the items that they named were removed."""
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
@@ -183,19 +176,16 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
     try:
         return sync_filter.elements_of(convert.local(convert.from_text(text, empty)))
     except (UnknownValue, ValueError):
-        # The field was mapped otherwise since: what no value is equal to.
+        # The field's mapping has changed since: no value equals this.
         return frozenset({text})
 
 
-# A pass's records: left out before anything is read, and by their items once these are.
-
-
 def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
-    """Return the record left out by this side's conditions: its pass ends, and nothing is done with it."""
+    """End a record because this side's conditions leave it out."""
     if not plan.ledger.left_out:
         kept = " Both sides keep what they have." if plan.record.monday_id else ""
         plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))
-    # What Monday says meanwhile is not read: the first pass after its return reads the item.
+    # The first pass after its return reads the item.
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
     identity = replace(plan.identity, creates=False, question=None, duplicate=None)
     out = replace(plan, left_out=sentence, identity=identity)
@@ -208,14 +198,14 @@ def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
 
 
 def _not_known(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
-    """Keep a pair in, because what the filter says isn't known; without an item none is searched or made."""
+    """Keep a pair although it isn't known if it matches; end a record without an item."""
     if plan.record.monday_id or plan.item:
         return replace(plan, reason=sentence)
     return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
 
 
 def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on NPD's records, before any call is made for it."""
+    """Leave a record out by the conditions on NPD's records, before any call."""
     if not facts.board.sync_filter or not _is_filtered(plan.facts):
         return plan
     verdict = record_verdict(facts.board, plan.record)
@@ -225,10 +215,9 @@ def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pas
 
 
 def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
+    """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
 
-    A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
-    doesn't leave by a relation that nobody emptied.
+    A synced pair is left out after this pass, which still pulls Monday's edits.
     """
     item = plan.item
     if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
@@ -251,10 +240,10 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
 def matching_items(
     board: field_values.BoardContext, record: SyncedModel, hits: Sequence[Item]
 ) -> tuple[list[Item], str, bool]:
-    """Return which of these items may be the record's.
+    """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
 
-    Where the filter leaves out all of them, or that isn't known, also the sentence that says so: the record's pass ends
-    with it, for none of them is linked, and a new one would be a second one; and whether so the record is left out.
+    There is a reason if the filter leaves out all items, or if that isn't known: none is linked, and a new item could
+    be a duplicate.
     """
     if not board.sync_filter.items or not hits:
         return list(hits), "", False
@@ -269,7 +258,7 @@ def matching_items(
 
 
 def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
+    """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
     was_out = bool(plan.ledger.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
         return plan
@@ -283,7 +272,7 @@ def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.Record
 
 
 def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
-    """Return why a deleted record, or its item, is left out; empty where it isn't. What isn't known stays as it was."""
+    """Return why a deleted record or its item is left out, or an empty text; an unknown verdict changes nothing."""
     if not board.sync_filter:
         return ""
     side = FilterSide.RECORD if item is None else FilterSide.ITEM
@@ -292,27 +281,21 @@ def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, it
 
 
 def _is_filtered(facts: RecordFacts) -> bool:
-    """Whether the filter decides: not of a record whose sync is off, nor of one that a person unlinks."""
+    """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
     return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
 
 
-# A pair that leaves by a value of this pass: what Monday says is still taken over, nothing is sent any more.
-
-
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """If the pair leaves with this pass, drop all plans except those that take over Monday's edits."""
+    """If the pair is left out after this pass, drop all field plans except pulls."""
     if not plan.leaving and not leaves_by_pull(facts.board, plan.record, plan.plans):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
-        # What a person chose while the pair was in is still done; else what sends nothing and asks nobody.
-        goes_on = (
-            not plan.leaving
-            if field_plan.resolves is not None
-            else field_plan.send_raw is None and field_plan.conflict is None
-        )
-        if not goes_on:
+        is_pull = field_plan.send_raw is None and field_plan.conflict is None
+        # A person's choice is still applied, unless it is the item that leaves the filter.
+        is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
+        if not is_kept:
             nothing = merge.FieldDecision(key, merge.Action.NOTHING, pass_plan.DROPPED)
             dropped = replace(field_plan, decision=nothing, send_raw=None, write_raw=None)
             plans[key] = replace(dropped, conflict=None, resolves=None)
@@ -322,14 +305,14 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
 def leaves_by_pull(
     board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
 ) -> bool:
-    """Whether the record fails its conditions once it has what this pass takes over."""
+    """Whether the record fails its conditions with the values that this pass pulls."""
     filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
-    taken = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
-    return bool(taken) and record_verdict(board, record, taken).holds is False
+    pulled = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
+    return bool(pulled) and record_verdict(board, record, pulled).holds is False
 
 
 def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the item fails its conditions once it has what this pass sends."""
+    """Whether the item fails its conditions with the values that this pass sends."""
     item = plan.item
     sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
     if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
@@ -346,14 +329,11 @@ def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan)
 def left_after_write(
     board: field_values.BoardContext, plan: pass_plan.RecordPlan, written: Item | None
 ) -> pass_plan.RecordPlan:
-    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now.
-
-    `written` is its item as the answer showed it.
-    """
+    """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
     field_plans = plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
         return plan
-    # What Monday says is taken over only once a person lets the field be emptied; out of the filter it never would be.
+    # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
         p.blocked_code is BlockedCode.APPROVAL and p.decision.action is not merge.Action.PUSH for p in field_plans
     )

@@ -1,4 +1,4 @@
-"""What a pass writes into a record, from its plan, Monday's answer and the locked row. settle/ writes it.
+"""Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
 
 Implements, of “After a write” in docs/reference/merge.md: *the pair becomes*, *a relation that the answer to a create
 shows empty*.
@@ -31,7 +31,7 @@ from sync.reconcile.identity import wants_new_item
 from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
-# By then Monday has filled in what it computes itself.
+# Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
 
 # The kind of the line about a value that was sent.
@@ -42,29 +42,26 @@ _NOT_SHOWN = object()
 
 @dataclass(frozen=True)
 class RecordChanges:
-    """What a pass writes of one record."""
+    """What a pass writes for one record."""
 
-    plan: pass_plan.RecordPlan  # as it ends: its facts have the record and the sync state as they are then
+    plan: pass_plan.RecordPlan  # with the record and the sync state after the pass in its facts
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
-    is_there: bool = True  # else it was deleted meanwhile
-    deletes: bool = False  # the record goes
-    wakes: tuple[dict[str, Any], ...] = ()  # passes that follow, as PassRun.wake takes them
-    ignored: Mapping[str, str] = field(default_factory=dict)  # items remembered against all records, with the reason
-    excluded: Mapping[str, str] = field(default_factory=dict)  # and against this one alone
-    keeps_intent: bool = False  # the announcement stays open: the answer didn't show what was written
+    is_there: bool = True  # the record was not deleted meanwhile
+    deletes: bool = False  # the record is deleted
+    wakes: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
+    ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
+    excluded: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with this record
+    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     def before_deletion(self, loss: str) -> RecordChanges:
-        """Return it as NPD shows it now: `loss` is what other records would lose by its deletion.
-
-        A policy deletes only what nobody would miss: what names the record since it was decided is asked about.
-        """
+        """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.is_chosen:
             return RecordChanges(replace(self.plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
-        """Return it once NPD was asked to delete the record; `needed` is why it could not."""
+        """Return the changes after the deletion; `needed` is why the record could not be deleted."""
         assert self.plan.removal is not None
         return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
 
@@ -79,8 +76,7 @@ def record_changes(
 ) -> RecordChanges:
     """Return the changes to a record; `record` is the locked row, None if it was deleted meanwhile.
 
-    `paused` is the sentence why nothing may be written any more; `board_now` has the board's settings as they are now,
-    after a person may have changed them.
+    `paused` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if paused and has_local_writes(plan):
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
@@ -103,7 +99,7 @@ def record_changes(
 
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
-    """Whether a value that it takes over, or its act on a removed item, rests on a setting that has changed since."""
+    """Whether a setting has changed on which a value taken over, or the act on a removed item, depends."""
     if plan.removal is not None and not removed_items.follows_policy(
         plan.removal, RemovedItemPolicy(board_now.link.removed_item_policy)
     ):
@@ -114,35 +110,31 @@ def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
 
 
 def _is_removal_outdated(plan: pass_plan.RecordPlan, record: SyncedModel) -> bool:
-    """Whether the record is not what it was when it was decided what becomes of it without its item."""
+    """Whether the record has changed since its act without an item was decided."""
     if plan.removal is None or not plan.removal.act or not plan.is_settled:
         return False
     if record.monday_id != plan.record.monday_id:
         return True
-    # Anything of it, mapped or not, may differ from what the pass read.
+    # Any field counts, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
     return plan.removal.act is pass_plan.RecordAction.DELETE and is_edited
 
 
 def _with_removal(changes: RecordChanges) -> RecordChanges:
-    """Add what becomes of a record whose item is gone, or that lets go of it."""
+    """Add the changes of a record whose item was removed, or that is unlinked."""
     plan = changes.plan
     if not plan.is_settled:
         return changes
     removal = plan.removal
     if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
-        # The next pass makes the item, as the act of whoever asked for it; else of the board's setting.
+        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         wake: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removal.is_chosen:
             wake |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        changes = replace(
-            changes,
-            plan=removed_items.plan_after_unlink_for_new_item(plan, removal),
-            values=values,
-            wakes=(*changes.wakes, wake),
-        )
+        unlinked = removed_items.plan_after_unlink_for_new_item(plan, removal)
+        changes = replace(changes, plan=unlinked, values=values, wakes=(*changes.wakes, wake))
     elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
@@ -159,7 +151,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
 
 
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
-    """Add the item that is its own by now, and those that a person said are not, once its own is made."""
+    """Add the record's new item, and exclude the items that a person rejected once its own is created."""
     plan = removed_items.plan_after_unlink(changes.plan)
     own = plan.link_to or plan.record.monday_id
     values = changes.values
@@ -167,10 +159,13 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     if plan.link_to not in (None, record.monday_id):
         values = {**values, "monday_id": plan.link_to}
     if own and wants_new_item(plan.facts):
-        # Where a pass after the answer found the item that a lost call had made, only the question names the others.
-        conflicts = plan.facts.conflicts
-        answered = [c.monday_item_id for c in conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
-        others = plan.identity.excluded_items or answered
+        # If the own item was created by a call without an answer, only the conflicts name the rejected ones.
+        rejected = [
+            conflict.monday_item_id
+            for conflict in plan.facts.conflicts
+            if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
+        ]
+        others = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
         excluded = {item_id: reason for item_id in others if item_id and item_id != own}
     return replace(changes, plan=plan, values=values, excluded=excluded)
@@ -179,7 +174,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
-    # By hand, as changed_ledger; what is cached of a related record goes with its id.
+    # By hand, like changed_ledger; setting a relation's id drops its cached record.
     written = object.__new__(type(record))
     vars(written).update(vars(record), _state=copy(record._state))
     written._state.fields_cache = dict(record._state.fields_cache)
@@ -188,33 +183,30 @@ def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     return written
 
 
-# What becomes of the record's fields: what is written of each, the pair on which both sides agree, and the history.
-
-
 @dataclass(frozen=True)
 class FieldSettlement:
-    """What becomes of one field, computed from its plan and the record as it is locked."""
+    """The result for one field, from its plan and the locked record."""
 
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
-    base: Mapping[str, Any] | None = None  # the new pair; None leaves the old one, an empty one takes it away
-    # Why Monday keeps another value than was sent; None leaves what was said, an empty one ends it.
+    base: Mapping[str, Any] | None = None  # the new base; None keeps the old one, an empty one removes it
+    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     altered: Mapping[str, Any] | None = None
-    moved: tuple[str, str, str, str] | None = None  # its line in the history: kind, how, before, after
-    resolved: bool = False  # a person's decision was carried out, and led to this:
-    result: str = ""
-    overtaken: bool = False  # the record was saved meanwhile, so a job of its own goes on
+    moved: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
+    resolved: bool = False  # a person's decision was applied
+    result: str = ""  # the value after that decision
+    overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
     keeps_intent: bool = False  # the intent stays open until then
 
 
-# Base and intent stay, and the next pass finds out what stands there.
-_NOT_TOLD = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
+# The answer doesn't show the value, so base and intent stay for the next pass.
+_NOT_ANSWERED = FieldSettlement(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
 
 _OVERTAKEN = FieldSettlement(overtaken=True)
 
 
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
-    """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
+    """Return the changes of the record's fields; `record` has NPD's current values."""
     base = dict(plan.ledger.base)
     altered = dict(plan.ledger.altered)
     values: dict[str, Any] = {}
@@ -229,14 +221,14 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         settlements.append(settlement)
         values |= settlement.values
         if settlement.base and settlement.base != base.get(key):
-            # By its time a page tells whether what a pass read is older than what it then wrote.
+            # Pages compare this time with that of a read, which may be older.
             base[key] = {**settlement.base, "at": read_at.isoformat()}
         elif settlement.base is not None and not settlement.base:
             base.pop(key, None)
         if settlement.altered is not None:
             altered.pop(key, None)
             altered |= {key: settlement.altered} if settlement.altered else {}
-        # What a person chose stands in the history of its conflict already.
+        # A person's choice is in the history of its conflict already.
         if settlement.moved and not field_plan.resolves:
             lines.append(_moved_line(plan, field_plan, settlement.moved))
         if settlement.resolved and field_plan.resolves:
@@ -249,14 +241,14 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
     is_overtaken = any(settlement.overtaken for settlement in settlements)
-    # Also while writes are stopped, when what comes from NPD waits: the two sides differ, and people are asked at once.
+    # A job from Monday, because those from NPD wait while writes are stopped, and people are to be asked at once.
     wakes = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, wakes=wakes, keeps_intent=keeps_intent)
 
 
 def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
-    """Whether nothing becomes of a field, and its base is the stored one."""
+    """Whether a field and its base stay as they are."""
     is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
     return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
@@ -269,13 +261,13 @@ def settled_field(  # noqa: PLR0911 - a table
     *,
     creates: bool = False,
 ) -> FieldSettlement:
-    """Return what becomes of a field: `record` is what NPD holds now, `written` the item as the answer showed it.
+    """Return the result for a field; `record` has NPD's current values.
 
-    `read` is the item before; `creates` says that the call made it.
+    `read` is the item before the call, `written` the item in the answer; with `creates`, the call created it.
     """
     item = written or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
-        # A blocked field or one in conflict keeps its base, as the intents left it.
+        # A blocked field, or one in conflict, keeps its base.
         return FieldSettlement(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
     sent = field_plan.send_raw is not None and written is not None
@@ -296,7 +288,7 @@ def settled_field(  # noqa: PLR0911 - a table
 
 
 def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldSettlement:
-    """Store what was agreed on in a form that goes on to mean the same, as a phone number with its country."""
+    """Store the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
     complete = field_plan.convert.completed(raw)
     if complete == raw or not settlement.base or not still_holds(record, raw):
@@ -308,14 +300,11 @@ def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, rec
 def _settle_undo(
     field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
 ) -> FieldSettlement:
-    """Undo how the field was settled, only where both sides still are as they were when that was planned.
-
-    The base is the one of before the resolution, against which both sides have moved apart.
-    """
+    """Undo a resolution if both sides still have the values of the plan; `base` is the one before the resolution."""
     if field_plan.send_raw is not None and not sent:
         return FieldSettlement()
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-        return _NOT_TOLD
+        return _NOT_ANSWERED
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
@@ -326,35 +315,34 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
     convert = field_plan.convert
     answered = _answered_value(field_plan, item)
     if answered is _NOT_SHOWN:
-        return _NOT_TOLD
+        return _NOT_ANSWERED
     sent = convert.local(field_plan.send_raw or {})
     stored = convert.remote(answered)
-    # Users saw creates drop relations without an error: it is sent once more, as a change of its own.
+    # Users saw creates drop relations without an error, so it is sent again as a change.
     if creates and convert.names_items and sent and not stored:
         return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
-    shown = convert.display(sent)
+    after = convert.display(sent)
     altered = {}
     if sent != stored:
-        made = convert.display(stored)
         is_lossless = not convert.names_items and looks_same(sent, stored)
         advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
-        reason = f"Monday made “{name_invisible(made)}” of “{name_invisible(shown)}”. {advice}"
+        reason = f"Monday made “{name_invisible(convert.display(stored))}” of “{name_invisible(after)}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
-    moved = (PUSH, "sent to Monday", before, shown)
-    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=shown)
+    moved = (PUSH, "sent to Monday", before, after)
+    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=after)
 
 
 def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
-    """Write a value only where the record still holds the one that the merge saw; else a row waits."""
+    """Write a value if the record still has the one that was merged; else the job of its save goes on."""
     if field_plan.write_raw is None:
         return FieldSettlement()
     if not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     answered = _answered_value(field_plan, item) if sent else field_plan.remote_raw
     if answered is _NOT_SHOWN:
-        return _NOT_TOLD
+        return _NOT_ANSWERED
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
@@ -364,22 +352,22 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
 
 
 def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
-    """Both sides stay as they are; of a new item's empty fields the answer tells whether Monday left them so."""
+    """Store equal values as the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
     if creates:
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
-            return _NOT_TOLD
+            return _NOT_ANSWERED
         if field_plan.convert.remote(remote_raw) != field_plan.convert.local(field_plan.local_raw):
             return FieldSettlement(recheck="Monday filled in a value of its own.")
     base = new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
-    # A person chose what both sides hold already: the empty side, where the other's column was replaced.
+    # A person may have chosen an empty value while the other side's column was replaced.
     result = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else ""
     return FieldSettlement(base=base, altered={}, resolved=True, result=result)
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
-    """Return the raw value that Monday's answer shows, or _NOT_SHOWN where it doesn't."""
+    """Return the raw value in Monday's answer, or _NOT_SHOWN."""
     try:
         raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
         field_plan.convert.remote(raw)
@@ -389,21 +377,20 @@ def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
 
 
 def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
-    """Return what Monday's answer shows of the fields that were sent, as a base has it."""
-    shown = {}
+    """Return the raw values of the sent fields in Monday's answer."""
+    answered = {}
     for key, field_plan in plan.plans.items():
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):
-                shown[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-    return shown
+                answered[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+    return answered
 
 
 def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
-    """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
+    """Return the raw values before and after a push, with which it can be undone; empty if they aren't known.
 
-    Where Monday showed what was last agreed, NPD's own spelling of that counts; else what Monday showed, which is
-    also what a rule that lets NPD win has overridden.
+    Before is the base's NPD half if Monday had not changed, else Monday's value.
     """
     convert = field_plan.convert
     base = field_plan.base
@@ -437,11 +424,11 @@ def _moved_line(
         former = plan.ledger.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
-            # Nobody edited it: who made it be sent is who replaced the column.
+            # Nobody edited it, so the actor is who replaced the column.
             actor = by or SYNC_ACTOR
             phrase = "filled into the new column"
         else:
-            # The empty column isn't what the edit replaced.
+            # The edit replaced the former value, not the empty column.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
     was = f" (was “{before}”)" if before else ""

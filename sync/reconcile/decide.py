@@ -1,7 +1,6 @@
-"""Decide: what a pass does, as a pure function of its facts. This file has the order of the rules, with reasons.
+"""Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
-Each rule takes the facts and the plan so far, and returns the plan with its own part. To know only what a pass would
-do, call `decide`.
+Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do.
 """
 
 from collections.abc import Sequence
@@ -22,75 +21,70 @@ from sync.reconcile.writes import end_uncreatable
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
-    """Return the rule of a pass that decides every record that goes on by itself."""
+    """Return the plan rule that applies this rule to every open record."""
 
-    def of_pass(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    def apply(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         decided = [(record, rule(facts, record)) for record in plan.open_records]
-        changed = [after for before, after in decided if after is not before]
-        return plan.with_records(changed) if changed else plan
+        return plan.with_records([after for before, after in decided if after is not before])
 
-    return of_pass
+    return apply
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
-    # An answer to “who is this?” changes whose item is whose, which everything below asks.
+    # An answer to “who is this?” changes links, on which everything below depends.
     carry_out_answers,
-    # What needs no call ends before one is made: what is settled without the item, what the filter leaves out, and,
-    # only after events were checked for edits that we wrote over, what brought nothing new.
-    end_unread_deleted,  # deleted, and its item is nobody's business any more
-    each_record(filter_record),  # left out by NPD's side of the filter
-    find_lost_updates,  # which edits on Monday our writes went over, also of records that were deleted since
+    # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
+    # that we overwrote.
+    end_unread_deleted,
+    each_record(filter_record),  # by the conditions on NPD's records
+    find_lost_updates,  # also of deleted records
     sides.end_unchanged,  # sync off; nothing changed; our own echo
-    each_record(sides.end_unmatchable),  # without the column by which a new item would be known, none is made
+    each_record(sides.end_unmatchable),  # a column that matches items is missing
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
-    # Which item is whose comes before everything that compares the two. Whose item is gone is decided before anybody
-    # gets a new one. That ends the record's pass, whom later rules don't see any more: approvals are asked at once,
-    # there and of deleted records.
-    identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
-    decide_removals,  # gone: quiet first; then the policy, or a question where it was edited or may be there still
-    # A person's wish to unlink goes over whatever became of the item: also of records that have ended.
-    # The filter looks at the item as it is: one that shows what we have replaced since comes back in the next pass.
-    sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
-    each_record(sides.look_again_at_stale),
-    each_record(filter_item),  # left out by Monday's side of the filter, or leaving with this pass
-    # Items without a record come before deleted records: one of them may take the place of a gone one, and one that
-    # belongs to a deleted record only wakes that, whose own pass decides.
-    decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
-    decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
-    find_possible_duplicates,  # a record made from an item whose key is another's by now
-    # Fields, by all that is known of earlier writes. Then the limits: a pair that leaves the filter only takes values
-    # from Monday; a field in a loop is slowed; too many emptied fields wait for approval. What was lost is reported by
-    # what the fields became.
+    # Links come before everything that compares the two sides. decide_removals ends the records with removed items, so
+    # it asks for approvals itself; so does decide_deleted_records.
+    identify_records,
+    decide_removals,
+    # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
+    sides.apply_unlinks,
+    each_record(sides.repeat_stale_read),
+    each_record(filter_item),  # by the conditions on Monday's items
+    # Unmatched items come before deleted records because one may take over from a removed item.
+    decide_unmatched,
+    decide_deleted_records,
+    find_possible_duplicates,
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that leaves the
+    # filter only pulls, a field in a loop is throttled, and too many clears wait for approval.
     each_record(with_earlier_bases),
-    each_record(with_fields),  # per field: undo, a person's choice, else merge.py; then what either side won't take
+    each_record(with_fields),
     each_record(keep_only_pulls),
-    report_what_is_lost,
+    report_what_is_lost,  # depends on the field plans
     each_record(throttle_write_loops),
     request_approvals,
-    # Second items go by what the records became, and nothing is made of a record that has no name to send.
+    # These depend on the records' final plans.
     decide_duplicates,
-    each_record(end_uncreatable),
+    each_record(end_uncreatable),  # without a name to send
 )
 
 RULES = (*BEFORE_READING, *AFTER_READING)
 
 
 def first_plan(facts: pass_plan.PassFacts) -> pass_plan.Plan:
-    """Return the plan before any rule: everything goes on, but for jobs of what is no record."""
-    nothing = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
+    """Return the plan before any rule: everything is open, except jobs without a record."""
+    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
     return pass_plan.Plan(
         {record.id: pass_plan.RecordPlan(record) for record in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
-        other_jobs=tuple((claim, nothing) for claim in facts.unknown),
+        other_jobs=tuple((claim, no_record) for claim in facts.unknown),
     )
 
 
 def decide(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
-    """Return the plan of a pass with these facts; with `plan` and `rules`, go on from that plan with those rules."""
+    """Return the plan of a pass with these facts; `plan` and `rules` continue from an earlier plan."""
     plan = plan or first_plan(facts)
     for rule in rules:
         plan = rule(facts, plan)
@@ -100,7 +94,7 @@ def decide(
 def unread(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
-    """Return the plan where Monday could not be read: what still went on ends so; what had ended stands."""
+    """Return the plan after a failed read: everything that is open ends with these endings."""
     ended = [record.end(ending.outcome, ending.detail, at_most=ending.at_most) for record in plan.open_records]
     plan = plan.with_records(ended).with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
     jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()

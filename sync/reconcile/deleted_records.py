@@ -1,10 +1,9 @@
-"""Items whose record was deleted in NPD: the board's policy or a person decides (its mirror is removed_items.py).
+"""Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements, of “A record and its item” in docs/reference/merge.md: the rows *deleted | …*.
+Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md.
 
-The tombstone has the deleted record, the sync state the values on which both sides last agreed. An unchanged item is
-treated by the board's policy; an item edited since is asked about; nothing is sent for a record whose settings forbid
-sending.
+The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
+policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,22 +24,25 @@ from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.lost_updates import left_with_item, lost_lines
-from sync.reconcile.new_items import given_items
+from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
-# States that no pass changes: the item was left where it is on purpose.
+# States that no pass changes: the item stays on purpose.
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 
-# The sync state's word for an item that somebody restored after it had left the board.
+# The sync state's `remote_state` of an item that somebody restored after it had been removed.
 RESTORED_STATE = "restored"
 
-# The value of the choice that lets the item go.
-UNLINK_ITEM = "unlink"
+# The options of the question, as a stored choice names them.
+REMOVE_OPTION = "npd"
+RESTORE_OPTION = "monday"
+UNLINK_OPTION = "custom"
+UNLINK_VALUE = "unlink"
 
-# Seconds until a pass finds out whether the record that was being linked with the item has it.
+# Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
 
 STATE_AFTER = {
@@ -53,17 +55,17 @@ _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDA
 def decide_deleted(  # noqa: PLR0911 - a table
     facts: pass_plan.PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
 ) -> pass_plan.DeletedPlan:
-    """Decide by the item as it was read; `linked_now` are the items that this pass links with other records."""
+    """Decide by the item; `linked_now` are the items that this pass links with other records."""
     board = facts.board
     deleted = plan.facts
     item = plan.item
     choice = deleted.resolution
     if item is not None:
         plan = plan.with_state(removed_since=None)
-    if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == "monday":
+    if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
-        return _not_shown(plan, board.settings, facts.now)
+        return _missing(plan, board.settings, facts.now)
     if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
         return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
@@ -82,7 +84,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
 
 
 def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
-    """Decide what needs no call to Monday; the plan goes on if its item has to be read."""
+    """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
@@ -102,12 +104,12 @@ def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 
 
 def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
-    """Return the NPD ID that the item bears, where it matters whether there is such a record."""
+    """Return the NPD ID of an active item, which may be another record's."""
     item = facts.item
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
-# For these the history shows the new state, not the reason.
+# For these reasons the history shows the new state, not the reason.
 _BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
 
 
@@ -120,9 +122,9 @@ def _settled(
     more: str = "",
     **params: object,
 ) -> pass_plan.DeletedPlan:
-    """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
+    """End the deleted record's pass with this state and reason.
 
-    `params` are what its sentence names, `more` what follows it; without a `kind` its history says nothing of it.
+    `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
     """
     sentence = tombstone_sentence(reason, **params) + more
     tombstone = plan.facts.tombstone
@@ -133,13 +135,8 @@ def _settled(
     return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _not_shown(
-    plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime
-) -> pass_plan.DeletedPlan:
-    """End or defer a deleted record whose item Monday doesn't return.
-
-    The item counts as gone only if Monday still doesn't return it after the quiet time.
-    """
+def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime) -> pass_plan.DeletedPlan:
+    """Defer a deleted record with a missing item until the quiet time is over, then end it."""
     since = plan.facts.ledger.removed_since or now
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
@@ -149,12 +146,12 @@ def _not_shown(
     return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-# Reasons of which the item left the board by a call of ours.
+# The reasons after our own call removed the item.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    """Whether a call of ours took it off the board, perhaps one that got no answer."""
+    """Whether our own call removed it, even if the call got no answer."""
     tombstone = facts.tombstone
     is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
     return bool(_removing_intents(facts)) or is_stored
@@ -171,7 +168,7 @@ def _state_of(item: Item) -> choices.TombstoneState:
 def _removed(
     board: field_values.BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
-    """End it: our call removed the item from the board; edits that were lost with it go to the history."""
+    """End it after our call removed the item; edits that were removed with it go to the history."""
     is_archived = state == choices.TombstoneState.ARCHIVED
     more = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
@@ -183,9 +180,9 @@ def _removed(
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
-    """Apply a person's choice if the item still has the values they saw, or the policy if nobody edited the item.
+    """Apply a person's choice if the item's values are unchanged, or the policy if nobody edited the item.
 
-    Open conflicts about fields don't stop it: they close with the record (`deletion_reports`).
+    Open conflicts about fields don't stop it: `deletion_reports` closes them.
     """
     facts = plan.facts
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
@@ -200,9 +197,9 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
         return replace(plan, item_removal=policy)
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
         return ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
-    if choice.choose == "monday":
+    if choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
-    if choice.choose == "custom":
+    if choice.choose == UNLINK_OPTION:
         return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
     deletes = policy is choices.DeletedRecordPolicy.DELETE
     return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
@@ -211,11 +208,11 @@ def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, it
 def ask_about_item(
     plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = ""
 ) -> pass_plan.DeletedPlan:
-    """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
+    """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
     if facts.resolution is None and facts.resolution_for(reports.KIND_DELETE, reports.RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
-    # What can't be read may have been edited, so it is asked about; nobody can say that it was.
+    # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
     again = ""
@@ -223,19 +220,19 @@ def ask_about_item(
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
-    # The conflict itself says in the history that it was found.
+    # Without a line: the conflict adds one to the history.
     plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=called)
     leaves = "The deletion stays. The item leaves the board; people can restore it on Monday."
-    removes = reports.Option("npd", f"Archive the item{again}", leaves, does=reports.ARCHIVE_ITEM)
+    removes = reports.Option(REMOVE_OPTION, f"Archive the item{again}", leaves, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
         leaves = f"{leaves.removesuffix('.')} for 30 days."
-        removes = reports.Option("npd", f"Delete the item{again}", leaves, does=reports.DELETE_ITEM)
+        removes = reports.Option(REMOVE_OPTION, f"Delete the item{again}", leaves, does=reports.DELETE_ITEM)
     comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
         removes,
-        reports.Option("monday", "Restore the record", comes_back, does=reports.RESTORE_RECORD),
-        reports.Option("custom", "Unlink the item", stays, UNLINK_ITEM, reports.UNLINK),
+        reports.Option(RESTORE_OPTION, "Restore the record", comes_back, does=reports.RESTORE_RECORD),
+        reports.Option(UNLINK_OPTION, "Unlink the item", stays, UNLINK_VALUE, reports.UNLINK),
     ]
     question = plan.conflict_report(
         reports.KIND_DELETE,
@@ -247,16 +244,10 @@ def ask_about_item(
     return replace(plan, question=question)
 
 
-# What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
-#
-# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that go to the history.
-
-
 def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
-    """Return the lines about edits that leave with the item, by the names of their fields; `item` is as it left.
+    """Return the history lines about edits that nobody saw and that are removed with the item, by field label.
 
-    In a field that only flows to Monday every edit is overwritten unseen, as in every pass. In other fields only those
-    edits count that came after the pass had read the item, or that the author of the choice was not shown.
+    `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
     seen_values = facts.resolution.seen if facts.resolution else {}
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
@@ -281,10 +272,10 @@ def edits_since_base(
     item: Item,
     ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
 ) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields whose cell has left its half of the base, or can't be read.
+    """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
-    A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about; nor is a cell whose
-    column is gone from the board. Without a base a cell counts that says something else than the record said.
+    Nobody is asked about edits of fields that are only synced to Monday, or in columns that the board lacks. Without a
+    base, a cell counts if it differs from the record's value.
     """
     mapped = [
         mapping
@@ -307,11 +298,11 @@ def _edit_since_base(
     shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
         return reports.FieldConflict(mapping.key, None, None, shown, field_plan.unknown_reason(sides))
-    # An item that was deleted leaves every cell of connected boards empty by itself.
-    vanished = convert.names_items and remote is None
-    if not sides.remote_changed or sides.equal or vanished:
+    # A deleted item leaves every cell of connected boards empty.
+    is_emptied = convert.names_items and remote is None
+    if not sides.remote_changed or sides.equal or is_emptied:
         return None
-    # A value that a call of ours without an answer sent is nobody's edit.
+    # A value that our unanswered call sent is nobody's edit.
     entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
     with suppress(UnknownValue):
         if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
@@ -322,16 +313,13 @@ def _edit_since_base(
     return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
 
 
-# What must wait: removals over the limit.
-
-
 def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
-    """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
+    """Whether the item's removal counts towards the limit: not if a person chose it, nor if it is unlinked."""
     return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
 
 
 def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
-    """Let removals that a person chose go, and the others only if they aren't implausibly many."""
+    """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     states = approvals.states(choices.ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == choices.ApprovalState.REJECTED}
     wanted = [(plan.id, "") for plan in planned if wants_approval(plan) and plan.id not in rejected]
@@ -351,13 +339,10 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     return plans
 
 
-# After Monday's answer.
-
-
 def after_removal(
     board: field_values.BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer
 ) -> pass_plan.DeletedPlan:
-    """Return what the answer makes of a planned removal; what was announced is counted."""
+    """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:
         gone = TombstoneReason.REMOVED_MEANWHILE
@@ -374,12 +359,6 @@ def after_removal(
     return _settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
 
 
-# The calls that take a deleted record's item off the board, or take its NPD ID from it.
-#
-# As every write: announced by intents under the lease, an alias a record, divided only where Monday refused the
-# document before it ran; what became of a call without an answer is read by the next pass.
-
-
 REMOVAL_KINDS = {
     choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
     choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
@@ -388,7 +367,7 @@ REMOVAL_KINDS = {
 
 
 def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
-    """Return what is sent of a planned removal; where a person chose it, the policy may change meanwhile."""
+    """Return the write of a planned removal; it depends on the policy unless a person chose it."""
     tombstone = plan.facts.tombstone
     return calls.Write(
         str(plan.id),
@@ -402,7 +381,7 @@ def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
 
 
 def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
-    """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
+    """Return the approval requests to store for planned removals: counted as done, or waiting."""
     return [
         ApprovalRequest(
             entity_type=plan.record.entity_type(),
@@ -419,13 +398,10 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-# What is stored of it.
-
-
 def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:
-    """Return the plan as far as it still holds: `is_there` says whether its tombstone is, and stands for a deletion.
+    """Return the plan as far as it still holds; `is_there` says that its tombstone still is there, and not restored.
 
-    `pause` is why nothing may be written, as a sentence.
+    `pause` is the sentence why nothing may be written.
     """
     if not is_there:
         return replace(plan, new_state=None, question=None, approval=None, lost_updates=())
@@ -435,7 +411,7 @@ def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool
 
 
 def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
-    """Return the plan once its record is stored again, as a person chose."""
+    """Return the plan after its record was restored, as a person chose."""
     detail = "Restored with what was edited on Monday, as a person chose."
     if not plan.item_to_keep:
         detail = (
@@ -456,7 +432,7 @@ def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetim
 
 
 def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
-    """Return what the sync state says after the pass, where that is worth a row."""
+    """Return the sync state after the pass; None if there is nothing to store."""
     ledger = plan.ledger
     is_stored = ledger.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
@@ -475,7 +451,7 @@ def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
 
 
 def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
-    """Yield what the pass tells the store of conflicts about a deleted record."""
+    """Yield the reports about a deleted record for the store of conflicts."""
     facts = plan.facts
     if plan.question is not None:
         yield plan.question
@@ -490,27 +466,24 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
 
 
 def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
-    """Return it with what its history says of lost values, and which intents turned out to have taken effect."""
-    # It had left the board by a call of ours without an answer.
+    """Return it with history lines about lost values, and with the intents that took effect."""
+    # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
     landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
     return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
 
 
-# The rules of a pass.
-
-
 def end_unread_deleted(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End the deleted records for which Monday needn't be asked."""
+    """End the deleted records that need no call to Monday."""
     return plan.with_deleted(decide_unread(facts.board, deleted) for deleted in plan.open_deleted)
 
 
 def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide every open deleted record by its item; what is to be sent is sent with all else."""
+    """Decide every open deleted record by its item."""
     if not plan.open_deleted:
         return plan
-    read = {record.id: record for record in facts.deleted}
-    linked_now = given_items(plan)
-    shown = [replace(deleted, facts=read[deleted.id]) for deleted in plan.open_deleted]
-    decided = [decide_deleted(facts, deleted, linked_now) for deleted in shown]
+    facts_by_id = {record.id: record for record in facts.deleted}
+    linked_now = assigned_items(plan)
+    plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
+    decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
     return plan.with_deleted(approve_removals(decided, facts.approvals))

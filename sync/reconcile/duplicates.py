@@ -1,8 +1,7 @@
-"""Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
-an item that may be another one: a person is asked.
+"""Decides about duplicates: a second item with a record's NPD ID, and a record that may be the same as another one.
 
-Implements, of “A record and its item” in docs/reference/merge.md: *there, linked | a second item bears its NPD ID*, and
-the last sentence of *none | there, never linked*: "same person?"; and a person's answers to both.
+Implements the row *there, linked | a second item bears its NPD ID* of “A record and its item” in
+docs/reference/merge.md, the last sentence of *none | there, never linked* ("same person?"), and people's answers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,45 +17,41 @@ from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
-from sync.reconcile.new_items import given_items
+from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import new_acts
 from sync.reconcile.writes import OUTCOMES
 from sync.records.approvals import ApprovalFacts
 
-# What is so, and what is decided.
-
-
-# The kind of the line about a second item that stays on the board.
-SECOND_ITEM_ASKED = "conflict_identity"
+# The kind of the history line about a duplicate that stays on the board.
+DUPLICATE_STAYS = "conflict_identity"
 
 
 def archives(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether it leaves the board: ours by itself, another's because a person said so."""
+    """Whether it is to be archived: because our own create made it, or because a person said so."""
     if duplicate.act is pass_plan.ItemAct.DUPLICATE:
         return duplicate.is_ours
     return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
 
 
 def is_asked(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether a person is asked now if it is the same."""
-    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == SECOND_ITEM_ASKED
+    """Whether this pass asks a person about it."""
+    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == DUPLICATE_STAYS
 
 
-def second_item_write(duplicate: pass_plan.ItemPlan) -> Write:
-    """Return the unit of the calls about a second item, yet without what they write."""
+def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
+    """Return the unit of the calls about a duplicate, without values."""
     record_id = duplicate.duplicate_of.pk
     return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
 def sent_same(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
-    """Return the creates of ours that say just what the item says; none where it is known not to be a second run's, or
-    to be all that the board has of the record.
-    """
-    first = duplicate.facts.duplicate_of
-    if first is None or not field_values.is_active_on(board, duplicate.facts.original_item):
+    """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
+    record = duplicate.facts.duplicate_of
+    # Without the original, the duplicate is the record's only item on the board.
+    if record is None or not field_values.is_active_on(board, duplicate.facts.original_item):
         return []
-    # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
-    history = first.history
+    # If the record was linked with it once, somebody restored it.
+    history = record.history
     was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in history.intents)
     if was_written or duplicate.item.id in history.unlinked_items:
         return []
@@ -85,9 +80,7 @@ def _matches_sent(
 
 
 def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
-    """Return whether a create of ours says just what the item says, and nobody else is known to have made it, or
-    touched it: what was written into a column that is not mapped only its event tells.
-    """
+    """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
     same = sent_same(board, duplicate)
     history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
     us = history.token_user
@@ -98,10 +91,8 @@ def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPla
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
 
-def still_leaves(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
-    """Return whether it is archived once its NPD ID was `cleared`: ours only if the answer shows that nobody wrote into
-    it since it was read.
-    """
+def still_archives(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
+    """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
     if not archives(duplicate) or duplicate.act is pass_plan.ItemAct.COPY:
         return archives(duplicate)
     is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
@@ -109,19 +100,17 @@ def still_leaves(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan
 
 
 def _as_shown(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -> pass_plan.ItemPlan:
-    """Return a second item that was found as the answer to its clearing shows it: by that people are asked."""
-    shown = next((answer.item for answer in answers if answer and answer.item), None)
-    is_found = duplicate.act is pass_plan.ItemAct.DUPLICATE
-    return replace(duplicate, facts=replace(duplicate.facts, item=shown)) if shown and is_found else duplicate
-
-
-# What the answers mean.
+    """Return a duplicate with the item in the answer to its clearing; questions show that."""
+    item = next((answer.item for answer in answers if answer and answer.item), None)
+    if item is None or duplicate.act is not pass_plan.ItemAct.DUPLICATE:
+        return duplicate
+    return replace(duplicate, facts=replace(duplicate.facts, item=item))
 
 
 def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_plan.ItemPlan:
-    """Return it with what became of it by the answers to its calls, the clearing's and the archiving's.
+    """Return it after Monday's answers to clearing its NPD ID and archiving it.
 
-    Where it left the board meanwhile somebody was faster: nothing is left to do.
+    If it was removed meanwhile, nothing is left to do.
     """
     duplicate = _as_shown(duplicate, answers)
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
@@ -129,23 +118,23 @@ def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_p
     if failed is not None:
         failed_ending = pass_plan.ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
         return replace(duplicate, ending=failed_ending, intents=intents)
-    # Two calls: it was archived, too.
+    # With two answers it was archived, too.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"
     is_copy = duplicate.act is pass_plan.ItemAct.COPY
     name = duplicate.item.name
     detail = ""
     if is_copy and duplicate.facts.owner:
-        kind = SECOND_ITEM_ASKED
+        kind = DUPLICATE_STAYS
         sentence = f"The item “{name}” now belongs to “{duplicate.facts.owner}”, so it stays on the board."
     elif is_copy and duplicate.item.state != field_values.ACTIVE:
         sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
     elif is_copy:
         sentence = f"The item “{name}” was a copy of “{duplicate.duplicate_of}”; it was archived on Monday."
     elif not is_off_board:
-        kind = SECOND_ITEM_ASKED
+        kind = DUPLICATE_STAYS
         sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
-        detail = f"Who is this? {second_item_question(duplicate)}"
+        detail = f"Who is this? {duplicate_question_text(duplicate)}"
     elif duplicate.is_ours:
         sentence = (
             f"A second item “{name}” was on the board, created by a call whose answer was lost; "
@@ -160,7 +149,7 @@ def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_p
 def copy_reports(
     board: field_values.BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
 ) -> Iterator[reports.ConflictReport]:
-    """Yield what is asked about second items, and which answers were carried out."""
+    """Yield the questions about duplicates, and the answers that were applied."""
     for duplicate in settled:
         if is_asked(duplicate):
             yield duplicate_report(board, duplicate)
@@ -171,7 +160,7 @@ def copy_reports(
 
 
 def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
-    """Return the plan with the records whose answers these are; a failed one is tried again with its next pass."""
+    """Return the plan with the records of applied answers; a record with a failed one is tried again."""
     for duplicate in settled:
         if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
@@ -180,13 +169,13 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
             open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
             plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
         elif record.is_open:
-            # If a record has several copies, each counts: the first failure stays.
+            # The first failure of a record's answers stays.
             plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
     return plan
 
 
-def second_item_question(duplicate: pass_plan.ItemPlan) -> str:
-    """Return what happened, as the question about it says; the same at every pass."""
+def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
+    """Return the text of the question; it is the same in every pass."""
     return (
         f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.duplicate_of}”, which already has another "
         "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
@@ -194,7 +183,7 @@ def second_item_question(duplicate: pass_plan.ItemPlan) -> str:
 
 
 def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
-    """Return the question whether a second item is the same as its record."""
+    """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.duplicate_of
     archived = (
@@ -209,13 +198,13 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
         reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
-    data = identity.question(second_item_question(duplicate), candidates, options)
+    data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
     data["item"] = field_values.item_data(board, item)
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 
 def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
-    """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
+    """Return the approval requests to store for archiving our own duplicates: they count as done."""
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
     new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.duplicate_of.pk, "copy") for duplicate in ours])
     return [
@@ -234,46 +223,39 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_pl
     ]
 
 
-# The rules of a pass.
-
-
 def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide what becomes of second items: those that were found, and those of which a person answered."""
+    """Decide about duplicates: those that this pass read, and those that a person answered about."""
     board = facts.board
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
     decided = identity.answered_items(facts, plan)
-    linked_now = given_items(plan)
+    linked_now = assigned_items(plan)
     for record in plan.open_records:
         copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is pass_plan.AnswerKind.COPY]
         for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
             if item_id in decided:
                 continue
-            # It may belong to a record by now; an answer about a duplicate is not one about that record's item.
+            # With an owner it is not archived: the answer was not about that record's item.
             owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
-            shown = facts.items.linked.get(item_id) or Item(item_id, item_id, "missing")
-            copy = ItemFacts(Claim(None, item_id, []), shown, owner=owner)
-            duplicates.append(
-                pass_plan.ItemPlan(copy, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
-            )
+            item = facts.items.linked.get(item_id) or Item(item_id, item_id, pass_plan.MISSING)
+            item_facts = ItemFacts(Claim(None, item_id, []), item, owner=owner)
+            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
+            duplicates.append(copy)
     if not duplicates:
         return plan
     ours = {duplicate.duplicate_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
-    # More at once than the limit are asked about.
+    # Over the limit, people are asked about all of them.
     approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
         duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
     return replace(plan, duplicates=tuple(duplicates))
 
 
-# A record that was made from an item, and that nobody touched in NPD, may turn out to be another record's possible
-# duplicate.
-#
-# Somebody adds a row on the board without an email address, it becomes a record, and the address that is filled in
-# later is one that NPD knows already. A person says whether the two are one.
-
-
 def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Ask about every record made from an item whose item's match key is another record's by now."""
+    """Ask about records that were made from an item and now share its match key with another record.
+
+    For example, a new item without an email address becomes a record; the address that is filled in later is a known
+    record's. A person decides whether the two are the same.
+    """
     board = facts.board
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []

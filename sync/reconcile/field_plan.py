@@ -1,4 +1,4 @@
-"""Turns merge.py's decision on a field into what is sent or written, or a block.
+"""Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
 Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
 “Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
@@ -18,30 +18,17 @@ from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.reconcile import resolutions
+from sync.reconcile import field_values, resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
-from sync.reconcile.field_values import (
-    BoardContext,
-    RelatedNotFound,
-    clean_values,
-    field_of,
-    related_id,
-    related_name,
-    resolve_relations,
-    stored_values,
-    why_no_item,
-)
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
 
-# When a field was edited on each side, as far as NPD's history and Monday's own times tell.
-
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
-    """Return when somebody gave the field its value, by NPD's history; None if the sync did, or it isn't known."""
+    """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
     history = plan.facts.history.npd_edits
-    names = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
+    names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
             return None
@@ -55,9 +42,9 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
 
 
 def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> datetime | None:
-    """When the newest event told just this value, else the time that the column itself keeps, as dates do.
+    """Return when the field was edited on Monday: the time of the newest event if it has this value, else the column's.
 
-    A later event of another value says that the one which brought this value back never came.
+    If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
     changes = [event for event in plan.facts.history.monday_edits if event.key == field.key]
     newest = max((event.at for event in changes), default=None)
@@ -72,27 +59,23 @@ def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Fiel
     return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
-# What Monday refused, from pass to pass: kept back, and left in NPD where a person said so.
-#
-# What a person left stays left until the value, its column or the mapping's version changes, also through passes that
-# can't read the cell and through a conflict on the field. It is left beside what stood on Monday then: once a pass
-# finds another value there, and sees no conflict in it, people are asked anew.
+# A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
+# version changes, also through passes that can't read the cell and through a conflict on the field. If Monday's value
+# changes without a conflict, people are asked again.
 
 
 def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
-    """Return why a value that Monday refused isn't sent again before a change of it or its column; else empty.
+    """Return why a value that Monday refused isn't sent again; empty if it may be sent.
 
-    A value that a person left in NPD stays there, whatever else a person asks of the record; one that is chosen in a
-    conflict goes.
+    It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
+    Monday's value has changed too.
     """
     entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
-    if (
-        not entry_in_force
-        or entry_in_force["side"] != blocked_fields.SIDE_MONDAY
-        or not _is_same_value(entry_in_force, field_plan)
-    ):
+    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+        return ""
+    if not _is_same_value(entry_in_force, field_plan):
         return ""
     by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
@@ -102,7 +85,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
 
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
-    """Whether the value stays in NPD alone as a person said: the field is decided, though its sides differ."""
+    """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
     kept = blocked_fields.kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
     return (
         kept is not None
@@ -113,7 +96,7 @@ def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) ->
 
 
 def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a pass found blocked, with what stays left of what was blocked `before`."""
+    """Return the fields that a pass found blocked, with those of `before` that a person keeps in NPD only."""
     for key, field_plan in plan.plans.items():
         kept = blocked_fields.kept_entry(before.get(key))
         entry = blocked.get(key)
@@ -139,48 +122,41 @@ def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
 
 
 def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
-    """Whether Monday shows what it showed when the value was left; an item that is new has shown nothing yet."""
+    """Whether Monday shows the same value as when the person kept NPD's; true for a new item."""
     mark = kept[blocked_fields.KEPT_BY]
     if item is None or blocked_fields.KEPT_REMOTE not in mark:
         return True
+    convert = field_plan.convert
     try:
-        return field_plan.convert.remote(mark[blocked_fields.KEPT_REMOTE]) == field_plan.convert.remote(
-            field_plan.remote_raw
-        )
+        return convert.remote(mark[blocked_fields.KEPT_REMOTE]) == convert.remote(field_plan.remote_raw)
     except conversion.UnknownValue:
         return False
-
-
-# From the merge's decision to the raw values that go to either side; what can't go there is blocked.
 
 
 def apply_decision(  # noqa: PLR0911 - a table
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> FieldPlan:
-    """Give the decision its raw values, and block what can't be written on the side it should go to."""
+    """Add the raw values that the decision sends or writes, or block the field if that side can't take them."""
     action = field_plan.decision.action
     if not plan.record.may_sync:
         return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
-        is_written = (
-            action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
-            or field_plan.confirmed_entry is not None
-        )
-        is_carried_out = is_written or (action is merge.Action.AGREED and field.write_both)
-        field_plan = field_plan if is_carried_out else with_values(field_plan, resolves=None)
+        is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
+        is_there = field_plan.confirmed_entry is not None or (action is merge.Action.AGREED and field.write_both)
+        if not (is_written or is_there):
+            field_plan = with_values(field_plan, resolves=None)
     match action:
         case merge.Action.PUSH:
             return _plan_push(plan, field_plan, field_plan.local_raw)
         case merge.Action.PULL:
             return _plan_pull(facts, plan, field_plan, field)
         case merge.Action.BOTH:
-            # Both sides are written; lists that are united, only where each of them can hold every element.
+            # Lists are united only if both sides can have every element.
             try:
                 raw = _resolved_raw(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
-                return field_plan.block(
-                    BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
-                )
+                reason = f"The lists can't be merged: {unknown}. Change that element on either side."
+                return field_plan.block(BlockedCode.INVALID, reason)
             written = _plan_local_write(facts, plan, field_plan, raw)
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case merge.Action.CONFLICT:
@@ -208,9 +184,8 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
             return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        return field_plan.block(
-            BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
-        )
+        reason = f"NPD can't take Monday's value: {unknown}. Correct it on the board."
+        return field_plan.block(BlockedCode.INVALID, reason)
     return _plan_local_write(facts, plan, field_plan, raw)
 
 
@@ -225,66 +200,63 @@ def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
 
 
 def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
-    """Take a value over if NPD's own constraints allow it, else block it with the reason."""
+    """Plan to write a value in NPD if its constraints allow it, else block the field."""
     try:
-        full = resolve_relations(facts.related, facts.board.model, raw)
-        return with_values(field_plan, write_raw=clean_values(plan.record, full))
-    except RelatedNotFound as unknown:
+        full = field_values.resolve_relations(facts.related, facts.board.model, raw)
+        return with_values(field_plan, write_raw=field_values.clean_values(plan.record, full))
+    except field_values.RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
-        return field_plan.block(
-            BlockedCode.INVALID, f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
-        )
+        reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
+        return field_plan.block(BlockedCode.INVALID, reason)
 
 
-def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
-    """Leave a relation undecided whose record isn't there, or isn't certain; it is checked again when one comes."""
+def _await_related(field_plan: FieldPlan, unknown: field_values.RelatedNotFound) -> FieldPlan:
+    """Leave a relation undecided until its record exists and is certain."""
     return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
-    """Plan a conflict if both sides are known: for a relation, also the record that Monday's side names."""
+    """Plan a conflict, if the record that Monday's side of a relation names is known."""
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-            resolve_relations(facts.related, facts.board.model, raw)
+            field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
-        except RelatedNotFound as unknown:
+        except field_values.RelatedNotFound as unknown:
             return _await_related(field_plan, unknown)
     return _set_conflict(field_plan, field_plan.decision.reason)
 
 
+def _with_decision(field_plan: FieldPlan, action: merge.Action, reason: str) -> FieldPlan:
+    return with_values(field_plan, decision=merge.FieldDecision(field_plan.mapping.key, action, reason))
+
+
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.CONFLICT, reason)
-    return with_values(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
+    decided = _with_decision(field_plan, merge.Action.CONFLICT, reason)
+    return with_values(decided, conflict=resolutions.as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
-    """Plan only to send NPD's changes: a person pushes a record whose sync is off."""
+    """Plan only to send NPD's changes, because a person pushes a record whose sync is off."""
     action = field_plan.decision.action
     if action is merge.Action.PUSH:
         return _plan_push(plan, field_plan, field_plan.local_raw)
     if action is merge.Action.CONFLICT:
-        return field_plan.block(
-            BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
-        )
+        reason = "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
+        return field_plan.block(BlockedCode.DIRECTION, reason)
     if action in (merge.Action.PULL, merge.Action.BOTH):
-        return with_values(
-            field_plan, decision=merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, "sync is off")
-        )
+        return _with_decision(field_plan, merge.Action.NOTHING, "sync is off")
     return field_plan
 
 
-# From both sides' values to the merge's decision on each field, which the section above makes concrete.
-
-
-# Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (lost_updates.py).
+# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
 AS_SENT = "as_sent"
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Decide the fields; add what becomes of them, and lines about relations that are newly left out."""
+    """Add the fields' plans, and lines about relations that are newly left out."""
     if plan.unlink:
         return plan
     plans = decide_fields(facts, plan)
@@ -311,7 +283,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
-    """Decide every mapped field of a record against its item, or against none where one is to be created."""
+    """Decide every mapped field of a record; without an item, for the item to be created."""
     decided = (_decide_field(facts, plan, mapping) for mapping in facts.board.mappings)
     return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
 
@@ -330,15 +302,15 @@ def _way_of_both(*directions: str) -> merge.FieldDirection:
 
 
 def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
-    """Return the base pair if it belongs to this item, column and mapping version; else there is no base."""
+    """Return the base if it belongs to this item, column and mapping version; None otherwise."""
     entry = ledger.base.get(mapping.key)
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
-    """Whether both sides of a field say just what they last agreed on, as stored."""
+def is_as_agreed(board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+    """Whether both sides of a field have exactly the base's raw values."""
     base = base_of(facts.ledger, mapping, item.id)
-    if base is None or base.get(AS_SENT) or base["local"] != stored_values(facts.record, mapping):
+    if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
         return False
     return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))
 
@@ -353,24 +325,23 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
-    """Return the bases of the fields of which a record and an item say the same, by the keys of their mappings.
+def agreed_base(board: field_values.BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+    """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
 
-    A record made from an item starts with them: an edit on the board before the record's own pass is a change then.
+    A record created from an item begins with them, so that an edit on the board before its first pass is a change.
     """
     bases = {}
     for mapping in board.mapped:
         convert = board.converter(mapping, record)
-        local_raw = stored_values(record, mapping)
+        local_raw = field_values.stored_values(record, mapping)
         remote_raw = cell_of(convert, mapping, item)
-        sides = (side_of(convert.local, local_raw), side_of(convert.remote, remote_raw))
-        if sides[0] == sides[1] and not isinstance(sides[0], merge.Unknown):
+        if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
             bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
     return bases
 
 
 def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
-    """Return the Monday half of a base; where Monday's answer was somebody's edit, what we sent and not that."""
+    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
     return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
@@ -380,15 +351,15 @@ UNREAD: Any = merge.Unknown("It was not read.")
 def sides_of(
     convert: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
 ) -> merge.FieldSides:
-    """Return a field's raw values in the form in which they are compared with its base.
+    """Return a field's raw values and its base in the form that is compared.
 
-    If a side is left out, its half of the base isn't converted either: some conversions take long.
+    If a side is left out, its half of the base isn't converted either, because some conversions are slow.
     """
     here = side_of(convert.local, local)
     there = side_of(convert.remote, remote)
     if base is None:
         return merge.FieldSides(here, there)
-    # Nearly always each raw value is its half of the base, whose form is then the same.
+    # Nearly always a raw value equals its half of the base, which then needn't be converted.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
@@ -399,7 +370,7 @@ def sides_of(
 
 
 def unknown_reason(sides: merge.FieldSides) -> str:
-    """Return the sentence why Monday's side can't be compared with the base; empty if it can."""
+    """Return why Monday's side can't be compared with the base, as a sentence; empty if it can."""
     if isinstance(sides.remote, merge.Unknown):
         return f"Its value on Monday can't be read: {sides.remote.reason}."
     if sides.base and isinstance(sides.base[1], merge.Unknown):
@@ -427,7 +398,7 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
     item = plan.item
     convert = facts.board.converter(mapping, plan.record)
-    local_raw = stored_values(plan.record, mapping)
+    local_raw = field_values.stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
     if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
@@ -458,7 +429,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
 def _at_rest(
     ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
 ) -> FieldPlan | None:
-    """Return the plan of a field whose sides both still have the agreed value, as nearly all fields do."""
+    """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
     base = base_of(ledger, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
@@ -467,7 +438,7 @@ def _at_rest(
         if remote_raw != base["remote"]:
             return None
         if not convert.is_stateless:
-            # What was known then may not be now, as a label that is gone.
+            # A value may have become unknown, such as a deleted label.
             convert.remote(remote_raw)
             convert.local(local_raw)
     except conversion.UnknownValue:
@@ -483,7 +454,7 @@ def _nothing(key: str) -> merge.FieldDecision:
 def _decide_merged(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base
 ) -> FieldPlan:
-    """Decide a field of which both sides say something that is known: `now`."""
+    """Decide a field with known values on both sides, `now`."""
     key = field_plan.mapping.key
     try:
         base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
@@ -502,7 +473,7 @@ def _decide_merged(
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
     decision = merge.decide_field(field)
-    # merge.py compares spellings; a relation is the same where both name one record.
+    # merge.py compares names; a relation is equal if both sides name the same record.
     if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
         decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
@@ -515,24 +486,21 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
         return False
     remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     try:
-        return related_id(resolve_relations(facts.related, model, remote)) == related_id(field_plan.local_raw)
-    except RelatedNotFound:
+        resolved = field_values.resolve_relations(facts.related, model, remote)
+    except field_values.RelatedNotFound:
         return False
+    return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
-    """Leave a field with an unknown side undecided; one whose direction syncs nothing needs no decision."""
+    """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if way is merge.FieldDirection.NONE:
-        nothing = merge.FieldDecision(
-            field_plan.mapping.key, merge.Action.NOTHING, "its direction lets nothing be synced"
-        )
-        return with_values(field_plan, decision=nothing)
+        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
     return _block_undecided(field_plan, code, detail)
 
 
 def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    decision = merge.FieldDecision(field_plan.mapping.key, merge.Action.UNDECIDED, reason)
-    return with_values(field_plan, decision=decision).block(code, reason)
+    return _with_decision(field_plan, merge.Action.UNDECIDED, reason).block(code, reason)
 
 
 def _decide_unknown_local(
@@ -542,29 +510,29 @@ def _decide_unknown_local(
     way: merge.FieldDirection,
     unknown: conversion.UnknownValue,
 ) -> FieldPlan:
-    """Plan a relation to a record without an item: it waits for the item, or is left out if there will be none."""
+    """Plan a relation to a record without an item: it waits, or is left out if there will be no item."""
     mapping = field_plan.mapping
     key = mapping.key
     if way is merge.FieldDirection.TO_NPD:
-        # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
+        # One way to NPD, Monday's value overwrites the one that can't be sent.
         convert = field_plan.convert
-        shown = "(a value that Monday can't show)"
+        local = "(a value that Monday can't show)"
         remote = convert.remote(field_plan.remote_raw)
         base = None
         if entry := base_of(plan.ledger, mapping, plan.item_id):
             if reason := _removal_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
-            # It left what was agreed on only where it names another record by now.
-            stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
-            base = merge.Base(shown, base_remote(convert, entry)) if stands else merge.Base(None, None)
-        field = merge.Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
+            # NPD's side has changed only if it names another record than the base.
+            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
+            base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
+        field = merge.Field(key, local=local, remote=remote, base=base, way=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
     if related is None or way is merge.FieldDirection.NONE:
         detail = f"NPD's value can't be sent: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    return _block_undecided(field_plan, *why_no_item(related, facts.related_boards))
+    return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
 def _decide_create(
@@ -575,28 +543,25 @@ def _decide_create(
     local_raw = field_plan.local_raw
     if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
         return None
-    field_plan = with_values(field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.PUSH, "new on Monday"))
+    field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
         empty = convert.local(local_raw) is None
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    # A column that requires a value takes no empty one.
+    # A required column takes no empty value, so the field is blocked.
     if not empty or convert.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
-    return with_values(
-        field_plan, decision=merge.FieldDecision(mapping.key, merge.Action.AGREED, "empty on both sides")
-    )
+    return _with_decision(field_plan, merge.Action.AGREED, "empty on both sides")
 
 
 def base_with_intents(
     facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
-    """Return the base of a field with this value on Monday, and the open intents that sent this value: our own writes.
+    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
 
-    Intents of another item don't count; they stay open if the record was unlinked meanwhile. Raises UnknownValue if
-    what an intent sent can't be told any more.
+    Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
     """
     item_id = facts.item.id if facts.item else ""
     base = base_of(facts.ledger, mapping, item_id)
@@ -605,7 +570,7 @@ def base_with_intents(
         entry = intent.values.get(mapping.key)
         if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
             confirmed.append(intent)
-            # Not for a merged list: as base, the elements from Monday would look removed in NPD.
+            # A united list is no base, because its elements from Monday would look removed in NPD.
             if not entry.get("united"):
                 base = new_base(mapping, item_id, entry["local"], remote_raw)
     return base, confirmed
@@ -614,21 +579,22 @@ def base_with_intents(
 def is_emptied_by_removal(
     facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
 ) -> bool:
-    """Whether an empty cell says nothing: the item that it named left its board, which emptied it."""
+    """Whether the cell is empty because the item that it named left its board."""
     return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
 
 
 def _removal_reason(
     facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
 ) -> str:
-    """Return what is said of a cell that the removal of an item emptied; empty where it wasn't."""
+    """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
     if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
         return ""
     kind = target_of(relation)._meta.verbose_name
+    name = field_values.related_name(base["local"])
     return (
-        f"The item of the {kind} “{related_name(base['local'])}” left its board, so Monday doesn't show it here any "
-        f"more. NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
+        f"The item of the {kind} “{name}” left its board, so Monday doesn't show it here any more. "
+        f"NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
     )
 
 
@@ -640,12 +606,12 @@ def _merge_field(
     base = field_plan.base
     agreed = merge.Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
     if agreed and emptied_by_removal:
-        # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
+        # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Base(agreed.local, None)
     was_filled = False
     if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
-        # The stored base is of another column, so only NPD's half can be read. A value that can't be told any more was
-        # not empty, such as the item of a related record.
+        # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
+        # related record, was not empty.
         was_filled = side_of(convert.local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,
@@ -658,12 +624,11 @@ def _merge_field(
         required=mapping.required,
         emptied_while_blocked=was_filled,
     )
-    # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
     if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or now.local == now.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    # That costs queries.
+    # Only now, because it costs queries.
     edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
     return replace(field, edited=edited)

@@ -1,4 +1,4 @@
-"""A record's values as JSON; the board context of a pass; looking up related records; match keys."""
+"""A record's values as JSON, the board with its mappings, related records, and match keys."""
 
 from __future__ import annotations
 
@@ -117,21 +117,18 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
     return True
 
 
-# A board link with its mappings and their converters, as a pass uses them.
-
-
 @dataclass(frozen=True)
 class PassSettings:
     """Settings and account data that rules and converters read, filled by `lookups.load_settings`."""
 
-    region: str = "US"  # the country of phone numbers without one
-    time_zone: str = "UTC"  # that of the token's user, in which a moment has its day
+    region: str = "US"  # the country of phone numbers without a country code
+    time_zone: str = "UTC"  # that of the token's user, in which times are converted to days
     gone_quiet_seconds: float = 600
     tombstone_days: int = 30
     loop_times: int = 5
     new_item_wait_seconds: float = 300
     journal_days: int = 7
-    token_user: str = ""  # the Monday user as whom we write; empty where that isn't known yet
+    token_user: str = ""  # the Monday user of the token; empty if it isn't known yet
     people: Mapping[str, Any] = field(default_factory=dict)  # Monday's users, by id
 
 
@@ -173,16 +170,15 @@ class BoardContext:
 
     @property
     def types(self) -> list[str]:
-        """The types of these columns, as set-up read them, else as their converters create them.
-
-        Includes the group if the filter reads it.
-        """
-        types = [str(m.options.get("column_type") or self.converter(m).column_type) for m in self.mapped]
-        return [*types, *([GROUP] if self.sync_filter.asks_group else [])]
+        """The columns' types, as set-up read them or their converters create them; the group if the filter reads it."""
+        types = [
+            str(mapping.options.get("column_type") or self.converter(mapping).column_type) for mapping in self.mapped
+        ]
+        return [*types, GROUP] if self.sync_filter.asks_group else types
 
     @cached_property
     def sync_filter(self) -> SyncFilter:
-        """Which records and items are synced, as it was when this was loaded."""
+        """The filter of records and items, as of when this was loaded."""
         return SyncFilter.parse(self.link.sync_filter)
 
     @property
@@ -206,32 +202,29 @@ class BoardContext:
         return registry.joined_relations(self.model, self.mappings)
 
     def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> conversion.Converter:
-        """Return the mapping's converter for this record: the same for both halves of its base."""
-        return self._made_converter(mapping.key, record.sync_region() if record is not None else "")
+        """Return the mapping's converter for this record."""
+        return self._make_converter(mapping.key, record.sync_region() if record is not None else "")
 
     @cached_property
-    def _made_converter(self) -> Callable[[str, str], conversion.Converter]:
+    def _make_converter(self) -> Callable[[str, str], conversion.Converter]:
         by_key = {mapping.key: mapping for mapping in self.mappings}
 
-        def made(key: str, region: str) -> conversion.Converter:
+        def make(key: str, region: str) -> conversion.Converter:
             options = converter_options(by_key[key], self.model, region, self.settings, self.item_names)
             return make_converter(by_key[key].converter, options)
 
-        # Cached: making a converter costs ten times as much as one use.
-        return lru_cache(maxsize=None)(made)
-
-
-# Looking up the records that relations name.
+        # Cached, because making a converter costs ten times as much as using it.
+        return lru_cache(maxsize=None)(make)
 
 
 ACTIVE = "active"
 
 
 class Reference(NamedTuple):
-    """How a related record is named: by its id (`pk`), else its item (`monday_id`), else its `name`."""
+    """What identifies a related record."""
 
     model: type[SyncedModel]
-    by: str
+    by: str  # "pk", "monday_id" or "name"
     value: str
 
 
@@ -276,7 +269,7 @@ def records_named(related: RelatedRecords, model: type[models.Model], raw: conve
 
 
 def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_data: conversion.Local) -> SyncedModel:
-    """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
+    """Return the record that a reference names by id, item or name; raises RelatedNotFound."""
     kind = target._meta.verbose_name
     reference = reference_to(target, reference_data)
     records = related[reference]
@@ -295,7 +288,7 @@ def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_
 
 
 def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, str]:
-    """Return why a related record has no item: for the time being, or until something else changes."""
+    """Return why a related record has no item, and whether the relation waits for it or is left out."""
     called = f"the {record._meta.verbose_name} “{record_name(record)}”"
     if record.entity_type() not in boards:
         detail = f"There is no board for {called} on Monday, so it has no item."
@@ -348,11 +341,11 @@ def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[Sync
     same = [record for record in records if fold_name(record_name(record)) == name] or records
     if len(same) == 1:
         return same[0]
-    shown = name_invisible(name)
-    detail = f"No {meta.verbose_name} in NPD is called “{shown}”. Add it in NPD, or correct the name on the board."
+    title = name_invisible(name)
+    detail = f"No {meta.verbose_name} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
     if same:
-        many = f"{len(same)} {meta.verbose_name_plural}"
-        detail = f"{many} in NPD are called “{shown}”. Choose the right one in NPD."
+        number = f"{len(same)} {meta.verbose_name_plural}"
+        detail = f"{number} in NPD are called “{title}”. Choose the right one in NPD."
     raise RelatedNotFound(detail, AwaitedRecord("name", name, is_missing=not same))
 
 
@@ -361,16 +354,13 @@ def fold_name(name: Any) -> str:
     return fold_whitespace(str(name)) or ""
 
 
-# A value that a person typed on a conflict's page.
-
-
 def parse_input(
     convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
 ) -> dict[str, Any]:
-    """Return the raw values for a typed text; a related record is typed by its name.
+    """Return the raw values for a text typed by a person; a related record is typed by its name.
 
-    Raises ValueError for a text that the field or column doesn't accept, RelatedNotFound if no record or several have
-    the name. Both messages are for people.
+    Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the
+    name. Both messages are for people.
     """
     current = stored_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
@@ -384,9 +374,6 @@ def parse_input(
     return resolve_relations(related, type(record), {field: {"name": name}})
 
 
-# An item's values, for the page on which a person decides to which record it belongs.
-
-
 def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     """Return the item's values by field as a person reads them, without those that can't be read."""
     values = {}
@@ -398,7 +385,7 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
 
 
 def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
-    """Return the item in question, as `ConflictReport.data["item"]` holds it."""
+    """Return the item as `ConflictReport.data["item"]`."""
     return {"id": item.id, "label": item.name, "values": item_values(board, item)}
 
 
@@ -416,15 +403,12 @@ def _related(raw_local: conversion.Local | None) -> Mapping[str, Any]:
     return next((value for value in (raw_local or {}).values() if isinstance(value, Mapping)), {})
 
 
-def shown_of(convert: conversion.Converter, raw_local: dict[str, Any] | None) -> str:
+def display_local(convert: conversion.Converter, raw_local: dict[str, Any] | None) -> str:
     """Return raw values as a person reads them; for a related record without an item, its name."""
     try:
         return convert.display(convert.local(raw_local or {}))
     except conversion.UnknownValue:
         return related_name(raw_local)
-
-
-# Matching records and items: by the NPD ID, and by the board link's match key.
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -442,7 +426,7 @@ def npd_id_of(board: BoardContext, item: Item) -> str | None:
 
 
 def npd_uuid_of(board: BoardContext, item: Item) -> UUID | None:
-    """Return the NPD ID on the item as one; None if it has none, or it can't be read."""
+    """Return the item's NPD ID; None if it has none, or it can't be read."""
     return as_uuid(npd_id_of(board, item) or "")
 
 
@@ -456,7 +440,7 @@ def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
     match = board.match_mapping
     if match is None:
         return ""
-    # Only phones depend on the region, and reading it may cost a query.
+    # Only phone numbers depend on the record's region, which may cost a query.
     convert = board.converter(match, record if match.converter == "phone" else None)
     return _match_text(convert.local(stored_values(record, match)))
 
@@ -472,7 +456,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     if isinstance(canonical, str):
         texts.add(canonical)
         if match.converter == "email":
-            # For a domain with letters beyond ASCII this is the xn-- form.
+            # The xn-- form of a domain with non-ASCII letters.
             texts.add(match_key(canonical))
     tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
     return {text for text in {*map(canonical_text, texts), *tidied} if text}

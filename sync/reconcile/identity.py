@@ -1,7 +1,7 @@
-"""Which item is which record: linked, found by NPD ID or by the match rule, asked about, or none.
+"""Decides which item belongs to a record: by link, NPD ID or match key, or by asking a person.
 
-Implements, of “A record and its item” in docs/reference/merge.md: *there, never linked | not known*; for *unlinked by
-policy or a person*, what happens once the record syncs again; and a person's answers to these questions.
+Implements the row *there, never linked | not known* of “A record and its item” in docs/reference/merge.md; for
+*unlinked by policy or a person*, the question when the record syncs again; and people's answers to these questions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,56 +23,47 @@ from sync.reconcile.board_filter import filter_removed_item, leave_out, matching
 from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
 from sync.reconcile.removed_items import removed_state, return_lines
 
-# Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
-
-
-# By then Monday's search shows the item that another record has just got.
+# How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
 
-# Items by what they say of themselves; under None those of which that can't be read.
+# Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
 
 def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the items that were found by an NPD ID."""
+    """Return the items from the search by NPD ID."""
     return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
 
 
 def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the active items that were found by a match key."""
+    """Return the active items from the search by match key."""
     active = [item for item in items.by_match if item.state == field_values.ACTIVE]
     return grouped(active, lambda item: field_values.match_text_of_item(board, item))
 
 
-def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
-    """Decide about every record without an item; no item is given twice.
+def identify_unlinked(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
+    """Decide about every record without an item; assign no item twice.
 
-    The oldest record comes first, in whatever order they were claimed, as in set-up, which shows beforehand what passes
-    will do. If several have one match key, only the first gets a new item in a pass: the others find that item, and a
-    person is asked, as if each had come in its own pass.
+    The oldest record comes first, as in the set-up's plan. If several records have one match key, only the first gets a
+    new item in a pass: the next pass finds that item for the others, and a person is asked.
     """
     board = facts.board
-    named = items_by_npd_id(board, facts.items)
-    keyed = items_by_match_key(board, facts.items)
-    # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
-    # linked with another one already.
+    by_npd_id = items_by_npd_id(board, facts.items)
+    by_match_key = items_by_match_key(board, facts.items)
+    # An item with the NPD ID of an existing record belongs to it, unless the item is linked with another record.
     npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in facts.items.by_match}
-    bearers = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
-    owners = bearers | dict(facts.identity.owners)
-    firsts = dict[str, SyncedModel]()
+    owners = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
+    owners |= facts.identity.owners
+    first_by_key = dict[str, SyncedModel]()
     plans = {}
     for record in sorted(records, key=lambda record: (record.record.created_at, record.id)):
         key = field_values.match_text_of_record(board, record.record)
-        plan = identify(facts, record, named, keyed, owners)
+        plan = identify(facts, record, by_npd_id, by_match_key, owners)
+        may_create = plan.creates and record.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
             owners[plan.item.id] = record.id
-        elif (
-            plan.creates
-            and key
-            and not wants_new_item(record)
-            and record.record.sync_direction != SyncDirection.MONDAY_TO_NPD
-        ):
-            first = firsts.setdefault(key, record.record)
+        elif may_create and key and not wants_new_item(record):
+            first = first_by_key.setdefault(key, record.record)
             if first is not record.record:
                 reason = (
                     f"“{first}” has the same {board.match_label}, and gets an item first. You are then asked whether "
@@ -84,19 +75,22 @@ def identify_in_turn(facts: pass_plan.PassFacts, records: Iterable[RecordFacts])
 
 
 def identify(
-    facts: pass_plan.PassFacts, record: RecordFacts, named: ItemsByText, keyed: ItemsByText, owners: Mapping[str, UUID]
+    facts: pass_plan.PassFacts,
+    record: RecordFacts,
+    by_npd_id: ItemsByText,
+    by_match_key: ItemsByText,
+    owners: Mapping[str, UUID],
 ) -> pass_plan.IdentityPlan:
-    """Decide about a record without an item; `owners` says whose the items are by now."""
+    """Decide about a record without an item; `owners` are the records that have the items by now."""
     board = facts.board
     identity = facts.identity
-    # A person said that none of the items found is the record's.
     as_new = wants_new_item(record)
-    # An item that was gone when it was unlinked kept its NPD ID, and may be back on the board.
+    # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = identity.unlinked.get(record.id)
-    hits = [item for item in named.get(str(record.id), ()) if unlinked is None or item.id != unlinked.item_id]
+    hits = [item for item in by_npd_id.get(str(record.id), ()) if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_text_of_record(board, record.record)):
-        hits = [item for item in keyed.get(key, ()) if identity.may_match(item.id, record.id)]
-        ownerless = [item for item in keyed.get(None, ()) if item.id not in owners]
+        hits = [item for item in by_match_key.get(key, ()) if identity.may_match(item.id, record.id)]
+        ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if identity.may_match(item.id, record.id)]
         if unreadable and not hits:
             return pass_plan.IdentityPlan(
@@ -111,7 +105,7 @@ def identify(
     hits, sentence, leaves_out = matching_items(board, record.record, hits)
     if sentence:
         return pass_plan.IdentityPlan(excluded_items=excluded, reason=sentence, is_left_out=leaves_out)
-    unread = [*named.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
+    unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
         plan = pass_plan.IdentityPlan(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
@@ -128,50 +122,31 @@ def identify(
     else:
         owner_ids = {owners[item.id] for item in hits if item.id in owners}
         duplicates = [identity.unedited[key] for key in sorted(owner_ids) if key in identity.unedited]
-        asked_of_items = record_question(board, record.record, hits, owners, duplicates)
-        plan = _asking(asked_of_items, "; or make the email or name unique, or fill in the item's NPD ID")
+        question = record_question(board, record.record, hits, owners, duplicates)
+        plan = _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
     return replace(plan, excluded_items=excluded)
 
 
-def _asking(data: dict[str, Any], instead: str = "") -> pass_plan.IdentityPlan:
-    return pass_plan.IdentityPlan(
-        question=data, reason=f"Who is this? {data['what']} Answer it among the conflicts{instead}."
-    )
+def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:
+    reason = f"Who is this? {question['what']} Answer it among the conflicts{alternative}."
+    return pass_plan.IdentityPlan(question=question, reason=reason)
 
 
-# Questions of identity: whose item is this, which item is this record's, are these two the same person?
-#
-# Each is a report of the kind identity with the options that a person may choose.
+# The values of answers, as stored choices name them.
+NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
+NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
+LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
+ARCHIVE_OPTION = "archive"  # the item is a duplicate and is archived
+SAME_AS = "same:"  # followed by a record's id: that record and the conflict's record, made from the item, are the same
+TAKES_ITEM = "takes:"  # followed by a record's id: that record, made from the item, is merged and gives its item away
+DIFFERENT_RECORDS = "different"  # they are two, and nobody is asked again
 
 
-# Answer: none of the items is the record's; it gets one of its own.
-NEW_ITEM = "new"
-
-# Answer: the item is none of the records'; it becomes one of its own.
-NEW_RECORD = "record"
-
-# Answer: the item stays on the board and has nothing to do with NPD.
-LEAVE_ALONE = "leave alone"
-
-# Answer: the item is a duplicate, and is to leave the board.
-ARCHIVE_OPTION = "archive"
-
-# Answer, followed by a record's id: that record and the one made from the item are the same.
-SAME_AS = "same:"
-
-# Answer, followed by a record's id: that one, made from the item, is the same and hands its item over.
-TAKES_ITEM = "takes:"
-
-# Answer: they are two, and nobody is to ask again.
-DIFFERENT_RECORDS = "different"
-
-
-def question(
+def question_data(
     sentence: str, candidates: Iterable[Mapping[str, Any]], options: Iterable[reports.Option]
 ) -> dict[str, Any]:
-    """Return a question about these records or items, as `ConflictReport.data` wants it."""
-    shown = [option.to_json() for option in options]
-    return {"what": sentence, "candidates": list(candidates), "options": shown}
+    """Return a question about these records or items for `ConflictReport.data`."""
+    return {"what": sentence, "candidates": list(candidates), "options": [option.to_json() for option in options]}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
@@ -179,7 +154,7 @@ def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]
 
 
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the question which of these records the item is; `details` is what the screen shows of the item."""
+    """Return the question which of these records the item is; the screen shows the item's `details`."""
     sentence = f"The item “{item.name}” could be {quoted_names(hits)}"
     linked = [record for record in hits if record.monday_id]
     if linked:
@@ -197,7 +172,9 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     ]
     options.append(reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD))
     options.append(reports.Option("custom", leave, alone, LEAVE_ALONE))
-    return question(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {"item": dict(details)}
+    return question_data(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {
+        "item": dict(details)
+    }
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -213,8 +190,8 @@ def record_question(
 ) -> dict[str, Any]:
     """Return the question which of these items is the record's.
 
-    `owners` says which record has an item; `duplicates` are those of these records that were made from their item and
-    that nobody touched in NPD.
+    `owners` are the records that have the items; `duplicates` are the owners that were made from their item and not
+    edited in NPD.
     """
     sentence = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
@@ -231,20 +208,20 @@ def record_question(
         options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{made.pk}", reports.MERGE_RECORDS))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
-    return question(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
+    return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
 
 
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
-    """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
+    """Return the question whether a record that syncs again gets back the item that it was unlinked from."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = reports.Option("custom", "Link it with that item again", effect, row.item_id)
     sentence = f"“{record}” was unlinked from an item. {row.reason} Nothing was created."
     candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
-    return question(sentence, [candidate], [again, _new_item_option(record)])
+    return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
 
 def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
-    """Return the question whether a record that was made from an item is one of these others."""
+    """Return the question whether a record that was made from an item is the same as one of these others."""
     deletion = f"The record “{made}” is deleted in NPD"
     options = []
     for other in others:
@@ -256,7 +233,7 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
     stay = "Both records stay, and you are not asked again."
     options.append(reports.Option("custom", "They are two", stay, DIFFERENT_RECORDS))
     sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
-    return question(sentence, record_candidates(others), options)
+    return question_data(sentence, record_candidates(others), options)
 
 
 def _new_item_option(record: SyncedModel) -> reports.Option:
@@ -265,16 +242,11 @@ def _new_item_option(record: SyncedModel) -> reports.Option:
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:
-    """Return the first records' names, to be said in a sentence."""
+    """Return the names of the first three records for a sentence."""
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-# What a person answered to a question of identity.
-#
-# An answer that no longer applies is handed back with the reason.
-
-
-_KIND_BY_WORD = {
+_KIND_BY_VALUE = {
     DIFFERENT_RECORDS: pass_plan.AnswerKind.TWO_RECORDS,
     NEW_RECORD: pass_plan.AnswerKind.NEW_RECORD,
     NEW_ITEM: pass_plan.AnswerKind.NEW_ITEM,
@@ -284,7 +256,7 @@ _KIND_BY_WORD = {
 
 
 def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
-    """Return what people chose in the record's open questions of identity."""
+    """Return people's answers to the record's open questions about identity."""
     answers = []
     for conflict in facts.conflicts:
         if conflict.kind != reports.KIND_IDENTITY:
@@ -292,12 +264,12 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
-        kind = _KIND_BY_WORD.get(value)
+        kind = _KIND_BY_VALUE.get(value)
         merged_id = None
         if (record_id := field_values.as_uuid(value)) is not None:
             kind = pass_plan.AnswerKind.LINK
         elif value.isdigit():
-            # Which may be another item than the one that the question stands at.
+            # The chosen item may be another than the conflict's item.
             kind = pass_plan.AnswerKind.LINK
             item_id = value
             record_id = facts.id
@@ -312,12 +284,12 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
 
 
 def wants_new_item(facts: RecordFacts) -> bool:
-    """Return whether a person said that none of the items found is the record's; its own pass makes it one."""
+    """Whether a person said that none of the items is the record's, so that it gets a new one."""
     return any(answer.kind is pass_plan.AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
 def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> list[pass_plan.IdentityAnswer]:
-    """Decide what becomes of answers, one after another: a later one finds what an earlier one leaves."""
+    """Decide whether these answers can still be applied, each after the ones before it."""
     decided: list[pass_plan.IdentityAnswer] = []
     for answer in answers:
         decided.append(decide_answer(answer, facts))
@@ -326,7 +298,7 @@ def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFac
 
 
 def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
-    """Decide what becomes of an answer: whether what it chose can still be done."""
+    """Decide whether an answer can still be applied."""
     if answer.kind is pass_plan.AnswerKind.MERGE:
         return _decide_merge(answer, facts)
     owner = facts.owners.get(answer.item_id)
@@ -348,9 +320,9 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
 
 def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
-    """Delete the made record and give its item to the other one, where that has none.
+    """Plan to delete the record made from an item, and to give its item to the other record if that has none.
 
-    Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
+    If the other record has an item, the deleted record's item is handled by deleted_records.py.
     """
     made = facts.records.get(answer.merged_id) if answer.merged_id else None
     other = facts.records.get(answer.record_id) if answer.record_id else None
@@ -368,7 +340,7 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
-    """Return why a record can't get an item that a person chose for it; `owner` is the one that has the item by now."""
+    """Return why a record can't get the item that a person chose; `owner` is the record that has the item by now."""
     if record is None:
         return "That record was deleted meanwhile."
     if record.monday_id is not None:
@@ -383,7 +355,7 @@ def _owner_problem(owner: SyncedModel | None) -> str:
 
 
 def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerFacts:
-    """Return what the next answer rests on: an item is given once, and a record is deleted once."""
+    """Return the facts for the next answer: an item is assigned once, and a record is deleted once."""
     if not answer.result or answer.record_id is None:
         return facts
     records = dict(facts.records)
@@ -399,17 +371,14 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})
 
 
-# The rules of a pass.
-
-
 ANSWERED = "A person's answer comes first; what follows from it is synced next."
 LINKED = "It was linked with its item; what differs is synced next."
 
 
 def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Let every stored answer to a question of identity be carried out, and the records' next passes do the rest.
+    """Plan every stored answer about identity, and end the passes of everything that the answers concern.
 
-    Whose items these are changes with this pass alone: whatever of it concerns them comes once more.
+    This pass only changes the links; the next pass syncs these records and items.
     """
     stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
     answers = [answer for answer in stored if answer.kind not in pass_plan.ANSWERS_WITH_CALL]
@@ -421,7 +390,6 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
         record = changed.get(answer.asked_of, plan.records[answer.asked_of])
         changed[answer.asked_of] = _answered(record, answer)
     for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
-        # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
             changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
     items = {answer.item_id for answer in decided if answer.result}
@@ -434,7 +402,7 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
 def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
     if not (answer.result or answer.outdated):
         return plan
-    # What was done is no question any more; of what is handed back the answer goes.
+    # An applied answer closes its question; a rejected answer leaves it open without the choice.
     kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
     conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
     plan = plan.with_facts(conflicts=tuple(conflicts))
@@ -444,19 +412,17 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
 
 
 def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
-    """Return the items of which answers that are carried out by this pass say whose they are."""
-    if not plan.answers:  # as in nearly all passes
-        return frozenset()
-    carried_out = [answer for answer in plan.answers if answer.result]
-    made = [facts.answers.records.get(answer.merged_id) for answer in carried_out if answer.merged_id]
-    items = [record.monday_id for record in made if record is not None]
-    return frozenset(str(item) for item in (*items, *(answer.item_id for answer in carried_out)) if item)
+    """Return the items that this pass's answers are about."""
+    applied = [answer for answer in plan.answers if answer.result]
+    merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
+    items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
+    return frozenset(str(item) for item in items if item)
 
 
 def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Give every open record its item, mark it as one to be created, or end it with the reason."""
+    """Add its item to every open record, plan a new item, or end the record with the reason."""
     unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
-    identities = identify_in_turn(facts, unlinked) if unlinked else {}
+    identities = identify_unlinked(facts, unlinked) if unlinked else {}
     answered = answered_items(facts, plan)
     identified = []
     for record in plan.open_records:
@@ -479,7 +445,7 @@ def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
 def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> pass_plan.RecordPlan:
     plan = replace(plan, identity=identity)
     if identity.item is not None:
-        # A call is made only for what is committed: the next pass compares the two, and sends.
+        # Calls are made only for committed links: the next pass compares the two, and sends.
         linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
         plan = plan.with_facts(item=identity.item).logged(linked)
         return plan.end(pass_plan.Outcome.RELEASED, LINKED)
@@ -492,12 +458,11 @@ def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) ->
 
 
 def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
-    """Give a linked record its item, or say in which way it is gone."""
+    """Add its item to a linked record, or the state of its removed item."""
     if item is not None:
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
         return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    # Whatever was known of its absence is over.
     returned = plan.logged(*return_lines(plan.ledger))
     return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)

@@ -1,4 +1,8 @@
-"""Whether change events show that our write overwrote somebody's edit, and what that person is shown.
+"""Find edits on Monday that our writes overwrote, by change events, and report them to people.
+
+Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
+found out later: our write's event has a previous value that we had not read, or another person's event has a value
+that no pass read. The values are suspected until a pass has read both sides.
 
 Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
 isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
@@ -22,50 +26,52 @@ from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
 
-# The kind of the line about a lost value that a person is asked about; what is not asked is overridden.
+# The kind of a history line about a lost value that a person is asked about; other lost values are “overridden”.
 OVERWRITTEN = "overwritten"
 
-# What is as the base says needs no entry; of what could not be read nothing is known.
+# The actions of fields whose value on Monday is that of the base, or could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
-# An entry of so many parts says that a value was lost, and to which write.
+# The length of an entry about a lost value, which includes the write that overwrote it.
 _REPORT_LENGTH = 3
 
 
 def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
-    """Return the raw value, of an empty cell None, that a pass read last where it was more than the base said.
-
-    None without a value where no pass did of late.
-    """
-    return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
+    """Return the last raw value that differed from the base when a pass read it, in a tuple; None if there is none."""
+    for entry in reversed(ledger.seen.get(key, [])):
+        if len(entry) < _REPORT_LENGTH:
+            return (entry[0],)
+    return None
 
 
 def seen_after(
     plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
 ) -> dict[str, list[Any]]:
-    """Return the sync state's `seen`, with the values that the pass read and that differ from the base, and lost ones.
+    """Return the sync state's `seen` with this pass's values that differ from the base, and with lost values.
 
-    Nothing is added for an item that this pass creates. Entries older than the journal are dropped.
+    Values of an item that this pass creates are left out, and entries older than the journal are dropped.
     """
     entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
-    for key, field_plan in plan.plans.items() if not plan.creates else ():
+    plans = {} if plan.creates else plan.plans
+    for key, field_plan in plans.items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             entry = [field_plan.remote_raw, read_at.isoformat()]
             entries = entries_of.setdefault(key, [])
-            # The newest entry moves on where it is the same value; else the value joins.
+            # Only the time of the newest entry changes if it has the same value.
             if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
                 entries[-1] = entry
             else:
                 entries.append(entry)
-    # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
-    for lost_update in plan.lost_updates if plan.is_settled else ():
+    # A pass that isn't settled reports no lost values, so the next one checks the same events again.
+    lost_updates = plan.lost_updates if plan.is_settled else ()
+    for lost_update in lost_updates:
         reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
         entries_of.setdefault(lost_update.key, []).extend(reports)
     oldest = read_at - timedelta(days=settings.journal_days)
     kept = {}
     for key, entries in entries_of.items():
         recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
-        # The newest of each sort: what was seen since must not crowd out what was reported.
+        # Limited for each kind, so that new values don't displace reports.
         reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
         values = [entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]
         if reports or values:
@@ -77,21 +83,14 @@ def _as_json(value: merge.Canonical) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def is_telling(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the pass read more on Monday than the base said, or found something lost."""
+def has_news(plan: pass_plan.RecordPlan) -> bool:
+    """Whether the pass read values on Monday that differ from the base, or found lost ones."""
     actions = (field_plan.decision.action for field_plan in plan.plans.values())
     return bool(plan.lost_updates) or any(action not in _UNINFORMATIVE for action in actions)
 
 
-# Detection: whether events show that a write of ours went over somebody's edit, before they pass as echoes.
-#
-# Between a pass's read and its write somebody may change the same cell. Monday has no write that says "only if it still
-# holds …", so this is found out afterwards: by our own write's event, whose previous value we had not read; or by the
-# other person's event, of a value that no pass of ours saw.
-
-
 class OwnWrite:
-    """What one intent of ours did to one field; to make one raises UnknownValue where its values can't be told."""
+    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
 
     def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
         entry = intent.values[mapping.key]
@@ -102,26 +101,26 @@ class OwnWrite:
         self.sent = convert.local(entry["local"])
         self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
         self.intended_at = intent.created_at
-        # The last moment at which it may have taken effect, and the first at which its pass may have read the cell.
+        # The last time at which it may have taken effect, and the first at which its pass may have read the cell.
         self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
         self.is_open = state == IntentState.OPEN
-        # It had no answer, and may land late.
+        # It had no answer, so it may land late.
         self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
         self.took_effect = state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
 
     def wrote(self, value: merge.Canonical) -> bool:
-        """Whether the cell held this value because of us."""
+        """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
 
     def may_have_made(self, event: ChangeEvent) -> bool:
-        """Whether the event can be this write's own: of its value, and of its time; an unsure one may land late."""
+        """Whether the event may be this write's own, by its value and time; one without an answer may land late."""
         in_time = self.is_unconfirmed or event.at <= self.until + STALE_READ_WINDOW
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
-    """Whether what happened to the record has to be checked: something new was told, and it is synced."""
+    """Whether the record's events have to be checked, because some are new and it is synced."""
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
 
 
@@ -129,9 +128,9 @@ AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
 def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
-    """Note which values our writes went over, and take for what we sent what an answer showed of somebody's edit.
+    """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
-    All events of a record's last day count, also those that earlier passes checked; only new ones raise a question.
+    All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
     """
     facts = plan.facts
     changes = change_events(board, facts.record, facts.history.events)
@@ -149,12 +148,12 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
             history = _FieldHistory(facts, mapping, convert, changes_of_field, now)
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
-                # Monday changed nothing of it itself.
+                # Monday didn't change the sent value.
                 base[mapping.key] = {**base[mapping.key], AS_SENT: True}
                 altered.pop(mapping.key, None)
             if write := history.landed_write:
                 landed[mapping.key] = write.id
-        # What events say only adds questions: an error of ours on them must not keep the record from syncing.
+        # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
     base |= _landed_bases(board, facts, landed)
@@ -162,26 +161,14 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
     return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
 
 
-def _own_writes(
-    mapping: FieldMapping, convert: conversion.Converter, intents: Iterable[Intent], now: datetime
-) -> list[OwnWrite]:
-    writes = []
-    for intent in intents:
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry):
-            with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, mapping, convert, now))
-    return writes
-
-
 def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether the event tells that it replaced what this write sent; clocks may differ by a few seconds."""
+    """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
     is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
     return is_later and event.has_previous and event.previous == write.sent != write.read
 
 
 class _FieldHistory:
-    """The events of one field against our writes of it."""
+    """The events of one field, compared with our writes of it."""
 
     def __init__(
         self,
@@ -195,19 +182,23 @@ class _FieldHistory:
         self.mapping = mapping
         self.convert = convert
         self.changes = changes
-        self.writes = _own_writes(mapping, convert, facts.history.writes, now)
+        self.writes: list[OwnWrite] = []
+        for intent in facts.history.writes:
+            entry = intent.values.get(mapping.key)
+            if entry and mapping.is_current(entry):
+                with suppress(conversion.UnknownValue):
+                    self.writes.append(OwnWrite(intent, mapping, convert, now))
 
     @cached_property
     def foreign(self) -> list[ChangeEvent]:
         return [event for event in self.changes if not self._is_own(event)]
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
-        """Return what was lost and not reported yet, each value once."""
+        """Return the lost values that are not reported yet, each once."""
         entries = self.facts.ledger.seen.get(self.mapping.key, [])
         lost_updates: list[pass_plan.LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values(), *self._misjudged_values()]:
             entries_of_value = [entry for entry in entries if entry[0] == _as_json(lost_update.value)]
-            # A pass has said already that one of these writes went over this value.
             is_reported = any(write in lost_update.writes for entry in entries_of_value for write in entry[2:])
             if not is_reported and all(other.value != lost_update.value for other in lost_updates):
                 lost_updates.append(lost_update)
@@ -215,7 +206,7 @@ class _FieldHistory:
 
     @property
     def is_answer_an_edit(self) -> bool:
-        """Whether what Monday answered was no change of ours by Monday, but an edit: the pass is to take it as one."""
+        """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
         base = base_of(self.facts.ledger, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.ledger.altered:
             return False
@@ -227,7 +218,7 @@ class _FieldHistory:
 
     @property
     def landed_write(self) -> OwnWrite | None:
-        """Our newest write, if nobody knew that it landed, and an event tells that somebody has replaced its value."""
+        """Our newest write of unknown outcome, if an event shows that somebody has replaced its value."""
         for write in reversed(self.writes):
             if write.took_effect and not write.is_open:
                 return None
@@ -236,26 +227,28 @@ class _FieldHistory:
         return None
 
     def _may_be_own(self, event: ChangeEvent) -> bool:
-        """By its user, its value and its time; an event that names another user is never ours."""
+        """Whether the event may be ours by its user, value and time; one that names another user isn't."""
         user = self.facts.history.token_user
         same_user = not user or event.user_id in ("", user)
         return same_user and any(write.may_have_made(event) for write in self.writes)
 
     def _is_own(self, event: ChangeEvent) -> bool:
-        """Ours for certain or for want of a better: not once each of our writes of the value has its own event."""
+        """Whether the event is ours for certain, or at least one of our writes of its value has no other event."""
         if not self._may_be_own(event) or not event.has_previous:
             return self._may_be_own(event)
         if self._is_explained(event):
             return True
-        # The answer's value, told as replacing what we had sent: somebody wrote it before we were answered.
-        is_rewritten = any(w.answer == event.value != w.sent and event.previous == w.sent for w in self.writes)
+        # An event in which the answer's value replaces the sent one: somebody wrote it before we were answered.
+        is_rewritten = any(
+            write.answer == event.value != write.sent and event.previous == write.sent for write in self.writes
+        )
         return bool(self._unexplained_writes(event)) and not is_rewritten
 
     def _is_explained(self, event: ChangeEvent) -> bool:
         return any(write.may_have_made(event) and event.previous == write.read for write in self.writes)
 
     def _unexplained_writes(self, event: ChangeEvent) -> list[OwnWrite]:
-        """Our writes of the event's value that no other event shows to have replaced just what they read."""
+        """Return our writes of the event's value without an event in which they replaced the value that they read."""
         return [
             write
             for write in self.writes
@@ -266,24 +259,25 @@ class _FieldHistory:
 
     @cached_property
     def _explained_values(self) -> set[tuple[merge.Canonical, merge.Canonical]]:
-        """What our own events tell, as (value, previous value)."""
-        return {(e.value, e.previous) for e in self.changes if e.has_previous and self._may_be_own(e)}
+        """The value and previous value of events that may be ours."""
+        own = (event for event in self.changes if event.has_previous and self._may_be_own(event))
+        return {(event.value, event.previous) for event in own}
 
     def _overwritten_values(self) -> Iterator[pass_plan.LostUpdate]:
-        """Our write's own event says that it replaced what we had not read."""
+        """Yield values that our write's own event shows as replaced, though we had not read them."""
         for event in self.changes:
             if not (event.is_new and event.has_previous and self._is_own(event)) or self._is_explained(event):
                 continue
             writes = self._unexplained_writes(event)
             if writes and not self._is_own_value(event.previous, writes):
-                author = next((e for e in reversed(self.foreign) if e.value == event.previous), None)
-                user, at = (author.user_id, author.at) if author else ("", event.at)
-                yield pass_plan.LostUpdate(
-                    self.mapping.key, event.previous, user, at, tuple(write.id for write in writes)
-                )
+                edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
+                user_id = edit.user_id if edit else ""
+                at = edit.at if edit else event.at
+                write_ids = tuple(write.id for write in writes)
+                yield pass_plan.LostUpdate(self.mapping.key, event.previous, user_id, at, write_ids)
 
     def _is_own_value(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
-        """The value replaced was a write of ours whose landing that pass could not see, and nobody else's."""
+        """Whether the replaced value was only ours, from a write whose effect that pass could not see."""
         if any(event.value == value and not self._may_be_own(event) for event in self.changes):
             return False
         before = [other for other in self.writes if other.wrote(value)]
@@ -293,78 +287,82 @@ class _FieldHistory:
         )
 
     def _unobserved_values(self) -> Iterator[pass_plan.LostUpdate]:
-        """Somebody's value, no older than our pass's read, that no pass saw and nobody else replaced."""
+        """Yield somebody's values, newer than our pass's read, that no pass read and nobody else replaced."""
         for event in self.foreign:
-            # A value that we wrote; of a write that did not take effect, only where nobody else is named.
-            sent = any(w.wrote(event.value) and (w.took_effect or self._may_be_own(event)) for w in self.writes)
-            if not event.is_new or sent or self._is_observed(event):
+            # A write without effect counts as ours only if the event may be ours.
+            is_ours = any(
+                write.wrote(event.value) and (write.took_effect or self._may_be_own(event)) for write in self.writes
+            )
+            if not event.is_new or is_ours or self._is_observed(event):
                 continue
             write = self._overwriting_write(event)
             if write is not None and not self._is_replaced_by_other(event, write):
-                lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
-                yield replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
+                yield self._lost_to(event, write)
 
     def _misjudged_values(self) -> Iterator[pass_plan.LostUpdate]:
-        """Somebody's value that our next write took for the one before our last, which it thought to be void."""
+        """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
         for event in self.foreign:
-            next_write = next((w for w in self.writes if w.took_effect and w.intended_at > event.at), None)
+            later = (write for write in self.writes if write.took_effect and write.intended_at > event.at)
+            next_write = next(later, None)
             if not event.is_new or next_write is None or next_write.read != event.value:
                 continue
             void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
             if any(write.read == event.value and _replaces(event, write) for write in void):
-                lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (next_write.id,))
-                yield replace(lost, is_unconfirmed=next_write.is_open, sent=next_write.sent)
+                yield self._lost_to(event, next_write)
+
+    def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
+        lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
+        return replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
-        """Whether a pass read this value then or later; clocks may differ by a few seconds."""
-        if any(w.read == event.value and w.intended_at >= event.at - merge.CLOCK_TOLERANCE for w in self.writes):
+        """Whether a pass read this value at that time or later; clocks may differ by seconds."""
+        since = event.at - merge.CLOCK_TOLERANCE
+        if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
-        for raw, at, *report in self.facts.ledger.seen.get(event.key, []):
-            if not report and datetime.fromisoformat(at) >= event.at - merge.CLOCK_TOLERANCE:
+        for entry in self.facts.ledger.seen.get(event.key, []):
+            if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since:
                 with suppress(conversion.UnknownValue):
-                    if self.convert.remote(raw) == event.value:
+                    if self.convert.remote(entry[0]) == event.value:
                         return True
         return False
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
-        """Return the first of our writes after the event, unless its own event tells what it replaced.
+        """Return the first of our writes after the event, unless its own event shows what it replaced.
 
-        One whose pass read long after the event saw what stood then: somebody else had replaced the value.
+        A write whose pass read long after the event didn't overwrite it: somebody else had replaced the value.
         """
         effective = [write for write in self.writes if write.took_effect]
         first = next((write for write in effective if write.until > event.at), None)
-        # Monday's clock and ours may differ by a few seconds.
+        # Monday's clock and ours may differ by seconds.
         first = first or next(
             (write for write in reversed(effective) if write.until + merge.CLOCK_TOLERANCE > event.at), None
         )
         if first is None or event.at < first.read_at - STALE_READ_WINDOW:
             return None
         since = first.intended_at - STALE_READ_WINDOW
-        own = (e for e in self.changes if e.has_previous and first.wrote(e.value) and self._is_own(e) and e.at >= since)
-        return None if any(own) else first
+        for change in self.changes:
+            if change.has_previous and change.at >= since and first.wrote(change.value) and self._is_own(change):
+                return None
+        return first
 
     def _is_replaced_by_other(self, event: ChangeEvent, write: OwnWrite) -> bool:
-        """Whether another person's edit followed it before our write; one that replaced our write came after."""
-        later = [o for o in self.foreign if o.value != event.value and o.at >= event.at]
-        return any(
-            other.previous == event.value
-            if other.has_previous and (other.previous == event.value or write.wrote(other.previous))
-            else other.at < write.until + merge.CLOCK_TOLERANCE
-            for other in later
-        )
-
-
-# Edits on Monday that a write of ours went over: asked about, kept in the history, taken back by choice.
-#
-# Detection finds them; here it is seen, with both sides read, which of them are really gone from both. npd_data of such
-# a conflict is what stands on both sides, monday_data what was lost.
+        """Whether another edit replaced the event's value before our write."""
+        for other in self.foreign:
+            if other.value == event.value or other.at < event.at:
+                continue
+            if other.has_previous and other.previous == event.value:
+                return True
+            # An edit that replaced our write came after it.
+            is_after_write = other.has_previous and write.wrote(other.previous)
+            if not is_after_write and other.at < write.until + merge.CLOCK_TOLERANCE:
+                return True
+        return False
 
 
 def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
-    """Keep only those suspected values that neither side has, and put them into words, the newest first.
+    """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
-    If a field has several lost values, the newest is asked about and the others go to the history; so do all lost
-    values of a deleted record, about which nobody `asks`.
+    A person is asked about a field's newest lost value; others only go to the history, as all do unless it `asks`.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     reports: list[pass_plan.LostUpdate] = []
@@ -389,7 +387,7 @@ def _is_lost(
     mapping: FieldMapping,
     lost_update: pass_plan.LostUpdate,
 ) -> bool:
-    """A write without an answer may not have gone over anything, unless Monday shows what it sent."""
+    """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
     remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
     sides = sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
@@ -399,14 +397,14 @@ def _is_lost(
 
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
-    """Whether a value of this field that is lost is asked about, or goes to the history alone."""
+    """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
     is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or is_deleting)
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
 def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether events show a value that is lost, and that a person is to be asked about."""
+    """Whether events show a lost value about which a person will be asked."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
     suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
     return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
@@ -420,9 +418,10 @@ def _lost_line(
 ) -> HistoryLine:
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
-    # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
-    taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
-    local_raw = dict(taken) if taken is not None else field_values.stored_values(plan.record, mapping)
+    local_raw = field_values.stored_values(plan.record, mapping)
+    if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
+        # This pass takes over an edit that somebody made after our write.
+        local_raw = dict(field_plan.write_raw)
     lost_value = convert.display(lost_update.value)
 
     def restored() -> Mapping[str, Any]:
@@ -434,7 +433,7 @@ def _lost_line(
     editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     sentence = (
         f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{values['after']}” was being sent, which "
-        "went over it."
+        "overwrote it."
     )
     return HistoryLine("overridden", sentence, mapping.key, values=values)
 
@@ -442,16 +441,20 @@ def _lost_line(
 def _overridden_values(
     convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restored: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return by what a lost value can be taken back: what NPD would hold had it been taken over, and what it holds."""
-    values: dict[str, Any] = {"before": lost, "after": field_values.shown_of(convert, local_raw), "overridden": True}
-    # Nothing where that can't be told.
+    """Return the values of a history line that restores a lost value: what NPD would have, and what it has."""
+    values: dict[str, Any] = {
+        "before": lost,
+        "after": field_values.display_local(convert, local_raw),
+        "overridden": True,
+    }
+    # Without raw values if they aren't known, so that it can't be restored from there.
     with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
         values |= {"raw_before": dict(restored()), "raw_after": local_raw}
     return values
 
 
 def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
-    """Return what the record's history says of lost values, once its pass is settled."""
+    """Return the history lines about lost values, if the pass is settled."""
     return plan.lost_reports if plan.is_settled else []
 
 
@@ -484,21 +487,18 @@ def left_with_item(
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
-# The conflict about overwritten edits as a record's pass ends: what joins it, what was answered, what is open.
-
-
 def _is_settled(plan: pass_plan.RecordPlan) -> bool:
     """Whether the pass came to an end, and the filter doesn't leave the record out."""
     return plan.is_settled and not plan.left_out
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields that wait and that no mapping carries any more: no pass can take a choice for them anywhere."""
+    """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
     return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
 
 
 def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
-    """Return the choices that were carried out, also those that both sides turned out to agree on."""
+    """Return the choices that were applied, also those on which both sides agreed already."""
     agreed = {
         key: field_plan.display_local(field_plan.local_raw) or None
         for key, field_plan in plan.plans.items()
@@ -509,7 +509,7 @@ def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
-    """Return why nobody is asked about overwritten edits any more; empty where one may be."""
+    """Return why nobody is asked about overwritten edits any more; empty if somebody may be."""
     if plan.off_reason:
         return plan.off_reason
     if not (plan.record.monday_id or plan.link_to):
@@ -520,10 +520,9 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
 
 
 def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
-    """Return Monday's values of open conflicts that stood in a column which was replaced.
+    """Return Monday's values of open conflicts that were lost with a replaced column.
 
-    What is agreed on without them, or in conflict with what the new column says, is on neither side any more: a person
-    is asked about it still. Once: in a conflict that goes on Monday's value is the new column's by then.
+    A person is asked about such a value once, if neither side has it any more.
     """
     facts = plan.facts
     replaced: list[FieldConflict] = []
@@ -561,7 +560,7 @@ def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
 
 
 def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
-    """Return what the store of conflicts is told: the values that join, the choices carried out or handed back."""
+    """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
         return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
@@ -574,7 +573,7 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     ]
     fields += replaced
     for key, field_plan in plan.plans.items():
-        # A choice about a lost value was made for other values than those that stand.
+        # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
         rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
         if resolution and rejection and rejection.is_stale:
@@ -599,40 +598,34 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     )
 
 
-# The rules of a pass.
-
-
 def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Note of every record which values our writes went over; of those deleted since, too: events come late."""
+    """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
     records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
     deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
     plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
     checked = [with_lost_updates(facts.board, deleted_plan, facts.now) for deleted_plan in deleted]
-    # Their fields are merged no more, so that their bases stay as they are.
+    # Fields of deleted records aren't merged, so their bases stay.
     return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
 
 
 def _landed_bases(
     board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the sent values that took effect, as events tell: the bases against which their fields are merged."""
+    """Return as bases the sent values that took effect according to events."""
     item_id = facts.record.monday_id or ""
     intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
     bases = {}
     for mapping in board.mappings:
         intent = intents.get(landed.get(mapping.key, ""))
         entry = intent.values[mapping.key] if intent else None
-        # A united list is no base before NPD holds it too.
+        # A united list is no base before NPD has it too.
         if entry and not entry.get("united"):
             bases[mapping.key] = {**new_base(mapping, item_id, entry["local"], entry["read"]), AS_SENT: True}
     return bases
 
 
 def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Keep of what detection suspected only what stands on neither side, and put it into words.
-
-    A deleted record that comes back by this pass is told of it by its own next one.
-    """
+    """Report the suspected values that neither side has; a restored record's own next pass reports them. A rule."""
     deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
     endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
     records = plan.records.values()

@@ -1,6 +1,6 @@
-"""What becomes of an item that no record has.
+"""Decides what happens to an item that no record has.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements these rows of “A record and its item” in docs/reference/merge.md:
 
 - the rows *none | …*;
 - *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest);
@@ -28,8 +28,6 @@ from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
-# What is noted of an item that no record has.
-
 
 def item_finding(
     board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
@@ -40,7 +38,7 @@ def item_finding(
 
 
 def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
-    """Return what a listing says of an item that no record has, until its pass finds out why."""
+    """Return the finding of a listing about an unmatched item; the item's own pass replaces it."""
     reason = UnmatchedReason.QUEUED
     details = _type_words(board)
     verdict = item_verdict(board, item)
@@ -57,27 +55,23 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
 
 
 def _type_words(board: field_values.BoardContext) -> dict[str, str]:
-    """Return how sentences call the board's records, and what they are matched by."""
+    """Return the words for the board's records, and for what they are matched by."""
     opts = board.model._meta
     return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
 
 
-# The rule for one item. Items are decided one after another: a later one sees the record that an earlier one became, or
-# was linked with, as if that were written already.
-
-
 def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
-    """Return what becomes of an item by what the pass planned before it, also of other items."""
+    """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     if field_values.is_active_on(facts.board, item.item):
         return _ItemRule(facts, item, plan).decide()
     own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
-    # Also of one that is settled an edit may be told that a write of ours went over.
+    # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
-    gone = replace(_settled(item, "There is no such active item on the board."), wakes=tuple(wakes))
+    settled = replace(_settled(item, "There is no such active item on the board."), wakes=tuple(wakes))
     if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
-        return gone
+        return settled
     closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
-    return replace(gone, closes=closes)
+    return replace(settled, closes=closes)
 
 
 def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
@@ -93,7 +87,7 @@ def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombs
 
 
 class _ItemRule:
-    """The table “a record and its item” for one active item of the board."""
+    """The rows of “A record and its item” for one active item of the board."""
 
     def __init__(self, facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> None:
         assert item.item is not None
@@ -109,7 +103,7 @@ class _ItemRule:
     def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         owner = self.facts.owner
         if owner is not None and not isinstance(owner, self.board.model):
-            # It stays that record's until a person has said what becomes of it.
+            # It stays that record's item until a person decides about it.
             kind = owner._meta.verbose_name
             return self._end(f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there.")
         if (waiting := self.wait()) is not None:
@@ -120,9 +114,9 @@ class _ItemRule:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
         tombstone = self._tombstone
         ignored = self.facts.ignored
-        # By this deleted record, or by another one that had the item after it.
+        # It was unlinked from this deleted record, or from a record that had it later.
         was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.unlinked))
-        # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
+        # An unlinked item has lost its NPD ID: it is decided like an item without a record.
         if tombstone and (self.npd_id or not was_unlinked):
             return self._settle_deleted(tombstone)
         verdict = item_verdict(self.board, self.item)
@@ -133,7 +127,7 @@ class _ItemRule:
         becomes_at = (self.facts.known_since or self.now) + wait
         if not self.match_key and becomes_at > self.now and not self.facts.may_create:
             words = _type_words(self.board)
-            # In UTC: it is stored, and read in many time zones.
+            # In UTC because the sentence is stored, and read in many time zones.
             at = becomes_at.astimezone(UTC)
             is_today = at.date() == self.now.astimezone(UTC).date()
             when = f"at {at:%H:%M} UTC" if is_today else f"on {at:%-d %b %Y}"
@@ -141,45 +135,44 @@ class _ItemRule:
             return self._leave(UnmatchedReason.NO_KEY_YET, until=becomes_at, label=words["label"], then=then)
         return self._match_or_create()
 
-    # What was so when the pass began, as what was planned before this item leaves it.
-
     @property
     def _linked(self) -> dict[str, SyncedModel]:
-        """The records that get items by their own passes, as they will be."""
+        """The records that their own plans link, as they will be, by item."""
         linked = [record for record in self.plan.records.values() if record.link_to]
         return {str(record.link_to): record.linked_record for record in linked}
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
-        """Return the record with the item that this pass gives it; a person's choice comes before the rules' result."""
+        """Return the record with the item that this pass assigns; a person's choice overrides the record's plan."""
         owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.ASSIGNING and plan.record]
         owners += [] if by_person else self._linked.values()
         return next((owner for owner in owners if owner.pk == record.pk), record)
 
     @property
-    def _named(self) -> SyncedModel | None:
+    def _npd_id_record(self) -> SyncedModel | None:
         if self.facts.npd_id_record is not None:
             return self._as_planned(self.facts.npd_id_record)
         npd_id = field_values.as_uuid(self.npd_id or "")
-        return next((record for record in self._made if record.pk == npd_id), None)
+        return next((record for record in self._created if record.pk == npd_id), None)
 
     @property
     def _matching(self) -> list[SyncedModel]:
-        made = [
-            record for record in self._made if field_values.match_text_of_record(self.board, record) == self.match_key
-        ]
-        return [self._as_planned(record) for record in self.facts.matching] + (made if self.match_key else [])
+        matching = [self._as_planned(record) for record in self.facts.matching]
+        if not self.match_key:
+            return matching
+        keys = [(field_values.match_text_of_record(self.board, record), record) for record in self._created]
+        return matching + [record for key, record in keys if key == self.match_key]
 
     @property
-    def _made(self) -> list[SyncedModel]:
+    def _created(self) -> list[SyncedModel]:
         return [plan.record for plan in self.plan.items if plan.act is pass_plan.ItemAct.CREATE and plan.record]
 
     @property
     def _tombstone(self) -> Tombstone | None:
-        """The deleted record to which the item belongs, by its NPD ID, else as the item that it had.
+        """The deleted record that the item belongs to, by its NPD ID, or else because it had this item.
 
-        An item that bears the NPD ID of a record that is there belongs to that one.
+        An item with the NPD ID of an existing record belongs to that record.
         """
-        if self._named is not None:
+        if self._npd_id_record is not None:
             return None
         changed = {plan.tombstone.pk: plan.tombstone for plan in self.plan.items if plan.tombstone}
         tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
@@ -188,12 +181,10 @@ class _ItemRule:
         by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
         return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
 
-    # How its job ends.
-
     def _leave(
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
     ) -> pass_plan.ItemPlan:
-        """No record has it, for this reason; it is left alone, for good or for a while."""
+        """Leave the item without a record for this reason, for good or until a time."""
         finding = item_finding(self.board, self.facts, reason, **details)
         return self._end(detail or unmatched_sentence(reason, **details), until, finding)
 
@@ -206,9 +197,9 @@ class _ItemRule:
         return pass_plan.ItemPlan(self.facts, ending, finding=finding)
 
     def wait(self) -> pass_plan.ItemPlan | None:
-        """It is left alone for a while: a call is in the air, it isn't quiet, or can't be read."""
+        """Return a plan that waits: for a call's outcome, for a quiet time, or until the item can be read."""
         facts = self.facts
-        # The call may part a duplicate from its record: until it has landed, or can't any more, it looks unmatched.
+        # The call may remove the NPD ID from a duplicate; the item looks unmatched until its outcome is known.
         if facts.unconfirmed_until:
             return self._leave(UnmatchedReason.UNCONFIRMED, until=facts.unconfirmed_until)
         if facts.chosen_id is not None:
@@ -225,22 +216,20 @@ class _ItemRule:
 
     @property
     def _unreadable_until(self) -> datetime:
-        """Until when an unreadable item waits: longer if its column is gone, which wakes its items when it is back."""
+        """When an unreadable item is tried again: later if its column is missing, because its return wakes the item."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
         return self.now + timedelta(minutes=30 if is_missing else 1)
-
-    # Which record it is.
 
     def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
         facts = self.facts
         if ignored and not facts.may_create and (ignored.unlinked or ignored.entity_id is None):
             return self._leave_ignored(ignored)
-        owner = self._named
+        owner = self._npd_id_record
         if owner is not None:
             exclusion = self._owner_exclusion(owner)
-            return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._settle_named(owner)
+            return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(owner)
         matching = self._matching if not facts.as_new else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
         hits = [record for record in matching if not self._record_exclusion(record)]
@@ -269,96 +258,93 @@ class _ItemRule:
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
-        """Return why the filter lets the item not be this record's; empty where it does."""
+        """Return why the filter keeps the item from being this record's; an empty text if it doesn't."""
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
         return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
-        """Return why the filter leaves out the record whose NPD ID the item has; a pair is out by its own item, too."""
+        """Return why the filter leaves out the record with the item's NPD ID, by its conditions or by its own item."""
         if owner.monday_id is not None and owner.is_left_out:
             return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
         return self._record_exclusion(owner)
 
-    def _settle_named(self, owner: SyncedModel) -> pass_plan.ItemPlan:
-        """Plan an item that has the NPD ID of an existing record."""
+    def _by_npd_id(self, owner: SyncedModel) -> pass_plan.ItemPlan:
+        """Plan an item with the NPD ID of an existing record."""
         if owner.monday_id is None:
             return self._link(owner) if owner.may_sync else self._ask([owner])
         if not owner.may_sync:
             detail = f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done."
             return self._leave(UnmatchedReason.SYNC_OFF, detail=detail, names=f"“{owner}”")
         if self._may_take_place(owner):
-            if waiting := self._wait_for_first(owner):
+            if waiting := self._wait_for_original(owner):
                 return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._give(owner, pass_plan.ItemAct.REPLACE, sentence)
+            return self._assign(owner, pass_plan.ItemAct.REPLACE, sentence)
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != owner.monday_id:
-            # The record gets its own item by this pass: nothing is done to a second one before that is stored.
+            # This pass links the record with its own item; the duplicate waits until that is stored.
             return replace(plan, ending=replace(plan.ending, outcome=pass_plan.Outcome.RELEASED))
         return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=owner)
 
     def _may_take_place(self, owner: SyncedModel) -> bool:
-        """Whether it may take the place of the record's own item, which was archived or deleted.
+        """Whether it may replace the record's own item, which was archived or deleted.
 
-        A person duplicated the item and archived the first; or a restored database knows only the item of before.
-        Taken for duplicates, the living ones would lose their NPD ID, or leave the board after the first. One that says
-        by its match key that it is somebody else by now (duplicated as a form to fill in) is a duplicate all the same:
-        a person is asked.
+        A person duplicated the item and archived the original, or a restored database knows only the original. As a
+        duplicate, the remaining item would lose its NPD ID or be archived too. An item with another match key is a
+        duplicate all the same (used as a template for somebody else): a person is asked.
         """
-        first = self.facts.original_item
-        if first is None or first.id != owner.monday_id or first.state not in pass_plan.REPORTED_STATES:
+        original = self.facts.original_item
+        if original is None or original.id != owner.monday_id or original.state not in pass_plan.REPORTED_STATES:
             return False
-        # It shows the match key of the record, or the one with which the first item left.
         keys = (
             field_values.match_text_of_record(self.board, owner),
-            field_values.match_text_of_item(self.board, first),
+            field_values.match_text_of_item(self.board, original),
         )
         return self.match_key is not None and self.match_key in keys
 
-    def _wait_for_first(self, owner: SyncedModel) -> pass_plan.ItemPlan | None:
-        """Wait if edits on the first item were never synced, as they would be lost: a person decides about it first.
+    def _wait_for_original(self, owner: SyncedModel) -> pass_plan.ItemPlan | None:
+        """Wait if edits on the original were never synced: they would be lost, so a person decides about it first.
 
-        Whoever keeps the record then has it linked with this item, which bears its NPD ID. What was edited in NPD is
-        merged with this one.
+        If the person keeps the record, it is linked with this item, and NPD's edits are merged with it.
         """
-        first = self.facts.duplicate_of
-        if first is None or first.item is None:
+        record = self.facts.duplicate_of
+        if record is None or record.item is None:
             return None
-        if not any(edit.reason for edit in edits_since_agreed(self.board, first)):
+        if not any(edit.reason for edit in edits_since_agreed(self.board, record)):
             return None
         detail = (
-            f"“{first.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
+            f"“{record.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
             "decide what happens to the record."
         )
         until = self.now + timedelta(minutes=30)
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return plan if first.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
+        return plan if record.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
 
     def _settle_deleted(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
-        """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
+        """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
         name = tombstone.data.get("name", "a record")
         detail = f"It belongs to “{name}”, which was deleted in NPD."
-        shown = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
-        if item.id in shown:
+        decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
+        if item.id in decided_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             wakes = (tombstone.entity_id,) if self.facts.has_new_edit else ()
             return replace(self._end(f"{detail} The item stays, and makes no new record."), wakes=wakes)
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
-            # Monday may still show it as it was before our call.
+            # Monday may still show it as it was before our removal.
             return self._end(f"{detail} It has left the board, as far as we know.", stale_until)
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                # How long to leave a second item of a deletion: one that waits for a person, or fails, may take days.
+                # A deletion that waits for a person, or fails, may take days.
                 is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
                 wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
-            # A deletion that was settled waits again: it was not this item that left the board.
+            # A settled deletion waits again: another item was removed.
             changed = copy(tombstone)
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
@@ -366,22 +352,21 @@ class _ItemRule:
         return replace(plan, tombstone=changed, wakes=(tombstone.entity_id,))
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
-        """Link the record that a person chose, if that is still possible; else change nothing."""
+        """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return not_linked(self.facts, problem)
-        plan = self._give(
-            chosen, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}”, as a person chose."
-        )
+        sentence = f"Linked with the item “{self.item.name}”, as a person chose."
+        plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closes=closes)
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._give(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
+        return self._assign(record, pass_plan.ItemAct.LINK, f"Linked with the item “{self.item.name}” on the board.")
 
-    def _give(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
-        """Only link the two: the record's own pass merges them and writes the NPD ID."""
+    def _assign(self, record: SyncedModel, act: pass_plan.ItemAct, sentence: str) -> pass_plan.ItemPlan:
+        """Link the two; the record's own pass merges them and writes the NPD ID."""
         owner = copy(record)
         owner.monday_id = self.item.id
         return replace(self._end(f"Linked with {record}."), act=act, record=owner, sentence=sentence)
@@ -414,15 +399,15 @@ class _ItemRule:
 def record_from_item(
     board: field_values.BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
 ) -> tuple[SyncedModel, str]:
-    """Return a record with the item's values, and why it can't be made, in sentences.
+    """Return a record with the item's values, and why it can't be created, in sentences.
 
-    A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
+    A value that NPD can't store stays on the board as a blocked field, unless NPD requires the field.
     """
     record = board.model(id=new_record_id, monday_id=item.id)
     problems = list[str]()
     for mapping in board.mappings:
-        one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
-        if not mapping.column_id or (one_way and not mapping.required):
+        is_npd_only = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
+        if not mapping.column_id or (is_npd_only and not mapping.required):
             continue
         convert = board.converter(mapping, record)
         try:
@@ -440,49 +425,45 @@ def record_from_item(
 
 
 def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
-    """Return that an item could not be linked as a person chose; it stands as before."""
+    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
     return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
-# What still holds of it as it is written.
-
-
 def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> pass_plan.ItemPlan:
-    """Return the plan if it still holds by the present facts of the item, and by the `records` that it names, as they
-    are locked; else that nothing is done after all.
+    """Return the plan if it still holds by the item's present facts and the locked `records` that it names.
+
+    Otherwise, return a plan that does nothing.
     """
     if plan.act in pass_plan.ASSIGNING and plan.facts.chosen_id is not None:
         problem = identity.link_problem(records.get(plan.facts.chosen_id), now.owner)
         return not_linked(plan.facts, problem) if problem else plan
     if plan.act is pass_plan.ItemAct.ASK:
-        still_holds = _standing(plan.candidates) == _standing(records.values())
+        still_holds = _link_states(plan.candidates) == _link_states(records.values())
     elif plan.act in pass_plan.ASSIGNING:
-        still_holds = _may_be_given(plan, now, records)
+        still_holds = _may_still_assign(plan, now, records)
     elif plan.tombstone is not None:
-        stood = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
-        stands = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in now.tombstones}
-        still_holds = bool(stands) and stands <= stood
+        before = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
+        present = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in now.tombstones}
+        still_holds = bool(present) and present <= before
     else:
         still_holds = True
     return plan if still_holds else released(plan)
 
 
-def _standing(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
+def _link_states(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
     return {record.pk: (record.monday_id, record.may_sync) for record in records}
 
 
-def _may_be_given(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
-    """Whether nobody has it by now, or has ignored it, or has its match key only since it was decided."""
+def _may_still_assign(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
+    """Whether the item is still unowned and not ignored, and no other record has got its match key."""
     facts = plan.facts
-    is_by_key = (
-        not facts.as_new
-        if plan.act is pass_plan.ItemAct.CREATE
-        else plan.act is pass_plan.ItemAct.LINK and facts.npd_id_record is None
-    )
-    is_found_anew = not {record.pk for record in now.matching} <= {record.pk for record in facts.matching}
-    if (is_by_key and is_found_anew) or (now.ignored is not None and facts.ignored is None):
+    creates = plan.act is pass_plan.ItemAct.CREATE
+    links_by_key = plan.act is pass_plan.ItemAct.LINK and facts.npd_id_record is None
+    depends_on_key = not facts.as_new if creates else links_by_key
+    has_new_match = not {record.pk for record in now.matching} <= {record.pk for record in facts.matching}
+    if (depends_on_key and has_new_match) or (now.ignored is not None and facts.ignored is None):
         return False
-    if plan.act is pass_plan.ItemAct.CREATE:
+    if creates:
         return True
     record = records.get(plan.record.pk) if plan.record else None
     if record is None or now.owner is not None:
@@ -495,7 +476,7 @@ def _may_be_given(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUI
 def after_rejection(
     board: field_values.BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
 ) -> pass_plan.ItemPlan:
-    """Return what becomes of an item of which NPD's database took no record; `is_there`: it has one by now."""
+    """Return the plan of an item after the database rejected its record; `is_there` means that it has one by now."""
     if is_there:
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
@@ -504,17 +485,11 @@ def after_rejection(
 
 
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:
-    """Return that nothing was done with an item after all, so that its next pass decides anew.
-
-    If its plans never hold, each pass would cost a call in vain: so it waits after two.
-    """
+    """Return a plan that does nothing with the item and is repeated by the next pass, or later after some rounds."""
     return pass_plan.ItemPlan(plan.facts, pass_plan.repeat_ending(plan.facts.claim, detail), keeps_finding=True)
 
 
-# The rule of a pass.
-
-
-def given_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
+def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     """Return the items that records get by this pass."""
     linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
     return linked | {
@@ -523,48 +498,44 @@ def given_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
 
 
 def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide what becomes of the items that no record has, one after another."""
+    """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return plan
-    answered = identity.answered_items(facts, plan)
-    # Nor does an item go to a record of which an answer says that it is another's, or that it has an item.
-    named = {key for answer in plan.answers if answer.result for key in answer.names}
+    answered_items = identity.answered_items(facts, plan)
+    answered_records = {key for answer in plan.answers if answer.result for key in answer.names}
     for item in facts.unmatched:
-        if item.item_id in answered:
+        if item.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)
         else:
-            decided = decide_item(facts, _with_first_as_planned(item, plan), plan)
-        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in named:
+            decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
+        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED)
         plan = replace(plan, items=(*plan.items, decided))
-    items_given = {
+    item_of_record = {
         item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
     }
-    overruled = [record for record in plan.records.values() if _is_overruled(record, items_given)]
-    return plan.with_records(
-        replace(
-            record,
-            removal=None,
-            identity=pass_plan.IDENTIFIED,
-            log=tuple(line for line in record.log if line.kind != "link"),
-        ).drop(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
-        for record in overruled
-    )
+    overruled = []
+    for record in plan.records.values():
+        if _is_overruled(record, item_of_record):
+            log = tuple(line for line in record.log if line.kind != "link")
+            without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+    return plan.with_records(overruled)
 
 
-def _with_first_as_planned(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
-    """Return it with what this pass found out about the record of which it may be the second item."""
+def _with_planned_ledger(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
+    """Return a possible duplicate with its record's sync state as this pass planned it."""
     planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
     if item.duplicate_of is None or planned is None:
         return item
     return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
 
 
-def _is_overruled(plan: pass_plan.RecordPlan, items_given: Mapping[UUID, str]) -> bool:
-    """Whether the record gets another item than its own pass would find or make, whose absence it may have found; or
-    the one that it would find goes to another record.
+def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
+    """Whether an unmatched item replaces the item that the record's own plan links, creates or reports as removed, or
+    the item of its plan goes to another record.
     """
-    own = items_given.get(plan.id)
-    if own is None:
-        return plan.link_to in items_given.values()
-    return own != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
+    assigned = item_of_record.get(plan.id)
+    if assigned is None:
+        return plan.link_to in item_of_record.values()
+    return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)

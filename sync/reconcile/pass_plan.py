@@ -143,7 +143,7 @@ class FieldPlan:
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        return field_values.shown_of(self.convert, raw_local)
+        return field_values.display_local(self.convert, raw_local)
 
     @property
     def is_agreed(self) -> bool:

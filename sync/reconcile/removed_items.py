@@ -340,8 +340,10 @@ def _field_edit(
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
         return None
-    before = (field_values.shown_of(convert, agreed["local"]) or None) if agreed else None
-    return reports.FieldConflict(mapping.key, field_values.shown_of(convert, local_raw) or None, before, monday, reason)
+    before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
+    return reports.FieldConflict(
+        mapping.key, field_values.display_local(convert, local_raw) or None, before, monday, reason
+    )
 
 
 def _last_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:

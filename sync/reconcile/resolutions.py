@@ -109,8 +109,8 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         entries = [intent.values[field.key] for intent in facts.intents_about(item_id) if field.key in intent.values]
-        was_sent = any(convert.local(entry["local"]) == field.remote for entry in entries)
-        if field.remote != convert.remote(inverse["before"]["remote"]) or not was_sent:
+        is_previous = field.remote == convert.remote(inverse["before"]["remote"])
+        if not (is_previous and any(convert.local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
 
 

@@ -1,7 +1,7 @@
-"""Two brakes on a plan: fields that something on the board keeps rewriting, and deletes or clears over the limit.
+"""Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
 
-Implements, of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within an
-hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
+Implements two parts of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within
+an hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
 `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
@@ -24,26 +24,23 @@ from sync.records.authors import monday_editor_name
 
 
 def has_local_writes(plan: pass_plan.RecordPlan) -> bool:
-    """Whether settling would write more of the record than its bookkeeping."""
+    """Whether settling would write more than the record's bookkeeping."""
     pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
     act = plan.removal.act if plan.removal else pass_plan.RecordAction.NOTHING
     acts = act in (pass_plan.RecordAction.DELETE, pass_plan.RecordAction.UNLINK) or bool(plan.unlink)
     return plan.is_settled and (pulls or acts)
 
 
-# Fields that something on the board rewrites again and again are slowed down.
-
-
-# Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.
+# The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
 
 
 def plan_loop(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
-    """Return the loop of a field as this pass leaves it; None where nothing is known of it, without `times` it is over.
+    """Return the loop of a field after this pass; None if it has none. A loop without `times` is over.
 
-    A rewrite since our last write is counted; `settings.loop_times` within an hour have the field throttled.
+    A rewrite since our last write counts; the field is throttled after `settings.loop_times` within an hour.
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
@@ -57,17 +54,18 @@ def plan_loop(
     column_id = field_plan.mapping.column_id
     events = [received.event for received in facts.events if received.event and received.event.user_id]
     user = next((event.user_id for event in reversed(events) if event.column_id == column_id), "")
+    known_name = stored.by if stored else ""
     loop = WriteLoop(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
-        by=monday_editor_name(user, settings.people) if user else stored.by if stored else "",
+        by=monday_editor_name(user, settings.people) if user else known_name,
         throttle_count=stored.throttle_count if stored else 0,
         throttled_until=stored.throttled_until if stored else None,
     )
     if settings.loop_times > 0 and (loop.throttle_count or len(loop.times) >= settings.loop_times):
-        # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+        # Each block is twice as long as the one before.
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
         loop.throttle_count = min(loop.throttle_count + 1, 10)
     return loop
@@ -78,13 +76,13 @@ def _is_person_acting(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> bo
 
 
 def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -> bool:
-    """Whether nobody rewrote the field for an hour since we were last free to write it."""
+    """Whether nobody has rewritten the field for an hour since it was last rewritten or throttled."""
     newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
     return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> str:
-    """Return why nothing is sent to the field, and what can be done about it; until when is said where it is read."""
+    """Return why nothing is sent to the field, and what a person can do; pages add the time."""
     often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
     return (
         f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
@@ -102,9 +100,9 @@ def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
 
 
 def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
-    """Return our last write of a field where it was rewritten since.
+    """Return our last write of a field, if it was rewritten since and that is not counted yet.
 
-    Each of our writes counts once, and only while the base is what it left behind.
+    The write must also have made the present base.
     """
     key = field_plan.mapping.key
     base = field_plan.base
@@ -117,9 +115,9 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 
 
 def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Plan the loops of a record's fields, and block those that are throttled."""
+    """Plan the loops of a record's fields, and block the throttled fields."""
     history = plan.facts.history
-    # Nearly all records have neither: a pass over unchanged ones must not build anything for them.
+    # Nearly all records have neither: for them a pass must not build anything.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
         return plan
     loops = {}
@@ -135,8 +133,8 @@ def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan)
         if loop is not stored:
             loops[key] = loop
         if not loop.times and stored and stored.throttle_count:
-            acting = _is_person_acting(plan.facts, field_plan)
-            why = "a person acted" if acting else "it stayed as it was for an hour"
+            is_person = _is_person_acting(plan.facts, field_plan)
+            why = "a person acted" if is_person else "it stayed as it was for an hour"
             line = f"{label}: what is written there counts as no loop any more; {why}."
             lines.append(HistoryLine("loop", line, key))
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
@@ -144,16 +142,13 @@ def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan)
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             loops[key] = loop
             plans[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
-    if not loops:  # as of nearly all
+    if not loops:
         return plan
     return replace(plan, loops=loops, plans=plans).logged(*lines)
 
 
-# Deletes and clears over the limit wait for a person's approval.
-
-
 def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[pass_plan.Act]) -> set[pass_plan.Act]:
-    """Return those that nothing is known of: only for these the limit has to be known."""
+    """Return the acts without a stored request: only these need the limit."""
     return set(wanted) - facts.states(kind).keys()
 
 
@@ -162,31 +157,25 @@ def approval_verdicts(
 ) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
     """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
 
-    Acts that were let through or approved before may go, and new ones if they aren't too many. An act that is repeated
-    within the hour counts once. An act that goes without approval is stored before its intent, so that a crash leaves
-    it counted. A rejected act is known from its request.
+    Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
+    within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
+    after a crash.
     """
     states = facts.states(kind)
     new = new_acts(facts, kind, wanted)
-    is_held = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    of_new = (False, choices.ApprovalState.PENDING) if is_held else (True, choices.ApprovalState.DONE)
-    goes = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
-    return {act: of_new if act in new else (states[act] in goes, None) for act in wanted}
-
-
-# Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
-# stands.
-#
-# A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
+    is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
+    new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
+    allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
+    return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
 
 
 def _sides_of_clear(clear: ApprovalRequest) -> tuple[str, str]:
-    """Return where the field was emptied, and where it still says something."""
+    """Return the side where the field was emptied, and the side that still has a value."""
     return ("in NPD", "on Monday") if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else ("on Monday", "in NPD")
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether a pass may empty a field of the record on either side: one is empty already, or a list shrinks."""
+    """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
     for mapping in board.mapped:
         if is_as_agreed(board, facts, mapping, item):
             continue
@@ -199,13 +188,15 @@ def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
 
 
 def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
-    """Yield what the pass would empty of a record, on either side, as requests yet to be stored."""
+    """Yield a request, not stored yet, for each field of a record that the pass would empty.
+
+    A person's choice between values, and a push that a person asked for by name, need no approval.
+    """
     if facts.is_push_by_name or facts.item is None:
         return
     for p in plans:
         if p.choose or (p.send_raw is None and p.write_raw is None):
             continue
-        # Where nothing that is known stands there, nothing is emptied.
         with suppress(UnknownValue):
             local = p.convert.local(p.local_raw)
             remote = p.convert.remote(p.remote_raw)
@@ -233,7 +224,7 @@ def _clear_request(
 
 
 def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
+    """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     open_records = plan.open_records
     clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
     ids = {clear.entity_id for clear in clears}
@@ -241,14 +232,14 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     if not ids:
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
-    # What a person approves or rejects is one value.
+    # A person approves or rejects emptying one value, so another value needs a new request.
     value_of = {_key_of(clear): clear.values["value"] for clear in clears}
-    before = approvals.open_requests.items()
-    outdated = tuple(row for key, row in before if key in value_of and row.values.get("value") != value_of[key])
+    stored = approvals.open_requests.items()
+    outdated = tuple(row for key, row in stored if key in value_of and row.values.get("value") != value_of[key])
     approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
     requests = approvals.open_requests
     rejected = {key for key, request in requests.items() if request.state == choices.ApprovalState.REJECTED}
-    new = []
+    new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
         wanted = [act for act, clear in acts.items() if _key_of(clear) not in rejected]
@@ -258,18 +249,19 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
             may_go, new_state = verdicts.get(act, (False, None))
             if new_state is not None:
                 clear.state = new_state
-                new.append(clear)
+                new_requests.append(clear)
             if may_go:
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            blocked = _blocked_clear(clear, field_plan)
             if key in rejected:
-                blocked = _restored(facts, record, clear, field_plan)
+                changed = _written_back(facts, record, clear, field_plan)
+            else:
+                changed = _blocked_clear(clear, field_plan)
             lines = () if key in requests else (_waiting_line(clear, field_plan),)
-            plan = plan.with_records([replace(record, plans={**record.plans, clear.key: blocked}).logged(*lines)])
+            plan = plan.with_records([replace(record, plans={**record.plans, clear.key: changed}).logged(*lines)])
     open_requests = tuple(requests.values())
-    return replace(plan, new_requests=tuple(new), open_requests=open_requests, outdated_requests=outdated)
+    return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
 
 
 def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
@@ -296,10 +288,10 @@ def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> Hi
     return HistoryLine("approval", sentence, clear.key, values={"before": value})
 
 
-def _restored(
+def _written_back(
     facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> pass_plan.FieldPlan:
-    """Write the value back to the side where it was: a person rejected emptying this field."""
+    """Return a field plan that writes the value back, because a person rejected emptying this field."""
     way = way_of(plan, field_plan.mapping)
     convert = field_plan.convert
     action = merge.Action.PUSH
@@ -321,26 +313,26 @@ def _restored(
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:
-    """Return the rows, yet to be stored, by which the planned clears count, or wait."""
+    """Return the plan's new requests to empty fields that are in one of these states."""
     return [request for request in plan.new_requests if request.state in states]
 
 
 def ended_requests(
     plan: pass_plan.Plan,
 ) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
-    """Yield the open requests that this pass ended: carried out, or of which the cause is gone."""
-    for act in plan.open_requests:
-        record_plan = plan.records.get(act.entity_id)
-        if record_plan and record_plan.plans and (state := _final_state(record_plan, act)):
-            yield act, state, record_plan
+    """Yield the open requests that this pass carried out, or that have lost their cause."""
+    for request in plan.open_requests:
+        record_plan = plan.records.get(request.entity_id)
+        if record_plan and record_plan.plans and (state := _final_state(record_plan, request)):
+            yield request, state, record_plan
 
 
-def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest) -> choices.ApprovalState | None:
-    """Return the act's new state after this pass; None if it is unchanged, or a side differs from the base."""
-    p = plan.plans.get(act.key)
+def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choices.ApprovalState | None:
+    """Return a request's state after this pass; None if it is unchanged, or a side differs from the base."""
+    p = plan.plans.get(request.key)
     if p is None or p.conflict:
         return choices.ApprovalState.RELEASED
-    base = plan.ledger.base.get(act.key)
+    base = plan.ledger.base.get(request.key)
     if p.blocked_reason or base is None:
         return None
     try:
@@ -355,6 +347,6 @@ def _final_state(plan: pass_plan.RecordPlan, act: ApprovalRequest) -> choices.Ap
     if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
         return None
     decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
-    if act.state != decision:
+    if request.state != decision:
         return choices.ApprovalState.RELEASED
     return choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT

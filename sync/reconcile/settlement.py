@@ -221,7 +221,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
     ended = changes.plan
     if changes.values or changes.wakes or ended.log or not ended.is_settled:
         return False
-    if lost_updates.is_telling(ended):
+    if lost_updates.has_news(ended):
         ended = ended.with_state(seen=lost_updates.seen_after(ended, facts.board.settings, facts.now))
     after = state_after(ended, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):

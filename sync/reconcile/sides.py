@@ -1,8 +1,8 @@
-"""What the two sides of a pass show before the rules: nothing new, a stale read, or columns that the board lacks.
+"""Rules about both sides before fields are compared: no news, stale reads, missing columns, and unlinking.
 
-Implements, of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”, columns
-that items don't show and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that
-nothing is created while it couldn't be recognized again.
+Implements these parts of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”,
+missing columns and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that nothing is
+created while its item couldn't be matched later.
 """
 
 from collections.abc import Iterable
@@ -23,13 +23,11 @@ from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
 
-# Passes that end without a call: nothing left its half of the base, so there is nothing to ask Monday.
-
 
 def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
-    """Return the end of a pass that needs no call: sync off, an unchanged save, our own echo; None if it needs one.
+    """Return the ended plan of a record that needs no call: sync off, an unchanged save, our own echo. None otherwise.
 
-    Monday's side of a record that isn't synced is not read: the first pass after its sync is on again reads it.
+    The first pass after its sync is turned on again reads the item.
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
@@ -45,7 +43,7 @@ def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPla
 
 
 def has_open_work(plan: pass_plan.RecordPlan) -> bool:
-    """Whether a pass would have something to find out or to say, even where no value has changed."""
+    """Whether a pass would have work, even if no value has changed."""
     facts = plan.facts
     ledger = plan.ledger
     return bool(
@@ -61,7 +59,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
 
 
 def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether NPD's half of every base is what the record says now, and nothing else is open."""
+    """Whether the record has the values of NPD's half of every base, and nothing else is open."""
     record = plan.record
     if not record.monday_id or has_open_work(plan):
         return False
@@ -70,13 +68,13 @@ def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.Record
         convert = board.converter(mapping, record)
         if base is None or base.get(field_plan.AS_SENT):
             return False
-        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_stands:
+        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
             return False
     return True
 
 
 def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
+    """Whether all events only report values of the base, which are mostly our own writes."""
     events = plan.facts.events
     record = plan.record
     if not events or not _is_local_unchanged(board, plan):
@@ -99,7 +97,7 @@ def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 def _event_values(
     board: field_values.BoardContext, event: ItemEvent | None
 ) -> list[tuple[FieldMapping, object, str]] | None:
-    """Return the mapped values in an event; None if it has more (archived, restored …), or can't be read."""
+    """Return the mapped values in an event; None if it reports more than values, or can't be read."""
     if event is None:
         return None
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
@@ -116,60 +114,52 @@ def _event_values(
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
-_ENDABLE = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-
-
 def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End every record that needs no call; one that the filter left out has ended."""
-    # One that has ended already still keeps nothing of an item that is not read.
-    undecided = [record for record in plan.records.values() if not record.left_out and record.outcome in _ENDABLE]
-    ended = [end for record in undecided if (end := end_without_call(facts.board, record))]
-    return plan.with_records(ended)
-
-
-# A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is remembered.
-#
-# The clearing goes through the pass's usual write, announced by an intent; settling turns sync off only when it was
-# carried out, or when there is no item any more that bears the id. NPD's and Monday's values stay as they are. The base
-# stays in the sync state, for the day on which a person links the two again (sync/records/item_links.py).
+    """End every record that needs no call, unless the filter has left it out."""
+    # A settled record also forgets the state of an item that is not read.
+    endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
+    records = [record for record in plan.records.values() if not record.left_out and record.outcome in endable]
+    ended = [end_without_call(facts.board, record) for record in records]
+    return plan.with_records(record for record in ended if record)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
-    """Return why a person wants the record unlinked, as a clause; empty where nobody does, or it has no item."""
+    """Return why a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
     return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
 
 
 def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Unlink those records of which a person asked for it; what became of the item doesn't matter."""
-    wanted = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
-    return plan.with_records(record.unlinked(why) for record, why in wanted if why)
+    """Unlink the records that a person asked to unlink, whatever happened to their items.
+
+    The write of the pass clears the item's NPD ID (`cleared_columns`); settling then turns the record's sync off. The
+    base stays in the sync state, in case a person links the two again (sync/records/item_links.py).
+    """
+    requests = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
+    return plan.with_records(record.unlinked(why) for record, why in requests if why)
 
 
 def cleared_columns(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
-    """Return what an unlinked record's write is: its item's NPD ID emptied, where it bears one."""
+    """Return the write of an unlinked record: its item's NPD ID emptied, if the item bears one."""
     column = board.link.npd_id_column
     item = plan.item
-    is_here = item is not None and field_values.is_active_on(board, item)
-    if not column or item is None or not is_here or field_values.npd_id_of(board, item) == "":
+    if not column or item is None or not field_values.is_active_on(board, item):
         return {}
-    return {column: None}
-
-
-# Reads that may be stale: Monday answers from replicas that lag behind.
+    return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
 STALE_READ = "Monday still shows what was replaced a moment ago. It is read once more."
 
 
 def is_stale(board: field_values.BoardContext, facts: RecordFacts) -> bool:
-    """Whether the item still shows, in any field, exactly the value that our last write of the field replaced."""
+    """Whether the item still shows a value that our last write of its field replaced, because a replica lags behind."""
     latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
     return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
 
 
 def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
-    """Whether the item shows exactly the value that this write replaced, and nobody is known to have put it back: by
-    what is agreed on or was seen since, or by an event.
+    """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
+
+    The base, a later read or an event tells if somebody has.
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
@@ -193,16 +183,13 @@ def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: s
     return not any(event.is_new and event.value == now and event.at > intent.created_at for event in edits)
 
 
-def look_again_at_stale(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """End a record whose item still shows a value that we replaced: it is read once more by its next pass."""
+def repeat_stale_read(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """End a record with a stale read, to be repeated by its next pass."""
     return plan.repeat(STALE_READ) if is_stale(facts.board, plan.facts) else plan
 
 
-# What has to be read besides, by what both sides show: of nearly all records nothing.
-
-
 def is_resting(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether both sides of each field say just what they last agreed on, and nothing else is open."""
+    """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
         return False
     return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
@@ -211,7 +198,7 @@ def is_resting(board: field_values.BoardContext, facts: RecordFacts, item: Item)
 def items_of_emptied_cells(
     board: field_values.BoardContext, facts: RecordFacts, item: Item
 ) -> set[tuple[type[SyncedModel], str]]:
-    """Return the items that bases name while the cells are empty, which may have left their boards."""
+    """Return the items that bases name although the cells are empty: they may have been removed."""
     emptied = set[tuple[type[SyncedModel], str]]()
     for mapping, relation in board.relations:
         names = set[str]()
@@ -225,7 +212,7 @@ def items_of_emptied_cells(
         if base is not None:
             names.add(str(field_plan.side_of(partial(field_plan.base_remote, convert), base)))
         else:
-            # What a create without an answer sent counts as the base.
+            # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
             names |= {str(field_plan.side_of(convert.local, entry["local"])) for entry in creates if entry}
         emptied |= {(target_of(relation), name) for name in names - {"None"}}
@@ -233,29 +220,24 @@ def items_of_emptied_cells(
 
 
 def needs_edit_times(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether the rule “newest” may have to decide a field of the record: both sides left the base, or have none."""
+    """Whether the rule “newest” may decide a field of the record: both sides have changed, or there is no base."""
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
         base = field_plan.base_of(facts.ledger, mapping, item.id)
         if base is None:
             return True
-        is_here = base["local"] != field_values.stored_values(facts.record, mapping)
-        if is_here and (
-            base.get(field_plan.AS_SENT)
-            or field_plan.cell_of(board.converter(mapping), mapping, item) != base["remote"]
-        ):
+        if base["local"] == field_values.stored_values(facts.record, mapping):
+            continue
+        cell = field_plan.cell_of(board.converter(mapping), mapping, item)
+        if base.get(field_plan.AS_SENT) or cell != base["remote"]:
             return True
     return False
 
 
-# What a pass notices of the board's columns, and what it leaves alone while one of them is missing.
-
-
 def unmatchable_reason(board: field_values.BoardContext) -> str:
-    """Return why no record without an item can get one, while a column is missing by which its item would be known.
-
-    To make one all the same could make a second one; they are looked at as soon as the column is there.
+    """Return why records without an item get none: a column that matches items is missing, so a new item could be a
+    duplicate. An empty text if none is missing.
     """
     match = board.match_mapping
     if board.link.npd_id_problem or match is None or not match.problem:
@@ -269,9 +251,9 @@ def unmatchable_reason(board: field_values.BoardContext) -> str:
 def column_findings(
     board: field_values.BoardContext, read_items: Iterable[Item]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields whose columns items lack, or show as another type, and those that have no problem any more.
+    """Return the fields with missing or retyped columns, and the fields that have no problem any more.
 
-    Only those count that stand on this board and are active; others may have other columns.
+    Only active items on this board count; others may have other columns.
     """
     items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:

@@ -1,7 +1,6 @@
-"""Creates without an answer, a step of its own before the pass: what was made is found, and what wasn't is sent again.
+"""Find out about creates without an answer before a pass: search for their items, and send missing ones again.
 
-`confirm_creates` looks for all of a board by one call; what that means decides unconfirmed_writes.py, and it is stored
-document by document.
+One call searches for all of a board. unconfirmed_writes.py decides by the result, which is stored for each document.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,31 +25,22 @@ from sync.outbox import finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.outbox.queue_rows import enqueue
+from sync.reconcile import unconfirmed_writes
 from sync.reconcile.act import Executor
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
-from sync.reconcile.unconfirmed_writes import (
-    CreatePlan,
-    Fate,
-    UnconfirmedCreates,
-    after_own_fault,
-    after_resending,
-    decide_unconfirmed,
-    may_link,
-)
 from sync.records.tombstones import set_late_item
 
 log = structlog.get_logger(__name__)
 
 
 def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
-    """Find out about every create without an answer whose deadline is over: one look-up, then document by document.
+    """Find out about a board's unanswered creates whose deadline is over; with a `stop_reason` none is sent again.
 
-    With a `stop_reason` none is sent again. Return why Monday can't be asked any more, or an empty text; raises
-    LeaseLost.
+    Return why no more calls may be made, or an empty text. Raises LeaseLost.
     """
-    # They are found by the NPD ID column: until it is back, nothing is created again.
+    # Without the NPD ID column they can't be found, and so nothing is created again.
     if lease.link.npd_id_problem or not (documents := _due_documents(lease.link.entity_type)):
         return ""
     board = load_board(lease.link)
@@ -65,28 +55,28 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
             stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
         except LeaseLost:
             raise
-        # An error of our own is these records' alone: the others of the board go on.
+        # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            _store(lease, board, after_own_fault(intents, own_fault(error)))
+            _store(lease, board, unconfirmed_writes.after_own_fault(intents, own_fault(error)))
     return "" if stop_reason == write_stop.WRITES_STOPPED else stop_reason
 
 
 def _confirm_document(
     lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
 ) -> str:
-    """Find out about one document; with a `stop_reason` it is looked for once more instead of sent again."""
+    """Find out about one document; with a `stop_reason` it is searched for later instead of sent again."""
     facts = _facts_of(board, intents, items)
-    plans = decide_unconfirmed(facts)
+    plans = unconfirmed_writes.decide_unconfirmed(facts)
     executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     if stop_reason:
-        wait = facts.wait_seconds
-        again = Fate.LOOK_AGAIN
-        plans = [replace(p, fate=again, wait_seconds=wait) if p.fate is Fate.RESEND else p for p in plans]
-    elif any(plan.fate is Fate.RESEND for plan in plans):
+        if any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):  # then all are
+            wait = facts.wait_seconds
+            plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+    elif any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):
         answer = executor.resend(intents)
-        plans = after_resending(facts, answer)
+        plans = unconfirmed_writes.after_resending(facts, answer)
         if executor.has_written:
             breaker.grow_batches(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
@@ -96,15 +86,17 @@ def _confirm_document(
 
 
 def _due_documents(entity_type: str) -> list[list[Intent]]:
-    """Return the creates without an answer, by their documents, of those documents of which a deadline is over."""
+    """Return the unanswered creates of each document in which a deadline is over."""
     unanswered = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, item_id="")
     due = unanswered.filter(deadline__lte=SyncNow()).values("idempotency_key")
     intents = unanswered.filter(idempotency_key__in=due).order_by("pk")
     return list(grouped(intents, lambda intent: intent.idempotency_key).values())
 
 
-def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None) -> UnconfirmedCreates:
-    """Return the facts of a document without an answer; `items` have the NPD IDs of its records or of others."""
+def _facts_of(
+    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
+) -> unconfirmed_writes.UnconfirmedCreates:
+    """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
@@ -113,7 +105,7 @@ def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str
         status=choices.QueueStatus.IN_PROGRESS
     )
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return UnconfirmedCreates(
+    return unconfirmed_writes.UnconfirmedCreates(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
@@ -128,53 +120,55 @@ def _facts_of(board: BoardContext, intents: Sequence[Intent], items: Mapping[str
     )
 
 
-def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> None:
-    """Store what became of the creates of one document, and count the attempts that failed; raises LeaseLost."""
+def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
+    """Store the decisions about one document's creates, and count failed attempts; raises LeaseLost."""
 
     @retry_on_lock_timeout
     def attempt() -> None:
         with lease.transaction():
-            _link_created(board, [plan for plan in plans if plan.fate is Fate.LINK])
+            _link_created(board, [plan for plan in plans if plan.fate is unconfirmed_writes.Fate.LINK])
             for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
                 intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
-                if fate is Fate.VOID:
+                if fate is unconfirmed_writes.Fate.VOID:
                     intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
-                elif fate is not Fate.LINK:
-                    looked_for = {} if fate is Fate.WAIT else {"lookups": 1}
-                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **looked_for)
+                elif fate is not unconfirmed_writes.Fate.LINK:
+                    lookups = {} if fate is unconfirmed_writes.Fate.WAIT else {"lookups": 1}
+                    intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **lookups)
 
     attempt()
-    if failed := sorted((plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is Fate.FAIL):
+    if failed := sorted(
+        (plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL
+    ):
         _count_attempts(lease, dict(failed))
 
 
-def _link_created(board: BoardContext, plans: Sequence[CreatePlan]) -> None:
-    """Link records with what was made for them; of one that was deleted, the tombstone learns the item."""
-    made = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
-    if not made:
+def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
+    """Link records with their created items; for a deleted record, the item is stored on its tombstone."""
+    item_ids = {plan.intent.entity_id: plan.item.id for plan in plans if plan.item is not None}
+    if not item_ids:
         return
     entity_type = board.link.entity_type
     records = board.model._default_manager
-    rows = records.select_for_update(of=("self",)).filter(pk__in=made).order_by("pk")
+    rows = records.select_for_update(of=("self",)).filter(pk__in=item_ids).order_by("pk")
     locked = {record.pk: record for record in rows}
-    owners = dict(records.filter(monday_id__in=made.values()).values_list("monday_id", "pk"))
+    owners = dict(records.filter(monday_id__in=item_ids.values()).values_list("monday_id", "pk"))
     for plan in plans:
         key = plan.intent.entity_id
-        item_id = made[key]
+        item_id = item_ids[key]
         intent = Intent.objects.filter(pk=plan.intent.pk)
-        if may_link(locked.get(key), key, owners.get(item_id)):
+        if unconfirmed_writes.may_link(locked.get(key), key, owners.get(item_id)):
             records.filter(pk=key).update(monday_id=item_id)
             intent.update(item_id=item_id, deadline=SyncNow())
         else:
             intent.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
             if item_id not in owners:
                 set_late_item(entity_type, key, item_id)
-    # Its pass settles the rest, whatever its job waits for or has ended as.
+    # The records need a pass, whatever state their jobs are in.
     enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
 
 
 def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
-    """Let an attempt of each of these records fail; a job that a save has locked is spared."""
+    """Count a failed attempt for each of these records, except jobs that a save has locked."""
     claims = list(zip(claim_records(lease, list(failed)), failed.values(), strict=True))
 
     @retry_on_lock_timeout

@@ -1,13 +1,13 @@
-"""What becomes of writes whose answer was lost: creates, one document at a time, and the items they left on Monday.
+"""Decide about writes whose answer was lost: creates by their document, and values that late writes left on Monday.
 
 For a change whose intent is still open, see `field_plan.base_with_intents`.
 
 Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
-linked. If nothing of a document is found, it is sent once more unchanged, under its own key, for which Monday replays
-its answer. If a part is found, or it can't be sent again, the records' passes create the missing items.
+linked. If nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its
+answer. If a part is found, or it can't be sent again, the records' passes create the missing items.
 
-Sending again is an attempt like any other: it is made when the records' jobs are due, and counts if a record is at
-fault. After two such failures under one key the items are created under another key, when their jobs are due again.
+Sending again is an attempt: it is made when the records' jobs are due, and counts if a record is at fault. After two
+such failures the items are created under another key, when their jobs are due again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,64 +33,68 @@ from sync.reconcile.pass_plan import PassFacts, RecordPlan
 # How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
 IDEMPOTENCY_MINUTES = 30
 
-# Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days.
+# Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
 
-# Seconds until a document that NPD Sync itself failed on is taken up again, longer than a call may take to land.
+# Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
 FAULT_WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class UnconfirmedCreates:
-    """The creates of one document that are without an answer after their deadline."""
+    """The unanswered creates of one document, after their deadline."""
 
     board: BoardContext
     intents: Sequence[Intent]
-    items: Mapping[str, Item] | None  # those that bear the records' NPD IDs, by these; None where one can't be read
-    sent: int  # of how many creates the document was
-    records: Mapping[UUID, SyncedModel]  # that are there
-    due: frozenset[UUID]  # whose jobs' time has come, or were left by a worker that died
+    items: Mapping[str, Item] | None  # items with the records' NPD IDs, by these; None if one can't be read
+    sent: int  # the number of creates in the document
+    records: Mapping[UUID, SyncedModel]  # those that exist
+    due: frozenset[UUID]  # records with jobs that are due, or that a dead worker left
     is_paused: bool
-    is_part: bool  # one of them was looked for in vain before, in another document
+    is_part: bool  # one of them was searched for in vain before, in another document
     others_answered: bool  # Monday has answered other writes to the board since
     wait_seconds: float  # how long a call may take to land
     now: datetime
 
 
 class Fate(StrEnum):
-    # Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base.
+    """What happens to an unanswered create."""
+
+    # Link its item. The intent stays open, so that the record's next pass takes the sent values as the base.
     LINK = "link"
-
-    WAIT = "wait"  # Nothing can be told yet. The record stays unclaimed, and its item is looked for again.
-
-    # Looked for in vain: once more after the time in which the call may land, then it is made anew.
-    LOOK_AGAIN = "look again"
-
-    FAIL = "fail"  # the same, and it counts as an attempt of the record's
-
-    RESEND = "resend"  # With its whole document, under its own key
-
-    VOID = "void"  # Certainly not made: the next pass makes it anew, from what its record says then, under another key
+    WAIT = "wait"  # nothing is known yet; the record isn't claimed, and its item is searched for again
+    LOOK_AGAIN = "look again"  # not found; search once more after the call may have landed, then create it again
+    FAIL = "fail"  # the same, and it counts as a failed attempt
+    RESEND = "resend"  # send the whole document again under its own key
+    VOID = "void"  # it had no effect; the record's next pass creates the item under another key
 
 
 @dataclass(frozen=True)
 class CreatePlan:
-    """What becomes of one of them: linked with `item`, or looked for again after so many seconds, for this reason."""
+    """The decision about one unanswered create."""
 
     intent: Intent
     fate: Fate
-    item: Item | None = None
-    wait_seconds: float = 0
-    detail: str = ""
+    item: Item | None = None  # to link
+    wait_seconds: float = 0  # until the next search
+    detail: str = ""  # why it failed
 
 
 def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
-    """Return what becomes of each after a look for its item."""
+    """Decide about each create by the result of the search for its item."""
     items = facts.items
     if items is None:
         return _all(facts, Fate.WAIT, facts.wait_seconds)
     if items:
-        return [_after_look(facts, intent, items.get(str(intent.entity_id))) for intent in facts.intents]
+        plans = []
+        for intent in facts.intents:
+            if item := items.get(str(intent.entity_id)):
+                plans.append(CreatePlan(intent, Fate.LINK, item))
+            elif intent.lookups == 0:
+                plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.wait_seconds))
+            else:
+                plans.append(CreatePlan(intent, Fate.VOID))
+        return plans
     if facts.is_paused:
         return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if is_resendable(facts) and {intent.entity_id for intent in facts.intents} <= facts.due:
@@ -98,20 +102,8 @@ def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
     return _all(facts, Fate.VOID)
 
 
-def _after_look(facts: UnconfirmedCreates, intent: Intent, item: Item | None) -> CreatePlan:
-    """Return what becomes of one of whose document something was made."""
-    if item is not None:
-        return CreatePlan(intent, Fate.LINK, item)
-    if intent.lookups == 0:
-        return CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=facts.wait_seconds)
-    return CreatePlan(intent, Fate.VOID)
-
-
 def is_resendable(facts: UnconfirmedCreates) -> bool:
-    """Whether the document may be sent again: within the time of its replay, and only as it was.
-
-    All of it is without an answer, and every record in it may still be created.
-    """
+    """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted."""
     first = facts.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
     has_body = any(intent.body for intent in facts.intents)
@@ -131,27 +123,24 @@ def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
 
 
 def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
-    """Return what becomes of each after the document was sent again: by its answer, by why it failed as a whole.
-
-    None: writing was paused before it could be sent.
-    """
+    """Decide about each create after the document was sent again; `answer` is None if writing was paused before."""
     if answer is None:
         return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if isinstance(answer, WriteResult):
         return [_after_answer(facts, intent, answer) for intent in facts.intents]
     is_alone = len(facts.intents) == 1
     if is_refused(answer):
-        # That says nothing of the first sending, but two look-ups have found nothing of it.
+        # The first call's outcome isn't known, but two searches have found nothing.
         return _all(facts, Fate.VOID)
     if answer.scope is Scope.TRANSPORT:
-        # It is the record's own where it fails alone, while others are answered; an outage costs no attempt.
+        # A record that fails alone while others are answered is at fault; an outage costs no attempt.
         fate = Fate.FAIL if is_alone and facts.others_answered else Fate.LOOK_AGAIN
         return _all(facts, fate, facts.wait_seconds, answer.sentence)
     return _all(facts, Fate.WAIT, facts.wait_seconds)
 
 
 def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
-    """Return the plan of a create after its second sending; a replay has the result of the first one."""
+    """Decide about a create by the answer to the second call; a replay has the result of the first."""
     written = answer.by_alias[intent.alias]
     if not isinstance(written, MondayError):
         return CreatePlan(intent, Fate.LINK, written)
@@ -161,9 +150,9 @@ def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult
 
 
 def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
-    """Return what becomes of a document that NPD Sync itself failed on: looked for once more, then made anew.
+    """Decide about a document on which NPD Sync itself failed: search for it again, then create it again.
 
-    It counts as an attempt of a record that is alone in its document, or where it fails again.
+    It counts as an attempt if the record is alone in its document, or if it fails again.
     """
     counts = len(intents) == 1 or any(intent.lookups for intent in intents)
     fate = Fate.FAIL if counts else Fate.LOOK_AGAIN
@@ -171,9 +160,9 @@ def after_own_fault(intents: Sequence[Intent], reason: str) -> list[CreatePlan]:
 
 
 def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) -> bool:
-    """Whether an item that was made for a record is linked with it, as the two are now; `owner` has the item.
+    """Whether an item that was created for a record may be linked with it; `owner` is the record that has the item.
 
-    Its webhook may have linked it. Else the record is deleted, or either of them is another's.
+    The item's webhook may have linked it already. It isn't linked if the record was deleted or has another item.
     """
     return owner == record_id or (owner is None and record is not None and record.monday_id is None)
 
@@ -182,14 +171,10 @@ def _all(facts: UnconfirmedCreates, fate: Fate, wait_seconds: float = 0, detail:
     return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in facts.intents]
 
 
-# What a write without an answer left on Monday after all: late writes, and what a create gave its item. It is
-# remembered for a day, so that it is known as ours, unless an event names another user.
-
-
 def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return the bases of fields whose value on Monday is a write of ours that was thought to have come to nothing.
+    """Return the bases of fields whose value on Monday was sent by a write that seemed to have had no effect.
 
-    The newest event that tells this value may name another user than the token's: then it is an edit.
+    If the newest event with this value names another user than the token's, the value is an edit instead.
     """
     item = facts.item
     landed = dict[str, tuple[dict[str, Any], Side]]()
@@ -199,20 +184,20 @@ def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, A
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
             base = field_plan.base_of(facts.ledger, mapping, item.id)
-            # A list that was united holds what somebody on Monday added, so it is merged as any other (act.py).
+            # A united list has elements that somebody added on Monday, so it is merged as usual.
             if base is None or entry.get("united"):
                 continue
             convert = board.converter(mapping, facts.record)
             cell = field_plan.cell_of(convert, mapping, item)
             sides = field_plan.sides_of(convert, base, local=stored_values(facts.record, mapping), remote=cell)
             sent = field_plan.sides_of(convert, None, local=entry["local"], remote=cell)
-            # The cell says what this intent sent, and neither the base nor NPD does.
+            # The cell has the sent value, which is neither the base's nor NPD's.
             if sent.equal and sides.remote_changed and sides.differ:
                 landed[mapping.key] = (field_plan.new_base(mapping, item.id, entry["local"], cell), sides.remote)
     user = facts.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
-    # As they came: of several at one time the last one counts.
+    # In the order of their arrival, because the last of several at one time counts.
     events = sorted(facts.history.events, key=lambda received: received.pk)
     changes = change_events(board, facts.record, events)
     users: dict[tuple[str, Side], str] = {(event.key, event.value): event.user_id for event in changes}
@@ -220,7 +205,7 @@ def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, A
 
 
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether a field of the record's item has no base, which a create without an answer may have left."""
+    """Whether a field of the record's item has no base, as after an unanswered create."""
     item = facts.item
     return item is not None and any(
         field_plan.base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped
@@ -228,16 +213,15 @@ def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
 
 
 def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
-    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
+    """Return creates without an answer that have ended: linked since, given up, or found with another item."""
     linked = [intent for intent in facts.intents if intent.item_id]
     return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
 
 
 def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether it matters who made the item: it bears the NPD ID of a create that knows no item.
+    """Whether the item's creator has to be read: it has the NPD ID, and a create without an answer has no item.
 
-    An item that a change of ours met without any base was linked by its match or a person, and bears the NPD ID since.
-    What a create had made had its base by then, so its NPD ID says nothing of who made it.
+    An item that our first change found without a base was linked later, and that change wrote its NPD ID.
     """
     item = facts.item
     if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
@@ -252,21 +236,24 @@ def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
 
 
 def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return what a create of ours without an answer gave the record's item, as the bases of its fields."""
+    """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
     item = facts.item
-    may_have_made = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
-    if item is None or not may_have_made:
+    creates = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not creates:
         return {}
     lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.ledger, mapping, item.id) is None]
-    bases = {m.key: _base_from_creates(board, facts, item, m, may_have_made) for m in lacking}
-    return {key: base for key, base in bases.items() if base}
+    bases = {}
+    for mapping in lacking:
+        if base := _base_from_creates(board, facts, item, mapping, creates):
+            bases[mapping.key] = base
+    return bases
 
 
 def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
-    """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
+    """Whether this create may have created the item: it is linked with it, or nobody else created it."""
     if intent.item_id:
         return facts.item is not None and intent.item_id == facts.item.id
-    # What our creates make bears its NPD ID from the beginning: it was not typed into it.
+    # An item that our create made has its NPD ID from the beginning, so nobody typed it.
     maker = facts.history.maker
     us = facts.history.token_user
     is_ours = not maker or not us or maker == us
@@ -276,7 +263,7 @@ def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) 
 def _base_from_creates(
     board: BoardContext, facts: RecordFacts, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
 ) -> dict[str, Any] | None:
-    """Return the base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
+    """Return the base from these creates: the cell's value if one of them sent it, else the value that all sent."""
     convert = board.converter(mapping, facts.record)
     entries = [intent.values.get(mapping.key) for intent in creates]
     if any(entry is not None and not mapping.is_current(entry) for entry in entries):
@@ -296,7 +283,7 @@ def _base_from_creates(
 
 
 def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Return it with what writes of ours that had no answer left as the bases of its fields."""
+    """Take the values that our unanswered writes left on Monday as the bases of the plan's fields."""
     if plan.unlink:
         return plan
     if plan.id in facts.histories:

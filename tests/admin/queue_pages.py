@@ -29,17 +29,9 @@ def flying(name: str = "Flying") -> SyncQueue:
     )
 
 
-def finished(at: datetime, entity_type: str = "contact", rows: int = 1, **more: Any) -> None:
+def finished(at: datetime, kind: str = "contact", rows: int = 1, **more: Any) -> None:
     SyncQueue.objects.bulk_create(
-        SyncQueue(
-            entity_type=entity_type,
-            entity_id=uuid.uuid4(),
-            status="completed",
-            finished_at=at,
-            payload={},
-            created_at=at,
-            **more,
-        )
+        SyncQueue(entity_type=kind, entity_id=uuid.uuid4(), status="completed", finished_at=at, created_at=at, **more)
         for _ in range(rows)
     )
 

@@ -46,6 +46,14 @@ UNMATCHED = "/admin/sync/unmatcheditem/"
 PAUSE_CONTACTS = "/admin/sync/syncqueue/pause/?entity_type=contact"
 
 
+def record_created(world: World) -> Callable[[Client], Any]:
+    return in_inbox("create_record", f"unmatched:{unmatched_row(world).pk}")
+
+
+def direction_changed(world: World) -> Callable[[Client], Any]:
+    return record_act(world, "synced", "direction", direction="none", shown="bidirectional")
+
+
 def region_chosen(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/boardlink/set-up/", {"phone_region": "DE"})
 
@@ -222,22 +230,14 @@ ACTS = (
     Act("Turn a record's sync off", lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk), RECORDS),
     Act("Turn a record's sync off", lambda w: record_act(w, "synced", "sync_off"), RECORDS),
     Act("Turn a record's sync on", lambda w: record_act(w, "disabled", "sync_on"), RECORDS),
-    Act(
-        "Change a record's direction",
-        lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),
-        RECORDS,
-    ),
+    Act("Change a record's direction", direction_changed, RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
     Act("Link a record again", linked_again, RECORDS),
     Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['held'].pk}:email"), RECORDS),
     Act("Send a field in an update loop again", loop_retried, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
-    Act(
-        "Create a record of an unmatched item",
-        lambda w: in_inbox("create_record", f"unmatched:{unmatched_row(w).pk}"),
-        RECORDS,
-    ),
+    Act("Create a record of an unmatched item", record_created, RECORDS),
     Act("Link an unmatched item with a record", item_linked, RECORDS),
     Act("Import a file", file_chosen, RECORDS),
 )

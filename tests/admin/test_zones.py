@@ -70,7 +70,12 @@ def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("due", "words"), [(timedelta(seconds=54), "09:01 UTC"), (timedelta(hours=15), "16 Jan 2026, 00:00 UTC")]
+    ("due", "words"),
+    [
+        (timedelta(seconds=54), "09:01 UTC"),
+        (timedelta(minutes=2), "09:02 UTC"),
+        (timedelta(hours=15), "16 Jan 2026, 00:00 UTC"),
+    ],
 )
 def test_what_is_due_is_said_to_the_minute_and_never_too_early(due: timedelta, words: str) -> None:
     now = datetime(2026, 1, 15, 9, tzinfo=UTC)

@@ -63,7 +63,7 @@ def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APICli
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Gone.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
-    assert answer["message"] == "It waits: Its item is gone."
+    assert answer["message"] == "It waits: Gone."
     assert answer["reason_code"] == "item_removed"
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending", priority=10).exists()
 

@@ -74,7 +74,7 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     until = sync_now() + timedelta(minutes=5)
     MondayAccount.objects.update_or_create(id=1, defaults={"stopped_until": until, "stop_reason": "A wrong token."})
     stats = api.get("/api/v1/sync/stats").json()
-    assert stats["paused"] == "The token is wrong."
+    assert stats["paused"] == "A wrong token."
     assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert api.get("/api/v1/sync/stats").json()["paused_until"] is None
@@ -83,5 +83,5 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     states.waiting("Due", seconds=-60)
     MondayAccount.objects.update(needs_probe=True)
     stats = api.get("/api/v1/sync/stats").json()
-    assert (stats["paused"], stats["queue"]["due"]) == ("The token is wrong.", 0)
-    assert stats["records"]["contact"]["board"].startswith("The token is wrong.")
+    assert (stats["paused"], stats["queue"]["due"]) == ("A wrong token.", 0)
+    assert stats["records"]["contact"]["board"].startswith("A wrong token.")

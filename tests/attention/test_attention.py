@@ -79,7 +79,9 @@ def kinds(db: None) -> Kinds:
     failing = NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
     )
-    NotificationReceiver.objects.create(name="Teams", frequency="off", failures=5, failed_since=states.sync_now())
+    NotificationReceiver.objects.create(
+        name="Teams", address="x", frequency="off", failures=5, failed_since=states.sync_now()
+    )
     MondayAccount.objects.update_or_create(
         id=1, defaults={"needs_probe": True, "stop_code": "outage", "stop_reason": "Monday doesn't answer."}
     )
@@ -263,12 +265,10 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
     states.removed("Nobody knows whose", "523", who="", how="moved", minutes=2)
     found = sorted((cause.text, cause.number) for cause in attention.groups(kinds=[Kind.REMOVED]))
     assert found == [
-        ("Archived on the board by Bea Board", 1),
-        ("Archived on the board by Maya Lind", 1),
-        ("Archived on the board by Maya Lind", 3),
-        ("Deleted on the board by Maya Lind", 1),
+        ("Archived on the board by Bea Board", 1), ("Archived on the board by Maya Lind", 1),
+        ("Archived on the board by Maya Lind", 3), ("Deleted on the board by Maya Lind", 1),
         ("Moved to another board", 1),
-    ]
+    ]  # fmt: skip
     assert attention.tallies()[Kind.REMOVED] == Tally(causes=5, entries=7)
 
 

@@ -203,11 +203,8 @@ def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncC
     assert shown["about"]["what"] == WHAT
     assert shown["about"]["options"][2] == UNLINK.to_json()
     assert shown["left_open"] == [RECORD_KEY]
-    asked = {
-        "resolution_type": "merge",
-        "selections": {RECORD_KEY: {"choose": "custom", "value": "unlink"}},
-        "seen": EDITED,
-    }
+    selections = {RECORD_KEY: {"choose": "custom", "value": "unlink"}}
+    asked = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
     answer = api.post(f"{address}resolve", asked)
     assert (answer.status_code, answer.json()["state"]) == (200, "applying")
     assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."

@@ -42,14 +42,8 @@ def found(draw: Any) -> tuple[str, dict[str, Any]]:
     return kind, {"fields": fields, "takes": draw(st.sampled_from(["applied", "rejected", "ignored"]))}
 
 
-STEPS = st.lists(
-    st.one_of(
-        found(),
-        st.tuples(st.just("choose"), st.sampled_from(["npd", "monday", "custom"])),
-        st.tuples(st.just("undo"), st.booleans()),
-    ),
-    max_size=12,
-)
+CHOICES = st.tuples(st.just("choose"), st.sampled_from(["npd", "monday", "custom"]))
+STEPS = st.lists(st.one_of(found(), CHOICES, st.tuples(st.just("undo"), st.booleans())), max_size=12)
 
 
 def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
@@ -98,11 +92,8 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
         wish = next(c for c in open_conflicts("contact", [record])[record] if c.conflict_id == conflict.pk)
         entries = conflict.merge_selections
         again = [FieldConflict(key, *(entries[key][side] for side in SIDES)) for key in wish.resolutions]
-        others = [
-            one
-            for open_one in SyncConflict.objects.filter(entity_id=record, resolved_at=None, kind=conflict.kind)
-            for one in _as_stored(open_one.pk)
-        ]
+        rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None, kind=conflict.kind)
+        others = [field for row in rows for field in _as_stored(row.pk)]
         fields = [*others, *again] if stands else others
         undone = dict.fromkeys(wish.resolutions, "" if stands else "It changed.")
         save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)])

@@ -24,15 +24,13 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.monday import board, board_events, connection, items, probe
-from sync.monday.board_items import ItemWrite, WriteRequest
+from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
 """The versions of which Monday says that it serves them and will go on to."""
 
 COLUMNS = ["npd_id", "email_1"]
-EMAIL = ("email_1", "email")
-NAME = ("name", "name")
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TYPED = ["board_relation", "checkbox", "dropdown", "status"]
 
@@ -48,12 +46,15 @@ def documents(version: str) -> dict[str, Document]:
 
 
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
+    by_npd_id = {"by_npd_id": ColumnSearch("npd_id", "text", ["n-1"])}
     yield "probe", Document(connection.PROBE, {})
     yield "read_items", items.items_query(["1", "2"], COLUMNS)
-    yield "look by id", items.batch_query("7", ["1"], COLUMNS, "npd_id", [])
-    yield "look by NPD ID", items.batch_query("7", [], COLUMNS, "npd_id", ["n-1"])
-    yield "look by email", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
-    yield "look by name", items.batch_query("7", [], COLUMNS, "npd_id", [], NAME, ["Ada"])
+    yield "look by id", items.batch_query("7", ["1"], {}, COLUMNS)
+    yield "look by NPD ID", items.batch_query("7", [], by_npd_id, COLUMNS)
+    by_email = ColumnSearch("email_1", "email", ["a@b.test"])
+    yield "look by email", items.batch_query("7", ["1"], {**by_npd_id, "by_match": by_email}, COLUMNS)
+    by_name = ColumnSearch("name", "name", ["Ada"])
+    yield "look by name", items.batch_query("7", [], {"by_match": by_name}, COLUMNS)
     yield "first page", items.first_page_query("7", COLUMNS)
     yield "next page", items.next_page_query("cursor", COLUMNS)
     yield (
@@ -81,7 +82,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     for every in (set(TYPED), {"status"}, {"text", "timeline"}):
         words = ", ".join(sorted(every))
         yield f"read {words}", items.items_query(["1"], COLUMNS, every)
-        yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
+        yield f"look for {words}", items.batch_query("7", ["1"], by_npd_id, COLUMNS, every)
         yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
         yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
         change = [ItemWrite("u0", {"status": {"label": "New"}}, "1")]

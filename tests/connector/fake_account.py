@@ -90,11 +90,7 @@ class FakeAccount(MondayClient):
 
     def _create_column(self, sent: Mapping[str, Any]) -> Answer:
         if sent.get("id") in self.used_column_ids:
-            entry = {
-                "message": "id is taken",
-                "path": ["create_column"],
-                "extensions": {"code": "RecordInvalidException"},
-            }
+            entry = {"message": "taken", "path": ["create_column"], "extensions": {"code": "RecordInvalidException"}}
             return Answer({"create_column": None}, errors=(translate_error(entry),))
         column_id = sent.get("id") or f"{sent['type']}_{self._next}"
         self.writes.append("column")

@@ -9,7 +9,7 @@ from graphql import build_schema
 
 import sync.monday as connector
 from sync.monday import items
-from sync.monday.board_items import ItemWrite
+from sync.monday.board_items import ColumnSearch, ItemWrite
 from tests.connector.documents import COLUMNS, SERVED, all_faults, documents, official_schemas, our_schema, sent
 
 DOCUMENTS = documents("2026-10")
@@ -77,7 +77,7 @@ def test_more_ids_than_monday_answers_are_refused_here(ids: list[str]) -> None:
 
 def test_nothing_to_ask_and_nothing_to_write_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        items.batch_query("7", [], COLUMNS, "npd_id", [])
+        items.batch_query("7", [], {"by_npd_id": ColumnSearch("npd_id", "text", [])}, COLUMNS)
     with pytest.raises(ValueError, match="at least one"):
         sent(items.prepare_changes("7", [], COLUMNS))
 

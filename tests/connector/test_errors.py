@@ -37,11 +37,7 @@ def test_what_may_have_been_applied_may_be_tried_again_and_everybody_is_told_wha
         (failed("group_id is wrong", "InvalidArgumentException"), errors.RECORD_REJECTED),
         (failed("email is not valid", "ColumnValueException"), errors.FIELD_REJECTED),
         (
-            failed(
-                "Cannot change column value for inactive items",
-                "ColumnValueException",
-                error_data={"inactive_pulse_ids": ["2"]},
-            ),
+            failed("Inactive items", "ColumnValueException", error_data={"inactive_pulse_ids": ["2"]}),
             errors.ITEM_INACTIVE,
         ),
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.COLUMN_UNSUPPORTED),
@@ -55,19 +51,12 @@ def test_an_error_inside_an_answer_becomes_the_kind_that_says_what_it_concerns(b
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (302, errors.WRONG_ADDRESS),
-        (400, errors.DOCUMENT_REJECTED),
-        (401, errors.NOT_AUTHENTICATED),
-        (403, errors.PERMISSION_MISSING),
-        (404, errors.WRONG_ADDRESS),
-        (409, errors.STILL_RUNNING),
-        (413, errors.TOO_COMPLEX),
-        (423, errors.BOARD_LOCKED),
-        (429, errors.LIMIT_REACHED),
-        (500, errors.SERVER_FAILED),
-        (504, errors.SERVER_FAILED),
+        (302, errors.WRONG_ADDRESS), (400, errors.DOCUMENT_REJECTED), (401, errors.NOT_AUTHENTICATED),
+        (403, errors.PERMISSION_MISSING), (404, errors.WRONG_ADDRESS), (409, errors.STILL_RUNNING),
+        (413, errors.TOO_COMPLEX), (423, errors.BOARD_LOCKED), (429, errors.LIMIT_REACHED),
+        (500, errors.SERVER_FAILED), (504, errors.SERVER_FAILED),
     ],
-)
+)  # fmt: skip
 def test_a_status_without_a_readable_body_still_says_what_it_concerns(status: int, expected: ErrorKind) -> None:
     error = translate_error(None, http_status=status)
     assert error.kind is expected

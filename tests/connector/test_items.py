@@ -35,7 +35,7 @@ class Answering:
 def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
     active: dict[str, Any] = {"board": [{"id": "7", "state": "active"}], "linked": []}
     monday = Answering({"board": [None], "linked": []}, active)
-    assert not MondayConnector(monday).read_batch("7", ["11"], COLUMN_IDS, "npd_id", []).linked
+    assert not MondayConnector(monday).read_batch("7", ["11"], {}, COLUMN_IDS).linked
     monday = Answering({"boards": [None]}, {"boards": [None]}, active)
     assert MondayConnector(monday).read_boards(["7"]) == {}
     assert len(monday.answers) == 1, "null twice is no board"
@@ -179,6 +179,12 @@ def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
     (read,) = parse_items_at([item(columns=[column("t", "text", value, "harmless")])], ["t"])
     assert not read.reading("t").known
     assert "can't store" in read.reading("t").reason
+
+
+def test_a_text_that_only_looks_like_an_escaped_nul_is_known() -> None:
+    text = "write \\u0000 for NUL"
+    (read,) = parse_items_at([item(columns=[column("t", "text", json.dumps(text), text)])], ["t"])
+    assert read.reading("t").value == text
 
 
 def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:

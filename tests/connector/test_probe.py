@@ -71,7 +71,7 @@ def test_against_the_simulator_nothing_differs_and_nothing_is_left(simulator: Si
     assert list(found) == [one.key for one in ASSUMPTIONS]
     assert {key: one.answer or one.reason for key, one in found.items() if one.differs or one.reason} == {}
     assert nothing_is_left(simulator)
-    assert account.probe.left == []
+    assert account.probe.leftovers == []
 
 
 def test_what_an_account_does_otherwise_is_found(simulator: Simulator, account: Account) -> None:
@@ -107,5 +107,5 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(simulator: Simulator, acc
 def test_a_board_that_can_not_be_deleted_is_named(simulator: Simulator, account: Account) -> None:
     simulator.control("faults", {"status": 500, "on": "delete_board", "count": 1})
     account.findings()
-    [sentence] = account.probe.left
+    [sentence] = account.probe.leftovers
     assert account.probe.board_ids[0] in sentence

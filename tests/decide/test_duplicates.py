@@ -14,7 +14,7 @@ from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.calls import Answer, Verdict
-from sync.reconcile.duplicates import archives, decide_duplicates, is_own_create, still_leaves
+from sync.reconcile.duplicates import archives, decide_duplicates, is_own_create, still_archives
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
@@ -106,7 +106,7 @@ def test_what_becomes_of_it(row: str) -> None:
     ids=["as it was read", "edited since", "gone since"],
 )
 def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Answer, leaves: bool) -> None:
-    assert still_leaves(BOARD, duplicate(is_ours=True), answer) is leaves
+    assert still_archives(BOARD, duplicate(is_ours=True), answer) is leaves
 
 
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
@@ -137,12 +137,10 @@ def test_what_is_said_of_it(row: str) -> None:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict.STOPPED, Outcome.RELEASED),
-        (Verdict.WITHDRAWN, Outcome.RELEASED),
-        (Verdict.HELD, Outcome.DEFERRED),
+        (Verdict.STOPPED, Outcome.RELEASED), (Verdict.WITHDRAWN, Outcome.RELEASED), (Verdict.HELD, Outcome.DEFERRED),
         (Verdict.REFUSED, Outcome.FAILED),
     ],
-)
+)  # fmt: skip
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicates.answered(OWN, answers)

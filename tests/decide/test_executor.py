@@ -49,7 +49,6 @@ class Monday:
     failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, stops=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
     repeats: Repeats = Repeats(20, 6, seem_needless=False)  # noqa: RUF009 - frozen
-    unchanged: Write | None = None  # to an item of which nothing else is sent
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -126,7 +125,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "board_stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
-    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: monday.unchanged)
+    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 
 
@@ -232,39 +231,15 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
 
 
-def failed_alone(writes: Sequence[Write]) -> dict[UUID, Failures]:
-    """Each of them has failed alone while others were written."""
-    return {write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_own_again=True) for write in writes}
-
-
-def test_what_failed_for_its_own_sake_waits_for_its_turn_where_repeats_are_used_up(monday: Monday) -> None:
-    writes = [change(unit) for unit in "abcd"]
-    monday.repeats = Repeats(2, 2, seem_needless=False)
-    monday.failures = failed_alone(writes)
-    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if units in "ac" else None
-    answers = executor().send(RECORD_CHANGES, writes)
-    assert [sent.split(":")[0] for sent in monday.sent] == ["a", "b", "c"]
-    assert (answers["d"].verdict, answers["d"].wait_seconds) == (Verdict.HELD, 1_200)
-    assert monday.stopped == []
-
-
 @pytest.mark.parametrize(("seem_needless", "stopped"), [(False, []), (True, ["4 turns"])])
 def test_success_brings_the_next_turns_forward(monday: Monday, seem_needless: bool, stopped: list[str]) -> None:
     writes = [change(unit) for unit in "ab"]
     monday.repeats = Repeats(20, 6, seem_needless=seem_needless)
-    monday.failures = failed_alone(writes)
+    monday.failures = {
+        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_own_again=True) for write in writes
+    }
     executor().send(RECORD_CHANGES, writes)
     assert monday.stopped == stopped
-
-
-def test_of_many_that_fail_in_a_row_no_further_one_is_sent(monday: Monday) -> None:
-    writes = [change(unit) for unit in "abcdef"]
-    monday.failures = {
-        write.record_id: Failures("all", 6, is_late=False, is_own=False, is_own_again=False) for write in writes
-    }
-    monday.of_document = lambda units: MondayError(SERVER_FAILED, "500")
-    assert set(verdicts(executor().send(RECORD_CHANGES, writes)).values()) == {Verdict.HELD, Verdict.STOPPED}
-    assert len(monday.sent) == PARTS
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
@@ -321,46 +296,13 @@ def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday)
     assert (found.verdict, found.item, found.unsent) == (Verdict.GONE, OK, {"notes"})
 
 
-def test_a_column_that_is_closed_to_the_user_is_one_value_where_the_board_took_others(monday: Monday) -> None:
-    answers: dict[str, Said] = {"r1": MondayError(BOARD_FORBIDDEN, "no", column_id="notes")}
-    monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    assert list(executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].rejected) == ["notes"]
-    assert not monday.stopped
-    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no", column_id="notes")
-    assert executor().send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.REFUSED
-
-
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
-    closed: dict[str, Said] = {
-        "r0": MondayError(BOARD_FORBIDDEN, "no"),
-        "r1": MondayError(BOARD_FORBIDDEN, "no"),
-        "v0": MondayError(BOARD_FORBIDDEN, "no"),
-    }
-    monday.of_alias = lambda units, alias: closed.get(alias, OK) if len(monday.sent) < 3 else OK
+    closed = MondayError(BOARD_FORBIDDEN, "no")
+    monday.of_alias = lambda units, alias: closed if alias in ("r0", "r1", "v0") and len(monday.sent) < 3 else OK
     found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
     assert {unit: list(answer.rejected) for unit, answer in found.items()} == {"a": ["role_title"], "b": ["role_title"]}
     assert not monday.refused
-
-
-def test_what_is_closed_to_two_items_is_the_boards(monday: Monday) -> None:
-    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
-    board_closed = executor()
-    assert set(verdicts(board_closed.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.HELD}
-    sent = len(monday.sent)
-    assert verdicts(board_closed.send(RECORD_CHANGES, [change("c")])) == {"c": Verdict.HELD}
-    assert len(monday.sent) == sent == 2
-
-
-def test_whether_the_board_is_closed_tells_a_write_to_another_item(monday: Monday) -> None:
-    monday.unchanged = Write("other", uuid4(), "item other", columns={NPD_ID_COLUMN: "other"})
-    monday.of_alias = lambda units, alias: OK if units == "other" else MondayError(BOARD_FORBIDDEN, "no")
-    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
-    assert set(verdicts(found).values()) == {Verdict.REFUSED}
-    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no")
-    monday.sent.clear()
-    assert verdicts(executor().send(RECORD_CHANGES, [change("a")])) == {"a": Verdict.HELD}
-    assert monday.sent == ["a: r0", "other: npdid"]
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:

@@ -193,6 +193,8 @@ def test_a_push_by_name_is_left_out_too() -> None:
     assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
     pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
     assert filter_record(of_pass(RECORDS), RecordPlan(pushed)).left_out
+    # Its item is read again only where the item fails its conditions.
+    assert filter_record(of_pass(ITEMS), RecordPlan(pushed)).is_open
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:

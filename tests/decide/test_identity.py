@@ -29,7 +29,7 @@ from sync.reconcile.identity import (
     answers_of,
     decide_answer,
     facts_after,
-    identify_in_turn,
+    identify_unlinked,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
@@ -70,7 +70,7 @@ def identified(
     """What becomes of these records, where the read found these items."""
     found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records]
-    plans = identify_in_turn(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
+    plans = identify_unlinked(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
     return [plans[record.pk] for record in records]
 
 
@@ -124,7 +124,7 @@ def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str,
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
     holding = board(mapping("email"), creates_held=reason)
-    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
+    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason, is_held=True)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
 
@@ -305,12 +305,10 @@ def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[
 @pytest.mark.parametrize(
     ("case", "made_from_item", "email", "is_unedited", "is_asked"),
     [
-        ("untouched, with another's key", True, EMAIL, True, True),
-        ("touched in NPD", True, EMAIL, False, False),
-        ("not made from an item", False, EMAIL, True, False),
-        ("its item has no key", True, "", True, False),
+        ("untouched, with another's key", True, EMAIL, True, True), ("touched in NPD", True, EMAIL, False, False),
+        ("not made from an item", False, EMAIL, True, False), ("its item has no key", True, "", True, False),
     ],
-)
+)  # fmt: skip
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     made, known = ann(monday_id="7", email=""), ann(name="Known")
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
@@ -349,17 +347,13 @@ OTHER = UUID(int=5)
 @pytest.mark.parametrize(
     ("value", "kind", "gets", "item_id"),
     [
-        (str(OTHER), AnswerKind.LINK, OTHER, "7"),
-        ("8", AnswerKind.LINK, "own", "8"),
-        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
-        (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
-        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
-        (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
-        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
-        (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        (str(OTHER), AnswerKind.LINK, OTHER, "7"), ("8", AnswerKind.LINK, "own", "8"),
+        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"), (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
+        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"), (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
+        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"), (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
         (ARCHIVE_OPTION, AnswerKind.COPY, None, "7"),
     ],
-)
+)  # fmt: skip
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
     record = ann()
     found = answer(record, value)

@@ -35,6 +35,7 @@ def void(sent: str, **differs: Any) -> Intent:
     return wrote(sent, seconds=-7_200, **{"state": IntentState.VOID} | differs)
 
 
+OURS = {"user_id": TOKEN_USER}
 OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
 
 
@@ -71,10 +72,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
         pytest.param([told("First")], "", True, id="as whom we write isn't known"),
         pytest.param([told("Other")], TOKEN_USER, True, id="another value's event says nothing of it"),
         pytest.param(
-            [told("First", user_id=TOKEN_USER, seconds=-10), told("First", seconds=-20)],
-            TOKEN_USER,
-            True,
-            id="the newest event counts",
+            [told("First", **OURS, seconds=-10), told("First", seconds=-20)], TOKEN_USER, True, id="the newest counts"
         ),
     ],
 )
@@ -109,15 +107,12 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
         pytest.param([created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
-            [created("Ours")],
-            "Ours",
-            {"changes": [wrote("x", entry={"base": {"local": {}}})]},
-            "Ours",
-            id="a change had met it with its base",
+            [created("Ours")], "Ours", {"changes": [wrote("x", entry={"base": {"local": {}}})]}, "Ours",
+            id="with its base",
         ),
         pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],
-)
+)  # fmt: skip
 def test_what_a_create_gave_its_item(
     creates: list[Intent], remote: str, before: dict[str, Any], expected: str | None
 ) -> None:
@@ -125,11 +120,9 @@ def test_what_a_create_gave_its_item(
     linked = tuple(create for create in creates if create.item_id)
     ended = tuple(create for create in creates if not create.item_id)
     found = facts(
-        record,
-        item=item(record, role_title=remote),
-        intents=linked,
+        record, item=item(record, role_title=remote), intents=linked,
         history=history(**{"ended_creates": ended} | before),
-    )
+    )  # fmt: skip
     board = builders.board(builders.mapping())
     bases = {
         key: values_of({key: one})[key] + " as sent" * (AS_SENT in one)

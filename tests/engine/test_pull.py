@@ -87,7 +87,3 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
-
-
-def add(world: World, name: str, **values: Any) -> dict[str, Any]:
-    return world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)

@@ -24,6 +24,11 @@ CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
 
 
 ARCHIVE = "mutation { a: archive_item(item_id: 5) { id } }"
+DELETE = "mutation { delete_item(item_id: 5) { id } }"
+NO_CURSOR = '{ next_items_page(cursor: "x") { cursor } }'
+FIELD_LIMIT = {"limit": "field", "on": "columns"}
+UNAUTHORIZED = {"partial": {"every": 1, "code": "UserUnauthorizedException"}}
+LOCKED = {"partial": {"aliases": ["a"], "code": "TooManyConcurrentRequestsException"}}
 
 
 @dataclass(frozen=True)
@@ -123,12 +128,7 @@ class Body:
 
 
 BODIES = [
-    Body(
-        "NOT_AUTHENTICATED",
-        401,
-        lambda ground: ground.simulator.post("{ me { id } }", Authorization="x"),
-        "not_authenticated",
-    ),
+    Body("NOT_AUTHENTICATED", 401, lambda g: g.simulator.post("{me{id}}", Authorization="x"), "not_authenticated"),
     Body("InvalidItemIdException", 200, lambda g: g.change({"role": "x"}, item="5"), "item_not_found"),
     Body("ResourceNotFoundException", 200, on_another_board, "item_not_on_board", "old"),
     Body("InvalidColumnIdException", 200, lambda g: g.change({"nowhere": "x"}), "column_not_found", "old_a"),
@@ -139,39 +139,14 @@ BODIES = [
     Body("InvalidArgumentException", 200, a_webhook_for_no_board, "create_webhook_board_not_found"),
     Body("ItemNameTooLongException", 200, lambda g: g.change({"name": "x" * 256}), "name_too_long", "old"),
     Body("ItemsLimitationException", 200, on_a_full_board, "items_limit"),
-    Body(
-        "CursorException",
-        200,
-        lambda g: g.simulator.post('{ next_items_page(cursor: "x") { cursor } }'),
-        "cursor_expired",
-        "old",
-    ),
+    Body("CursorException", 200, lambda g: g.simulator.post(NO_CURSOR), "cursor_expired", "old"),
     Body("MINUTE_RATE_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "minute"}), "minute_limit"),
     Body("MAX_CONCURRENCY_EXCEEDED", 429, too_many_at_once, "concurrency"),
     Body("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.faulty({"limit": "complexity"}), "complexity"),
     Body("DAILY_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "daily"}), "daily"),
-    Body(
-        "FIELD_LIMIT_EXCEEDED",
-        200,
-        lambda g: g.faulty({"limit": "field", "on": "columns"}),
-        "field_concurrency_partial",
-    ),
-    Body(
-        "UserUnauthorizedException",
-        200,
-        lambda g: g.faulty(
-            {"partial": {"every": 1, "code": "UserUnauthorizedException"}},
-            "mutation { delete_item(item_id: 5) { id } }",
-        ),
-        "user_unauthorized",
-    ),
-    Body(
-        "TooManyConcurrentRequestsException",
-        200,
-        lambda g: g.faulty({"partial": {"aliases": ["a"], "code": "TooManyConcurrentRequestsException"}}, ARCHIVE),
-        "item_lock",
-        "old",
-    ),
+    Body("FIELD_LIMIT_EXCEEDED", 200, lambda g: g.faulty(FIELD_LIMIT), "field_concurrency_partial"),
+    Body("UserUnauthorizedException", 200, lambda g: g.faulty(UNAUTHORIZED, DELETE), "user_unauthorized"),
+    Body("TooManyConcurrentRequestsException", 200, lambda g: g.faulty(LOCKED, ARCHIVE), "item_lock", "old"),
     Body("RESOURCE_LOCKED", 423, lambda g: g.faulty({"status": 423}), "board_locked"),
     Body("IDEMPOTENCY_CONFLICT", 409, with_a_used_key, "idempotency_conflict"),
     Body("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b"{"), "bad_request_body"),

@@ -87,7 +87,7 @@ class Command(BaseCommand):
         except MondayError as error:
             raise CommandError(f"The probe's boards could not be made. {error.sentence}") from error
         finally:
-            for sentence in probe.left:
+            for sentence in probe.leftovers:
                 self.stderr.write(sentence)
             WebhookEvent.objects.filter(board_id__in=probe.board_ids).delete()
         if differing := [finding.assumption.key for finding in findings if finding.differs]:

@@ -1,4 +1,4 @@
-"""Converters by name, as `make_converter("email", ConverterOptions(region="GB"))`, and by the type of column."""
+"""Converters by name, such as `make_converter("email", ConverterOptions(region="GB"))`, and by the type of column."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,15 +26,15 @@ _CLASSES: tuple[type[Converter], ...] = (
     labels.RelationNameConverter,
 )
 
-# Every converter, by what mappings call it.
+# By their names in mappings.
 CONVERTERS: Mapping[str, type[Converter]] = {column.name: column for column in _CLASSES}
-# Who speaks for each type of column: the first converter of it.
+# The first converter for each type of column.
 BY_TYPE: Mapping[str, type[Converter]] = {column.column_type: column for column in reversed(_CLASSES)}
 _NO_OPTIONS = ConverterOptions()
 
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
-    """The converter of that name; raises KeyError for an unknown one."""
+    """Return the converter with this name; raises KeyError."""
     convert = CONVERTERS[name](options)
     if not (options.choices and convert.shows_choices):
         return convert
@@ -42,12 +42,12 @@ def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Conver
 
 
 def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:
-    """The labels that can be chosen in a column with these settings; None where its type has none."""
+    """Return the labels that can be chosen in a column with these settings; None if its type has none."""
     column = BY_TYPE.get(column_type)
     return frozenset(labels.current_labels(settings).values()) if column and column.has_labels else None
 
 
 def empty_reading(column_id: str, column_type: str) -> Reading:
-    """How an empty cell of a column reads."""
+    """Return the reading of an empty cell."""
     column = BY_TYPE.get(column_type)
     return Reading(column_id, column_type, text="", extra=column.empty_fields if column else {})

@@ -1,4 +1,4 @@
-"""Addresses: columns with one and its label (email, link), and the five fields of a postal one as one text column.
+"""Columns with an address and its label (email, link), and the five fields of a postal address as one text column.
 
 A label is not mapped, and stays as a person wrote it.
 """
@@ -46,15 +46,15 @@ class AddressWithLabel(OneText):
         address = self.tidied(only_text(raw_local)[1])
         if address is None:
             return None
-        sent = self.sent(address)
+        address = self.for_monday(address)
         existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
         label = texts.canonical_text(existing.get("text"))
         # A label that only repeats the old address changes with it.
         is_own = label is not None and self.canonical(label) != self.canonical(existing.get(self.key))
-        return {self.key: sent, "text": label if is_own else sent}
+        return {self.key: address, "text": label if is_own else address}
 
-    def sent(self, address: str) -> str:
-        """The address as Monday takes it."""
+    def for_monday(self, address: str) -> str:
+        """Return the address in a form that Monday accepts."""
         raise NotImplementedError
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
@@ -62,7 +62,7 @@ class AddressWithLabel(OneText):
 
 
 _MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)  # RFC 6068
-# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to take.
+# The standards allow more before the @ (RFC 5322, 3.2.3) than Monday is known to accept.
 _DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
 
@@ -72,7 +72,7 @@ class EmailConverter(AddressWithLabel):
     fragment = "... on EmailValue { email label }"
 
     def canonical(self, text: str | None) -> str | None:
-        """Without regard to case and width, before the @ too: no provider tells two people apart by it.
+        """Fold case and width, also before the @, where no provider distinguishes people by them.
 
         A domain is in its own letters, not in the xn-- form.
         """
@@ -80,14 +80,14 @@ class EmailConverter(AddressWithLabel):
         return texts.canonical_text(name + at_sign + texts.readable_domain(domain))
 
     def tidied(self, text: str | None) -> str | None:
-        """Without the scheme of a link to it and its subject, and without the dot with which a whole domain may end."""
+        """Remove the scheme and subject of a mailto link, and a domain's last dot."""
         bare = texts.plain_letters(text or "")
         while _MAILTO.match(bare):
             bare = unquote(_MAILTO.sub("", bare).partition("?")[0])
         return texts.canonical_text(bare.rstrip(".") if "@" in bare else bare)
 
-    def sent(self, address: str) -> str:
-        """With the xn-- form of a domain, which mail servers and whatever checks addresses know."""
+    def for_monday(self, address: str) -> str:
+        """Return the address with the xn-- form of its domain, which checks of addresses accept."""
         name, at_sign, domain = address.rpartition("@")
         return name + at_sign + (domain if domain.isascii() else texts.ascii_domain(domain.lower()))
 
@@ -96,7 +96,7 @@ class EmailConverter(AddressWithLabel):
         return None if is_address else f"“{text}” is not an email address; it needs the form name@example.org"
 
     def rejection_reason(self, raw_local: Local) -> str | None:
-        # Only Monday knows which it takes.
+        # Only Monday knows which addresses it accepts.
         return None
 
     def rejection_risk(self, raw_local: Local) -> str | None:
@@ -107,27 +107,27 @@ class EmailConverter(AddressWithLabel):
         return f"{field_label(name)}: “{sign[0]}” in an email address is probably rejected by Monday; use another one"
 
 
-# The scheme, and what stands between "//" and the path: both may be missing.
+# Scheme, host and path, each of which may be missing, and the rest.
 _URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)([^?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
 _INNER_DOT = re.compile(r"[^.:]\.[^.:]")
 
-# mailto:ada@example.org and the like: a scheme without "//", and no host with a port.
+# Such as mailto:ada@example.org: a scheme without "//", and no host with a port.
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:(?!//)[^0-9\s]\S*\Z", re.IGNORECASE)
 
 
 class _WebAddress(NamedTuple):
-    """An address on the web; `scheme` is empty where the text has none. `rest` are its query and its fragment."""
+    """The parts of a web address."""
 
-    scheme: str
+    scheme: str  # may be empty
     user: str
     host: str
     path: str
-    rest: str
+    rest: str  # query and fragment
 
 
 class LinkConverter(AddressWithLabel):
-    """Monday takes no address without a scheme (developer.monday.com/api-reference/reference/link); one that NPD stores
-    without is sent, and compared, as https.
+    """A link. One that NPD stores without a scheme is sent and compared as https, because Monday requires a scheme
+    (developer.monday.com/api-reference/reference/link).
     """
 
     column_type = name = "link"
@@ -135,33 +135,33 @@ class LinkConverter(AddressWithLabel):
     bare_text_problem = ", which may be its label"
 
     def canonical(self, text: str | None) -> str | None:
-        """As RFC 3986 (6.2) compares addresses: what means the same is written in one way.
+        """Return the normal form of an address (RFC 3986, 6.2).
 
-        A domain is in its own letters, not in the xn-- form; without a scheme it is https.
+        A domain is in its own letters, not in the xn-- form; a missing scheme is https.
         """
         url = _visible(text)
         web = _parse_web_address(url)
         if web is None:
-            # Of any other link only the scheme has no case.
+            # In other links only the scheme ignores case.
             scheme, colon, rest = (url or "").partition(":")
             return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
         path = _resolve_dots(_fold_escapes(web.path))
-        # A sign that only opens what doesn't follow says nothing.
+        # An empty query or fragment means nothing.
         query, _, fragment = web.rest.partition("#")
         query = "" if query == "?" else _fold_escapes(query)
         rest = f"{query}#{_fold_escapes(fragment)}" if fragment else query
-        # The user's name and password before an @ can be case-sensitive.
+        # User name and password can be case-sensitive.
         user = _fold_escapes(web.user.removesuffix("@").removesuffix(":"))
         start = f"{scheme}://{user and user + '@'}{_canonical_host(web.host, scheme)}"
         return texts.canonical_text(f"{start}{'' if path == '/' else path}{rest}")
 
     def tidied(self, text: str | None) -> str | None:
-        """With an escape for each space: no form takes one."""
+        """Escape spaces, which no form accepts."""
         url = _visible(text)
         return url if _parse_web_address(url) is None else _SPACE.sub(lambda space: quote(space[0]), url or "")
 
-    def sent(self, address: str) -> str:
+    def for_monday(self, address: str) -> str:
         web = _parse_web_address(address)
         return f"https://{address}" if web is not None and not web.scheme else address
 
@@ -175,12 +175,12 @@ def _visible(text: str | None) -> str | None:
 
 
 def _parse_web_address(url: str | None) -> _WebAddress | None:
-    """The parts of a web address; None for any other text. A host without a scheme needs a dot to be one."""
+    """Return the parts of a web address, None for any other text; a host without a scheme needs a dot."""
     parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) else None
     if parts is None:
         return None
     scheme, authority, path, rest = parts.groups(default="")
-    # Where a host has a space, a sentence only names an address.
+    # A host with a space: a sentence that contains an address.
     if _SPACE.search(authority):
         return None
     user, at_sign, host = authority.rpartition("@")
@@ -189,7 +189,7 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
 
 
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": "443"}
-# Escapes, and what stands in no address but as one; browsers take it and escape it.
+# Escapes, and characters that browsers escape.
 _ESCAPES = re.compile(r"""(?:%[0-9a-f]{2})+|[\s"<>\\^`{|}\[\]]+""", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]|[^\s\x00-\x7f\ud800-\udfff]")
@@ -200,18 +200,17 @@ def _canonical_host(host: str, scheme: str) -> str:
     if not colon or not (port == "" or port.isdecimal()):
         name = host
         port = ""
-    # Unicode's compatible form has the full-width letters and dots of an input method as plain ones.
-    # The brackets of an IPv6 address are its own.
+    # An IPv6 address is in brackets.
     domain = name if name.startswith("[") else _fold_escapes(name)
-    # The dot with which a whole domain may end says nothing.
+    # A domain may end with a dot.
     name = texts.readable_domain(texts.plain_letters(domain).lower()).removesuffix(".")
-    # As a number: 0443 is 443.
+    # 0443 is the port 443.
     port = texts.plain_letters(port).lstrip("0") or (port and "0")
     return name if port in ("", _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
 def _fold_escapes(part: str) -> str:
-    """The part of an address with escapes only for what has to be escaped, in capitals (RFC 3986, 6.2.2)."""
+    """Return a part of an address with only the necessary escapes, in capitals (RFC 3986, 6.2.2)."""
 
     def fold(escapes: re.Match[str]) -> str:
         if escapes[0][0] != "%":
@@ -227,29 +226,23 @@ def _fold_escapes(part: str) -> str:
 
 
 def _resolve_dots(path: str) -> str:
-    """The path without “.” and “..” (RFC 3986, 5.2.4)."""
+    """Remove “.” and “..” from a path (RFC 3986, 5.2.4)."""
     if "/." not in path:
         return path
-    kept: list[str] = []
+    resolved: list[str] = []
     segments = path.split("/")
     for segment in segments:
         if segment == "..":
-            kept = kept[:-1] or [""]
+            resolved = resolved[:-1] or [""]
         elif segment != ".":
-            kept.append(segment)
-    return "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
+            resolved.append(segment)
+    return "/".join([*resolved, ""] if segments[-1] in (".", "..") else resolved)
 
 
-# The five parts of an address as one text column, such as "12 Main St, Springfield, IL, 62701, USA". Each part is
-# the field whose name ends with it, whatever it begins with.
-#
-# Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
-# fields only where that is certain; docs/decisions/0013-the-connector.md says when.
-
-
+# A field belongs to the part with which its name ends.
 _PARTS = ("street", "city", "state", "zip", "country")
 
-# A zip code has a digit; the others have none, unless they had one before. A street may be anything.
+# A zip code has a digit, these have none unless they had one before; a street may be anything.
 _ZIP = "zip"
 _WORDS_ONLY = ("city", "state", "country")
 _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
@@ -257,7 +250,11 @@ _Shares = Mapping[str, Sequence[str]]
 
 
 class AddressConverter(TextColumn):
-    """Five fields, one text column."""
+    """Five fields as one text, such as "12 Main St, Springfield, IL, 62701, USA".
+
+    Compared by the trimmed pieces between commas. A text is split into fields only where that is certain;
+    docs/decisions/0013-the-connector.md says when.
+    """
 
     name = "address"
 
@@ -269,14 +266,14 @@ class AddressConverter(TextColumn):
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         pieces = _split_pieces(remote_raw)
-        # The same pieces: NPD's division among the fields stays.
+        # Equal pieces stay in NPD's fields.
         if _join_pieces(pieces) == self.local(current_local):
             return dict(current_local)
         if not pieces:
             return dict.fromkeys(current_local)
         names = _field_names(current_local)
         before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
-        # A removal is certain even where the positions have moved; so it is tried first.
+        # First, because a removal is certain even if positions have moved.
         shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
         return {name: _keep_spelling(_join_pieces(shares[part]), current_local[name]) for part, name in names.items()}
 
@@ -284,7 +281,7 @@ class AddressConverter(TextColumn):
         try:
             return self.to_local(text, current_local)
         except AmbiguousSplit:
-            # No certain division: the whole text goes into the first field.
+            # The whole text goes into the first field.
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: texts.canonical_text(text)}
 
@@ -293,27 +290,26 @@ class AddressConverter(TextColumn):
 
 
 def _field_names(raw: Local) -> dict[str, str]:
-    """The fields' names by part, in the order of an address."""
+    """Return the fields' names by part, in the order of an address."""
     return {part: name for part in _PARTS for name in raw if name.endswith(part)}
 
 
 def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
-    """Where parts were only removed, the fields of the remaining ones; None for any other edit."""
+    """Return the remaining pieces by field where pieces were only removed; None for any other edit."""
     owners = {piece: name for name, own in before.items() for piece in own}
     all_pieces = [piece for own in before.values() for piece in own]
-    # A piece that occurs twice, or in another order, can't be assigned for certain.
+    # Pieces that occur twice, or in another order, can't be assigned for certain.
     if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
         return None
     return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
 
 
 def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
-    """Give each filled field as many pieces as it has now, or each field one where all are empty."""
+    """Give each filled field as many pieces as it has now; one to each field if all are empty."""
     counts = {name: len(own) for name, own in before.items()}
     if not any(counts.values()):
         counts = dict.fromkeys(before, 1)
     expected = sum(counts.values())
-    # Another number of pieces: the positions no longer tell which field is which.
     if len(pieces) != expected:
         raise AmbiguousSplit(
             f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
@@ -322,27 +318,26 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
     for name, own in shares.items():
         _check_shape(name, own, before[name])
-        # A piece that another field had and has no more was moved, so the positions can't be trusted.
+        # If a piece has moved from one field to another, positions can't be trusted.
         remaining = _piece_counts(before[name])
         for other in before:
+            if other == name:
+                continue
             lost = _piece_counts(before[other]) - _piece_counts(shares[other])
-            moved = next(
-                (piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None
-            )
-            if other != name and moved is not None:
-                raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+            for piece in own:
+                if lost[_comparable(piece)] and not remaining[_comparable(piece)]:
+                    raise AmbiguousSplit(f"“{piece}” has moved to another place in Monday's address; {_SPLIT_HINT}")
     return shares
 
 
 def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
-    """A number where there was always a word, or the reverse, belongs to another part."""
+    """Raise AmbiguousSplit for a number where the field had only words, or a word instead of the zip code."""
     for piece in own:
-        digits = any(character.isdigit() for character in piece)
+        has_digits = any(character.isdigit() for character in piece)
         had_digits = any(character.isdigit() for old in before for character in old)
-        # Digits tell a zip code from words.
-        if name == _ZIP and not digits and (had_digits or not before):
+        if name == _ZIP and not has_digits and (had_digits or not before):
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
-        if name in _WORDS_ONLY and digits and not had_digits:
+        if name in _WORDS_ONLY and has_digits and not had_digits:
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
 
 
@@ -355,7 +350,7 @@ def _comparable(piece: str) -> str:
 
 
 def _keep_spelling(new: str | None, current: str | None) -> str | None:
-    """A part that says the same keeps the spelling that a person gave it."""
+    """Return the current text if it has the same pieces as the new one."""
     return current if _join_pieces(_split_pieces(current)) == new else new
 
 

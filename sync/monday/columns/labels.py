@@ -1,4 +1,4 @@
-"""Columns whose values name others: labels in the column's settings (status, dropdown), and items of another board.
+"""Columns whose values are labels in the column's settings (status, dropdown), or items of another board.
 
 Labels have two forms: `settings` lists them as objects, the older `settings_str` maps them by index
 (developer.monday.com/api-reference/reference/status and …/dropdown).
@@ -33,12 +33,12 @@ from sync.monday.texts import drop_from_label, fold_whitespace, label_key
 
 
 class Choices:
-    """The values that a field may have, and the labels by which people know them; a text may name either."""
+    """The choices of a field: the stored values and their labels. A text may name either."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         texts = {value: fold_whitespace(label) or value for value, label in labels.items()}
         uses = Counter(map(label_key, texts.values()))
-        # Values that share a label are told apart by what they are.
+        # Values with the same label show the value too.
         self._labels = {
             value: text if uses[label_key(text)] == 1 else fold_whitespace(f"{text} ({value})") or value
             for value, text in texts.items()
@@ -47,26 +47,27 @@ class Choices:
         self._by_label = {label_key(label): value for value, label in self._labels.items()}
 
     def label_of(self, value: str) -> str:
-        """The value's label; a value that is no choice is its own."""
+        """Return the label of a value, or the value itself if it is no choice."""
         return self._labels.get(value, value)
 
     def value_of(self, text: str) -> str | None:
-        """The value that a text names by its label, else by itself; None where it names none."""
-        by_itself = text if text in self._labels else self._by_value.get(label_key(text))
-        return self._by_label.get(label_key(text), by_itself)
+        """Return the value with this label, else the value that the text is; None for any other text."""
+        value = text if text in self._labels else self._by_value.get(label_key(text))
+        return self._by_label.get(label_key(text), value)
 
     def checked(self, text: str) -> str:
-        """The value that a text names; raises UnknownValue, with what is allowed, where it names none."""
-        if (value := self.value_of(text)) is None:
+        """Return the value that a text names; raises UnknownValue with the allowed labels."""
+        value = self.value_of(text)
+        if value is None:
             allowed = ", ".join(self._labels.values())
             raise UnknownValue(f"“{text}” is none of the choices, which are: {allowed}")
         return value
 
 
 class ChoiceConverter(Converter):
-    """One text of a field with choices, by way of the converter of its column: NPD has the value, the board its label.
+    """One text of a field with choices, around the column's own converter: NPD stores the value, the board its label.
 
-    The label is the canonical form, also of a board that shows the value itself: neither is rewritten for the other.
+    The canonical form is the label, also where the board shows the value, so that neither is rewritten as the other.
     """
 
     def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
@@ -74,7 +75,7 @@ class ChoiceConverter(Converter):
         self.choices = choices
         self.column_type = inner.column_type
         self.has_labels = inner.has_labels
-        # A label that the column has already, in whatever case, is not made a second time.
+        # The column's own spelling of each label, so that no second label is created.
         self._spellings: dict[str, str] = {}
         for text in column_labels:
             value = choices.value_of(text)
@@ -134,7 +135,7 @@ class ChoiceConverter(Converter):
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
-    """The same of a list, or of one text in a column of several labels."""
+    """As ChoiceConverter, for a list, or for one text in a column of several labels."""
 
     def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
         super().__init__(inner, choices, column_labels)
@@ -162,13 +163,13 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
 
 
 def by_label(convert: Converter, labels: Mapping[str, str], column_labels: Iterable[str]) -> Converter:
-    """The converter for a field with these choices; `column_labels` are those that its column has."""
-    made = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return made(convert, Choices(labels), column_labels)
+    """Return the converter for a field with these choices; `column_labels` are the column's present labels."""
+    kind = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
+    return kind(convert, Choices(labels), column_labels)
 
 
 def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
-    """The one field's value, or each element of its list, changed; an empty one as it is."""
+    """Change the field's text, or each element of its list; an empty value stays."""
     name, value = only_field(raw)
     if isinstance(value, list | tuple):
         return {name: [change(str(element)) for element in value]}
@@ -176,12 +177,11 @@ def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The labels that can be chosen now, by the id that Monday's values hold."""
+    """Return the labels that can be chosen, by the id in Monday's values."""
     labels = settings.get("labels")
     if isinstance(labels, Mapping):
         pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
     elif isinstance(labels, list):
-        # A deactivated label can't be chosen any more.
         entries = [entry for entry in labels if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
         pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
     else:
@@ -190,7 +190,7 @@ def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def label_id(label: str, labels: Mapping[str, str]) -> str | None:
-    """The id of the label with this text, else of one that looks the same; the lowest where there are several."""
+    """Return the lowest id of a label with this text, else of one that looks the same."""
     same = [key for key, name in labels.items() if fold_whitespace(name) == label]
     alike = same or [key for key, name in labels.items() if label_key(name) == label_key(label)]
     return min(alike, default=None, key=lambda key: (len(key), key))
@@ -201,7 +201,7 @@ def plain_label(text: str | None) -> str | None:
 
 
 def _entry_id(entry: Mapping[str, Any]) -> str:
-    # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for both.
+    # For a status, values hold the `id`, and `index` is its place in the list; older answers have only `index`.
     key = entry.get("id", entry.get("index"))
     return "" if key is None else str(key)
 
@@ -213,9 +213,9 @@ def _label_text(label: Any) -> str:
 
 
 def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | None:
-    """The `defaults` of a new column with these labels (reference/columns); None where there is nothing to say.
+    """Return the `defaults` of a new column with these labels (reference/columns); None if it needs none.
 
-    A label that doesn't fit is left out: it is made by the first write that needs it, or blocked with the reason.
+    A label that doesn't fit is left out: the first write that needs it creates it, or is blocked with the reason.
     """
     if column_type == StatusConverter.column_type:
         fitting = [label for label in labels if len(label) <= LABEL_CHARACTERS]
@@ -225,9 +225,6 @@ def label_settings(column_type: str, labels: Sequence[str]) -> dict[str, Any] | 
     return None
 
 
-# One text and the label of a status column.
-
-
 LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
 MAX_LABELS = 40  # developer.monday.com/api-reference/reference/status
 EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same page)
@@ -235,10 +232,10 @@ _FIRST_INDEXES = [str(index) for index in range(20) if str(index) != EMPTY_INDEX
 
 
 class StatusConverter(OneText):
-    """A base keeps `{"index", "label"}`, or None where nothing is chosen.
+    """One text and the label of a status column. A base keeps `{"index", "label"}`, or None where nothing is chosen.
 
-    The index alone says nothing: a person can give the empty label (index 5 by default) a text, or remove a
-    label's text. A label without a text is the empty value.
+    The index alone isn't enough: a person can give the empty label (index 5 by default) a text, or remove a label's
+    text. A label without a text is the empty value.
     """
 
     column_type = name = "status"
@@ -255,7 +252,7 @@ class StatusConverter(OneText):
     def remote(self, raw: Any) -> Canonical:
         label = object_or_empty(raw).get("label")
         if label is None and raw is not None:
-            # The value may hold the index alone.
+            # The value may have only the index.
             label = self._labels.get(str(raw.get("index")))
         if raw is None or isinstance(label, str):
             return plain_label(label)
@@ -267,7 +264,7 @@ class StatusConverter(OneText):
     def stored_value(self, reading: Reading) -> Any:
         value = object_or_empty(known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
-            # A roll-up of sub-items reads like this: it is a BatteryValue and no status (reference/status).
+            # Such as a roll-up of sub-items: a BatteryValue and no status (reference/status).
             raise UnknownValue("Monday didn't say which label is chosen")
         label_index = reading.extra.get("index")
         index = value.get("index") if label_index is None else label_index
@@ -281,7 +278,7 @@ class StatusConverter(OneText):
         if not isinstance(label, str):
             return None
         index = label_id(label, self._labels)
-        # Monday reads digits as an index, even where they are meant as a label (reference/status).
+        # Monday reads digits as an index, also in a label (reference/status).
         if index is not None and label.isdecimal():
             return {"index": index}
         return {"label": label if index is None else self._labels[index]}
@@ -323,13 +320,10 @@ class StatusConverter(OneText):
             raise UnknownValue(f"Monday answered the status {index} without its label") from None
 
 
-# A list, or one text, and the labels of a dropdown column.
-
-
 class DropdownConverter(ListConverter):
-    """A base keeps `{"values": [{"id", "label"}]}`, or None where nothing is chosen.
+    """A list, or one text, and the labels of a dropdown column. A base keeps `{"values": [{"id", "label"}]}`, or None.
 
-    An NPD field with a list takes any number of labels; one with a text takes one label, which is not split.
+    NPD's field holds any number of labels in a list, or one label, which is not split, in a text.
     """
 
     column_type = name = "dropdown"
@@ -341,11 +335,10 @@ class DropdownConverter(ListConverter):
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.settings)
-        # A number that isn't switched on counts for nothing (DropdownColumnSettings in Monday's schema).
+        # The number counts only with `limit_select` (DropdownColumnSettings in Monday's schema).
         most = options.settings.get("label_limit_count")
-        self._max_labels = (
-            most if options.settings.get("limit_select") is True and isinstance(most, int) and most > 0 else None
-        )
+        is_limited = options.settings.get("limit_select") is True and isinstance(most, int) and most > 0
+        self._max_labels = most if is_limited else None
 
     def elements(self, value: Any) -> list[str]:
         labels = parse_elements([value] if isinstance(value, str) else value)
@@ -358,7 +351,7 @@ class DropdownConverter(ListConverter):
         value = known_value(reading, "dropdown")
         values = reading.extra.get("values")
         if not values:
-            # A label without its text in the answer was chosen all the same.
+            # The answer may lack the text of a chosen label.
             values = self._entries_of_ids(list_under(value, "ids"))
         return {"values": _entries(values, "label")} if values else None
 
@@ -367,14 +360,14 @@ class DropdownConverter(ListConverter):
         if not labels:
             return None
         ids = [label_id(label, self._labels) for label in labels]
-        # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
+        # Ids and labels can't be mixed, and a label with a comma can't be sent as text (reference/dropdown).
         if any("," in label for label in labels) and all(ids):
             return {"ids": list(dict.fromkeys(ids))}
-        # “won” and “Won” are one label, also of the new ones.
-        names = {
-            key or label_key(label): self._labels[key] if key else label for label, key in zip(labels, ids, strict=True)
-        }
-        return {"labels": list(names.values())}
+        # By id or key, because “won” and “Won” are one label, also if it is new.
+        texts: dict[str, str] = {}
+        for label, key in zip(labels, ids, strict=True):
+            texts[key or label_key(label)] = self._labels[key] if key else label
+        return {"labels": list(texts.values())}
 
     def sent_as_stored(self, sent: Any) -> Any:
         # New labels have no id yet.
@@ -397,10 +390,9 @@ class DropdownConverter(ListConverter):
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         labels = self.elements(value)
-        comma = any("," in label for label in labels)
-        new = next((label for label in labels if comma and label_id(label, self._labels) is None), None)
-        if new is not None:
-            with_comma = next(label for label in labels if "," in label)
+        with_comma = next((label for label in labels if "," in label), None)
+        new = next((label for label in labels if label_id(label, self._labels) is None), None)
+        if with_comma is not None and new is not None:
             return (
                 f"{field_label(name)}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
                 f"add “{new}” to the column first"
@@ -420,14 +412,16 @@ class DropdownConverter(ListConverter):
         return self.canonical(self.elements([entry["label"] for entry in entries]))
 
     def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
-        unknown = next((key for key in parse_ids(ids) if key not in self._labels), None)
-        if unknown is not None:
-            raise UnknownValue(f"Monday answered the label {unknown} of a dropdown without its text")
-        return [{"id": key, "label": self._labels[key]} for key in parse_ids(ids)]
+        entries = []
+        for key in parse_ids(ids):
+            if key not in self._labels:
+                raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
+            entries.append({"id": key, "label": self._labels[key]})
+        return entries
 
 
 def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
-    """Chosen labels with their ids; raises UnknownValue for any other form."""
+    """Return labels with their ids; raises UnknownValue for any other form."""
     if not isinstance(values, list | tuple):
         raise unreadable_value(values)
     entries = []
@@ -438,14 +432,12 @@ def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
     return entries
 
 
-# A related record, as a link to its item (connected boards) or as its name in a text column.
-#
-# In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. Monday's
-# value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
-
-
 class _RelatedRecord(Converter):
-    """One related record, by what the column holds of it under `key`: its item, or its name."""
+    """One related record, by its item (connected boards) or by its name (text column).
+
+    In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. A value
+    from Monday has only the `key`: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
+    """
 
     key: ClassVar[str]
 
@@ -453,30 +445,29 @@ class _RelatedRecord(Converter):
         name, related = _related_record(raw)
         if related is None:
             return None
-        held = fold_whitespace(related.get(self.key))
-        if held is None:
-            raise UnknownValue(f"{field_label(name)}: {self.missing_words(related)}")
-        return held
+        value = fold_whitespace(related.get(self.key))
+        if value is None:
+            raise UnknownValue(f"{field_label(name)}: {self.missing_reason(related)}")
+        return value
 
-    def missing_words(self, related: Mapping[str, Any]) -> str:
-        """Why a related record can't be written yet."""
+    def missing_reason(self, related: Mapping[str, Any]) -> str:
+        """Return why a related record can't be written yet."""
         raise NotImplementedError
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         name, current = _related_record(current_local)
-        held = self.remote(remote_raw)
-        if held is None:
+        value = self.remote(remote_raw)
+        if value is None:
             return {name: None}
-        # The same one: NPD's record stays, with its id and name.
-        is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == held
-        return {name: current if is_unchanged else {self.key: held}}
+        is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == value
+        return {name: current if is_unchanged else {self.key: value}}
 
 
 class RelationConverter(_RelatedRecord):
-    """One related record and a column of connected boards.
+    """One related record and a column of connected boards. A base keeps `{"item_ids": [...]}`, or None.
 
-    A base keeps `{"item_ids": [...]}`, or None for an empty cell. The column's own JSON is null since API
-    version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from `linked_item_ids`.
+    The column's own JSON is null since API version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from
+    `linked_item_ids`.
     """
 
     column_type = "board_relation"
@@ -489,20 +480,20 @@ class RelationConverter(_RelatedRecord):
     def __init__(self, options: ConverterOptions) -> None:
         self._names = options.items
 
-    def missing_words(self, related: Mapping[str, Any]) -> str:
-        who = fold_whitespace(related.get("name")) or "The related record"
-        return f"{who} has no item on its board yet; this waits for it"
+    def missing_reason(self, related: Mapping[str, Any]) -> str:
+        record = fold_whitespace(related.get("name")) or "The related record"
+        return f"{record} has no item on its board yet; this waits for it"
 
     def remote(self, raw: Any) -> Canonical:
         ids = parse_ids(list_under(raw, "item_ids"))
-        # NPD holds one related record, and choosing one of several would lose the others.
+        # Choosing one of several items would lose the others.
         if len(ids) > 1:
             raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
         return ids[0] if ids else None
 
     def stored_value(self, reading: Reading) -> Any:
         known_value(reading, "board_relation")
-        # The field is missing from the document or the answer, which must not look like an empty cell.
+        # A missing field must not look like an empty cell.
         if "linked_item_ids" not in reading.extra:
             raise UnknownValue("Monday didn't say which items are connected")
         ids = parse_ids(reading.extra["linked_item_ids"])
@@ -524,7 +515,6 @@ class RelationConverter(_RelatedRecord):
             for item, item_name in self._names.items()
             if typed in (item, fold_whitespace(item_name), self.display(item))
         ]
-        # A name alone may stand for several records.
         if len(items) != 1:
             reason = "several records have this name" if items else "no related record is known by this name"
             raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
@@ -541,13 +531,13 @@ class RelationConverter(_RelatedRecord):
 
 
 class RelationNameConverter(_RelatedRecord, TextColumn):
-    """One related record, by its name in a text column. A base keeps the text, or None."""
+    """One related record by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"
     key = "name"
     is_stateless = False
 
-    def missing_words(self, related: Mapping[str, Any]) -> str:
+    def missing_reason(self, related: Mapping[str, Any]) -> str:
         return "the related record has no name by which to write it"
 
     def remote(self, raw: Any) -> Canonical:
@@ -562,7 +552,7 @@ class RelationNameConverter(_RelatedRecord, TextColumn):
 
 
 def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
-    """The field and its related record; raises UnknownValue for a value in another form."""
+    """Return the field and its related record; raises UnknownValue for a value in another form."""
     name, value = only_field(raw)
     if value is None or (isinstance(value, str) and not value.strip()):
         return name, None

@@ -1,7 +1,6 @@
-"""Phone columns, and the countries by which numbers are read.
+"""Phone columns, and countries by their ISO 3166 codes and by the names that people and Monday use.
 
-Countries are known by their ISO 3166 codes and by the names that people, in their own languages, and Monday use. Which
-number a text is, and in which form it is compared, is said here alone.
+Nothing else parses phone numbers.
 """
 
 import re
@@ -44,20 +43,20 @@ _OTHER_NAMES = {
 
 
 def country_code(text: str) -> str | None:
-    """The two-letter code of a country, written as that or by a name that it has anywhere; None for any other text."""
+    """Return the two-letter code of a country by its code or a name in any language; None for any other text."""
     code = texts.drop_invisible(text).strip().upper()
     return code if country_name(code) else _country_codes().get(_plain_spelling(text))
 
 
 @cache
 def country_name(code: str) -> str | None:
-    """The usual name for a two-letter code."""
+    """Return the usual name for a two-letter code."""
     return _COMMON_NAMES.get(code) or _names_by_language(code).get("en")
 
 
 @cache
 def _country_codes() -> dict[str, str]:
-    """Codes by the plain spelling of names; a name of two countries is that of the one which more languages call so."""
+    """Return codes by plain names; a name of two countries means the one that more languages call so."""
     languages: dict[str, Counter[str]] = {}
     for code in {*_names_by_country(), *_COMMON_NAMES}:
         names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
@@ -65,17 +64,18 @@ def _country_codes() -> dict[str, str]:
             languages.setdefault(_plain_spelling(name), Counter())[code] += times
     codes: dict[str, str] = {}
     for name, counts in languages.items():
-        (code, most), (_, next_most) = [*counts.most_common(2), ("", 0)][:2]
-        if name and most > next_most:
-            codes[name] = code
+        ranking = counts.most_common(2)
+        is_clear = len(ranking) == 1 or ranking[0][1] > ranking[1][1]
+        if name and is_clear:
+            codes[name] = ranking[0][0]
     return codes
 
 
 @cache
 def _names_by_country() -> Mapping[str, Mapping[str, str]]:
-    """What phonenumbers calls each country, by language.
+    """Return phonenumbers' names of each country, by language.
 
-    Read without the package around it, which reads the names of all towns: 95 MB, and a second, in every process.
+    Its package would load the names of all towns: 95 MB and a second in every process.
     """
     path = f"{phonenumbers.__path__[0]}/geodata/locale.py"
     spec = spec_from_file_location("phonenumbers.geodata.locale", path)
@@ -88,20 +88,17 @@ def _names_by_country() -> Mapping[str, Mapping[str, str]]:
 
 
 def _names_by_language(code: str) -> dict[str, str]:
-    """What phonenumbers calls a country, by language; there “*de” stands for “as in German”."""
+    """Return phonenumbers' names of a country, by language; in its data “*de” means “as in German”."""
     names = _names_by_country().get(code, {})
     return {language: names.get(name[1:], "") if name.startswith("*") else name for language, name in names.items()}
 
 
 def _plain_spelling(text: str) -> str:
-    """Without case, accents, points and the kind of apostrophe, which never distinguish two countries."""
-    # NFKD splits letters from their accents, so that these can be dropped.
+    """Fold case, accents, points and apostrophes, which never distinguish two countries."""
+    # NFKD separates letters from their accents.
     letters = unicodedata.normalize("NFKD", texts.drop_invisible(text).casefold())
-    kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
-    return " ".join(kept.replace("&", " and ").replace("-", " ").split())
-
-
-# One field and a phone column: which number a text is, and in which form it is compared.
+    plain = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
+    return " ".join(plain.replace("&", " and ").replace("-", " ").split())
 
 
 _E164 = phonenumbers.PhoneNumberFormat.E164
@@ -117,11 +114,10 @@ _ONE_NUMBER = re.compile(
 
 
 class PhoneConverter(conversion.OneText):
-    """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
+    """One phone number. A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
 
-    A number without a country is read in the cell's country, and where it is none of that country's in the region of
-    the options; where it is none there either, or that is no known country, it is a text, and is not sent: Monday would
-    add a wrong country.
+    A number without a country is parsed in the cell's country, else in the options' region. One that is no number in
+    either is a text, which is not sent, because Monday would add a wrong country.
     """
 
     column_type = name = "phone"
@@ -144,7 +140,6 @@ class PhoneConverter(conversion.OneText):
         country = _country_in(cell)
         if text is None:
             return None
-        # The cell's country decides how its digits are read; the settings' region is only a fallback.
         in_country = _parse_phone(text, country) if country else None
         return in_country or _parse_phone(text, self.region)
 
@@ -161,16 +156,16 @@ class PhoneConverter(conversion.OneText):
             return None
         number = _parse_phone(text, self.region)
         if number is None:
-            # Nobody sends this (rejection_reason); no country is made up for it here, either.
+            # Never sent, because of its rejection reason.
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
         return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
 
     def from_event(self, payload_value: Any, column_type: str) -> conversion.Canonical:
-        """Webhooks tell no country (recorded in 2024 and 2025), by which the cell's digits are read.
+        """Raise UnknownValue for a number without a country, so that the item is read.
 
-        Raises UnknownValue where the number says none either, so that the item is read.
+        Webhooks leave out the cell's country (recorded in 2024 and 2025), which determines the number.
         """
         value = conversion.event_value(payload_value, column_type, "phone")
         if isinstance(value, Mapping) and not _country_in(value):
@@ -184,12 +179,12 @@ class PhoneConverter(conversion.OneText):
         spelling = _plain_number(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
             return spelling
-        # With its country: without one it would mean another number once the record's region is another.
+        # With its country, because without one it would be another number in another region.
         is_same = spelling.startswith("+") and canonical_phone(spelling, self.region) == _compared_form(number)
         return spelling if is_same else _whole_form(number)
 
     def tidied(self, text: str | None) -> str | None:
-        """With its country, as what is assumed of a number without one may be changed later."""
+        """Add the country, because the assumed region may be changed later."""
         plain = _plain_number(text)
         number = _parse_phone(plain, self.region) if plain and not plain.startswith("+") else None
         return plain if number is None else _whole_form(number)
@@ -200,7 +195,7 @@ class PhoneConverter(conversion.OneText):
         return raw_local if whole == _plain_number(text) else {name: whole}
 
     def problem(self, text: str) -> str | None:
-        """Why nobody could dial this, and what to write instead."""
+        """Return why the text is no phone number, and what to write instead."""
         if _parse_phone(text, self.region):
             return None
         is_number = _ONE_NUMBER.fullmatch(text) and any(character.isdigit() for character in text)
@@ -221,19 +216,19 @@ class PhoneConverter(conversion.OneText):
         return text if number is None else _whole_form(number)
 
     def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
-        """The cell's country where it still has the number's calling code, else the number's own."""
-        kept = _country_in(existing)
-        if kept and phonenumbers.country_code_for_region(kept) == number.country_code:
-            return kept
-        own = phonenumbers.region_code_for_number(number)
-        country = own or phonenumbers.region_code_for_country_code(number.country_code or 0)
-        # Numbers of no country, such as +800: “001” stands for the world.
+        """Return the cell's country if it has the number's calling code, else the number's own."""
+        present = _country_in(existing)
+        if present and phonenumbers.country_code_for_region(present) == number.country_code:
+            return present
+        own_region = phonenumbers.region_code_for_number(number)
+        country = own_region or phonenumbers.region_code_for_country_code(number.country_code or 0)
+        # Numbers such as +800 belong to no country.
         return "" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country
 
 
 @cache
 def phone_regions() -> tuple[tuple[str, str], ...]:
-    """The countries that phone numbers may be of: two-letter code and name, by name."""
+    """Return the countries with phone numbers, as pairs of two-letter code and name, by name."""
     names = {region: country_name(region) for region in phonenumbers.SUPPORTED_REGIONS}
     return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
 
@@ -243,13 +238,13 @@ def _plain_number(text: str | None) -> str | None:
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
-    """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
+    """Return the number as E.164, with ";ext=" before an extension; for any other text its plain form."""
     plain = _plain_number(text)
     number = _parse_phone(plain, region) if plain else None
     return plain if number is None else _compared_form(number)
 
 
-# The 9 between Argentina's code and an area's, which says that a mobile phone is called from abroad.
+# The 9 between the codes of Argentina and an area, for calls to mobile phones from abroad.
 _MOBILE_SIGN = re.compile(r"(\+54)9(?=\d{10}\Z)")
 
 
@@ -259,14 +254,14 @@ def _compared_form(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _whole_form(number: phonenumbers.PhoneNumber) -> str:
-    """The number with its country, as people write it; in the form of machines where that reads back as another."""
+    """Return the number with its country as people write it, or as RFC 3966 if that would be parsed as another."""
     formatted = phonenumbers.format_number(number, _INTERNATIONAL)
     is_same = canonical_phone(formatted, "") == _compared_form(number)
     return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
 
 
 _MEXICO = 52
-# What was dialled before a mobile phone's number in Mexico, or another area's, until 2019.
+# Prefixes in Mexico until 2019, for mobile phones and other areas.
 _FORMER_PREFIX = re.compile(r"(?:1|01|04[45])(?=\d{10}\Z)")
 
 
@@ -275,16 +270,16 @@ def _without_former_prefix(number: phonenumbers.PhoneNumber) -> phonenumbers.Pho
     if number.country_code != _MEXICO or not _FORMER_PREFIX.match(digits):
         return number
     today = f"+{_MEXICO}{_FORMER_PREFIX.sub('', digits)}"
-    # As it was read: whether with a plus counts.
+    # The rest of the parsed number stays, such as whether it had a plus.
     number.national_number = phonenumbers.parse(today, None).national_number
     number.italian_leading_zero = number.number_of_leading_zeros = None
     return number
 
 
 def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> phonenumbers.PhoneNumber:
-    """The number that begins with its country's code, without a plus, as Monday has it too: “49 171 1234567” of DE.
+    """Return the number of a text that begins with its country's code but without a plus: “49 171 1234567” in DE.
 
-    Where a country's numbers are dialled with a prefix of their own, few begin so, and they are written with it.
+    Monday stores such texts too. In countries with a dialling prefix few national numbers begin so.
     """
     code = str(number.country_code)
     begins_so = phonenumbers.normalize_digits_only(text).startswith(code) and text[0] not in "+＋"
@@ -296,12 +291,12 @@ def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> 
     return international if phonenumbers.is_valid_number(international) else number
 
 
-@lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
+@lru_cache(maxsize=1_000)  # a pass parses each number several times, for 50 µs each
 def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
-    """The number that a text says, or None where it says none for certain: only then does it get a country.
+    """Return the number that a text certainly is, or None.
 
-    Its country's code may be new to the library, so a number with a plus has to be possible only; one without is
-    that country's where it is valid there.
+    With a plus it must only be possible, because its country may have ranges that the library doesn't know; without
+    one it must be valid in the region.
     """
     if not _ONE_NUMBER.fullmatch(text):
         return None
@@ -311,16 +306,16 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(plain, region, keep_raw_input=True)
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):
-            # Dialled so from most countries, and written so in files of any: it means the plus.
+            # The 00 of most countries, which means the plus.
             number = phonenumbers.parse(f"+{plain[2:].lstrip()}", None, keep_raw_input=True)
         number = _without_former_prefix(_with_own_code(number, plain, region))
-        # Digits of any script are digits.
+        # The extension may have digits of another script.
         number.extension = number.extension and phonenumbers.normalize_digits_only(number.extension)
         e164 = phonenumbers.format_number(number, _E164)
         reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
     except phonenumbers.NumberParseException:
         return None
-    # Of zeros alone ("+49 000000") some are lost when the number is read again.
+    # If a number has only zeros ("+49 000000"), some are lost when it is parsed again.
     is_possible = phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
     is_whole = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
     return number if is_possible and is_whole and reparsed == e164 else None

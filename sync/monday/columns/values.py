@@ -1,4 +1,4 @@
-"""Columns whose value says itself: text, long text, the item's name, number, tick and day."""
+"""Columns with plain values: text, long text, the item's name, number, checkbox and day."""
 
 import datetime as dt
 import re
@@ -40,7 +40,6 @@ class TextColumn(Converter):
     """A column of texts; a base keeps the text itself, or None."""
 
     is_stateless = True
-    # A text can be mapped to an existing column of either kind.
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
 
     def stored_value(self, reading: Reading) -> Any:
@@ -90,35 +89,31 @@ class NameConverter(TextConverter):
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         canonical = canonical_text(text)
-        # Monday rejects an item without a name.
         if canonical is None:
             return f"{field_label(name)} is empty; an item on Monday needs a name"
         return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
 
 
 def plain_text(raw: Any) -> str | None:
-    """The text of a text column's value, in any of the forms that items and events have."""
+    """Return the text of a text column's value, in any form of items and events."""
     return text_under(raw, "text", "value", "name")
 
 
 def too_large_reason(field: str, text: str | None) -> str | None:
-    """Why Monday rejects a text for its size, in bytes as Monday's limit counts; or None."""
+    """Return why Monday rejects a text for its size in bytes, or None."""
     size = len((text or "").encode())
     return f"{field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
 
 
-def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> str | None:
+def _too_long_reason(field: str, text: str | None, limit: int, holder: str) -> str | None:
     length = len(text or "")
-    return f"{field_label(field)}: {length:,} characters; {holder} holds {most:,}" if length > most else None
-
-
-# A list as a text: its elements between commas, in a text or long text column.
+    return f"{field_label(field)}: {length:,} characters; {holder} holds {limit:,}" if length > limit else None
 
 
 class ListTextConverter(ListConverter, TextColumn):
-    """Written with ", " between the elements; read with commas or line breaks between them, because people use both.
+    """A list as a text: written with commas, read with commas or line breaks, because people use both.
 
-    An element that contains one can't be sent, and `rejection_reason` says so.
+    An element that contains a separator is rejected, because it would be read back as two.
     """
 
     name = "list_text"
@@ -133,28 +128,23 @@ class ListTextConverter(ListConverter, TextColumn):
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         elements = self.elements(value)
-        # Written as text, an element with a separator would come back as two.
-        with_separator = next((element for element in elements if SEPARATORS.search(element)), None)
-        if with_separator is not None:
-            return f"{field_label(name)}: “{with_separator}” holds a comma, which separates the elements on Monday"
+        for element in elements:
+            if SEPARATORS.search(element):
+                return f"{field_label(name)}: “{element}” holds a comma, which separates the elements on Monday"
         return too_large_reason(name, ", ".join(elements))
 
 
-# One decimal number and a numbers column.
-
-
-# Monday's `number` is a floating-point number, which can't hold an exponent of three digits.
+# At most the digits and exponents of a floating-point number, which Monday's `number` is.
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})(e[+-]?[0-9]{1,3})?\Z", re.IGNORECASE)
 
 _MAX_NUMBER = Decimal("1e308")
 
-# Webhooks carry floating-point numbers where items carry texts; a number with more digits than a
-# floating-point number keeps for certain may be rounded there.
+# Webhooks have floating-point numbers where items have texts; more digits than these may be rounded.
 CERTAIN_DIGITS = 15
 
 
 class NumbersConverter(Converter):
-    """A base keeps the number as text, or None for an empty cell.
+    """One decimal number. A base keeps it as text, or None for an empty cell.
 
     Only null clears: an empty text would set 0 (developer.monday.com/api-reference/reference/number).
     """
@@ -189,7 +179,6 @@ class NumbersConverter(Converter):
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         value = event_value(payload_value, column_type, "numbers")
-        # An event may hold the number inside an object.
         if isinstance(value, dict):
             if "value" not in value:
                 raise unreadable_value(value)
@@ -202,24 +191,22 @@ class NumbersConverter(Converter):
 
 
 def canonical_number(text: str | None) -> str | None:
-    """The number by value: no exponent, no needless zeros, no minus before zero; any other text as it is."""
+    """Return a number without exponent, needless zeros and a minus before zero; any other text as it is."""
     plain = canonical_text(text)
     if plain is None or not _NUMBER.match(plain):
         return plain
     # "f" writes every digit; Decimal.normalize would round to the context's 28.
     digits = format(Decimal(plain), "f")
     if "." in digits:
-        # 1.50 and 1.5 are the same number.
         digits = digits.rstrip("0").rstrip(".")
     sign = "-" if digits.startswith("-") else ""
     digits = digits.lstrip("-").lstrip("0") or "0"
     digits = f"0{digits}" if digits.startswith(".") else digits
-    # Zero has no sign.
     return digits if digits == "0" else sign + digits
 
 
 def number_text(value: Any) -> str | None:
-    """The number as a text, as Monday or NPD store it; raises UnknownValue for anything else."""
+    """Return a number as text, as Monday or NPD store it; raises UnknownValue for anything else."""
     if value is None or isinstance(value, str):
         return value
     # A bool is an int in Python, but no number.
@@ -228,16 +215,13 @@ def number_text(value: Any) -> str | None:
     raise unreadable_value(value)
 
 
-# One yes-or-no field and a checkbox column, which is ticked or empty.
-
-
 YES = "yes"
 _YES = frozenset({"yes", "y", "true", "1", "x", "v", "on", "ticked"})
 _NO = frozenset({"no", "n", "false", "0", "off", "not ticked"})
 
 
 class CheckboxConverter(Converter):
-    """A base keeps `{"checked": true}`, or None. Unticked is the empty value, as on Monday.
+    """A yes-or-no field. A base keeps `{"checked": true}`, or None: unticked is the empty value, as on Monday.
 
     Only null unticks (developer.monday.com/api-reference/reference/checkbox).
     """
@@ -258,7 +242,7 @@ class CheckboxConverter(Converter):
         value = object_or_empty(known_value(reading, "checkbox"))
         if value and "checked" not in value:
             raise unreadable_value(value)
-        # The answer's own field `checked` wins over the raw value.
+        # The answer's field `checked` takes precedence over the raw value.
         checked = reading.extra.get("checked")
         ticked = value.get("checked") if checked is None else checked
         return {"checked": True} if _is_ticked(ticked) else None
@@ -283,7 +267,7 @@ class CheckboxConverter(Converter):
 
 
 def _is_ticked(value: Any) -> bool:
-    """Whether a value means yes; raises UnknownValue for what is neither yes nor no."""
+    """Return whether a value means yes; raises UnknownValue for one that is neither yes nor no."""
     if value is None or isinstance(value, bool):
         return bool(value)
     text = (canonical_text(value) or "no").casefold() if isinstance(value, str) else ""
@@ -292,18 +276,15 @@ def _is_ticked(value: Any) -> bool:
     raise unreadable_value(value)
 
 
-# Days. A date column's time and icon are not mapped and stay as they are on Monday.
-
-
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
 class DateConverter(OneText):
-    """A base keeps `{"date", "time", "icon"}`, or None for an empty cell.
+    """A day. A base keeps `{"date", "time", "icon"}`, or None; time and icon are not mapped and stay.
 
-    Monday reads and writes day and time in UTC; people see them in the time zone of their profile
-    (developer.monday.com/api-reference/reference/date). A day without a time is the same everywhere; a moment has the
-    day of the options' time zone, and keeps its time there when NPD changes the day.
+    The API has day and time in UTC; people see them in the time zone of their profile
+    (developer.monday.com/api-reference/reference/date). A day without a time is the same everywhere; a moment has its
+    day in the options' time zone, and keeps its time there when NPD changes the day.
     """
 
     column_type = name = "date"
@@ -331,16 +312,15 @@ class DateConverter(OneText):
         if day is None:
             return None
         existing = existing_remote_raw if isinstance(existing_remote_raw, Mapping) else {}
-        # The time and the icon are a person's on the board and stay.
-        sent = {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
+        value = {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
         moment = _moment(existing, self._zone)
         if moment is None or not _is_day(str(day)):
-            return sent
+            return value
         try:
             moment = dt.datetime.combine(dt.date.fromisoformat(str(day)), moment.time(), self._zone).astimezone(dt.UTC)
         except OverflowError:
-            return sent
-        return sent | {"date": moment.date().isoformat(), "time": moment.time().isoformat()}
+            return value
+        return value | {"date": moment.date().isoformat(), "time": moment.time().isoformat()}
 
     def problem(self, text: str) -> str | None:
         return None if _is_day(text) else f"“{text}” is not a day; write it as year-month-day, such as 2026-01-31"
@@ -359,7 +339,7 @@ def _time_zone(name: str) -> dt.tzinfo:
 
 
 def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
-    """The moment that a cell holds, in this time zone; None where it holds a day alone."""
+    """Return the moment in a cell, in this time zone; None for a day without a time."""
     if not isinstance(raw, Mapping) or not raw.get("time"):
         return None
     try:

@@ -20,17 +20,9 @@ from sync.monday.columns import empty_reading, selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.monday.texts import match_key
 from sync.operations.setup.selection import ChosenBoard
-from sync.reconcile import pass_plan
+from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import ItemFacts
-from sync.reconcile.field_values import (
-    BoardContext,
-    Reference,
-    RelatedRecords,
-    match_text_of_item,
-    npd_id_of,
-    record_name,
-    stored_values,
-)
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.lookups import load_settings
 
@@ -119,7 +111,11 @@ class ListedBoard(Gatherer):
         self.records_of_others = dict[UUID, SyncedModel]()
         self._others_by_item = dict[str | None, SyncedModel]()
         self._others_by_name = defaultdict[str, list[SyncedModel]](list)
-        self.add_records_of_others(record for record in records_of_others if record.entity_type() in targets)
+        for record in records_of_others:
+            if record.entity_type() in targets:
+                self.records_of_others[record.pk] = record
+                self._others_by_item[record.monday_id] = record
+                self._others_by_name[match_key(field_values.record_name(record))].append(record)
         # Records that the passes so far would link, each with its item, by pk.
         self.linked = dict[UUID, SyncedModel]()
         # Records that the passes so far would create from items, by match key.
@@ -134,17 +130,10 @@ class ListedBoard(Gatherer):
         if item.id in self.items:
             return
         self.items[item.id] = item
-        if npd_id := npd_id_of(self.board, item):
+        if npd_id := field_values.npd_id_of(self.board, item):
             self._by_npd_id[npd_id].append(item)
-        if key := match_text_of_item(self.board, item):
+        if key := field_values.match_text_of_item(self.board, item):
             self._by_match[key].append(item)
-
-    def add_records_of_others(self, records: Iterable[SyncedModel]) -> None:
-        """Add related records of other types, as this set-up leaves them."""
-        for record in records:
-            self.records_of_others[record.pk] = record
-            self._others_by_item[record.monday_id] = record
-            self._others_by_name[match_key(record_name(record))].append(record)
 
     def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
         """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
@@ -186,13 +175,13 @@ class ListedBoard(Gatherer):
             related=self._related_after_setup(facts.related) if self.records_of_others else facts.related,
         )
 
-    def _related_after_setup(self, related: RelatedRecords) -> RelatedRecords:
+    def _related_after_setup(self, related: field_values.RelatedRecords) -> field_values.RelatedRecords:
         records = {reference: self._after_setup(reference, hits) for reference, hits in related.items()}
         # Index each record by pk too: relations are written by pk.
         named = [(reference.model, record) for reference, hits in records.items() for record in hits]
-        return records | {Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
+        return records | {field_values.Reference(model, "pk", str(record.pk)): (record,) for model, record in named}
 
-    def _after_setup(self, reference: Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+    def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
         hits = [self.records_of_others.get(record.pk, record) for record in hits]
         if reference.by == "monday_id" and reference.value in self._others_by_item:
             hits = [self._others_by_item[reference.value]]
@@ -204,7 +193,7 @@ class ListedBoard(Gatherer):
 
     def _as_linked(self, item: ItemFacts) -> ItemFacts:
         matching = [self.linked.get(record.pk, record) for record in item.matching]
-        if item.item is not None and (key := match_text_of_item(self.board, item.item)):
+        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
             matching += self.new_records.get(key, ())
         named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
         return replace(item, matching=tuple(matching), npd_id_record=named)
@@ -358,7 +347,7 @@ def _check_meaning(board: BoardContext, key: str, values: Sequence[str]) -> None
     if registry.relation_of(board.model, mapping.fields) is not None:
         return
     convert = board.converter(mapping)
-    empty = stored_values(board.model(), mapping)
+    empty = field_values.stored_values(board.model(), mapping)
     for text in values:
         try:
             convert.local(convert.from_text(text, empty))

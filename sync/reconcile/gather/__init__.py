@@ -15,7 +15,7 @@ from sync.boards import board_columns
 from sync.kernel import grouped
 from sync.limits import board_call, connector
 from sync.models import ApprovalRequest
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
@@ -137,21 +137,16 @@ class Gatherer:
 
         Monday matches exact text only, so unmatched items, and the items read by id, are compared by match key here.
         """
-        match = board.match_mapping
+        searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
+        if match := board.match_mapping:
+            searches["by_match"] = ColumnSearch(match.column_id, board.converter(match).column_type, texts)
         keys = {match_key(text) for text in texts}
         size = len(linked) + len(npd_ids)
         linked = [*linked, *owners.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(linked), 0)]]
         self.calls += 1
         with board_call(board.link, size):
             result = connector().read_batch(
-                board.link.board_id,
-                [str(item_id) for item_id in linked],
-                board.columns,
-                board.link.npd_id_column,
-                list(npd_ids),
-                (match.column_id, board.converter(match).column_type) if match else None,
-                list(texts),
-                board.types,
+                board.link.board_id, [str(item_id) for item_id in linked], searches, board.columns, board.types
             )
         self.read_request = result.request_id
         items = self._with_further_pages(board, result)
@@ -251,9 +246,8 @@ def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> 
     for start in range(0, len(ids), ITEMS_PER_READ):
         batch = ids[start : start + ITEMS_PER_READ]
         with board_call(board.link, len(batch)):
-            result = connector().read_batch(
-                board.link.board_id, [], board.columns, board.link.npd_id_column, batch, types=board.types
-            )
+            search = ColumnSearch(board.link.npd_id_column, "text", batch)
+            result = connector().read_batch(board.link.board_id, [], {"by_npd_id": search}, board.columns, board.types)
         for item in result.by_npd_id:
             npd_id = field_values.npd_id_of(board, item)
             if npd_id is None:

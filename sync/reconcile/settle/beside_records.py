@@ -21,22 +21,14 @@ from sync.reconcile import deleted_records, field_plan, field_values, identity, 
 from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
 from sync.reconcile.gather.owners import answer_facts
 from sync.reconcile.gather.unmatched import reread_item
-from sync.reconcile.settle.pass_run import (
-    PassRun,
-    cause_of_claim,
-    end_events,
-    end_intents,
-    end_jobs,
-    lock_ledgers,
-    mark_settling,
-)
+from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import NEW_ITEM, restore_record
 
 
-def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
+def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
     answers = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
@@ -62,7 +54,7 @@ def settle_answers(run: PassRun, plan: pass_plan.Plan) -> None:
         run.wake(records_asking(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
-def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
+def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     entity_type = run.entity_type
     by = asked_of.facts.by
     if answer.kind is pass_plan.AnswerKind.MERGE:
@@ -71,7 +63,7 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
-        cause = cause_of_claim(asked_of.facts.claim)
+        cause = pass_run.cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], choices.Priority.PERSON)
@@ -89,7 +81,7 @@ def _carry_out_answer(run: PassRun, asked_of: pass_plan.RecordPlan, answer: pass
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
-def _merge_records(run: PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
+def _merge_records(run: pass_run.PassRun, answer: pass_plan.IdentityAnswer, by: str) -> None:
     assert answer.merged_id is not None
     assert answer.record_id is not None
     merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
@@ -107,7 +99,7 @@ def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
     return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
 
-def settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
+def settle_items(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the plans of the unmatched items; return the plan with what was carried out."""
     without_npd_id = [
         item.facts.item
@@ -120,7 +112,9 @@ def settle_items(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     return replace(plan, items=tuple(_settle_item(run, planned, deleted_items) for planned in plan.items))
 
 
-def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]) -> pass_plan.ItemPlan:
+def _settle_item(
+    run: pass_run.PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]
+) -> pass_plan.ItemPlan:
     """Carry out an item's plan if it still applies to the locked rows; return what was carried out.
 
     Events about a deleted record's item are left for that record's plan.
@@ -138,12 +132,12 @@ def _settle_item(run: PassRun, planned: pass_plan.ItemPlan, deleted_items: Colle
     _write_item(run, item_plan)
     facts = item_plan.facts
     if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes and facts.item_id not in deleted_items:
-        end_events(item_plan.ending.detail, pk__in=facts.new_events)
-    end_jobs(run, [(facts.claim, item_plan.ending)])
+        pass_run.end_events(item_plan.ending.detail, pk__in=facts.new_events)
+    pass_run.end_jobs(run, [(facts.claim, item_plan.ending)])
     return item_plan
 
 
-def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
+def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Write an item's plan: the record, a question, the finding for pages, jobs that follow."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
@@ -171,7 +165,7 @@ def _write_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
         run.wake(plan.wakes, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
 
 
-def _link_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
+def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Link the item with the plan's record, and add a line to its history."""
     assert plan.record is not None
     facts = plan.facts
@@ -184,7 +178,7 @@ def _link_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = "create" if creates else "link"
-    cause = cause_of_claim(facts.claim)
+    cause = pass_run.cause_of_claim(facts.claim)
     cause |= {"events": list(facts.new_events), "rule": f"an item without a record: {kind}"}
     if run.read_request:
         cause["read"] = run.read_request
@@ -193,7 +187,7 @@ def _link_item(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     run.log_decision(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 
 
-def _with_record_stored(run: PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
+def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
     """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
@@ -215,19 +209,19 @@ def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic:
     The caller queues its first pass.
     """
     with transaction.atomic():
-        mark_settling([record.pk])
+        pass_run.mark_settling([record.pk])
         record.save(force_insert=True)
         key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic, "base": base})
 
 
-def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
+def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Ask which record the item belongs to; the records that could have it wait for the answer."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
     save_reports([ConflictReport(entity_type, plan.candidates[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
-    ledgers = lock_ledgers(entity_type, waiting) if waiting else {}
+    ledgers = pass_run.lock_ledgers(entity_type, waiting) if waiting else {}
     for ledger in ledgers.values():
         ledger.conflicts = {**ledger.conflicts, "identity": [plan.question["what"]]}
         ledger.asked_items = [item_id]
@@ -235,7 +229,7 @@ def _write_question(run: PassRun, plan: pass_plan.ItemPlan) -> None:
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
-def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
+def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Store the results of the duplicates' calls; return the plan with its items and answers after them."""
     settled = [duplicate for duplicate in plan.duplicates if duplicate.outcome is not pass_plan.Outcome.OPEN]
     if not settled:
@@ -253,17 +247,17 @@ def settle_duplicates(run: PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
         line = (duplicate.duplicate_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
-            end_events(duplicate.ending.detail, item_id=item_id)
+            pass_run.end_events(duplicate.ending.detail, item_id=item_id)
     unmatched_items.clear_unmatched(
         run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)}
     )
     save_reports(list(copy_reports(run.board, plan, settled)))
-    end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
+    pass_run.end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
     plan = replace(plan, items=tuple(second_items.get(item.facts.item_id, item) for item in plan.items))
     return after_copy_answers(plan, settled)
 
 
-def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
+def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
     """Store the results for the pass's deleted records, and end their jobs."""
     planned = list(plan.deleted.values())
     entity_type = run.entity_type
@@ -295,17 +289,17 @@ def settle_deleted(run: PassRun, plan: pass_plan.Plan) -> list[pass_plan.Deleted
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
-    end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
+    pass_run.end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A restored record's own pass reports its lost values.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
     checked = [deleted for deleted in ended if deleted.id in still_deleted]
     events = [event.pk for deleted in checked for event in deleted.facts.events]
-    end_events(f"processed in pass {run.batch_id}", pk__in=events)
-    end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
+    pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
     return settled
 
 
-def _restored(run: PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
+def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
     """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
     restored = deleted_records.after_restoring(plan)
     try:
