@@ -51,7 +51,6 @@ ITEM_MUTATIONS = (
     "archive_item",
     "change_column_value",
     "change_multiple_column_values",
-    "change_simple_column_value",
     "create_item",
     "delete_item",
 )
