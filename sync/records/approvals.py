@@ -87,8 +87,8 @@ class ApprovalFacts:
 
     def about(self, kinds: Collection[ApprovalKind], ids: Collection[UUID]) -> ApprovalFacts:
         """Return the facts with only the requests of these kinds and records."""
-        requests = tuple(act for act in self.requests if act.kind in kinds and act.entity_id in ids)
-        return replace(self, requests=requests)
+        requests = [request for request in self.requests if request.kind in kinds and request.entity_id in ids]
+        return replace(self, requests=tuple(requests))
 
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
@@ -213,24 +213,24 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
     }[kind]
     return [
         Decision(
-            entity_type=act.entity_type,
-            entity_id=act.entity_id,
-            remote_id=act.remote_id,
-            key=act.key,
+            entity_type=request.entity_type,
+            entity_id=request.entity_id,
+            remote_id=request.remote_id,
+            key=request.key,
             kind="approval",
-            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_within(act)}.",
-            values=act.values,
+            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_label_in_sentence(request)}.",
+            values=request.values,
             actor=name,
             cause={"by": name, "causes": ["person"]},
-            folded=act is not group[-1],
+            folded=request is not group[-1],
             fold_id=act_id,
         )
-        for act in group
+        for request in group
     ]
 
 
-def _within(act: ApprovalRequest) -> str:
-    return act.label.replace("The ", "the ", 1) if act.kind == ApprovalKind.ITEMS else act.label
+def _label_in_sentence(request: ApprovalRequest) -> str:
+    return request.label.replace("The ", "the ", 1) if request.kind == ApprovalKind.ITEMS else request.label
 
 
 UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
@@ -246,23 +246,23 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
 
 
 def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest]) -> int:
-    acts = requests.filter(kind=ApprovalKind.ITEMS)
+    removals = requests.filter(kind=ApprovalKind.ITEMS)
     tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=models.OuterRef("entity_id"))
     # The item has left the board, so an approved request was carried out.
     removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
-    ended = _close_requests(acts.filter(models.Exists(removed)), carried_out=True)
+    ended = _close_requests(removals.filter(models.Exists(removed)), carried_out=True)
     # A settled or pruned tombstone needs no deletion.
-    ended += _close_requests(acts.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
+    ended += _close_requests(removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
 
-    acts = requests.filter(kind=ApprovalKind.RECORDS)
+    deletions = requests.filter(kind=ApprovalKind.RECORDS)
     records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
     # The record is deleted, so an approved request was carried out.
-    ended += _close_requests(acts.exclude(models.Exists(records)), carried_out=True)
+    ended += _close_requests(deletions.exclude(models.Exists(records)), carried_out=True)
     # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
     unlinked = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
     ledgers = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
     restored = ledgers.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    ended += _close_requests(acts.filter(models.Exists(unlinked) | models.Exists(restored)))
+    ended += _close_requests(deletions.filter(models.Exists(unlinked) | models.Exists(restored)))
 
     # A field can be emptied only while it is mapped and its record is synced and has an item.
     synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
@@ -271,9 +271,9 @@ def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest
     return ended + _close_requests(requests.filter(kind__in=CLEARS).exclude(syncable))
 
 
-def _close_requests(acts: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
+def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
     """End requests: approved ones as done if carried out, rejected ones as kept if not, all others as released."""
-    ids = list(acts.values_list("pk", flat=True))
+    ids = list(requests.values_list("pk", flat=True))
     if not ids:
         return 0
     open_requests = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
