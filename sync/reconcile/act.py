@@ -236,8 +236,8 @@ class Executor:
         # Read once, because the writes of this pass aren't settled before its end.
         if self.repeats is None:
             self.repeats = write_stop.repeats_left()
-        left = self.repeats.left_late if failure.is_late else self.repeats.left
-        return left - self.failed_before - len(self.failed)
+        remaining = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
+        return remaining - self.failed_before - len(self.failed)
 
     def _judge_failed(self, answers: ByUnit) -> ByUnit:
         """Return the final answers for the records of failed documents."""
