@@ -388,12 +388,12 @@ def next_turns(number: int = 1) -> None:
 
 def release_held() -> None:
     """Make the jobs that wait for writes due now."""
-    held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
-    held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
+    waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that isn't found after this time never took effect.
-    settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+    settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
-    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled):
+    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():
