@@ -1,4 +1,4 @@
-"""The app, and what the settings may read of it before Django has loaded any model: its lists' filters in a link."""
+"""The app, and a constant that settings may import before Django loads models."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class SyncConfig(AppConfig):
 
 
 def create_clock(using: str, **kwargs: Any) -> None:
-    """Make `sync_now()` before the first table whose columns default to it, whichever app that is of."""
+    """Create `sync_now()` before the first table with columns that default to it, in any app."""
     from django.db import connections
 
     from sync.clock import CREATE_SYNC_NOW
@@ -32,8 +32,5 @@ def create_clock(using: str, **kwargs: Any) -> None:
         cursor.execute(CREATE_SYNC_NOW)
 
 
-# The queue's list as links show it: the filters in its address. Imports nothing, so that settings may read it.
-
-
-# Without what is done, which stays in the queue for a while.
+# The filters in links to the list of jobs: all but completed ones, which stay for a while.
 LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"

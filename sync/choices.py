@@ -1,10 +1,10 @@
-"""The values in which states are stored. Names and values are contracts (docs/reference/tables.md)."""
+"""The stored values of states. Names and values are contracts (docs/reference/tables.md)."""
 
 from enum import IntFlag, StrEnum
 
 from django.db import models
 
-from sync.merge import Rule as Rule  # noqa: PLC0414 - exported: whoever stores it finds all choices here
+from sync.merge import Rule as Rule  # noqa: PLC0414 - exported, so that all choices are here
 
 
 class RecordSyncStatus(models.TextChoices):
@@ -15,7 +15,7 @@ class RecordSyncStatus(models.TextChoices):
 
 
 class SyncDirection(models.TextChoices):
-    """Which ways changes may flow, of a record or of a field mapping."""
+    """The directions in which changes of a record or a field are synced."""
 
     BIDIRECTIONAL = "bidirectional", "Both ways"
     NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
@@ -34,7 +34,7 @@ class SyncStatus(models.TextChoices):
 
 
 class LedgerDirection(models.TextChoices):
-    """Which way the last pass moved data."""
+    """The direction in which the last pass moved data."""
 
     LOCAL_TO_REMOTE = "local_to_remote", "NPD to the other side"
     REMOTE_TO_LOCAL = "remote_to_local", "The other side to NPD"
@@ -42,7 +42,7 @@ class LedgerDirection(models.TextChoices):
 
 
 class StopCode(models.TextChoices):
-    """What stopped every board, as far as it tells what ends the stop."""
+    """The reason that stopped every board; it determines how the stop ends."""
 
     TOKEN = "token", "Monday doesn't accept the token"
     ACCOUNT = "account", "Monday rejects every call of the account"
@@ -52,7 +52,7 @@ class StopCode(models.TextChoices):
     WRITES = "writes", "Monday doesn't store what is sent"
 
 
-# What stops every board, in the words of pages.
+# The reasons as pages show them.
 STOP_WORDS = {
     StopCode.TOKEN: "Monday rejects the API token",
     StopCode.ACCOUNT: "Monday rejects every call of the account",
@@ -62,7 +62,7 @@ STOP_WORDS = {
     StopCode.WRITES: "Monday doesn't store what is sent",
 }
 
-# What Monday refuses of one board, by the kind of call.
+# What Monday refuses on one board, by the kind of call.
 REFUSED_WORDS = {
     "create": "New items can't be made",
     "change": "Nothing can be changed",
@@ -87,14 +87,14 @@ class QueueStatus(models.TextChoices):
 
 
 class QueueDirection(models.TextChoices):
-    """Which side gave the reason for a pass."""
+    """The side that caused a job. A pass compares both sides anyway; it is part of the upsert's key."""
 
     TO_MONDAY = "to_monday", "To Monday"
     TO_NPD = "to_npd", "To NPD"
 
 
 class Operation(models.TextChoices):
-    """What a row's reason was; a pass decides by the data and not by this."""
+    """The change that caused a job, for display; a pass decides by the data."""
 
     CREATE = "create", "Create"
     UPDATE = "update", "Update"
@@ -111,7 +111,7 @@ class Priority(models.IntegerChoices):
 
 
 class Cause(IntFlag):
-    """What set a pending row off; a row may have several causes."""
+    """What caused a job; a job may have several causes."""
 
     SAVE = 1
     PERSON = 2
@@ -127,7 +127,7 @@ RULES = [(rule.value, rule.label) for rule in Rule]
 
 
 class RemovedItemPolicy(models.TextChoices):
-    """What becomes of an unchanged record whose item was archived or deleted on Monday."""
+    """What happens to an unchanged record after its item was archived or deleted on Monday."""
 
     ASK = "ask", "Ask"
     UNLINK = "unlink", "Unlink the record"
@@ -136,7 +136,7 @@ class RemovedItemPolicy(models.TextChoices):
 
 
 class DeletedRecordPolicy(models.TextChoices):
-    """What becomes of an unchanged item whose record was deleted in NPD."""
+    """What happens to an unchanged item after its record was deleted in NPD."""
 
     ARCHIVE = "archive", "Archive the item"
     DELETE = "delete", "Delete the item"
@@ -152,7 +152,7 @@ class ColumnProblem(StrEnum):
 
 API_TOKEN = "api_token"  # noqa: S105 - a name
 WEBHOOK_TOKEN = "webhook_token"  # noqa: S105 - a name
-# The secrets that are stored: the token that was entered, and the secret part of the webhooks' address.
+# The stored secrets: the API token, and the secret part of the webhooks' address.
 SECRET_NAMES = {API_TOKEN: "API token", WEBHOOK_TOKEN: "Webhook token"}
 
 
@@ -173,7 +173,7 @@ class BlockedCode(StrEnum):
 
 
 class TombstoneState(models.TextChoices):
-    """What is known about the item of a deleted record."""
+    """The state of a deleted record's item."""
 
     WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "Waits for your decision"

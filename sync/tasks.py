@@ -1,6 +1,6 @@
-"""Celery tasks: wake-ups only. They carry no state; the rows of the queue are the truth.
+"""Celery tasks: wake-ups without state; the rows are the truth.
 
-Each one ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
+Each ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
 """
 
 from celery import shared_task
@@ -18,13 +18,13 @@ from sync.records.approvals import release_obsolete
 
 @shared_task(name="sync.work_board")
 def work_board(entity_type: str) -> None:
-    """Work one board's due rows; ends at once where another worker holds the board."""
+    """Work one board's due jobs; ends at once if another worker has the board."""
     work(entity_type, linger=True)
 
 
 @shared_task(name="sync.sweep")
 def sweep() -> None:
-    """Work every board that has due rows, also those whose wake-up was lost."""
+    """Work every board with due jobs, also if its wake-up was lost."""
     work(linger=True)
 
 
@@ -41,38 +41,38 @@ def prune_old() -> None:
 
 @shared_task(name="sync.sweep_boards")
 def sweep_boards() -> None:
-    """Ask the boards that are due for changes since the last time, which no webhook reported."""
+    """Find changes that no webhook reported, on the boards that are due."""
     sweep_due_boards()
 
 
 @shared_task(name="sync.compare_boards", soft_time_limit=3_600, time_limit=3_660)
 def compare_boards() -> None:
-    """Compare every item with its record and base, on the boards that are due: once a night.
+    """Compare every item with its record and base, nightly on the boards that are due.
 
-    A board of 100,000 items is 200 calls, so this task may run for an hour.
+    A board of 100,000 items takes 200 calls, so this task may run for an hour.
     """
     compare_due_boards()
 
 
 @shared_task(name="sync.release_approvals")
 def release_approvals() -> None:
-    """Release pending approvals whose cause is gone."""
+    """Release approval requests without a cause."""
     release_obsolete()
 
 
 @shared_task(name="sync.set_up", soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
-    """Carry out what was started in the set-up."""
+    """Carry out started set-ups."""
     advance_setups()
 
 
 @shared_task(name="sync.plan_set_up", soft_time_limit=3_600, time_limit=3_660)
 def plan_set_up(token: str) -> None:
-    """Make the plan that a page of the set-up waits for; of thousands of records it takes long."""
+    """Make the plan that a page of the set-up waits for; for thousands of records it takes long."""
     make_plan(token)
 
 
 @shared_task(name="sync.notify_people")
 def notify() -> None:
-    """Notify people of what needs attention, each as they chose."""
+    """Notify people of entries that need attention, as each of them chose."""
     notify_people()

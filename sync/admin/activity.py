@@ -381,7 +381,7 @@ class _Edits:
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown: what the oldest of them changed, only the one before it tells.
-        events = authors.latest_edits(type(record), [record.pk], most=MOST_LINES + 1).get(record.pk, [])
+        events = authors.latest_edits(type(record), [record.pk], limit=MOST_LINES + 1).get(record.pk, [])
         pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         users = authors.users_of(events)
         self.actors = {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
@@ -442,7 +442,7 @@ class _Edits:
 
     def _waits(self, event: Any, *columns: str) -> str:
         """Say that an edit of these columns waits to be sent; empty where it doesn't."""
-        if self._wait is None or not self._wait.is_for(event) or self._columns_sent.isdisjoint(columns):
+        if self._wait is None or not self._wait.is_later(event) or self._columns_sent.isdisjoint(columns):
             return ""
         return self._wait.words
 
@@ -450,12 +450,12 @@ class _Edits:
         return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
 
 
-def _wait_of(record: SyncedModel) -> authors.Wait | None:
+def _wait_of(record: SyncedModel) -> authors.PendingSave | None:
     """Return the record's job of a save; None where none is left, or what is edited isn't sent."""
     may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
     if not may_wait or record.sync_direction not in authors.SENT_WAYS:
         return None
-    return authors.waits([record.pk], limit=1).get((record.entity_type(), record.pk))
+    return authors.pending_saves([record.pk], limit=1).get((record.entity_type(), record.pk))
 
 
 def _batch_of(event: Any) -> str:

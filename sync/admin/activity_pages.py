@@ -161,7 +161,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         _step_table(
             left_alone,
             ("Record", "Field", "Now", "Why"),
-            lambda step: (step.label, step.now, step.refusal),
+            lambda step: (step.label, step.current_text, step.refusal),
             f"Can't be undone here: {len(left_alone):,}",
         ),
     ]
@@ -169,10 +169,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
 
 
 def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
-    back_to: SafeString | str = step.back_to or "(empty)"
+    back_to: SafeString | str = step.restored_text or "(empty)"
     if step.note:
         back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
-    return step.label, step.now or "(empty)", back_to
+    return step.label, step.current_text or "(empty)", back_to
 
 
 def _step_table(

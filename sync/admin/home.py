@@ -174,7 +174,7 @@ class BoardLine:
 def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
     boards = [
         (registry.entity(board.entity_type), board)
-        for board in now.shown
+        for board in now.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
     counts = record_view.health_counts(spec for spec, _board in boards)

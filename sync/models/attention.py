@@ -1,4 +1,4 @@
-"""What waits for a person, one row for each thing, kept by triggers (sync/attention), and who is told of it."""
+"""Entries that need a person's attention, kept by triggers (sync/attention), and notifications about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.clock import SyncNow
 
 
 class AttentionKind(models.TextChoices):
-    """What kind of thing needs attention, the gravest first."""
+    """The kinds of entries, the gravest first."""
 
     STOP = "stop", "Stopped"
     DIFFERENCE = "difference", "Differences"
@@ -29,29 +29,28 @@ class AttentionKind(models.TextChoices):
 
 
 class Attention(models.Model):
-    """One thing that waits for a person: of a record, of an item that no record has, or of a board or the account."""
+    """An entry that waits for a person: about a record, an unmatched item, a board or the account."""
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=20, choices=AttentionKind.choices)
-    # What it was made of, as its own table calls it: a job, a conflict, a field of a record. With the kind it stays the
-    # same as long as the same thing waits.
+    # The key in its source table: of a job, a conflict, a record's field. With the kind it identifies the entry.
     source = models.CharField(max_length=200)
-    # Rows with one cause are one group.
+    # Entries with the same cause form a group.
     cause = models.CharField(max_length=200)
     code = models.CharField(max_length=30, blank=True, db_default="")
-    # Empty of what concerns the account, or a person's notifications.
+    # Empty for entries about the account or a person's notifications.
     entity_type = models.CharField("type of record", max_length=50, blank=True, db_default="")
     entity_id = models.UUIDField("NPD ID", null=True, blank=True)
     item_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
-    # The field that it is about; of a conflict all of them, by commas.
+    # The field; for a conflict all of them, separated by commas.
     field = models.TextField(blank=True, db_default="")
-    # Who removed an item, and the act of theirs that it was part of: what they removed with short breaks is one.
+    # The person who removed an item, and the act: removals with short pauses are one.
     actor = models.CharField(max_length=200, blank=True, db_default="")
     act = models.CharField(max_length=20, blank=True, db_default="")
     since = models.DateTimeField(db_default=SyncNow())
-    # From then on it needs nobody; NULL: until its source says so.
+    # When it stops needing attention; NULL: when its source changes.
     until = models.DateTimeField(null=True, blank=True)
-    # What its sentence names.
+    # The arguments of its sentence.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
 
     class Meta:
@@ -63,9 +62,9 @@ class Attention(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the groups, and a page of one of them.
             models.Index(fields=["cause", "since", "id"], name="sync_attention_of_cause"),
-            # Serves "why does this record wait", and the refresh of its rows.
+            # Serves "why does this record wait", and the refresh of its entries.
             models.Index(fields=["entity_id"], name="sync_attention_of_record"),
-            # Serves the refresh of what is about no record.
+            # Serves the refresh of entries without a record.
             models.Index(
                 fields=["entity_type", "item_id"], condition=models.Q(entity_id=None), name="sync_attention_of_item"
             ),
@@ -86,15 +85,15 @@ class Frequency(models.TextChoices):
 
 
 class NotificationReceiver(models.Model):
-    """A person, who is notified by email, or a chat of the site."""
+    """A person, notified by email, or a chat of the site."""
 
     id = models.BigAutoField(primary_key=True)
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
-    # What the administrators call the chat, and its address, encrypted: whoever has it can write there.
+    # The chat's name, and its encrypted address, which lets anyone post there.
     name = models.CharField(max_length=60, blank=True, db_default="")
     address = models.TextField(blank=True, db_default="")
     frequency = models.CharField(max_length=10, choices=Frequency.choices, db_default=Frequency.OFF)
-    # Nothing is sent before: a message is on its way or was sent just now, an attempt failed, or the hour hasn't come.
+    # No message is sent before: one was just sent, an attempt failed, or the daily hour hasn't come.
     due_at = models.DateTimeField(db_default=SyncNow())
     last_sent = models.DateTimeField(null=True, blank=True)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
@@ -103,7 +102,7 @@ class NotificationReceiver(models.Model):
 
     class Meta:
         db_table = "sync_notification_receivers"
-        # Everybody has their own, on one page; the chats are the superusers'.
+        # Everybody manages their own; superusers manage the chats.
         default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(
@@ -117,14 +116,14 @@ class NotificationReceiver(models.Model):
 
 
 class Notification(models.Model):
-    """That a receiver was notified of something: once, which the database holds, until it is over."""
+    """A receiver was notified of an entry: once, until it is over, which the database ensures."""
 
     id = models.BigAutoField(primary_key=True)
     receiver = models.ForeignKey(NotificationReceiver, on_delete=models.CASCADE, related_name="+")
-    # What it is about, as `things_to_notify_of` calls it.
+    # The key in `things_to_notify_of`.
     key = models.CharField(max_length=200)
     sent_at = models.DateTimeField(db_default=SyncNow())
-    # Since when it is over; what comes back soon is the same thing.
+    # When it was over; if it comes back soon, it counts as the same.
     gone_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -139,12 +138,12 @@ class Notification(models.Model):
 
 
 class ApiToken(AuthToken):  # type: ignore[misc]  # knox has no types
-    """A token of knox, whose table holds a hash of it; by the words of our pages."""
+    """A token of knox, which stores a hash of it, with the names of our pages."""
 
     class Meta:
         proxy = True
         verbose_name = "API token"
-        # Everybody manages their own, administrators see all: no permission decides that.
+        # Everybody manages their own, administrators see all, without a permission.
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -1,7 +1,4 @@
-"""Which model is synced with which board, column by column, and which worker may write there now; the account of
-all boards, the quota that all workers share, and the secrets with which it is reached: those entered on a page or given
-by Monday, encrypted.
-"""
+"""Boards and the account: links, field mappings, leases, the account's state, its quota, and stored secrets."""
 
 from __future__ import annotations
 
@@ -20,16 +17,16 @@ from sync.clock import SyncNow
 EMPTY = models.Value({}, models.JSONField())
 
 
-# The kind of a board's stop that holds for all calls of it.
+# The kind of a board's stop for all its calls.
 EVERYTHING = "all"
 
 
 @dataclass(frozen=True)
 class BoardStop:
-    """What Monday refuses of a board for now."""
+    """A temporary stop of a board's calls that Monday refuses."""
 
     since: datetime
-    until: datetime  # then it is tried again
+    until: datetime  # the next attempt
     reason: str
 
 
@@ -48,11 +45,11 @@ class BoardLink(models.Model):
     )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    # What Monday refuses: everything, or by kind of call, while the rest goes on; since and until when, and why.
+    # The stops by kind of call, or EVERYTHING (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY, blank=True)
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     last_pass_at = models.DateTimeField(null=True, blank=True)
-    # What becomes of the other side's counterpart after a deletion: the board's policies.
+    # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
         "when an item is deleted on Monday",
         max_length=20,
@@ -68,14 +65,14 @@ class BoardLink(models.Model):
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    # How many of the board's items the last sweep's listing lacked: what Monday counts is not documented.
+    # Items of the board's count that the last listing lacked; Monday doesn't document what it counts.
     sweep_shortfall = models.IntegerField(db_default=0)
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
     compared = models.TextField("what the last comparison found", blank=True, db_default="")
-    # The proof of "synced": how many records that say so the last comparison looked at, and which of them differed.
+    # The proof of "synced": the synced records that the last comparison checked, and those that differed.
     verified_at = models.DateTimeField("last verified", null=True, blank=True)
     verified_records = models.IntegerField("records verified", db_default=0)
     differed_records = models.IntegerField("records that differed", db_default=0)
@@ -95,7 +92,7 @@ class BoardLink(models.Model):
         db_table = "sync_board_links"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
-                # A board serves one model only, or two would write to the same items.
+                # With two models for a board, both would write to the same items.
                 fields=["board_id"],
                 condition=~models.Q(board_id=""),
                 name="sync_board_links_one_model_a_board",
@@ -131,9 +128,9 @@ class BoardLink(models.Model):
 
 
 class FieldMapping(models.Model):
-    """One or several NPD fields ↔ one Monday column; a new `version` invalidates the old base.
+    """One or several NPD fields ↔ one Monday column; a new `version` invalidates the base.
 
-    `options` is what the converter needs to know of the column: its type, labels, target board.
+    `options` has what the converter needs of the column: its type, labels, target board.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -171,24 +168,24 @@ class FieldMapping(models.Model):
 
     @property
     def remap_key(self) -> str:
-        """The key of a job's payload under which stands who gave the field another column."""
+        """The payload key of a job for the person who gave the field another column."""
         return f"remapped:{self.key}"
 
     def is_current(self, entry: Mapping[str, Any]) -> bool:
-        """Whether what was stored of the field (a base, an intent, a block) is of its column and version now."""
+        """Whether a stored entry (a base, an intent, a block) belongs to the current column and version."""
         return (entry["column"], entry["version"]) == (self.column_id, self.version)
 
 
 class BoardLease(models.Model):
-    """Which worker may write to a board, by a fresh token, until `expires` or its database session ends.
+    """The lease of the worker that may write to a board, until `expires` or its database session ends.
 
-    `lost` counts the holders in a row that never released it.
+    Each lease has a new `token`. `lost` counts the holders in a row that never released it.
     """
 
     link = models.OneToOneField(BoardLink, on_delete=models.CASCADE, primary_key=True, related_name="lease")
     token = models.UUIDField(null=True, blank=True)
     expires = models.DateTimeField(db_default=SyncNow())
-    # The holder's database session: when it is gone, the holder was killed.
+    # The holder's database session; if it has ended, the holder was killed.
     session_pid = models.IntegerField(null=True, blank=True)
     session_start = models.DateTimeField(null=True, blank=True)
     lost = models.SmallIntegerField(db_default=0)
@@ -216,11 +213,11 @@ class MondayAccount(models.Model):
     needs_probe = models.BooleanField("tested before the next call", db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
     batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
-    # While only writes fail, reading goes on; a read that succeeds says nothing of the next write.
+    # While only writes fail, reads go on; a successful read doesn't end this stop.
     only_writes = models.BooleanField("only writes are stopped", db_default=False)
     write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
     write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
-    # The record, as long as no other one's write has failed since: then it may be to blame, and waits alone.
+    # The only record whose writes failed so far: it may be the cause, so only it waits.
     failed_record = models.CharField(max_length=50, blank=True, db_default="")
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
@@ -242,7 +239,7 @@ class MondayAccount(models.Model):
 
 
 class StoredSecret(models.Model):
-    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
+    """A secret by name; `sealed` is encrypted by sync/kernel/secret_texts.py."""
 
     name = models.CharField(primary_key=True, max_length=30, choices=list(choices.SECRET_NAMES.items()))
     sealed = models.TextField()
@@ -253,7 +250,7 @@ class StoredSecret(models.Model):
 
     class Meta:
         db_table = "sync_stored_secrets"
-        # No page lists these rows, so there is nothing that a person may do with them as such.
+        # No page lists these rows.
         default_permissions = ()
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(
@@ -265,15 +262,12 @@ class StoredSecret(models.Model):
         return str(self.get_name_display())
 
 
-# The API quota that all workers share.
-
-
 class ApiBudget(models.Model):
-    """What the account may spend and has spent: one row, changed in one short transaction for each call.
+    """The account's API quota, which all workers share: one row, changed in a short transaction for each call.
 
-    A limit that is null is not known, and not enforced. `day_calls` counts this installation's calls of the
-    UTC day `day`, `others_calls` what the account's other tokens had spent of it at `reported_at`; at `refused_at`,
-    where that is set, Monday refused a call because the day was used up, and has told no newer figure since.
+    A limit that is null is unknown and not enforced. `day_calls` counts this installation's calls of the UTC day `day`,
+    `others_calls` those of the account's other tokens until `reported_at`. At `refused_at` Monday refused a call, as
+    the day was used up, and has reported no newer figure since.
     """
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
@@ -298,7 +292,7 @@ class ApiBudget(models.Model):
 
 
 class ApiUsage(models.Model):
-    """The calls of one minute: for the forecast, and to tell ours from other tokens' in what Monday counts."""
+    """Our calls of one minute, for the forecast, and to separate them from other tokens' in Monday's figures."""
 
     slot = models.DateTimeField(primary_key=True)
     calls = models.DecimalField(max_digits=10, decimal_places=1)

@@ -1,4 +1,4 @@
-"""SyncedModel: the base class of a model that is synced with a board."""
+"""SyncedModel, the base class of models synced with a board."""
 
 import uuid
 from collections.abc import Collection, Iterable
@@ -15,19 +15,19 @@ from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
 from sync.monday.texts import drop_from_label
 
-# What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer.
+# The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
 LONG_TEXT_CHARACTERS = 32_767
 
 
 class LongTextField(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """A text of paragraphs. Forms, API, import and sync refuse a longer one; the database has no limit."""
+    """A text of paragraphs. Forms, API, import and sync limit its length; the database doesn't."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": LONG_TEXT_CHARACTERS} | kwargs)
         self.validators.append(MaxLengthValidator(self.max_length))
 
     def deconstruct(self) -> Any:
-        """Stand in migrations as what it is in the database."""
+        """Appear as a plain TextField in migrations."""
         name, _, args, kwargs = super().deconstruct()
         kwargs.pop("max_length", None)
         return name, "django.db.models.TextField", args, kwargs
@@ -36,8 +36,8 @@ class LongTextField(models.TextField):  # type: ignore[type-arg]  # not subscrip
 class SyncedModel(models.Model):
     """A record that has, or may have, a counterpart on a Monday board.
 
-    `save()` writes only the fields that differ from what was loaded, so that a form opened before a sync of
-    another field does not put that field's old value back.
+    `save()` writes only the fields that changed since they were loaded, so that a form opened before a sync of
+    another field doesn't restore that field's old value.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -65,11 +65,11 @@ class SyncedModel(models.Model):
     updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
 
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
-    # Relations that `sync_region` follows; a pass reads them with its records, in one query.
+    # Relations that `sync_region` follows; a pass selects them with its records.
     sync_related: ClassVar[tuple[str, ...]] = ()
-    # The registered fields in which invisible characters are dropped: addresses, numbers and labels.
+    # Registered fields in which invisible characters are dropped: addresses, numbers and labels.
     addresses: ClassVar[frozenset[str]] = frozenset()
-    # The installation's country of phone numbers, set by code that writes many records and has read it once.
+    # The installation's country of phone numbers; code that writes many records reads it once and sets it here.
     known_region: str = ""
     _loaded: dict[str, Any]
     _committed: dict[str, Any]
@@ -89,7 +89,7 @@ class SyncedModel(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
-        """Remember what was loaded, to write only the differences."""
+        """Remember the loaded values, so that `save()` writes only the differences."""
         instance = super().from_db(db, field_names, values, **kwargs)
         instance._loaded = _copy_values(zip(field_names, values, strict=False))
         instance._committed = instance._loaded
@@ -98,7 +98,7 @@ class SyncedModel(models.Model):
     def refresh_from_db(
         self, using: Any = None, fields: Iterable[str] | None = None, from_queryset: Any = None
     ) -> None:
-        """Reload, and remember what was loaded."""
+        """Reload, and remember the loaded values."""
         fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
         names = self._field_names() if fields is None else self._attnames(fields)
@@ -116,9 +116,9 @@ class SyncedModel(models.Model):
         super().clean_fields(exclude=exclude)
 
     def changed_fields(self) -> list[str]:
-        """Return the attribute names whose value differs from what was last loaded, saved, or committed.
+        """Return the names of attributes that differ from the loaded, saved or committed values.
 
-        Committed too, because a save whose transaction is rolled back has written nothing.
+        Committed ones count too, because a save may be rolled back.
         """
         snapshots = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
         now = self._current_values(
@@ -127,14 +127,14 @@ class SyncedModel(models.Model):
         return [name for name, value in now.items() if any(name not in k or k[name] != value for k in snapshots)]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert, or update only what changed since it was loaded; nothing changed writes nothing."""
+        """Insert, or update only the columns changed since loading; without changes, write nothing."""
         if self._state.adding or kwargs.get("force_insert") or args:
             super().save(*args, **kwargs)
             saved: Iterable[str] = self._field_names()
         else:
             requested = kwargs.pop("update_fields", None)
             saved = self.changed_fields()
-            # `update_fields` narrows what has changed; it never adds a column.
+            # `update_fields` narrows the changed columns and never adds one.
             if requested is not None:
                 saved = [name for name in saved if name in self._attnames(requested)]
             super().save(update_fields=saved, **kwargs)
@@ -144,7 +144,6 @@ class SyncedModel(models.Model):
         def committed() -> None:
             self._committed = getattr(self, "_committed", {}) | values
 
-        # Only a commit makes a written value certain.
         transaction.on_commit(committed, using=self._state.db)
 
     def _field_names(self) -> list[str]:
@@ -163,11 +162,11 @@ class SyncedModel(models.Model):
 
     @property
     def is_left_out(self) -> bool:
-        """Whether its last pass found that the board's filter leaves it out; every save lets a pass decide anew."""
+        """Whether the board's filter left it out in its last pass; after every save a pass decides again."""
         return self.may_sync and self.sync_status == RecordSyncStatus.DISABLED
 
     def sync_region(self) -> str:
-        """Return the country of phone numbers without one, as a code or name; empty: the setting's."""
+        """Return the default country of phone numbers, as a code or name; empty for the installation's."""
         return ""
 
     @classmethod
@@ -180,16 +179,16 @@ Tracked = TypeVar("Tracked", bound=type[SyncedModel])
 
 
 def track_history(model: Tracked) -> Tracked:
-    """Keep every change of a row with its author and cause, by statement-level triggers; a decorator."""
+    """Decorate a model to keep a history of its rows, with author and cause, by statement-level triggers."""
     tracked: Tracked = pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
     return tracked
 
 
 def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A copy that isn't affected when a value, such as a list, is changed in place."""
+    """Copy values so that changing a list in place doesn't affect the copy."""
     return {name: list(value) if isinstance(value, list) else value for name, value in values}
 
 
 def unsynced() -> Q:
-    """Records that no pass may change: sync off, or direction none."""
+    """Return the condition for records that no pass may change: sync off, or direction none."""
     return Q(sync_enabled=False) | Q(sync_direction=SyncDirection.NONE)

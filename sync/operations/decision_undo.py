@@ -48,11 +48,11 @@ class UndoStep:
     decision: Decision
     record: SyncedModel | None
     label: str  # the field's label
-    now: str = ""  # the field's current value, as displayed
-    back_to: str = ""  # the value that the undo restores, as displayed
+    current_text: str = ""  # the field's current value, as displayed
+    restored_text: str = ""  # the value that the undo restores, as displayed
     refusal: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
-    raw_now: Mapping[str, Any] = field(default_factory=dict)
+    raw_current: Mapping[str, Any] = field(default_factory=dict)
     write: Mapping[str, Any] = field(default_factory=dict)
     last_name: str = ""  # the name of a record that was deleted since
 
@@ -192,15 +192,15 @@ class UndoPlan:
         if unknown := [name for name in before if name not in field_names]:
             step.refusal = f"NPD has no field “{unknown[0]}” any more."
             return step
-        step.raw_now = field_values.stored_field_values(record, before)
-        step.now = self._display(record, mapping, step.raw_now)
+        step.raw_current = field_values.stored_field_values(record, before)
+        step.current_text = self._display(record, mapping, step.raw_current)
         try:
             # A related record that was read on Monday has only its item or its name.
             related = read_related(field_values.references_of(type(record), [before]), self.related)
             before = field_values.resolve_relations(related, type(record), before)
         except field_values.RelatedNotFound as gone:
             step.refusal = str(gone)
-        step.back_to = self._display(record, mapping, before)
+        step.restored_text = self._display(record, mapping, before)
         step.refusal = step.refusal or self._stale_reason(step, record, mapping, before)
         if step.refusal:
             return step
@@ -224,11 +224,11 @@ class UndoPlan:
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
     ) -> str:
         if field_values.still_holds(record, before):
-            return f"It says “{step.now}” already." if step.now else "It is empty already."
+            return f"It says “{step.current_text}” already." if step.current_text else "It is empty already."
         after = step.decision.values["raw_after"]
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
-            return f"It was changed since: it says “{step.now}” now, not “{expected}”, which this line left."
+            return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
         directions = {record.sync_direction, mapping.direction} if mapping and mapping.column_id else set()
         one_way = SyncDirection.MONDAY_TO_NPD in directions and SyncDirection.NONE not in directions
         if one_way and record.may_sync:
@@ -346,11 +346,11 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
     values: dict[str, Any] = {}
     sentence = f"{actor} undid what was imported: {step.name} was deleted."
     if not step.deletes:
-        raws = {"raw_before": step.raw_now, "raw_after": dict(step.write)}
-        values = {"before": step.now, "after": step.back_to, **raws}
+        raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
+        values = {"before": step.current_text, "after": step.restored_text, **raws}
         label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
-        back = f"“{step.back_to}”" if step.back_to else "empty"
-        before = f"“{step.now}”" if step.now else "empty"
+        back = f"“{step.restored_text}”" if step.restored_text else "empty"
+        before = f"“{step.current_text}”" if step.current_text else "empty"
         # The sentence names no time, because people read it in several time zones.
         sentence = f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()
     assert step.record is not None

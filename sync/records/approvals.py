@@ -1,4 +1,4 @@
-"""Approvals of deletes and clears: how many are too many, who decides, when a request is obsolete."""
+"""Approvals of deletes and clears: the limit, a person's decision, and the release of obsolete requests."""
 
 from __future__ import annotations
 
@@ -14,44 +14,39 @@ from django.db.models.functions import Cast
 
 from sync import choices, registry
 from sync.clock import SyncNow
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
 from sync.models.state import approval_payload_key
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, link_of
 
-# The limit: it counts what was wanted within the hour, whatever became of it, what waits, and the size of the board.
-
-
 OPEN_REQUEST_STATES = (choices.ApprovalState.PENDING, choices.ApprovalState.APPROVED, choices.ApprovalState.REJECTED)
 ENDED_REQUEST_STATES = (choices.ApprovalState.DONE, choices.ApprovalState.KEPT, choices.ApprovalState.RELEASED)
 HOUR = timedelta(hours=1)
 
-# Below so many linked records the percentage doesn't count: two of ten is a person tidying up.
+# The percentage doesn't apply to smaller boards: two of ten is a person tidying up.
 SMALL_BOARD = 50
 
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=choices.ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
-# An answer to a part of a mass, or a cause that is gone, says nothing of the rest, which may be yet to come.
+# Ended requests count for an hour, because the rest of a mass deletion may follow.
 _COUNTED = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
 
 
 @dataclass(frozen=True)
 class ApprovalLimit:
-    """What one hour may delete or empty: `records`, and `percent` of `board_size` linked records.
-
-    None: no limit.
-    """
+    """How many records one hour may delete or empty: `records`, and `percent` of `board_size`; None: no limit."""
 
     records: int | None
     percent: int | None
     board_size: int
 
     def is_exceeded_by(self, number: int) -> bool:
-        """Whether so many records in an hour are more than is let through without a person."""
-        too_many = self.records is not None and number > self.records
-        share = self.percent is not None and self.board_size >= SMALL_BOARD
-        return too_many or (share and number * 100 > (self.percent or 0) * self.board_size)
+        """Whether this number of records in an hour needs a person's approval."""
+        if self.records is not None and number > self.records:
+            return True
+        is_share_limited = self.percent is not None and self.board_size >= SMALL_BOARD
+        return is_share_limited and number * 100 > (self.percent or 0) * self.board_size
 
     @property
     def text(self) -> str:
@@ -62,9 +57,9 @@ class ApprovalLimit:
 
 
 def approval_limit(link: BoardLink) -> ApprovalLimit:
-    """Return the limit of a board now; a setting of 0 switches its half off."""
+    """Return a board's current limit; a setting of 0 switches its half off."""
     linked = registry.linked_records(link.entity_type).count()
-    # Those deleted within the hour count too: otherwise a mass delete would make its own board small.
+    # Records deleted within the hour count too, or a mass delete would shrink its own board.
     deleted = Tombstone.objects.filter(entity_type=link.entity_type, deleted_at__gt=SyncNow() - HOUR)
     size = linked + deleted.exclude(monday_id=None).count()
     return ApprovalLimit(settings.GUARD_RECORDS or None, settings.GUARD_PERCENT or None, size)
@@ -72,36 +67,35 @@ def approval_limit(link: BoardLink) -> ApprovalLimit:
 
 @dataclass(frozen=True)
 class ApprovalFacts:
-    """What was asked about before some deletes or clears, and what counts toward the limit.
+    """The stored requests about some deletes or clears, and the state of the limit.
 
-    `requests` are those that are open or were let through within the hour, in the order in which they were stored.
-    `counted` are the records that count already, by kind; they and the limit are read only where something is new.
+    `counted` and `limit` are read only if there is a new request (`with_counts`).
     """
 
-    requests: tuple[ApprovalRequest, ...] = ()
-    counted: Mapping[choices.ApprovalKind, frozenset[UUID]] = field(default_factory=dict)
+    requests: tuple[ApprovalRequest, ...] = ()  # open ones and those of the last hour, in stored order
+    counted: Mapping[choices.ApprovalKind, frozenset[UUID]] = field(default_factory=dict)  # records that count already
     limit: ApprovalLimit | None = None
 
     def about(self, kinds: Collection[choices.ApprovalKind], ids: Collection[UUID]) -> ApprovalFacts:
-        """Return them with the requests of these kinds and records alone."""
+        """Return the facts with only the requests of these kinds and records."""
         requests = tuple(act for act in self.requests if act.kind in kinds and act.entity_id in ids)
         return replace(self, requests=requests)
 
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
-        """Those that wait, or that a person decided, by record, kind and field."""
+        """The pending and decided requests, by record, kind and field."""
         open_requests = [request for request in self.requests if request.state in OPEN_REQUEST_STATES]
         return {(request.entity_id, request.kind, request.key): request for request in open_requests}
 
     def states(self, kind: choices.ApprovalKind) -> dict[tuple[UUID, str], str]:
-        """Return how the requests of a kind stand, by record and field."""
-        # An open request is stored after one that was done, so the later row wins.
+        """Return the states of a kind's requests, by record and field."""
+        # The later row wins: an open request is stored after the one that was done.
         return {(request.entity_id, request.key): request.state for request in self.requests if request.kind == kind}
 
     def is_over_limit(self, kind: choices.ApprovalKind, entity_ids: Set[UUID]) -> bool:
-        """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+        """Whether these records exceed the limit of an hour, together with those counted already."""
         assert self.limit is not None
-        # A set of records: one that is asked for again after a crash counts once.
+        # A set, so that a record requested again after a crash counts once.
         return self.limit.is_exceeded_by(len(entity_ids | self.counted[kind]))
 
 
@@ -111,15 +105,12 @@ def known_requests(
     ids: Iterable[UUID],
     foreseen: Sequence[ApprovalRequest] = (),
 ) -> ApprovalFacts:
-    """Read what was asked about these records, in one query; `foreseen` counts as if it were stored after the rest."""
-    asked_kinds = list(kinds)
-    asked_ids = set(ids)
-    of_records = ApprovalRequest.objects.filter(
-        entity_type=link.entity_type, kind__in=asked_kinds, entity_id__in=asked_ids
-    )
-    stored = of_records.filter(_DONE_UNASKED_WITHIN_HOUR | models.Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
-    later = [request for request in foreseen if request.kind in asked_kinds and request.entity_id in asked_ids]
-    return ApprovalFacts((*stored, *later))
+    """Read the requests about these records in one query, and append the `foreseen` ones about them."""
+    kinds = list(kinds)
+    ids = set(ids)
+    requests = ApprovalRequest.objects.filter(entity_type=link.entity_type, kind__in=kinds, entity_id__in=ids)
+    stored = requests.filter(_DONE_UNASKED_WITHIN_HOUR | models.Q(state__in=OPEN_REQUEST_STATES)).order_by("id")
+    return ApprovalFacts((*stored, *ApprovalFacts(tuple(foreseen)).about(kinds, ids).requests))
 
 
 def with_counts(
@@ -128,7 +119,7 @@ def with_counts(
     kinds: Iterable[choices.ApprovalKind],
     foreseen: Sequence[ApprovalRequest] = (),
 ) -> ApprovalFacts:
-    """Read what counts toward the limit, too: what was wanted within the hour, what is foreseen, the board's size."""
+    """Add the limit, and the records that count toward it: of the last hour, of open requests, and foreseen ones."""
     counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
     rows = ApprovalRequest.objects.filter(_COUNTED, entity_type=link.entity_type, kind__in=list(counted))
     pairs = [*rows.values_list("kind", "entity_id"), *((request.kind, request.entity_id) for request in foreseen)]
@@ -139,9 +130,9 @@ def with_counts(
 
 
 def foreseen_records(link: BoardLink, kind: choices.ApprovalKind) -> Iterable[UUID]:
-    """Return the records that are known to ask for the same soon, so that no half of a mass goes ahead."""
+    """Return the records known to need the same soon, so that a mass deletion isn't carried out in part."""
     if kind == choices.ApprovalKind.ITEMS:
-        # Each of these deleted records will ask for its item's deletion.
+        # Each of these deleted records will request its item's deletion.
         pending = Tombstone.objects.filter(
             entity_type=link.entity_type, state=choices.TombstoneState.WAITING, deleted_at__gt=SyncNow() - HOUR
         )
@@ -154,7 +145,7 @@ def foreseen_records(link: BoardLink, kind: choices.ApprovalKind) -> Iterable[UU
 
 
 def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
-    """Return the limit that deleting these records now would exceed, so that their items wait; empty where none."""
+    """Return the limit that deleting these records now would exceed, as text, or an empty text."""
     if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
         return ""
     facts = with_counts(ApprovalFacts(), link, [choices.ApprovalKind.ITEMS])
@@ -162,56 +153,51 @@ def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
 
 
 def removals_wait(link: BoardLink) -> bool:
-    """Whether so many items are gone that the board's policy deletes no record of them without a person."""
+    """Whether so many items were removed that the policy's deletion of their records needs approval."""
     facts = with_counts(ApprovalFacts(), link, [choices.ApprovalKind.RECORDS])
     return facts.is_over_limit(choices.ApprovalKind.RECORDS, frozenset())
 
 
-# A person's decision: approve, or reject, which keeps what would be lost.
+def approve(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
+    """Approve requests; return how many. The records' next passes carry them out."""
+    return _decide(requests, by, choices.ApprovalState.APPROVED)
 
 
-def approve(acts: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
-    """Approve these requests; returns how many, each carried out in its record's next pass."""
-    return _decide(acts, by, choices.ApprovalState.APPROVED)
+def reject(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
+    """Reject requests; return how many.
 
-
-def reject(acts: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
-    """Keep what these would delete or empty; returns how many requests that were.
-
-    An emptied field gets its value back from the other side; a deleted record's item stays as it is; a record
-    whose item was removed stays, and a person is asked what becomes of it.
+    An emptied field gets its value back from the other side, a deleted record's item stays as it is, and a record with
+    a removed item stays and becomes a conflict.
     """
-    return _decide(acts, by, choices.ApprovalState.REJECTED)
+    return _decide(requests, by, choices.ApprovalState.REJECTED)
 
 
-def _decide(acts: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, state: choices.ApprovalState) -> int:
+def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, state: choices.ApprovalState) -> int:
     name = by.get_username()
     verb = "Approved" if state is choices.ApprovalState.APPROVED else "Rejected"
     with transaction.atomic():
-        # Only those still pending: somebody else may have decided others meanwhile.
-        rows = ApprovalRequest.objects.filter(pk__in=acts.values("pk"), state=choices.ApprovalState.PENDING)
-        # In the order of ids, so that two decisions on the same rows lock them in the same order.
+        # Somebody else may have decided some of them meanwhile.
+        rows = ApprovalRequest.objects.filter(pk__in=requests.values("pk"), state=choices.ApprovalState.PENDING)
+        # In the order of ids, so that two decisions lock the same rows in the same order.
         pending = list(rows.select_for_update().order_by("pk"))
-        ApprovalRequest.objects.filter(pk__in=[act.pk for act in pending]).update(
+        ApprovalRequest.objects.filter(pk__in=[request.pk for request in pending]).update(
             state=state, decided_at=SyncNow(), decided_by=by.pk
         )
-        alike: dict[tuple[str, str], list[ApprovalRequest]] = {}
-        for act in pending:
-            alike.setdefault((act.entity_type, act.kind), []).append(act)
-        for (entity_type, _), group in alike.items():
+        for group in grouped(pending, lambda request: (request.entity_type, request.kind)).values():
+            entity_type = group[0].entity_type
             lines = _decision_lines(group, verb, name)
             Decision.objects.bulk_create(lines)
-            # Several fields of a record need one pass only: its job is told of them all.
-            for key in dict.fromkeys(act.key for act in group):
+            # The job of a record gets the keys of all its fields.
+            for key, of_field in grouped(group, lambda request: request.key).items():
                 payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
-                ids = [act.entity_id for act in group if act.key == key]
+                ids = [request.entity_id for request in of_field]
                 enqueue(entity_type, ids, cause=choices.Cause.PERSON, priority=choices.Priority.PERSON, payload=payload)
         log_action_many(by, pending, f"{verb}.")
     return len(pending)
 
 
 def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
-    """What one click decided, as entries of one act: the last is listed, the others are folded into it."""
+    """Return the activity entries of a decision: the last is listed, the others are folded into it."""
     kind = choices.ApprovalKind(group[0].kind)
     number = len(group)
     act_id = uuid4()
@@ -244,17 +230,15 @@ def _within(act: ApprovalRequest) -> str:
     return act.label.replace("The ", "the ", 1) if act.kind == choices.ApprovalKind.ITEMS else act.label
 
 
-# A request whose cause is gone is released, even where no pass comes to notice it.
-
-
 UNSETTLED_TOMBSTONES = (choices.TombstoneState.WAITING, choices.TombstoneState.PENDING_APPROVAL)
 CLEARS = (choices.ApprovalKind.CLEAR_MONDAY, choices.ApprovalKind.CLEAR_NPD)
 
 
 def release_obsolete(ids: Collection[UUID] | None = None) -> int:
-    """End every open request whose cause is gone, or those of these records; returns how many were released or done."""
+    """End open requests without a cause, of all records or of these `ids`; return how many."""
     requests = ApprovalRequest.objects.filter(state__in=OPEN_REQUEST_STATES)
-    requests = requests if ids is None else requests.filter(entity_id__in=ids)
+    if ids is not None:
+        requests = requests.filter(entity_id__in=ids)
     return sum(_release_of_type(spec, requests.filter(entity_type=spec.entity_type)) for spec in registry.entities())
 
 
@@ -264,7 +248,7 @@ def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest
     # The item has left the board, so an approved request was carried out.
     removed = tombstones.filter(state__in=(choices.TombstoneState.ARCHIVED, choices.TombstoneState.DELETED))
     ended = _close_requests(acts.filter(models.Exists(removed)), carried_out=True)
-    # A tombstone that is settled, or no longer exists, wants nothing deleted.
+    # A settled or pruned tombstone needs no deletion.
     ended += _close_requests(acts.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
 
     acts = requests.filter(kind=choices.ApprovalKind.RECORDS)
@@ -285,19 +269,15 @@ def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest
 
 
 def _close_requests(acts: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
-    """An approved request whose aim is reached was carried out, a rejected one was kept.
-
-    All others are released.
-    """
+    """End requests: approved ones as done if carried out, rejected ones as kept if not, all others as released."""
     ids = list(acts.values_list("pk", flat=True))
     if not ids:
         return 0
     open_requests = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
-    decided, end = (
-        (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
-        if carried_out
-        else (choices.ApprovalState.REJECTED, choices.ApprovalState.KEPT)
-    )
-    # Decided ones first; whatever is left open after that is released.
-    ended = open_requests.filter(state=decided).update(state=end, at=SyncNow())
+    if carried_out:
+        approved = open_requests.filter(state=choices.ApprovalState.APPROVED)
+        ended = approved.update(state=choices.ApprovalState.DONE, at=SyncNow())
+    else:
+        rejected = open_requests.filter(state=choices.ApprovalState.REJECTED)
+        ended = rejected.update(state=choices.ApprovalState.KEPT, at=SyncNow())
     return ended + open_requests.update(state=choices.ApprovalState.RELEASED, at=SyncNow())

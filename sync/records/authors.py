@@ -1,4 +1,4 @@
-"""Who did what: who edited a value on either side, what led to a decision, and lines in the admin's log."""
+"""Authors: who edited a value on either side, the causes of a decision, and entries of the admin's log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,58 +29,54 @@ log = structlog.get_logger(__name__)
 
 SYNC_ACTOR = "NPD Sync"
 
-# The cause, in the history's context, of what a person's undo restored.
+# The cause in the history context of a person's undo.
 UNDO_CAUSE = "undo"
 
-# In the history context of a change by the sync: the columns, by record, that an undo restored.
+# The key in the sync's history context with the columns, by record, that an undo restored.
 RESTORED_KEY = "put_back"
 
-# How many changes of a record's history are searched for the edit of a field that is being sent.
+# How many changes of a record's history are searched for the edit of a field.
 MAX_EDITS = 20
 
-# How many of an item's last webhook events are searched for who edited a column.
+# How many of an item's webhook events are searched for the edit of a column.
 EVENTS_READ = 50
 
 UNKNOWN_USER = "An unknown user"
 
-# The sync's own edits have no way: SYNC_ACTOR says it all.
+# By the cause of a change; the sync's own need no phrase beside SYNC_ACTOR.
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
-# Who made a change, where that is no user with a name.
+# Authors that aren't users with a name.
 NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when; or restored it.
-
-    `act` is equal for what was edited at once: a batch's, else a request's; empty of a script's.
-    """
+    """The edit that gave a field its value."""
 
     who: str
-    way: str
+    way: str  # a phrase such as "by the API", or empty
     at: datetime
     is_undo: bool = False
-    act: str = ""
+    act: str = ""  # equal for edits of one batch or request; empty for a script's
 
 
 def latest_edits(
-    model: type[SyncedModel], ids: Iterable[UUID], *, most: int = MAX_EDITS, without_batch: str = ""
+    model: type[SyncedModel], ids: Iterable[UUID], *, limit: int = MAX_EDITS, without_batch: str = ""
 ) -> dict[UUID, list[Any]]:
-    """Return the newest changes of these records, of each so many at most and its newest first, in one query.
+    """Return up to `limit` changes of each record, newest first, in one query.
 
-    `without_batch` is a pass whose own writes are left out.
+    `without_batch` is the pass whose own writes don't count.
     """
     models = event_models(tracks_model=model)
-    wanted = list(ids)
-    if not models or not wanted:
+    record_ids = list(ids)
+    if not models or not record_ids:
         return {}
     place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
-    events = models[0]._default_manager.filter(pgh_obj_id__in=wanted).select_related("pgh_context")
+    events = models[0]._default_manager.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
-    for event in events.annotate(place=place).filter(place__lte=most).order_by("-pgh_id"):
-        # The pass's own writes would otherwise count as the latest edit.
+    for event in events.annotate(place=place).filter(place__lte=limit).order_by("-pgh_id"):
         if without_batch and context_of(event).get("batch") == without_batch:
             continue
         by_record.setdefault(event.pgh_obj_id, []).append(event)
@@ -92,9 +88,9 @@ def context_of(event: Any) -> Mapping[str, Any]:
 
 
 def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
-    """Return the last edit in `history` (newest first) that gave these columns their values, or None.
+    """Return the edit in `history` (newest first) that gave these columns their values, or None.
 
-    A value that an undo restored is the work of whoever had given it before.
+    The author of a value that an undo restored is the one before.
     """
     names = list(attnames)
     restored_values: list[Any] | None = None
@@ -109,7 +105,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             continue
         if restored_values is not None and values != restored_values:
             continue
-        # An undo put an earlier value back: search on for whoever gave it that value.
+        # An undo restored an earlier value: search for the edit that gave it.
         if set(names) & set(metadata.get(RESTORED_KEY, {}).get(str(event.pgh_obj_id), ())):
             restored_values = values
             continue
@@ -120,7 +116,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
 
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
-    """Return who changed a record last, and the act as of an `Edit`: whose edit made its item wanted. Not the sync."""
+    """Return the author and the act of a record's last change, as in `Edit`; empty if it was the sync."""
     for last in history[:1]:
         context = context_of(last)
         if (name := actor_name(context, users)) != SYNC_ACTOR:
@@ -129,16 +125,16 @@ def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, 
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
-    """Return who last edited each of these fields of a record, by key, as far as its history is kept; two queries."""
+    """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
     history = latest_edits(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
     edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
-    # A way that names who it was says nothing more.
+    # Omit a way that only repeats the author.
     return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
 
 
 def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
-    """Return who last edited each of an item's columns, by the key that `keys` has for it, without our own writes."""
+    """Return the last edit of each of an item's columns, by its key in `keys`, without our own writes."""
     if not keys or not item_id:
         return {}
     history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
@@ -149,7 +145,7 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
         user = event.user_id
         key = keys[str(event.column_id)]
         if user and user != own_user_id and key not in edits:
-            # Until it is known which user is ours, one whom nobody named may be ourselves.
+            # Until our own user's id is known, a user without a name may be ours.
             is_known = own_user_id or people.get(user, {}).get("name")
             edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
@@ -160,7 +156,7 @@ def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
 
 
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
-    """Return the name of who made a change, from its history context."""
+    """Return the name of a change's author, from its history context."""
     if context.get("cause") == "sync":
         return SYNC_ACTOR
     user = users.get(context.get("user"))
@@ -176,7 +172,7 @@ def _act_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
 
 
 def edit_way(context: Mapping[str, Any]) -> str:
-    """Return the way in which a change was made, as a phrase; empty where unknown."""
+    """Return the way of a change as a phrase, or an empty text."""
     cause = str(context.get("cause") or "")
     if cause:
         return _WAY_TEXTS.get(cause, f"by {cause}")
@@ -191,13 +187,12 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
 
 
 def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
-    """Read the account's users and store them; return the error where the token lacks the scope users:read.
+    """Read and store the account's users, or return the error if the token lacks the scope users:read.
 
-    Then the stored users stay. Raises MondayError where Monday can't be asked at all.
+    Raises MondayError if Monday can't be reached.
     """
     try:
         users = connector.users()
-    # Any other error means a missing permission (users:read): the stored users stay.
     except errors.MondayError as error:
         if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
             raise
@@ -208,18 +203,18 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
-    """Return a Monday user's name and where it is from: "Bea Board on Monday", else "Monday user 4711"."""
+    """Return "Bea Board on Monday", or "Monday user 4711" if the name is unknown."""
     name = monday_user_name(user_id, people)
     return f"{name} on Monday" if people.get(user_id, {}).get("name") else name
 
 
 def monday_user_name(user_id: str, people: Mapping[str, Any]) -> str:
-    """Return the name of a Monday user, or the id where the account's users don't include it."""
+    """Return the name of a Monday user, or "Monday user 4711"."""
     return str(people.get(user_id, {}).get("name") or "") or f"Monday user {user_id}"
 
 
 def actor_label(user: AbstractBaseUser) -> str:
-    """A person's name in a decision: the full name, else the username, cut to its column."""
+    """Return a person's name, cut to the column of decisions."""
     return full_name(user)[:MAX_ACTOR_LENGTH]
 
 
@@ -228,7 +223,7 @@ def full_name(user: AbstractBaseUser) -> str:
 
 
 def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decision:
-    """Return a line of a record's activity about what a person did with it, unsaved."""
+    """Return an unsaved entry about a person's act on a record."""
     return Decision(
         entity_type=record.entity_type(),
         entity_id=record.pk,
@@ -241,33 +236,26 @@ def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decis
 
 
 def who_may(act: str, entity_type: str) -> str:
-    """Name some of those who may view, add, change or delete records of a type."""
+    """Return the names of some people who may `act` (view, add, change, delete) on records of a type."""
     model = registry.entity(entity_type).model._meta
     return who_has(f"{model.app_label}.{act}_{model.model_name}")
 
 
 def who_has(right: str) -> str:
-    """Name some of those who have a right; administrators where nobody has."""
+    """Return the names of some people with a permission, or "administrators" if nobody has it."""
     people: Any = get_user_model()._default_manager
-    may = people.with_perm(right, backend=_MODEL_BACKEND).filter(is_staff=True)
-    return (
-        humanize.join_first([full_name(user) for user in may.order_by("is_superuser", "username")]) or "administrators"
-    )
+    users = people.with_perm(right, backend="django.contrib.auth.backends.ModelBackend").filter(is_staff=True)
+    names = [full_name(user) for user in users.order_by("is_superuser", "username")]
+    return humanize.join_first(names) or "administrators"
 
 
-_MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-# What was edited in NPD and waits to be sent, as the jobs and the history have it.
-
-
-# The directions in which what is edited in NPD is sent.
+# The directions that send NPD's edits.
 SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 
 @dataclass(frozen=True)
-class Wait:
-    """A record's job of a save that is to be sent, or has failed: then nothing is tried again."""
+class PendingSave:
+    """A record's job for a save that waits to be sent, or failed and isn't retried."""
 
     since: datetime
     has_failed: bool
@@ -276,8 +264,8 @@ class Wait:
     def words(self) -> str:
         return "Not synced: its job failed" if self.has_failed else "Pending"
 
-    def is_for(self, event: Any) -> bool:
-        """Whether a row of the record's history is an edit that waits; what the sync itself wrote is none."""
+    def is_later(self, event: Any) -> bool:
+        """Whether a change in the record's history waits with this save; the sync's own writes don't."""
         return event.pgh_created_at > self.since and context_of(event).get("cause") != "sync"
 
 
@@ -289,19 +277,19 @@ class WaitingEdit:
     entity_id: UUID
     at: datetime
     who: str
-    columns: Sequence[str]  # those that it changed; none where it added the record
-    words: str  # how it waits
-    act: str  # as of an `Edit`
+    columns: Sequence[str]  # those that it changed; none if it created the record
+    words: str  # its status
+    act: str  # as in `Edit`
 
 
-def waits(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, Wait]:
-    """Return how the edits of these records wait, or of those with the newest jobs; one query."""
-    # Each status by itself, because each has an index of its own.
+def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, PendingSave]:
+    """Return the pending saves of these records, or of those with the newest jobs; one query."""
+    # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
     jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
     jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
-    # Of a deleted record its deletion waits, and no edit.
+    # For a deleted record only its deletion waits.
     deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
     jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
     states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
@@ -310,34 +298,35 @@ def waits(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.Rec
     rows = records.values("entity_type", "entity_id", "synced_at").annotate(
         first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
     )
-    waits_of: dict[Any, Wait] = {}
+    saves: dict[Any, PendingSave] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
-        waits_of[row["entity_type"], row["entity_id"]] = Wait(max(since, row["synced_at"] or since), not row["alive"])
-    return waits_of
+        since = max(since, row["synced_at"] or since)
+        saves[row["entity_type"], row["entity_id"]] = PendingSave(since, has_failed=not row["alive"])
+    return saves
 
 
 def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[WaitingEdit]:
     """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
 
-    Of each record MAX_EDITS at most; two queries, and one for each type.
+    At most MAX_EDITS of each record; two queries, and one for each type.
     """
-    jobs = waits(ids, limit=limit)
+    saves = pending_saves(ids, limit=limit)
     histories = []
     for spec in registry.entities():
-        history = latest_edits(spec.model, [key for entity_type, key in jobs if entity_type == spec.entity_type])
+        history = latest_edits(spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type])
         for key, events in history.items():
             if events[0].sync_enabled and events[0].sync_direction in SENT_WAYS:
                 histories.append((spec, key, events))
     users = users_of(event for _, _, events in histories for event in events)
     edits = []
     for spec, key, events in histories:
-        wait = jobs[spec.entity_type, key]
+        save = saves[spec.entity_type, key]
         columns = [str(field.attname) for field in registry.own_fields(spec.model)]
         for event, before in zip(events, [*events[1:], None], strict=True):
-            # What the oldest row that is kept has changed isn't known.
-            if not wait.is_for(event) or (before is None and event.pgh_label != "insert"):
+            # The changes of the oldest kept row are unknown.
+            if not save.is_later(event) or (before is None and event.pgh_label != "insert"):
                 continue
             context = context_of(event)
             changed = [name for name in columns if before and getattr(event, name) != getattr(before, name)]
@@ -348,14 +337,11 @@ def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Wait
                     at=event.pgh_created_at,
                     who=actor_name(context, users),
                     columns=changed,
-                    words=wait.words,
+                    words=save.words,
                     act=_act_of(context, event.pgh_context_id),
                 )
             )
     return sorted(edits, key=lambda edit: edit.at, reverse=True)
-
-
-# The admin's log of actions by hand on records and rows, from pages and API alike.
 
 
 MAX_NAME_LENGTH = 200
@@ -363,18 +349,15 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True)
 class Deletion:
-    """Who deleted a record in NPD, and by what act, as the log of people's acts says; empty: on a page.
-
-    `request` is equal for what was deleted at once, on a page too.
-    """
+    """The author of a record's deletion in NPD."""
 
     by: str
-    act: str = ""
-    request: str = ""
+    act: str = ""  # the message of the admin's log; empty for a deletion on a page
+    request: str = ""  # equal for records deleted at once
 
 
 def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
-    """Return who deleted these records in NPD, by their ids, as far as the log of people's acts says; two queries."""
+    """Return the authors of these records' deletions, by id, from the admin's log; two queries."""
     wanted = {(str(entity_id), entity_type) for entity_type, entity_id in keys if entity_id is not None}
     if not wanted:
         return {}
@@ -399,14 +382,14 @@ def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: s
 def log_action_many(
     user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE
 ) -> None:
-    """Log an action on each of these, in one statement, in the caller's transaction."""
+    """Log the same action on several objects, in one statement, in the caller's transaction."""
     log_action_each(user, [(row, sentence) for row in about], flag=flag)
 
 
 def log_action_each(
     user: AbstractBaseUser | AnonymousUser, acts: Iterable[tuple[Model, str]], *, flag: int = CHANGE
 ) -> None:
-    """Log an action on each of these, each with a sentence of its own, in one statement."""
+    """Log an action on several objects, each with its own sentence, in one statement."""
     LogEntry.objects.bulk_create(
         LogEntry(
             user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
@@ -423,7 +406,7 @@ def log_action_each(
 def log_kind_action(
     user: AbstractBaseUser | AnonymousUser, kind: type[Model], sentence: str, *, name: str, key: object | None = None
 ) -> None:
-    """Log an action on one thing of a kind, or without `key` on many of them, under this name."""
+    """Log an action on the object `key` of a model, or without `key` on several, under a name."""
     LogEntry.objects.create(
         user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
         content_type=ContentType.objects.get_for_model(kind),
@@ -438,14 +421,12 @@ QUEUE_NAME = "Sync queue"
 
 
 def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row: SyncQueue | None = None) -> None:
-    """Log an action on one row, or on the queue as a whole."""
+    """Log an action on one job, or on the queue as a whole."""
     if row is None:
         log_kind_action(user, SyncQueue, sentence, name=QUEUE_NAME)
     else:
         log_kind_action(user, SyncQueue, sentence, key=row.pk, name=f"#{row.pk} {row}")
 
-
-# What led to a decision: whose edit and which rule, and the jobs, webhooks and calls behind it.
 
 _CAUSES = {
     "save": "a save in NPD",
@@ -459,7 +440,7 @@ _CAUSES = {
 
 
 def reasons_of(row: Decision) -> list[str]:
-    """Return who edited the value on either side, and the rule by which the sync decided."""
+    """Return the edits on either side, and the rule that decided, as phrases."""
     reasons = []
     for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
         if edit := row.cause.get(side):
@@ -472,7 +453,7 @@ def reasons_of(row: Decision) -> list[str]:
 
 
 def triggers_of(row: Decision) -> list[str]:
-    """Return the jobs, webhooks and calls that led to a decision; nothing where it was written without a cause."""
+    """Return the jobs, webhooks and calls that led to a decision, as phrases."""
     cause: Mapping[str, Any] = row.cause
     triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
     kinds = " and ".join(_CAUSES.get(kind, kind) for kind in cause.get("causes", []))
@@ -491,5 +472,5 @@ def triggers_of(row: Decision) -> list[str]:
 
 
 def causes_text(row: Decision) -> str:
-    """Return all that led to a decision, as a chain."""
+    """Return the triggers and reasons of a decision as a chain."""
     return " → ".join([*triggers_of(row), *reasons_of(row)])

@@ -1,4 +1,4 @@
-"""Whether a board can be worked now, and if not, why, until when, and what waits for it: one board or all at once."""
+"""Whether boards can be synced now, and if not, why and until when; and how many jobs wait."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from django.utils.functional import cached_property
 
 from sync import registry
 from sync.choices import QueueStatus, StopCode, SyncDirection
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, FieldMapping, SyncQueue
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 
-# Longer than this no board waits for its quota without everybody being told.
+# A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
 
-# A UNION, for each part has a partial index of its own. What no worker may touch isn't due: a create without an answer
-# of which nothing can be found out or done.
+# A UNION, because each part has its own partial index. A record with an unanswered create isn't due while nobody can
+# look for its item.
 _JOBS = f"""
     WITH untouchable AS (
         SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
@@ -45,30 +45,26 @@ _JOBS = f"""
 
 @dataclass(frozen=True)
 class JobCount:
-    """The jobs of one board that are alike."""
+    """The number of similar jobs of one board."""
 
     entity_type: str
     status: str
-    is_due: bool  # pending, and their time has come
+    is_due: bool
     number: int
-    first: datetime | None  # when the first could be worked; of those in progress when it was claimed
+    first: datetime | None  # when the first became due or, if in progress, was claimed
 
 
 @dataclass(frozen=True)
 class BoardAvailability:
-    """Whether a board can be worked, and if not, the kind of reason, and the reason as a sentence.
-
-    `until` is when it can be again at the earliest, None where that is when somebody acts; `since` when it could be
-    worked first, None: long since. `pause` is a person's, which may be there though it isn't the reason.
-    """
+    """Whether a board can be synced now, and the reason if not."""
 
     entity_type: str
     link: BoardLink | None
     reason_code: BlockedKind | None = None
-    detail: str = ""
-    until: datetime | None = None
-    since: datetime | None = None
-    pause: Pause | None = None
+    detail: str = ""  # the reason as a sentence
+    until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
+    since: datetime | None = None  # since when it can be synced; None: for long
+    pause: Pause | None = None  # a person's, also if it isn't the reason
 
     @property
     def is_available(self) -> bool:
@@ -76,12 +72,11 @@ class BoardAvailability:
 
     @property
     def is_temporary(self) -> bool:
-        """Whether nothing is wrong: it gathers changes to save calls, or waits out a minute."""
+        """Whether it only waits to batch changes, or for Monday's minute to end."""
         return self.reason_code is BlockedKind.BATCHING
 
     @property
     def is_paused(self) -> bool:
-        """Whether people have paused it."""
         return self.reason_code is BlockedKind.PAUSED
 
     @property
@@ -90,38 +85,34 @@ class BoardAvailability:
 
     @property
     def has_board(self) -> bool:
-        """Whether its board was set up; the token may have gone since."""
+        """Whether its board was set up, also if there is no token any more."""
         return self.link is not None and self.link.has_board
 
     @property
     def is_stopped(self) -> bool:
-        """Whether something is wrong with it that was set up, so that nothing of it is synced."""
+        """Whether a board that was set up is blocked, other than by a pause."""
         return self.has_board and not self.is_paused and bool(self.blocked_reason)
 
     @property
     def blocked_reason(self) -> str:
-        """Why it can't be worked, as a sentence; empty where it can, or will soon by itself."""
+        """Why it can't be synced; empty if it can, or soon will by itself."""
         return "" if self.is_temporary else self.detail
 
 
 def of(
     board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
 ) -> BoardAvailability:
-    """Return how a board stands now; the tables are asked, for a link that was read before may be out of date.
+    """Return the availability of a board, read from the tables, because a link in memory may be outdated.
 
-    `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
-    `unblocked`: for finding out whether what blocks the board itself is over. `reads`: for what only reads, which a
-    stop of writes doesn't concern.
+    `urgent` is for a person's click, which skips batching and may use the reserve, but never a pause. `unblocked`
+    ignores the board's own stop, to test whether it is over. `reads` ignores a stop of writes.
     """
     entity_type = board if isinstance(board, str) else board.entity_type
     return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
 
 
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
-    """Return why so many things that a person just asked for are not done now; empty where they are.
-
-    `entity_types` are those of their records.
-    """
+    """Return why a person's requests about records of these types wait, or an empty text if they don't."""
     boards = Overview(sorted(set(entity_types)))
     details = (boards.of(entity_type, urgent=True).detail for entity_type in boards.types)
     reasons = " ".join(dict.fromkeys(filter(None, details)))
@@ -129,64 +120,61 @@ def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
 
 
 def resume_sentence(entity_type: str = "") -> str:
-    """Return what becomes of what waited for a pause that has just ended: of a board or every one."""
+    """Return what happens to waiting jobs after a pause ended, on one board or all."""
     links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
     return wait_sentence(2, links.values_list("entity_type", flat=True)) or "What waited is synced now."
 
 
 def is_slowed() -> bool:
-    """Whether the quota makes any board wait for long."""
+    """Whether any board waits long for the quota."""
     now = overview()
     return any(now.slowed_until(board) for board in now.boards)
 
 
 def overview() -> Overview:
-    """Read how every board stands now: at most five queries, and two more where the quota is tight."""
+    """Return the overview of every board: at most five queries, and two more if the quota is tight."""
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
 @dataclass
 class Overview(LimitFacts):
-    """How these types' boards stand, and what waits for them."""
+    """The availability of several types' boards, and their jobs."""
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
         return [self.of(entity_type) for entity_type in self.types]
 
     @cached_property
-    def shown(self) -> list[BoardAvailability]:
-        """The same for people."""
-        return [self.shown_as(board) for board in self.boards]
+    def displayed_boards(self) -> list[BoardAvailability]:
+        """The boards as pages show them."""
+        return [self.for_display(board) for board in self.boards]
 
     @cached_property
     def blocked_columns(self) -> Mapping[str, Sequence[FieldMapping]]:
-        """The fields of each type whose columns can't be used; one query for all types."""
+        """The mapped fields with unusable columns, by type; one query."""
         mappings = FieldMapping.objects.exclude(problem="").exclude(direction=SyncDirection.NONE)
-        blocked: dict[str, list[FieldMapping]] = {}
-        for mapping in mappings.select_related("link").order_by("position"):
-            blocked.setdefault(mapping.link.entity_type, []).append(mapping)
-        return blocked
+        return grouped(mappings.select_related("link").order_by("position"), lambda mapping: mapping.link.entity_type)
 
     @cached_property
     def by_type(self) -> Mapping[str, BoardAvailability]:
-        """What people are shown of each type's board."""
-        return {board.entity_type: board for board in self.shown}
+        """The boards as pages show them, by type."""
+        return {board.entity_type: board for board in self.displayed_boards}
 
-    def shown_as(self, board: BoardAvailability) -> BoardAvailability:
-        """Return it for people: a stop goes on until Monday has answered, also while its next probe is due."""
+    def for_display(self, board: BoardAvailability) -> BoardAvailability:
+        """Return the board as pages show it: still stopped while a probe is due, until Monday has answered."""
         if not (board.is_available or board.is_temporary) or (stop := self.untested) is None:
             return board
         return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
 
     def slowed_until(self, board: BoardAvailability) -> datetime | None:
-        """Return until when the quota makes a board wait, where that is long; None where it doesn't."""
+        """Return until when a board waits for the quota, if that is long, or None."""
         is_long = board.is_temporary and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
     def of(
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
     ) -> BoardAvailability:
-        """Return how one of these boards stands; the arguments are those of the function of this name."""
+        """Return the availability of one of these boards; for the arguments see the function `of`."""
         answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
@@ -199,54 +187,51 @@ class Overview(LimitFacts):
         return [JobCount(*row) for row in fetch_rows(_JOBS, {"now": self.now})]
 
     def jobs(self, entity_type: str) -> list[JobCount]:
-        """Return a type's jobs but the finished ones, counted; one query for all types."""
+        """Return the counts of a type's unfinished jobs; one query for all types."""
         return [job for job in self._all_jobs if job.entity_type == entity_type]
 
     def number_due(self, board: BoardAvailability) -> int:
-        """Return how many of its jobs could be worked now: none of a board that can't."""
+        """Return how many of its jobs can be worked now."""
         return sum(job.number for job in self.jobs(board.entity_type) if job.is_due and board.is_available)
 
     def due_since(self, board: BoardAvailability) -> datetime | None:
-        """Return since when the oldest of them could have been worked: not while its board could not."""
+        """Return since when its oldest due job can be worked, not counting when the board was unavailable."""
         due = [job.first for job in self.jobs(board.entity_type) if job.is_due and board.is_available]
         return _not_before(board, min(filter(None, due), default=None))
 
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
-        """Return when the first of its jobs in progress was claimed."""
+        """Return when its first job in progress was claimed."""
         claimed = [job.first for job in self.jobs(board.entity_type) if job.status == QueueStatus.IN_PROGRESS]
         return min(filter(None, claimed), default=None)
 
     def first_job_of(self, board: BoardAvailability) -> datetime | None:
-        """Return since when the oldest job of the board is due or claimed."""
+        """Return since when its oldest job is due, or was claimed."""
         return self.due_since(board) or self.claimed_since(board)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """What stops boards that nobody paused: why and what to do, and of which boards, as far as one may know of them.
+    """A reason that stops boards, other than a pause."""
 
-    `code` is that of the account's stop; `since` is None where that isn't known.
-    """
-
-    reason: str
-    boards: Mapping[str, str]
+    reason: str  # why, and what to do
+    boards: Mapping[str, str]  # titles by type
     kind: BlockedKind
-    code: str = ""
-    since: datetime | None = None
+    code: str = ""  # of the account's stop
+    since: datetime | None = None  # if known
 
     @property
     def headline(self) -> str:
-        """What is stopped, and why, in one sentence."""
+        """What is stopped and why, in one sentence."""
         return stop_headline(self.boards.values(), self.reason)
 
     @property
     def headline_parts(self) -> tuple[str, str]:
-        """The same as the boards, for which a phone has no room, and why."""
+        """The headline in two parts: the boards, which a phone omits, and the cause."""
         return _headline_parts(self.boards.values(), self.reason)
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether it goes on by somebody's act alone: it doesn't end with Monday's day, or an outage."""
+        """Whether it lasts until somebody acts."""
         return self.kind is BlockedKind.BLOCKED or self.code in (StopCode.TOKEN, StopCode.ACCOUNT)
 
     @property
@@ -256,16 +241,16 @@ class Stop:
 
 
 def stop_headline(titles: Iterable[str], reason: str) -> str:
-    """Return what is stopped, and why: the same on every page, in messages and in the doctor's findings."""
-    which, cause = _headline_parts(titles, reason)
-    return f"Sync{which} is stopped: {cause}"
+    """Return what is stopped and why, as pages, messages and the doctor's findings show it."""
+    boards, cause = _headline_parts(titles, reason)
+    return f"Sync{boards} is stopped: {cause}"
 
 
 def of_boards(titles: Iterable[str]) -> str:
-    """Return “ of” and these boards; empty where that is every board."""
-    named = set(titles)
-    is_all = named >= {spec.board_title for spec in registry.entities()}
-    return f" of {humanize.join_first(sorted(named))}" if named and not is_all else ""
+    """Return “ of” and these boards; empty for every board."""
+    boards = set(titles)
+    is_all = boards >= {spec.board_title for spec in registry.entities()}
+    return f" of {humanize.join_first(sorted(boards))}" if boards and not is_all else ""
 
 
 def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
@@ -273,13 +258,12 @@ def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
 
 
 def stops_of(now: Overview) -> list[Stop]:
-    """Return what stops boards but for people's pauses, those of one reason together."""
-    by_reason = dict[tuple[BlockedKind, str], list[BoardAvailability]]()
-    for board in now.shown:
-        if board.reason_code is not None and board.is_stopped:
-            by_reason.setdefault((board.reason_code, board.detail), []).append(board)
+    """Return the stops of boards other than pauses, one for each reason."""
+    stopped = [board for board in now.displayed_boards if board.is_stopped]
     stops = []
-    for (kind, reason), boards in by_reason.items():
+    for (kind, reason), boards in grouped(stopped, lambda board: (board.reason_code, board.detail)).items():
+        if kind is None:
+            continue
         titles = {board.entity_type: registry.board_title(board.entity_type) for board in boards}
         code = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else ""
         since = None
@@ -293,12 +277,9 @@ def stops_of(now: Overview) -> list[Stop]:
 
 
 def is_leased(link: BoardLink, now: datetime) -> bool:
-    """Whether a worker holds the board; one that died does until another takes it, or its lease ends."""
+    """Whether a worker has the board's lease; a dead worker has it until it ends or another takes it."""
     lease: BoardLease | None = getattr(link, "lease", None)
     return lease is not None and lease.token is not None and lease.expires > now
-
-
-# What SyncQueueService, commands and probes say of the queue.
 
 
 NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
@@ -308,16 +289,16 @@ WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
 
 
 def queue_stats() -> dict[str, Any]:
-    """Count jobs by status; `pending` holds those in backoff or deferred too, `due` those that could be worked now."""
+    """Count jobs by status; `pending` includes deferred ones, `due` those that can be worked now."""
     by_type: dict[str, dict[str, int]] = {}
     counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=models.Count("*"))
     for entity_type, status, number in counted:
         by_type.setdefault(entity_type, {})[status] = number
     now = overview()
-    due_since = [moment for board in now.shown if (moment := now.due_since(board)) is not None]
+    due_since = [moment for board in now.displayed_boards if (moment := now.due_since(board)) is not None]
     return {
         **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
-        "due": sum(map(now.number_due, now.shown)),
+        "due": sum(map(now.number_due, now.displayed_boards)),
         "oldest_due_seconds": max(0.0, (now.now - min(due_since, default=now.now)).total_seconds()),
         "by_type": by_type,
     }
@@ -325,10 +306,10 @@ def queue_stats() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Overdue:
-    """A board whose due jobs don't move: for how many seconds the oldest waits, and what is known of the reason."""
+    """A board whose due jobs make no progress."""
 
     entity_type: str
-    seconds: float
+    seconds: float  # since the oldest became due
     reason: str
 
 
@@ -337,10 +318,10 @@ _LIVE = [status for status in QueueStatus if status is not _DONE]
 
 
 def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Overdue]:
-    """Return the boards whose due jobs haven't moved for more than so many seconds, and why; six queries or so.
+    """Return the boards whose due jobs made no progress for `max_seconds`, and why; about six queries.
 
-    A load that takes hours moves all the time, however old its oldest job is. A job whose worker died is due: nobody
-    works on it, whatever it says, once the lease of its worker has ended.
+    A load that takes hours makes progress, however old its oldest job is. A job in progress counts as due once the
+    lease of its dead worker has ended.
     """
     now = now or overview()
     overdue = []
@@ -363,8 +344,8 @@ def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Over
     if not overdue:
         return []
     recently = now.now - timedelta(seconds=max_seconds)
-    moved = models.Q(status__in=_LIVE, last_attempt__gt=recently) | models.Q(status=_DONE, finished_at__gt=recently)
-    moving = set(SyncQueue.objects.filter(moved).order_by().values_list("entity_type", flat=True).distinct())
+    has_moved = models.Q(status__in=_LIVE, last_attempt__gt=recently) | models.Q(status=_DONE, finished_at__gt=recently)
+    moving = set(SyncQueue.objects.filter(has_moved).order_by().values_list("entity_type", flat=True).distinct())
     return [board for board in overdue if board.entity_type not in moving]
 
 

@@ -1,4 +1,10 @@
-"""Webhook deliveries from Monday: verified, answered, stored once and enqueued in one statement."""
+"""Webhook deliveries from Monday: verified, stored once, and enqueued in one statement.
+
+The addresses are closed by default: without a signing secret and a webhook token only the challenge is answered. Monday
+repeats a delivery that isn't answered with 200 every minute for half an hour
+(developer.monday.com/api-reference/reference/webhooks), so a genuine event is stored and answered with 200 even if
+nothing can be done with it.
+"""
 
 import hashlib
 import hmac
@@ -24,17 +30,15 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
 from sync.registry import configured_board_id
 
-# An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell.
+# The quiet time before an unmatched item's pass: people fill in a row cell by cell.
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 
-# Deliveries a minute for one item that each wake its record at once. Each further one makes the next pass wait a
-# second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute.
+# Deliveries a minute for one item that wake its record at once. Each further one delays the next pass by a second, up
+# to LONGEST_BURST_WAIT_SECONDS, so that an endless automation costs a call a minute.
 FREE_DELIVERIES = 20
 LONGEST_BURST_WAIT_SECONDS = 60
 
-# One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is
-# known already (ON CONFLICT DO NOTHING) enqueues nothing; nor does one of an item whose person was erased.
-
+# A repeated delivery (ON CONFLICT DO NOTHING) enqueues nothing, nor does one about an item whose person was erased.
 _DELIVER = """
 WITH link AS MATERIALIZED (
     SELECT entity_type, shape #>> ARRAY['columns', %(column_id)s, 'title'] AS title, swept_at FROM sync_board_links
@@ -82,8 +86,8 @@ WITH link AS MATERIALIZED (
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
--- the outcome, null of a known delivery; whose board has new work, and in how many seconds; its record where that still
--- says synced; and whose column has another title than known
+-- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced;
+-- the type whose column has another title than stored
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
     (SELECT id FROM record WHERE sync_status = 'synced'),
     (SELECT entity_type FROM link WHERE title <> %(column_title)s
@@ -97,25 +101,17 @@ _RECORD = """
 
 @lru_cache(maxsize=8)
 def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
-    """The statement for these types; it depends on their tables."""
+    """Return the statement for these types and their tables."""
     quote = connection.ops.quote_name
     records = " UNION ALL ".join(
         _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
         for entity_type, model in models
     )
-    fragments = {"record_waits": RECORD_UPSERT, "item_waits": ITEM_UPSERT}
-    return _DELIVER.format(records=records, **fragments)
-
-
-# Receiving: verified, stored and answered here; processed later, under the board's lease.
-#
-# Closed by default: without a signing secret and a webhook token only the challenge is answered. Monday repeats, every
-# minute for half an hour, what isn't answered with 200 (developer.monday.com/api-reference/reference/webhooks), so a
-# genuine event is stored and answered with 200 even where nothing can be done with it.
+    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)
 
 
 log = structlog.get_logger(__name__)
-# The largest of Monday's deliveries has some kilobytes; what a stranger sends is not stored.
+# Monday's largest deliveries have some kilobytes.
 MAX_BODY_BYTES = 64_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
@@ -125,8 +121,7 @@ NO_BOARD = "no board link: no record type is linked to this board"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
 
 
-# HTTP status, code and sentence of what is refused.
-
+# HTTP status, code and sentence of refusals.
 CLOSED = (
     403,
     "closed",
@@ -157,7 +152,7 @@ TOO_LARGE = (413, "too_large", f"A webhook has at most {MAX_BODY_BYTES:,} bytes;
 
 
 class DeliveryRefused(Exception):
-    """The delivery is not taken; its sentence holds no secret."""
+    """The delivery was refused; the sentence has no secret."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -166,19 +161,17 @@ class DeliveryRefused(Exception):
 
 
 def receive(raw_body: bytes, *, authorization: str | None, path_token: str | None, path: str) -> dict[str, str]:
-    """Take one delivery: store it and enqueue its record in one transaction; return the answer's body.
+    """Verify and store a delivery, and enqueue its record; return the body of the answer. Raises DeliveryRefused.
 
-    `authorization` is the request's header, `path_token` the secret part of the address (None at the address
-    without one), `path` the address without the host, for which a signature must have been issued. Raises
-    DeliveryRefused.
+    `authorization` is the request's header, `path_token` the secret part of the address (None at the address without
+    one), `path` the address without the host, for which a signature must have been issued.
     """
     try:
-        # The size first: a larger body isn't even parsed.
         if len(raw_body) > MAX_BODY_BYTES:
             raise DeliveryRefused(*TOO_LARGE)
         challenge = _handshake_challenge(raw_body)
         if challenge is not None:
-            # A handshake is unsigned; at the address with a token it has to know that token.
+            # A handshake is unsigned, but needs the token at the address with one.
             _check_path_token(path_token, credentials.webhook_secrets()[0])
             return {"challenge": challenge}
         _check_sender(authorization, path_token, path)  # before the body is read as an event
@@ -190,45 +183,41 @@ def receive(raw_body: bytes, *, authorization: str | None, path_token: str | Non
 
 
 def _handshake_challenge(raw_body: bytes) -> str | None:
-    """The text of a handshake with nothing else in its body.
-
-    Before verification only a short body is read.
-    """
-    # Before any secret is checked nobody may make us parse a large body.
+    """Return the challenge of a body with nothing else; a body with more is an event, which must be verified."""
+    # Before verification nobody may make us parse a large body.
     if len(raw_body) > 2 * MAX_CHALLENGE_CHARACTERS:
         return None
     try:
         body = json.loads(raw_body)
     except (ValueError, RecursionError):
         return None
-    # A body with more than the challenge is an event, which must be verified.
     if not isinstance(body, dict) or set(body) != {"challenge"}:
         return None
     challenge = parse_challenge(body)
     return challenge if challenge and len(challenge) <= MAX_CHALLENGE_CHARACTERS else None
 
 
-def _check_path_token(path_token: str | None, wanted: str) -> None:
-    if path_token is None or not wanted:
+def _check_path_token(path_token: str | None, expected: str) -> None:
+    if path_token is None or not expected:
         return
     # In constant time, so that the token can't be guessed character by character.
-    if not hmac.compare_digest(path_token.encode(errors="replace"), wanted.encode()):
+    if not hmac.compare_digest(path_token.encode(errors="replace"), expected.encode()):
         raise DeliveryRefused(*WRONG_TOKEN)
 
 
 def _check_sender(authorization: str | None, path_token: str | None, path: str) -> None:
-    """Accept a delivery only at an address that is enabled by its secret, and from one who has that secret.
+    """Raise DeliveryRefused unless the address is enabled by its secret, and the sender has that secret.
 
-    A signature is required at the address without a token; at the one with it, it is checked if there is one.
+    The address without a token requires a signature; at the one with it, a signature is checked if there is one.
     """
-    wanted, signing_secret = credentials.webhook_secrets()
-    if not (signing_secret if path_token is None else wanted):
+    webhook_token, signing_secret = credentials.webhook_secrets()
+    if not (signing_secret if path_token is None else webhook_token):
         raise DeliveryRefused(*CLOSED)
-    _check_path_token(path_token, wanted)
+    _check_path_token(path_token, webhook_token)
     if not authorization and path_token is None:
         raise DeliveryRefused(*UNSIGNED)
     if not authorization or not signing_secret:
-        return  # where it can't be checked, the path's token is proof enough
+        return  # the path's token is proof enough
     try:
         verify_jwt(authorization, signing_secret, settings.SITE_URL + path, sync_now())
     except board.InvalidSignature as error:
@@ -237,7 +226,7 @@ def _check_sender(authorization: str | None, path_token: str | None, path: str) 
 
 def _parse_body(raw_body: bytes) -> tuple[Any, board.ItemEvent]:
     def finite(text: str) -> float:
-        # For NaN and Infinity, which are not JSON, and for numbers that are too large.
+        # Rejects NaN and Infinity, which are not JSON, and numbers that are too large.
         number = float(text)
         if not math.isfinite(number):
             raise ValueError(f"{text} is not JSON")
@@ -262,8 +251,8 @@ def _not_an_event(problem: str) -> DeliveryRefused:
 
 
 def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
-    """Store the delivery and enqueue what it is about; return what was done, for the answer."""
-    # Without a usable id of its own, a hash of its content identifies the delivery; the log's rows have ids of ours.
+    """Store the delivery and enqueue its record or item; return the outcome for the answer."""
+    # A hash identifies a delivery without a usable id. Ids with LOG_PREFIX are our own, of the activity log.
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
     trigger_id = event.trigger_id or ""
     if len(trigger_id) > max_length or trigger_id.startswith(board.LOG_PREFIX):
@@ -278,11 +267,11 @@ def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
         "column_id": event.column_id,
         "type": event.type,
         "body": Jsonb(body),
-        # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
+        # An event without an item is stored and answered with 200 too, or Monday would repeat it.
         "outcome": NO_ITEM if event.kind is board.EventKind.OTHER or event.item_id is None else "",
         "no_board": NO_BOARD,
         "name": event.item_name or "",
-        # Of an item that leaves the board only its pass has to know.
+        # An item that leaves the board isn't listed.
         "notes": event.kind not in (board.EventKind.ARCHIVED, board.EventKind.DELETED),
         "column_title": event.column_title,
         "priority": int(Priority.EDIT),

@@ -1,4 +1,4 @@
-"""Which item a record is linked with, as a person wants it: unlink, link again, and unmatched items."""
+"""The link between a record and its item: unlink, link again, and the jobs and names of unmatched items."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -15,32 +15,25 @@ from sync.models.state import event_item_name
 from sync.outbox.queue_rows import enqueue
 from sync.records.authors import person_line
 
-# The key of a queue row's payload with the reason why its record is to be unlinked.
-UNLINK_KEY = "unlink"
-
-# The key of a queue row's payload by which a person wants a new item for a record whose item is gone.
-RECREATE_KEY = "recreate"
-
-# The key of a queue row's payload which says that a person restored the record: it is to have an item.
-RESTORED_KEY = "restored"
+# Payload keys of a record's job.
+UNLINK_KEY = "unlink"  # the reason to unlink it
+RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
+RESTORED_KEY = "restored"  # a person restored it, so it needs an item
 
 
 def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: str) -> None:
-    """Store an item as ignored, after unlinking a record or by a person's word.
-
-    In the caller's transaction.
-    """
-    # Before the ignored item, as whoever takes both: in two orders each would wait for the other.
+    """Store an item as ignored, after an unlink or a person's choice, in the caller's transaction."""
+    # Lock order: the unmatched row, then the ignored one (see unmatched_items).
     unmatched = UnmatchedItem.objects.filter(entity_type=entity_type, item_id=item_id)
     unmatched.update(ignored_at=Coalesce("ignored_at", SyncNow()))
-    # Overwrites: an unlinking is the latest word about the item.
+    # Overwrites, because the latest reason counts.
     IgnoredItem.objects.update_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "unlinked": True, "entity_id": entity_id}
     )
 
 
 def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:
-    """Store that an item is not this record's, unless more is known of it already."""
+    """Store that an item doesn't belong to this record, unless it is ignored already."""
     # Doesn't overwrite: an ignored item must not become a mere exclusion.
     IgnoredItem.objects.get_or_create(
         entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "entity_id": entity_id}
@@ -48,23 +41,23 @@ def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) 
 
 
 def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
-    """Have the next passes of these records, each with an item, unlink them; a few statements for all."""
+    """Request that the next passes of these records unlink them."""
     payload = {UNLINK_KEY: f"{by} unlinked it", "by": by}
     with transaction.atomic():
         enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
 
 
 def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
-    """Have the next passes of these records, whose items were archived, deleted or moved away, make new ones; unasked.
+    """Request new items for records with removed ones; return a sentence for each record that can't have one.
 
-    Where an item is back by then, none is made. Returns of each record for which it can't be done why, as a sentence.
+    The next pass creates none if the item is back by then.
     """
     with transaction.atomic():
         records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
         problems = {record.pk: _recreation_problem(record) for record in records.order_by("pk")}
-        wanted = [key for key, problem in problems.items() if not problem]
+        suitable = [key for key, problem in problems.items() if not problem]
         payload = {RECREATE_KEY: True, "by": by}
-        enqueue(entity_type, wanted, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(entity_type, suitable, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return [problem for problem in problems.values() if problem]
 
 
@@ -77,21 +70,20 @@ def _recreation_problem(record: SyncedModel) -> str:
 
 
 def unlinked_item(record: SyncedModel) -> IgnoredItem | None:
-    """Return the item from which this record was last unlinked, if one is stored."""
+    """Return the item from which this record was last unlinked, or None."""
     return unlinked_items(record.entity_type(), [record.pk]).get(record.pk)
 
 
 def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredItem]:
-    """Return for each of these records the item from which it was last unlinked, where one is stored."""
+    """Return the items from which these records were last unlinked, by record."""
     rows = IgnoredItem.objects.filter(entity_type=entity_type, unlinked=True, entity_id__in=ids)
     return {row.entity_id: row for row in rows.order_by("at", "id") if row.entity_id}
 
 
 def relink(record: SyncedModel, by: str) -> str:
-    """Link the record with its former item, turn its sync on, and return the item's id.
+    """Link the record with its former item, turn its sync on, and return the item's id; raises Conflict.
 
-    What both sides agreed on last is still known, so that what changed since flows, and only what both changed
-    differently is asked about. Raises Conflict.
+    The bases are kept, so later changes are synced, and only fields changed on both sides become conflicts.
     """
     model = type(record)
     with transaction.atomic():
@@ -103,7 +95,7 @@ def relink(record: SyncedModel, by: str) -> str:
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
         person_line(current, "link", f"{by} linked it again with its item; its sync is on.", by).save()
-        # The trigger's row has the cause and priority of a save; this one those of a person.
+        # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id
 
@@ -122,14 +114,11 @@ def _relinkable_item(record: SyncedModel) -> str:
     return row.item_id
 
 
-# Unmatched items: the queue's rows about them, and their names.
-#
-# The webhook of our own create can arrive before the create's answer; its row then names an item that a
-# record has by now, which is no unmatched item.
-
-
 def unmatched_condition() -> models.Q:
-    """Return the condition that a queue row is about an unmatched item."""
+    """Return the condition that a job is about an unmatched item.
+
+    The webhook of our own create can arrive before the create's answer; by now a record has the item of its job.
+    """
     condition = models.Q(entity_id=None)
     for spec in registry.entities():
         linked = spec.model._default_manager.filter(monday_id=models.OuterRef("remote_id"))
@@ -139,12 +128,12 @@ def unmatched_condition() -> models.Q:
 
 
 def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:
-    """Return the items' names as last reported or read; two queries, items of which nothing is known are missing."""
-    wanted = {item_id for item_id in item_ids if item_id}
-    if not wanted:
+    """Return the last known names of items, by id; two queries."""
+    ids = {item_id for item_id in item_ids if item_id}
+    if not ids:
         return {}
-    events = WebhookEvent.objects.filter(item_id__in=wanted).annotate(called=event_item_name())
+    events = WebhookEvent.objects.filter(item_id__in=ids).annotate(called=event_item_name())
     latest = events.exclude(called=None).order_by("item_id", "-received_at", "-id").distinct("item_id")
     reported = {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "called") if name}
-    listed = UnmatchedItem.objects.filter(item_id__in=wanted).exclude(name="")
+    listed = UnmatchedItem.objects.filter(item_id__in=ids).exclude(name="")
     return dict(listed.values_list("item_id", "name")) | reported

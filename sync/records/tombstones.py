@@ -1,4 +1,4 @@
-"""Tombstones: what is remembered of deleted records, restoring one, and removing old ones."""
+"""Tombstones of deleted records: restoring, pruning, and the consequences of a deletion."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -22,27 +22,27 @@ from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
-# States in which the item is not on the board any more.
+# States without an item on the board.
 REMOVED_TOMBSTONE_STATES = (
     choices.TombstoneState.ARCHIVED,
     choices.TombstoneState.DELETED,
     choices.TombstoneState.NOTHING_LEFT,
 )
 
-# States in which something is still to be done.
+# States in which a pass or a person still has to act.
 OPEN_TOMBSTONE_STATES = (
     choices.TombstoneState.WAITING,
     choices.TombstoneState.ASKED,
     choices.TombstoneState.PENDING_APPROVAL,
 )
 
-# The item id with which a record is restored without an item, so that it gets a new one.
+# The item id to restore a record without its item, so that it gets a new one.
 NEW_ITEM = ""
 
-# Time before a deletion within which a script emptied the relations to the records it deleted.
+# A script empties the relations to a record within this time before deleting it.
 SCRIPT_SPAN = timedelta(minutes=1)
 
-# One statement: a restore of one of these waits for its end.
+# A small batch, because restoring one of its records waits for its end.
 PRUNE_BATCH = 1000
 
 
@@ -72,7 +72,7 @@ def rebuild_records(model: type[SyncedModel], tombstones: Sequence[Tombstone]) -
 
 
 def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
-    """A deleted record has an item after all, created meanwhile: its pass decides what becomes of it."""
+    """Store the item that a deleted record got meanwhile, and enqueue the record."""
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
     if tombstones.update(monday_id=item_id, state=choices.TombstoneState.WAITING, settled_at=None):
@@ -86,7 +86,7 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
-    """Enqueue open deletions of these items, which have been removed or linked with a record."""
+    """Enqueue open tombstones of items that were removed or linked with a record."""
     tombstones = Tombstone.objects.filter(
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
@@ -103,32 +103,31 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
 def restore_record(
     tombstone: Tombstone, *, by: str = "", item_id: str | None = None, sentence: str = ""
 ) -> SyncedModel:
-    """Store the deleted record again under its own id, in the caller's transaction; raises RestoreError.
+    """Restore the deleted record under its own id, in the caller's transaction; raises RestoreError.
 
-    With `item_id`, or where its item is still on the board, it is linked with that item again, unless another
-    record has that item by now; else its next pass creates a new one.
+    It is linked with `item_id`, by default its item if that is still on the board. If another record has the item, or
+    there is none, its next pass creates a new one.
     """
     model = registry.entity(tombstone.entity_type).model
     if tombstone.reason_code == TombstoneReason.ERASED:
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
-    # Its id would collide; somebody restored it already.
+    # Somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
         raise RestoreError(f"“{tombstone_name(tombstone)}” is there again already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
-    wanted = None
-    if item_id != NEW_ITEM:
-        wanted = item_id or (tombstone.monday_id if tombstone.state not in REMOVED_TOMBSTONE_STATES else None)
-    # An item can belong to one record only.
-    is_taken = wanted and model._default_manager.filter(monday_id=wanted).exists()
-    record.monday_id = None if is_taken else wanted
+    record.monday_id = item_id or None
+    if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:
+        record.monday_id = tombstone.monday_id
+    if record.monday_id and model._default_manager.filter(monday_id=record.monday_id).exists():
+        record.monday_id = None
     record.monday_last_synced = None
-    # Whoever asks for what changed since a time gets it.
+    # API clients that ask for changes since a time get it.
     record.updated_at = sync_now()
-    # A savepoint: after a failed insert the caller's transaction can still be used.
+    # A savepoint keeps the caller's transaction usable after a failed insert.
     try:
         with transaction.atomic():
             record.save(force_insert=True)
-    # A lock timeout or a lost connection says nothing about the record.
+    # A lock timeout or a lost connection isn't the record's fault.
     except OperationalError:
         raise
     except DatabaseError as error:
@@ -141,10 +140,8 @@ def restore_record(
         note=sentence or f"Restored by {by}.",
         reason_code="",
     )
-    # The item is this record's again, so it is no longer ignored.
     if record.monday_id:
-        ignored_items = IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id)
-        ignored_items.delete()
+        IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id).delete()
     return record
 
 
@@ -155,10 +152,10 @@ def _pointing_fields(model: type[SyncedModel]) -> Iterator[Any]:
 
 
 def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
-    """Let records name each other again that deletions took from each other, where they name nothing by now."""
+    """Refill relations that deletions emptied between this record and others, unless they have a value again."""
     for field in _pointing_fields(type(record)):
         _refill(field, tombstone)
-    # The record itself may have lost one that was deleted before it, and that is there again.
+    # Also the record's own relations to records that were deleted before it and restored.
     for field in registry.own_relations(type(record)):
         for events in event_models(tracks_model=type(record)):
             named = events._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
@@ -172,12 +169,12 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
-    """Let records name the restored one again by this field, if its deletion is why they name nothing."""
+    """Point this relation at the restored record again on records for which its deletion emptied it."""
     restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=choices.TombstoneState.RESTORED)
-    # Django empties the relation in the transaction of the deletion, whose context both bear; who was restored first
-    # was stored again without it.
+    # Django empties relations in the transaction of the deletion, so both have its context. A record that was restored
+    # earlier was inserted without the relation.
     by_deletion = models.Q(pgh_context=tombstone.context_id)
-    if tombstone.context_id is None:  # a script's, and so are those of all others
+    if tombstone.context_id is None:  # deleted by a script, whose changes have no context
         moment = tombstone.deleted_at
         by_deletion &= models.Q(pgh_created_at__range=(moment - SCRIPT_SPAN, moment))
     by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
@@ -193,14 +190,14 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
 
 
 def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
-    """Restore a record because a person asked for it, and log that; raises RestoreError."""
+    """Restore a record on a person's request, and log it; raises RestoreError."""
     with transaction.atomic():
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         record = restore_record(locked, by=by)
         restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
-        # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
+        # A call of ours without an answer may be removing its item just now.
         payload = {RESTORED_KEY: True, "by": by}
         enqueue(
             tombstone.entity_type,
@@ -215,14 +212,13 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
 def prune_tombstones() -> int:
     """Remove settled tombstones older than TOMBSTONE_DAYS; return how many.
 
-    An item that stayed on the board becomes an ignored item, so that a late edit of it creates no new record.
-    Works in transactions of a thousand, and may be stopped between any two.
+    Items that stayed on the board become ignored items, so that their next edit creates no record. Each batch has its
+    own transaction, and a shutdown stops between two.
     """
     before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
     old = Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
     pruned = 0
     while not process.is_shutting_down() and (rows := list(old[:PRUNE_BATCH])):
-        # Its item is still on the board and would otherwise create a new record at its next edit.
         ignored_items = [
             IgnoredItem(
                 entity_type=row.entity_type,
@@ -244,7 +240,7 @@ def prune_tombstones() -> int:
     return pruned
 
 
-# What becomes of a deleted record's item, by the board's policy.
+# The consequence for a deleted record's item, by the board's policy.
 _CONSEQUENCES = {
     choices.DeletedRecordPolicy.ARCHIVE: "will be archived",
     choices.DeletedRecordPolicy.DELETE: "will be deleted",
@@ -254,23 +250,23 @@ _CONSEQUENCES = {
 
 
 class DeletionConsequence(NamedTuple):
-    """What becomes of the items of deleted records, as a sentence, and whether they wait for approval first."""
+    """The consequence of a deletion as a sentence, and whether the items wait for approval."""
 
     sentence: str = ""
     waits: bool = False
 
 
 def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return who loses these records where they are deleted now, all at once, and what becomes of their items."""
+    """Return the consequence of deleting these records at once, for related records and for items."""
     items = items_consequence(records)
-    sentences = [_taken_from(records), items.sentence]
-    # What somebody has to approve comes first.
-    ordered = reversed(sentences) if items.waits else sentences
-    return items._replace(sentence=" ".join(filter(None, ordered)))
+    relations = _lost_relations(records)
+    # The approval comes first.
+    sentences = [items.sentence, relations] if items.waits else [relations, items.sentence]
+    return items._replace(sentence=" ".join(filter(None, sentences)))
 
 
-def _taken_from(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
-    """Say from whom the deletion of these takes what: “3 contacts lose their organization.”; empty where nobody."""
+def _lost_relations(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
+    """Return which relations the deletion empties: “3 contacts lose their organization.”; empty if none."""
     ids = [record.pk for record in records]
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
@@ -283,7 +279,7 @@ def _taken_from(records: Collection[SyncedModel] | models.QuerySet[SyncedModel])
 
 
 def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return what becomes of the items of records of one type; nothing without one."""
+    """Return the consequence for the items of deleted records of one type; empty without items."""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()
@@ -314,16 +310,13 @@ def _is_kept_on_monday(record: SyncedModel) -> bool:
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return what these deleted records were called, with that they are deleted."""
+    """Return the names of deleted records, marked as deleted, by id."""
     rows = tombstones_of([entity_type], ids)
     return {tombstone.entity_id: f"{name} (deleted)" for tombstone in rows if (name := tombstone_name(tombstone))}
 
 
 def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
-    """Return what is remembered of deleted records.
-
-    Of one whose tombstone is kept no more an unsaved one, with the name that its history has.
-    """
+    """Return the tombstones of deleted records; for a pruned one an unsaved one with the name in its history."""
     if not ids:
         return []
     tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
@@ -337,7 +330,7 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
 
 
 def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
-    """The last names of records, as far as changes of them are kept (sync/operations/retention.py)."""
+    """Yield the last names of records, by id, as far as the history goes (sync/operations/retention.py)."""
     if not registry.is_registered(entity_type) or not (name_field := registry.entity(entity_type).name_field):
         return
     for changes in event_models(tracks_model=registry.entity(entity_type).model):
@@ -346,7 +339,7 @@ def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID,
 
 
 def tombstone_name(tombstone: Tombstone) -> str:
-    """Return what the deleted record was called; empty where that is not known, or was erased."""
+    """Return the deleted record's name; empty if unknown or erased."""
     return str(tombstone.data.get(_name_field(tombstone.entity_type)) or "")
 
 

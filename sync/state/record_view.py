@@ -603,7 +603,7 @@ class _Page:
 
     @cached_property
     def board(self) -> BoardAvailability:
-        return self.boards.shown_as(self.boards.of(self._entity_type))
+        return self.boards.for_display(self.boards.of(self._entity_type))
 
     @cached_property
     def columns(self) -> Mapping[UUID, Sequence[str]]:

@@ -246,10 +246,8 @@ def the_phone_changed_meanwhile(play: Play) -> None:
 
 
 BEFORE: dict[str, Callable[[Play], None]] = {
-    "If-Match": a_person_changed_it,
-    "/cron/": it_is_synced,
-    "$CONFLICT/resolve": the_phone_changed_meanwhile,
-}
+    "If-Match": a_person_changed_it, "/cron/": it_is_synced, "$CONFLICT/resolve": the_phone_changed_meanwhile,
+}  # fmt: skip
 
 
 def test_what_the_pages_show_is_what_is_answered(spoiled: Played) -> None:

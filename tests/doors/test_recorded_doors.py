@@ -104,11 +104,8 @@ def lines(texts: Any) -> str:
 
 
 DOORS: dict[str, Callable[[], str]] = {
-    "api.txt": api,
-    "commands.txt": commands,
-    "celery_tasks.txt": celery_tasks,
-    "metrics.txt": metrics,
-}
+    "api.txt": api, "commands.txt": commands, "celery_tasks.txt": celery_tasks, "metrics.txt": metrics,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("file", DOORS)

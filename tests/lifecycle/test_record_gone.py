@@ -201,7 +201,7 @@ def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(wor
     back = Contact.objects.get()
     assert (back.role_title, world.values(back)["role_title"]) == ("Buyer", "Buyer")
     assert back.monday_id != item_id
-    assert [(s.now, s.back_to) for s in undo_decisions([line], by=pat).undone] == [("Buyer", "Chair")]
+    assert [(s.current_text, s.restored_text) for s in undo_decisions([line], by=pat).undone] == [("Buyer", "Chair")]
     world.work(back)
     assert (back.role_title, world.values(back)["role_title"]) == ("Chair", "Chair")
     assert back.sync_status == "synced"

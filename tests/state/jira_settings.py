@@ -3,11 +3,6 @@
 from config.settings import *  # noqa: F403
 
 INSTALLED_APPS = [
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "pgtrigger",
-    "pghistory",
-    "knox",
-    "django_celery_beat",
+    "django.contrib.auth", "django.contrib.contenttypes", "pgtrigger", "pghistory", "knox", "django_celery_beat",
     "sync",
-]
+]  # fmt: skip

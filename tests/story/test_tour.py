@@ -108,11 +108,6 @@ def to_import(page: Page) -> None:
 
 
 WAYS: dict[str, Callable[[Page], None]] = {
-    "home": opened("/admin/"),
-    "contacts": opened("/admin/npd/contact/"),
-    "record": to_record,
-    "conflict": to_conflict,
-    "decisions": opened("/admin/sync/decision/"),
-    "import": to_import,
-    "wizard": to_wizard,
-}
+    "home": opened("/admin/"), "contacts": opened("/admin/npd/contact/"), "record": to_record, "conflict": to_conflict,
+    "decisions": opened("/admin/sync/decision/"), "import": to_import, "wizard": to_wizard,
+}  # fmt: skip

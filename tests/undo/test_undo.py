@@ -36,7 +36,7 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     contact = pulled(world)
     pull = line(contact, "pull")
     result = undo_decisions([pull], by=dora)
-    assert [(s.label, s.now, s.back_to) for s in result.undone] == [("Role", "Chair", "Boss")]
+    assert [(s.label, s.current_text, s.restored_text) for s in result.undone] == [("Role", "Chair", "Boss")]
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
     undo = line(contact, "undo")
@@ -63,7 +63,7 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora
     world.work()
     assert world.values(contact)["role_title"] == "From NPD"
     (step,) = undo_decisions([line(contact, "push")], by=dora).undone
-    assert (step.now, step.back_to) == ("From NPD", "From Monday")
+    assert (step.current_text, step.restored_text) == ("From NPD", "From Monday")
     world.work(contact)
     assert contact.role_title == world.values(contact)["role_title"] == "From Monday"
 
@@ -112,7 +112,7 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
     assert sorted((s.name, s.label) for s in result.undone) == [
         ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
     ]  # fmt: skip
-    assert [(s.name, s.now) for s in result.left_alone] == [("Contact 1", "President")]
+    assert [(s.name, s.current_text) for s in result.left_alone] == [("Contact 1", "President")]
     world.work()
     assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
     assert len(undo_decisions(decisions_of_batch(result.batch_id), by=dora).undone) == 3

@@ -119,10 +119,13 @@ class Planner:
         """Return the board's plan. Raises MondayError."""
         if self.chosen.board is not None:
             self._list_items()
-            self._look_for_hold()
+            self._hold_creates()
         self._plan_passes()
         self.result.attention_count = len(self.attention_ids)
-        self.result.calls = self._cost()
+        columns_and_webhooks = len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
+        passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ) + math.ceil(self.writes / ITEMS_PER_READ)
+        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
+        self.result.calls = board + columns_and_webhooks + passes
         for model, names in self.missing_names.items():
             records = selection.named_records(model, list(names.values()))
             if records:
@@ -145,7 +148,7 @@ class Planner:
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
-    def _look_for_hold(self) -> None:
+    def _hold_creates(self) -> None:
         """Hold creates if no item can be recognized, as the set-up itself will."""
         match = self.board.match_mapping
         link = self.chosen.choices.link
@@ -186,7 +189,7 @@ class Planner:
                 self._add_record(record_plan, following.get(key), was_left_out=was_left_out)
             for item_plan in first.items:
                 self._add_item(item_plan)
-            # Records that items have just created: their values come from the item, so only stuck fields count.
+            # Records that items have just created take their values over, so these are no rows of their own.
             for key in sorted(following.keys() - first.records.keys()):
                 self._count_writes(following[key])
             self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
@@ -280,14 +283,6 @@ class Planner:
             name = field_values.record_name(record)
             names[match_key(name)].append(name)
         return names
-
-    def _cost(self) -> int:
-        """Return about how many API calls the set-up takes."""
-        passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ)
-        passes += math.ceil(self.writes / ITEMS_PER_READ)
-        columns_and_webhooks = len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
-        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
-        return board + columns_and_webhooks + passes
 
     def _add_stuck_fields(self, plan: pass_plan.RecordPlan) -> bool:
         """Count fields that can't be synced or that Monday will probably reject; return whether there are any."""
