@@ -355,18 +355,18 @@ def sides_of(
 
     If a side is left out, its half of the base isn't converted either, because some conversions are slow.
     """
-    here = side_of(convert.local, local)
-    there = side_of(convert.remote, remote)
+    local_value = side_of(convert.local, local)
+    remote_value = side_of(convert.remote, remote)
     if base is None:
-        return merge.FieldSides(here, there)
+        return merge.FieldSides(local_value, remote_value)
     # Nearly always a raw value equals its half of the base, which then needn't be converted.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        here if is_local_same else side_of(convert.local, base["local"]),
-        there if is_remote_same else side_of(partial(base_remote, convert), base),
+        local_value if is_local_same else side_of(convert.local, base["local"]),
+        remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
     )
-    return merge.FieldSides(here, there, pair)
+    return merge.FieldSides(local_value, remote_value, pair)
 
 
 def unknown_reason(sides: merge.FieldSides) -> str:
