@@ -44,6 +44,6 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         taken = replace(rule.item, id=hits[0].monday_id)
         first = RecordFacts(rule.facts.claim, hits[0], new_ledger(hits[0].entity_type(), hits[0].pk), item=taken)
-        rule.facts = replace(rule.facts, first=first)
-        return rule._give(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
+        rule.facts = replace(rule.facts, duplicate_of=first)
+        return rule._assign(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
     return right(rule)
