@@ -62,8 +62,7 @@ def trip_account(error: errors.MondayError) -> None:
         return
     code = _stop_code(error)
     with transaction.atomic():
-        monday_account()
-        row = MondayAccount.objects.select_for_update().get(id=1)
+        row, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         now = sync_now()
         is_waiting = _is_waiting(row)
         wait = error.wait_seconds or _probe_wait(row.failures)
