@@ -66,9 +66,14 @@ def furnish(world: dict[str, Any], person: User) -> None:
     IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
     UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"})
     Intent.objects.create(
-        entity_type="contact", entity_id=synced.pk, board_id="9001", item_id="5001", lease_token=uuid.uuid4(),
-        idempotency_key="k", deadline=sync_now(),
-    )  # fmt: skip
+        entity_type="contact",
+        entity_id=synced.pk,
+        board_id="9001",
+        item_id="5001",
+        lease_token=uuid.uuid4(),
+        idempotency_key="k",
+        deadline=sync_now(),
+    )
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
     ApiToken.objects.create(person)

@@ -13,9 +13,11 @@ from sync import limits
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("config", "npd", "sync", "conflicts", "sandbox", "tests", "bench")
 ALLOWED = {
-    "npd": {"npd", "sync", "conflicts"}, "conflicts": {"conflicts", "sync"}, "sync": {"sync", "conflicts"},
+    "npd": {"npd", "sync", "conflicts"},
+    "conflicts": {"conflicts", "sync"},
+    "sync": {"sync", "conflicts"},
     "sandbox": {"sandbox"},
-}  # fmt: skip
+}
 # The demo command is the one part of npd that plays the installation's own set-up; it knows the settings only.
 IO_MODULES = {
     *("django", "requests", "socket", "urllib", "http", "psycopg", "celery", "subprocess", "pathlib", "os", "time")

@@ -57,7 +57,9 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         (
             dict.fromkeys(("MONDAY_API_URL", "EMAIL_URL", "SITE_URL", "ENCRYPTION_KEY"), ""),
             {
-                "MONDAY_API_URL": "https://api.monday.com/v2", "EMAIL_HOST": "", "SITE_URL": "http://127.0.0.1:8000",
+                "MONDAY_API_URL": "https://api.monday.com/v2",
+                "EMAIL_HOST": "",
+                "SITE_URL": "http://127.0.0.1:8000",
                 "ENCRYPTION_KEYS": [KEY],
             },
         ),

@@ -46,9 +46,11 @@ class Simulator:
         """One request at /v2; header names are given with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
-            f"{self.url}/v2", json={"query": document, "variables": variables or {}},
-            headers={"Authorization": TOKEN} | named, timeout=20,
-        )  # fmt: skip
+            f"{self.url}/v2",
+            json={"query": document, "variables": variables or {}},
+            headers={"Authorization": TOKEN} | named,
+            timeout=20,
+        )
 
     def ask(self, document: str, **variables: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self.post(document, variables).json()

@@ -87,9 +87,16 @@ def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: s
 def _a_change(link: BoardLink, minutes_ago: int) -> None:
     when = SyncNow() - timedelta(minutes=minutes_ago)
     Intent.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), board_id=link.board_id, lease_token=uuid.uuid4(),
-        idempotency_key=uuid.uuid4().hex, state="applied", created_at=when, deadline=when, settled_at=when,
-    )  # fmt: skip
+        entity_type="contact",
+        entity_id=uuid.uuid4(),
+        board_id=link.board_id,
+        lease_token=uuid.uuid4(),
+        idempotency_key=uuid.uuid4().hex,
+        state="applied",
+        created_at=when,
+        deadline=when,
+        settled_at=when,
+    )
 
 
 def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:
