@@ -146,10 +146,17 @@ def read_etag(api: APIClient, contact: Contact) -> str:
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ('"a"', True), ('W/"a"', True), ("*", True), ('"b", "a"', True), ('"b",W/"a"', True), ('"b"', False),
-        ("", False), ("a", False), ('"*"', False),
+        ('"a"', True),
+        ('W/"a"', True),
+        ("*", True),
+        ('"b", "a"', True),
+        ('"b",W/"a"', True),
+        ('"b"', False),
+        ("", False),
+        ("a", False),
+        ('"*"', False),
     ],
-)  # fmt: skip
+)
 def test_if_match_names_a_tag_weak_or_strong_alone_or_in_a_list(header: str, *, expected: bool) -> None:
     assert matches(header, '"a"') is expected
 

@@ -36,10 +36,20 @@ KNOWN_TO_A_PASS = {"reports", "models", "effects", "history", "lifecycle", "stor
 FLOORS = (
     *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *(
-        "limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps", "api", "admin",
+        "limits",
+        "records",
+        "boards",
+        "reconcile",
+        "state",
+        "operations",
+        "queue",
+        "tasks",
+        "apps",
+        "api",
+        "admin",
         "management",
     ),
-)  # fmt: skip
+)
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
 SHARED_NAMES = {"admin", "api", "apps", "errors", "models", "serializers", "tasks", "urls", "views"}
 LONGEST = 800

@@ -193,10 +193,13 @@ LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t
 @pytest.mark.parametrize(
     ("policy", "left", "expected"),
     [
-        (POLICY, LEFT, 5_000_000), ("complexityMinute ; q=7", None, 7), ('"complexityMinute";q=many', None, None),
-        ("nonsense, ;;; =", '"brandNew";r=1', None), (None, LEFT, None),
+        (POLICY, LEFT, 5_000_000),
+        ("complexityMinute ; q=7", None, 7),
+        ('"complexityMinute";q=many', None, None),
+        ("nonsense, ;;; =", '"brandNew";r=1', None),
+        (None, LEFT, None),
     ],
-)  # fmt: skip
+)
 def test_the_points_of_a_minute_are_read_as_far_as_the_headers_tell_them(
     client: MondayClient, policy: str | None, left: str | None, expected: int | None
 ) -> None:

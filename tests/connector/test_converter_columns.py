@@ -70,11 +70,16 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
 @pytest.mark.parametrize(
     ("name", "one", "other"),
     [
-        ("numbers", "4.50", "4.5"), ("numbers", "-0.0", "0"), ("numbers", "1e3", "1000"), ("status", "Done ", "Done"),
-        ("dropdown", ["b", "a", "b"], ["a", "b"]), ("list_text", "a, b", ["b", "a"]), ("checkbox", None, False),
+        ("numbers", "4.50", "4.5"),
+        ("numbers", "-0.0", "0"),
+        ("numbers", "1e3", "1000"),
+        ("status", "Done ", "Done"),
+        ("dropdown", ["b", "a", "b"], ["a", "b"]),
+        ("list_text", "a, b", ["b", "a"]),
+        ("checkbox", None, False),
         ("relation", ACME, {"item": "44"}),
     ],
-)  # fmt: skip
+)
 def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> None:
     convert = make_converter(name)
     assert convert.local({"field": one}) == convert.local({"field": other})

@@ -79,9 +79,12 @@ EMAILS = [
     ("mailto:ada%2B1@example.org", "ada+1@example.org"),
 ]
 OTHER_EMAILS = [
-    ("a@straße.de", "a@strasse.de"), ("a@muenchen.de", "a@münchen.de"), ("a@xn--.de", "a@.de"),
-    ("ada.@example.org", "ada@example.org"), ("ada+1@example.org", "ada@example.org"),
-]  # fmt: skip
+    ("a@straße.de", "a@strasse.de"),
+    ("a@muenchen.de", "a@münchen.de"),
+    ("a@xn--.de", "a@.de"),
+    ("ada.@example.org", "ada@example.org"),
+    ("ada+1@example.org", "ada@example.org"),
+]
 PHONES = [
     ("+52 1 55 1234 5678", "+525512345678"),
     ("+52 55 1234 5678", "5215512345678 MX"),

@@ -457,10 +457,14 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
 @pytest.mark.parametrize(
     ("choose", "value", "sent", "written"),
     [
-        ("npd", None, "Mine", None), ("monday", None, None, "Theirs"), ("base", None, "Boss", "Boss"),
-        ("custom", "Typed", "Typed", "Typed"), ("custom", "Mine", "Mine", None), ("custom", "Theirs", None, "Theirs"),
+        ("npd", None, "Mine", None),
+        ("monday", None, None, "Theirs"),
+        ("base", None, "Boss", "Boss"),
+        ("custom", "Typed", "Typed", "Typed"),
+        ("custom", "Mine", "Mine", None),
+        ("custom", "Theirs", None, "Theirs"),
     ],
-)  # fmt: skip
+)
 def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]

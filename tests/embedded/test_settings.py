@@ -49,8 +49,12 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         (
             {"ENCRYPTION_KEY": "new, old", "EMAIL_URL": "smtp+ssl://npd%40x.org:p%24@smtp.x.org"},
             {
-                "ENCRYPTION_KEYS": ["new", "old", KEY], "EMAIL_HOST": "smtp.x.org", "EMAIL_PORT": 465,
-                "EMAIL_HOST_USER": "npd@x.org", "EMAIL_HOST_PASSWORD": "p$", "EMAIL_USE_SSL": True,
+                "ENCRYPTION_KEYS": ["new", "old", KEY],
+                "EMAIL_HOST": "smtp.x.org",
+                "EMAIL_PORT": 465,
+                "EMAIL_HOST_USER": "npd@x.org",
+                "EMAIL_HOST_PASSWORD": "p$",
+                "EMAIL_USE_SSL": True,
                 "EMAIL_USE_TLS": False,
             },
         ),
@@ -65,10 +69,15 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         ),
     ],
     ids=[
-        "embedded", "no redis", "http", "https behind proxies", "no proxy is believed", "keys and email",
+        "embedded",
+        "no redis",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
         "empty is as good as none",
     ],
-)  # fmt: skip
+)
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
 

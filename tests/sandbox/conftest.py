@@ -23,9 +23,18 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests"
 COLUMNS = {
-    "email": "email", "phone": "phone", "role": "text", "notes": "long_text", "amount": "numbers", "stage": "status",
-    "kinds": "dropdown", "day": "date", "site": "link", "ticked": "checkbox", "npd_id": "text",
-}  # fmt: skip
+    "email": "email",
+    "phone": "phone",
+    "role": "text",
+    "notes": "long_text",
+    "amount": "numbers",
+    "stage": "status",
+    "kinds": "dropdown",
+    "day": "date",
+    "site": "link",
+    "ticked": "checkbox",
+    "npd_id": "text",
+}
 
 
 class Simulator:
