@@ -1,17 +1,14 @@
-"""API calls for 1,000 changed contacts: this engine, and a push of one call a record, side by side.
+"""Compares the API calls for 1,000 changed contacts: this engine, and a push of one call a record.
 
-    python -m bench.calls [--records 1000]
-
-The gate is a ratio and holds on any machine; seconds are printed with the machine. Exit 1 when it is missed.
+python -m bench.calls [--records 1000]
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.ground import NOWHERE, Ground, ground, machine
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 
 GATE = 0.02  # API calls per changed record
 DECISIONS = 1_000
@@ -22,21 +19,19 @@ OUTAGE_CALLS = 50
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way of pushing took."""
+    """The cost of one way to push."""
 
-    name: str
     records: int
     calls: int
     seconds: float
 
     @property
     def ratio(self) -> float:
-        """API calls a record."""
         return self.calls / self.records
 
 
 def measure(name: str, records: int, place: Ground, push: Callable[[], None], title: str) -> Measured:
-    """Change every contact, push, count the calls that arrived, and make sure that all of it arrived."""
+    """Change every contact, push the changes, check that all arrived, and count the calls."""
     from npd.models import Contact
 
     Contact.objects.update(role_title=title)
@@ -46,18 +41,17 @@ def measure(name: str, records: int, place: Ground, push: Callable[[], None], ti
     on_board = [item["values"]["role_title"] for board in place.control("boards") for item in board["items"]]
     if on_board.count(title) != records:
         raise SystemExit(f"{name}: {on_board.count(title)} of {records} changes are on the board.")
-    return Measured(name, records, len(place.calls_since(mark)), seconds)
+    return Measured(records, len(place.calls_since(mark)), seconds)
 
 
 def engine() -> None:
-    """What the worker does."""
     from sync.operations.worker import drain
 
     drain()
 
 
 def naive() -> None:
-    """What most integrations do: for each record that was saved, one mutation with all its fields."""
+    """Push as most integrations do: for each saved record one mutation with all its fields."""
     from npd.models import Contact
     from sync.limits import client
     from sync.monday.board_items import ItemWrite
@@ -82,7 +76,7 @@ def naive() -> None:
 
 
 def prepare(records: int) -> None:
-    """Boards, and as many contacts as asked for on both sides."""
+    """Make boards, and this many contacts on both sides."""
     from npd.models import Contact
     from sync.boards.board_setup import set_up_all
     from sync.operations.worker import drain
@@ -96,7 +90,7 @@ def prepare(records: int) -> None:
 
 
 def decisions() -> float:
-    """How many milliseconds of the processor a thousand plans for one changed contact take, by what was read of it."""
+    """Return the milliseconds of processor time for a thousand plans about one changed contact."""
     from npd.models import Contact
     from sync.choices import Cause
     from sync.models import SyncQueue
@@ -120,7 +114,7 @@ def decisions() -> float:
 
 
 def outage(place: Ground) -> int:
-    """How many calls an hour takes in which every write fails, while so many new contacts wait."""
+    """Return the calls of an hour in which every write fails and new contacts wait."""
     from npd.models import Contact
     from sync.operations.worker import drain
 
@@ -136,15 +130,12 @@ def outage(place: Ground) -> int:
 
 
 def main() -> int:
-    """Measure both and print them side by side."""
-    parser = argparse.ArgumentParser(prog="python -m bench.calls", description="API calls per changed record.")
-    parser.add_argument("--records", type=int, default=1000)
-    records = parser.parse_args().records
+    records = options_of("calls", __doc__, records=1_000).records
     with ground(SITE_URL=NOWHERE) as place:
         prepare(records)
         ours = measure("NPD Sync", records, place, engine, "Changed once")
         milliseconds = decisions()
-        # Last, for its writes would be another writer's to the engine.
+        # Last, because the engine would take its writes for another writer's.
         theirs = measure("one call a record", records, place, naive, "Changed twice")
         failing = outage(place)
     print(f"{records:,} changed contacts on the sandbox in {ours.seconds:.1f} s ({machine()})")

@@ -1,14 +1,13 @@
-"""The queue's claim and finish, in batches of 100, beside hand-written SQL that does the same, side by side.
+"""Compares the queue's claim and completion, in batches of 100, with hand-written SQL.
 
     python -m bench.claims [--rows 5000] [--rounds 5]
 
-Worker processes, each with a board of its own. The hand-written way is the least that is as safe: psycopg alone with
-its prepared statements, no objects; the lease locked and checked, due rows claimed with SKIP LOCKED under a token,
-their attempt counted, committed; then ended WHERE the token stands, again under the lease. Ours is what a worker
-calls. They take turns, so that what else the machine does meets both alike; the ratio is the median of the rounds'.
+Each worker process has its own board. The hand-written way is the minimum that is as safe: only psycopg with prepared
+statements. It locks and checks the lease, claims due rows with SKIP LOCKED under a token, counts their attempt and
+commits; then it completes the rows with the token, again under the lease. Both ways take turns, so that other load on
+the machine meets both alike. The ratio is the median of the rounds' ratios.
 """
 
-import argparse
 import os
 import statistics
 import time
@@ -23,7 +22,7 @@ from typing import Any
 import psycopg
 
 from bench.ground import ground, machine
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 
 BATCH = 100
 WORKERS = (1, 2, 4)
@@ -52,12 +51,12 @@ _FINISH = """
     WHERE id = ANY (%s) AND lease_token = %s AND status = 'in_progress'
 """
 Way = Callable[[str, int], None]
+# In a worker process: the barrier at which this number of workers wait for each other.
 _start: dict[int, Any] = {}
-"""In a worker process: the barrier at which so many workers wait for each other."""
 
 
 def by_hand(board: str, rows: int) -> None:
-    """Claim and end so many rows with SQL alone."""
+    """Claim and complete rows with SQL alone."""
     from sync.models.board_link import BoardLink
 
     link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
@@ -83,25 +82,24 @@ def _plain_connection() -> psycopg.Connection[Any]:
 
 
 def ours(board: str, rows: int) -> None:
-    """Claim and end so many rows as a worker does."""
+    """Claim and complete rows as a worker does."""
     from sync.models.board_link import BoardLink
     from sync.outbox.claim import acquire, claim
     from sync.outbox.finish import complete
 
-    held = acquire(BoardLink.objects.get(entity_type=board))
-    assert held is not None
+    lease = acquire(BoardLink.objects.get(entity_type=board))
+    assert lease is not None
     while rows > 0:
-        claimed = claim(held, BATCH)
-        with held.transaction():
-            rows -= complete([row for record in claimed for row in record.rows], held.token)
-    held.release()
+        claimed = claim(lease, BATCH)
+        with lease.transaction():
+            rows -= complete([row for record in claimed for row in record.rows], lease.token)
+    lease.release()
 
 
 WAYS: dict[str, Way] = {"by hand": by_hand, "ours": ours}
 
 
 def _set_up(url: str, barriers: dict[int, Any]) -> None:
-    """In a worker process."""
     import django
 
     os.environ["DATABASE_URL"] = url
@@ -110,7 +108,7 @@ def _set_up(url: str, barriers: dict[int, Any]) -> None:
 
 
 def _work(way: str, board: str, rows: int, workers: int) -> tuple[float, float]:
-    """In a worker process: begin with the others; return when it began and ended."""
+    """Work in a worker process, together with the others; return the times of begin and end."""
     _start[workers].wait()
     begun = time.monotonic()
     WAYS[way](board, rows)
@@ -125,7 +123,7 @@ class Queue:
     pool: ProcessPoolExecutor
 
     def run(self, way: str, workers: int, rows: int) -> float:
-        """Rows a second, of all workers together."""
+        """Return the rows a second of all workers together."""
         self._fill(BOARDS[:workers], rows)
         runs: list[Future[tuple[float, float]]] = [
             self.pool.submit(_work, way, board, rows, workers) for board in BOARDS[:workers]
@@ -138,7 +136,7 @@ class Queue:
         with psycopg.connect(self.url, autocommit=True) as db:
             db.execute("TRUNCATE sync_queue")
             db.execute(_FILL, [boards, rows])
-            # Else autovacuum and a checkpoint would fall into the rounds of one way and not of the other.
+            # Otherwise autovacuum and a checkpoint might slow one way and not the other.
             db.execute("VACUUM ANALYZE sync_queue")
             db.execute("CHECKPOINT")
 
@@ -153,7 +151,7 @@ class Queue:
 
 @contextmanager
 def queue(url: str) -> Iterator[Queue]:
-    """A board for each worker; no rows yet."""
+    """Make a board for each worker, and the processes."""
     from django.db import connection
 
     from sync.models.board_link import BoardLease, BoardLink
@@ -161,7 +159,7 @@ def queue(url: str) -> Iterator[Queue]:
     for board in BOARDS:
         BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))
     connection.close()
-    # Not forked: a copy of this process would have its connections.
+    # Not forked, because a copy of this process would share its connections.
     context = get_context("spawn")
     barriers = {number: context.Barrier(number) for number in WORKERS}
     with ProcessPoolExecutor(max(WORKERS), mp_context=context, initializer=_set_up, initargs=(url, barriers)) as pool:
@@ -169,12 +167,11 @@ def queue(url: str) -> Iterator[Queue]:
 
 
 def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
-    """Both ways in turns."""
     speeds_of: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way, speeds in speeds_of.items():
             speed = here.run(way, workers, rows if number else BATCH * 10)
-            if number:  # the first warms up
+            if number:  # the first round warms up
                 speeds.append(speed)
     ratio = statistics.median(
         mine / theirs for mine, theirs in zip(speeds_of["ours"], speeds_of["by hand"], strict=True)
@@ -190,11 +187,7 @@ def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.claims", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=5_000, help="rows a worker and round")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = options_of("claims", __doc__, rows=5_000, rounds=5)
     with ground(), queue(os.environ["DATABASE_URL"]) as here:
         print(f"Batches of {BATCH}, {options.rounds} rounds of {options.rows:,} rows a worker ({machine()})")
         rows = [beside_by_hand(here, workers, options.rows, options.rounds) for workers in WORKERS]

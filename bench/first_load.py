@@ -1,10 +1,10 @@
-"""10,000 new records put on a board by ordinary passes: API calls, and what five killed workers add to them.
+"""Measures the API calls to put 10,000 new records on a board, and how many more it takes if workers are killed.
 
     python -m bench.first_load [--records 10000]
 
-First contacts, undisturbed. Then as many organizations, by workers of which five are killed (SIGKILL), each at another
-point of a pass and each after a tenth of the records. The time until a call's outcome is looked for is moved, on the
-database's clock and on the sandbox's, so the measured time is work. Exit 1 when a gate is missed.
+First contacts, undisturbed. Then as many organizations, while five workers are killed (SIGKILL), each at another point
+of a pass, after another tenth of the records. The clocks of database and sandbox are moved over the wait for a lost
+call's deadline, so the measured time is work.
 """
 
 import argparse
@@ -22,12 +22,13 @@ from bench.ground import NOWHERE, Ground, ground, machine
 from bench.table import Row, publish
 
 PASS = 100  # records
-MORE_CALLS = 20  # than a read and a write for each pass
-PARTS = 10  # a worker dies whenever another tenth of the records is done
-CALL_MS = 1_000  # of the call in whose middle a worker dies
-OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is looked for
+MORE_CALLS = 20  # besides a read and a write for each pass
+PARTS = 10  # a worker dies after each tenth of the records
+CALL_MS = 1_000  # of a call during which a worker dies
+OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is checked
 RECONCILE = "sync.reconcile"
 ACT = "sync.reconcile.act"
+# The function before which the worker dies, or the seconds after the function's begin.
 DEATHS = {
     "when records are claimed and nothing is read": (f"{RECONCILE}.claimed", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
@@ -35,21 +36,17 @@ DEATHS = {
     "when Monday has answered, before that is stored": (f"{ACT}.after_answer", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
-"""Before which function the worker dies, or how many seconds after that began."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one load cost, and what is wrong afterwards, in words."""
-
     calls: int
     points: int
     seconds: float
-    wrong: str
+    problem: str  # what is wrong afterwards; empty if nothing is
 
 
 def main() -> int:
-    """Measure both, print them, and check the gates."""
     parser = argparse.ArgumentParser(prog="python -m bench.first_load", description="New records by ordinary passes.")
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--child", nargs=2, metavar=("TYPE", "DEATH"), help=argparse.SUPPRESS)
@@ -68,7 +65,7 @@ def main() -> int:
 
 
 def prepare(place: Ground, records: int) -> None:
-    """Boards with room, and records that are nowhere but in NPD."""
+    """Make large boards, and records that are only in NPD."""
     from npd.models import Contact, Organization
     from sync.boards.board_setup import set_up_all
     from sync.registry import link_of
@@ -90,7 +87,7 @@ def prepare(place: Ground, records: int) -> None:
 
 
 def measure(place: Ground, entity_type: str, records: int, deaths: list[str]) -> Measured:
-    """Have workers put all records on the board, each in a process of its own, killed at each of these points."""
+    """Put all records on the board by workers in their own processes, which are killed at these points."""
     mark, begun = place.last_call(), time.monotonic()
     for death in [*deaths, ""]:
         place.control("latency", call_ms=CALL_MS if death and DEATHS[death][1] else 0)
@@ -106,26 +103,26 @@ def measure(place: Ground, entity_type: str, records: int, deaths: list[str]) ->
 
 
 def run_child(entity_type: str, death: str, records: int) -> int:
-    """Have a worker work until nothing is due or it kills itself at that point; return its exit status."""
+    """Run a worker until nothing is due or it kills itself at that point; return its exit status."""
     command = [sys.executable, "-m", "bench.first_load", "--records", f"{records}", "--child", entity_type, death]
     return subprocess.run(command, check=False, env=dict(os.environ)).returncode
 
 
 def child(entity_type: str, death: str, passes: int) -> int:
-    """In the process of its own: a worker, killed in the last of so many passes."""
+    """Work in this process, and die in the last of these passes."""
     import django
 
     django.setup()
     from sync.operations.worker import drain
 
     if death:
-        dies_at(*DEATHS[death], max(1, passes))
+        die_at(*DEATHS[death], max(1, passes))
     drain(entity_type)
     return 0
 
 
-def dies_at(target: str, seconds: float, times: int) -> None:
-    """Have this process killed before the n-th call of a function, or so many seconds after that began."""
+def die_at(target: str, seconds: float, times: int) -> None:
+    """Kill this process before the n-th call of a function, or some seconds after that call began."""
     module, name = target.rsplit(".", 1)
     real = getattr(importlib.import_module(module), name)
     calls = 0
@@ -143,12 +140,11 @@ def dies_at(target: str, seconds: float, times: int) -> None:
 
 
 def die() -> None:
-    """As `kill -9` does it."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def check(place: Ground, entity_type: str, records: int) -> str:
-    """What is wrong afterwards, in words; an empty text when every record has its one item and is in sync."""
+    """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
     from sync.models.state import Intent
     from sync.registry import link_of
@@ -165,7 +161,6 @@ def check(place: Ground, entity_type: str, records: int) -> str:
 
 
 def rows(records: int, plain: Measured, killed: Measured) -> list[Row]:
-    """The figures and their gates."""
     gate = 2 * records // PASS + MORE_CALLS
     return [
         Row(
@@ -173,7 +168,7 @@ def rows(records: int, plain: Measured, killed: Measured) -> list[Row]:
         ),
         Row(f"… killed {len(DEATHS)} times", f"≤ {gate}", f"{killed.calls}", killed.calls <= gate),
         *(
-            Row(f"… each once and in sync, {name}", "every one", load.wrong or "every one", not load.wrong)
+            Row(f"… each once and in sync, {name}", "every one", load.problem or "every one", not load.problem)
             for name, load in (("undisturbed", plain), ("killed", killed))
         ),
     ]

@@ -1,4 +1,4 @@
-"""Ground to measure on: a PostgreSQL of one's own, migrated, and a sandbox; both end with the process."""
+"""The ground of a bench: its own migrated PostgreSQL and a sandbox, both of which end with the process."""
 
 import logging
 import os
@@ -28,20 +28,20 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Ground:
-    """A running sandbox and a Django that is set up on an empty database."""
+    """A running sandbox, and Django on an empty database."""
 
     sandbox_url: str
     folder: Path
 
     def control(self, name: str, **body: Any) -> Any:
-        """Ask the sandbox something under /_control/; with a body it is a POST."""
+        """Call the sandbox under /_control/, by POST if there is a body."""
         url = f"{self.sandbox_url}/_control/{name}"
         answer = requests.post(url, json=body, timeout=60) if body else requests.get(url, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
     def pass_time(self, seconds: float) -> None:
-        """Move the database's clock and the sandbox's, while no call is in the air."""
+        """Move the clocks of the database and the sandbox, while no call is running."""
         from django.db import connection
 
         from sync.clock import CREATE_SYNC_NOW
@@ -53,24 +53,24 @@ class Ground:
         self.control("clock", offset_seconds=offset)
 
     def last_call(self) -> int:
-        """The number of the last API call so far."""
+        """Return the number of the last API call."""
         return max((int(call["id"]) for call in self.control("calls")), default=0)
 
     def calls_since(self, mark: int) -> list[dict[str, Any]]:
-        """The API calls after that one; of more than the sandbox's log holds (5,000), the last."""
+        """Return the API calls after that one, at most the last 5,000, which the sandbox's log holds."""
         calls: list[dict[str, Any]] = self.control(f"calls?since={mark}")
         return calls
 
 
 @contextmanager
 def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
-    """Start both, and set Django up with `variables` on top; everything is thrown away at the end.
+    """Start both, and set up Django with these environment variables; delete everything at the end.
 
-    Wake-ups go nowhere unless CELERY_BROKER_URL is among the variables; an empty one means the same PostgreSQL.
-    `fast` is for a bench whose figures don't hang on how quickly PostgreSQL writes.
+    No wake-ups are sent unless CELERY_BROKER_URL is among the variables; an empty one means the same PostgreSQL.
+    `fast` is for a bench whose figures don't depend on how quickly PostgreSQL writes.
     """
     with tempfile.TemporaryDirectory(prefix="npd-bench-") as name:
-        Path(name).chmod(0o755)  # PostgreSQL runs as another account where we are root
+        Path(name).chmod(0o755)  # for root, PostgreSQL runs as another account
         postgres = EmbeddedPostgres(Path(name) / "pg", fast=fast)
         sandbox = None
         try:
@@ -89,7 +89,7 @@ def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
 
 
 def machine() -> str:
-    """What was measured on and how busy it was, in a line: figures without it say nothing."""
+    """Return a line about the machine and its load, without which figures say nothing."""
     load = os.getloadavg()[0]
     cores = os.cpu_count() or 1
     busy = "idle before" if load < cores / 4 else f"load {load:.1f} before, so times are longer than need be"
@@ -97,7 +97,6 @@ def machine() -> str:
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -111,14 +110,13 @@ def _sandbox(port: int, folder: Path) -> Child:
 
 
 def wait_for(child: Child, url: str) -> None:
-    """Return when the process answers there; exit with its last lines where it doesn't."""
+    """Wait until the process answers at this address; exit with its last lines if it doesn't."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
-        # An answer all the same: it listens.
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError:  # an error is an answer too
             return
         except OSError:
             if child.ended is not None or time.monotonic() > deadline:
@@ -127,7 +125,7 @@ def wait_for(child: Child, url: str) -> None:
 
 
 def _set_up_django(variables: dict[str, str]) -> None:
-    # What the shell names, perhaps a real account or database, must not be measured, let alone written to.
+    # The shell's variables may name a real account or database.
     for name in list(os.environ):
         if name.startswith(("DATABASE", "REDIS", "CELERY", "MONDAY_", "SITE_URL", "ALLOWED_HOSTS", "DEMO")):
             del os.environ[name]
@@ -142,5 +140,5 @@ def _set_up_django(variables: dict[str, str]) -> None:
     from django.core.management import call_command
 
     django.setup()
-    logging.disable(logging.WARNING)  # writing lines isn't what is measured
+    logging.disable(logging.WARNING)  # log lines would take time
     call_command("migrate", verbosity=0, interactive=False)

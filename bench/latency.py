@@ -1,14 +1,12 @@
-"""How soon a change is on the other side, with the real processes at rest but for it.
+"""Measures how soon a change reaches the other side, with the processes of `make run` otherwise idle.
 
     python -m bench.latency [--seconds 60] [--rate 5]
 
-The web, worker and beat processes as `make run` starts them; contacts in sync, then
-`rate` saves a second through the API, and after these as many edits on the board. The time runs from sending the
-save until the sandbox shows the value, and from the click on the board until the contact's row holds it. Both
-are asked 20 times a second, so a figure may be 50 ms too long. Gate: every change arrives. The seconds are goals.
+First `rate` saves a second through the API, then as many edits on the board. The time runs from the save's request
+until the sandbox has the value, or from the edit on the board until the contact has it. Both are read 20 times a
+second, so a figure may be 50 ms too long. Gate: every change arrives. The seconds are goals.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -19,31 +17,31 @@ import requests
 
 from bench.ground import machine
 from bench.site import Site, site
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
 GOAL_MEDIAN = 0.3
 GOAL_TAIL = 1.0
-WARM = 10  # changes before what is measured
+WARM = 10  # changes before the measured ones
 ITEMS = 'query ($ids: [ID!]) { items(ids: $ids, limit: 100) { id column_values(ids: ["role_title"]) { text } } }'
 Contacts = Sequence[tuple[str, str]]  # primary key, item id
 Act = Callable[[int], object]
-Seen = Callable[[Collection[int]], Collection[int]]
+Effects = Callable[[Collection[int]], Collection[int]]
 
 
 @dataclass
 class Play:
-    """So many acts at a steady rate; how long after each act its effect was seen."""
+    """Acts at a steady rate, with the seconds until each act's effect was seen."""
 
     act: Act
-    effects: Seen
+    effects: Effects  # which of these acts had their effect
     rate: float
     begun: dict[int, float] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
 
     def run(self, acts: int) -> list[float]:
-        """Act, look, until all is seen or nothing was for a minute; raises what an act raised."""
+        """Act until all effects were seen, or none for a minute. Raises the error of an act."""
         start = last = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             futures: list[Future[object]] = []
@@ -51,25 +49,25 @@ class Play:
                 while len(futures) < acts and time.monotonic() >= start + len(futures) / self.rate:
                     self.begun[len(futures)] = last = time.monotonic()
                     futures.append(pool.submit(self.act, len(futures)))
-                self._look()
+                self._check_effects()
                 time.sleep(LOOK_SECONDS)
             for future in futures:
                 future.result()
         return sorted(self.seconds.values())
 
-    def _look(self) -> None:
+    def _check_effects(self) -> None:
         waiting = [number for number in self.begun if number not in self.seconds]
         for number in self.effects(waiting) if waiting else ():
             self.seconds[number] = time.monotonic() - self.begun[number]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that this share of the sorted values doesn't exceed (nearest rank); infinite where there is none."""
+    """Return the value that this share of the sorted values doesn't exceed (nearest rank); infinite without values."""
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else math.inf
 
 
 def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
-    """Save contacts through the API; see the items change."""
+    """Save contacts through the API, and wait until the items change."""
     session, api = here.session(), requests.Session()
     api.headers["Authorization"] = "bench-token"
     numbers = {item: number for number, (_, item) in enumerate(contacts)}
@@ -78,17 +76,17 @@ def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
         address = f"{here.url}/api/v1/contacts/{contacts[number][0]}/"
         session.patch(address, json={"role_title": f"Saved {number}"}, timeout=30).raise_for_status()
 
-    def shown(waiting: Collection[int]) -> set[int]:
+    def arrived(waiting: Collection[int]) -> set[int]:
         document = {"query": ITEMS, "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]}}
         items = api.post(f"{here.place.sandbox_url}/v2", json=document, timeout=30).json()["data"]["items"]
         texts = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
         return {number for number, text in texts.items() if text == f"Saved {number}"}
 
-    return Play(save, shown, rate).run(len(contacts))
+    return Play(save, arrived, rate).run(len(contacts))
 
 
 def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
-    """Edit cells on the board; see the contacts change."""
+    """Edit cells on the board, and wait until the contacts change."""
     from npd.models import Contact
 
     numbers = {key: number for number, (key, _) in enumerate(contacts)}
@@ -98,16 +96,16 @@ def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
             "actions", action="edit", item_id=int(contacts[number][1]), column_id="role_title", text=f"Edited {number}"
         )
 
-    def held(waiting: Collection[int]) -> set[int]:
+    def arrived(waiting: Collection[int]) -> set[int]:
         rows = Contact.objects.filter(pk__in=[contacts[number][0] for number in waiting])
         titles = {numbers[str(key)]: title for key, title in rows.values_list("pk", "role_title")}
         return {number for number, title in titles.items() if title == f"Edited {number}"}
 
-    return Play(edit, held, rate).run(len(contacts))
+    return Play(edit, arrived, rate).run(len(contacts))
 
 
 def prepare(here: Site, records: int) -> Contacts:
-    """Everything runs, and so many contacts are in sync; what they woke has ended."""
+    """Start everything, make contacts that are in sync, and wait until no job is left."""
     from bench.calls import prepare as on_both_sides
     from npd.models import Contact
     from sync.models.jobs import SyncQueue
@@ -123,13 +121,12 @@ def prepare(here: Site, records: int) -> Contacts:
 
 
 def measure(seconds: float, rate: float) -> list[Row]:
-    """Both directions."""
     saves = int(seconds * rate)
     with site() as here:
         contacts = prepare(here, saves + WARM)
         if len(contacts) < saves + WARM:
             raise SystemExit(f"Only {len(contacts)} of {saves + WARM} contacts came into sync.")
-        to_monday(here, contacts[saves:], rate)  # the first of each process is no measure
+        to_monday(here, contacts[saves:], rate)  # warm up
         rows = _rows("save → board", saves, to_monday(here, contacts[:saves], rate))
         to_npd(here, contacts[saves:], rate)
         return [*rows, *_rows("board edit → NPD", saves, to_npd(here, contacts[:saves], rate))]
@@ -147,11 +144,7 @@ def _rows(way: str, acts: int, seconds: Sequence[float]) -> list[Row]:
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=5.0)
-    options = parser.parse_args()
+    options = options_of("latency", __doc__, seconds=60.0, rate=5.0)
     print(f"{options.rate:g} changes a second for {options.seconds:g} s ({machine()})", flush=True)
     return publish(measure(options.seconds, options.rate))
 

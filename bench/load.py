@@ -1,10 +1,9 @@
-"""Deliveries as Monday posts them, at a steady rate or as fast as they are answered; a process of its own.
+"""Posts deliveries as Monday does, at a steady rate or as fast as they are answered, in its own process.
 
     python -m bench.load < plan.json
 
-The plan: host, port, path, rate (0: a burst), connections, and the bodies. Printed: the statuses with their numbers
-and the milliseconds of each answer, counted from the moment at which the delivery was due: one that had to wait
-for those before it is as late as its sender finds it.
+The plan has the address, path, rate (0: a burst), connections and bodies. The output has the number of each status, and
+the milliseconds of each answer since its delivery was due: waiting for earlier deliveries counts, as for their sender.
 """
 
 import asyncio
@@ -24,19 +23,17 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class Answers:
-    """What came back."""
-
     statuses: Counter[str] = field(default_factory=Counter)
     milliseconds: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
 def post(address: tuple[str, int], path: str, bodies: Sequence[Any], *, rate: float, connections: int) -> Answers:
-    """Send them from another process, whose work doesn't stand in this one's way."""
+    """Send deliveries from another process, so that both have a processor."""
     plan = {"address": address, "path": path, "rate": rate, "connections": connections, "bodies": bodies}
     command = [sys.executable, "-m", "bench.load"]
-    ran = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, cwd=ROOT)
-    answers = json.loads(ran.stdout)
+    sender = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, cwd=ROOT)
+    answers = json.loads(sender.stdout)
     return Answers(Counter(answers["statuses"]), sorted(answers["milliseconds"]), answers["seconds"])
 
 
@@ -53,12 +50,12 @@ async def _send(plan: dict[str, Any]) -> Answers:
             if due > time.perf_counter():
                 await asyncio.sleep(due - time.perf_counter())
             connection = await free.get()
-            group.create_task(_one(free, connection, request, due or time.perf_counter(), answers))
+            group.create_task(_deliver(free, connection, request, due or time.perf_counter(), answers))
     answers.seconds = time.perf_counter() - begun
     return answers
 
 
-async def _one(
+async def _deliver(
     free: asyncio.Queue[Connection], connection: Connection, request: bytes, due: float, answers: Answers
 ) -> None:
     reader, writer = connection
@@ -82,12 +79,5 @@ def _request(host: str, path: str, body: Any) -> bytes:
     return head.encode() + content
 
 
-def main() -> int:
-    """Read the plan, send, print."""
-    answers = asyncio.run(_send(json.load(sys.stdin)))
-    json.dump(vars(answers), sys.stdout)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    json.dump(vars(asyncio.run(_send(json.load(sys.stdin)))), sys.stdout)

@@ -1,16 +1,14 @@
-"""A look at 100,000 unchanged records: how much memory it takes, and how many calls.
+"""Measures memory and calls of the nightly comparison of 100,000 unchanged contacts.
 
     python -m bench.memory [--records 100000]
 
-Contacts that are linked and in sync on both sides. The nightly comparison, which lists the board (500 items a call), in
-a process of its own whose memory is read four times a second. Gates: the calls are the pages, nothing was found to
-differ, and memory doesn't grow once the first tenth is done. The megabytes and the records a second, the start of
-the process included, are goals.
+The comparison lists the board (500 items a call) in its own process, whose memory is read four times a second. Gates:
+the calls are the pages, nothing differs, and memory doesn't grow after the first tenth. Goals: megabytes, and records a
+second including the start of the process.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import subprocess
@@ -24,30 +22,27 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.ground import NOWHERE, ROOT, Ground, ground, machine
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 
 if TYPE_CHECKING:
     from npd.models import Contact
 
 GOAL_MB = 250.0
+# The most memory of all by the most of the first tenth. Only ids may be kept; keeping records would be several times
+# that. With few records, the first tenth is the start of the process and says nothing.
 GROWTH_GATE = 1.5
-"""The most memory of all, by the most of the first tenth: keeping every record would make it several times that.
-
-Ids are kept, and of a run of few records the first tenth is the start of the process: it says something of many.
-"""
 FEW = 20_000
-QUIET_SECONDS = 3_600.0
-"""So long ago is the last change, as for a board that nobody touched today."""
+QUIET_SECONDS = 3_600.0  # since the last change
 LOOK_SECONDS = 0.25
 CHUNK = 2_000
-LISTED = 500  # items that a page of a listing holds
+LISTED = 500  # items on a page of a listing
 GOAL_A_SECOND = 1_800
 COMPARE = "from bench.memory import compare_contacts; compare_contacts()"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """One run: its calls, its memory in MB by time, and what it printed."""
+    """A run of a command: its calls, its memory in MB over time, and its output."""
 
     calls: int
     megabytes: Sequence[float]
@@ -56,17 +51,15 @@ class Watched:
 
     @property
     def most(self) -> float:
-        """The most that it held."""
         return max(self.megabytes)
 
     @property
     def growth(self) -> float:
-        """The most of all, by the most of the first tenth of the time."""
         return self.most / max(self.megabytes[: max(1, len(self.megabytes) // 10)])
 
 
 def fill(place: Ground, records: int) -> None:
-    """So many contacts with their items; one run of the queue agrees on every value."""
+    """Make contacts with their items."""
     from npd.models import Contact
     from sync.boards.board_setup import set_up_all
     from sync.registry import link_of
@@ -102,7 +95,7 @@ def _values(contact: Contact) -> dict[str, object]:
 
 
 def agree() -> None:
-    """The first look at all of them, of which nothing is measured."""
+    """Sync all contacts once, unmeasured, so that they have bases."""
     from npd.models import Contact
     from sync.operations.worker import drain
 
@@ -112,7 +105,7 @@ def agree() -> None:
 
 
 def watch(place: Ground, command: Sequence[str]) -> Watched:
-    """Run a command to its end; exit where it fails."""
+    """Run a command to its end; exit if it fails."""
     mark, begun = place.last_call(), time.monotonic()
     log = place.folder / "run.log"
     with log.open("wb") as out:
@@ -135,7 +128,6 @@ def _megabytes(child: subprocess.Popen[bytes]) -> Iterator[float]:
 
 
 def compare_contacts() -> None:
-    """What Beat has done at night."""
     from sync.operations.detect.comparison import compare_board
     from sync.registry import link_of
 
@@ -145,7 +137,6 @@ def compare_contacts() -> None:
 
 
 def comparison(place: Ground, records: int) -> list[Row]:
-    """The nightly comparison: every page of the listing."""
     from sync.registry import link_of
 
     run = watch(place, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
@@ -171,10 +162,7 @@ def comparison(place: Ground, records: int) -> list[Row]:
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.memory", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--records", type=int, default=100_000)
-    records = parser.parse_args().records
+    records = options_of("memory", __doc__, records=100_000).records
     with ground(SITE_URL=NOWHERE) as place:
         fill(place, records)
         agree()

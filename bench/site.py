@@ -1,4 +1,4 @@
-"""NPD as `make run` starts it, on a ground of its own: the real web, worker and beat processes."""
+"""NPD as `make run` starts it, with real web, worker and beat processes."""
 
 import os
 from collections.abc import Iterator
@@ -13,22 +13,19 @@ from bench.ground import ROOT, Ground, free_port, ground, wait_for
 from tests.support.child import Child, command_of, stop_all
 
 WEBHOOK_TOKEN = "bench-webhook-token"
+# This database is emptied first.
 REDIS = os.environ.get("BENCH_REDIS_URL") or "redis://127.0.0.1:6379/14"
-"""Its database is emptied first. Set BENCH_REDIS_URL to use another."""
-EMBEDDED = ""
 
 
 @dataclass
 class Site:
-    """The ground, NPD's address on it, and the processes that run."""
-
     place: Ground
     url: str
     children: dict[str, Child] = field(default_factory=dict)
 
     @property
     def webhooks(self) -> str:
-        """The path that Monday's deliveries come to."""
+        """The path of Monday's deliveries."""
         return f"/webhooks/monday/{WEBHOOK_TOKEN}/"
 
     @property
@@ -38,7 +35,7 @@ class Site:
         return str(parts.hostname), int(parts.port or 80)
 
     def start(self, *names: str) -> None:
-        """Start these of web, worker, beat; the web process is waited for."""
+        """Start some of web, worker and beat, and wait until web answers."""
         for name in names:
             child = Child(name, command_of(name), dict(os.environ), ROOT, self.place.folder / f"{name}.log")
             child.start()
@@ -46,12 +43,8 @@ class Site:
             if name == "web":
                 wait_for(child, f"{self.url}/healthz")
 
-    def stop(self) -> None:
-        """End all of them."""
-        stop_all(list(self.children.values()), seconds=10)
-
     def session(self) -> requests.Session:
-        """A session of an administrator's, by token."""
+        """Return a session with an administrator's API token."""
         from django.contrib.auth import get_user_model
 
         from sync.models import ApiToken
@@ -65,8 +58,8 @@ class Site:
 
 @contextmanager
 def site(**variables: str) -> Iterator[Site]:
-    """An empty NPD; start what is wanted of its processes. Its broker is Redis where one answers, else PostgreSQL."""
-    broker = REDIS if has_redis() else EMBEDDED
+    """Prepare an empty NPD without processes. Its broker is Redis if one answers, otherwise PostgreSQL."""
+    broker = REDIS if has_redis() else ""
     print(f"Broker: {'Redis' if broker else 'PostgreSQL; set BENCH_REDIS_URL to measure on Redis'}", flush=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -75,7 +68,7 @@ def site(**variables: str) -> Iterator[Site]:
         "SITE_URL": url,
         "MONDAY_WEBHOOK_TOKEN": WEBHOOK_TOKEN,
         "CELERY_BROKER_URL": broker,
-        # What `make run` hands to its processes.
+        # As `make run` sets them.
         "EMBEDDED": "" if broker else "true",
         "DEBUG": "" if broker else "true",
     }
@@ -84,11 +77,11 @@ def site(**variables: str) -> Iterator[Site]:
         try:
             yield started
         finally:
-            started.stop()
+            stop_all(list(started.children.values()), seconds=10)
 
 
 def has_redis() -> bool:
-    """Whether a Redis answers; its database is emptied then, for a bench's wake-ups alone."""
+    """Empty Redis' database for the bench; return whether Redis answered."""
     try:
         client = redis.Redis.from_url(REDIS, socket_connect_timeout=1)
         client.flushdb()

@@ -1,17 +1,15 @@
-"""How soon a board goes on when the worker that works on it is killed (SIGKILL) in the middle of a call.
+"""Measures how soon a board continues after its worker is killed (SIGKILL) in the middle of a call.
 
     python -m bench.takeover [--kills 20]
 
-Two workers with two processes each, and beat, as in production; nobody saves anything meanwhile, so that it is beat
-who notices. In turn the board's worker is killed while it reads and while it writes; a new one takes its place after
-that. Five records are in its hands, five more wait. The times run from the kill until another worker holds the
-board, and until the last record is in sync that may flow: all ten after a read, and the five that wait after a write,
-whose outcome nobody knows before its deadline.
+There are two workers with two processes each, and beat. Nobody saves anything meanwhile, so beat has to notice the
+kill. The board's worker is killed in turn while it reads and while it writes, and then replaced. It has claimed five
+records; five more wait. The times run from the kill until another worker has the board's lease, and until the records
+are in sync: all ten after a read, the five that waited after a write, whose outcome is unknown until its deadline.
 
-Gate: in the end every change has arrived, once. Seconds are goals.
+Gate: in the end every change has arrived once. Seconds are goals.
 """
 
-import argparse
 import os
 import signal
 import time
@@ -22,21 +20,21 @@ from bench.calls import prepare
 from bench.ground import ROOT, machine
 from bench.latency import percentile
 from bench.site import Site, site
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 from tests.support.child import Child, command_of
 
 GOAL_SECONDS = 3.5
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 240.0
-IN_HAND = 5
-EACH = 10  # records of a kill; those that are not in hand wait
+CLAIMED = 5
+RECORDS_PER_KILL = 10  # those that aren't claimed wait
 READ_MS = 4_000
 MUTATION_MS = 1_500
 Answer = TypeVar("Answer")
 
 
 def wait_until(event: str, condition: Callable[[], Answer]) -> Answer:
-    """The first truthy answer; ends the bench where there is none."""
+    """Return the first truthy answer; exit if there is none in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (answer := condition()):
         if time.monotonic() > deadline:
@@ -45,9 +43,9 @@ def wait_until(event: str, condition: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def hire(here: Site, name: str) -> None:
+def start_worker(here: Site, name: str) -> None:
     """Start a worker, and wait until it takes messages."""
-    # By its name in pg_stat_activity `holder` tells which worker has the board.
+    # `lease_holder` finds the worker by this name in pg_stat_activity.
     env = {**os.environ, "PGAPPNAME": name}
     child = Child(name, command_of("worker"), env, ROOT, here.place.folder / f"{name}.log")
     child.start()
@@ -55,8 +53,8 @@ def hire(here: Site, name: str) -> None:
     wait_until(f"{name} is ready", lambda: " ready." in "\n".join(child.last_lines(50)))
 
 
-def holder() -> tuple[str, str] | None:
-    """Who holds the contacts' board: the token and the worker's name; None where nobody does."""
+def lease_holder() -> tuple[str, str] | None:
+    """Return the token and the worker's name of the contacts' board's lease; None if nobody has it."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -70,86 +68,86 @@ def holder() -> tuple[str, str] | None:
     return row
 
 
-def in_the_call(writes: bool, names: Sequence[str]) -> bool:
-    """Whether all these contacts are in a worker's hands, and it has announced what it writes, or reads."""
+def is_in_call(writes: bool, names: Sequence[str]) -> bool:
+    """Whether a worker has claimed all these contacts and is writing them, or reading them."""
     from npd.models import Contact
     from sync.models import Intent, SyncQueue
 
     ids = list(Contact.objects.filter(name__in=names).values_list("pk", flat=True))
-    claimed = SyncQueue.objects.filter(entity_id__in=ids, direction="to_monday", status="in_progress").count()
-    announced = Intent.objects.filter(entity_id__in=ids, state="open").count()
-    return (claimed, announced) == (len(ids), len(ids) if writes else 0)
+    jobs = SyncQueue.objects.filter(entity_id__in=ids, direction="to_monday", status="in_progress").count()
+    intents = Intent.objects.filter(entity_id__in=ids, state="open").count()
+    return (jobs, intents) == (len(ids), len(ids) if writes else 0)
 
 
 def change(names: Sequence[str]) -> None:
-    """As a bulk write does it: nobody is woken."""
+    """Change contacts by a bulk write, which wakes no worker."""
     from npd.models import Contact
 
     Contact.objects.filter(name__in=names).update(role_title="Changed")
 
 
-def in_sync(names: Sequence[str]) -> bool:
+def are_synced(names: Sequence[str]) -> bool:
     from npd.models import Contact
 
     return not Contact.objects.filter(name__in=names).exclude(sync_status="synced").exists()
 
 
-def at_rest() -> bool:
+def is_queue_empty() -> bool:
     from sync.models import SyncQueue
 
     return not SyncQueue.objects.exclude(status="completed").exists()
 
 
 def kill(here: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
-    """Kill a worker in the middle of a call; the seconds until the board is taken over, and until the rest is done."""
+    """Kill a worker during a call; return the seconds until the board is taken over, and until the rest is in sync."""
     from sync.models import BoardLease
     from sync.outbox import notify
 
-    wait_until("the board is free", lambda: holder() is None)
+    wait_until("the board is free", lambda: lease_holder() is None)
     here.place.control("latency", call_ms=0 if writes else READ_MS, mutation_ms=MUTATION_MS if writes else 0)
-    change(names[:IN_HAND])
+    change(names[:CLAIMED])
     notify.notify_board("contact")
-    wait_until("the call is in the air", lambda: in_the_call(writes, names[:IN_HAND]))
-    change(names[IN_HAND:])
-    held = holder()
-    if held is None:
+    wait_until("the call has begun", lambda: is_in_call(writes, names[:CLAIMED]))
+    change(names[CLAIMED:])
+    lease = lease_holder()
+    if lease is None:
         raise SystemExit("The worker ended its call before it could be killed.")
-    token, name = held
+    token, name = lease
     os.killpg(here.children[name].pid, signal.SIGKILL)
     begun = time.monotonic()
     here.place.control("latency", call_ms=0, mutation_ms=0)
     wait_until("another worker takes the board", lambda: not BoardLease.objects.filter(token=token).exists())
-    taken = time.monotonic() - begun
-    wait_until("what may flow is in sync", lambda: in_sync(names[IN_HAND:] if writes else names))
-    flowed = time.monotonic() - begun
+    takeover_seconds = time.monotonic() - begun
+    wait_until("the other records are in sync", lambda: are_synced(names[CLAIMED:] if writes else names))
+    sync_seconds = time.monotonic() - begun
     here.children.pop(name).stop(1)
-    hire(here, name)
-    return taken, flowed
+    start_worker(here, name)
+    return takeover_seconds, sync_seconds
 
 
 def arrived(here: Site) -> int:
-    """How many changes stand on the board, each on an item of its own."""
+    """Return the number of changes on the board, each on its own item."""
     boards = here.place.control("boards")
     titles = {item["name"]: item["values"]["role_title"] for board in boards for item in board["items"]}
     return list(titles.values()).count("Changed")
 
 
 def measure(kills: int) -> list[Row]:
-    """All kills, then until what was in the air is settled."""
-    names = [f"Person {number}" for number in range(kills * EACH)]
+    names = [f"Person {number}" for number in range(kills * RECORDS_PER_KILL)]
     with site() as here:
         here.start("web")
         prepare(len(names))
         here.start("beat")
         for worker in ("worker-1", "worker-2"):
-            hire(here, worker)
-        wait_until("what the set-up woke has ended", at_rest)
-        times = [kill(here, bool(number % 2), names[number * EACH : (number + 1) * EACH]) for number in range(kills)]
-        wait_until("what was in the air is settled", lambda: in_sync(names))
+            start_worker(here, worker)
+        wait_until("the set-up's jobs have ended", is_queue_empty)
+        groups = [names[start : start + RECORDS_PER_KILL] for start in range(0, len(names), RECORDS_PER_KILL)]
+        times = [kill(here, bool(number % 2), group) for number, group in enumerate(groups)]
+        wait_until("the killed writes are settled", lambda: are_synced(names))
         changes = arrived(here)
     return [
-        _seconds(f"{kills} killed workers: the board has another", [taken for taken, _ in times]),
-        _seconds("… all but what it wrote in sync", [flowed for _, flowed in times]),
+        _seconds(f"{kills} killed workers: the board has another", [takeover for takeover, _ in times]),
+        _seconds("… all but what it wrote in sync", [sync for _, sync in times]),
         Row("… changes that arrived", f"{len(names):,}", f"{changes:,}", changes == len(names)),
     ]
 
@@ -161,10 +159,7 @@ def _seconds(figure: str, seconds: Sequence[float]) -> Row:
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.takeover", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    kills = parser.parse_args().kills
+    kills = options_of("takeover", __doc__, kills=20).kills
     print(f"{kills} kills ({machine()})", flush=True)
     return publish(measure(kills))
 

@@ -1,13 +1,12 @@
-"""The webhook endpoint: 300 deliveries a second, with the real processes at work on them.
+"""Measures the webhook endpoint: 300 deliveries a second, while the real processes work on them.
 
     python -m bench.webhooks [--seconds 20] [--rate 300] [--items 2000]
 
-On the board each item gets a value that no delivery tells, so a contact that holds it in the end was read. Gates:
-every delivery is answered with 200 and is an inbox row that was weighed, every contact holds the board's value, and
-the calls are far fewer than the events. The time is a goal.
+Each item on the board has a value that no delivery contains, so a contact that gets it was read. Gates: every delivery
+is answered with 200, stored and processed; every contact has the board's value; there are far fewer calls than events.
+The time is a goal.
 """
 
-import argparse
 import time
 import uuid
 from collections.abc import Sequence
@@ -18,18 +17,17 @@ from bench.ground import machine
 from bench.latency import percentile
 from bench.load import post
 from bench.site import Site, site
-from bench.table import Row, publish
+from bench.table import Row, options_of, publish
 
 GOAL_MS = 25.0
-AN_EVENT = 10
-"""While workers look at what comes, one call for so many events at least; what waits meanwhile comes together."""
+EVENTS_PER_CALL = 10  # at least, because events that wait are processed together
 PERSON = -2
 PATIENCE_SECONDS = 120.0
 CONNECTIONS = 32
 
 
 def events(items: Sequence[str], board_id: str, count: int, title: str) -> list[dict[str, Any]]:
-    """So many deliveries of a changed cell, the items in turn, of values that the board no longer has."""
+    """Return deliveries about changed cells of the items in turn, with values that the board no longer has."""
     return [_event(items[number % len(items)], board_id, f"{title} {number}") for number in range(count)]
 
 
@@ -61,7 +59,7 @@ def _event(item_id: str, board_id: str, text: str) -> dict[str, Any]:
 
 
 def edit_all(here: Site, items: Sequence[str], text: str) -> None:
-    """A person's edits on the board, of which the sandbox itself tells nobody."""
+    """Edit the items on the board as a person, without the sandbox's own webhooks."""
     here.place.control("webhooks", rule="drop", count=len(items))
     for item in items:
         edit = {"item_id": int(item), "column_id": "role_title", "text": text}
@@ -69,21 +67,21 @@ def edit_all(here: Site, items: Sequence[str], text: str) -> None:
 
 
 def arrived(text: str) -> int:
-    """The contacts that hold this value."""
+    """Return the number of contacts with this value."""
     from npd.models import Contact
 
     return Contact.objects.filter(role_title=text).count()
 
 
 def in_inbox() -> int:
-    """Deliveries that were stored and processed."""
+    """Return the number of processed deliveries."""
     from sync.models.state import WebhookEvent
 
     return WebhookEvent.objects.exclude(processed_at=None).count()
 
 
-def wait_until_weighed() -> None:
-    """Leave nothing behind that the next count would find; after a long wait it goes on, and the count tells."""
+def wait_until_processed() -> None:
+    """Wait until all deliveries are processed; after a long wait, continue, and the counts show it."""
     from sync.models.state import WebhookEvent
 
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -92,34 +90,32 @@ def wait_until_weighed() -> None:
 
 
 def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds: float) -> list[Row]:
-    """The steady stream, while everything else works on it."""
     edit_all(here, items, "On the board during the stream")
     before = in_inbox()
     mark = here.place.last_call()
     bodies = events(items, board_id, int(rate * seconds), "Streamed")
     answers = post(here.address, here.webhooks, bodies, rate=rate, connections=CONNECTIONS)
-    wait_until_weighed()
+    wait_until_processed()
     calls = len(here.place.calls_since(mark))
-    most = len(bodies) // AN_EVENT
+    most = len(bodies) // EVENTS_PER_CALL
     p50 = percentile(answers.milliseconds, 0.5)
     p99 = percentile(answers.milliseconds, 0.99)
-    taken = answers.statuses["200"]
+    accepted = answers.statuses["200"]
     stored = in_inbox() - before
     read = arrived("On the board during the stream")
-    measured = f"{taken:,} answered 200, {stored:,} stored and processed"
+    measured = f"{accepted:,} answered 200, {stored:,} stored and processed"
     speed = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     return [
         Row(
             f"webhooks, {rate:g} a second for {seconds:g} s", f"p99 ≤ {GOAL_MS:g} ms", speed, p99 <= GOAL_MS, gate=False
         ),
-        Row("… none lost", f"{len(bodies):,}", measured, taken == stored == len(bodies)),
+        Row("… none lost", f"{len(bodies):,}", measured, accepted == stored == len(bodies)),
         Row("… items read", f"{len(items):,}", f"{read:,}", read == len(items)),
         Row("… API calls, beside one an event", f"≤ {most:,}", f"{calls:,}", calls <= most),
     ]
 
 
 def measure(rate: float, seconds: float, items: int) -> list[Row]:
-    """The stream, on contacts that are in sync."""
     with site() as here:
         from npd.models import Contact
         from sync.registry import link_of
@@ -130,17 +126,12 @@ def measure(rate: float, seconds: float, items: int) -> list[Row]:
         link = link_of("contact")
         assert link is not None
         ids = [str(item) for item in Contact.objects.order_by("pk").values_list("monday_id", flat=True)]
-        wait_until_weighed()
+        wait_until_processed()
         return stream(here, link.board_id, ids, rate, seconds)
 
 
 def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rate", type=float, default=300.0)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--items", type=int, default=2_000)
-    options = parser.parse_args()
+    options = options_of("webhooks", __doc__, rate=300.0, seconds=20.0, items=2_000)
     print(f"{options.rate:g} deliveries a second for {options.seconds:g} s ({machine()})", flush=True)
     return publish(measure(options.rate, options.seconds, options.items))
 

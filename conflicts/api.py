@@ -1,4 +1,4 @@
-"""Conflicts by API: how they look, the list, one, the numbers, the resolution and its undo."""
+"""The API of conflicts: list, details, numbers, resolution and undo."""
 
 import json
 from collections.abc import Callable
@@ -17,10 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
+from conflicts import progress, resolution
 from conflicts.case import RecordContext
-from conflicts.models import BEING_APPLIED, CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, ConflictKind, SyncConflict
-from conflicts.progress import STATES, conflict_progress, state_of
-from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
+from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, SELECTABLE, ConflictKind, SyncConflict
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
@@ -62,9 +61,9 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         ]
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField(choices=STATES))
+    @extend_schema_field(serializers.ChoiceField(choices=progress.STATES))
     def get_state(self, conflict: SyncConflict) -> str:
-        return state_of(conflict)
+        return progress.state_of(conflict)
 
 
 class ResolvedSerializer(SyncConflictResponseSerializer):
@@ -78,13 +77,13 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         read_only_fields = fields
 
     def get_message(self, conflict: SyncConflict) -> str:
-        return conflict_progress(conflict).sentence
+        return progress.conflict_progress(conflict).sentence
 
 
 class SelectionSerializer(serializers.Serializer[Any]):
     """One field's choice; under `record` one of the options."""
 
-    choose = serializers.ChoiceField(choices=CHOICES)
+    choose = serializers.ChoiceField(choices=SELECTABLE)
     value = serializers.CharField(
         required=False,
         allow_null=True,
@@ -95,7 +94,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
 
 
 class SeenTextField(serializers.CharField):
-    """A text; what the record's API says as a list or a truth value counts as `own_text` writes it."""
+    """A text that also accepts lists and booleans, as the records' API returns them, in the form of `own_text`."""
 
     def to_internal_value(self, data: Any) -> str:
         return super().to_internal_value(json.dumps(data) if isinstance(data, bool | list) else data)
@@ -108,7 +107,7 @@ class SeenSerializer(serializers.Serializer[Any]):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
-MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
+MANUAL_CHOICES = [(kind.value, kind.label) for kind in resolution.MANUAL_TYPES]
 
 
 class ResolveSerializer(serializers.Serializer[Any]):
@@ -176,7 +175,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         open_conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
         by_kind = dict.fromkeys(ConflictKind.values, 0)
         by_kind |= dict(open_conflicts.values_list("kind").annotate(models.Count("pk")))
-        # 30 days back: of years there may be more than a caller should wait for.
+        # Only the last 30 days, because counting years of conflicts would take too long.
         resolved = SyncConflict.objects.filter(resolved_at__gte=sync_now() - timedelta(days=30)).count()
         unresolved = sum(by_kind.values())
         return Response(
@@ -200,7 +199,9 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         decision["seen"] = _as_shown(conflict, decision["seen"])
         selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
         by = cast("User", request.user)
-        return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **decision))
+        return _decision_response(
+            request, partial(resolution.resolve, conflict.pk, by=by, selections=selections, **decision)
+        )
 
     @extend_schema(request=None, responses=DECISION_RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
@@ -208,11 +209,13 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
-        return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
+        return _decision_response(
+            request, partial(resolution.undo, self.get_object().pk, by=cast("User", request.user))
+        )
 
 
 def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
+    """Return the seen values with texts from the records' API in the form that conflicts show."""
     context = RecordContext.of(conflict)
     record = context.record
     if record is None or context.link is None:
@@ -229,9 +232,9 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
         return Response(ResolvedSerializer(decide(), context={"request": request}).data)
-    except InvalidResolution as error:
+    except resolution.InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
-    except DecidedTooLate as error:
+    except resolution.DecidedTooLate as error:
         body = error_body(status.HTTP_409_CONFLICT, error.code, str(error))
         return Response(body | {"current": error.current}, status.HTTP_409_CONFLICT)
 

@@ -1,4 +1,4 @@
-"""What a page shows of a conflict: its fields with both sides, and the possible duplicates of a record or item."""
+"""The content of a conflict's page: its fields with both sides, and the possible duplicates of a record or item."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.effects import Effect, Sides, effect_of, same_text
-from conflicts.models import BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, SyncConflict
 from conflicts.text_diff import TextPart, both_texts, diff_parts
 from sync import registry
 from sync.merge import FieldSelection
@@ -24,12 +24,12 @@ from sync.state.record_fields import FieldDisplay, converter_for
 
 
 class RecordContext:
-    """A record by its type and id; each part is read when first asked for."""
+    """A record and its sync, each part read on first use."""
 
     def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
         self.entity_type = entity_type
         self.entity_id = entity_id
-        # Where mappings were read already, with their links, those of this type serve.
+        # Callers that have read all mappings with their links pass them, to save the query.
         if own_mappings := [mapping for mapping in mappings if mapping.link.entity_type == entity_type]:
             self.mappings = sorted(own_mappings, key=lambda mapping: (mapping.position, mapping.pk))
 
@@ -45,13 +45,13 @@ class RecordContext:
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
-        """The field mappings, in their order and with their link; none without a board link."""
+        """The field mappings in their order; empty without a board link."""
         rows = FieldMapping.objects.filter(link__entity_type=self.entity_type).select_related("link")
         return list(rows.order_by("position", "pk"))
 
     @cached_property
     def mapped(self) -> Mapping[str, FieldMapping]:
-        """The mapped fields by key, as the board's mappings say, else as their application proposes."""
+        """The mapped fields by key; without a board link, the application's default mapping."""
         if self.link is not None:
             return {mapping.key: mapping for mapping in self.mappings}
         return {
@@ -68,11 +68,11 @@ class RecordContext:
 
     @cached_property
     def record(self) -> SyncedModel | None:
-        """The record with what its fields point at; None where it was deleted or its type is not synced."""
+        """The record with its related records, or None if it was deleted or its type is not synced."""
         return self.records([self.entity_id]).get(self.entity_id)
 
     def records(self, ids: Iterable[UUID]) -> dict[UUID, SyncedModel]:
-        """Return records of this type by their ids, with what their fields point at; one query."""
+        """Return records of this type by their ids, with their related records, by one query."""
         if not registry.is_registered(self.entity_type):
             return {}
         model = registry.entity(self.entity_type).model
@@ -81,7 +81,7 @@ class RecordContext:
 
     @cached_property
     def name(self) -> str:
-        """The record's name; of a deleted one its last name, or words for an unknown one."""
+        """The record's name, or the last name of a deleted record."""
         if self.record is not None:
             return str(self.record)
         last_names = deleted_names(self.entity_type, [self.entity_id]).values()
@@ -89,29 +89,30 @@ class RecordContext:
 
     @cached_property
     def ledger(self) -> SyncMetadata | None:
-        """What the last pass found, or None before the first one."""
+        """The sync state, or None before the first pass."""
         return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
 
     def item_url(self, item_id: str) -> str:
-        """Return the item's page on Monday; empty where there is no board or item."""
+        """Return the item's address on Monday; empty without a board or item."""
         return registry.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
 
 
 def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
-    """Return the names of conflicts' records by the conflicts' ids, of a deleted record its last one."""
+    """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    gone = set(keys.values()) - set(names)
-    tombstones = tombstones_of({kind for kind, _ in gone}, [key for _, key in gone])
-    names |= {(row.entity_type, row.entity_id): name for row in tombstones if (name := tombstone_name(row))}
+    deleted = set(keys.values()) - set(names)
+    for row in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted]):
+        if name := tombstone_name(row):
+            names[row.entity_type, row.entity_id] = name
     return {pk: names.get(key, f"a {registry.type_name(key[0])} that was deleted") for pk, key in keys.items()}
 
 
-# Stands in place of a conflict's kind for a field whose value Monday rejected.
+# Replaces a conflict's kind for a value that Monday rejected.
 REJECTED = "rejected"
 
-# Stands in place of a choice for a field that another conflict asks about since.
-ASKED_ANEW = "anew"
+# Replaces a choice for a field that has moved to another conflict.
+ASKED_AGAIN = "anew"
 
 CHOICE_LABELS = {
     "npd": "NPD's value",
@@ -119,11 +120,11 @@ CHOICE_LABELS = {
     "monday": "Monday's value",
     "custom": "a typed value",
     "auto": "closed by itself",
-    ASKED_ANEW: "now a question of its own",
+    ASKED_AGAIN: "now a question of its own",
 }
 LOST_CHOICE_LABELS = {**CHOICE_LABELS, "npd": "the value on both sides", "monday": "the lost value"}
 
-# What the two sides are called where one value was lost: overwritten, or with its column.
+# The headings of the two sides if an edit was overwritten.
 LOST_SIDES = ("Now", "Lost on Monday")
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
@@ -131,42 +132,39 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with both sides' values and their base as people read them, and what is chosen for it."""
+    """A field with the displayed values of both sides and the base, and a person's choice."""
 
     key: str
     label: str
     npd: str | None
     monday: str | None
     base: str | None = None
-    kind: str = ConflictKind.FIELDS  # its conflict's, or REJECTED
+    kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
     has_base: bool = True
     note: str = ""
-    choose: str = ""  # what a person chose, or a pass handed back
+    choose: str = ""  # the choice, also a rejected one
     typed: str = ""
-    problem: str = ""  # why that can't be stored
+    problem: str = ""  # why the choice can't be stored
     seen_values: Sides | None = None  # the values that it was chosen for
     is_new: bool = False  # whether the field joined the conflict after the person saw it
-    removed_side: str = ""  # npd or monday: the side that has nothing since the record or its item was deleted
-    monday_problem: str = ""  # why Monday's value can't be used in place of a rejected one
-    editors: Mapping[str, authors.Edit] = field(default_factory=dict)  # who wrote the value of a side
+    removed_side: str = ""  # "npd" or "monday" if the record or its item was deleted
+    monday_problem: str = ""  # why Monday's value can't replace a rejected one
+    editors: Mapping[str, authors.Edit] = field(default_factory=dict)  # who wrote each side's value
 
     def select(self, selection: FieldSelection) -> None:
-        """Show what a form or a pass names as chosen; a side brings no value of its own."""
         self.choose = selection.choose
         self.typed = selection.value or "" if selection.choose == CUSTOM else ""
 
     @property
-    def long(self) -> bool:
+    def is_long(self) -> bool:
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
         return has_lines or self.converter == "long_text"
 
     @property
     def sides(self) -> list[dict[str, Any]]:
-        """The sides to choose among, in the order of the page: with the base where the two sides have one."""
-        headings = ("NPD", "Monday")
-        if self.kind == ConflictKind.OVERWRITTEN:
-            headings = LOST_SIDES
+        """The sides to choose from, in the order of the page."""
+        headings = LOST_SIDES if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
         npd = self._side(NPD, headings[0], self.npd, self._marked(self.npd, self.monday))
         monday = self._side(MONDAY, headings[1], self.monday, self._marked(self.monday, self.npd))
         if self.kind == REJECTED:
@@ -188,7 +186,7 @@ class CaseField:
             "heading": heading,
             "value": value,
             "parts": [] if self.removed_side else parts,
-            # The base marks the parts that a side lacks, a side its new parts.
+            # The base marks the parts that a side lacks; a side marks its new parts.
             "mark": "del" if name == BASE else "ins",
             "shortcut": SHORTCUTS.get(name, ""),
             "empties": self.effect_of(name).emptied_side,
@@ -201,13 +199,13 @@ class CaseField:
     def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
         base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
-        # Against the base nothing is marked where the two are nothing alike.
+        # Nothing is marked against a base that is too unlike; then the other side is compared.
         return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
 
     @cached_property
     def both(self) -> str:
-        """Return both sides of a long text in one, if that shows more than either; else an empty text."""
-        if not self.long or self.kind == REJECTED or self.removed_side:
+        """Both sides of a long text merged; empty if one side already has it all."""
+        if not self.is_long or self.kind == REJECTED or self.removed_side:
             return ""
         both = both_texts(self.npd, self.monday)
         return "" if same_text(both, self.npd) or same_text(both, self.monday) else both
@@ -218,21 +216,20 @@ class CaseField:
 
     @property
     def effect(self) -> Effect | None:
-        """What the present choice leads to; None while nothing is chosen, and of a rejected value."""
-        if self.choose not in CHOICES or self.kind == REJECTED:
+        if self.choose not in SELECTABLE or self.kind == REJECTED:
             return None
         return self.effect_of(self.choose, self.typed)
 
     def effect_of(self, choose: str, typed: str | None = None) -> Effect:
-        """Return what a choice leads to; a rejected value that is kept changes nothing."""
         if self.kind == REJECTED and choose == NPD:
+            # “Keep different” changes nothing.
             return Effect(self.npd, npd_changes=False, monday_changes=False)
         values = {NPD: self.npd, BASE: self.base, MONDAY: self.monday}
         return effect_of(choose, values, typed, kind=self.kind)
 
     @property
     def input_value(self) -> str:
-        """The text in the input: what the choice leads to; of a rejected value at first NPD's, to be corrected."""
+        """The text in the input: the choice's result, or NPD's value if Monday rejected it, to be corrected."""
         if self.kind == REJECTED:
             return {CUSTOM: self.typed, MONDAY: self.monday or ""}.get(self.choose, self.npd or "")
         return (self.effect.value or "") if self.effect else ""
@@ -244,7 +241,7 @@ class CaseField:
 
 
 def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[CaseField]:
-    """Return the fields in conflict as they are stored, with who edited them where somebody has to choose."""
+    """Return the fields in conflict, with their editors if a person has to choose."""
     by_field = conflict.is_open and not conflict.is_about_record
     with_base = fields_with_base(conflict, context) if by_field else set()
     fields = []
@@ -284,16 +281,13 @@ def _field(conflict: SyncConflict, context: RecordContext, key: str) -> CaseFiel
 
 
 def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]:
-    """Return the fields in conflict that have a base, also an empty one.
-
-    An overwritten edit has none: both sides have the same value now.
-    """
+    """Return the fields in conflict that have a base, which may be empty."""
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
     with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
     if context.ledger is None:
         return with_value
-    # What has no mapping any more keeps its base.
+    # Fields without a mapping keep their base.
     stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
     stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
     return with_value | (stored & set(conflict.conflict_fields))
@@ -304,7 +298,7 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
     resolved = []
     for key in () if conflict.is_about_record else conflict.in_order(conflict.merge_selections):
         if conflict.is_open and key in conflict.conflict_fields:
-            continue  # it was resolved, and that was undone
+            continue  # its resolution was undone
         entry = conflict.merge_selections[key]
         shown = _field(conflict, context, key)
         shown.npd = entry[NPD]
@@ -312,21 +306,21 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         shown.monday = entry[MONDAY]
         shown.has_base = entry[BASE] is not None
         shown.note = str(entry.get("undo") or "")
-        shown.choose = ASKED_ANEW if "asked_in" in entry else entry["choose"]
+        shown.choose = ASKED_AGAIN if "asked_in" in entry else entry["choose"]
         shown.typed = conflict.resolved_data.get(key) or ""
         resolved.append(shown)
     return resolved
 
 
 def blocked_sentences(conflict: SyncConflict, context: RecordContext) -> list[str]:
-    """Return sentences about the record's other fields that are blocked, as the last pass found them."""
+    """Return sentences about the record's blocked fields that are not in conflict."""
     problems = _problem_fields(context)
     others = [mapping for key, mapping in context.mapped.items() if key in problems.keys() - conflict.conflict_fields]
     return [f"{mapping.label} is blocked: {problems[mapping.key]['reason']}" for mapping in others]
 
 
 def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[str, str]]:
-    """Return the labels of the record's other fields that are the same on both sides, each with its value."""
+    """Return the labels and values of the record's fields that are the same on both sides."""
     left_out = {*conflict.conflict_fields, *_problem_fields(context)}
     others = [mapping for mapping in context.mappings if mapping.key not in left_out]
     if context.record is None or context.link is None or context.ledger is None or not others:
@@ -337,7 +331,7 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
         base = base_of(context.ledger, mapping, context.record.monday_id or "")
         if base is not None:
             local, agreed, _ = display.sides(context.record, mapping, base)
-            # One that was edited since the last pass is not known to be equal.
+            # A field edited since the last pass may differ.
             if local == agreed:
                 equal.append((mapping.label, local))
     return equal
@@ -347,18 +341,15 @@ def _problem_fields(context: RecordContext) -> dict[str, Any]:
     return {**context.ledger.altered, **context.ledger.blocked_fields} if context.ledger else {}
 
 
-# An identity conflict: the record or item in question, and its possible duplicates side by side.
-
-
 def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[dict[str, Any]]:
-    """Return the record or item in question, and beside it every possible duplicate; those in NPD by one query.
+    """Return the record or item of an identity conflict, then its possible duplicates.
 
-    Each has a title, where it is, its address, a note, and its values by field.
+    Each has a title, a place, an address, a note, and its values by field.
     """
     candidates = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
-    # A record's id is a UUID, an item's is none.
+    # Only the id of a record is a UUID.
     ids = {record_id for candidate in candidates if (record_id := as_uuid(str(candidate.get("id"))))}
     records = context.records(ids) if ids else {}
     in_npd = [*records.values(), *([context.record] if context.record else [])]
@@ -398,7 +389,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
 
 
 def compared_lines(context: RecordContext, columns: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, bool]]]]:
-    """Return a line for each field that a column has a value of: its label, each text, and whether it differs."""
+    """Return a line for each field with a value: its label, the columns' texts, and whether each differs."""
     lines = []
     for key, mapping in context.mapped.items():
         texts = [column["values"].get(key, "") for column in columns]

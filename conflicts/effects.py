@@ -1,4 +1,4 @@
-"""What a choice leads to: the value that both sides will have, and which of them changes. Pure."""
+"""The effect of a choice: the value that both sides will have, and which sides change. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sync.monday.texts import unix_lines
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]
 
-# Whether NPD and Monday change: what changes, where a value is removed, where one is written.
+# By whether NPD and Monday change: what changes, where a value is removed, where one is written.
 _TEXTS = {
     (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
     (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
@@ -22,8 +22,6 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Effect:
-    """The value that both sides will have, and the sides that change."""
-
     value: str | None
     npd_changes: bool
     monday_changes: bool
@@ -34,7 +32,7 @@ class Effect:
 
     @property
     def emptied_side(self) -> str:
-        """Where what is there now is removed, in words; empty where nothing is."""
+        """Where a value is removed, in words; empty if none is."""
         return "" if self.value else _TEXTS[self.npd_changes, self.monday_changes][1]
 
     @property
@@ -43,12 +41,12 @@ class Effect:
 
 
 def normalize_text(text: str | None) -> str | None:
-    """Return the text with \\n as line end, or None where it is empty."""
+    """Return the text with \\n as line end, or None if it is empty."""
     return unix_lines(text or "") or None
 
 
 def same_text(text: str | None, other: str | None) -> bool:
-    """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
+    """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
     return normalize_text(text) == normalize_text(other)
 
 
@@ -57,25 +55,23 @@ def is_same(values: Sides, now: Sides) -> bool:
 
 
 def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = KIND_FIELDS) -> Effect:
-    """Return what choosing a side of these values, or typing one, leads to.
-
-    Until an overwritten edit is resolved, both sides have NPD's value.
-    """
+    """Return the effect of choosing a side, or of a typed value."""
     result = typed if choose == CUSTOM else values[choose]
     npd_changes = not same_text(result, values[NPD])
     if kind == KIND_OVERWRITTEN:
+        # Until it is resolved, both sides have NPD's value.
         return Effect(normalize_text(result), npd_changes, npd_changes)
     monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])
     return Effect(normalize_text(result), choose != NPD and npd_changes, monday_changes)
 
 
 def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
-    """Return what a field's choice leads to, from the values that it was made for."""
+    """Return the effect of a field's choice on the values that it was made for."""
     values = {NPD: selection.npd, BASE: conflict.base_data.get(key), MONDAY: selection.monday}
     return effect_of(selection.choose, values, selection.value, kind=conflict.kind)
 
 
 def applied_effect(conflict: SyncConflict, key: str) -> Effect:
-    """Return what a field's applied resolution led to, from the values that it was made for."""
+    """Return the effect of a field's applied resolution on the values that it was made for."""
     entry = conflict.merge_selections[key]
     return effect_of(entry["choose"], entry, conflict.resolved_data.get(key), kind=conflict.kind)

@@ -1,4 +1,4 @@
-"""What happens to conflicts, as lines of their records' own history."""
+"""Conflicts in the history of their records."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from sync.models import Decision, decisions
 
 MAX_QUOTED_LENGTH = 60
 
-# By template: the stored kind, and the sentence; its placeholders come from the values and from keyword arguments.
+# The stored kind and the sentence of each template.
 TEMPLATES = {
     "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
     "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
@@ -31,12 +31,11 @@ TEMPLATES = {
         "conflict_over",
         "{label} is not among the edited fields any more. NPD had {npd}, Monday had {monday}.",
     ),
-    # A second edit of a field was overwritten before the first was resolved.
     "overwritten_again": (
         "conflict_lost_again",
         "Of {label} another edit was overwritten: {second}. The one before it, {monday}, stays in this history.",
     ),
-    "returned": ("conflict_returned", "{by}'s choice{of_field} was returned: {why}"),
+    "rejected": ("conflict_returned", "{by}'s choice{of_field} was returned: {why}"),
     "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not applied: {why}"),
     "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
     "undone": ("undo", "{by} undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
@@ -45,7 +44,7 @@ TEMPLATES = {
 
 
 def quote_value(value: str | None) -> str:
-    """Return a value for the inside of a sentence: quoted, on one line, shortened."""
+    """Return a value quoted, on one line, and shortened."""
     return humanize.quote(humanize.one_line(value or ""), MAX_QUOTED_LENGTH)
 
 
@@ -69,11 +68,14 @@ class ConflictHistory:
         actor: str = "",
         **words: str,
     ) -> None:
-        """Add a line about a field, or with an empty key about the record. `actor` is a person; empty: the sync."""
+        """Add a line about a field, or about the record if the key is empty; without an actor the sync did it.
+
+        `values` are stored; the sentence quotes them, and takes `words` as they are.
+        """
         kind, sentence = TEMPLATES[template]
         texts = {name: value for name, value in values.items() if value is None or isinstance(value, str)}
         quoted = {name: quote_value(text) for name, text in texts.items()}
-        words = {**quoted, "label": conflict.label(key), "question": conflict.what, **words}
+        words = {**quoted, "label": conflict.label(key), "question": conflict.question, **words}
         self.lines.append(
             Decision(
                 entity_type=conflict.entity_type,
@@ -88,23 +90,21 @@ class ConflictHistory:
             )
         )
 
-    def log_found(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
-        """Log that these fields are in conflict, or the question about the record.
-
-        Overwritten edits and the like are logged by the pass.
-        """
+    def log_new(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
+        """Log new fields in conflict, or the question about the record; the pass logs overwritten edits itself."""
         if conflict.is_about_record:
-            self.log("record_found", conflict, "", {"what": conflict.what})
-        for key in keys if conflict.kind == ConflictKind.FIELDS else ():
-            self.log("found", conflict, key, conflict.values(key))
+            self.log("record_found", conflict, "", {"what": conflict.question})
+        elif conflict.kind == ConflictKind.FIELDS:
+            for key in keys:
+                self.log("found", conflict, key, conflict.values(key))
 
-    def log_returned(
+    def log_rejected(
         self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
     ) -> None:
-        """Log a choice that was not applied, or not needed; `is_over`: the conflict had already ended."""
+        """Log a choice that was not applied, or that an ended conflict (`is_over`) no longer needed."""
         selection = resolution.fields[key]
         self.log(
-            "not_needed" if is_over else "returned",
+            "not_needed" if is_over else "rejected",
             conflict,
             "" if key == RECORD_KEY else key,
             {"choose": selection.choose, "value": selection.value, "by": resolution.by},
@@ -114,17 +114,14 @@ class ConflictHistory:
         )
 
     def save(self) -> None:
-        """Write the collected lines; if a pass is running, they belong to it."""
-        # An empty context joins the one that a pass has open, which names its batch.
+        """Write the collected lines, with the batch of the pass that may be running."""
+        # An empty context joins the pass's context.
         with pghistory.context() as context:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(decisions.fold_alike(self.lines))
-        self._fold_requests()
-
-    def _fold_requests(self) -> None:
-        """Hide the earlier “chose…” line when this one says it was done."""
+        # Lines about a result hide the line about the request.
         requests = Q()
         for line in self.lines:
             if kind := decisions.REQUEST_KINDS.get(line.kind):

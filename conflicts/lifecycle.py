@@ -1,4 +1,7 @@
-"""How a conflict follows the reports of passes, and what it keeps of resolved fields."""
+"""How reports of passes change a conflict, and the entries that it keeps of resolved fields.
+
+Nothing here reads or writes the database.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,17 +11,23 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.effects import applied_effect
 from conflicts.history import ConflictHistory
-from conflicts.models import AUTO, BASE, MONDAY, NPD, ConflictKind, ResolutionType, StoredResolution, SyncConflict
+from conflicts.models import (
+    BASE,
+    CLOSED_ITSELF,
+    MONDAY,
+    NPD,
+    ConflictKind,
+    ResolutionType,
+    StoredResolution,
+    SyncConflict,
+)
 from sync.merge import FieldSelection
 
-# What became of one field of a conflict.
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 
 # The key of `notes` for the reason why the conflict was closed.
 CLOSING_NOTE = "*"
-
-# What is kept of a field, and the conflict's own values.
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
@@ -27,17 +36,12 @@ def field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
 
 
 def keep_applied(
-    conflict: SyncConflict,
-    key: str,
-    resolution: StoredResolution,
-    result: str | None,
-    now: datetime,
-    inverse: Mapping[str, Any] | None = None,
+    conflict: SyncConflict, key: str, resolution: StoredResolution, report: reports.ConflictReport, now: datetime
 ) -> None:
-    """Keep an applied resolution with its result, and what would undo it."""
+    """Keep an applied resolution with its result and the values that undo it."""
     selection = resolution.fields[key]
     entry = {
-        # What its author saw, not what the conflict holds: a pass may have updated that since.
+        # The values that the person saw; a pass may have updated the conflict's own since.
         NPD: selection.npd,
         BASE: conflict.base_data.get(key),
         MONDAY: selection.monday,
@@ -50,23 +54,24 @@ def keep_applied(
         "chosen_at": resolution.at,
     }
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
-    conflict.resolved_data = {**conflict.resolved_data, key: result}
-    if inverse:
+    conflict.resolved_data = {**conflict.resolved_data, key: report.applied[key]}
+    if inverse := report.inverse.get(key):
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
 def drop_field(
-    conflict: SyncConflict, key: str, now: datetime, unused: FieldSelection | None = None, **details: str
-) -> None:
-    """Keep the values of a field that left its conflict by itself, and a resolution that was not needed.
-
-    `details` are `why`, and `asked_in`, the kind of the conflict that asks about it now.
-    """
-    entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": AUTO, **details}
+    conflict: SyncConflict, key: str, report: reports.ConflictReport, now: datetime, unused: FieldSelection | None
+) -> str:
+    """Keep the values of a field that left its conflict by itself, with its unused resolution; return the reason."""
+    why = report.ended.get(key, report.closing_reason)
+    entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
+    if key in report.asked_in:
+        entry["asked_in"] = report.asked_in[key]
     if unused is not None:
         entry["unused"] = {"choose": unused.choose, "value": unused.value}
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
-    conflict.inverse = {name: kept for name, kept in conflict.inverse.items() if name != key}
+    conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
+    return why
 
 
 def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
@@ -75,19 +80,19 @@ def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
 
 
 def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
-    """Return what is kept of the fields that people resolved."""
+    """Return the entries of the fields that people resolved."""
     entries = conflict.merge_selections
-    return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != AUTO}
+    return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != CLOSED_ITSELF}
 
 
 def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
-    """Return what is kept of the fields that people resolved and that stay so; of an open conflict, those that left."""
-    again = conflict.conflict_fields if conflict.is_open else ()
-    return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in again}
+    """Return the entries of the fields that people resolved and that are not in conflict again."""
+    in_conflict = conflict.conflict_fields if conflict.is_open else ()
+    return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in in_conflict}
 
 
 def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
-    """Close a conflict: it shows all its fields again, and who resolved them."""
+    """Close a conflict, which then shows all its resolved fields."""
     entries = conflict.merge_selections
     by_people = list(resolved_by_people(conflict).values())
     types = {entry["type"] for entry in by_people}
@@ -98,7 +103,7 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     else:
         conflict.resolution_type = ResolutionType.MERGE
     if by_people:
-        # The column holds one person: whoever resolved a field last. The fields keep their own.
+        # The column holds the last person; each entry keeps its own.
         conflict.resolved_by_id = max(by_people, key=lambda entry: str(entry["at"]))["by_id"]
     if not conflict.is_about_record:
         restore_fields(conflict, list(entries))
@@ -127,35 +132,31 @@ def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
     conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
 
 
-# A conflict about the record itself, of a delete or an identity: its options, and how it follows a report.
-#
-# A person picks one of the options that reconcile offers; the resolution is stored under the key "record".
-
-
 def offered_options(conflict: SyncConflict) -> list[reports.Option]:
     return [reports.Option(**option) for option in conflict.about.get("options", [])]
 
 
-def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> reports.Option | None:
-    """Return the option that a resolution names, or None where it is not offered."""
-    named = (chosen.choose, chosen.value or "")
-    return next((option for option in offered_options(conflict) if (option.choose, option.value) == named), None)
+def chosen_option(conflict: SyncConflict, selection: FieldSelection) -> reports.Option | None:
+    """Return the selected option, or None if it is not offered."""
+    for option in offered_options(conflict):
+        if (option.choose, option.value) == (selection.choose, selection.value or ""):
+            return option
+    return None
 
 
 def side_option(conflict: SyncConflict, side: str) -> reports.Option | None:
-    """Return the option by which one side wins, npd or monday, or None where it is not offered."""
+    """Return the option with which one side wins, or None if it is not offered."""
     return next((option for option in offered_options(conflict) if option.choose == side), None)
 
 
 def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
-    """Return the option of a deleted record or item that does this act, or None where it is not offered."""
+    """Return a delete's option that does this act, or None if it is not offered."""
     if conflict.kind != ConflictKind.DELETE:
         return None
     return next((option for option in offered_options(conflict) if option.does == act), None)
 
 
 def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) -> None:
-    """Store what the pass reported of the record, and the edited fields of a delete."""
     conflict.about = dict(report.data)
     set_field_values(conflict, report.monday_item_id, report.fields)
     if conflict.kind == ConflictKind.IDENTITY:
@@ -163,14 +164,14 @@ def set_record_values(conflict: SyncConflict, report: reports.ConflictReport) ->
 
 
 def update_record_conflict(
-    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory, *, has_ended: bool
+    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
 ) -> None:
-    """Settle the applied resolution, hand back the rejected one, store the report, close what is over."""
+    """Update a conflict about a whole record, whose resolution has the key "record"."""
     resolution = conflict.stored_resolution
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.applied:
         selection = resolution.fields[reports.RECORD_KEY]
         option = chosen_option(conflict, selection)
-        keep_applied(conflict, reports.RECORD_KEY, resolution, report.applied[reports.RECORD_KEY], now)
+        keep_applied(conflict, reports.RECORD_KEY, resolution, report, now)
         annotate(conflict, reports.RECORD_KEY, label=option.label if option else "")
         entry = conflict.merge_selections[reports.RECORD_KEY]
         outcome = str(report.applied[reports.RECORD_KEY] or "")
@@ -178,18 +179,18 @@ def update_record_conflict(
         history.log("record_applied", conflict, "", values, by=entry["by"], option=entry["label"], outcome=outcome)
         resolution = resolution.without({reports.RECORD_KEY})
     if reports.RECORD_KEY in resolution.fields and reports.RECORD_KEY in report.rejected:
-        history.log_returned(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
+        history.log_rejected(conflict, reports.RECORD_KEY, resolution, report.rejected[reports.RECORD_KEY])
         resolution = resolution.with_rejected({reports.RECORD_KEY: report.rejected[reports.RECORD_KEY]})
-    if has_ended:
+    if reports_end(report):
         if reports.RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
-            history.log_returned(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
+            history.log_rejected(conflict, reports.RECORD_KEY, resolution, reason, is_over=True)
         if not resolved_by_people(conflict):
             values = {
                 "npd": conflict.npd_data,
                 "base": conflict.base_data,
                 "monday": conflict.monday_data,
-                "what": conflict.what,
+                "what": conflict.question,
             }
             history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
         close(conflict, report.closing_reason, now)
@@ -202,14 +203,10 @@ def update_record_conflict(
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
-# How one conflict follows one report. Changes the given instance only; reads and writes nothing.
-
-
 def reports_end(report: reports.ConflictReport) -> bool:
-    """Whether a report itself says that there is no conflict, or none any more.
+    """Whether the report contains no conflict.
 
-    For overwritten edits it only means that this report opens no conflict: an open one stays open until a person
-    resolves it (`_remaining_fields`).
+    An open conflict over overwritten edits stays open all the same, until a person resolves it (`_remaining_fields`).
     """
     if report.kind == ConflictKind.IDENTITY:
         return not report.data
@@ -219,7 +216,6 @@ def reports_end(report: reports.ConflictReport) -> bool:
 
 
 def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConflict:
-    """Return a new conflict for a report."""
     conflict = SyncConflict(
         id=conflict_id,
         entity_type=report.entity_type,
@@ -237,46 +233,44 @@ def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConfl
 def update_conflict(
     conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
 ) -> None:
-    """Settle what was applied, hand back what was rejected, store the values, close what is over."""
+    """Keep applied resolutions, reject others, set the reported values, and close the conflict if it is over."""
     if conflict.is_about_record:
-        update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))
+        update_record_conflict(conflict, report, now, history)
         return
-    # A wish to undo is about fields that left: what becomes of it, another part of the report says.
-    wish = conflict.resolution if conflict.is_being_undone else None
-    resolution = StoredResolution() if wish else conflict.stored_resolution
+    # An undo request is about fields that left, and `apply_undo_results` handles it.
+    undo_request = conflict.resolution if conflict.is_being_undone else None
+    resolution = StoredResolution() if undo_request else conflict.stored_resolution
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
-        keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
+        keep_applied(conflict, key, resolution, report, now)
         entry = {**conflict.merge_selections[key], "result": conflict.resolved_data.get(key)}
         written = applied_effect(conflict, key).written
         history.log("applied", conflict, key, entry, by=entry["by"], written=written)
     resolution = resolution.without(set(applied))
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
-        why = report.ended.get(key, report.closing_reason)
-        anew = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
-        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **anew)
+        why = drop_field(conflict, key, report, now, resolution.fields.get(key))
         history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
         if key in resolution.fields:
-            history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
+            history.log_rejected(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
     resolution = resolution.restricted_to(set(remaining))
     rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
     for key, reason in rejected.items():
-        history.log_returned(conflict, key, resolution, reason)
+        history.log_rejected(conflict, key, resolution, reason)
     resolution = resolution.with_rejected(rejected)
     if not remaining:
         close(conflict, report.closing_reason, now)
         return
     for field in report.fields if conflict.kind == ConflictKind.OVERWRITTEN else ():
-        # If a second edit of the field was overwritten, the first one stays in the history.
+        # The conflict shows the latest overwritten edit; the history keeps the one before.
         first = field_conflict(conflict, field.key)
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
             history.log("overwritten_again", conflict, field.key, values)
     before = set(conflict.conflict_fields)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    history.log_found(conflict, [key for key in remaining if key not in before])
-    conflict.resolution = wish or resolution.to_json()
+    history.log_new(conflict, [key for key in remaining if key not in before])
+    conflict.resolution = undo_request or resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
@@ -289,7 +283,7 @@ def _remaining_fields(
 ) -> dict[str, reports.FieldConflict]:
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
-    # A report about overwritten edits may have only the reason why they can't be resolved any more.
+    # A report about overwritten edits may have only a reason to close them all.
     only_closes = bool(report.closing_reason) and not any(content)
     if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
         return reported
@@ -302,19 +296,16 @@ def _undecided_fields(conflict: SyncConflict, report: reports.ConflictReport) ->
     return [field_conflict(conflict, key) for key in report.undecided]
 
 
-# How a conflict follows what became of a person's wish to undo its resolution.
-
-
 def apply_undo_results(
     requests: Sequence[SyncConflict],
     results: Mapping[str, str],
     open_conflict: SyncConflict | None,
     history: ConflictHistory,
 ) -> SyncConflict | None:
-    """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
+    """Reopen the undone fields, log why others were not undone, and return the conflict that is open afterwards.
 
-    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to an empty
-    text or the reason why not. Fields of a record that has an open conflict of the kind join that one.
+    `requests` are the record's undo requests of one kind; `results` is `ConflictReport.undone`. Undone fields join the
+    record's open conflict if it has one.
     """
     for conflict in requests:
         undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
@@ -322,7 +313,7 @@ def apply_undo_results(
             _log_result(conflict, key, results[key], history)
         conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
-            # What else it was about stays resolved.
+            # Its other fields stay resolved.
             conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
             conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
             conflict.resolution_problem = ""

@@ -1,4 +1,4 @@
-"""How far a conflict, or the answer to a rejected value, is: its state, and a sentence."""
+"""The state of a conflict, or of the answer to a rejected value, with a sentence."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from conflicts.case import RecordContext
 from conflicts.effects import applied_effect, selection_effect
 from conflicts.history import quote_value
 from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts
-from conflicts.models import AUTO, SyncConflict
+from conflicts.models import CLOSED_ITSELF, SyncConflict
 from conflicts.reports import RECORD_KEY
 from sync.kernel import humanize
 from sync.records import availability
@@ -23,21 +23,19 @@ STATES = (OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED, UNDOING)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a conflict, or the answer to a rejected value, is."""
-
-    state: str  # one of the constants above
+    state: str  # one of STATES
     sentence: str
     delay_reason: str = ""  # why it takes longer
     is_undoable: bool = False
 
     @property
     def is_final(self) -> bool:
-        """Whether asking again can't tell anything new."""
+        """Whether the state no longer changes by itself."""
         return self.state not in (APPLYING, UNDOING)
 
 
 def state_of(conflict: SyncConflict) -> str:
-    """Return the state alone; no query."""
+    """Return the state, without a query."""
     if conflict.is_being_undone:
         return UNDOING
     if not conflict.is_open:
@@ -52,7 +50,7 @@ def state_of(conflict: SyncConflict) -> str:
 def conflict_progress(
     conflict: SyncConflict, context: RecordContext | None = None, *, with_delay: bool = True
 ) -> Progress:
-    """Return the state with its sentence; without `with_delay` there is no query."""
+    """Return the state with its sentence; only `with_delay` needs queries."""
     state = state_of(conflict)
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
@@ -68,13 +66,13 @@ def conflict_progress(
         sentence = f"{_applied_sentence(conflict)} Not applied: {problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=has_parts)
     if conflict.is_about_record:
-        return Progress(state, f"Still open: {conflict.what}")
+        return Progress(state, f"Still open: {conflict.question}")
     still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
     return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
 
 
 def _delay_reason(conflict: SyncConflict, context: RecordContext | None) -> str:
-    """Return what keeps a pass from doing what was chosen: the account, the board, or a field that can't be read."""
+    """Return why no pass can apply the choice now: the account, the board, or unreadable fields."""
     if reason := availability.of(conflict.entity_type).blocked_reason:
         return humanize.without_request_id(reason)
     ledger = (context or RecordContext.of(conflict)).ledger
@@ -88,16 +86,15 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
     sentences = [_applied_sentence(conflict)]
     if not entries:
         sentences.append(f"It closed by itself. {note}".strip())
-    # Fields that left by themselves, by the reason: what closed the conflict is none for one that had left before.
-    left_by_reason: dict[str, list[str]] = {}
+    closed_by_reason: dict[str, list[str]] = {}
     for key in conflict.in_order(entries):
-        if entries[key]["choose"] == AUTO:
-            left_by_reason.setdefault(str(entries[key].get("why", note)), []).append(key)
-    for reason, keys in left_by_reason.items():
-        asked_anew = [key for key in keys if "asked_in" in entries[key]]
-        closed = [key for key in keys if key not in asked_anew]
-        if asked_anew:
-            sentences.append(f"{conflict.labels(asked_anew)}: now a question of its own.")
+        if entries[key]["choose"] == CLOSED_ITSELF:
+            closed_by_reason.setdefault(str(entries[key].get("why", note)), []).append(key)
+    for reason, keys in closed_by_reason.items():
+        moved = [key for key in keys if "asked_in" in entries[key]]
+        closed = [key for key in keys if key not in moved]
+        if moved:
+            sentences.append(f"{conflict.labels(moved)}: now a question of its own.")
         if closed:
             sentences.append(f"{conflict.labels(closed)}: closed by itself. {reason}".strip())
     for key, entry in entries.items():
@@ -107,7 +104,6 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
 
 
 def _applied_sentence(conflict: SyncConflict) -> str:
-    """Return what was written where, for the fields that people resolved."""
     if conflict.is_about_record:
         entry = conflict.merge_selections.get(RECORD_KEY, {})
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""

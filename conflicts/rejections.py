@@ -1,8 +1,7 @@
-"""A value that Monday rejected: what each side has of it, a person's answer, how far that is, and its undo.
+"""Values that Monday rejected: both sides, a person's answer, its progress and its undo.
 
-An answer sends another value, uses Monday's, or keeps the difference. Each writes NPD alone, or the mark in the ledger;
-the pass that it enqueues does the rest, as after any other edit. So nothing here can overwrite what somebody did on
-Monday meanwhile: that pass finds it, and asks.
+An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the ledger, and
+enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from conflicts.case import RecordContext
 from conflicts.effects import Sides, is_same
 from conflicts.history import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD
-from conflicts.resolution import check_may_type, raw_from_text, request_pass
 from sync import registry
 from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
@@ -33,14 +31,12 @@ from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
 from sync.reconcile.lost_updates import last_observed
-from sync.records import availability, blocked_fields
-from sync.records.authors import actor_label, log_action, person_line
-from sync.records.blocked_fields import KEPT_BY, FieldRef
+from sync.records import authors, availability, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related
 
 
 class Rejection:
-    """One field of one record: what each side has of it, and the raw values that each option would write."""
+    """A field of a record whose value Monday rejected, and the raw values that each option would write."""
 
     def __init__(self, context: RecordContext, key: str) -> None:
         assert context.record is not None
@@ -50,22 +46,22 @@ class Rejection:
         self.field = context.mapped[key]
 
     @classmethod
-    def of(cls, field_ref: FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
-        """Return the rejection, or None where there is no such type, record, or field on its board."""
+    def of(cls, field_ref: blocked_fields.FieldRef, mappings: Sequence[FieldMapping] = ()) -> Rejection | None:
+        """Return the rejection, or None if there is no such type, record, or mapped field."""
         entity_type, entity_id, key = field_ref
         context = RecordContext(entity_type, entity_id, mappings)
         is_mapped = context.link is not None and key in context.mapped
         return cls(context, key) if is_mapped and context.record is not None else None
 
     @property
-    def field_ref(self) -> FieldRef:
+    def field_ref(self) -> blocked_fields.FieldRef:
         return self.context.entity_type, self.context.entity_id, self.key
 
     @property
     def entry(self) -> Mapping[str, Any]:
-        """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
+        """The ledger's entry of the rejection; empty if the value or the column has changed since."""
         entry = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
-        # One that doesn't say which value was rejected is about none.
+        # An entry without a value is about no value.
         if not entry or not blocked_fields.is_rejected(entry) or not entry.get("local"):
             return {}
         is_current = field_values.still_holds(self.record, entry["local"]) and self.field.is_current(entry)
@@ -73,22 +69,22 @@ class Rejection:
 
     @property
     def reason(self) -> str:
-        """Monday's reason, or NPD's for a value that it doesn't send."""
+        """Monday's reason, or NPD's own for a value that it doesn't send."""
         return str(self.entry.get("reason", ""))
 
     @property
     def is_unsent(self) -> bool:
-        """Whether the column can't take the value, so that Monday was not asked."""
+        """Whether NPD didn't send the value, because the column can't take it."""
         return self.entry.get("side") == blocked_fields.SIDE_LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:
-        """Who kept the value different, and when; empty where nobody did."""
-        return dict(self.entry.get(KEPT_BY, {}))
+        """Who kept the value different, and when; empty if nobody did."""
+        return dict(self.entry.get(blocked_fields.KEPT_BY, {}))
 
     @property
     def needs_answer(self) -> bool:
-        """Whether a person has to answer: not where an open conflict on the same field asks already."""
+        """Whether a person has to answer, unless an open conflict on the field asks already."""
         conflicts = self.context.ledger.conflicts if self.context.ledger else {}
         in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
@@ -105,13 +101,13 @@ class Rejection:
 
     @property
     def base(self) -> Mapping[str, Any] | None:
-        """The base, where it is about the present item and column."""
+        """The base, if it is about the present item and column."""
         ledger = self.context.ledger
         return base_of(ledger, self.field, self.record.monday_id or "") if ledger else None
 
     @property
     def last_read_value(self) -> tuple[Any] | None:
-        """The stored value that the last pass read on Monday, if one did: of an empty cell it is None."""
+        """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
         return last_observed(self.context.ledger, self.key) if self.context.ledger else None
 
     @property
@@ -122,7 +118,7 @@ class Rejection:
 
     @property
     def monday(self) -> str | None:
-        """Monday's value as of the last pass, as a person reads it; None where it is empty."""
+        """Monday's displayed value as of the last pass; None if empty."""
         if self.monday_raw is None:
             return None
         converter = self.display.board.converter(self.field, self.record)
@@ -137,7 +133,7 @@ class Rejection:
 
     @property
     def would_empty(self) -> bool:
-        """Whether Monday's side empties the record's field: a deletion, for who may change records."""
+        """Whether using Monday's value empties the record's field."""
         return self.sides[NPD] is not None and self.sides[MONDAY] is None
 
     def raw_from_monday(self) -> dict[str, Any]:
@@ -161,7 +157,7 @@ class Rejection:
             return dict.fromkeys(now)
         converter = self.display.board.converter(self.field, self.record)
         if self.base and not self.base.get(AS_SENT):
-            # Where NPD's half of the base reads as Monday's shown value: what is shown is what is written.
+            # If NPD's half of the base displays as Monday's value, write that half, because the person saw it.
             same_remote = converter.remote(self.base["remote"]) == converter.remote(self.monday_raw)
             local = self.display.local(self.record, self.field, self.base["local"]) or None
             if same_remote and local == self.sides[MONDAY]:
@@ -172,21 +168,26 @@ class Rejection:
             return dict(converter.from_text(self.sides[MONDAY] or "", now))
 
 
-def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
-    """Return the rejections of these fields, without those that aren't there; a few queries for each type.
+def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Sequence[FieldMapping]) -> list[Rejection]:
+    """Return the rejections of these fields that exist, with a few queries for each type of records.
 
     `mappings` are those of all boards, with their links.
     """
-    wanted = list(field_refs)
+    keys_by_type: dict[str, list[tuple[UUID, str]]] = {}
+    for entity_type, entity_id, key in field_refs:
+        if registry.is_registered(entity_type):
+            keys_by_type.setdefault(entity_type, []).append((entity_id, key))
     rejections = []
-    for entity_type in {field_ref[0] for field_ref in wanted if registry.is_registered(field_ref[0])}:
-        # The context of no record: it has the facts that all records of the type share.
+    for entity_type, keys in keys_by_type.items():
+        # The nil UUID, because this context is only for the facts that all records of the type share.
         shared = RecordContext(entity_type, UUID(int=0), mappings)
-        records = shared.records(entity_id for of_type, entity_id, _ in wanted if of_type == entity_type)
+        if shared.link is None:
+            continue
+        records = shared.records(entity_id for entity_id, _ in keys)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
-        display = FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
-        for of_type, entity_id, key in wanted:
-            if display is None or of_type != entity_type or entity_id not in records or key not in shared.mapped:
+        display = FieldDisplay(shared.link, shared.mappings, list(records.values()))
+        for entity_id, key in keys:
+            if entity_id not in records or key not in shared.mapped:
                 continue
             context = RecordContext(entity_type, entity_id, mappings)
             context.record = records[entity_id]
@@ -197,16 +198,13 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     return rejections
 
 
-# A person's answer.
-
-
-# The kind of decision as which an answer is stored.
+# The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
 
 
 def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:
-    """Return the state of an answer by queue and ledger; `rejection` is None where the record was deleted."""
-    if rejection is not None and KEPT_BY not in answer.values:
+    """Return an answer's state by the queue and the ledger; `rejection` is None if the record was deleted."""
+    if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
             delay_reason = availability.of(answer.entity_type).blocked_reason if with_delay else ""
             return progress.Progress(
@@ -218,7 +216,7 @@ def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay
 
 
 def _is_pending(answer: Decision, rejection: Rejection) -> bool:
-    """Whether the pass that the answer has enqueued is still to come."""
+    """Whether the answer's pass has not run yet."""
     last_pass = rejection.context.ledger.last_sync_attempt if rejection.context.ledger else None
     if last_pass is not None and last_pass > answer.at:
         return False
@@ -227,34 +225,33 @@ def _is_pending(answer: Decision, rejection: Rejection) -> bool:
 
 
 def can_undo(answer: Decision, rejection: Rejection | None) -> bool:
-    """Whether there is anything to undo, as far as the answer itself tells; `undo_answer` says why not."""
+    """Whether the answer itself can be undone; `undo_answer` checks the rest."""
     if rejection is None or answer.undoes:
         return False
-    return _is_kept_by(answer, rejection) if KEPT_BY in answer.values else "raw_before" in answer.values
+    return _is_kept_by(answer, rejection) if blocked_fields.KEPT_BY in answer.values else "raw_before" in answer.values
 
 
 def _is_kept_by(answer: Decision, rejection: Rejection) -> bool:
-    """Whether the value is kept different by this very answer, not by a later one."""
-    mark = answer.values[KEPT_BY]
+    """Whether this answer, and no later one, keeps the value different."""
+    mark = answer.values[blocked_fields.KEPT_BY]
     return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
 
 
 def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
-    """Return the last answer that somebody gave about this field, or what has undone it; None without one."""
+    """Return the last answer about this field, or its undo; None without an answer."""
     rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key).order_by("-pk")
     answer = rows.filter(kind=DECISION_KIND).first()
     return (rows.filter(undoes=answer.pk).first() or answer) if answer else None
 
 
-def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
-    """Carry out a choice, npd, monday or custom with a text, for exactly the values seen; return it as it is kept.
+def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
+    """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
 
-    Raises PermissionDenied, NotOpen also where there is no such field, NotAsSeen or InvalidResolution; then
-    nothing was written.
+    Raises PermissionDenied, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     _check_permission(by)
     if choose == CUSTOM:
-        check_may_type(by, field_ref[0])
+        resolution.check_may_type(by, field_ref[0])
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label
@@ -273,18 +270,18 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not is_same(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            check_may_type(by, field_ref[0], "emptying a value")
+            resolution.check_may_type(by, field_ref[0], "emptying a value")
         answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
-        log_action(by, record, answer.sentence)
-        # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.
-        request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
+        authors.log_action(by, record, answer.sentence)
+        # With the cause PERSON the pass would send the record's other rejected values again.
+        resolution.request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
     return answer
 
 
 def undo_answer(answer: Decision, *, by: User) -> None:
-    """Take an answer back; raises PermissionDenied, or an ActionError with why not."""
+    """Undo an answer; raises PermissionDenied, or an ActionError with the reason."""
     _check_permission(by)
-    if KEPT_BY not in answer.values:
+    if blocked_fields.KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
             raise resolution.InvalidResolution(left_alone[0].refusal)
         return
@@ -296,14 +293,14 @@ def undo_answer(answer: Decision, *, by: User) -> None:
             )
         blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
         value = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record}"
-        sentence = f"{value} is open again, as {actor_label(by)} asked."
+        sentence = f"{value} is open again, as {authors.actor_label(by)} asked."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
-        log_action(by, rejection.record, sentence)
-        # The rejected value isn't sent again by this: the pass only updates the record's state.
-        request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
+        authors.log_action(by, rejection.record, sentence)
+        # This pass doesn't send the rejected value again; it only updates the record's state.
+        resolution.request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
 
 
-def field_ref_of(answer: Decision) -> FieldRef:
+def field_ref_of(answer: Decision) -> blocked_fields.FieldRef:
     assert answer.entity_id is not None
     return answer.entity_type, answer.entity_id, answer.key
 
@@ -313,15 +310,14 @@ def _check_permission(by: User) -> None:
         raise PermissionDenied
 
 
-def _lock_rejection(field_ref: FieldRef) -> Rejection:
-    """Return the rejection, with the record and its ledger entry locked, in this order."""
+def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
+    """Lock the record, then its ledger entry, and return the rejection."""
     entity_type, entity_id, _key = field_ref
     try:
         model = registry.entity(entity_type).model
     except registry.UnknownEntity as unknown:
         raise resolution.NotOpen(str(unknown), {}) from unknown
-    # In the order of a pass that settles, or the two would wait for each other. Read after both: a pass may have
-    # changed the field while this one waited.
+    # The same order as in settling, to avoid deadlocks. Read after both locks, because a pass may change the field.
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
@@ -332,30 +328,30 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
 
 def _keep_different(rejection: Rejection, by: User) -> Decision:
     assert rejection.context.ledger is not None
-    mark = {"id": by.pk, "who": actor_label(by), "at": sync_now().isoformat()}
+    mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
     cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
     blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record} is kept different, as "
-        f"{actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
+        f"{authors.actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
         f"{quote_value(rejection.sides[MONDAY])}."
     )
-    return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
+    return _save_answer(rejection, by, sentence, {"choose": NPD, blocked_fields.KEPT_BY: mark})
 
 
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     if choose == MONDAY:
         raw = _checked(rejection.key, rejection.raw_from_monday)
     elif choose == CUSTOM:
-        raw = _checked(rejection.key, lambda: raw_from_text(rejection.context, rejection.key, value))
+        raw = _checked(rejection.key, lambda: resolution.raw_from_text(rejection.context, rejection.key, value))
     else:
         raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     record = rejection.record
     before = field_values.stored_values(record, rejection.field)
     previous = rejection.sides[NPD]
     model = type(record)
-    # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
+    # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
     try:
         with transaction.atomic():
             model._default_manager.filter(pk=record.pk).update(**field_values.update_values(model, raw))
@@ -367,7 +363,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     now = field_values.stored_field_values(record, before)
     after = rejection.display.local(record, rejection.field, now)
     label = rejection.field.label
-    who = actor_label(by)
+    who = authors.actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
         sentence = f"{label} of {record} is {quote_value(after)} as on Monday, as {who} chose; {was}"
@@ -389,7 +385,7 @@ def _checked(key: str, raw_values: Callable[[], dict[str, Any]]) -> dict[str, An
 def _save_answer(
     rejection: Rejection, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
 ) -> Decision:
-    answer = person_line(rejection.record, DECISION_KIND, sentence, actor_label(by))
+    answer = authors.person_line(rejection.record, DECISION_KIND, sentence, authors.actor_label(by))
     answer.key = rejection.key
     answer.values = dict(values)
     answer.undoes = undoes

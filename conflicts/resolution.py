@@ -1,4 +1,4 @@
-"""A person's resolution and its undo: stored for exactly the values that they saw, done by the record's next pass."""
+"""Stores a person's resolution, or its undo, for exactly the values that they saw; the next pass applies it."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,6 @@ from django.db.models import Q
 from conflicts import effects, lifecycle
 from conflicts.case import RecordContext, fields_with_base
 from conflicts.history import ConflictHistory, quote_value
-from conflicts.lifecycle import chosen_option, resolved_parts
 from conflicts.models import (
     BASE,
     CUSTOM,
@@ -35,12 +34,12 @@ from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.records.authors import full_name, log_kind_action, who_may
+from sync.records import authors
 from sync.state.record_fields import typed_value
 
 
 class InvalidResolution(ActionError):
-    """Nothing was stored. `problems` has a sentence for each field concerned, none where all is meant."""
+    """Nothing was stored. `problems` has a sentence for each invalid field."""
 
     def __init__(self, sentence: str, problems: Mapping[str, str] | None = None) -> None:
         self.problems = dict(problems or {})
@@ -49,7 +48,7 @@ class InvalidResolution(ActionError):
 
 
 class DecidedTooLate(Conflict):
-    """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
+    """Nothing was stored because the conflict has changed; `current` has its values by field."""
 
     def __init__(self, sentence: str, current: Mapping[str, effects.Sides]) -> None:
         super().__init__(sentence)
@@ -74,12 +73,11 @@ SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.v
 
 
 def may_type(user: Any, entity_type: str) -> bool:
-    """Whether somebody may write a value that neither side has: who may change the record may."""
+    """Whether this user may write a value that neither side has, which changes the record."""
     return registry.may_act(user, "change", entity_type)
 
 
 def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> None:
-    """Raise NotAllowed with what is missing: a value of one's own is a change of the record."""
     if not may_type(user, entity_type):
         raise NotAllowed(
             f"Nothing was stored: {act} changes the {registry.type_name(entity_type)} itself, which your account isn't "
@@ -89,15 +87,15 @@ def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> 
 
 
 def deletion_problem(user: Any, entity_type: str) -> str:
-    """Return why somebody can't choose what deletes a record or its item, and who can; empty where they may."""
+    """Return why this user can't choose a deletion; empty if they can."""
     if registry.may_act(user, "delete", entity_type):
         return ""
     records = registry.entity(entity_type).model._meta.verbose_name_plural
-    return f"Only who may delete {records} can choose this: {who_may('delete', entity_type)}."
+    return f"Only who may delete {records} can choose this: {authors.who_may('delete', entity_type)}."
 
 
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:
-    """Return the raw values of a typed text, checked as NPD and Monday's column will; raises ActionError."""
+    """Return the raw values of a typed text that both NPD and Monday's column take; raises ActionError."""
     mapping = context.mapped[key]
     record = context.record
     converter = context.converter(key)
@@ -127,13 +125,15 @@ def _empty_problem(context: RecordContext, mapping: FieldMapping) -> str:
 
 
 def current_values(conflict: SyncConflict) -> dict[str, effects.Sides]:
-    """Return the present values of every field in conflict; of a conflict about the record, what happened."""
+    """Return the values of the fields in conflict, and the question about the record under its key."""
     values: dict[str, effects.Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
-    return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
+    if conflict.is_about_record:
+        values[RECORD_KEY] = {"npd": conflict.question, "monday": None}
+    return values
 
 
 def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues) -> None:
-    """Raise NotAsSeen unless the stored values of these fields in conflict are those that were seen."""
+    """Raise NotAsSeen unless these fields have the values that the person saw."""
     now = current_values(conflict)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
@@ -164,7 +164,7 @@ def field_selections(
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
     elif problems := {key: why for key in selections if (why := _form_problem(conflict, key, selections, seen_values))}:
         raise InvalidResolution("Some choices are not complete.", problems)
-    # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
+    # A side is chosen for all fields, so the person must have seen exactly the present fields.
     _check_seen(conflict, {*selections, *seen_values} if side else set(selections), seen_values)
     chosen = {
         key: FieldSelection(
@@ -202,17 +202,16 @@ def _form_problem(conflict: SyncConflict, key: str, selections: Selections, seen
 
 
 def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str, selection: FieldSelection) -> str:
-    """Return why this choice can't be stored, as a sentence; empty when it can.
+    """Return why this choice can't be stored; empty if it can.
 
-    A value that a side has already is checked only for being required; the pass that applies it says what the
-    other side makes of it.
+    A side's present value is only checked for being required; the pass finds out whether the other side takes it.
     """
     mapping = context.mapped.get(key)
     if mapping is None or context.record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
     if mapping.required and effects.selection_effect(conflict, key, selection).value is None:
         return _empty_problem(context, mapping)
-    # The lost value of an overwritten edit stands on no side: it is checked as if it were typed.
+    # Neither side has the lost value of an overwritten edit, so it is checked like a typed one.
     is_lost = selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN
     if selection.choose == CUSTOM or is_lost:
         try:
@@ -222,18 +221,15 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     return ""
 
 
-# A resolution about the record itself: one of the offered options, for exactly what was seen.
-
-
 def record_selection(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen_values: SeenValues
 ) -> dict[str, FieldSelection]:
-    """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
+    """Return the choice of an offered option for the whole record; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option = lifecycle.side_option(conflict, side)
         requested = resolution_type
     else:
-        # One option for the record, under its key; a field beside it would be dropped silently.
+        # Anything beside the one option would be dropped silently.
         if not selections:
             raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(conflict)}")
         unexpected = sorted(set(selections) - {RECORD_KEY})
@@ -246,21 +242,21 @@ def record_selection(
         requested = f"{selection.choose} {selection.value or ''}".strip()
     if option is None:
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
-    # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
+    # API callers may leave out a delete's question, but not its edited fields.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
     _check_seen(conflict, required | set(seen_values), seen_values)
     return {
         RECORD_KEY: FieldSelection(
             choose=option.choose,
             value=option.value or None,
-            npd=conflict.what,
+            npd=conflict.question,
             seen={key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields},
         )
     }
 
 
 def _offered_options(conflict: SyncConflict) -> str:
-    """Return the options as an API caller names them."""
+    """Return the options as API callers name them."""
     options = [
         f"{option.choose} “{option.value}” ({option.label})" if option.value else f"{option.choose} ({option.label})"
         for option in lifecycle.offered_options(conflict)
@@ -283,13 +279,12 @@ def resolve(
 ) -> SyncConflict:
     """Store a resolution for exactly the values seen, and enqueue the pass that applies it.
 
-    In a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
-    typed counts, the values seen are in `seen`. In a conflict about the record itself one option is chosen, under the
-    key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed where a
-    value was typed, or a record or an item would be gone, by who may not; then nothing was stored.
+    In a merge, fields without a selection stay in conflict. A conflict about the whole record takes one option under
+    the key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed for a typed
+    value or a deletion without the right; then nothing was stored.
     """
     with transaction.atomic():
-        # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
+        # Locked, so that the second of two people sees the first one's choice.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
         selections = selections or {}
@@ -311,7 +306,7 @@ def resolve(
         if conflict.is_about_record:
             chosen = record_selection(conflict, resolution_type, selections, seen)
             selection = chosen[RECORD_KEY]
-            option = chosen_option(conflict, selection)
+            option = lifecycle.chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
             values = {
@@ -321,7 +316,7 @@ def resolve(
                 "seen": dict(selection.seen),
             }
             label = option.label if option else selection.choose
-            history.log("record_chosen", conflict, "", values, actor=full_name(by), option=label)
+            history.log("record_chosen", conflict, "", values, actor=authors.full_name(by), option=label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
@@ -332,18 +327,20 @@ def resolve(
                 effect = effects.selection_effect(conflict, key, selection)
                 values = {**conflict.values(key), "choose": selection.choose}
                 result = quote_value(effect.value)
-                history.log("chosen", conflict, key, values, actor=full_name(by), result=result, where=effect.where)
+                history.log(
+                    "chosen", conflict, key, values, actor=authors.full_name(by), result=result, where=effect.where
+                )
         store_resolution(conflict, resolution_type, chosen, history, by=by)
-        log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
 def store_resolution(
     conflict: SyncConflict, resolution_type: str, chosen: Selections, history: ConflictHistory, *, by: AbstractBaseUser
 ) -> None:
-    """Store what a person wants, with its lines in the record's history, and request the pass that does it."""
+    """Store a resolution with its history lines, and request the pass that applies it."""
     resolution = StoredResolution(
-        resolution_type=resolution_type, by_id=by.pk, by=full_name(by), at=sync_now().isoformat(), fields=chosen
+        resolution_type=resolution_type, by_id=by.pk, by=authors.full_name(by), at=sync_now().isoformat(), fields=chosen
     )
     conflict.resolution = resolution.to_json()
     conflict.resolution_problem = ""
@@ -358,28 +355,26 @@ def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> N
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
-    """Store an undo request for a conflict, or for what is resolved of an open one; enqueue the pass that does it.
+    """Store an undo request for the resolved fields of a conflict, and enqueue the pass that applies it.
 
-    Raises SyncConflict.DoesNotExist, NotOpen (nothing of it is resolved, or it is being applied or undone), or
-    InvalidResolution with the reason why it can't be undone and what to do instead.
+    Raises SyncConflict.DoesNotExist, NotOpen (no resolved fields, or being applied or undone), or InvalidResolution
+    with the reason and what to do instead.
     """
     with transaction.atomic():
-        # The pass that applies a resolution locks the row too, so what is checked here stays so.
+        # Locked, so that no pass applies a resolution meanwhile.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
-        parts = resolved_parts(conflict)
+        parts = lifecycle.resolved_parts(conflict)
         problem = ""
         if conflict.is_being_undone:
             who = conflict.stored_resolution.by
             problem = f"{who} asked for this already, and it is being done. Check again soon."
         elif conflict.is_being_applied:
-            problem = (
-                f"The conflict of {context.name} is being written at this moment. It can be undone once that is done."
-            )
+            problem = f"The conflict of {context.name} is being written at this moment."
+            problem = f"{problem} It can be undone once that is done."
         elif conflict.is_open and not parts:
-            problem = (
-                f"The conflict of {context.name} is not resolved, so there is nothing to undo. Resolve it instead."
-            )
+            problem = f"The conflict of {context.name} is not resolved, so there is nothing to undo."
+            problem = f"{problem} Resolve it instead."
         if problem:
             raise NotOpen(problem, current_values(conflict))
         if problem := undo_problem(conflict, context):
@@ -392,15 +387,15 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         history = ConflictHistory()
         for key, selection in selections.items():
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
-            history.log("undo_requested", conflict, key, values, actor=full_name(by))
+            history.log("undo_requested", conflict, key, values, actor=authors.full_name(by))
         store_resolution(conflict, UNDO, selections, history, by=by)
-        log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
 def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    """Return why what is resolved of a conflict can't be undone and what to do instead; empty where it can."""
-    if not resolved_parts(conflict):
+    """Return why a conflict's resolved fields can't be undone, and what to do instead; empty if they can."""
+    if not lifecycle.resolved_parts(conflict):
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
@@ -436,7 +431,7 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
 
 
 def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    parts = resolved_parts(conflict)
+    parts = lifecycle.resolved_parts(conflict)
     keys = [key for key in parts if key in conflict.inverse]
     if not keys:
         return (
@@ -445,7 +440,7 @@ def _fields_problem(conflict: SyncConflict, context: RecordContext) -> str:
         )
     if unmapped := [key for key in keys if key not in context.mapped]:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
-    # One on these fields that is open, being undone, or was resolved later.
+    # Look for a conflict on these fields that is open, being undone, or was resolved later.
     resolved_at = conflict.resolved_at or max(datetime.fromisoformat(parts[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
         Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),

@@ -1,4 +1,4 @@
-"""The conflicts of records: what a pass reads of them, and how it opens, updates, closes and reopens them."""
+"""How a pass reads, opens, updates, closes and reopens conflicts."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -24,28 +24,25 @@ OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 
 FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
 
-# What a report may change of a stored conflict.
+# The columns that a report may change.
 UPDATABLE_FIELDS = [field.name for field in SyncConflict._meta.concrete_fields if field.name not in FIXED_FIELDS]
 
 
 def open_conflicts(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-    """Return these records' open conflicts, and those to be undone, with their resolutions; one query."""
+    """Return these records' open conflicts and undo requests, with one query."""
     rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
     conflicts: dict[UUID, list[OpenConflict]] = {}
     for row in rows.order_by("detected_at", "id"):
-        of_record = conflicts.setdefault(row.entity_id, [])
+        conflicts_of_record = conflicts.setdefault(row.entity_id, [])
         if row.is_open:
-            of_record.append(_as_open(row))
+            conflicts_of_record.append(_as_open(row))
         if row.is_being_undone:
-            of_record.append(_as_undo_request(row))
+            conflicts_of_record.append(_as_undo_request(row))
     return conflicts
 
 
 def save_reports(reports: Sequence[ConflictReport]) -> None:
-    """Store what a pass found; storing the same reports again changes nothing.
-
-    Runs inside the settle transaction. The number of queries doesn't grow with the number of reports.
-    """
+    """Store a pass's reports inside the settle transaction, idempotently and with a constant number of queries."""
     batch = _ReportBatch(reports)
     for report in reports:
         batch.apply(report)
@@ -53,13 +50,13 @@ def save_reports(reports: Sequence[ConflictReport]) -> None:
 
 
 def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None) -> None:
-    """Let a person choose again for these records; the rejected resolution stays as a suggestion."""
+    """Reject these records' resolutions, which stay as suggestions for the person's next choice."""
     rows = SyncConflict.objects.select_for_update().filter(
         entity_type=entity_type, entity_id__in=list(ids), resolution__isnull=False
     )
     rows = rows.filter(pk=only) if only is not None else rows
     history = ConflictHistory()
-    # Locked in the order of their ids, like records: two that lock the same rows wait for each other in no circle.
+    # Locked in the order of their ids, like records, so that transactions can't deadlock.
     rejected = [row for row in rows.order_by("id") if row.stored_resolution.fields]
     for row in rejected:
         if row.is_being_undone:
@@ -67,7 +64,7 @@ def reject_resolutions(entity_type: str, ids: Iterable[UUID], reason: str, *, on
             continue
         resolution = row.stored_resolution
         for key in resolution.fields:
-            history.log_returned(row, key, resolution, reason)
+            history.log_rejected(row, key, resolution, reason)
         row.resolution = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
         row.resolution_problem = reason
     SyncConflict.objects.bulk_update(rejected, ["resolution", "resolution_problem", "merge_selections"])
@@ -79,21 +76,18 @@ def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> lis
     rows = SyncConflict.objects.filter(
         entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
     )
-    closed = list(rows.order_by("id").values_list("entity_id", flat=True))
+    records = list(rows.order_by("id").values_list("entity_id", flat=True))
     save_reports(
-        [
-            ConflictReport(entity_type, entity_id, item_id, ConflictKind.IDENTITY, closing_reason=reason)
-            for entity_id in closed
-        ]
+        [ConflictReport(entity_type, pk, item_id, ConflictKind.IDENTITY, closing_reason=reason) for pk in records]
     )
-    return closed
+    return records
 
 
 class _ReportBatch:
-    """The stored conflicts that reports are about, and what becomes of them."""
+    """The stored conflicts that reports change."""
 
     def __init__(self, reports: Sequence[ConflictReport]) -> None:
-        # All that a pass may change of these records, locked in the order of their ids.
+        # Locked in the order of their ids.
         rows = SyncConflict.objects.select_for_update().filter(
             OPEN_OR_UNDOING, entity_id__in={report.entity_id for report in reports}
         )
@@ -116,7 +110,7 @@ class _ReportBatch:
             return
         key = _conflict_key(report)
         if report.undone:
-            # First, so that reopened fields are in the open conflict when the report is applied to it.
+            # The report is applied to the open conflict, so reopened fields must join it first.
             requests = [request for request in self._requests_of(report) if request.kind == report.kind]
             reopened = lifecycle.apply_undo_results(requests, report.undone, self.open.get(key), self.events)
             if reopened is not None:
@@ -129,7 +123,7 @@ class _ReportBatch:
         elif not lifecycle.reports_end(report):
             self.open[key] = lifecycle.new_conflict(report, uuid.uuid4())
             self.new.append(self.open[key])
-            self.events.log_found(self.open[key], self.open[key].conflict_fields)
+            self.events.log_new(self.open[key], self.open[key].conflict_fields)
 
     def _requests_of(self, report: ConflictReport) -> list[SyncConflict]:
         record = report.entity_type, report.entity_id
@@ -137,7 +131,7 @@ class _ReportBatch:
 
     def save(self) -> None:
         changed = [row for row in self.conflicts if _snapshot(row) != self.snapshots[row.pk]]
-        # A person whose account was deleted between resolution and pass must not make the pass fail.
+        # The person's account may have been deleted between the resolution and the pass.
         if user_ids := {row.resolved_by_id for row in changed if row.resolved_by_id is not None}:
             existing = set(get_user_model().objects.filter(pk__in=user_ids).values_list("pk", flat=True))
             for row in changed:
@@ -162,14 +156,14 @@ def _as_open(row: SyncConflict) -> OpenConflict:
 
 
 def _as_undo_request(row: SyncConflict) -> OpenConflict:
-    wanted = row.stored_resolution.fields
+    fields = row.stored_resolution.fields
     return replace(
-        _as_open(row), kind=KIND_UNDO, fields=(), resolutions=wanted, resolved_kind=row.kind, inverse=row.inverse
+        _as_open(row), kind=KIND_UNDO, fields=(), resolutions=fields, resolved_kind=row.kind, inverse=row.inverse
     )
 
 
 def _conflict_key(conflict: SyncConflict | ConflictReport) -> ConflictKey:
-    # One open conflict per record and kind; of identity conflicts one per item.
+    # A record has one open conflict of each kind, but one identity conflict for each item.
     item = conflict.monday_item_id if conflict.kind == ConflictKind.IDENTITY else ""
     return conflict.entity_type, conflict.entity_id, conflict.kind, item
 

@@ -1,4 +1,4 @@
-"""Where two texts differ, word by word; an excerpt around it; and both texts in one. Pure."""
+"""The differing words of two texts, an excerpt around the first, and a merge of both texts. Pure."""
 
 import re
 from difflib import SequenceMatcher
@@ -6,51 +6,50 @@ from itertools import groupby
 
 from sync.monday.texts import unix_lines
 
-# Characters beyond which nothing is marked: comparing would take longer than a page may.
+# Longer texts are not compared, because that would slow down the page.
 MAX_DIFF_CHARACTERS = 4_000
 
-# Texts that have less than this in common are simply other texts: marks would only be noise.
+# Less similar texts are not marked, because nearly every word would be.
 MIN_SIMILARITY = 0.35
 
-# Characters that an excerpt has before the first difference, and in all.
+# An excerpt's characters before the first difference, and in all.
 EXCERPT_BEFORE = 30
 EXCERPT_LENGTH = 120
 
-# A sign that parts words, or a word, each with the space behind it. Whatever else is no space belongs to a word, so
-# that an accent or a joined emoji is never cut off from what it stands with.
+# A separator or a word, with the space behind it. Words take all other characters, so that accents and joined emoji
+# stay with their letters.
 _WORD = re.compile(r'(?:[.,;:!?()"@/<>-]|[^\s.,;:!?()"@/<>-]+|^)\s*')
 
 _BREAK = re.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
 
-
-# A piece of a text, and whether the other text has something else there.
+# A piece of a text, and whether the other text differs there.
 TextPart = tuple[str, bool]
 
 
 def diff_parts(text: str | None, *others: str | None) -> list[TextPart]:
-    """Return the text in pieces, with the words marked that one of the others lacks; none where they are too unlike."""
+    """Return the text in pieces, marking the words that another text lacks, unless the texts are too unlike."""
     words = _WORD.findall(text or "")
     differing = set[int]().union(*(_differing(words, other or "") for other in others))
     parts = []
     for is_marked, group in groupby(enumerate(words), key=lambda word: word[0] in differing):
         block = "".join(word for _, word in group)
-        # The space behind the last word is like what follows.
+        # The space behind the last marked word stays unmarked.
         core = block.rstrip() if is_marked and block.strip() else block
         parts += [(core, is_marked), (block[len(core) :], False)]
     return [part for part in parts if part[0]]
 
 
 def _differing(words: list[str], other: str) -> set[int]:
-    """Return the places of the words that the other text lacks; none where the two are equal, or nothing alike."""
+    """Return the positions of the words that the other text lacks; none if the texts are equal or too unlike."""
     if sum(map(len, words)) > MAX_DIFF_CHARACTERS or len(other) > MAX_DIFF_CHARACTERS:
         return set()
     other_words = _WORD.findall(other)
     mine = [word.strip() for word in words]
     theirs = [word.strip() for word in other_words]
-    if mine == theirs:  # spaces and line ends are all that differs
+    if mine == theirs:  # only spaces and line ends differ
         mine = words
         theirs = other_words
-    # In texts of 200 words and more difflib passes over the most frequent words, without which it would take minutes.
+    # From 200 words on, difflib's autojunk skips the most frequent words; without it this could take minutes.
     matcher = SequenceMatcher(None, mine, theirs)
     if matcher.ratio() < MIN_SIMILARITY:
         return set()
@@ -59,17 +58,17 @@ def _differing(words: list[str], other: str) -> set[int]:
 
 
 def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
-    """Return both texts on one line around their first difference, marked; what is cut off is an ellipsis."""
+    """Return one-line excerpts of both texts around their first difference, marked."""
     lines = [" ".join((side or "").split()) for side in (text, other)]
     differs = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
     begin = max(0, differs - EXCERPT_BEFORE)
-    begin = lines[0].rfind(" ", 0, begin) + 1 or begin  # at a word, where the text has words
+    begin = lines[0].rfind(" ", 0, begin) + 1 or begin  # at the start of a word
     mine, theirs = [line[begin : begin + 2 * EXCERPT_LENGTH] for line in lines]
     return [_cut(diff_parts(mine, theirs), bool(begin)), _cut(diff_parts(theirs, mine), bool(begin))]
 
 
 def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
-    """Return the pieces up to the length of an excerpt, with an ellipsis where something is cut off."""
+    """Return the pieces up to the length of an excerpt, with an ellipsis at each cut."""
     shown = [("… ", False)] if is_begun and parts else []
     room = EXCERPT_LENGTH
     for text, is_marked in parts:
@@ -81,10 +80,7 @@ def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
 
 
 def both_texts(text: str | None, other: str | None) -> str:
-    """Return one text of two: their common lines and sentences once, each addition where it was.
-
-    Every word of both is in it. Where both changed the same place, `text` comes first.
-    """
+    """Return a text with all lines and sentences of both, the common ones once; `text` comes first."""
     if text == other:
         return text or ""
     mine, theirs = [unix_lines(side or "").strip() for side in (text, other)]
@@ -94,19 +90,19 @@ def both_texts(text: str | None, other: str | None) -> str:
     matcher = SequenceMatcher(None, texts, [sentence for sentence, _ in second], autojunk=False)
     merged = []
     for _, i, i_end, j, j_end in matcher.get_opcodes():
-        # What is in both but elsewhere stays where `text` has it.
+        # A sentence that both have at different places stays where `text` has it.
         merged += [*first[i:i_end], *(sentence for sentence in second[j:j_end] if sentence[0] not in texts)]
     has_lines = "\n" in mine + theirs
     return "".join(part + (gap if gap is not None else _gap(part, has_lines)) for part, gap in merged).rstrip()
 
 
 def _gap(text: str, has_lines: bool) -> str:
-    """Return what parts the last sentence of one text from a sentence of the other."""
+    """Return the separator between the last sentence of one text and a sentence of the other."""
     return "\n" if has_lines or text[-1] not in ".!?…" else " "
 
 
 def _sentences(text: str) -> list[tuple[str, str | None]]:
-    """Return the lines and sentences, each with what parts it from the next; None behind the last."""
+    """Return the lines and sentences, each with the separator behind it; None behind the last."""
     sentences: list[tuple[str, str | None]] = []
     begin = 0
     for gap in _BREAK.finditer(text):

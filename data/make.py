@@ -1,10 +1,10 @@
-"""Makes the demo data: organizations and contacts as a CRM meets them after ten years. Needs Faker.
+"""Makes the demo data: organizations and contacts as in a CRM after ten years. Needs Faker.
 
     python -m data.make          writes data/organizations.jsonl and data/contacts.jsonl
 
-Everything comes from one seed, so the same Faker makes the same bytes. Nobody in it exists: email addresses
-end in domains that RFC 2606 reserves for examples, telephone numbers come from ranges that regulators set
-aside for fiction (NANPA's 555-01xx, Ofcom's drama numbers, ARCEP's and the Bundesnetzagentur's).
+There is one seed, so the same Faker makes the same bytes. Nobody in the data exists: email addresses have domains that
+RFC 2606 reserves for examples, telephone numbers are from ranges that regulators reserve for fiction (NANPA's 555-01xx,
+Ofcom's drama numbers, ARCEP's and the Bundesnetzagentur's).
 """
 
 import json
@@ -45,14 +45,14 @@ ROLES = {
     "ja_JP": ["購買部長", "経理担当", "代表取締役", "研究員"],
     "ar_AA": ["مدير المشتريات", "محاسب", "المدير العام", "مهندسة"],
 }
-# What Monday's long text holds: developer.monday.com/api-reference/reference/long-text
+# Monday's limit for a long text: developer.monday.com/api-reference/reference/long-text
 LONGEST_NOTE = 2000  # characters
 
 Record = dict[str, Any]
 
 
 class People:
-    """Fake people and companies by locale; no name is given twice."""
+    """Fake people and companies by locale, each with another name."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - made-up people, no secrets
@@ -62,11 +62,10 @@ class People:
         self.taken: set[str] = set()
 
     def locale(self) -> str:
-        """One of the six, by its share."""
         return self.random.choices(list(LOCALES), list(LOCALES.values()))[0]
 
     def once(self, locale: str, kind: str) -> str:
-        """A name or company that nobody else in the data has."""
+        """Return a name or company that isn't in the data yet."""
         while True:
             name = tidy(str(getattr(self.by_locale[locale], kind)()))
             if name.casefold() not in self.taken:
@@ -74,11 +73,10 @@ class People:
                 return name
 
     def chance(self, share: float) -> bool:
-        """True in this share of cases."""
         return self.random.random() < share
 
     def note(self, locale: str) -> str:
-        """Mostly nothing or a line; sometimes paragraphs; now and then as much as Monday's column holds."""
+        """Return a note: usually empty or one line, sometimes paragraphs, rarely as much as Monday's column holds."""
         fake, dice = self.by_locale[locale], self.random.random()
         if dice < 0.35:
             return ""
@@ -93,17 +91,17 @@ class People:
 
 
 def tidy(text: str) -> str:
-    """One line, in Unicode's composed form, as a careful person would have typed it."""
+    """Return the text as one line in Unicode's composed form."""
     return unicodedata.normalize("NFC", re.sub(r"\s+", " ", text)).strip()
 
 
 def identity(kind: str, number: int) -> str:
-    """The same id in every run, so that a restarted demo finds its own records."""
+    """Return an id that is the same in every run."""
     return str(uuid.uuid5(NAMESPACE, f"{kind}/{number}"))
 
 
 def address(people: People, locale: str) -> Record:
-    """The five fields, some of them empty; a comma inside a street now and then."""
+    """Return the five fields, some of them empty, and some streets with a comma."""
     fake = people.by_locale[locale]
     street = tidy(fake.street_address())
     if people.chance(0.08):
@@ -119,7 +117,7 @@ def address(people: People, locale: str) -> Record:
 
 
 def aliases(people: People, name: str) -> list[str]:
-    """Short names under which the company is known: its initials, its first word in capitals."""
+    """Return short names of the company, such as its initials."""
     words = re.findall(r"\w+", name)
     candidates = ["".join(word[0] for word in words).upper(), words[0].upper(), f"{words[0]} {words[-1]}"]
     wanted = people.random.choices([0, 1, 2], [65, 25, 10])[0]
@@ -127,7 +125,7 @@ def aliases(people: People, name: str) -> list[str]:
 
 
 def organizations(people: People, count: int) -> Iterator[tuple[str, Record]]:
-    """Each with the locale it is at home in."""
+    """Yield organizations, each with its locale."""
     for number in range(count):
         locale = people.locale()
         name = people.once(locale, "company")
@@ -146,7 +144,7 @@ def organizations(people: People, count: int) -> Iterator[tuple[str, Record]]:
 
 
 def contacts(people: People, homes: list[tuple[str, Record]], count: int) -> Iterator[Record]:
-    """Most work for an organization and share its locale; some for none."""
+    """Yield contacts; most work for an organization and share its locale."""
     for number in range(count):
         locale, home = people.random.choice(homes)
         employed = people.chance(0.92)
@@ -163,7 +161,7 @@ def contacts(people: People, homes: list[tuple[str, Record]], count: int) -> Ite
 
 
 def with_billing_contacts(people: People, companies: list[Record], persons: list[Record]) -> None:
-    """Give every third company one of its own people to send bills to."""
+    """Give every third company one of its people as its billing contact."""
     staff: dict[str, list[str]] = {}
     for person in persons:
         staff.setdefault(person["organization"], []).append(person["id"])
@@ -172,8 +170,8 @@ def with_billing_contacts(people: People, companies: list[Record], persons: list
             company["billing_contact"] = people.random.choice(staff[company["id"]])
 
 
-def made(seed: int = SEED, companies: int = 100, persons: int = 500) -> dict[str, str]:
-    """The files' contents by name: one JSON object a line, empty fields left out."""
+def file_contents(seed: int = SEED, companies: int = 100, persons: int = 500) -> dict[str, str]:
+    """Return the files' contents by name: one JSON object a line, without empty fields."""
     people = People(seed)
     homes = list(organizations(people, companies))
     crowd = list(contacts(people, homes, persons))
@@ -183,16 +181,12 @@ def made(seed: int = SEED, companies: int = 100, persons: int = 500) -> dict[str
 
 
 def lines(records: list[Record]) -> str:
-    """JSON lines."""
     compact = [{key: value for key, value in record.items() if value not in ("", [])} for record in records]
     return "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in compact)
 
 
-# Email addresses and telephone numbers that reach nobody, written the way people write them.
-
-
 def email_for(dice: random.Random, name: str, number: int) -> str:
-    """An address made of the name where that is Latin; some with capitals, a tag or a long local part."""
+    """Return an address made of a Latin name; some have capitals, a tag or a long local part."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z]+", plain.lower()) or ["contact"]
     local = f"{'.'.join(words[:2])}{number}"
@@ -208,7 +202,7 @@ def email_for(dice: random.Random, name: str, number: int) -> str:
 
 
 def phone_for(dice: random.Random, locale: str) -> str:
-    """A number of the locale's own fiction range; where a country has none, a British or American one."""
+    """Return a number from the locale's range for fiction, or a British or American one if it has none."""
     if locale == "de_DE":
         return _spelled(dice, f"+49 {dice.choice(GERMAN)} {dice.randrange(1000):03d}")
     if locale == "fr_FR":
@@ -239,7 +233,7 @@ def _american(dice: random.Random) -> str:
 
 
 def _spelled(dice: random.Random, number: str) -> str:
-    """The same number, as different people type it."""
+    """Return the number as different people type it."""
     country, rest = number.split(" ", 1)
     shape = dice.random()
     if shape < 0.4:
@@ -252,5 +246,5 @@ def _spelled(dice: random.Random, number: str) -> str:
 
 
 if __name__ == "__main__":
-    for file_name, text in made().items():
+    for file_name, text in file_contents().items():
         (FOLDER / file_name).write_text(text, encoding="utf-8")

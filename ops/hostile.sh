@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make hostile`: what `make test` leaves out, on real servers too where they answer. With options for pytest: the
-# hostile tests alone, by these options.
+# `make hostile`: the tests that `make test` leaves out, and all tests on real servers if these answer. With options for
+# pytest, only hostile tests run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck disable=SC2206 # several words

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What production is made of, by itself: an environment from requirements.txt alone and a copy of the program alone (no
-# tests, no .env). Settings, web and Celery are imported, static files collected, and where PostgreSQL answers at
-# TEST_DATABASE_URL an empty database is migrated. The sandbox likewise, in an environment from requirements/sandbox.txt.
+# Tests that production needs nothing else: an environment from requirements.txt and a copy of the program without tests
+# and .env. Imports settings, web and Celery, collects static files and, if PostgreSQL answers at TEST_DATABASE_URL,
+# migrates an empty database. Then starts the sandbox in an environment from requirements/sandbox.txt.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD

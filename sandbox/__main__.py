@@ -12,7 +12,7 @@ from types import FrameType
 import waitress
 
 from sandbox import web
-from sandbox.api import Api, CallLog
+from sandbox.api import Api
 from sandbox.api_limits import PLANS, Plan
 from sandbox.control import Control
 from sandbox.model import Clock
@@ -37,7 +37,7 @@ def build(settings: Settings) -> web.Application:
     store = Store(settings.data)
     world = World(Clock(), store)
     deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), store)
-    api = Api(world, deliveries, CallLog(), settings.token, settings.plan)
+    api = Api(world, deliveries, settings.token, settings.plan)
     world.on_events = deliveries.on_events
     deliveries.start()
     control = Control(world, api, deliveries)

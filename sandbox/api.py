@@ -47,10 +47,10 @@ class Call:
     version: str = resolvers.CURRENT
 
     def to_json(self) -> dict[str, Any]:
-        shown = asdict(self)
-        shown["aliases"] = [alias for alias, _ in self.fields]
-        shown["fields"] = [name for _, name in self.fields]
-        return shown
+        content = asdict(self)
+        content["aliases"] = [alias for alias, _ in self.fields]
+        content["fields"] = [name for _, name in self.fields]
+        return content
 
 
 class CallLog:
@@ -161,18 +161,13 @@ class Api:
     """The endpoint, with its faults, limits, cursors and stored answers."""
 
     def __init__(
-        self,
-        world: World,
-        deliveries: Deliveries,
-        calls: CallLog,
-        token: str | None,
-        plan: api_limits.Plan | None = None,
+        self, world: World, deliveries: Deliveries, token: str | None, plan: api_limits.Plan | None = None
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.calls = calls
+        self.calls = CallLog()
         self.faults = faults.Faults()
         self.latency = Latency()
         self.limits = api_limits.Limits(world.clock, plan)

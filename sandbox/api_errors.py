@@ -81,9 +81,9 @@ MISSING_COLUMN = "store.monday.automation.error.missing_column"
 
 def column_not_found(column_id: str) -> FieldError:
     """For writes; filter rules have `filter_column_not_found`."""
-    words = "This column ID doesn't exist for the board"
+    message = "This column ID doesn't exist for the board"
     code = "InvalidColumnIdException"
-    return FieldError(words, code, column_id=column_id, board_id=None, error_reason=MISSING_COLUMN)
+    return FieldError(message, code, column_id=column_id, board_id=None, error_reason=MISSING_COLUMN)
 
 
 def filter_column_not_found(column_id: str, board_id: int) -> FieldError:
@@ -171,15 +171,15 @@ def unparsable_document(message: str, locations: list[Any]) -> RequestError:
     """Monday's parser goes on after its first error, so there is more than one entry (106532, 109054)."""
     refusal = RequestError(400, message, "PARSING_ERROR")
     entry = {"locations": locations, "extensions": {"code": "PARSING_ERROR"}}
-    words = (message, "expected definition")
-    refusal.errors = [{"message": f"parsing error: syntax error: {part}"} | entry for part in words]
+    messages = (message, "expected definition")
+    refusal.errors = [{"message": f"parsing error: syntax error: {part}"} | entry for part in messages]
     return refusal
 
 
 def column_type_unsupported(column_type: str) -> FieldError:
     """As create_column answered in 2025-04 (113689)."""
-    words = "This column type is not supported yet in the API"
-    return FieldError(words, "InvalidColumnTypeException", column_id=None, actual_type=column_type)
+    message = "This column type is not supported yet in the API"
+    return FieldError(message, "InvalidColumnTypeException", column_id=None, actual_type=column_type)
 
 
 def webhook_config_invalid() -> FieldError:

@@ -262,11 +262,11 @@ class Limits:
         with self._lock:
             limit = self.points_limit
             remaining = max(0, limit - self._points.roll(self._clock.time()).used)
-        words = f"{remaining:,} of {limit:,} complexity points left this minute"
+        sentence = f"{remaining:,} of {limit:,} complexity points left this minute"
         if self.plan is None:
-            return words
+            return sentence
         calls = max(0, self.plan.day - math.ceil(self.usage.today() / CALL))
-        return f"{words}, {calls:,} of {self.plan.day:,} calls left today"
+        return f"{sentence}, {calls:,} of {self.plan.day:,} calls left today"
 
     def set_lag(self, seconds: int) -> None:
         """Set the age of `platform_api`'s figures."""

@@ -63,10 +63,10 @@ class Closed:
 
     def refuses(self, arguments: dict[str, Any]) -> bool:
         """Return whether a mutation with these arguments writes a closed item or column."""
-        written = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
+        column_ids = {*_json_object(arguments.get("column_values")), arguments.get("column_id")}
         if arguments.get("item_name"):
-            written.add("name")
-        return str(arguments.get("item_id")) in self.items or not written.isdisjoint(self.columns)
+            column_ids.add("name")
+        return str(arguments.get("item_id")) in self.items or not column_ids.isdisjoint(self.columns)
 
 
 def _json_object(text: Any) -> dict[str, Any]:
@@ -379,13 +379,13 @@ def history_middleware(history: ItemHistory) -> Middleware:
 
 def _stale_read_middleware(history: ItemHistory, seconds: float) -> Middleware:
     # Root fields that asked for `latest`; their items are read in nested fields.
-    fresh: set[Any] = set()
+    latest_roots: set[Any] = set()
 
     def read_stale(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
         if info.field_name == "boards" and arguments.get("latest"):
-            fresh.add(info.path.key)
+            latest_roots.add(info.path.key)
         result = following(root, info, **arguments)
-        if info.field_name not in (*PAGE_FIELDS, "items") or info.path.as_list()[0] in fresh:
+        if info.field_name not in (*PAGE_FIELDS, "items") or info.path.as_list()[0] in latest_roots:
             return result
         if isinstance(result, Page):
             return replace(result, items=history.as_of(result.items, seconds))
@@ -437,9 +437,9 @@ def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
         is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
         if is_meant and arguments.get("column_values") and fault.names(arguments):
             columns = info.context.world.board(number(arguments["board_id"])).columns
-            dropped = {column.id for column in columns if column.type == column_type}
+            dropped_ids = {column.id for column in columns if column.type == column_type}
             values = json.loads(arguments["column_values"])
-            arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped})
+            arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped_ids})
         return following(root, info, **arguments)
 
     return drop_values
@@ -464,8 +464,8 @@ def _altering_middleware(fault: Fault, alter: Callable[[str], str]) -> Middlewar
         if arguments.get("item_name") and alters("name"):
             arguments["item_name"] = alter(arguments["item_name"])
         if values := _json_object(arguments.get("column_values")):
-            altered = {key: _altered(value, alter) if alters(key) else value for key, value in values.items()}
-            arguments["column_values"] = json.dumps(altered)
+            new_values = {key: _altered(value, alter) if alters(key) else value for key, value in values.items()}
+            arguments["column_values"] = json.dumps(new_values)
         return following(root, info, **arguments)
 
     return alter_texts

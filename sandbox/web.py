@@ -211,8 +211,8 @@ class Guard:
         """Return the answer to a request that is refused, None for others."""
         host = (request.header("Host") or "").lower()
         if host and not self._is_ours(_name(host)):
-            words = f"This sandbox is not {_name(host)!r}. If it should be, start it with --site-url http://{host}"
-            return json_response({"error": words}, 403)
+            message = f"This sandbox is not {_name(host)!r}. If it should be, start it with --site-url http://{host}"
+            return json_response({"error": message}, 403)
         if request.method not in READING and self._is_foreign(request, host):
             return json_response({"error": "A page of another site may change nothing here."}, 403)
         return None

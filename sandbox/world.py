@@ -53,11 +53,11 @@ class Store:
         if not rows:
             return
         deleted = [key for key, row in rows.items() if row is None]
-        written = [(*key, _ENCODER.encode(row)) for key, row in rows.items() if row is not None]
+        changes = [(*key, _ENCODER.encode(row)) for key, row in rows.items() if row is not None]
         with self._lock:
             self._db.execute("BEGIN")
             self._db.executemany("DELETE FROM documents WHERE kind = ? AND id = ?", deleted)
-            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", written)
+            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", changes)
             self._db.execute("COMMIT")
 
     def load(self, table: str) -> Documents:

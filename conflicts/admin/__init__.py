@@ -1,4 +1,4 @@
-"""Conflicts in the admin: their list, the side-by-side screen, and what Home offers for them."""
+"""The list of conflicts in the admin."""
 
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts.admin import conflict_handlers
+from conflicts.admin import conflict_handlers  # noqa: F401 - registers Home's buttons
 from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
 from conflicts.admin.case_screen import CaseMixin, screen_url
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
@@ -27,7 +27,7 @@ BADGES = {
 
 
 def list_state(conflict: SyncConflict) -> str:
-    """Return the state in the list: only three of those of `progress.state_of`, so that the filter can be a query."""
+    """Return one of three states, so that the filter can be a query; `progress.state_of` has more."""
     if not conflict.is_open:
         return SETTLED
     return APPLYING if conflict.is_being_applied else OPEN
@@ -51,8 +51,6 @@ class StateFilter(RadioFilter):
 
 @admin.register(SyncConflict)
 class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
-    """Passes open and close conflicts; people resolve them on the conflict's own page."""
-
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("=monday_item_id",)
@@ -82,7 +80,7 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.Reco
         return self._use_side(request, queryset, ResolutionType.KEEP_MONDAY)
 
     def _use_side(self, request: HttpRequest, queryset: models.QuerySet[SyncConflict], choice: str) -> HttpResponse:
-        """Ask what a side does with the ticked conflicts, then resolve those that were shown."""
+        """Confirm, then resolve the selected conflicts."""
         by = cast("User", request.user)
 
         def question() -> confirmed_action.Question:
@@ -91,16 +89,14 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.Reco
         def run() -> confirmed_action.Report:
             return resolve_all(shown_conflicts(request.POST.get("seen", "")), choice, by=by)
 
-        return confirmed_action.run_action(
-            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
-        )
+        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether this person resolves conflicts."""
+        """ReadOnlyAdmin denies this; the bulk actions need it."""
         return request.user.has_perm("conflicts.change_syncconflict")
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Go to the side-by-side screen, which takes the place of a form."""
+        """Redirect to the side-by-side screen, which replaces the form."""
         conflict = self.get_object(request, object_id)
         if conflict is None:
             redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -109,7 +105,7 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.Reco
 
 
 def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:
-    """Return the first field's value, and how many more fields there are."""
+    """Return the first field's value and the number of other fields."""
     if not conflict.conflict_fields:
         return humanize.DASH
     value = humanize.shorten(conflict.sides(conflict.conflict_fields[0])[side] or "(empty)", LONGEST_VALUE)
@@ -118,8 +114,5 @@ def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:
 
 
 def _wrapped(text: str) -> SafeString:
-    """Wrap a text that has nowhere to break, so that the list fits its page."""
+    """Let a long text wrap, so that the list fits its page."""
     return format_html('<span class="npd-list-value">{}</span>', text)
-
-
-__all__ = ["SyncConflictAdmin", "conflict_handlers"]

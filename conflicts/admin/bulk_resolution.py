@@ -1,4 +1,4 @@
-"""Resolve many conflicts with one choice: ask with a summary of the effects, then resolve each."""
+"""Resolves many conflicts with one choice, after a question with a summary of the effects."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from sync.registry import count_of_type
 
 MAX_CONFLICTS = MAX_PER_REQUEST
 
-# Records that one line of the summary names.
+# A message names this many records at most.
 MAX_NAMED = 20
 
 CHANGED = "It changed after you were shown it. Look at it again."
@@ -52,10 +52,7 @@ _RECORD_HEADS = ("Record", "What happened", "What is done")
 
 
 def first_batch(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
-    """Return up to MAX_CONFLICTS: the undecided first, oldest first, then others.
-
-    The question lists the others as left out.
-    """
+    """Return up to MAX_CONFLICTS: undecided ones, oldest first, then others, which the question lists as left out."""
     waiting = conflicts.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
     first = list(waiting[:MAX_CONFLICTS])
     others = conflicts.exclude(pk__in=waiting.order_by().values("pk")).order_by("detected_at", "id")
@@ -65,9 +62,9 @@ def first_batch(conflicts: QuerySet[SyncConflict]) -> list[SyncConflict]:
 def bulk_question(
     conflicts: QuerySet[SyncConflict], choice: str, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> confirmed_action.Question:
-    """Return the question: how many of each effect, examples, and what is left out and why.
+    """Return the question with the number of each effect, examples, and the conflicts that are left out.
 
-    The question carries a digest of each conflict that it shows, so that only what was shown is resolved.
+    Its form carries a digest of each conflict, so that only conflicts that are still as shown are resolved.
     """
     total = conflicts.count()
     side = resolution.SIDE_OF_TYPE.get(choice)
@@ -78,14 +75,14 @@ def bulk_question(
     digests: dict[str, str] = {}
     for conflict in shown:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
-        # Of a deleted record or item.
+        # Only conflicts about a whole record have options.
         option = side_option(conflict, side) if side else act_option(conflict, choice)
         if problem := bulk_problem(conflict, choice, option, by=by):
             left_out.append((name, problem))
             continue
         digests[str(conflict.pk)] = digest_of(resolution.current_values(conflict))
         if option is not None:
-            row = (name, conflict.what, f"{option.label}: {option.effect}")
+            row = (name, conflict.question, f"{option.label}: {option.effect}")
             effects.setdefault(option.does, []).append(row)
         else:
             for effect, cells in _value_effects(conflict, choice):
@@ -112,16 +109,16 @@ def bulk_question(
         records=count_of_type(len(digests), resolved_type),
         items=count_with_noun(len(digests), "item"),
     )
-    taken = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
-    # The button also names what is deleted or emptied.
-    button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *taken])
+    removals = [counted[kind] for kind in kinds if kind in TAKES_AWAY]
+    # The button also names the deletions and emptied values.
+    button = title if choice not in resolution.SIDE_OF_TYPE else "; ".join([title, *removals])
     return confirmed_action.Question(
         f"{title}?",
         lines,
         button if digests else "",
         tables,
         [*hidden, ("seen", json.dumps(digests))],
-        deletes=bool(taken),
+        deletes=bool(removals),
     )
 
 
@@ -130,7 +127,7 @@ def _table(rows: Sequence[tuple[object, ...]], title: str, heads: tuple[str, ...
 
 
 def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the effect on each value, with the cells of its row: the field, the old value, the new value."""
+    """Yield each changed value's effect and cells: the field, the old value, the new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
         effect = effect_of(resolution.SIDE_OF_TYPE[choice], sides, kind=conflict.kind)
@@ -143,7 +140,7 @@ def _value_effects(conflict: SyncConflict, choice: str) -> Iterator[tuple[str, t
 
 
 def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, by: User) -> str:
-    """Return why this can't be chosen for a conflict, or an empty string if it can."""
+    """Return why this choice isn't possible for a conflict; empty if it is."""
     if not conflict.is_open:
         return "It is resolved already."
     if conflict.is_being_applied:
@@ -154,13 +151,13 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
 
 
 def digest_of(values: Mapping[str, Sides]) -> str:
-    """Return a hash that changes when a conflicting value or the event changes."""
+    """Return a hash of a conflict's present values."""
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirmed_action.Report:
-    """Resolve each conflict that is still as it was shown, in its own transaction; report number and problems."""
+    """Resolve each conflict that is still as it was shown, in a transaction of its own."""
     conflicts = list(SyncConflict.objects.filter(pk__in=digests).order_by("detected_at", "id"))
     names = names_of(conflicts)
     resolved = []
@@ -195,7 +192,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
 
 
 def shown_conflicts(text: str) -> dict[str, str]:
-    """Return the digests of the conflicts that the page had shown, by id; anything malformed gives an empty dict."""
+    """Return the digests of the conflicts that the page showed, by id, without malformed ones."""
     posted = parse_json(text)
     pairs = list(posted.items())[:MAX_CONFLICTS] if isinstance(posted, dict) else []
     return {key: str(shown) for key, shown in pairs if as_uuid(key)}

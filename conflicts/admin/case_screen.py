@@ -1,4 +1,4 @@
-"""The pages on which a person decides: about a conflict, or about a value that Monday rejected."""
+"""The pages of a conflict and of a value that Monday rejected, on which a person decides."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,18 +19,15 @@ from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, rejections, resolution
+from conflicts import case, lifecycle, rejections, resolution
 from conflicts.effects import Effect, Sides, is_same
-from conflicts.lifecycle import chosen_option, offered_options, side_option
-from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
 from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
 from conflicts.rejections import Rejection
 from conflicts.reports import RECORD_KEY
-from conflicts.resolution import current_values, deletion_problem, may_type, resolve, undo, undo_problem
 from conflicts.text_diff import both_texts
 from sync import attention, registry
-from sync.admin.admin_base import PageAdmin, parse_json, see_other, with_request_id
-from sync.admin.confirmed_action import Question, RecordTable, question_page
+from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel.humanize import count_with_noun, plural
@@ -40,11 +37,14 @@ from sync.models import Decision
 from sync.reconcile.field_values import as_uuid
 from sync.records.blocked_fields import FieldRef
 
+# A form sends this where both texts are used; what is stored is the typed value that results.
+BOTH = "both"
+
 
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
-    """Return what was chosen and the values seen, by field. The values travel as JSON: a browser rewrites line ends.
+    """Return the choices and the seen values by field; `option` is the choice about a whole record.
 
-    For a conflict about the record, the field `option` names the chosen option: `choose`, or `choose value`.
+    Seen values travel as JSON, because browsers rewrite line ends.
     """
     chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
@@ -55,7 +55,7 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
         elif prefix == "pick" and text == BOTH:
             sides = parse_seen(posted.get(f"seen-{key}", ""))
             chosen[key] = FieldSelection(CUSTOM, both_texts(sides["npd"], sides["monday"]))
-        elif prefix == "pick" and text in CHOICES:
+        elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
             chosen[key] = FieldSelection(str(text), typed)
         elif name == "option":
@@ -65,15 +65,15 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
 
 
 def parse_seen(text: str) -> dict[str, str | None]:
-    """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
-    values = parse_json(text)
+    """Return one field's seen values; malformed ones equal nothing stored, so the form counts as outdated."""
+    values = admin_base.parse_json(text)
     npd, monday = values if isinstance(values, list) and len(values) == 2 else (text, text)
     return {"npd": npd if isinstance(npd, str) else None, "monday": monday if isinstance(monday, str) else None}
 
 
-def emptying_question(name: str, fields: Sequence[case.CaseField]) -> Question | None:
-    """Ask before a value is removed; None where what is chosen removes none."""
-    chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in CHOICES]
+def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_action.Question | None:
+    """Return the question before a value is removed, or None if the choices remove none."""
+    chosen = [(row, row.effect_of(row.choose, row.typed)) for row in fields if row.choose in SELECTABLE]
     emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
     if not emptied:
         return None
@@ -83,18 +83,18 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> Question |
     label = f"Empty {subject} {sides.pop()}" if len(sides) == 1 else f"Empty {subject}"
     button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
     rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
-    table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
+    table = confirmed_action.RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
-    return Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
+    return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
 
 
 URL_NAME = "admin:conflicts_syncconflict"
 
-# Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision.
+# Query parameters for the previous decision: a conflict's id, or the id of an answer.
 CONFLICT_PARAMETER = "after"
 ANSWER_PARAMETER = "answered"
 
-# Whatever waits for a person's decision on a value; one goes from each to the next, and from the last to the first.
+# The buttons “next” and “previous” go through these cases in a circle.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
 MAX_WALKED = 2_000
@@ -109,13 +109,13 @@ def rejection_url(field_ref: FieldRef) -> str:
 
 
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
-    """Raise PermissionDenied unless this person may do so, "view" or "change", with conflicts."""
+    """Raise PermissionDenied unless this person may "view" or "change" conflicts."""
     if not getattr(model_admin, f"has_{action}_permission")(request):
         raise PermissionDenied
 
 
 def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
-    """Return where a case stands among those of its kind, 0 where it waits no more, and the addresses beside it."""
+    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours."""
     keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
     key = f"{kind}:{row_id}"
     place = keys.index(key) if key in keys else -1
@@ -137,61 +137,59 @@ def _case_url(key: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
-    """Shows what is to be decided to those who may see conflicts, and takes a decision from those who may resolve."""
-
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
-    # What `load` reads.
+    # Set by `load`.
     context: case.RecordContext
     url = ""
     kind = Kind.CONFLICT
     row_id = ""
-    present_values: Mapping[str, Sides] = {}  # of what waits for a choice
-    # What a person sent.
+    present_values: Mapping[str, Sides] = {}  # of the fields that wait for a choice
+    # Set by a POST.
     chosen: Mapping[str, FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
-    problems: Mapping[str, str] = {}  # why that can't be stored, by field
+    problems: Mapping[str, str] = {}  # why the choices can't be stored, by field
 
-    def load(self, **named: Any) -> None:
-        """Read what the address names."""
+    def load(self, **kwargs: Any) -> None:
+        """Read the case that the address names."""
         raise NotImplementedError
 
     def page(self) -> dict[str, Any]:
-        """Return what the page shows."""
+        """Return the case's part of the template context."""
         raise NotImplementedError
 
     def fields(self) -> list[case.CaseField]:
-        """Return the fields, with what was posted chosen in them."""
+        """Return the fields with the posted choices."""
         raise NotImplementedError
 
-    def question(self) -> Question | None:
-        """Return what has to be confirmed before it is applied: what deletes or empties; None where nothing has."""
+    def question(self) -> confirmed_action.Question | None:
+        """Return the question before a deletion or a removed value, or None."""
         return emptying_question(self.context.name, self.fields())
 
     def apply(self, by: User) -> tuple[str, str, str]:
-        """Store what was chosen, for the values seen; return its address, a parameter that names it, a sentence."""
+        """Store the choices; return the page's address, the query parameter for the next page, and a sentence."""
         raise NotImplementedError
 
     def has_permission(self) -> bool:
         return bool(self.model_admin.has_view_permission(self.request))
 
-    def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
-        self.load(**named)
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.load(**kwargs)
         return self.show()
 
-    def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
-        """Store the decision, or show again what is wrong with it with the choices kept."""
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Store the choices, or show them again with the problems."""
         check_permission(self.model_admin, request, "change")
-        self.load(**named)
+        self.load(**kwargs)
         self.chosen, self.seen_values = parse_form(request.POST)
-        # What has changed since is refused, with what it is now.
+        # If values have changed since, `apply` refuses the choices, so nothing is asked.
         is_as_seen = all(
             key in self.present_values and is_same(sides, self.present_values[key])
             for key, sides in self.seen_values.items()
         )
         if is_as_seen and "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
-            return question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
+            return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_on = "next" in request.POST
         next_url = walk_from(self.row_id, self.kind)["next_url"] if goes_on else ""
         try:
@@ -201,7 +199,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             self.seen_values = {}
             return self.show(str(error), HTTPStatus.FORBIDDEN)
         except Conflict as error:
-            self.load(**named)
+            self.load(**kwargs)
             return self.show(str(error), HTTPStatus.CONFLICT)
         except resolution.InvalidResolution as error:
             self.problems = error.problems
@@ -211,10 +209,10 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             next_url = reverse("admin:index")
         elif goes_on:
             next_url = f"{next_url}?{parameter}"
-        return see_other(next_url or url)
+        return admin_base.see_other(next_url or url)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
-        """Answer with the page, with why nothing was stored."""
+        """Render the page, with the problem why nothing was stored."""
         user = self.request.user
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
@@ -227,7 +225,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "before": self.decided_before(),
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
             "may_choose": shown["is_waiting"] and may_change,
-            "may_type": may_type(user, entity_type),
+            "may_type": resolution.may_type(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
             "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
@@ -240,12 +238,12 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         walk = walk_from(self.row_id, self.kind)
         context = self.get_context_data(page_name=self.context.name, case=shown, walk=walk, effects=effects)
         if self.kind is Kind.DUPLICATE and context.get("section"):
-            # Its address doesn't say that it is no conflict of values.
+            # The section of the address is Conflicts.
             context["section"] = replace(context["section"], title=str(self.kind.label))
         return self.render_to_response(context, status=status)
 
     def select(self, fields: Sequence[case.CaseField]) -> None:
-        """Mark what was posted in these fields, with the values that it was chosen for."""
+        """Put the posted choices and seen values into the fields."""
         for row in fields:
             row.problem = self.problems.get(row.key, "")
             if self.seen_values:
@@ -254,7 +252,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
                 row.is_new = row.seen_values is None
 
     def decided_before(self) -> dict[str, Any] | None:
-        """Return what was decided just before, which the address names; None where nothing was, or this very value."""
+        """Return the strip of the previous decision that the address names, unless it is about this page's value."""
         pk = as_uuid(self.request.GET.get(CONFLICT_PARAMETER, ""))
         last = SyncConflict.objects.filter(pk=pk).first() if pk else None
         if last is not None:
@@ -269,7 +267,6 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    """Return what is said of how far a conflict is, with its undo."""
     return {
         "name": context.name,
         "url": screen_url(conflict.pk),
@@ -280,7 +277,6 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
-    """Return what is said of the answer to a rejection, with its undo, where that is possible."""
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
@@ -293,19 +289,17 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
 
 
 class ConflictView(CaseView):
-    """The page of a conflict."""
-
     conflict: SyncConflict
 
-    def load(self, **named: Any) -> None:
+    def load(self, **kwargs: Any) -> None:
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        self.conflict = get_object_or_404(rows, pk=named["pk"])
+        self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
         self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
         self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
         self.row_id = str(self.conflict.pk)
-        self.present_values = current_values(self.conflict) if self.is_waiting else {}
+        self.present_values = resolution.current_values(self.conflict) if self.is_waiting else {}
 
     @property
     def is_waiting(self) -> bool:
@@ -337,75 +331,79 @@ class ConflictView(CaseView):
             "list_url": reverse(f"{URL_NAME}_changelist"),
             "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
             "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-            "undo_problem": undo_problem(conflict, self.context) if progress.is_undoable else "",
+            "undo_problem": resolution.undo_problem(conflict, self.context) if progress.is_undoable else "",
         }
 
     def fields(self) -> list[case.CaseField]:
-        """Return the fields in conflict; what was posted, chosen, or handed back by a pass is chosen in them."""
-        resolution = self.conflict.stored_resolution
+        """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
+        stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
-        chosen = {**resolution.handed_back, **resolution.fields}
+        chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
             return fields
         for row in fields:
             row.select(chosen.get(row.key, FieldSelection("")))
-            row.problem = resolution.reasons.get(row.key, "")
-            if returned := resolution.handed_back.get(row.key):
-                row.seen_values = {NPD: returned.npd, MONDAY: returned.monday}
+            row.problem = stored.reasons.get(row.key, "")
+            if rejected := stored.handed_back.get(row.key):
+                row.seen_values = {NPD: rejected.npd, MONDAY: rejected.monday}
         return fields
 
     def about_record(self) -> dict[str, Any]:
-        """Return what is asked about the record or its item as a whole."""
+        """Return the context of a question about the whole record."""
         conflict = self.conflict
-        resolution = conflict.stored_resolution
-        chosen = self.chosen if self.seen_values else {**resolution.handed_back, **resolution.fields}
+        stored = conflict.stored_resolution
+        chosen = self.chosen if self.seen_values else {**stored.handed_back, **stored.fields}
         selection = chosen.get(RECORD_KEY)
-        values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
+        values = resolution.current_values(conflict).items()
         columns = case.candidate_columns(conflict, self.context)
         return {
-            "options": offered_options(conflict),
-            "chosen": chosen_option(conflict, selection) if selection else None,
+            "options": lifecycle.offered_options(conflict),
+            "chosen": lifecycle.chosen_option(conflict, selection) if selection else None,
             "columns": columns,
             "lines": case.compared_lines(self.context, columns),
-            "seen": [(key, json.dumps(pair)) for key, pair in {**values, RECORD_KEY: [conflict.what, None]}.items()],
-            "deletion_problem": deletion_problem(self.request.user, conflict.entity_type),
+            "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
+            "deletion_problem": resolution.deletion_problem(self.request.user, conflict.entity_type),
         }
 
-    def question(self) -> Question | None:
-        option = chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+    def question(self) -> confirmed_action.Question | None:
+        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
         if option is None or not option.deletes:
             return super().question()
-        effects = [self.conflict.what, option.effect]
-        return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
+        effects = [self.conflict.question, option.effect]
+        return confirmed_action.Question(
+            f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True
+        )
 
     def apply(self, by: User) -> tuple[str, str, str]:
         kind = self.resolution_type()
-        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values)
-        sentence = conflict_progress(stored, self.context, with_delay=False).sentence
-        return self.url, f"{CONFLICT_PARAMETER}={stored.pk}", sentence
+        resolved = resolution.resolve(
+            self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
+        )
+        sentence = conflict_progress(resolved, self.context, with_delay=False).sentence
+        return self.url, f"{CONFLICT_PARAMETER}={resolved.pk}", sentence
 
     def resolution_type(self) -> str:
-        """One side for all fields is stored as that side, and not as a merge."""
+        """Return a side's type if that side was chosen for all fields, or a merge."""
         choices = {selection.choose for selection in self.chosen.values()}
-        option = chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
         for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
             is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
             if self.conflict.is_about_record:
-                is_side = option is not None and option == side_option(self.conflict, side)
+                is_side = option is not None and option == lifecycle.side_option(self.conflict, side)
             if is_side:
                 return kind
         return ResolutionType.MERGE
 
 
 class RejectionView(CaseView):
-    """The page of a field whose value Monday rejected, with the last answer that somebody gave about it."""
+    """The page of a value that Monday rejected, with the last answer about it."""
 
     kind = Kind.REJECTED
     rejection: Rejection
 
-    def load(self, **named: Any) -> None:
-        field_ref = named["entity_type"], named["entity_id"], named["key"]
+    def load(self, **kwargs: Any) -> None:
+        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
         rejection = Rejection.of(field_ref)
         if rejection is None:
             raise Http404("There is no such record, or no such field on its board.")
@@ -439,7 +437,7 @@ class RejectionView(CaseView):
             "is_waiting": is_waiting,
             "answer": None if is_waiting or answer is None else answer_strip(answer, rejection),
             "item_url": self.context.item_url(rejection.record.monday_id or ""),
-            "reason": with_request_id(rejection.reason),
+            "reason": admin_base.with_request_id(rejection.reason),
             "is_unsent": rejection.is_unsent,
             "kept_by": kept_by,
             "tags": [tag],
@@ -447,7 +445,7 @@ class RejectionView(CaseView):
         }
 
     def fields(self) -> list[case.CaseField]:
-        """Return the field, with its values where somebody has to choose one."""
+        """Return the field, with its values if somebody has to choose."""
         rejection = self.rejection
         row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
         if not rejection.needs_answer:
@@ -455,7 +453,7 @@ class RejectionView(CaseView):
         row.npd = rejection.sides[NPD]
         row.monday = rejection.sides[MONDAY]
         row.converter = rejection.field.converter
-        if rejection.would_empty and not may_type(self.request.user, self.context.entity_type):
+        if rejection.would_empty and not resolution.may_type(self.request.user, self.context.entity_type):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
         else:
             try:
@@ -480,9 +478,7 @@ class RejectionView(CaseView):
         return f"{self.url}?{parameter}", parameter, answer.sentence
 
 
-class CaseMixin(PageAdmin):
-    """Adds to the list of conflicts the pages on which a person decides, their progress and undo."""
-
+class CaseMixin(admin_base.PageAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"
@@ -498,20 +494,18 @@ class CaseMixin(PageAdmin):
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Answer with the strip that says how far a conflict is."""
         check_permission(self, request, "view")
         conflict = get_object_or_404(SyncConflict, pk=pk)
         return self._strip(request, conflict_strip(conflict, case.RecordContext.of(conflict)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer with the strip that says how far the answer to a rejection is."""
         check_permission(self, request, "view")
         rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
         answer = get_object_or_404(rows, pk=pk)
         return self._strip(request, answer_strip(answer, Rejection.of(rejections.field_ref_of(answer))))
 
     def _strip(self, request: HttpRequest, strip: dict[str, Any]) -> HttpResponse:
-        """Answer with a strip, which htmx asks for until it is final; a page about the same is then loaded anew."""
+        """Render a strip, which htmx polls until it is final; then the page of the same case is reloaded."""
         reloads = "reload" in request.GET
         context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
         answer = render(request, "conflicts/done_before.html", context)
@@ -522,7 +516,7 @@ class CaseMixin(PageAdmin):
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         conflict = get_object_or_404(SyncConflict, pk=pk)
-        return self._undo(request, partial(undo, conflict.pk), screen_url(conflict.pk))
+        return self._undo(request, partial(resolution.undo, conflict.pk), screen_url(conflict.pk))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
         answer = get_object_or_404(Decision, pk=pk, kind=rejections.DECISION_KIND)
@@ -536,4 +530,4 @@ class CaseMixin(PageAdmin):
             act(by=request.user)
         except ActionError as error:
             messages.error(request, f"Nothing was undone. {error}")
-        return see_other(url)
+        return admin_base.see_other(url)

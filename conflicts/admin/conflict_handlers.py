@@ -1,4 +1,4 @@
-"""Handlers for the buttons of conflicts and rejected values: use one side, choose an option, undo."""
+"""The handlers of conflicts and rejected values: use one side, choose an option, undo."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ from sync.models import Decision, FieldMapping
 
 LOST = reports.KIND_OVERWRITTEN
 
-# How long an undo waits for a pass that is still applying the choice (normally under 0.5 s).
+# An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
 
-# Button and effect texts that replace the act's own, by act and by cause code or kind.
+# The button's and the effect's text where they differ from the act's own, by act and cause code or kind.
 OWN_WORDS = {
     ("keep_npd", Kind.REJECTED): (
         "Keep different",
@@ -38,7 +38,7 @@ OWN_WORDS = {
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """Return both sides of rejected values, by key; a few queries for each type of record."""
+    """Return both sides of rejected values by the entries' keys."""
     fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
     values: dict[str, Sequence[SideValues]] = {}
     for rejection in rejections.rejections_of(fields, mappings):
@@ -48,7 +48,7 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
 
 
 def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping]) -> dict[str, Sequence[SideValues]]:
-    """Return both sides of conflicts, by key, with what differs; makes no query."""
+    """Return both sides of conflicts by the entries' keys, with excerpts of what differs; no query."""
     sides: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
         names = LOST_SIDES if entry.cause_code == LOST else ("NPD", "Monday")
@@ -59,15 +59,13 @@ def _conflict_sides(entries: Sequence[Entry], _mappings: Sequence[FieldMapping])
 
 
 def _seen_sides(shown: Any, key: str) -> Sides:
-    """Return the values that a row showed of a field; malformed input equals nothing stored, so the act is outdated."""
+    """Return a field's values in a row; malformed ones equal nothing stored, so the act counts as outdated."""
     values = shown.get(key) if isinstance(shown, dict) else None
     npd, monday = values if isinstance(values, list) and len(values) == 2 else ("", "")
     return {NPD: npd, MONDAY: monday}
 
 
 class Resolve(handlers.Handler):
-    """Base of handlers that resolve whole conflicts; asks with `bulk_question`."""
-
     kinds = frozenset({Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
@@ -79,10 +77,7 @@ class Resolve(handlers.Handler):
 
 
 class ChooseOption(Resolve):
-    """Chooses an option of a deleted record or item."""
-
     def fits(self, entry: Entry) -> bool:
-        """Whether the conflict offers it."""
         return self.code in entry.acts
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
@@ -90,10 +85,7 @@ class ChooseOption(Resolve):
 
 
 class UseSide(Resolve):
-    """Uses one side, for the values that its row showed.
-
-    Where that empties the other side, the button is red and asks first.
-    """
+    """Uses one side's values; if that empties the other side, the button is red and asks first."""
 
     kinds = frozenset({Kind.CONFLICT, Kind.REJECTED})
 
@@ -101,12 +93,12 @@ class UseSide(Resolve):
         return bool(entry.values) and (entry.kind is Kind.REJECTED or entry.cause_code in (reports.KIND_FIELDS, LOST))
 
     def emptied(self, entry: Entry) -> list[SideValues]:
-        """Return the values that are removed, because this side has none."""
+        """Return the values that would be removed."""
         if self.code == ResolutionType.KEEP_MONDAY:
             return [value for value in entry.values if value.npd and not value.monday]
         # “Keep different” and “Keep current value” change neither side.
-        stays = entry.kind is Kind.REJECTED or entry.cause_code == LOST
-        return [] if stays else [value for value in entry.values if value.monday and not value.npd]
+        is_unchanged = entry.kind is Kind.REJECTED or entry.cause_code == LOST
+        return [] if is_unchanged else [value for value in entry.values if value.monday and not value.npd]
 
     def may(self, user: Any, entry: Entry) -> bool:
         """Whether this person may choose this side. Emptying a rejected value changes the record."""
@@ -139,7 +131,6 @@ class UseSide(Resolve):
         return super().is_asked(entries, is_all=is_all) or any(self.emptied(entry) for entry in entries)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> Question:
-        """Ask, in red where a value would be emptied."""
         if all(entry.kind is Kind.CONFLICT for entry in entries):
             return super().question(request, entries)
         question = handlers.Handler.question(self, request, entries)
@@ -154,8 +145,9 @@ class UseSide(Resolve):
         rejected = []
         for entry in entries:
             if entry.kind is Kind.CONFLICT:
-                seen = {value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values}
-                digests[entry.row_id] = digest_of(seen)
+                digests[entry.row_id] = digest_of(
+                    {value.key: _seen_sides(shown.get(entry.key), value.key) for value in entry.values}
+                )
             else:
                 rejected.append(entry)
         report = resolve_all(digests, self.code, by=by) if digests else Report()
@@ -178,14 +170,13 @@ class UseSide(Resolve):
         if answered:
             effects = dict.fromkeys(self.effect(entry) for entry in answered)
             sentences = [f"{humanize.count_with_noun(len(answered), 'rejected value')} answered.", *effects]
-        return Report(" ".join([report.done, *sentences]).strip(), problems, undo)
+        return Report(" ".join([report.sentence, *sentences]).strip(), problems, undo)
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""
         by = cast("User", request.user)
         undone = 0
         problems = []
-        # As `run` has joined them.
         choices = [token.split(" ", 1) for token in tokens]
         _wait_for_writes([key for kind, key in choices if kind == "conflict"])
         for kind, key in choices:
@@ -197,10 +188,8 @@ class UseSide(Resolve):
                 undone += 1
             except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
-        entries = humanize.count_with_noun(undone, "entry", "entries")
-        return Report(
-            f"Undone. {entries} {'opens' if undone == 1 else 'open'} again within seconds." if undone else "", problems
-        )
+        entries = humanize.count_with_noun(undone, "entry opens", "entries open")
+        return Report(f"Undone. {entries} again within seconds." if undone else "", problems)
 
 
 def _wait_for_writes(ids: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""After a restore: what take_from_monday.py let flow both ways flows to Monday only again; run in the same way."""
+"""After a restore, makes the records and fields of take_from_monday.py one-way again; run it in the same way."""
 
 import json
 from pathlib import Path

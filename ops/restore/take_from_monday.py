@@ -1,7 +1,9 @@
-"""After a restore: let what flows to Monday only take Monday's values once. `python manage.py shell < this file`.
+"""After a restore, lets records and fields that flow to Monday only take Monday's values once.
 
-Else yesterday's values would be mirrored over today's, which were sent before the database was lost. What was one way
-is kept in one-way.json, from which one_way_again.py puts it back.
+    python manage.py shell < this file
+
+Otherwise yesterday's values would overwrite today's, which were sent before the database was lost. one-way.json stores
+what was one-way, and one_way_again.py restores it.
 """
 
 import json

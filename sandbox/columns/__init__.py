@@ -46,7 +46,7 @@ class Status(value_kinds.ColumnKind):
         done_colors = settings.get("done_colors", [])
         if not isinstance(labels, dict):
             return settings
-        shown = [
+        entries = [
             {
                 "id": int(key),
                 "color": int(key),
@@ -58,7 +58,7 @@ class Status(value_kinds.ColumnKind):
             }
             for place, (key, label) in enumerate(labels.items())
         ]
-        return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": shown}
+        return {key: value for key, value in settings.items() if key != "done_colors"} | {"labels": entries}
 
     def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
         if text.isdecimal():
@@ -150,8 +150,8 @@ class Dropdown(value_kinds.ColumnKind):
         labels = settings.get("labels")
         if not isinstance(labels, list):
             return settings
-        shown = [{"id": label["id"], "label": label["name"], "is_deactivated": False} for label in labels]
-        return settings | {"labels": shown}
+        entries = [{"id": label["id"], "label": label["name"], "is_deactivated": False} for label in labels]
+        return settings | {"labels": entries}
 
     def parse_simple(self, column: Column, text: str, writing: value_kinds.Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
@@ -193,9 +193,9 @@ class Dropdown(value_kinds.ColumnKind):
     def _value(self, column: Column, ids: list[int]) -> Any:
         """Return the raw value of these labels, each once; the column's settings may limit their number."""
         unique = list(dict.fromkeys(ids))
-        most = column.settings.get("label_limit_count")
-        if column.settings.get("limit_select") and isinstance(most, int) and len(unique) > most:
-            raise self.bad(f"this column takes at most {most} of its labels")
+        limit = column.settings.get("label_limit_count")
+        if column.settings.get("limit_select") and isinstance(limit, int) and len(unique) > limit:
+            raise self.bad(f"this column takes at most {limit} of its labels")
         return {"ids": unique} if unique else None
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:

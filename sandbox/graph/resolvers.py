@@ -342,8 +342,8 @@ def boards(_: Any, info: Any, **arguments: Any) -> list[model.Board]:
     ids = arguments.get("ids")
     all_boards = _world(info).boards
     numbers = all_boards if ids is None else dict.fromkeys(number(key) for key in ids)
-    shown = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
-    return part(sorted(shown, key=lambda board: -board.id), arguments)
+    selected = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
+    return part(sorted(selected, key=lambda board: -board.id), arguments)
 
 
 def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
@@ -354,10 +354,10 @@ def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
         raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
-    listed = [world.items[i] for i in dict.fromkeys(number(item_id) for item_id in ids) if i in world.items]
+    matching = [world.items[i] for i in dict.fromkeys(number(item_id) for item_id in ids) if i in world.items]
     if arguments.get("exclude_nonactive"):
-        listed = [item for item in listed if world.state_of(item) == "active"]
-    return part(listed, arguments)
+        matching = [item for item in matching if world.state_of(item) == "active"]
+    return part(matching, arguments)
 
 
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
@@ -559,12 +559,14 @@ def _values(text: Any) -> dict[str, Any]:
     return decoded
 
 
-def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> model.Item:
-    if more.get("relative_to"):
+def create_item(
+    context: Context, board_id: int, item_name: str, column_values: Any = None, **arguments: Any
+) -> model.Item:
+    if arguments.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
     values = {} if column_values is None else _values(column_values)
-    row = {"name": item_name, "values": values, "group_id": more.get("group_id")}
-    create_labels = bool(more.get("create_labels_if_missing"))
+    row = {"name": item_name, "values": values, "group_id": arguments.get("group_id")}
+    create_labels = bool(arguments.get("create_labels_if_missing"))
     return operations.create_item(context.world, context.user.id, board_id, row, create_labels=create_labels)
 
 
@@ -579,8 +581,8 @@ def delete_webhook(context: Context, id: str) -> model.Hook:  # noqa: A002 -- th
     return subscriptions.unsubscribe(context.world, number(id))
 
 
-def create_board(context: Context, board_name: str, **more: Any) -> model.Board:
-    if not more.get("empty"):
+def create_board(context: Context, board_name: str, **arguments: Any) -> model.Board:
+    if not arguments.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
     return operations.create_board(context.world, context.user.id, board_name)
 
@@ -594,7 +596,7 @@ def update_board(context: Context, board_id: int, board_attribute: str, new_valu
     return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
 
 
-def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> model.Group:
+def create_group(context: Context, board_id: int, group_name: str, **arguments: Any) -> model.Group:
     return operations.create_group(context.world, context.user.id, board_id, group_name)
 
 
@@ -602,13 +604,13 @@ def create_group(context: Context, board_id: int, group_name: str, **more: Any) 
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
 
 
-def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> model.Column:
-    column_id = more.get("id")
+def create_column(context: Context, board_id: int, title: str, column_type: str, **arguments: Any) -> model.Column:
+    column_id = arguments.get("id")
     if column_id is None:
         column_id = operations.fresh_id(column_type)
     elif not COLUMN_ID.fullmatch(column_id):
         message = "A column id has 1 to 20 characters of a-z and _"
         raise api_errors.invalid_argument(message, column_id=column_id, board_id=board_id)
-    settings = initial_settings(column_type, json_in(more.get("defaults")))
+    settings = initial_settings(column_type, json_in(arguments.get("defaults")))
     column = model.Column(column_id, title, column_type, settings)
     return operations.create_column(context.world, context.user.id, board_id, column)

@@ -210,9 +210,9 @@ def _field(column: model.Column, text: str, attributes: str) -> str:
     """Return the input of a cell with its save button."""
     save = '<button class="save" name="do" value="edit">Save</button>'
     if column.type == "checkbox":
-        turned, mark = ("", "☑") if text else ("true", "☐")
+        new_value, mark = ("", "☑") if text else ("true", "☐")
         return (
-            f'<input type="hidden" name="text" value="{turned}"><button {attributes} class="tick" name="do" '
+            f'<input type="hidden" name="text" value="{new_value}"><button {attributes} class="tick" name="do" '
             f'value="edit" aria-pressed="{"true" if text else "false"}">{mark}</button>'
         )
     if column.type == "status":

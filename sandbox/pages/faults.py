@@ -123,17 +123,17 @@ class FaultsPage:
         return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULES)}{in_force}{clear}{held}</section>"
 
     def _plan(self) -> str:
-        shown = self._api.limits.to_json()
-        used = shown["used"]
-        limits = shown["limits"]
-        words = f"{used['day']:,.0f} calls today; nothing is refused."
+        usage = self._api.limits.to_json()
+        used = usage["used"]
+        limits = usage["limits"]
+        sentence = f"{used['day']:,.0f} calls today; nothing is refused."
         if limits:
-            words = (
+            sentence = (
                 f"{used['day']:,.0f} of {limits['day']:,} calls today, {used['minute']:,} of {limits['minute']:,} this "
                 f"minute, {used['points']:,} of {limits['points']:,} points this minute."
             )
-        select = _select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], shown["plan"] or NO_LIMITS)
-        return f'<section><h2>API quota</h2>{select}<p class="mute">{words}</p></section>'
+        select = _select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)
+        return f'<section><h2>API quota</h2>{select}<p class="mute">{sentence}</p></section>'
 
     def _time(self) -> str:
         back = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
@@ -150,12 +150,12 @@ def _buttons(do: str, choices: Iterable[str]) -> str:
     return f'<form method="post" action="/faults"><input type="hidden" name="do" value="{do}">{buttons}</form>'
 
 
-def _select(do: str, words: str, choices: Iterable[str], chosen: str) -> str:
+def _select(do: str, label: str, choices: Iterable[str], selected: str) -> str:
     options = "".join(
-        f"<option{' selected' if choice == chosen else ''}>{escape(choice)}</option>" for choice in choices
+        f"<option{' selected' if choice == selected else ''}>{escape(choice)}</option>" for choice in choices
     )
     return (
-        f'<form method="post" action="/faults"><label>{words} '
+        f'<form method="post" action="/faults"><label>{label} '
         f'<select id="{do}" name="choice">{options}</select></label> <button name="do" value="{do}">Set</button></form>'
     )
 

@@ -139,18 +139,18 @@ class Delivery:
         """Return the delivery for the log; of its address only the host, because the path may hold a secret."""
         event = self.body["event"]
         host = "/".join(self.url.split("/")[:3])
-        shown = vars(self) | {"host": host, "type": event["type"], "trigger_uuid": event["triggerUuid"]}
-        del shown["url"]
-        return shown
+        content = vars(self) | {"host": host, "type": event["type"], "trigger_uuid": event["triggerUuid"]}
+        del content["url"]
+        return content
 
     def duplicate(self, number: int, fresh_uuid: bool) -> "Delivery":
         """Return a second delivery of the event, with the same `triggerUuid` or its own."""
-        copied = copy.deepcopy(self)
-        copied.id = number
-        copied.tries = []
+        second = copy.deepcopy(self)
+        second.id = number
+        second.tries = []
         if fresh_uuid:
-            copied.body["event"]["triggerUuid"] = secrets.token_hex(16)
-        return copied
+            second.body["event"]["triggerUuid"] = secrets.token_hex(16)
+        return second
 
 
 TIMEOUT_SECONDS = 180  # developer.monday.com/apps/changelog: three minutes since 2024-10
@@ -325,8 +325,8 @@ class Deliveries:
             delivery.state = DROPPED
         elif rule.rule == "double":
             changed += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
-            for copied in changed:
-                self._schedule([copied], now)
+            for twin in changed:
+                self._schedule([twin], now)
         elif rule.rule == "delay":
             self._schedule([delivery], now + rule.seconds)
             delivery.state = DELAYED

@@ -1,4 +1,4 @@
-"""What happened to records, in lines: who, when, the value before and after, what led to it, and its undo."""
+"""The activity of records as lines and acts, each with its undo."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -24,16 +24,16 @@ from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
 MOST_LINES = 50
-# Characters of a value on a line.
+# A value's characters on a line.
 MAX_SHOWN = 80
 
-# The kind of the decision that tells that a conflict's resolution was applied.
+# The kind of a decision about an applied resolution.
 _RESOLVED = "conflict_settled"
 
-# The kind of an entry that is not stored: of an edit that waits to be sent.
+# The kind of an unsaved decision about an edit that waits to be sent.
 WAITING = "waiting"
 
-# The icon of a line and what it means, by the kind of its decision.
+# The icon and its label, by the kind of a decision.
 _MARKS = {
     "push": ("arrow_upward", "Sent to Monday"),
     "pull": ("arrow_downward", "Updated from Monday"),
@@ -74,47 +74,44 @@ def mark_of(row: Decision) -> tuple[str, str]:
 
 
 def actor_of(row: Decision) -> str:
-    """Return who did what a decision tells: of what a person chose or asked for in a conflict, that person."""
+    """Return who did something; for a conflict, the person who requested it."""
     requested_by = str(row.values.get("by") or "") if row.kind in REQUEST_KINDS else ""
     return requested_by or row.actor or authors.SYNC_ACTOR
 
 
 def _act_of(row: Decision) -> tuple[str, ...]:
-    """Return what the decisions of one act on one record have in common; nothing for one that stands for itself."""
+    """Return a key that the decisions of one act on one record share; empty for an act of its own."""
     about = (row.entity_type, str(row.subject), row.actor)
     if row.is_of_new_item:
         return (*about, "create", str(row.batch_id or row.pk))
     if not row.key:
         return ()
-    # The values of one save may be sent by several passes.
+    # Several passes may send the values of one save.
     if row.kind == "push" and (edited_at := row.cause.get("npd", {}).get("at")):
         return (*about, str(edited_at))
     return (*about, row.kind, str(row.batch_id or row.at.replace(microsecond=0)))
 
 
-# What can be taken back, and by which page.
-
-
 @dataclass(frozen=True)
 class UndoOffer:
-    """What stands at the end of an act: the page that takes it back, or that this was done."""
+    """The undo of an act."""
 
     url: str = ""
     label: str = ""  # "Undo" or "Redo"
     is_undone: bool = False
-    conflict_url: str = ""  # of a conflict that was found or resolved: its page, with the undo of its resolution
+    conflict_url: str = ""  # the conflict's page, which has the undo of its resolution
 
 
 NOTHING_TO_UNDO = UndoOffer()
 
 
 def batch_undo_url(batch_id: UUID) -> str:
-    """Return the address of the page that takes back all that a pass, an import or an undo moved."""
+    """Return the page that undoes a whole pass, import or undo."""
     return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
 class UndoOffers:
-    """What a reader may take back of some decisions; the number of queries doesn't grow with theirs."""
+    """The undos that a reader may use, for decisions of one page."""
 
     def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
         self._reader = reader
@@ -126,16 +123,13 @@ class UndoOffers:
         return _undone_ids(self._decisions)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
-        """Return what is offered for all of an act's decisions."""
-        in_conflict = (row for row in rows if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) and "conflict" in row.cause)
-        conflict = next(in_conflict, None)
-        if conflict is not None and self._sees_conflicts:
-            url = registry.page_url("conflicts_syncconflict_screen", conflict.cause["conflict"])
-            return UndoOffer(conflict_url=url)
+        """Return the undo of an act with these decisions."""
+        for row in rows if self._sees_conflicts else ():
+            if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) and "conflict" in row.cause:
+                url = registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
+                return UndoOffer(conflict_url=url)
         moves = [row for row in rows if is_undoable(row)]
-        if not moves:
-            return NOTHING_TO_UNDO
-        if not may_undo_decisions(self._reader, moves):
+        if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
         keys = [row.pk for row in moves if row.pk not in self._undone]
         if not keys:
@@ -145,7 +139,7 @@ class UndoOffers:
 
 
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
-    """Return those that an undo took back which was not taken back itself."""
+    """Return the decisions that were undone, by an undo that was not undone itself."""
     undos: dict[int, list[int]] = {}
     rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
     for pk, undoes in rows.order_by("pk").values_list("pk", "undoes"):
@@ -157,27 +151,24 @@ def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
     return {row.pk for row in decisions if not is_in_force(row.pk)}
 
 
-# Lines and acts.
-
-
 @dataclass(frozen=True)
 class ActivityLine:
-    """One thing that happened: a field that changed, with its values, or something in words."""
+    """A field's changed value, or another event in words."""
 
     line_id: str
     at: datetime
     actor: str
     icon: str
     icon_label: str
-    what: str = ""  # what happened, in words; empty where a value changed
+    words: str = ""  # the event; empty for a changed value
     field: str = ""  # the label of the field that the words are about
-    label: str = ""  # of a value that changed: the label of its field
+    label: str = ""  # the label of the changed field
     before: str = ""
     after: str = ""
     sentence: str = ""  # why and how the value was synced
     why: Sequence[str] = ()  # the edit that led to it, and the rule
     waits: str = ""  # that an edit waits to be sent, or has failed
-    act: tuple[str, ...] = ()  # equal for the lines of one act; empty: it stands for itself
+    act: tuple[str, ...] = ()  # equal for the lines of one act; empty for an act of its own
     row: Decision | None = None
     offer: UndoOffer = NOTHING_TO_UNDO
 
@@ -191,7 +182,7 @@ class ActivityLine:
 
     @property
     def initials(self) -> str:
-        """Who did it, in two letters; empty where that is no user."""
+        """The actor in two letters; empty if no user."""
         words = [] if self.actor in authors.NOBODY else self.actor.removesuffix(" on Monday").split()
         letters = "".join(word[0] for word in words if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
@@ -200,21 +191,21 @@ class ActivityLine:
 def _part_that_differs(text: str, other: str) -> str:
     pairs = enumerate(zip(text, other, strict=False))
     same = next((place for place, (letter, others) in pairs if letter != others), min(len(text), len(other)))
-    # Some of what both begin with says where it is.
+    # Keep some of the common beginning as context.
     start = max(0, same - MAX_SHOWN // 4) if len(text) > MAX_SHOWN else 0
     return ("…" if start else "") + humanize.shorten(text[start:], MAX_SHOWN)
 
 
 @dataclass(frozen=True)
 class Act:
-    """What was done to a record at once: one line, or the lines of several fields."""
+    """The lines of one act on a record."""
 
     lines: Sequence[ActivityLine]
     offer: UndoOffer = NOTHING_TO_UNDO
 
     @property
     def line(self) -> ActivityLine:
-        """The first, which says who and when; what made an item stands before the values with which it was."""
+        """The main line: the creation of an item comes before its values."""
         return next((line for line in self.lines if not line.label), self.lines[0])
 
     @property
@@ -223,14 +214,14 @@ class Act:
 
     @property
     def also(self) -> str:
-        """What it changed beside the first field: another by its name, more by their number."""
+        """The other changed field, or the number of other changed fields."""
         if self.others == 1:
             return next(line.label or line.field for line in self.lines if line is not self.line)
         return f"{self.others} more" if self.others else ""
 
     @property
     def fields(self) -> str:
-        """The labels of the fields that its words are about, where these are several."""
+        """The labels of the fields that the act's words are about, if there are several."""
         labels = [line.field for line in self.lines if line.field]
         return humanize.join_first(labels) if len(labels) > 1 else ""
 
@@ -244,13 +235,13 @@ class Act:
 
 
 def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str], offers: UndoOffers) -> list[Act]:
-    """Return the acts of these lines, newest first, the fields of each in the order of these labels."""
+    """Return the acts of these lines, newest first, each with its fields in the order of `labels`."""
     place = {label: number for number, label in enumerate(labels)}
     groups: dict[tuple[object, ...], list[ActivityLine]] = {}
     for line in sorted(lines, key=lambda line: line.at, reverse=True):
         key: tuple[object, ...] = line.act or (line.line_id,)
         about = line.label or line.field
-        # A script that saves one field again and again within a transaction does so many times, not once.
+        # Repeated saves of one field in a transaction are separate acts.
         while any(about == (other.label or other.field) for other in groups.get(key, ())):
             key = (*key, about)
         groups.setdefault(key, []).append(line)
@@ -264,16 +255,13 @@ def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str], offers: UndoOf
 def lines_of(
     rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
 ) -> Iterator[ActivityLine]:
-    """Yield what these decisions tell; `labels` are those of the fields, by type of records and key."""
+    """Yield the lines of these decisions; `labels` are the fields' labels by type of records and key."""
     for row in rows:
         icon, icon_label = mark_of(row)
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
         before, after = values_of(row)
-        is_move = (
-            bool(row.key)
-            and not row.is_refill
-            and (row.kind == _RESOLVED or bool({"before", "after"} & row.values.keys()))
-        )
+        has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
+        is_move = bool(row.key) and not row.is_refill and has_values
         sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
             sentence = f"{deletion} {sentence}"
@@ -283,7 +271,7 @@ def lines_of(
             actor=actor_of(row),
             icon=icon,
             icon_label=icon_label,
-            what="" if is_move else sentence,
+            words="" if is_move else sentence,
             field=label if row.key and not is_move else "",
             label=label if is_move else "",
             before=before if is_move else "",
@@ -298,7 +286,7 @@ def lines_of(
 
 
 def values_of(row: Decision) -> tuple[str, str]:
-    """Return the value before and after; of a resolution what it has overwritten, of one side or both."""
+    """Return the value before and after; for a resolution, the overwritten values of one or both sides."""
     if row.kind != _RESOLVED:
         return str(row.values.get("before") or ""), str(row.values.get("after") or "")
     result = str(row.values.get("result") or "")
@@ -307,14 +295,13 @@ def values_of(row: Decision) -> tuple[str, str]:
 
 
 def board_mappings() -> QuerySet[FieldMapping]:
-    """Return the mapped fields of all registered types, in their order."""
     types = [spec.entity_type for spec in registry.entities()]
     rows = FieldMapping.objects.filter(link__entity_type__in=types).select_related("link")
     return rows.order_by("position", "pk")
 
 
 def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return the labels of the columns that are sent to a board, by type of records and column."""
+    """Return the labels of the database columns that are sent to a board, by type of records and column."""
     labels: dict[tuple[str, str], str] = {}
     for mapping in mappings:
         if mapping.column_id and mapping.direction in authors.SENT_WAYS:
@@ -324,30 +311,22 @@ def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     return labels
 
 
-# The activity of one record: its decisions, and those edits in NPD that no decision tells.
-
-
 def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
-    """Return what a record's page shows of its activity: the newest acts, as this reader may know them."""
+    """Return the context of a record's activity: its newest decisions, and the edits in NPD without a decision."""
     mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
     keys, labels = _names_of_fields(record, mappings)
-    # What is folded into no other record's entry is told by another of this one: a choice by what came of it.
+    # A choice that a later decision about its result replaces is folded without a fold_id.
     decisions = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-    decisions = decisions.exclude(folded=True, fold_id=None)
-    rows = list(decisions[:MOST_LINES])
+    rows = list(decisions.exclude(folded=True, fold_id=None)[:MOST_LINES])
     offers = UndoOffers(rows, reader)
-    sent = {column for _, column in sent_labels(mappings)}
-    edits = _Edits(record, keys, rows, sent)
+    edits = _Edits(record, keys, rows, {column for _, column in sent_labels(mappings)})
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
     shown = [row for row in rows if row.pk not in sent_of_batch]
     typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
     for row, line in zip(shown, lines_of(shown, typed_labels, offers), strict=True):
         edit = edits.sent.get(row.pk)
-        changes = (
-            {"at": edit.pgh_created_at, "actor": edits.actors[edit.pgh_id], "act": edits.act_of(edit)} if edit else {}
-        )
-        lines.append(replace(line, **changes))
+        lines.append(edits.dated_like(edit, line) if edit else line)
     opens = reader.has_perm("sync.view_decision")
     return {
         "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
@@ -356,7 +335,7 @@ def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
 
 
 def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the key of each of the record's own fields, by its name, and the label of each key."""
+    """Return the keys of the record's own fields by field name, and the labels by key."""
     keys: dict[str, str] = {}
     labels: dict[str, str] = {}
     for mapping in mappings:
@@ -370,7 +349,7 @@ def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> t
 
 
 class _Edits:
-    """The newest changes of a record's row, and which of them its decisions tell."""
+    """The newest changes of a record's row, and which of them have a decision."""
 
     def __init__(
         self, record: SyncedModel, keys: Mapping[str, str], decisions: Sequence[Decision], sent: Set[str]
@@ -380,7 +359,7 @@ class _Edits:
         self._wait = _wait_of(record)
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
-        # One more than is shown: what the oldest of them changed, only the one before it tells.
+        # One more than is shown, because the changes of an event are the differences to the one before.
         events = authors.latest_edits(type(record), [record.pk], limit=MOST_LINES + 1).get(record.pk, [])
         pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         users = authors.users_of(events)
@@ -388,46 +367,51 @@ class _Edits:
         self._texts = _Texts(record, self._fields, pairs)
         self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
         at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
-        # The edits whose values were sent as they are, by the decision that tells of the sending.
+        # The edits whose values were sent unchanged, by the decision about sending them.
         self.sent: dict[int, Any] = {}
         for row in decisions:
             edited_at = str(row.cause.get("npd", {}).get("at", "")) if row.kind == "push" else ""
             event, before = at_time.get(edited_at, (None, None))
             if event is not None and _was(before, [name for name, key in keys.items() if key == row.key], row.values):
                 self.sent[row.pk] = event
-        self._told = {(row.key, self.sent[row.pk].pgh_id) for row in decisions if row.pk in self.sent}
+        self._sent_keys = {(row.key, self.sent[row.pk].pgh_id) for row in decisions if row.pk in self.sent}
 
     @property
     def sent_of_batch(self) -> set[int]:
-        """The sendings of what an import or an undo had changed, of which the entries of that tell."""
+        """The decisions about sending the changes of an import or an undo, which has its own decisions."""
         return {pk for pk, event in self.sent.items() if _batch_of(event) in self._batches}
 
     def act_of(self, event: Any) -> tuple[str, ...]:
         return (self.actors[event.pgh_id], event.pgh_created_at.isoformat())
 
+    def dated_like(self, event: Any, line: ActivityLine) -> ActivityLine:
+        return replace(line, at=event.pgh_created_at, actor=self.actors[event.pgh_id], act=self.act_of(event))
+
     def lines(self, labels: Mapping[str, str]) -> list[ActivityLine]:
-        """Return a line for each field that an edit changed, but for what a decision tells already."""
-        untold = [(event, before) for event, before in self._pairs if _batch_of(event) not in self._batches]
-        lines = [
-            self._line_of_field(event, before, changed, labels)
-            for event, before in untold
-            if before is not None
-            for changed in self._changed(event, before)
-            if (self._keys.get(changed.name), event.pgh_id) not in self._told
-        ]
-        created = next((event for event, before in untold if before is None and event.pgh_label == "insert"), None)
-        if created is None:
-            return lines
-        actor = self.actors[created.pgh_id]
-        line = ActivityLine(f"e{created.pgh_id}", created.pgh_created_at, actor, *_MARKS["create"], what="Created")
-        return [*lines, replace(line, waits=self._waits(created, *self._columns_sent))]
+        """Return a line for each field that an edit changed, unless a decision is about it."""
+        lines = []
+        for event, before in self._pairs:
+            if _batch_of(event) in self._batches:
+                continue
+            if before is not None:
+                lines += [
+                    self._line_of_field(event, before, field, labels)
+                    for field in self._fields
+                    if getattr(event, field.attname) != getattr(before, field.attname)
+                    and (self._keys.get(field.name), event.pgh_id) not in self._sent_keys
+                ]
+            elif event.pgh_label == "insert":
+                mark = (self.actors[event.pgh_id], *_MARKS["create"])
+                line = ActivityLine(f"e{event.pgh_id}", event.pgh_created_at, *mark, words="Created")
+                lines.append(replace(line, waits=self._waits(event, *self._columns_sent)))
+        return lines
 
     def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
         actor = self.actors[event.pgh_id]
         mark = ("sync", "Sync") if actor == authors.SYNC_ACTOR else ("edit", "Edited in NPD")
         line = ActivityLine(f"e{event.pgh_id}-{changed.name}", event.pgh_created_at, actor, *mark)
         if changed.name == "sync_enabled":
-            return replace(line, what=f"Sync turned {'on' if event.sync_enabled else 'off'}")
+            return replace(line, words=f"Sync turned {'on' if event.sync_enabled else 'off'}")
         key = self._keys.get(changed.name, "")
         is_whole = list(self._keys.values()).count(key) == 1
         was, now = self._texts.of_change(changed, before, event)
@@ -441,17 +425,14 @@ class _Edits:
         )
 
     def _waits(self, event: Any, *columns: str) -> str:
-        """Say that an edit of these columns waits to be sent; empty where it doesn't."""
+        """Return that an edit of these columns waits to be sent; empty if it doesn't."""
         if self._wait is None or not self._wait.is_later(event) or self._columns_sent.isdisjoint(columns):
             return ""
         return self._wait.words
 
-    def _changed(self, event: Any, before: Any) -> list[Any]:
-        return [column for column in self._fields if getattr(event, column.attname) != getattr(before, column.attname)]
-
 
 def _wait_of(record: SyncedModel) -> authors.PendingSave | None:
-    """Return the record's job of a save; None where none is left, or what is edited isn't sent."""
+    """Return the wait of the record's edits; None if they aren't sent, or are sent already."""
     may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
     if not may_wait or record.sync_direction not in authors.SENT_WAYS:
         return None
@@ -463,17 +444,17 @@ def _batch_of(event: Any) -> str:
 
 
 def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
-    """Whether a row had in these fields what a sending tells as the value before, of a relation the same record."""
+    """Whether a row had in these fields the value before that a decision about sending has."""
     columns = {field.name: field.attname for field in event._meta.concrete_fields}
     values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
     if "raw_before" not in sent:
-        # Of an empty cell nothing is kept.
+        # Nothing is stored for an empty cell.
         return bool(values) and not sent.get("before") and not any(values.values())
     return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
 
 
 class _Texts:
-    """A record's values in the rows of its history, as people read them."""
+    """A record's values in its history, as texts."""
 
     def __init__(self, record: SyncedModel, fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]]) -> None:
         self._record = record
@@ -489,7 +470,7 @@ class _Texts:
                 self._related[relation.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
     def of_change(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
-        """Return a field's values in two rows; as they were typed where only their spelling differs."""
+        """Return a field's values in two rows: as typed if only the spelling differs."""
         was = self._text(field, before)
         now = self._text(field, after)
         if self._display is None or field.choices or not isinstance(getattr(after, field.attname), str):

@@ -1,4 +1,4 @@
-"""Activity: what happened to all records and boards, the undo of an act, and deleted records with their restore."""
+"""The activity of all records and boards, with its undo, and the deleted records, with their restore."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,23 +26,19 @@ from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.models import Decision, SyncedModel, Tombstone
-from sync.models.decisions import BATCH_KINDS, IMPORT_KIND, MANY_ALIKE, visible_to
+from sync.models import Decision, SyncedModel, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
-from sync.records import tombstones
-from sync.records.authors import WaitingEdit, causes_text, deletion_authors, log_action, waiting_edits
+from sync.records import authors, tombstones
 from sync.records.availability import wait_sentence
-from sync.registry import item_url, link_of, type_label
 
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
 
 
 def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
-    """Return the two lists of the activity, as far as this person may see them. That of one act leads back to all."""
+    """Return the tabs that this person may see. The list of one act has none as current, so “All” leads back."""
     tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
     user: Any = request.user
     return [
@@ -50,9 +46,6 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
         for label, name, right in tabs
         if user.has_perm(right)
     ]
-
-
-# The undo of decisions.
 
 
 class UndoPagesMixin(admin_base.PageAdmin):
@@ -65,7 +58,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
         ]
 
     def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Show what taking back the decisions of an act would write; on POST, do it."""
+        """Show what undoing the decisions of an act would write; on POST, undo them."""
         wanted = {int(key) for key in keys.split(",")}
         rows = list(Decision.objects.filter(pk__in=wanted).order_by("pk"))
         if missing := wanted - {row.pk for row in rows}:
@@ -75,54 +68,48 @@ class UndoPagesMixin(admin_base.PageAdmin):
         return self._undo_page(request, rows, title, back_url)
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
-        """Show what taking a batch back would write; on POST, do it."""
+        """Show what undoing a batch would write; on POST, undo it."""
         rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
         return self._undo_page(request, rows, _batch_title(rows[0]), "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
+        if not decision_undo.may_undo_decisions(request.user, rows):
+            raise PermissionDenied
         back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
 
         def run() -> confirmed_action.Report:
             result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
-            parts = [
-                *([f"{count_with_noun(restored, 'value')} restored"] if restored else []),
-                *([f"{count_with_noun(deleted, 'record')} deleted"] if deleted else []),
+            parts = []
+            if restored:
+                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
+            if deleted:
+                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
+            sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
+            problems = [
+                f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
+                for step in result.left_alone
             ]
-            return confirmed_action.Report(
-                f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else "",
-                [
-                    f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
-                    for step in result.left_alone
-                ],
-            )
+            return confirmed_action.Report(sentence, problems)
 
-        return confirmed_action.run_action(
-            self,
-            request,
-            run,
-            back_url=back_url or reverse(ACTIVITY),
-            asked_by_get=True,
-            allowed=decision_undo.may_undo_decisions(request.user, rows),
-            question=lambda: _undo_question(rows, title),
-            atomic=False,
-        )
+        question = partial(_undo_question, rows, title)
+        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
 
 
 def _batch_title(row: Decision) -> str:
-    """Ask by the name of the file where it was an import: the entry's sentence ends with it."""
-    if row.kind != IMPORT_KIND:
+    """Name the file of an import; the entry's sentence ends with it."""
+    if row.kind != decisions.IMPORT_KIND:
         return "Undo all of that sync?"
     named = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
     return f"Undo the import of {named[1]}?" if named else "Undo the import?"
 
 
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:
-    """Say when Monday has what was taken back; empty where its records are on no board."""
-    types = {row.entity_type for row in rows if (link := link_of(row.entity_type)) and link.board_id}
+    """Return when Monday gets the undone values; empty if the records are on no board."""
+    types = {row.entity_type for row in rows if (link := registry.link_of(row.entity_type)) and link.board_id}
     return (wait_sentence(number, types) or "Monday follows within seconds.") if types else ""
 
 
@@ -134,23 +121,24 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     button = ""
     if values:
-        records = count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        number = humanize.count_with_noun(len(values), "value")
         effects.append(
-            f"{count_with_noun(len(values), 'value')} of {records} {plural(len(values), 'goes', 'go')} back to the "
-            "value before. Each is written only where NPD still has the value that is undone; the next sync sends it "
-            "to Monday, and asks you where Monday has changed meanwhile. An undo can be undone."
+            f"{number} of {records} {humanize.plural(len(values), 'goes', 'go')} back to the value before. Each "
+            "is written only where NPD still has the value that is undone; the next sync sends it to Monday, and asks "
+            "you where Monday has changed meanwhile. An undo can be undone."
         )
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
-        records = count_with_noun(len(deletions), "record")
-        of_types: dict[str, list[SyncedModel]] = {}
+        records = humanize.count_with_noun(len(deletions), "record")
+        by_type: dict[str, list[SyncedModel]] = {}
         for step in deletions:
             if step.record:
-                of_types.setdefault(step.decision.entity_type, []).append(step.record)
-        follow = dict.fromkeys(tombstones.items_consequence(made).sentence for made in of_types.values())
+                by_type.setdefault(step.decision.entity_type, []).append(step.record)
+        consequences = dict.fromkeys(tombstones.items_consequence(group).sentence for group in by_type.values())
         effects.append(
-            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted in NPD. "
-            f"{' '.join(filter(None, follow)) or 'A deleted record can be restored.'}"
+            f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
+            f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"
         )
         button = f"Yes, undo it and delete {records}"
     if not values and not deletions:
@@ -187,21 +175,18 @@ def _step_table(
     return confirmed_action.RecordTable(heads, rows, len(steps), title)
 
 
-# The list.
+# With one of these parameters the list includes folded entries.
+UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
-
-# With one of them in its address, the list has every entry.
-WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
-
-# Records whose waiting edits are read for a page.
+# A page reads the waiting edits of this many records at most.
 MOST_WAITING = 100
 
 
 class ActivityList(admin_base.PageChangeList):
-    """A page of the activity, a row for each act."""
+    """A page of the activity, with one row for each act."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Keep of each act its first row, with all of the act on it."""
+        """Keep the first row of each act, and put the whole act on it."""
         self.tabs = activity_tabs(request, ACTIVITY)
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
@@ -219,16 +204,13 @@ class ActivityList(admin_base.PageChangeList):
             row.page_path = request.get_full_path()
 
     def url_for_result(self, result: Any) -> str:
-        """Return the page of an entry; of an edit that waits its record's."""
+        """Return the entry's page, or the record's page for an edit that waits."""
         if result.kind == activity.WAITING:
             return registry.record_url(result.entity_type, result.entity_id)
         return str(super().url_for_result(result))
 
     def rows_above(self) -> list[Any]:
-        """Return the edits that wait, as entries that are not stored: one for each record and person, or for many.
-
-        They are told on the first page, whenever they were.
-        """
+        """Return the edits that wait as unsaved entries, on the first page only."""
         if self.page_num > 1 or self.params.keys() - {ORDER_VAR, SEARCH_VAR, admin_base.EntityFilter.parameter_name}:
             return []
         ids = None
@@ -237,22 +219,24 @@ class ActivityList(admin_base.PageChangeList):
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
             spec.entity_type for spec in registry.entities()
         ]
-        edits = [edit for edit in waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
+        edits = [edit for edit in authors.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
         rows = _waiting_rows(edits, activity.sent_labels(self.mappings), folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
 
 
-def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
-    """Return an entry for what each person has edited of a record; where it `folds`, one for an act on many records."""
+def _waiting_rows(
+    edits: Sequence[authors.WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool
+) -> list[Any]:
+    """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
     types = {entity_type for entity_type, _ in labels}
-    of_people: dict[tuple[UUID, str], list[WaitingEdit]] = {}
+    groups: dict[tuple[UUID, str], list[authors.WaitingEdit]] = {}
     for edit in edits:
         if edit.entity_type in types:
-            of_people.setdefault((edit.entity_id, edit.who), []).append(edit)
+            groups.setdefault((edit.entity_id, edit.who), []).append(edit)
     acts: dict[tuple[object, ...], list[Any]] = {}
-    for group in of_people.values():
+    for group in groups.values():
         newest = group[0]
         columns = [(edit.entity_type, name) for edit in group for name in edit.columns]
         fields = list(dict.fromkeys(labels[column] for column in columns if column in labels))
@@ -267,7 +251,7 @@ def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str],
             actor=newest.who,
             sentence="Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD.",
             values={"waits": newest.words},
-            # What the database would fill in.
+            # The database would fill in these defaults.
             remote_id="",
             key="",
             cause={},
@@ -275,19 +259,17 @@ def _waiting_rows(edits: Sequence[WaitingEdit], labels: Mapping[tuple[str, str],
         acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.act), []).append(row)
     rows = []
     for alike in acts.values():
-        is_many = folds and len(alike) > MANY_ALIKE
-        for row in alike[:1] if is_many else alike:
-            row.page_alike = len(alike) - 1 if is_many else 0
+        is_folded = folds and len(alike) > decisions.MANY_ALIKE
+        for row in alike[:1] if is_folded else alike:
+            row.page_alike = len(alike) - 1 if is_folded else 0
             rows.append(row)
     return rows
 
 
 @admin.register(Decision)
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
-    """One act a row."""
-
     changelist = ActivityList
-    list_display = ("moment", "record", "kind_of_record", "what", "who")
+    list_display = ("moment", "record", "kind_of_record", "change", "who")
     list_filter = (admin_base.EntityFilter, "at")
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
@@ -297,35 +279,35 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
-        """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
-        rows = visible_to(request.user, super().get_queryset(request))
+        """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
+        rows = decisions.visible_to(request.user, super().get_queryset(request))
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
-            # The values with which an item was made are on its record's page.
+            # The record's page lists the values with which an item was created.
             rows = rows.exclude(cause__has_key="made", kind="push")
-        if request.GET.keys().isdisjoint(WHOLE):
+        if request.GET.keys().isdisjoint(UNFOLDING_PARAMETERS):
             return rows.filter(folded=False)
-        # A choice that was applied is told by the entry of that.
+        # The entry about an applied choice replaces the entry about the choice.
         return rows.exclude(folded=True, fold_id=None)
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on each row how many records its act was about, and how many of them are folded into the row."""
+        """Put on each row the number of its act's records, and of those folded into it."""
         super().prepare_page(request, rows)
         acts = {row.fold_id for row in rows if row.fold_id}
         within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         records = dict(within.values_list("fold_id").annotate(number=number))
-        # Beside the folded themselves nothing stands for them.
-        is_whole = any(row.folded for row in rows)
+        # A list with the folded entries themselves counts none of them a second time.
+        has_folded = any(row.folded for row in rows)
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
             if row.kind != activity.WAITING:
-                row.page_alike = 0 if is_whole else row.page_records - 1
+                row.page_alike = 0 if has_folded else row.page_records - 1
 
     @admin.display(description="What happened")
-    def what(self, row: Any) -> SafeString:
-        """What the act changed, the way to what it did with other records, and its undo."""
+    def change(self, row: Any) -> SafeString:
+        """Return what the act changed, a link to its other records, and its undo."""
         act: activity.Act = row.page_act
         offer = act.offer
         others_url = ""
@@ -333,30 +315,27 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
             others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
             if row.kind == activity.WAITING:
                 others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
-            # One record's undo isn't that of the others; only what has a page for all of it is offered.
-            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in BATCH_KINDS else ""
+            # Undoing one record would leave the others, so only the undo of a whole batch is offered.
+            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in decisions.BATCH_KINDS else ""
             offer = replace(offer, url=url, conflict_url="")
         context = {
             "act": act,
             "offer": offer,
             "sync_page": row.page_path,
             "others_url": others_url,
-            "others": count_with_noun(row.page_alike, "more record", "more records"),
+            "others": humanize.count_with_noun(row.page_alike, "more record", "more records"),
         }
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
-        "What led to it", lambda row: humanize.without_request_id(causes_text(row)) or humanize.DASH
+        "What led to it", lambda row: humanize.without_request_id(authors.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
     moment = admin_base.time_column("happened_at", "When", ordering="at")
 
 
-# Deleted records.
-
-
-# Deleted records that one address names, to be restored together.
+# One address restores this many deleted records at most.
 MOST_UNDONE = 100
 
 _KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
@@ -376,26 +355,28 @@ _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneS
 
 
 def deleted_records_link(user: Any, label: str = "See the deleted records", query: str = "") -> SafeString | str:
-    """Return a link to where deleted records are restored; empty for who may not see them."""
+    """Return a link to the deleted records; empty for users who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
     return admin_base.link_to(f"{reverse(DELETED)}{query}", label)
 
 
 def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
-    """Return a link that restores these records, deleted just now; empty for who may not, and where they are many."""
+    """Return a link that restores these records; empty for users who may not, and for too many records."""
     user: Any = request.user
     may_restore = user.has_perm("sync.view_tombstone") and registry.may_act(user, "add", entity_type)
     if not may_restore or len(keys) > MOST_UNDONE:
         return ""
     rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
-    named = ",".join(str(key) for key in rows.values_list("pk", flat=True))
-    url = reverse("admin:sync_tombstone_restore", args=[named]) if named else ""
-    return admin_base.link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…") if url else ""
+    pks = ",".join(str(key) for key in rows.values_list("pk", flat=True))
+    if not pks:
+        return ""
+    url = reverse("admin:sync_tombstone_restore", args=[pks])
+    return admin_base.link_to(f"{url}?{urlencode({'next': request.path})}", "Undo…")
 
 
 def restored_item(row: Tombstone) -> str:
-    """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
+    """Return which item a restored record gets. Only its next sync asks Monday about an item that left the board."""
     if not row.monday_id:
         return "It had none and gets one."
     number = f" (Item {row.monday_id})"
@@ -413,7 +394,7 @@ class DeletedList(admin_base.PageChangeList):
 @admin.register(Tombstone)
 class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     class Media:
-        css = {"all": ["npd/record.css"]}  # as Django has it
+        css = {"all": ["npd/record.css"]}
 
     changelist = DeletedList
     list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
@@ -431,7 +412,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request)
-        # A restored one is a record again: it is listed where it is asked for.
+        # A restored one is a record again, so it is listed only on request.
         if self.is_list(request) and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
             rows = rows.exclude(state=TombstoneState.RESTORED)
         return rows
@@ -442,22 +423,23 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
-        authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
+        links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        deleted_by = authors.deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
-            author = authors.get(row.entity_id)
+            author = deleted_by.get(row.entity_id)
             row.page_link = links[row.entity_type]
             is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
             row.page_may_restore = is_gone and registry.may_act(request.user, "add", row.entity_type)
             row.page_by = author.by if author else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
+        """Add the button *Restore…* and the record's activity."""
         record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
+        buttons = []
+        if row.page_may_restore:
+            buttons.append(("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk])))
         return super().row_context(request, row) | {
-            "row_buttons": [("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk]))]
-            if row.page_may_restore
-            else [],
+            "row_buttons": buttons,
             "activity": activity.activity_of(record, reader=request.user),
             "sync_page": request.path,
         }
@@ -483,17 +465,17 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     @admin.display(description="Its item", ordering="state")
     def outcome(self, row: Any) -> SafeString:
-        """What became of the item, with the way to it where Monday still shows it: in its archive, too."""
+        """Return the item's state, with a link if Monday still shows the item (also in its archive)."""
         badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
         if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        link = admin_base.external_link(item_url(row.page_link, row.monday_id), "Open", label)
+        link = admin_base.external_link(registry.item_url(row.page_link, row.monday_id), "Open", label)
         return format_html("{} {}", badge, link)
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:
-        """Return the values that it had, those that say something, under their labels."""
+        """Return the deleted record's non-empty values with their labels."""
         if not registry.is_registered(row.entity_type):
             return humanize.DASH
         lines = []
@@ -506,77 +488,59 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> HttpResponse:
-        """Make records again as they were, after a page that says what that means."""
-        return confirmed_action.run_action(
-            self,
-            request,
-            partial(self._restore, request, queryset),
-            back_url=request.get_full_path(),
-            question=self._restore_question(
-                request, queryset, lambda total: confirmed_action.selection(request, "bring_back", total)
-            ),
-            atomic=False,
-        )
+        """Restore records after a question."""
+        return self._ask_and_restore(request, queryset, request.get_full_path())
 
     def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Undo a deletion of one or several; a GET asks."""
+        """Restore the records of this address after a question."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         rows = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
-        return confirmed_action.run_action(
-            self,
-            request,
-            partial(self._restore, request, rows),
-            back_url=admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED),
-            question=self._restore_question(request, rows, lambda total: ()),
-            asked_by_get=True,
-            atomic=False,
-        )
+        back_url = admin_base.own_address(request, request.GET.get("next")) or reverse(DELETED)
+        return self._ask_and_restore(request, rows, back_url)
 
-    def _restore_question(self, request: HttpRequest, queryset: models.QuerySet[Tombstone], hidden: Any) -> Any:
-        """Return what asks before records are restored; nothing for who may not restore them all."""
+    def _ask_and_restore(
+        self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
+    ) -> HttpResponse:
+        types = queryset.order_by().values_list("entity_type", flat=True).distinct()
+        may_restore = all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
 
         def question() -> confirmed_action.Question:
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(self.name(row), type_label(row.entity_type), restored_item(row)) for row in rows]
+            cells = [(self.name(row), registry.type_label(row.entity_type), restored_item(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
-            label = f"Restore {count_with_noun(table.total, 'deleted record')}"
-            return confirmed_action.Question(
-                f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total)
-            )
+            label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
+            hidden = confirmed_action.selection(request, "bring_back", table.total)
+            return confirmed_action.Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
 
-        return question if _may_add_all(request, queryset) else None
+        def run() -> confirmed_action.Report:
+            if not may_restore:
+                return confirmed_action.Report(problems=["Restoring needs the permission to add such records."])
+            restored = 0
+            problems = []
+            for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
+                try:
+                    tombstones.restore_by_person(row, request.user.get_username())
+                except Conflict as refused:
+                    problems.append(str(refused))
+                else:
+                    authors.log_action(request.user, row, "Restored.")
+                    restored += 1
+            sentence = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
+            return confirmed_action.Report(sentence if restored else "", problems)
 
-    def _restore(self, request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> confirmed_action.Report:
-        if not _may_add_all(request, queryset):
-            return confirmed_action.Report(problems=["Restoring needs the permission to add such records."])
-        restored = 0
-        problems = []
-        for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
-            try:
-                tombstones.restore_by_person(row, request.user.get_username())
-            except Conflict as refused:
-                problems.append(str(refused))
-            else:
-                log_action(request.user, row, "Restored.")
-                restored += 1
-        sentence = f"{count_with_noun(restored, 'record')} restored. The next sync updates the items."
-        return confirmed_action.Report(sentence if restored else "", problems)
-
-
-def _may_add_all(request: HttpRequest, queryset: models.QuerySet[Tombstone]) -> bool:
-    types = queryset.order_by().values_list("entity_type", flat=True).distinct()
-    return all(registry.may_act(request.user, "add", entity_type) for entity_type in types)
+        return confirmed_action.run_action(self, request, run, back_url, question if may_restore else None)
 
 
 def _restore_effects(number: int) -> list[str]:
     item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
     if number > 1:
         item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
+    subject = humanize.plural(number, "It", "Each")
     return [
-        f"{plural(number, 'It', 'Each')} comes back with its id and the values that it had when it was deleted.",
+        f"{subject} comes back with its id and the values that it had when it was deleted.",
         "Records that referred to it are not linked with it again automatically.",
-        f"{item} To undo it, delete {plural(number, 'the record', 'the records')} again.",
+        f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
     ]

@@ -1,4 +1,4 @@
-"""API tokens, with which other programs ask: everybody's own, for administrators all."""
+"""API tokens: users see their own, superusers all."""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -21,28 +21,29 @@ from sync.clock import sync_now
 from sync.kernel.humanize import DASH
 from sync.models import ApiToken
 
-DAYS = ((30, "30 days"), (90, "90 days"), (365, "A year"))
+LIFETIMES = ((30, "30 days"), (90, "90 days"), (365, "A year"))
 
 admin.site.unregister(AuthToken)
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
-    """Until when a new token opens the API; an administrator may make it for another user, such as a program's own."""
+    """Expiry (and, for superusers, owner) of a new token."""
 
     days = forms.TypedChoiceField(
         label="Ends after",
-        choices=DAYS,
+        choices=LIFETIMES,
         coerce=int,
         initial=365,
         widget=UnfoldAdminSelectWidget(),
         help_text="The program may do what the token's owner may, and nothing else.",
     )
-    maker: User
+    request_user: User
 
     def clean(self) -> dict[str, Any]:
-        """Hold knox's limit, which it holds in its own view alone."""
+        """Enforce knox's token limit; knox checks it only in its own view."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        owner = cleaned.get("user", self.maker)
+        # None if the owner is invalid, which is an error of its own.
+        owner: Any = cleaned.get("user") if "user" in self.fields else self.request_user
         limit = knox_settings.TOKEN_LIMIT_PER_USER
         if owner and owner.auth_token_set.filter(expiry__gt=sync_now()).count() >= limit:
             raise ValidationError(f"“{owner}” has {limit} API tokens already. Delete one that is not used any more.")
@@ -70,7 +71,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         tokens: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
         return tokens if request.user.is_superuser else tokens.filter(user=cast("User", request.user))
 
-    # Everybody who may sign in here has tokens of their own. They aren't changed: they end, or are deleted.
+    # Every user may have tokens, which expire or are deleted, but never change.
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return True
@@ -79,7 +80,6 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         return True
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether it is one's own; the list holds no others."""
         return obj is None or obj.user_id == request.user.pk or request.user.is_superuser
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -95,33 +95,32 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         form = super().get_form(request, *args, **kwargs)
-        form.maker = request.user
+        form.request_user = request.user
         return form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"user": request.user.pk}
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer the users that a token of theirs would open something for."""
+        """Offer only active users."""
         kwargs |= {"queryset": User.objects.filter(is_active=True).order_by("username")}
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         field.label = "Owner"
         return field
 
-    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        """Make the token; its text is kept for this answer alone."""
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Create the token; its text goes to `response_add` only."""
         owner = form.cleaned_data.get("user", request.user)
         token, text = ApiToken.objects.create(owner, timedelta(days=form.cleaned_data["days"]))
         obj.digest = token.digest
         obj.token_key = token.token_key
-        request.token_text = text  # type: ignore[attr-defined]
+        obj.text = text
 
-    def response_add(self, request: HttpRequest, obj: ApiToken, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show the text: no message, cookie or cache keeps it."""
-        text: str = request.token_text  # type: ignore[attr-defined]
+    def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the text in the response itself, so that no message, cookie or cache keeps it."""
         context: dict[str, Any] = {
             "before": "This is the token. Copy it now: it can't be shown again.",
-            "text": text,
+            "text": obj.text,
             "after": (
                 "The program sends it with each call, in the header “Authorization: Bearer” followed by the token."
             ),
@@ -133,6 +132,6 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         return answer
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """Go back to the list: Django takes whoever may change nothing to the first page."""
-        super().response_delete(request, obj_display, obj_id)
+        """Go back to the list; Django would send users without the change permission to the index."""
+        super().response_delete(request, obj_display, obj_id)  # shows the message
         return admin_base.see_other(reverse("admin:sync_apitoken_changelist"))

@@ -1,4 +1,4 @@
-"""Approvals: deletions and emptied fields that wait for one; and ignored items."""
+"""The lists of approvals and of ignored items."""
 
 from typing import Any
 
@@ -39,13 +39,10 @@ EFFECTS = {
 
 
 def approvals_link(user: Any) -> SafeString | str:
-    """Return a link to what waits for approval; empty for who may not see it."""
+    """Return a link to the approvals on Home; empty for users who may not see them."""
     if not user.has_perm("sync.view_approvalrequest"):
         return ""
     return admin_base.link_to(reverse("admin:index"), "See what waits for approval")
-
-
-# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
 
 
 _BADGES = {
@@ -60,42 +57,32 @@ _BADGES = {
 
 @admin.register(ApprovalRequest)
 class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
-    """What the guard holds and has held."""
+    """Deletions and emptied fields that need, or needed, an approval because they were too many."""
 
-    list_display = ("standing", "about", "what", "since", "decided")
-    list_display_links = ("standing",)
+    list_display = ("state_badge", "about", "change", "since", "decided")
+    list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
-        """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
+        """Leave requests that nobody had to decide out of the unfiltered list."""
         rows: models.QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
-        unasked = models.Q(state=ApprovalState.DONE, decided_at=None)
-        return (
-            rows.exclude(unasked)
-            if self.is_list(request) and not any("state" in name for name in request.GET)
-            else rows
-        )
+        if not self.is_list(request) or any("state" in name for name in request.GET):
+            return rows
+        return rows.exclude(state=ApprovalState.DONE, decided_at=None)
 
-    standing = admin_base.badge_column("state", "State", _BADGES)
-
-    what = admin_base.plain_column("What", lambda act: act.get_kind_display(), "kind")
-
-    @admin.display(description="What would be lost", ordering="label")
-    def about(self, act: Any) -> SafeString | str:
-        """Return what would be deleted or emptied, with a link to its record where that is still there."""
-        return act.label if act.page_is_gone else admin_base.link_to(act.page_record_url, act.label)
-
+    state_badge = admin_base.badge_column("state", "State", _BADGES)
+    change = admin_base.plain_column("What", lambda row: row.get_kind_display(), "kind")
     since = admin_base.time_column("at", "Since")
-
     decided = admin_base.plain_column(
-        "Decided by", lambda act: act.decided_by.get_username() if act.decided_by else humanize.DASH
+        "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH
     )
 
-
-# A person's word on what waits: Home asks, for changes of one kind.
+    @admin.display(description="What would be lost", ordering="label")
+    def about(self, row: Any) -> SafeString | str:
+        return row.label if row.page_is_gone else admin_base.link_to(row.page_record_url, row.label)
 
 
 LABELS = {
@@ -113,7 +100,7 @@ LABELS = {
     },
 }
 
-# What is said once it is decided.
+# The messages after a decision.
 OUTCOMES = {
     "approve": {
         ApprovalKind.ITEMS: "{items} will be removed on Monday",
@@ -132,8 +119,6 @@ OUTCOMES = {
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
-    """Items that are not to become records; considering one again asks again."""
-
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "unlinked")
     search_fields = ("item_id", "reason", "entity_id")
@@ -142,7 +127,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     actions = ("consider_again",)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[IgnoredItem]:
-        """Return all but those whose person was erased: considered again, the person would come back."""
+        """Hide the items of erased persons, who would come back if one were considered again."""
         rows: models.QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
@@ -151,7 +136,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
     @admin.action(description="Consider again", permissions=["consider"])
     def consider_again(self, request: HttpRequest, queryset: models.QuerySet[IgnoredItem]) -> None:
-        """Forget the refusals and look at the items as at new ones."""
+        """Check the items again like new ones."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
             number = consider_again(IgnoredItem.objects.filter(pk__in=queryset.values("pk")))
@@ -161,7 +146,6 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
     @admin.display(description="Ignored as")
     def why(self, row: IgnoredItem) -> str:
-        """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
         if row.unlinked:
             return "Unlinked from its record" if row.entity_id else "Left alone"
         return "Not the item of one record" if row.entity_id else "Never becomes a record"

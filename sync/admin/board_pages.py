@@ -1,10 +1,11 @@
-"""Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
+"""Boards in the admin: their settings, their field mappings, and the last verification."""
 
 from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -36,7 +37,7 @@ from sync.records.authors import log_action
 
 
 class FieldMappingInline(TabularInline):
-    """Which field goes to which column, which way, and what decides where both sides change; the set-up changes it."""
+    """The field mappings, read-only because the set-up changes them."""
 
     model = FieldMapping
     extra = 0
@@ -54,7 +55,7 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
-        """Return the field's name, and what is wrong with its column."""
+        """Return the field's label and its column's problem."""
         if not mapping.problem:
             return mapping.label
         blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
@@ -73,8 +74,6 @@ class FieldMappingInline(TabularInline):
 
 
 class BoardForm(ConcurrentForm):
-    """What a person chooses of a board link."""
-
     class Meta:
         help_texts: ClassVar[dict[str, str]] = {
             "removed_item_policy": (
@@ -93,7 +92,7 @@ def _board_url(link: BoardLink) -> str:
 
 
 def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
-    """Ask Monday whether the board's columns are back, and say what came of it. Raises ActionError."""
+    """Ask Monday whether the board's columns are back, and return the result; raises ActionError."""
     if throttle_text := monday_throttle_reason(request):
         raise Conflict(f"Monday was not asked: {throttle_text}")
     log_action(request.user, link, "Asked Monday for the board's columns.")
@@ -104,7 +103,7 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
 
 
 def _column_problems(link: Any) -> list[tuple[str, str]]:
-    """Return what is wrong with the board's columns, each as a title and a text."""
+    """Return the problems of the board's columns, each as a title and a text."""
     problems = []
     if link.npd_id_problem:
         problems.append(("The NPD ID column is missing", humanize.without_request_id(link.npd_id_problem)))
@@ -127,7 +126,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     empty_title = "No boards yet"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """Lead to the set-up, whoever may do it."""
         words = "A board on Monday and a list in NPD that are kept the same stand here once they are set up."
         return words, [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(request.user) else []
 
@@ -142,44 +140,42 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Create new items and records although nobody on the board can be recognized."""
-        link = self._changed_link(request, pk)
+        link = self._link_to_change(request, pk)
 
+        @transaction.atomic
         def run() -> str:
             set_create_obstacle(link, "creates_held", "")
             log_action(request.user, link, "Had new items and records created although nobody could be recognized.")
             return "New items and records are created now."
 
-        return run_action(self, request, run, back_url=_board_url(link))
+        return run_action(self, request, run, _board_url(link))
 
     def check_columns(self, request: HttpRequest, pk: int) -> HttpResponse:
-        link = self._changed_link(request, pk)
-        # A call to Monday; no transaction waits for it.
-        run = partial(ask_for_columns, request, link)
+        link = self._link_to_change(request, pk)
         back_url = admin_base.own_address(request, request.POST.get("back")) or _board_url(link)
-        return run_action(self, request, run, back_url=back_url, atomic=False)
+        return run_action(self, request, partial(ask_for_columns, request, link), back_url)
 
     @staticmethod
-    def _changed_link(request: HttpRequest, pk: int) -> BoardLink:
-        # Before the row is looked up: who may not act isn't told whether there is one.
+    def _link_to_change(request: HttpRequest, pk: int) -> BoardLink:
+        # Checked first, so that users without the right don't learn whether there is such a board.
         if not may_change_mapping(request.user):
             raise PermissionDenied
         return get_object_or_404(BoardLink, pk=pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Board links are made by `monday_setup`."""
+        """The set-up creates board links."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A link that goes would orphan every base."""
+        """Deleting a link would orphan every base."""
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Return the boards of the models that are registered now."""
+        """Return the boards of registered models."""
         types = [spec.entity_type for spec in registry.entities()]
         return super().get_queryset(request).filter(entity_type__in=types).prefetch_related("mappings")
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the boards how they are now, read for all of them at once."""
         super().prepare_page(request, rows)
         now = admin_base.overview_of(request)
         for link in rows:
@@ -187,17 +183,17 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             link.page_blocked = now.blocked_columns.get(link.entity_type, ())
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
-        """Call the page what its board is called, and say above it what is wrong with its columns."""
+        """Name the page after its board, and add the board's state and problems."""
         self.prepare_page(request, [link])
         board = link.page_board
-        # A pause is ended by its banner.
-        runs = board.has_board and not board.is_paused
+        # The banner of a pause has the button that ends it.
+        may_pause = board.has_board and not board.is_paused
         problems = (link.webhooks_problem, link.sweep_problem, link.silence)
         return super().row_context(request, link) | {
             "page_name": self.name(link),
             "board_state": self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
-            "pause_url": pause_url(request, link.entity_type) if runs else "",
+            "pause_url": pause_url(request, link.entity_type) if may_pause else "",
             "problems": [humanize.without_request_id(text) for text in problems if text],
             "column_problems": _column_problems(link),
             "creates_held": link.creates_held,
@@ -212,7 +208,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:
-        """Return what the filter lets through; “Change fields and filter…” changes it, with a plan first."""
         lines = SyncFilter.parse(link.sync_filter).lines(
             {mapping.key: mapping.label for mapping in link.mappings.all()}
         )
@@ -246,18 +241,17 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     verified_ago = admin_base.time_column("verified_at", "Verified")
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
-        """Write what the person touched, and nothing that workers write."""
+        """Write only the fields that the person changed, because workers write the others."""
         obj.save(update_fields=form.changed_data)
 
     def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
-        """Say that it is saved by what the board is called."""
         messages.success(request, f"{self.name(obj)}: saved.")
         stays = "_continue" in request.POST
         return admin_base.see_other(_board_url(obj) if stays else reverse("admin:sync_boardlink_changelist"))
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:
-        """Return what came of the records that say “synced”, which of them differed, and what else the night found."""
+        """Return the results of the last verification and of the last nightly comparison."""
         result = verification_text(**latest_verification([link]))
         lines = ((record["name"], field["words"]) for record in link.differences for field in record["fields"])
         differences = format_html_join("", "<li>{}: {}</li>", lines)

@@ -1,4 +1,8 @@
-"""Forms that lose nobody's change: what was changed meanwhile is kept, told, and merged field by field."""
+"""Forms that don't overwrite what somebody else has changed meanwhile.
+
+The form carries the values that it showed. Saving compares, field by field, the shown value, the stored value (read
+under the row's lock), and the submitted value.
+"""
 
 import json
 from collections.abc import Mapping
@@ -23,18 +27,11 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-
-# A form that loses nothing to a change that came while it was open.
-#
-# The form carries what it showed of each field. What is saved is decided field by field, from three values: what it
-# showed, what stands in the database now (read under the row's lock), and what came back.
-
-
 SHOWN_KEY = "_shown"
 
 
 class AddressField(forms.Field):
-    """Drops, before it is checked, what nobody sees of what a person pasted."""
+    """Drops invisible characters of pasted text before the check."""
 
     def to_python(self, value: Any) -> Any:
         return super().to_python(drop_from_label(value) if isinstance(value, str) else value)
@@ -49,7 +46,7 @@ class WebAddressField(AddressField, forms.URLField):
 
 
 class LinesField(forms.CharField):
-    """A list of texts, one a line."""
+    """A list of texts, one on each line."""
 
     widget = forms.Textarea
 
@@ -57,7 +54,6 @@ class LinesField(forms.CharField):
         return "\n".join(value) if isinstance(value, (list, tuple)) else value
 
     def to_python(self, value: Any) -> Any:
-        """Return the lines that hold something, without outer white space."""
         return [line.strip() for line in str(value or "").splitlines() if line.strip()]
 
     def run_validators(self, value: Any) -> None:
@@ -66,17 +62,17 @@ class LinesField(forms.CharField):
 
 
 class ConcurrentForm(_ModelForm):
-    """Writes only what the person changed; asks when someone else changed the same field meanwhile."""
+    """Writes only the fields that the person changed; an error asks if somebody else changed the same field."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What is typed goes onto a copy: beside the errors of a form, its page shows the record as it is stored.
+        # Typed values go onto a copy, because a page with errors still shows the stored record.
         if self.is_bound:
             self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
         is_record = isinstance(self.instance, SyncedModel)
         if is_record and self.changes_a_row and (display := display_of(self.instance)):
-            # As every other page spells it. What isn't changed keeps the spelling that is stored.
+            # Spelled as on all pages. Unchanged fields keep their stored spelling.
             shown = display.spellings(self.instance)
             self.initial |= {name: text for name, text in shown.items() if name in self.initial}
         self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
@@ -89,7 +85,7 @@ class ConcurrentForm(_ModelForm):
 
     @property
     def changed_meanwhile(self) -> str:
-        """The labels of the fields that somebody else changed, which their page says of the errors first."""
+        """The labels of the fields that somebody else changed."""
         errors = self.errors.as_data()
         names = [name for name in errors if any(error.code == "changed_meanwhile" for error in errors[name])]
         return humanize.join_first([str(self.fields[name].label or name).capitalize() for name in names])
@@ -99,7 +95,6 @@ class ConcurrentForm(_ModelForm):
         return json.dumps(self.stored_values)
 
     def clean(self) -> dict[str, Any] | None:
-        """Decide, field by field, between what was shown, what is stored and what was typed."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
@@ -108,7 +103,7 @@ class ConcurrentForm(_ModelForm):
             for name in self.fields:
                 self._merge_field(name, shown)
         for name in self.fields:
-            # What can't be shown again is shown empty, beside the error that says what was wrong with it.
+            # A value that can't be shown again is emptied; its error says what was wrong.
             key = self.add_prefix(name)
             if not self._can_be_shown(name, self.data.get(key)):
                 self.data = self.data.copy()  # type: ignore[attr-defined]
@@ -116,7 +111,7 @@ class ConcurrentForm(_ModelForm):
         return cleaned
 
     def _can_be_shown(self, name: str, value: Any) -> bool:
-        """Whether the widget can look up what it is to show; of a relation, a text that can be a key."""
+        """Whether the field's widget can show a value; for a relation, whether it can be a key."""
         field = self.fields.get(name)
         if not isinstance(field, forms.ModelChoiceField) or not value or isinstance(value, Model):
             return True
@@ -137,7 +132,7 @@ class ConcurrentForm(_ModelForm):
         widget = self.fields[name].widget
         key = self.add_prefix(name)
         submitted: str | None = None
-        # A field that the page didn't have says nothing, not that it was emptied.
+        # A field that the page didn't have was not emptied.
         if not widget.value_omitted_from_data(self.data, self.files, key):
             submitted = self._text(name, widget.value_from_datadict(self.data, self.files, key))
         stored = self.stored_values[name]
@@ -152,7 +147,7 @@ class ConcurrentForm(_ModelForm):
             self.add_error(name, ValidationError(self._conflict_message(name, submitted), code="changed_meanwhile"))
 
     def _keep_stored(self, name: str) -> None:
-        """Leave the field as it is in the database, and show it so should the form come back."""
+        """Leave the field unchanged, also in the form if it is shown again."""
         self.unchanged_names.add(name)
         self.errors.pop(name, None)
         self.cleaned_data.pop(name, None)
@@ -165,7 +160,7 @@ class ConcurrentForm(_ModelForm):
         self.data = data
 
     def _get_validation_exclusions(self) -> set[str]:
-        """Leave out what isn't written: an old value that breaks a newer rule must not stop the others."""
+        """Don't validate unchanged fields, because an old value may break a newer rule."""
         return super()._get_validation_exclusions() | self.unchanged_names  # type: ignore[misc,no-any-return]
 
     @property
@@ -173,7 +168,7 @@ class ConcurrentForm(_ModelForm):
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
     def _text(self, name: str, value: Any) -> str:
-        """Return a value as its form field shows it; of all types, so that the three can be compared."""
+        """Return a value as the form field shows it, so that values can be compared."""
         if isinstance(self.fields[name], forms.BooleanField):
             return "yes" if value else ""
         if isinstance(value, Model):
@@ -188,7 +183,7 @@ class ConcurrentForm(_ModelForm):
         return self._comparable(name, text) == self._comparable(name, other)
 
     def _comparable(self, name: str, text: str) -> str:
-        """Return the text without what browsers change by themselves: line ends and outer white space."""
+        """Return the text without line ends and outer white space, which browsers change."""
         lines = unix_lines(text)
         one_line = not isinstance(self.fields[name].widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
@@ -215,7 +210,7 @@ class ConcurrentForm(_ModelForm):
         return words if isinstance(self.fields[name], forms.BooleanField) else humanize.quote(words, 200)
 
     def words_of(self, name: str, text: str) -> str:
-        """Return what a person reads for a stored key: a related record's name, the words of a choice."""
+        """Return the displayed value: a related record's name, or a choice's label."""
         field = self.fields[name]
         if isinstance(field, forms.BooleanField):
             return "on" if text else "off"

@@ -1,7 +1,6 @@
-"""How Monday is connected: the token, entered and tested; and the checklist of a new installation until everything is
-in place.
+"""The connection to Monday: its stops, its token and its test, and the next step of a new installation.
 
-What is entered here is stored encrypted and shown nowhere: no page, message, log line or session repeats it.
+No page, message, log line or session repeats a token.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +10,14 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from sync import registry
+from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address
-from sync.admin.confirmed_action import Question, Report, run_action
 from sync.choices import StopCode
 from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
@@ -30,17 +30,13 @@ from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import Pause, pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors, availability
-from sync.registry import is_sandbox
 
-# Who may say with which token everything is synced: administrators, and whoever is given this right.
+# The right to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
 
 
 def may_connect(user: Any) -> bool:
     return bool(user.has_perm(MAY_CONNECT))
-
-
-# What every page says of the connection: a stop with its one button, else which Monday the site talks to.
 
 
 def may_see_connection(user: Any) -> bool:
@@ -49,30 +45,27 @@ def may_see_connection(user: Any) -> bool:
 
 @dataclass(frozen=True)
 class StopBanner:
-    """What is stopped or paused, as far as one person may know of it.
-
-    `button` leads to the token: token, connection (no page takes another one), none; `may_try` asks Monday again.
-    """
+    """The stops and pauses that every page shows."""
 
     stops: Sequence[availability.Stop] = ()
     pauses: Sequence[tuple[str, Pause]] = ()
-    button: str = ""
-    may_try: bool = False
+    button: str = ""  # the page that it opens: "token", or "connection" where the environment sets the token
+    may_try: bool = False  # whether it offers to ask Monday again
     may_pause: bool = False
 
     @property
     def is_still(self) -> bool:
-        """Whether nothing is synced, so that Home has nothing else to say first."""
+        """Whether nothing is synced at all; Home then shows no state line."""
         return bool(self.stops) or any(not pause.entity_type for _label, pause in self.pauses)
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what is above every page: what is stopped or paused, read where it is shown; and which Monday it is."""
+    """Return the context of the banners above every page."""
     is_connected = credentials.is_configured()
     context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, is_connected=is_connected))}
     if not is_connected:
         context |= {"monday_banner": "missing", "token_problem": credentials.unusable_reason()}
-    elif is_sandbox():
+    elif registry.is_sandbox():
         context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
     return context
 
@@ -81,7 +74,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user = request.user
     if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
         return StopBanner()
-    now = overview_of(request)  # of the page's own moment
+    now = overview_of(request)
     stops = [_stop_for(user, stop) for stop in availability.stops_of(now)]
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
@@ -92,7 +85,7 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
 
 
 def _stop_for(user: Any, stop: availability.Stop) -> availability.Stop:
-    """A stop that somebody has to end: with what to do for who may, else with who may."""
+    """Name the users who may end a stop to a user who may not."""
     right = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
     if not stop.needs_somebody or user.has_perm(right):
         return stop
@@ -102,72 +95,65 @@ def _stop_for(user: Any, stop: availability.Stop) -> availability.Stop:
 def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Ask Monday once whether the stop is over, and go back to the page with the button."""
     user = cast("User", request.user)
+    if not is_allowed(user, "retry"):
+        raise PermissionDenied
 
-    def run() -> Report:
+    def run() -> confirmed_action.Report:
         was_slowed = availability.is_slowed()
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
         if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
-        # Why it is still stopped stands above the page that this goes back to.
         authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
         is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
-        return Report(sentence) if is_over else Report(problems=[sentence])
+        return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
     back_url = own_address(request, request.POST.get("back")) or reverse("admin:index")
-    allowed = is_allowed(user, "retry")
-    return run_action(model_admin, request, run, back_url=back_url, allowed=allowed, atomic=False)
-
-
-# Does Monday answer, who is it to Monday, and what may it do there?
+    return confirmed_action.run_action(model_admin, request, run, back_url)
 
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """What Monday answered."""
+    """The result of a test of the token."""
 
     is_ok: bool
     message: str
-    checks: Sequence[tuple[str, str, str]] = ()  # "ok", "warn" or "bad", what was checked, and what to do about it
-    account: AccountInfo | None = None  # what Monday said of the token's user and plan
-    error: MondayError | None = None  # why it could not be asked
-    for_administrator: Sequence[str] = ()  # what is to be done on the server
+    checks: Sequence[tuple[str, str, str]] = ()  # level ("ok", "warn" or "bad"), message, and fix
+    account: AccountInfo | None = None
+    error: MondayError | None = None
+    for_administrator: Sequence[str] = ()  # what to do on the server
 
     @property
     def is_refused(self) -> bool:
-        """Whether Monday said no to the token itself: no token, a user who may not, a missing scope.
-
-        To any other failure another token is no answer; another API version isn't the token's fault.
-        """
+        """Whether Monday rejected the token itself, so that another token could help."""
         return self.error is not None and self.error.scope is Scope.ACCOUNT and self.error.kind is not WRONG_VERSION
 
 
 def examine_connection(user: User) -> ConnectionTest:
-    """Ask Monday who the token's user is, and whether it may read boards; and log that it was asked.
-
-    What is over of a stop ends; what is found to stop everything does so from here on.
-    """
+    """Test the stored token, update the stops by the result, and log it."""
     if not credentials.is_configured():
-        tested = ConnectionTest(False, credentials.missing_reason())
+        result = ConnectionTest(False, credentials.missing_reason())
     else:
-        tested = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
-        note_test(tested)
-    authors.log_kind_action(user, MondayAccount, tested.message, name="Monday")
-    return tested
+        result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
+        apply_test(result)
+    authors.log_kind_action(user, MondayAccount, result.message, name="Monday")
+    return result
 
 
-def note_test(tested: ConnectionTest) -> None:
-    """Stop what a test found to be stopped; read by which names people are known, else “Monday user 4711”."""
-    if tested.error is not None:
-        breaker.trip_if_shared(tested.error)
-    if tested.account is not None:
+def apply_test(result: ConnectionTest) -> None:
+    """Stop what the test's error stops, and read the names of Monday's users."""
+    if result.error is not None:
+        breaker.trip_if_shared(result.error)
+    if result.account is not None:
         with suppress(MondayError), urgent_calls():
             authors.refresh_users(connector(urgent=True))
 
 
-def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None) -> ConnectionTest:
-    """Test the token; `ask` is the way in which the account is read: with it stored, or not. `then` follows."""
+def try_connection(
+    read_account: Callable[..., AccountInfo], then: Callable[[], object] = lambda: None
+) -> ConnectionTest:
+    """Test the token by reading the account and its boards; `then` runs if both could be read."""
     try:
-        info = ask()
+        info = read_account()
         boards, complete = connector(urgent=True).list_boards()
         then()
     except MondayError as error:
@@ -192,31 +178,26 @@ def try_connection(ask: Callable[..., AccountInfo], then: Callable[[], object] =
     )
 
 
-def removal_question() -> Question:
-    """What ends with the stored token."""
+def removal_question() -> confirmed_action.Question:
     token = credentials.token_state()
     if not token.is_stored:
-        return Question("There is no stored token any more", ["It was removed meanwhile."])
+        return confirmed_action.Question("There is no stored token any more", ["It was removed meanwhile."])
     effect = (
         "Nothing changes in the sync: it uses the token of the environment."
         if settings.MONDAY_API_KEY
         else "Nothing is synced any more until a token is entered. Then it goes on."
     )
-    return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
-
-
-# The next step of a new installation, on Home until a board is set up.
+    return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
 def has_answered(now: availability.Overview) -> bool:
-    """Whether Monday is connected: it has answered with the token of now, or did before, as records were synced."""
+    """Whether Monday has ever answered, with the current token or in an earlier pass."""
     if now.missing_token:
         return False
     return is_token_answered(now.account) or any(link.last_pass_at for link in now.links.values())
 
 
 def is_token_answered(account: MondayAccount) -> bool:
-    """Whether Monday has answered with the token of now: an answer to the one before says nothing of it."""
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
@@ -228,14 +209,14 @@ _NEXT_STEPS = {
 
 
 def next_setup_step(user: Any, *, connected: bool, running: bool) -> tuple[str, str, str]:
-    """Return what is done next until records are synced, its button, and its address: empty for who may not."""
+    """Return a new installation's next step as a sentence, its button and its address; no address without the right."""
     step = "run" if running else "boards" if connected else "connect"
     why, button = _NEXT_STEPS[step]
     return why, button, reverse(f"admin:sync_wizard_{step}") if may_set_up(user) else ""
 
 
 def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return how records come into an empty list, and what this person may do for it, as labels and addresses."""
+    """Return how an empty list gets records, and the links that this person may use for it."""
     link = registry.link_of(entity_type)
     board = registry.entity(entity_type).board_title
     if link is not None and link.has_board:
@@ -244,20 +225,16 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
     return "Set up the sync with a board on Monday, import a file, or add them here.", doors
 
 
-# The country of phone numbers that name none: shown where such numbers are met, and chosen here.
-
-
-# The name of the choice in forms: this page's, and that of the wizard's fields.
+# The form field for the country of phone numbers without a country code.
 REGION = "phone_region"
 
 
 def region_context(user: Any) -> dict[str, Any]:
-    """Return what a template needs to name the country and to offer others."""
     return {"phone_region": phone_region(), "phone_regions": phone_regions(), "may_choose_region": may_set_up(user)}
 
 
 def store_region(request: HttpRequest) -> None:
-    """Store the country that a form of somebody who may choose it names, where that is another than now."""
+    """Store the country that the form names, if it is another and the user may choose it."""
     chosen = request.POST.get(REGION, "")
     regions = dict(phone_regions())
     account = MondayAccount.objects.get_or_create(id=1)[0]

@@ -1,4 +1,4 @@
-"""Technical tables, for superusers, and django-celery-beat's schedule, by its own permissions."""
+"""Technical tables for superusers, and django-celery-beat's schedule."""
 
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
 class DiagnosticsAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Let only superusers in: the rows hold values of every kind of record."""
+        """Only superusers, because the rows contain values of all types of records."""
         return request.user.is_active and request.user.is_superuser
 
     has_module_permission = has_view_permission
@@ -58,15 +58,14 @@ class MondayAccountAdmin(DiagnosticsAdmin):
     list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
 
     def get_urls(self) -> list[URLPattern]:
-        # The button *Try again* of a banner posts here.
         try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))
         return [path("try-again/", try_again_view, name="sync_try_again"), *super().get_urls()]
 
 
 @admin.register(LogEntry)
 class LogEntryAdmin(DiagnosticsAdmin):
-    empty_value_display = humanize.DASH  # plain text: the filter puts it into an HTML attribute
-    list_display = ("action_time", "user", "content_type", "about", "what")
+    empty_value_display = humanize.DASH  # plain text, because the filter puts it into an HTML attribute
+    list_display = ("action_time", "user", "content_type", "about", "change")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
@@ -77,18 +76,17 @@ class LogEntryAdmin(DiagnosticsAdmin):
         return entry.object_repr
 
     @admin.display(description="What was done")
-    def what(self, entry: LogEntry) -> str:
+    def change(self, entry: LogEntry) -> str:
         return entry.get_change_message()
 
 
-# The schedule: django-celery-beat's own admin in unfold's look. Clocked and solar schedules are not offered.
-
+# The schedule is django-celery-beat's admin in unfold's look, without clocked and solar schedules.
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
 
 
 class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """Lists the tasks that a worker knows."""
+    """Offers the tasks that a worker knows."""
 
 
 class UnfoldPeriodicTaskForm(PeriodicTaskForm):

@@ -1,6 +1,4 @@
-"""How acts are done with the engine's own kinds: failed jobs, blocked fields, approvals, unmatched items, and records
-whose items were removed on Monday.
-"""
+"""The handlers of failed jobs, blocked fields, approvals, unmatched items, and removed items."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,18 +23,15 @@ from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.person_requests import needs_column, retry_field
+from sync.operations import person_requests
 from sync.outbox import operate
 from sync.queue import retry_all
-from sync.records import unmatched_items
-from sync.records.approvals import approve, reject
-from sync.records.authors import log_action, log_action_many, log_queue_action
+from sync.records import approvals, authors, item_links, unmatched_items
 from sync.records.availability import wait_sentence
-from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
 class Retry(handlers.Handler):
-    """Try failed jobs and blocked fields again; of a rejected field all, once its board was changed."""
+    """Try failed jobs, blocked fields and rejected values again."""
 
     code = "retry"
     kinds = frozenset({Kind.FAILED, Kind.BLOCKED, Kind.REJECTED})
@@ -56,16 +51,15 @@ class Retry(handlers.Handler):
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         tried = 0
-        problems = list[str]()
+        problems: list[str] = []
         by = request.user.get_username()
-        entity_types = {entry.entity_type for entry in entries}
         jobs = [entry.job for entry in entries if entry.kind is Kind.FAILED]
         if jobs:
             result = retry_all(SyncQueue.objects.filter(pk__in=jobs), by)
             tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
-                log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
+                authors.log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         fields: dict[tuple[str, str], list[Any]] = {}
         for entry in entries:
             if entry.field:
@@ -76,20 +70,20 @@ class Retry(handlers.Handler):
             if not ids:
                 continue
             try:
-                records = retry_field(mapping, ids, by)
+                records = person_requests.retry_field(mapping, ids, by)
             except ActionError as error:
                 problems.append(str(error))
             else:
                 tried += records
-                log_action(request.user, mapping, f"Tried again on {humanize.count_with_noun(records, 'record')}.")
+                number = humanize.count_with_noun(records, "record")
+                authors.log_action(request.user, mapping, f"Tried again on {number}.")
         if not tried:
             return confirmed_action.Report(problems=problems)
-        wait = wait_sentence(tried, entity_types)
+        wait = wait_sentence(tried, {entry.entity_type for entry in entries})
         number = humanize.count_with_noun(tried, "entry", "entries")
+        when = f". {wait}" if wait else " now."
         stay = " Here until it has succeeded." if jobs else ""
-        return confirmed_action.Report(
-            f"{number} will be tried again{f'. {wait}' if wait else ' now.'}{stay}", problems
-        )
+        return confirmed_action.Report(f"{number} will be tried again{when}{stay}", problems)
 
 
 class Discard(handlers.Handler):
@@ -97,20 +91,18 @@ class Discard(handlers.Handler):
     kinds = frozenset({Kind.FAILED})
 
     def fits(self, entry: Entry) -> bool:
-        """Whether it has failed for good."""
+        """Whether the job has failed for good."""
         return not entry.failures
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
-            log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
+            authors.log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 
 class CheckColumn(handlers.Handler):
-    """Ask Monday whether a column that is lost is back."""
-
     code = "check_column"
     kinds = frozenset({Kind.BLOCKED})
     asks_about_several = False
@@ -133,8 +125,6 @@ _REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedReco
 
 
 class Decide(handlers.Handler):
-    """Approve or reject what would be deleted or emptied; its button and its question say what that does."""
-
     kinds = frozenset({Kind.APPROVAL})
 
     def __init__(self, code: str) -> None:
@@ -163,7 +153,7 @@ class Decide(handlers.Handler):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         alike = self._of_one_kind(entries)
         pending = ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in alike], state="pending")
-        decide = approve if self.code == "approve" else reject
+        decide = approvals.approve if self.code == "approve" else approvals.reject
         number = decide(pending, cast("User", request.user))
         if not number:
             none_waits = "None of these waits any more: they were decided, or their cause has ended."
@@ -178,7 +168,7 @@ class Decide(handlers.Handler):
 
     @staticmethod
     def _of_one_kind(entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of the first one's kind, as a group has: deletions and emptied fields are never one button."""
+        """Return the entries of the first one's kind, so that one button never does deletions and emptied fields."""
         return [entry for entry in entries if entry.cause_code == entries[0].cause_code]
 
 
@@ -199,7 +189,7 @@ class CreateRecord(handlers.Handler):
         )
         if not items:
             return confirmed_action.Report(problems=["Nothing was done: none of them is unmatched any more."])
-        log_action_many(request.user, items, "Asked to create a record from it.")
+        authors.log_action_many(request.user, items, "Asked to create a record from it.")
         wait = wait_sentence(len(items), [item.entity_type for item in items])
         are = humanize.plural(len(items), "is", "are")
         return confirmed_action.Report(
@@ -216,20 +206,16 @@ class Ignore(handlers.Handler):
         items = list(_items_of(entry.row_id for entry in entries).filter(ignored_at=None))
         keys = [str(item.pk) for item in items]
         number = unmatched_items.ignore_unmatched(_items_of(keys), request.user.get_username())
-        log_action_many(request.user, items, "Ignored.")
+        authors.log_action_many(request.user, items, "Ignored.")
         sentence = f"{humanize.count_with_noun(number, 'item')} ignored."
         return confirmed_action.Report(sentence, undo=keys) if number else confirmed_action.Report()
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
         items = list(_items_of(tokens).exclude(ignored_at=None))
         number = unmatched_items.undo_ignore(_items_of(tokens), request.user.get_username())
-        log_action_many(request.user, items, "Listed again.")
+        authors.log_action_many(request.user, items, "Listed again.")
         sentence = f"Undone: {humanize.count_with_noun(number, 'item')} will be checked again."
         return confirmed_action.Report(sentence if number else "")
-
-
-# Records whose items somebody archived, deleted or moved on Monday, asked about already or still waited for. An answer
-# is given to the records themselves, by the ways of their own pages: so it is the same before the question and after.
 
 
 def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
@@ -240,7 +226,7 @@ def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
 
 
 def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
-    """Return `number` of these records, or all, in words, such as “60 contacts”."""
+    """Return the number of these records in words, such as “60 contacts”."""
     return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
 
@@ -248,21 +234,24 @@ _ASKED_AT = "asked_at"
 
 
 class RemovalAnswer(handlers.Handler):
-    """An answer to what becomes of records whose items were removed."""
+    """An act on records whose items were removed on Monday.
+
+    It changes the records as their own pages do, so it doesn't matter whether their question is open yet.
+    """
 
     kinds = frozenset({Kind.REMOVED})
 
     def fits(self, entry: Entry) -> bool:
-        """Whether the record's direction lets it."""
+        """Whether the record's direction allows the act."""
         return self.code in entry.acts
 
     def may(self, user: Any, entry: Entry) -> bool:
-        """Who resolves conflicts answers their question, too, and that is the same."""
+        """Whether this person resolves conflicts, which ask the same question, or may change the record."""
         is_resolver = user.has_perm("conflicts.change_syncconflict")
         return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
-        """Ask about these, and hold the answer to what they are now."""
+        """Ask, and send the time along, so that records edited later are left alone."""
         question = super().question(request, entries)
         details = dict[Any, str]()
         for entity_type, ids in _by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
@@ -281,7 +270,7 @@ class RemovalAnswer(handlers.Handler):
         return replace(question, effects=effects, tables=[table], hidden=[asked_at])
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """What else an answer takes; of most, nothing."""
+        """Yield sentences about further costs of the act."""
         yield from ()
 
 
@@ -289,14 +278,14 @@ class CreateAgain(RemovalAnswer):
     code = "create_item"
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """What items are created without for now, and what they take of the day's calls."""
+        """Yield the blocked columns, and the day's calls that the creates use."""
         ids = _by_type(entries)
         links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
         labels = [
             mapping.label
             for link in links
             for mapping in link.mappings.all()
-            if mapping.problem and needs_column(mapping)
+            if mapping.problem and person_requests.needs_column(mapping)
         ]
         if labels:
             is_blocked = humanize.plural(len(labels), "is", "are")
@@ -308,7 +297,7 @@ class CreateAgain(RemovalAnswer):
         problems = list[str]()
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
-            problems += request_recreation_many(entity_type, ids, request.user.get_username())
+            problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
         number = len(entries) - len(problems)
         if not number:
             return confirmed_action.Report(problems=problems)
@@ -323,7 +312,7 @@ class Unlink(RemovalAnswer):
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         for entity_type, ids in _by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
-            request_unlink_many(entity_type, ids, request.user.get_username())
+            item_links.request_unlink_many(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
         return confirmed_action.Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
 
@@ -335,7 +324,7 @@ class DeleteRecord(RemovalAnswer):
         return registry.may_act(user, "delete", entry.entity_type)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        """Delete the records as their list would; one that was edited since the question is left."""
+        """Delete the records that nobody has edited since the question."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
         deleted = 0
         problems = list[str]()
@@ -355,11 +344,12 @@ class DeleteRecord(RemovalAnswer):
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
-    log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
+    records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+    authors.log_action_many(request.user, records, sentence)
 
 
 def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) -> int:
-    """Delete them all, or none where other records need one of them."""
+    """Delete all of these records, or none if another record needs one of them."""
     ids = list(rows.order_by("pk").values_list("pk", flat=True))
     try:
         with transaction.atomic():

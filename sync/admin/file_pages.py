@@ -1,4 +1,4 @@
-"""The import and the export of a list of records: django-import-export's pages."""
+"""The import and export pages of records, by django-import-export."""
 
 import re
 from typing import Any, cast
@@ -29,12 +29,12 @@ from sync.records.authors import log_kind_action
 
 FORMATS = [file_formats.CSV, file_formats.XLSX]
 
-# Rows of each kind on the page of a preview; the counts are of all.
+# A preview lists this many rows of each kind at most.
 LISTED_ROWS = 50
 
 
 class Uploads(BaseStorage):
-    """Uploaded files between preview and confirmation: in the database, where each web process finds them."""
+    """Keeps uploaded files until their confirmation in the database, which all web processes share."""
 
     def save(self, data: bytes) -> None:
         self.name = uuid4().hex
@@ -51,7 +51,7 @@ class Uploads(BaseStorage):
 
     @staticmethod
     def take(name: str) -> bool:
-        """Whether nobody has confirmed this upload yet: of a double click only the first imports."""
+        """Return True for the first confirmation of an upload, so that a double click imports once."""
         return bool(caches["uploads"].add(f"taken-{name}", True))
 
 
@@ -62,7 +62,7 @@ class FileForm(ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
-        # The file itself says which it is.
+        # `clean` detects it from the file.
         self.fields["format"] = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_import_file(self) -> Any:
@@ -100,17 +100,15 @@ class RecordFilesMixin(ImportExportMixin):
     export_form_class = ExportForm
     import_template_name = "sync/import.html"
     export_template_name = "sync/export.html"
+    import_export_change_list_template = None  # admin/change_list.html has the buttons
     tmp_storage_class = Uploads
-    skip_admin_log = True  # the library writes a line for each record
+    skip_admin_log = True  # the library would write a line for each record
 
     def get_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [resource_of(self.model)]
 
     def get_resource_index(self, form: Any) -> int:
-        """There is one, whichever a form asks for."""
         return 0
-
-    # --- who may ---
 
     def has_import_permission(self, request: HttpRequest) -> bool:
         may_write = self.has_add_permission(request) and self.has_change_permission(request)
@@ -120,7 +118,7 @@ class RecordFilesMixin(ImportExportMixin):
         return bool(self.has_view_permission(request) and super().has_export_permission(request))
 
     def _creatable(self, request: HttpRequest) -> list[Any]:
-        """Return the models whose missing records an import by this person may make: those known by their name."""
+        """Return the related models whose missing records an import by this person may create by name."""
         targets = dict.fromkeys(map(registry.target_of, registry.own_relations(self.model)))
         return [
             target
@@ -136,8 +134,6 @@ class RecordFilesMixin(ImportExportMixin):
         else:
             del form.fields["create_missing"]
         return form
-
-    # --- import ---
 
     def create_import_form(self, request: HttpRequest) -> Any:
         return self._offer_creation(request, super().create_import_form(request))
@@ -156,7 +152,7 @@ class RecordFilesMixin(ImportExportMixin):
         return {"form": form if form is not None and form.is_bound and form.is_valid() else None}
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file; on POST, show what it would do. The rows that can't be imported stop no others."""
+        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
         response = super().import_action(request, **kwargs)
         context = response.context_data
         context.pop("confirm_form", None)
@@ -191,7 +187,7 @@ class RecordFilesMixin(ImportExportMixin):
             if Uploads.take(name):
                 try:
                     return cast("HttpResponse", super().process_import(request, **kwargs))
-                except file_formats.FileError as error:  # of another format than the page had sent
+                except file_formats.FileError as error:
                     why = str(error)
                 except FileNotFoundError:
                     pass
@@ -215,8 +211,6 @@ class RecordFilesMixin(ImportExportMixin):
         )
         return changelist
 
-    # --- export ---
-
     def export_action(self, request: HttpRequest) -> HttpResponse:
         try:
             return cast("HttpResponse", super().export_action(request))
@@ -228,7 +222,7 @@ class RecordFilesMixin(ImportExportMixin):
         return {}
 
     def get_export_queryset(self, request: HttpRequest) -> Any:
-        """Return what the list of this address has on all its pages, in its order."""
+        """Return all rows of this address's list, in its order."""
         try:
             rows = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters as error:
@@ -237,7 +231,7 @@ class RecordFilesMixin(ImportExportMixin):
 
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
         data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)
-        # What somebody searched for may be a person's address, which an erasure wouldn't find here.
+        # Without the values of filters: a search may be a person's address, which an erasure wouldn't find here.
         filters = f" Filters: {', '.join(request.GET)}." if request.GET else ""
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
         log_kind_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
@@ -245,6 +239,5 @@ class RecordFilesMixin(ImportExportMixin):
 
 
 def _first_error(result: Any) -> str:
-    """Return in words why nothing can be imported."""
     error = (result.base_errors or result.error_rows[0].errors)[0].error
     return f"{str(error).strip().partition(chr(10))[0].rstrip('.')}."

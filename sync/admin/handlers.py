@@ -1,14 +1,13 @@
-"""How each act of `sync.kernel.messages` is done with what waits: offered, asked about, done, and taken back.
+"""How Home and records' pages offer, confirm, run and undo the acts of `sync.kernel.messages`.
 
-A handler does one act with things of some kinds. Home's rows and groups and the pages of records offer and do an act by
-its handler (`act_on_entries`): the engine's are in `engine_handlers`, those of conflicts in `conflicts.admin`.
+A handler does one act with entries of some kinds. The engine's handlers are in `engine_handlers`, those of conflicts in
+`conflicts.admin.conflict_handlers`.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -22,29 +21,29 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import own_address, parse_json, records_url, see_other
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, CountChanged
+from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.models import ApprovalRequest, FieldMapping
 
 MOST_TICKED = 300
 
-# In the session: what the last act did, for the one undo that is offered.
+# The session key of the last act, for its undo.
 LAST_ACT = "home_act"
 
-# Before an entry's key: the form's field with the values that its row showed.
+# The form field with the values that a row showed: this prefix and the entry's key.
 SEEN_PREFIX = "seen:"
 
 UNDO_SENTENCE = "You can undo it on Home."
 
-# For so long the undo of the last act is offered: later nobody who presses a key means that one.
+# The undo of the last act is offered this long, because a key pressed later is hardly meant for it.
 UNDO_OFFERED = timedelta(minutes=1)
 
 
 class Handler:
-    """One act with things of some kinds. What a subclass doesn't say otherwise, the act itself says."""
+    """One act on entries of some kinds; its words are those of the act unless a subclass overrides them."""
 
     code = ""  # of the act
     kinds: frozenset[attention.Kind] = frozenset()
-    asks_about_several = True  # nobody does it with a whole group unasked
+    asks_about_several = True  # whether acting on a whole group needs a question
 
     @property
     def act(self) -> Act:
@@ -54,7 +53,7 @@ class Handler:
         return attention.may_do(user, self.act, entry.entity_type)
 
     def fits(self, entry: attention.Entry) -> bool:
-        """Whether it is possible for an entry whose cause has it."""
+        """Whether the act is possible for an entry whose cause offers it."""
         return True
 
     def is_for(self, user: Any, entry: attention.Entry) -> bool:
@@ -68,18 +67,17 @@ class Handler:
         return self.act.effect
 
     def takes_away(self, entry: attention.Entry) -> bool:
-        """Whether a record, an item or a value is gone after it: then its button is red, and never the first."""
+        """Whether the act deletes a record, an item or a value; its button is then red and never the first."""
         return self.act.deletes
 
     def group_label(self, group: attention.Group, entries: Sequence[attention.Entry]) -> str:
-        """What it is called for all of a group; `entries` are those of it that the page shows."""
+        """Return the button's label for a whole group; `entries` are those of the group that the page shows."""
         if group.number == 1:
             return self.label(entries[0])
         label = counted(self.act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
         return f"{label}…" if self.is_asked(entries, is_all=True) else label
 
     def title(self, entries: Sequence[attention.Entry]) -> str:
-        """What it is called in its question, with how many it is about."""
         number = humanize.count_with_noun(len(entries), "entry", "entries")
         label = self.act.many or f"{self.act.label}: {{number}}"
         return counted(label, len(entries), common_type(entries), number=number)
@@ -88,7 +86,6 @@ class Handler:
         return self.act.asks or (is_all and len(entries) > 1 and self.asks_about_several)
 
     def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
-        """Ask, with what each is, what becomes of it, and how that is taken back."""
         title = self.title(entries)
         rows = []
         for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
@@ -107,22 +104,22 @@ class Handler:
     def run(
         self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]
     ) -> confirmed_action.Report:
-        """Do it; `shown` has the values that each row showed, by its key."""
+        """Do the act; `shown` has the values that each row showed, by the entry's key."""
         raise NotImplementedError
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> confirmed_action.Report:
-        """Take back what `run` has reported as its `undo`."""
+        """Undo the act by the `undo` of its report."""
         raise NotImplementedError
 
 
 def common_type(rows: Iterable[Any]) -> str:
-    """Return the type of records that all of these are about; empty where these are of several."""
+    """Return the one type of records that all rows are about; empty if there are several."""
     types = {row.entity_type for row in rows}
     return types.pop() if len(types) == 1 else ""
 
 
 def counted(label: str, count: int, entity_type: str, *, number: str = "") -> str:
-    """Fill in how many {number}, {records}, {items} or {fields} a label is about."""
+    """Fill the placeholders {number}, {records}, {items} and {fields} of a label."""
     return label.format(
         number=number or f"{count:,}",
         records=registry.count_of_type(count, entity_type),
@@ -131,7 +128,7 @@ def counted(label: str, count: int, entity_type: str, *, number: str = "") -> st
     )
 
 
-# By the kind of a thing and the code of the act.
+# By the entry's kind and the act's code.
 HANDLERS: dict[tuple[attention.Kind, str], Handler] = {}
 
 
@@ -146,38 +143,34 @@ def handlers_of(kind: attention.Kind, code: str) -> list[Handler]:
 
 
 def offered_to(user: Any, entry: attention.Entry) -> list[Handler]:
-    """Return what this person may do with an entry."""
     return [handler for handler in handlers_of(entry.kind, entry.cause_code) if handler.is_for(user, entry)]
 
 
 ValuesLoader = Callable[
     [Sequence[attention.Entry], Sequence[FieldMapping]], Mapping[str, Sequence[attention.SideValues]]
 ]
-# What each side has, by the entries' keys, of kinds whose application knows it.
+# For some kinds, the function that loads both sides' values of entries, by their keys.
 VALUES: dict[attention.Kind, ValuesLoader] = {}
 
 
 def with_values(entries: Sequence[attention.Entry], wording: attention.Wording) -> list[attention.Entry]:
-    """Return the entries with what each side has, of kinds that somebody knows it of."""
+    """Return the entries with both sides' values."""
     values: dict[str, Sequence[attention.SideValues]] = {}
     for kind, load in VALUES.items():
         values |= load([entry for entry in entries if entry.kind is kind], list(wording.mappings.values()))
     return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in entries]
 
 
-# An act from a page.
-
-
 @require_POST
 def act_on_entries(request: HttpRequest) -> HttpResponse:
-    """Do an act: with one row (`one`), else with the ticked ones (`key`), else with all of a group (`cause`).
+    """Do an act on one row (`one`), on the ticked rows (`key`), or on all of a group (`cause`).
 
-    Only with what still waits, and where this person may.
+    Skips entries that no longer wait, and those that this person may not act on.
     """
     code, _, key = request.POST.get("one", "").partition(" ")
     code = code or request.POST.get("action", "")
     cause = request.POST.get("cause", "")
-    # The database knows no NUL, so nothing is called so.
+    # PostgreSQL stores no NUL, so no key has one.
     keys = [text for text in ([key] if key else request.POST.getlist("key")[:MOST_TICKED]) if "\0" not in text]
     back_url = _back_url(request)
     if not keys and (not cause or "\0" in cause):
@@ -198,7 +191,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     fitting = fitting[: handler.act.max_per_request or None]
     shown = _shown_values(request)
     if not keys:
-        # What the page didn't show is done for what it is now: the question has listed it.
+        # The question lists the entries that the page didn't show, so their present values count as shown.
         present = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in fitting}
         shown = {key: values for key, values in present.items() if values} | shown
     hidden: list[tuple[str, object]] = [("action", code), ("back", back_url), ("expect", len(fitting))]
@@ -225,37 +218,35 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
             number = humanize.count_with_noun(skipped, "entry", "entries")
             problems.append(f"{number} left alone: done meanwhile, or “{handler.act.button}” is not possible there.")
         request.session.pop(LAST_ACT, None)
-        if report.done and report.undo:
+        if report.sentence and report.undo:
             request.session[LAST_ACT] = {
                 "kind": fitting[0].kind.value,
                 "action": code,
                 "tokens": list(report.undo),
-                "sentence": report.done,
+                "sentence": report.sentence,
                 "at": sync_now().isoformat(),
             }
             return confirmed_action.Report(problems=problems)
-        return confirmed_action.Report(report.done, problems)
+        return confirmed_action.Report(report.sentence, problems)
 
-    return confirmed_action.run_action(
-        _page_admin(), request, run, back_url=back_url, question=ask if asks else None, atomic=False
-    )
+    return confirmed_action.run_action(_page_admin(), request, run, back_url, ask if asks else None)
 
 
 def _shown_values(request: HttpRequest) -> dict[str, Any]:
-    """The values that the rows showed, by key; what can't be read equals nothing stored, so that the act is refused."""
+    """Return the values that the rows showed, by key, without those that can't be parsed."""
     sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
     return {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
 
 
 def _back_url(request: HttpRequest) -> str:
-    """Home, or a record's page or list from which the act was sent."""
+    """Return the record's page or list that sent the act, or Home."""
     back = own_address(request, str(request.POST.get("back", "")))
     lists = [records_url(spec) for spec in registry.entities()]
     return back if any(page and back.startswith(page) for page in lists) else reverse("admin:index")
 
 
 def last_act(request: HttpRequest) -> dict[str, Any]:
-    """Return what the last act did, as long as its undo is offered."""
+    """Return the last act for the page's context, as long as its undo is offered."""
     if not (last := request.session.get(LAST_ACT)):
         return {}
     if sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED:
@@ -266,7 +257,6 @@ def last_act(request: HttpRequest) -> dict[str, Any]:
 
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
-    """Take back what the last act of this person did."""
     last = request.session.pop(LAST_ACT, None)
     back_url = _back_url(request)
     if "dismiss" in request.POST:
@@ -275,14 +265,19 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
     handler = HANDLERS[attention.Kind(last["kind"]), last["action"]]
-    # Their kinds' rights are none of a type of records, and may have been taken away since.
+    # The rights may have been withdrawn since the act.
     if not all(attention.may_act_on(request.user, kind, "") for kind in handler.kinds):
         raise PermissionDenied
-    run = partial(handler.undo, request, last["tokens"])
-    failed = "Nothing was undone."
-    return confirmed_action.run_action(_page_admin(), request, run, back_url=back_url, atomic=False, failed=failed)
+
+    def run() -> confirmed_action.Report:
+        try:
+            return handler.undo(request, last["tokens"])
+        except ActionError as error:
+            return confirmed_action.Report(problems=[f"Nothing was undone. {error}"])
+
+    return confirmed_action.run_action(_page_admin(), request, run, back_url)
 
 
 def _page_admin() -> Any:
-    """Return an admin for the questions of acts, which are about no list."""
+    """Return an admin for the questions of acts, which need one for their page."""
     return admin.site.get_model_admin(ApprovalRequest)

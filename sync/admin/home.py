@@ -1,4 +1,4 @@
-"""Home: one line that says how the sync is, a line for each board, and what needs attention, by cause."""
+"""Home: the state of the sync, a line for each board, and what needs attention, grouped by cause."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import handlers
-from sync.admin.admin_base import Badge, badge, board_badge, overview_of, records_url
+from sync.admin import admin_base, handlers
 from sync.admin.connection_pages import has_answered, next_setup_step
-from sync.admin.handlers import Handler
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
 from sync.admin.unmatched_pages import request_badge
@@ -31,127 +29,118 @@ from sync.limits import quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
-from sync.records.availability import BoardAvailability, Overdue, Overview, overdue_boards
+from sync.records import availability
 from sync.records.unmatched_items import open_jobs
-from sync.registry import EntitySpec, board_url
 from sync.state import record_view
-from sync.state.record_view import RecordState
 
 MOST_GROUPS = 50
 ROWS_ON_A_PAGE = 50
 
-# A group of more rows than this is folded.
+# A group with more rows is folded.
 SHOWN_AT_ONCE = 5
 
-# For so long after its start a set-up's changes that are pending are called its load.
+# Changes that are pending this long after a set-up started count as its first load.
 LOAD_IS_RECENT = timedelta(days=1)
 
 
 def shown_scope(user: Any) -> attention.Scope:
-    """Return what Home lists to this person: a stop is its first line."""
+    """Return the kinds that Home lists for this person; stops are in the banner."""
     return attention.scope_of(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
 
 
 def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
-    """Return how much of each kind this person is shown; asked once a request."""
+    """Return this person's numbers by kind, counted once a request."""
     if not hasattr(request, "attention_tallies"):
         request.attention_tallies = attention.tallies(shown_scope(request.user))  # type: ignore[attr-defined]
     tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
     return tallies
 
 
-# The first line.
-
-
 @dataclass(frozen=True)
 class StateLine:
-    """How the sync is, unless it is stopped or paused whole, which the page says from what every page says of it."""
+    """The state of the sync; the banner of every page shows stops and pauses instead."""
 
-    badge: Badge
+    badge: admin_base.Badge
     detail: str = ""
     url: str = ""
     button: str = ""
-    on_server: str = ""  # what an administrator reads of it
+    on_server: str = ""  # for administrators
     try_url: str = ""  # asks Monday for its limit again
 
 
-def _state_line(request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: Overview) -> StateLine:
-    """Return the gravest of the present states."""
+def _state_line(
+    request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: availability.Overview
+) -> StateLine:
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in now.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
-        return StateLine(Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
+        return StateLine(admin_base.Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
     if stalled := _stalled(boards, now):
         span = humanize.time_span(max(board.seconds for board in stalled))
         titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
         on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
-        return StateLine(
-            Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}"), titles, on_server=on_server
-        )
-    pending = sum(board.counts[RecordState.PENDING] for board in boards)
+        badge = admin_base.Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}")
+        return StateLine(badge, titles, on_server=on_server)
+    pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), now.now)
         used = quota.forecast(now.budget, now.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine(Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
+        return StateLine(admin_base.Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
     if groups:
         things = humanize.count_with_noun(groups, "thing needs", "things need")
-        return StateLine(Badge("warn", "front_hand", f"Syncing; {things} attention"))
-    return _calm_line(request, pending, now)
+        return StateLine(admin_base.Badge("warn", "front_hand", f"Syncing; {things} attention"))
+    return _calm_line(request, pending)
 
 
-def _calm_line(request: HttpRequest, pending: int, now: Overview) -> StateLine:
-    """Return what is said where nothing waits for this person."""
+def _calm_line(request: HttpRequest, pending: int) -> StateLine:
+    """Return the state if nothing waits for this person."""
     others = attention.tallies(attention.Scope(shown_scope(request.user).others))
     if number := sum(tally.causes for tally in others.values()):
         things = humanize.count_with_noun(number, "thing needs", "things need")
-        return StateLine(Badge("off", "group", f"Nothing needs you; {things} somebody else"))
+        return StateLine(admin_base.Badge("off", "group", f"Nothing needs you; {things} somebody else"))
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine(Badge("wait", "sync", f"Syncing; {records} pending"))
+        return StateLine(admin_base.Badge("wait", "sync", f"Syncing; {records} pending"))
     checked = verification_text(**latest_verification())
-    return StateLine(Badge("ok", "check_circle", "All is well"), checked)
+    return StateLine(admin_base.Badge("ok", "check_circle", "All is well"), checked)
 
 
-def _stalled(boards: Sequence[BoardLine], now: Overview) -> list[Overdue]:
-    """Return the boards whose due jobs don't move; of boards that were worked a moment ago nobody asks."""
+def _stalled(boards: Sequence[BoardLine], now: availability.Overview) -> list[availability.Overdue]:
+    """Return the boards whose due jobs don't move, without boards that had a pass just now."""
     recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     resting = [
         board.availability
         for board in boards
         if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
-    # Jobs and not records that are pending: a deletion's job, or one of an item, belongs to no record.
+    # Counted by jobs, because those of deletions and of items belong to no record.
     if not any(now.first_job_of(availability) for availability in resting):
         return []
-    return overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
-
-
-# A line for each board.
+    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
 
 
 @dataclass(frozen=True)
 class BoardLine:
-    spec: EntitySpec
-    availability: BoardAvailability
-    counts: Mapping[RecordState, int]
+    spec: registry.EntitySpec
+    availability: availability.BoardAvailability
+    counts: Mapping[record_view.RecordState, int]
     blocked: Sequence[FieldMapping] = ()  # its fields whose columns can't be used
-    slowed_until: datetime | None = None  # until when the quota makes it wait, where that is long
-    # How far its first load is: records done, all of them, and how long it takes still, as far as it can be told.
-    load: tuple[int, int, str] | None = None
+    slowed_until: datetime | None = None  # the end of a long wait for the quota
+    load: tuple[int, int, str] | None = None  # the first load's records: synced, all, and the time left in words
 
     @property
     def title(self) -> str:
         return self.spec.board_title
 
     @property
-    def badge(self) -> Badge:
-        return board_badge(self.availability, self.blocked)
+    def badge(self) -> admin_base.Badge:
+        return admin_base.board_badge(self.availability, self.blocked)
 
     @property
     def wait(self) -> str:
-        """Why changes wait though nothing is wrong."""
+        """Why changes wait although nothing is wrong."""
         return self.availability.detail if self.availability.is_temporary else ""
 
     @property
@@ -161,17 +150,16 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        """The label, the number and the list behind it."""
-        synced = RecordState.SYNCED
-        pending = RecordState.PENDING
+        synced = record_view.RecordState.SYNCED
+        pending = record_view.RecordState.PENDING
         return [
-            ("records", sum(self.counts.values()), records_url(self.spec)),
-            ("synced", self.counts[synced], records_url(self.spec, synced.value)),
-            ("pending", self.counts[pending], records_url(self.spec, pending.value)),
+            ("records", sum(self.counts.values()), admin_base.records_url(self.spec)),
+            ("synced", self.counts[synced], admin_base.records_url(self.spec, synced.value)),
+            ("pending", self.counts[pending], admin_base.records_url(self.spec, pending.value)),
         ]
 
 
-def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
+def _board_lines(request: HttpRequest, now: availability.Overview) -> list[BoardLine]:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in now.displayed_boards
@@ -187,10 +175,12 @@ def _board_lines(request: HttpRequest, now: Overview) -> list[BoardLine]:
     return lines
 
 
-def _load_of(link: BoardLink | None, counts: Mapping[RecordState, int], now: datetime) -> tuple[int, int, str] | None:
-    """Return how far the first load is: that of a set-up that was started lately and has changes that are pending."""
+def _load_of(
+    link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
+) -> tuple[int, int, str] | None:
+    """Return the progress of the first load after a recent set-up, if changes are still pending."""
     started_text = link.setup.get("started") if link is not None and link.setup else None
-    pending = counts[RecordState.PENDING]
+    pending = counts[record_view.RecordState.PENDING]
     if started_text is None or not pending:
         return None
     seconds = (now - datetime.fromisoformat(started_text)).total_seconds()
@@ -202,13 +192,8 @@ def _load_of(link: BoardLink | None, counts: Mapping[RecordState, int], now: dat
     return finished, records, time_left
 
 
-# What needs attention: groups by cause, and their rows.
-
-
 @dataclass(frozen=True)
 class ActButton:
-    """An act that this person may do with a row or a group."""
-
     code: str
     label: str
     key: str
@@ -217,17 +202,17 @@ class ActButton:
 
 @dataclass(frozen=True)
 class Row:
-    """An entry with what can be done with it alone."""
+    """An entry with the acts on it alone."""
 
     entry: attention.Entry
-    handlers: Sequence[Handler] = ()
-    seen: str = ""  # what it shows, as its form sends it back
-    badge: SafeString | str = ""  # what comes next by itself, or was asked for already: then nothing is offered
-    doors: Sequence[tuple[str, str]] = ()
+    handlers: Sequence[handlers.Handler] = ()
+    values_json: str = ""  # the shown values, which the form sends back
+    badge: SafeString | str = ""  # the next attempt, or a request that is not done yet
+    links: Sequence[tuple[str, str]] = ()
 
     @property
     def buttons(self) -> list[ActButton]:
-        """The acts on a value, which a row has beside it."""
+        """The acts with a key, which the row has as buttons."""
         return [
             ActButton(handler.code, handler.label(self.entry), handler.act.key, handler.takes_away(self.entry))
             for handler in self.handlers
@@ -237,31 +222,29 @@ class Row:
 
 @dataclass(frozen=True)
 class GroupBox:
-    """A group as the page shows it."""
-
     group: attention.Group
     rows: Sequence[Row]
-    folds: bool  # whether it is folded until somebody opens it
+    folds: bool  # whether it can be folded
     is_open: bool
-    lead: str  # what happens with its things, and when
+    lead: str  # what happens with its entries, and when
     acts: Sequence[ActButton]
-    doors: Sequence[tuple[str, str]]
-    on_monday: tuple[str, str] = ("", "")  # what is done on the board itself, and its address
+    links: Sequence[tuple[str, str]]
+    on_monday: tuple[str, str] = ("", "")  # the label and address of what is done on the board itself
 
     @property
     def restores_first(self) -> bool:
-        """Whether its main button leads to the board, where what was removed is restored."""
+        """Whether the main button leads to the board, where people restore removed items."""
         return self.group.kind is attention.Kind.REMOVED and bool(self.on_monday[1])
 
     @property
-    def main_door(self) -> tuple[str, str] | None:
-        """The page that its main button leads to; None where the button is an act."""
-        is_door = attention.KINDS[self.group.kind].has_page or not self.acts
-        return self.doors[0] if is_door and self.doors else None
+    def main_link(self) -> tuple[str, str] | None:
+        """The main button, if it leads to a page."""
+        is_link = attention.KINDS[self.group.kind].has_page or not self.acts
+        return self.links[0] if is_link and self.links else None
 
     @property
     def main_act(self) -> ActButton | None:
-        is_act = self.main_door is None and not self.restores_first
+        is_act = self.main_link is None and not self.restores_first
         return self.acts[0] if self.acts and is_act else None
 
     @property
@@ -269,12 +252,11 @@ class GroupBox:
         return self.acts[1:] if self.main_act else self.acts
 
     @property
-    def menu_doors(self) -> Sequence[tuple[str, str]]:
-        return self.doors[1:] if self.main_door else self.doors
+    def menu_links(self) -> Sequence[tuple[str, str]]:
+        return self.links[1:] if self.main_link else self.links
 
     @property
     def more_url(self) -> str:
-        """Where the rows come from that are not shown yet."""
         return rows_url(self.group.cause, 2 if self.rows else 1) if len(self.rows) < self.group.number else ""
 
 
@@ -283,11 +265,11 @@ def rows_url(cause: str, page: int) -> str:
 
 
 def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
-    """Return the groups; with their first rows those that are small, or that somebody has opened."""
+    """Return the groups, with the first rows of open ones."""
     wording = attention.Wording.of_boards()
     groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
-        # So that the sidebar needn't count them once more.
+        # Saves the sidebar's count.
         tallies = dict.fromkeys(attention.Kind, attention.Tally())
         for group in groups:
             tally = tallies[group.kind]
@@ -305,7 +287,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
     for row in _rows(request, first, wording, now):
         rows_by_cause[row.entry.cause].append(row)
-    links = overview_of(request).links
+    links = admin_base.overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
     boxes = []
     for group in groups:
@@ -320,9 +302,10 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
             lead = removal_sentence(group.noticed, group.code, link, now)
             if buttons:
                 lead = f"{lead} {_RESTORE_STEPS[group.code]}"
-            on_monday = ("Move back on Monday" if group.code == "moved" else "Restore on Monday", board_url(link))
+            label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
+            on_monday = (label, registry.board_url(link))
         elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
-            on_monday = ("Open the board", board_url(link))
+            on_monday = ("Open the board", registry.board_url(link))
         boxes.append(
             GroupBox(
                 group,
@@ -331,8 +314,8 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
                 is_open,
                 lead,
                 buttons,
-                _group_doors(group, rows, board_urls),
-                on_monday if buttons else ("", ""),  # somebody without rights only reads the state
+                _group_links(group, rows, board_urls),
+                on_monday if buttons else ("", ""),
             )
         )
     return boxes
@@ -346,7 +329,6 @@ _RESTORE_STEPS = {
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
-    """Return what this person can do with all of it at once."""
     free = [row for row in rows if row.handlers]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
@@ -356,23 +338,23 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
             buttons.append(ActButton(handler.code, label, handler.act.key, takes_away))
-    # What takes something away is never the first choice.
+    # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
 
-def _group_doors(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
-    doors = []
+def _group_links(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
+    links = []
     if rows and rows[0].entry.url and (attention.KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
-        doors.append((group.button, rows[0].entry.url))
+        links.append((group.button, rows[0].entry.url))
     if group.number == 1 and rows:
-        doors += rows[0].doors
+        links += rows[0].links
     if group.cause in board_urls:
-        doors.append(("Change the mapping", board_urls[group.cause]))
-    return doors
+        links.append(("Change the mapping", board_urls[group.cause]))
+    return links
 
 
 def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -> dict[str, str]:
-    """Return the boards' pages of causes whose field may get another column, direction or rule there."""
+    """Return the board's page of each cause that another column, direction or rule may solve."""
     links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
     urls = {}
     for group in groups:
@@ -385,35 +367,34 @@ def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -
 def _rows(
     request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording, now: datetime
 ) -> list[Row]:
-    """Put what each side has, and what this person may do, beside the entries."""
-    whole = handlers.with_values(entries, wording)
-    requests = open_jobs(entry.item_id for entry in whole if entry.kind is attention.Kind.UNMATCHED)
-    retried = _retried_jobs(whole, now)
-    return [_row(request, entry, requests, retried.get(entry.key)) for entry in whole]
+    """Return the entries with both sides' values and this person's acts."""
+    entries = handlers.with_values(entries, wording)
+    requests = open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
+    retried = _retried_jobs(entries, now)
+    return [_row(request, entry, requests, retried.get(entry.key)) for entry in entries]
 
 
 def _row(
     request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
-    if entry.kind is attention.Kind.UNMATCHED and (
-        progress := request_badge(requests.get((entry.entity_type, entry.item_id)))
-    ):
-        return Row(entry, badge=progress)
+    links = []
+    if entry.kind is attention.Kind.UNMATCHED:
+        if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
+            return Row(entry, badge=progress)
+        if attention.may_do(request.user, ACTS["link"], entry.entity_type):
+            links.append((ACTS["link"].button, reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
-        return Row(entry, badge=badge("wait", "sync", "In progress"))
-    shown = {value.key: [value.npd, value.monday] for value in entry.values}
-    doors = []
-    if entry.kind is attention.Kind.UNMATCHED and attention.may_do(request.user, ACTS["link"], entry.entity_type):
-        doors.append((ACTS["link"].button, reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
+        return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-        doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
-    next_one = badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
+        links.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
+    values = {value.key: [value.npd, value.monday] for value in entry.values}
+    badge = admin_base.badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
     offered = handlers.offered_to(request.user, entry)
-    return Row(entry, offered, json.dumps(shown) if shown else "", next_one, doors)
+    return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
 
 def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str, SyncQueue]:
-    """Return the failed jobs among them that are tried again, by key."""
+    """Return the entries' jobs that are tried again, by the entries' keys."""
     keys = {entry.job: entry.key for entry in entries if entry.failures}
     jobs: Iterable[Any] = SyncQueue.objects.filter(pk__in=keys) if keys else ()
     retried = {}
@@ -423,26 +404,23 @@ def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str
     return retried
 
 
-# The page, and further rows of a group.
-
-
 def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str:
-    """Say of how many records all that waits is others' to act on: with those listed, the number of the lists' tab."""
+    """Return the number of records that only other people can act on, so that Home adds up to the lists' tabs."""
     if scope.kinds >= set(attention.KINDS) - attention.OF_BOARDS:
         return ""
     listed = attention.waiting(scope).exclude(entity_id=None).values("entity_id")
     number = 0
     for board in boards:
         records = board.spec.model._default_manager.all()
-        waiting = record_view.filter_by_health(records, RecordState.ATTENTION.value)
+        waiting = record_view.filter_by_health(records, record_view.RecordState.ATTENTION.value)
         number += waiting.exclude(pk__in=listed).count()
-    return (
-        f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else." if number else ""
-    )
+    if not number:
+        return ""
+    return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
 
 
-def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
-    """Return what is used of the day's calls, where that is much or a load uses them."""
+def _calls(now: availability.Overview, *, is_loading: bool) -> quota.Forecast | None:
+    """Return the forecast of the day's calls, if few are left or a load uses them."""
     calls_left = now.budget.day_left()
     is_low = calls_left is not None and (
         now.budget.is_tight or calls_left <= (1 - quota.LOW_SHARE) * (now.budget.day_limit or 0)
@@ -453,14 +431,14 @@ def _calls(now: Overview, *, is_loading: bool) -> quota.Forecast | None:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the first page what Home shows, all of one moment, in a number of queries that doesn't grow."""
-    now = overview_of(request)
+    """Add Home's context to the index page, with a constant number of queries."""
+    now = admin_base.overview_of(request)
     scope = shown_scope(request.user)
     boards = _board_lines(request, now)
     boxes = _boxes(request, scope, request.GET.getlist("cause"), now.now)
     is_loading = any(board.load for board in boards)
     is_still = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
-    shown = {
+    home = {
         "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
         "boards": boards,
         "boxes": boxes,
@@ -471,17 +449,16 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
         "now": now.now,
     }
-    return context | shown | handlers.last_act(request)
+    return context | home | handlers.last_act(request)
 
 
 @require_GET
 def home_rows(request: HttpRequest) -> HttpResponse:
-    """Return a page of a group's rows."""
     cause = request.GET.get("cause", "")
     text = request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
     wording = attention.Wording.of_boards()
-    now = overview_of(request).now
+    now = admin_base.overview_of(request).now
     entries = attention.entries(
         shown_scope(request.user),
         of_causes=[cause.replace("\0", "")],

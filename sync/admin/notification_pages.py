@@ -1,4 +1,4 @@
-"""The page on which a person chooses how often they are emailed, and superusers to which chats messages go."""
+"""The notifications page: a person's emails and, for superusers, the chats."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -28,7 +28,7 @@ DAILY = f"Once a day, at {notifications.DAILY_HOUR:02d}:00 UTC"
 
 
 def _email_problem(user: User) -> str:
-    """Return why no email reaches a person; empty where nothing speaks against it."""
+    """Return why this person can't get emails; empty if they can."""
     if not is_email_configured():
         return NO_EMAIL_SERVER
     return "" if user.email else "Your account has no email address. An administrator can enter it under Users."
@@ -54,7 +54,7 @@ class MailForm(forms.Form):
 
 
 class AddressInput(forms.PasswordInput):
-    """A field for an address that is a secret: what was typed never comes back to the page."""
+    """An input for a secret address, whose value never comes back to the page."""
 
     input_type = "url"
 
@@ -87,18 +87,17 @@ class ChatForm(forms.Form):
 
 
 def _state(receiver: NotificationReceiver, now: datetime) -> dict[str, Any]:
-    """How a receiver fares, in words."""
     is_off = receiver.frequency == Frequency.OFF
     if receiver.failed_since:
-        shown = badge("warn", "error", "Failing")
+        state_badge = badge("warn", "error", "Failing")
         next_attempt = humanize.relative_time(max(receiver.due_at, now), now)
         sentence = receiver.problem if is_off else f"{receiver.problem} Next attempt {next_attempt}."
     else:
         words = DAILY if receiver.frequency == Frequency.DAILY else receiver.get_frequency_display()
-        shown = badge("off", "notifications_off", "Off") if is_off else badge("ok", "notifications_active", words)
+        state_badge = badge("off", "notifications_off", "Off") if is_off else badge("ok", "notifications_active", words)
         last = receiver.last_sent
         sentence = f"Last message {humanize.relative_time(last, now)}." if last else "No message was sent yet."
-    return {"receiver": receiver, "badge": shown, "sentence": sentence}
+    return {"receiver": receiver, "badge": state_badge, "sentence": sentence}
 
 
 def _about_email(user: User) -> str:
@@ -112,7 +111,7 @@ def _about_email(user: User) -> str:
 @sensitive_post_parameters("address")
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest) -> HttpResponse:
-    """Show how a person, and for superusers each chat, is notified; on POST do what was asked for."""
+    """Show a person's notifications and, for superusers, the chats; on POST run the form's act."""
     user = cast("User", request.user)
     own = NotificationReceiver.objects.filter(user=user).first()
     mail_form = MailForm(user, initial={"frequency": own.frequency} if own else {})
@@ -125,18 +124,18 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
             mail_form = MailForm(user, request.POST)
             if mail_form.is_valid():
                 notifications.choose(user, mail_form.cleaned_data["frequency"])
-                return _done(request, "Your notifications were saved.")
+                return _redirect(request, "Your notifications were saved.")
         elif act == "add":
             chat_form = ChatForm(request.POST, auto_id="chat_%s")
             if chat_form.is_valid():
                 receiver = notifications.add_chat(**chat_form.cleaned_data)
                 authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)
-                return _done(request, f"“{receiver}” was added. Send a test.")
+                return _redirect(request, f"“{receiver}” was added. Send a test.")
         elif act == "remove":
             receiver = _chat(request)
             authors.log_action(user, receiver, "Removed.", flag=DELETION)
             receiver.delete()
-            return _done(request, f"“{receiver}” was removed.")
+            return _redirect(request, f"“{receiver}” was removed.")
         elif act == "test":
             return _test(request, user)
         else:
@@ -161,13 +160,12 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "sync/notifications.html", context, status=status)
 
 
-def _done(request: HttpRequest, sentence: str) -> HttpResponse:
+def _redirect(request: HttpRequest, sentence: str) -> HttpResponse:
     messages.success(request, sentence)
     return see_other(reverse("npd-notifications"))
 
 
 def _chat(request: HttpRequest) -> NotificationReceiver:
-    """Return the chat that a form names."""
     number = request.POST.get("chat", "")
     if not (number.isascii() and number.isdecimal() and len(number) < 19):
         raise Http404
@@ -175,7 +173,6 @@ def _chat(request: HttpRequest) -> NotificationReceiver:
 
 
 def _test(request: HttpRequest, user: User) -> HttpResponse:
-    """Send a test to one's own email or, as a superuser, to a chat, and say whether it worked."""
     if "chat" in request.POST:
         if not user.is_superuser:
             raise PermissionDenied
@@ -184,8 +181,7 @@ def _test(request: HttpRequest, user: User) -> HttpResponse:
     else:
         receiver = NotificationReceiver.objects.get_or_create(user=user)[0]
         place = "a file in var/mail" if are_emails_files() else user.email
-    problem = notifications.send_test(receiver)
-    if problem:
+    if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
         return see_other(reverse("npd-notifications"))
-    return _done(request, f"The test was sent to {place}.")
+    return _redirect(request, f"The test was sent to {place}.")

@@ -1,9 +1,11 @@
-"""Jobs, which are retried, cancelled and discarded from their list, and pauses."""
+"""The list of jobs with its actions, and the pages of pauses."""
 
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -34,11 +36,10 @@ STATUS_BADGES = {
 }
 MAX_REASON_CHARACTERS = 500
 
-# Jobs that a question lists as examples.
+# A question lists this many jobs as examples.
 MAX_JOBS_SHOWN = 20
 
-
-# How jobs are ended without a sync, by the act: of which status, by what, and the words for it and for the others.
+# For each act that ends jobs: their status, the function, and the words for the ended jobs and for the others.
 ENDINGS = {
     "cancel": (QueueStatus.PENDING, operate.cancel, "cancelled", "not pending"),
     "discard": (QueueStatus.FAILED, operate.discard, "discarded", "not failed"),
@@ -46,7 +47,7 @@ ENDINGS = {
 
 
 def left_alone(result: BulkResult, why: str) -> list[str]:
-    """Say which jobs an act has left alone, and why."""
+    """Return sentences about the jobs that an act left alone."""
     lines = []
     if result.in_flight:
         lines.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
@@ -56,7 +57,7 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
 
 
 def next_attempt(job: Any) -> str:
-    """Return when a job is tried next, in words; empty where it isn't."""
+    """Return the time of the job's next attempt in words; empty if it isn't pending."""
     if job.status != QueueStatus.PENDING:
         return ""
     if job.next_retry > job.page_now:
@@ -66,8 +67,6 @@ def next_attempt(job: Any) -> str:
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
-    """Rows that say "this record may differ"."""
-
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
@@ -75,18 +74,16 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
-    # Counting what each filter would let through reads the whole table.
+    # Facets would count the whole table.
     show_facets = admin.ShowFacets.NEVER
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the doors to pausing and resuming."""
         pause = self.admin_site.admin_view(self.pause_view)
         resume = self.admin_site.admin_view(require_POST(self.resume_view))
         pauses = [path("pause/", pause, name="sync_pause"), path("resume/", resume, name="sync_resume")]
         return [*pauses, *super().get_urls()]
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the rows the names of new items."""
         super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         for row in rows:
@@ -98,7 +95,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
 
     @admin.display(description="Record")
     def about(self, job: Any) -> SafeString | str:
-        """Return the record, or an item that no record has."""
         return self.record_name(job) if job.is_unmatched_item else self.record(job)
 
     def record_name(self, row: Any) -> str:
@@ -123,7 +119,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
 
     @admin.action(description=ACTS["retry"].button, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
-        """Let jobs be tried again now, with all their attempts."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
         result = retry_all(queryset.order_by(), request.user.get_username())
         for text in left_alone(result, "done already"):
@@ -144,7 +139,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
         return self._end(request, queryset, ACTS["discard"])
 
     def _end(self, request: HttpRequest, queryset: QuerySet[SyncQueue], act: Act) -> HttpResponse:
-        """End jobs without a sync, after a page that says what that means."""
         status, end, ended, others = ENDINGS[act.code]
         jobs = queryset.filter(status=status)
 
@@ -167,24 +161,23 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
                 authors.log_queue_action(request.user, f"{act.label}: {number}.")
             return confirmed_action.Report(f"{number} {ended}." if result.changed else "", left_alone(result, others))
 
-        return confirmed_action.run_action(
-            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
-        )
-
-    # Pauses: one is made by its question, and ended by the button that stands beside it.
+        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask, and pause a board, or every one."""
+        """Pause one board, or all without an `entity_type`, after a question."""
+        if not is_allowed(request.user, "pause"):
+            raise PermissionDenied
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
 
+        @transaction.atomic
         def run() -> confirmed_action.Report:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
-            made, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
+            pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
                 return confirmed_action.Report(problems=[f"{label}: It is paused already."])
-            authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
-            return confirmed_action.Report()  # the line above every page says so
+            authors.log_queue_action(request.user, f"Paused: {label}. {pause.why}".strip())
+            return confirmed_action.Report()  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
             effect = "It waits until somebody resumes it. Edits on both sides are kept, and synced then."
@@ -192,13 +185,12 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
                 f"Pause {label.lower()}?", [effect], "Pause", text=("why", "Why? Shown to others.")
             )
 
-        allowed = is_allowed(request.user, "pause")
-        return confirmed_action.run_action(
-            self, request, run, back_url=_back_url(request), question=question, allowed=allowed
-        )
+        return confirmed_action.run_action(self, request, run, _back_url(request), question)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
-        """End the pause that the button stands beside."""
+        """End a pause."""
+        if not is_allowed(request.user, "pause"):
+            raise PermissionDenied
 
         def run() -> confirmed_action.Report:
             entity_type = request.POST.get("entity_type", "")
@@ -210,11 +202,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             authors.log_queue_action(request.user, f"Resumed: {label}.")
             return confirmed_action.Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
-        allowed = is_allowed(request.user, "pause")
-        # In transactions of its own: it moves many rows.
-        return confirmed_action.run_action(
-            self, request, run, back_url=_back_url(request), allowed=allowed, atomic=False
-        )
+        return confirmed_action.run_action(self, request, run, _back_url(request))
 
 
 def _back_url(request: HttpRequest) -> str:
@@ -222,7 +210,7 @@ def _back_url(request: HttpRequest) -> str:
 
 
 def pause_url(request: HttpRequest, entity_type: str = "", back: str = "") -> str:
-    """Return the form that pauses this board, or every one, and leads back; empty for who may not."""
+    """Return the address of the form that pauses one board or all; empty for users who may not."""
     if not is_allowed(request.user, "pause"):
         return ""
     target = {"entity_type": entity_type} if entity_type else {}

@@ -1,4 +1,4 @@
-"""The admin of a synced model: its list with sync states, its form, and what a person does with records."""
+"""The admin of a synced model: its list with sync states, its form, and its actions."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -23,9 +23,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base, concurrent_edits, confirmed_action, record_panel
+from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.activity_pages import deleted_records_link, restore_link
 from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
@@ -33,14 +32,10 @@ from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
 from sync.kernel.messages import Conflict
 from sync.models import SyncedModel
-from sync.operations.person_requests import push_record, set_direction, switch_sync, sync_turned_off
+from sync.operations import person_requests
 from sync.outbox import notify
-from sync.records import tombstones
-from sync.records.authors import log_action, log_action_many
-from sync.records.item_links import relink, request_unlink_many, unlinked_item
+from sync.records import authors, item_links, tombstones
 from sync.state import record_view
-
-# What a person does with the records that are ticked in a list: sync on, sync off, unlink.
 
 _OFF_EFFECTS = (
     "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in history.",
@@ -85,11 +80,8 @@ class RecordSelectionMixin(admin_base.PageAdmin):
     @admin.action(description="Turn sync off…", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
         def question() -> confirmed_action.Question:
-            table = confirmed_action.RecordTable(
-                ("Record",),
-                [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]],
-                queryset.count(),
-            )
+            rows = [(str(record),) for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
+            table = confirmed_action.RecordTable(("Record",), rows, queryset.count())
             hidden = confirmed_action.selection(request, "turn_sync_off", table.total)
             label = self._count_text(table.total)
             return confirmed_action.Question(
@@ -101,12 +93,10 @@ class RecordSelectionMixin(admin_base.PageAdmin):
                 return confirmed_action.Report(f"Sync turned off for {self._count_text(number)}.")
             return confirmed_action.Report(problems=["Sync was off for all of them already."])
 
-        return confirmed_action.run_action(self, request, run, back_url=request.get_full_path(), question=question)
+        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
-        """Let go of the items of these records, after a page that says what that means."""
-
         def question() -> confirmed_action.Question:
             rows = [(str(record), record.monday_id or "none") for record in queryset[: confirmed_action.MAX_ROWS_SHOWN]]
             table = confirmed_action.RecordTable(("Record", "Item on Monday"), rows, queryset.count())
@@ -124,25 +114,20 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             ids = list(linked.values_list("pk", flat=True))
             if not ids:
                 return confirmed_action.Report(problems=without_item)
-            log_action_many(request.user, linked, "Unlink from Monday was asked for.")
-            request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
+            authors.log_action_many(request.user, linked, "Unlink from Monday was asked for.")
+            item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
             return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
-        return confirmed_action.run_action(
-            self, request, run, back_url=request.get_full_path(), question=question, atomic=False
-        )
+        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
     def _count_text(self, number: int) -> str:
         return registry.count_of_type(number, self.model.entity_type())
 
     def _set_sync(self, request: HttpRequest, queryset: models.QuerySet[Any], *, on: bool) -> int:
-        """Turn the sync of these records on or off, each with its line in the log; return for how many it was not so
-        already.
-        """
+        """Turn sync on or off for these records and log each change; return the number of changed records."""
         with transaction.atomic():
             bound_lock_waits()
-            # In the order in which a pass locks records, so that neither waits for the other in a circle; without the
-            # key's lock, so that rows which point at these can be written.
+            # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
             others = queryset.filter(sync_enabled=not on)
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
             self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
@@ -153,7 +138,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         return len(records)
 
 
-# Unfold's search has no limit of its own.
+# Results of a list in unfold's command search, which has no limit of its own.
 COMMAND_RESULTS = 20
 
 _LINK_EFFECTS = (
@@ -168,29 +153,29 @@ RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
 SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
 
-# How a new record is synced; of one that exists its panel says and changes that.
+# Only in the form of a new record; the page of an existing one has a panel for them.
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 
-# Mapped fields in a list beside the name; the others are on the record's page.
-COLUMNS = 5
+# A list has this many mapped fields beside the name.
+MAX_FIELD_COLUMNS = 5
 
-# The states that are tabs above a list, each while a record has it.
+# The states with a tab above the list, if any record has them.
 TABS = (record_view.RecordState.ATTENTION, record_view.RecordState.PENDING, record_view.RecordState.OFF)
 
 
 class RecordChangeList(admin_base.PageChangeList):
-    """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
+    """A list of records with tabs for their states, which keep the search and the other filters."""
 
     @property
-    def tab_parameter(self) -> str:  # type: ignore[override]  # of other lists it is none
+    def tab_parameter(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
         return admin_base.HealthFilter.parameter_name if self._state in record_view.RecordState.values else ""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
+        """Count the records of each tab, and respell the rows as on all pages."""
         self.boards = admin_base.overview_of(request)
         records = self.queryset
         if self._state in record_view.RecordState.values:
-            # The other tabs count what their filter leaves, with the search and the other filters of this one.
+            # All tabs count with this list's search and its other filters.
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
         self._counts = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
@@ -202,14 +187,14 @@ class RecordChangeList(admin_base.PageChangeList):
 
     @cached_property
     def _state(self) -> str:
-        """The state, or the part of one, by which the list is filtered; empty for all records."""
+        """The state, or part of one, by which the list is filtered; empty for all records."""
         name = admin_base.HealthFilter.parameter_name
         chosen = self.params.get(name, self.filter_params.get(name, [""]))
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
-        """All, then the states; one that no record has is a tab only while it is looked at."""
+        """All records, then each state that is current or that any record has."""
         counts = self._counts
         name = admin_base.HealthFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
@@ -220,7 +205,7 @@ class RecordChangeList(admin_base.PageChangeList):
 
 
 class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAdmin):
-    """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
+    """A synced model's admin, generated from its registration; an application may subclass it."""
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
@@ -229,7 +214,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
         models.URLField: {"form_class": concurrent_edits.WebAddressField},
-        # A moment is edited in one input.
+        # Edit a moment in one input, not two.
         models.DateTimeField: {
             "form_class": forms.DateTimeField,
             "widget": forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)}),
@@ -241,21 +226,20 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     warn_unsaved_form = True
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """A list has counted its records for the tabs, in one query with their states."""
+        """Reuse the count of the tabs."""
         paginator = super().get_paginator(request, *args, **kwargs)
         if hasattr(request, "page_total"):
             paginator.count = request.page_total
         return paginator
 
-    # --- what the registration says; asked for late, when every application has registered its models ---
+    # Cached properties, because not every application has registered its models when an admin is created.
 
     @cached_property
     def list_display(self) -> tuple[str, ...]:
-        """The name, the mapped fields of one line each, and how the record stands."""
         spec = registry.entity(self.model.entity_type())
         mapped = [name for mapping in spec.mappings for name in mapping.fields if name != spec.name_field]
         short = [name for name in mapped if not isinstance(self.opts.get_field(name), (models.TextField, ArrayField))]
-        return (spec.name_field or "__str__", *short[:COLUMNS], "sync", "item", "updated")
+        return (spec.name_field or "__str__", *short[:MAX_FIELD_COLUMNS], "sync", "item", "updated")
 
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
@@ -269,20 +253,18 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     @cached_property
     def ordering(self) -> tuple[str, ...]:
-        """By name, where the model has no order."""
         return () if self.opts.ordering else registry.default_ordering(self.model)
 
     @cached_property
     def search_fields(self) -> tuple[str, ...]:
-        """The texts, the names of related records, and the item's number."""
         return (*registry.searched_fields(self.model), "monday_id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Return the records that have every word, in any order, or the phone number.
+        """Return records with every word of the term in any order, or with the phone number.
 
-        Ctrl+K shows all that it gets, of every list whose name somebody may read: it gets the first twenty records.
+        Unfold's command search asks every admin that the user may see, and shows all results.
         """
         is_command_search = request.path == reverse("admin:search")
         if is_command_search and not self.has_view_permission(request):
@@ -292,7 +274,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             rows = queryset.filter(registry.searching(self.model, names, search_term))
             has_doubles = False
         else:
-            # A class of its own may ask for Django's other lookups.
+            # An application's subclass may use Django's other lookups.
             rows, has_doubles = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
         return rows[:COMMAND_RESULTS] if is_command_search else rows, has_doubles
 
@@ -307,20 +289,17 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return ((None, {"fields": [field.name for field in registry.own_fields(self.model)]}), SYNC_FIELDS)
 
     @cached_property
-    def empty_title(self) -> str:  # type: ignore[override]  # a class of its own has it as a plain text
+    def empty_title(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """What fills an empty list: an import too."""
-        words, doors = first_records(request.user, self.model.entity_type())
-        url = reverse(f"admin:{self._url_name('import')}")
-        return words, [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
+        words, links = first_records(request.user, self.model.entity_type())
+        if self.has_import_permission(request):
+            links = [("Import", reverse(f"admin:{self._url_name('import')}")), *links]
+        return words, links
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above.
-
-        A field that no fieldset names stands behind those of the first.
-        """
+        """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
         (title, first), *others = super().get_fieldsets(request, obj)
         named = flatten_fieldsets([(title, first), *others])
         rest = [field.name for field in registry.own_fields(self.model) if field.name not in named]
@@ -328,17 +307,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return [fieldset for fieldset in sets if obj is None or fieldset != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
-        """Related records are searched for: there may be thousands."""
-        # Not an attribute: Django's check of it may come before the other model's admin is generated.
+        # Not an attribute, because Django may check it before the other model's admin is generated.
         return self.autocomplete_fields or [field.name for field in registry.own_relations(self.model)]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A list of texts is edited line by line, for a comma may be part of one."""
-        if not isinstance(db_field, ArrayField) or not isinstance(
-            db_field.base_field, (models.CharField, models.TextField)
-        ):
-            if isinstance(db_field, models.DateTimeField):
-                kwargs["help_text"] = db_field.help_text or "As 2026-12-31 23:59:00."
+        """Edit a list of texts line by line, because a text may contain a comma."""
+        if isinstance(db_field, models.DateTimeField):
+            kwargs["help_text"] = db_field.help_text or "As 2026-12-31 23:59:00."
+        is_array = isinstance(db_field, ArrayField)
+        if not is_array or not isinstance(db_field.base_field, (models.CharField, models.TextField)):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return concurrent_edits.LinesField(
             label=capfirst(db_field.verbose_name),
@@ -347,8 +324,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
             help_text=db_field.help_text or "One a line.",
         )
-
-    # --- the list ---
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
@@ -368,8 +343,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     changelist = RecordChangeList
     list_before_template = "sync/list_tabs.html"
-
-    # --- the record's page, and its buttons ---
 
     def _url_name(self, view: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
@@ -391,7 +364,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         }
 
     def action_urls(self, record: SyncedModel) -> dict[str, str]:
-        """Return the addresses for a record's page; `list` takes what is done with the list's own actions."""
+        """Return the addresses of a record's actions by name; `list` is the list, which has actions of its own."""
         return {"list": reverse(f"admin:{self._url_name('changelist')}")} | {
             name.replace("-", "_"): reverse(f"admin:{self._url_name(name)}", args=[record.pk])
             for name in self._record_actions()
@@ -399,16 +372,14 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
-            record = self.get_queryset(request).filter(pk=record_id).first()
-            message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
-            if record is None:
-                raise Http404(message)
-            if not self.has_change_permission(request, record):
-                raise PermissionDenied
             try:
+                record = self.get_queryset(request).get(pk=record_id)
+                if not self.has_change_permission(request, record):
+                    raise PermissionDenied
                 return record_action(request, record)
-            except type(record).DoesNotExist as gone_meanwhile:
-                raise Http404(message) from gone_meanwhile
+            except self.model.DoesNotExist as error:
+                message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
+                raise Http404(message) from error
 
         wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
         return wrapped
@@ -417,18 +388,21 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
     def switch_record(self, request: HttpRequest, record: SyncedModel, *, on: bool) -> HttpResponse:
+        @transaction.atomic
         def run() -> str:
-            switch_sync(record, on=on)
-            log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
+            person_requests.switch_sync(record, on=on)
+            authors.log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
             return f"“{record}”: {_SWITCHED[on]}"
 
-        return confirmed_action.run_action(self, request, run, back_url=self._page_url(record))
+        return confirmed_action.run_action(self, request, run, self._page_url(record))
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Give one record another direction; where that side's edits are going to be replaced, after a page."""
+        """Change one record's direction, after a question if edits would be overwritten."""
         chosen = request.POST.get("direction", "")
         shown = request.POST.get("shown", "")
         overwritten = record_panel.overwritten_values(record, chosen)
+        # If the page was outdated, nothing is asked, because `set_direction` refuses the change.
+        is_current = record.sync_direction == shown != chosen
 
         def question() -> confirmed_action.Question:
             undo = (
@@ -444,61 +418,56 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
                 page_name=str(record),
             )
 
+        @transaction.atomic
         def run() -> str:
             if chosen not in SyncDirection.values:
                 raise Conflict("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
-            set_direction(record, direction, expected=shown)
+            person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)
-            log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
+            authors.log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             return (
                 f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
                 f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
-        return confirmed_action.run_action(
-            self, request, run, back_url=self._page_url(record), question=question if overwritten else None,
-            is_fresh=record.sync_direction == shown != chosen,
-        )  # fmt: skip
+        asks = overwritten is not None and is_current
+        return confirmed_action.run_action(self, request, run, self._page_url(record), question if asks else None)
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> confirmed_action.Report:
-            answer = push_record(record, by=request.user.get_username())
-            log_action(request.user, record, f"Sync now: {answer.message}")
-            sent = answer.triggered and not answer.reason_code
-            return (
-                confirmed_action.Report(answer.message) if sent else confirmed_action.Report(problems=[answer.message])
-            )
+            answer = person_requests.push_record(record, by=request.user.get_username())
+            authors.log_action(request.user, record, f"Sync now: {answer.message}")
+            if answer.triggered and not answer.reason_code:
+                return confirmed_action.Report(answer.message)
+            return confirmed_action.Report(problems=[answer.message])
 
-        return confirmed_action.run_action(self, request, run, back_url=self._page_url(record), atomic=False)
+        return confirmed_action.run_action(self, request, run, self._page_url(record))
 
     def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Link a record with the item that was let go of it, after a page that says which."""
+        """Link a record with the item from which it was unlinked, after a question."""
 
         def question() -> confirmed_action.Question:
-            item = unlinked_item(record)
+            item = item_links.unlinked_item(record)
             item_name = f"item {item.item_id}" if item else "its item"
             return confirmed_action.Question(
                 f"Link “{record}” with {item_name} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record)
             )
 
         def run() -> str:
-            item_id = relink(record, request.user.get_username())
-            log_action(request.user, record, f"Linked with item {item_id} again.")
+            item_id = item_links.relink(record, request.user.get_username())
+            authors.log_action(request.user, record, f"Linked with item {item_id} again.")
             return f"“{record}” is linked again. The next sync does the rest."
 
-        back_url = self._page_url(record)
-        return confirmed_action.run_action(self, request, run, back_url=back_url, question=question, atomic=False)
-
-    # --- the record's form ---
+        return confirmed_action.run_action(self, request, run, self._page_url(record), question)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the record; when it is about to be saved, read under its lock."""
+        """Return the record, locked if it is about to be saved."""
         record = super().get_object(request, object_id, from_field)
         if record is None or request.method != "POST" or not connection.in_atomic_block:
             return record
         bound_lock_waits()
-        # NO KEY: a contact that is saved meanwhile may still point at this organization.
+        # NO KEY lets a contact that is saved meanwhile point at this organization.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
 
@@ -529,70 +498,73 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_page": request.path,
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
-            "sync_turned_off": sync_turned_off(record),
+            "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": record_panel.others_of(record, view, request.user),
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
             "sync_urls": urls,
-            "sync_let_go": None if record.monday_id else unlinked_item(record),
+            "sync_let_go": None if record.monday_id else item_links.unlinked_item(record),
         }
 
     def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
-        """Save; a new record may have to wait for one that it points at."""
+        """Save with a bound on lock waits, because a new record may wait for one that it points at."""
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        follows = tombstones.deletion_consequence([obj])
+        consequence = tombstones.deletion_consequence([obj])
         key = obj.pk
         super().delete_model(request, obj)
-        self._say_what_follows(request, follows, deleted_records_link(request.user, "Restore it", f"?q={key}"))
+        self._report_deletion(
+            request, consequence, activity_pages.deleted_records_link(request.user, "Restore it", f"?q={key}")
+        )
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
-        follows = tombstones.deletion_consequence(queryset)
+        consequence = tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        undo = restore_link(request, self.model.entity_type(), keys)
-        deleted = deleted_records_link(request.user, "See the deleted records")
-        self._say_what_follows(request, follows, undo, deleted)
+        undo = activity_pages.restore_link(request, self.model.entity_type(), keys)
+        self._report_deletion(request, consequence, undo, activity_pages.deleted_records_link(request.user))
 
-    def _say_what_follows(self, request: HttpRequest, follows: Any, *links: SafeString | str) -> None:
-        approvals = approvals_link(request.user) if follows.waits else ""
-        sentences = [part for part in (follows.sentence, approvals, *links) if part]
+    def _report_deletion(self, request: HttpRequest, consequence: Any, *links: SafeString | str) -> None:
+        approvals = approvals_link(request.user) if consequence.waits else ""
+        sentences = [part for part in (consequence.sentence, approvals, *links) if part]
         if sentences:
             self.message_user(request, format_html_join(" ", "{}", ((part,) for part in sentences)), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
-        """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
+        """Add the consequences to the page that asks before a deletion."""
         answer: HttpResponse | None = super().response_action(request, queryset)
-        # Django renders it after this method, so its context can still be added to.
+        # Django renders the page after this method, so its context can still be extended.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             records = answer.context_data.get("queryset", ())
-            answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
-            answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
             shown = records[: confirmed_action.MAX_ROWS_SHOWN]
             rows = [(str(record), admin_base.describe(record)) for record in shown]
-            answer.context_data["records"] = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
+            table = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
+            answer.context_data |= self._deletion_context(request, records) | {"records": table}
         return answer
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Say before the deletion what becomes of the item, and of open conflicts."""
+        """Add the consequences to the page that asks before a deletion."""
         record = self.get_object(request, object_id)
-        records = [record] if record else []
-        consequences = {
+        context = self._deletion_context(request, [record] if record else [])
+        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
+        return answer
+
+    @staticmethod
+    def _deletion_context(request: HttpRequest, records: Any) -> dict[str, Any]:
+        return {
             "items_follow": tombstones.deletion_consequence(records),
             "in_conflict": record_panel.in_conflict(records, request.user),
         }
-        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | consequences)
-        return answer
 
 
 def register_generated(site: admin.AdminSite) -> None:
-    """Give every registered model an admin that has none from its application."""
+    """Register an admin for each registered model whose application has none."""
     for spec in registry.entities():
         if not site.is_registered(spec.model):
             site.register(spec.model, SyncedModelAdmin)

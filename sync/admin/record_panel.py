@@ -1,7 +1,4 @@
-"""What a record's page says of its sync: its state and why, one button, and both sides of what differs.
-
-Why it waits for a person is said by its rows of `sync.attention`; what a person does about that are their acts.
-"""
+"""The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +14,6 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import admin_base, handlers
 from sync.admin.confirmed_action import RecordTable
-from sync.attention import KINDS, Entry, Kind
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
@@ -34,13 +30,12 @@ STATE_BADGES = {
 
 
 def state_badge(view: record_view.RecordView) -> SafeString:
-    """Return the state as a label with an icon."""
     icon, colour = STATE_BADGES[view.state]
     return admin_base.badge(colour, icon, str(view.state.label), title=_beside(view))
 
 
 def _beside(view: record_view.RecordView) -> str:
-    """Say what stands beside the badge in a list: when it is tried again, and why it waits."""
+    """Return the text beside the badge in a list: the next attempt and the reason."""
     if view.state is record_view.RecordState.SYNCED:
         return ""
     tried = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
@@ -48,46 +43,39 @@ def _beside(view: record_view.RecordView) -> str:
 
 
 def respell(record: Any, view: record_view.RecordView) -> None:
-    """Let a record that is shown, and never saved, say its texts in the spelling of all pages."""
+    """Spell the texts of a record that is shown, and never saved, as on all pages."""
     for name, text in view.spellings.items():
         setattr(record, name, text)
 
 
 def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
-    """Return the names of those of one type with open conflicts, each with where these are resolved.
-
-    The address is empty for who may not see conflicts.
-    """
+    """Return the names of records in conflict with their conflicts' addresses, empty for users who may not see them."""
     names = {record.pk: str(record) for record in records}
-    kinds = (Kind.CONFLICT, Kind.DUPLICATE)
+    kinds = (attention.Kind.CONFLICT, attention.Kind.DUPLICATE)
     rows = attention.waiting(kinds=kinds).filter(entity_id__in=names).order_by("since", "source")
-    may_view = registry.may_view(user, KINDS[Kind.CONFLICT].seen_with)
+    may_view = registry.may_view(user, attention.KINDS[attention.Kind.CONFLICT].seen_with)
     urls = {entry.entity_id: entry.url if may_view else "" for entry in attention.as_entries(list(rows))}
     return [(names[key], url) for key, url in urls.items() if key]
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
-    """Return the list's column: the badge with its reason beside it, whole where the mouse rests.
-
-    What needs attention says why, and leads to the page where it is dealt with.
-    """
+    """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
     beside = _beside(view)
     if view.state is record_view.RecordState.SYNCED:
-        # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
+        # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
         return admin_base.badge(colour, icon, words, title=beside or str(view.state.label))
     shown = state_badge(view)
     if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
-        kind = KINDS[entry.kind]
+        kind = attention.KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
         shown = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
     return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
 
 
 def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeString | str:
-    """Return a link to the record's item on Monday; a dash where it has none."""
     if not view.item_url:
         return humanize.DASH
     return admin_base.external_link(view.item_url, text, f"Open the item of {view.record} on Monday, in a new tab")
@@ -102,11 +90,11 @@ _AFTER_QUIET_TIME = {
 
 
 def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
-    """Say what becomes of records whose items were archived, deleted or moved, and when."""
+    """Return what will happen, and when, to records whose items were archived, deleted or moved."""
     until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
     if until <= now or link is None:
         return "Nothing is changed or synced until somebody answers, or what was removed is restored on Monday."
-    # An item on another board is somebody's to decide, whatever the setting says.
+    # The board's setting doesn't cover moved items: a person decides.
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
     outcome = _AFTER_QUIET_TIME[policy]
@@ -118,12 +106,9 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     )
 
 
-# Both sides of the fields that differ.
-
-
-# How a field's difference is marked, by its reason; a field without one is the same on both sides, or isn't synced.
+# The badge of a field's difference. Reasons that aren't here mean no difference, or a field that isn't synced.
 FIELD_BADGES = {
-    # With a note only: Monday changed how it is written, by which nothing is lost.
+    # Only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
     record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
     record_view.FieldReason.LEFT_OUT: ("off", "block", "Left out"),
@@ -137,12 +122,12 @@ FIELD_BADGES = {
     record_view.FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
 }
 
-# What a mark below the form's field explains.
+# The reasons with a mark below the form's field.
 _MARKED = (record_view.FieldReason.CONFLICT, record_view.FieldReason.REJECTED, record_view.FieldReason.BLOCKED)
 
 
 def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: Any) -> list[dict[str, Any]]:
-    """Return the rows of the table of both sides: a field each that differs, with its badge and why it does."""
+    """Return a row for each differing field, with its badge and the reason."""
     if not record.monday_id:
         return []
     has_form = registry.may_act(reader, "change", record.entity_type())
@@ -152,7 +137,7 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
         differs = side.reason_code in FIELD_BADGES and side.local != side.remote
         if not is_marked and not (differs and (side.reason_code is not record_view.FieldReason.IN_SYNC or side.detail)):
             continue
-        # What keeps a field from being in sync is explained once: below it in the form, for who has one.
+        # A user with a form reads the reason there, below the field.
         detail = "" if has_form and is_marked else humanize.without_request_id(side.detail)
         badge = admin_base.badge(*FIELD_BADGES[side.reason_code])
         has_no_column = side.key in view.without_column
@@ -160,12 +145,9 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
     return sides
 
 
-# What a person may do about a record: one button, and a menu of the others.
-
-
 @dataclass(frozen=True)
 class Button:
-    """A button of the panel or a line of its menu: a form that sends `hidden` to `url`, else a link."""
+    """A button of the panel, or a line of its menu: a form that posts `hidden` to `url`, or a link."""
 
     code: str
     icon: str
@@ -180,10 +162,7 @@ class Button:
 def buttons_of(
     record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
-    """Return what this person may do about a record in its state, what helps most first.
-
-    `urls` are those of the record's own acts by name.
-    """
+    """Return the buttons for this person, the most helpful first; `urls` are the record's own actions by name."""
     buttons: list[Button] = []
     if view.is_explained_by_entries:
         buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
@@ -204,29 +183,31 @@ def buttons_of(
     return buttons
 
 
-def others_of(record: SyncedModel, view: record_view.RecordView, user: Any) -> list[tuple[Entry, list[Button]]]:
-    """Return what waits beside the reason, each with what this person may do about it."""
+def others_of(
+    record: SyncedModel, view: record_view.RecordView, user: Any
+) -> list[tuple[attention.Entry, list[Button]]]:
+    """Return the record's other entries, each with its buttons."""
     return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
-    """Say what becomes of a record whose item was removed, and when; empty for any other."""
-    entry = next((entry for entry in view.entries if entry.kind is Kind.REMOVED), None)
+    """Return what will happen, and when, to a record whose item was removed; empty for other records."""
+    entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
 
-def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[Button]:
-    """The page on which it is dealt with, or what this person may do about it."""
-    kind = KINDS[entry.kind]
+def _buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
+    """Yield the buttons of the acts that this person may do, or a link to the page that solves it."""
+    kind = attention.KINDS[entry.kind]
     if not registry.may_view(user, kind.seen_with):
         return
     page_url = registry.record_url(record.entity_type(), record.pk)
     is_column = entry.entity_id is None
     offered = [] if kind.has_page else handlers.offered_to(user, entry)
     if is_column and may_change_mapping(user):
-        # A lost column is the board's matter: its page has all that can be done about it.
+        # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
         yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
@@ -238,9 +219,9 @@ def _buttons_of_entry(record: SyncedModel, entry: Entry, user: Any) -> Iterator[
         yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
 
 
-def door_label(entry: Entry, user: Any) -> str:
-    """What the way to the page of a thing is called: who may only look is told so."""
-    return KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
+def door_label(entry: attention.Entry, user: Any) -> str:
+    """Return the label of a link to an entry's page, “View” for users who may not act."""
+    return attention.KINDS[entry.kind].button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
 
 
 def may_change_mapping(user: Any) -> bool:
@@ -248,9 +229,9 @@ def may_change_mapping(user: Any) -> bool:
 
 
 def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
-    """Put below each field of a form what keeps it from being in sync, where a screen reader reads it with the field.
+    """Put below each field of a form why it isn't in sync, in its help text, which screen readers read with it.
 
-    Also where nothing does: the mark is a live part of the page, which may be filled later.
+    A field in sync has an empty mark, which the live page may fill later.
     """
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     sides = {name: side for side in view.fields for name in side.names}
@@ -267,16 +248,16 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
 
 
 def _field_mark(
-    record: SyncedModel, name: str, side: record_view.FieldView, entry: Entry | None, user: Any
+    record: SyncedModel, name: str, side: record_view.FieldView, entry: attention.Entry | None, user: Any
 ) -> SafeString:
     if side.reason_code not in _MARKED:
         return format_html('<span class="npd-mark" id="npd-mark-{}" data-live></span>', name)
     _colour, icon, text = FIELD_BADGES[side.reason_code]
     link: SafeString | str = ""
-    if entry and entry.kind is Kind.APPROVAL:
+    if entry and entry.kind is attention.Kind.APPROVAL:
         text = record_view.Part.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
-    if entry and entry.url != page_url and registry.may_view(user, KINDS[entry.kind].seen_with):
+    if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
@@ -286,9 +267,6 @@ def _field_mark(
         humanize.without_request_id(side.detail),
         link,
     )
-
-
-# The record's direction.
 
 
 DIRECTION_EFFECTS = {
@@ -306,10 +284,7 @@ _OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY
 
 
 def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
-    """Return what the next sync would overwrite for this direction, field by field, as far as we know.
-
-    None where the direction overwrites nothing that isn't overwritten now.
-    """
+    """Return the values that the next sync would overwrite in this direction, or None if it overwrites nothing new."""
     loser = _OVERWRITTEN_SIDE.get(SyncDirection(direction)) if direction in SyncDirection.values else None
     if loser is None or record.sync_direction == direction:
         return None

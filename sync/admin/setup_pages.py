@@ -1,6 +1,6 @@
-"""The set-up: token, boards, fields, plan, start; also later changes of a mapping, by the same plan.
+"""The set-up wizard: token, boards, fields, plan, run; it also changes the mapping of a board that is set up.
 
-What a person chooses stays in the person's session until it is started.
+A person's choices stay in their session until the set-up starts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,7 +25,6 @@ from sync.admin.admin_base import PageAdmin
 from sync.admin.confirmed_action import run_action
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices, sync_filter
-from sync.boards.field_choices import NEW_COLUMN, FieldChoice, MappableField
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -34,14 +34,13 @@ from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import plan, planned_board, run, selection
 from sync.records import authors
-from sync.registry import link_of
 
 View = Callable[..., HttpResponse]
 
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
-# Pages that are part of another step.
+# The step that these pages belong to.
 _SHOWN_AS = {"filter": "fields", "run": "plan"}
 
 
@@ -53,8 +52,7 @@ def _redirect_to(step: str, *args: str) -> HttpResponse:
     return HttpResponseRedirect(step_url(step, *args))
 
 
-def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Say why it can't be, and lead back to the boards."""
+def _back_to_boards(request: HttpRequest, error: Exception) -> HttpResponse:
     messages.error(request, _sentence(error))
     return _redirect_to("boards")
 
@@ -63,11 +61,8 @@ def _sentence(error: Exception) -> str:
     return humanize.without_request_id(error.sentence) if isinstance(error, MondayError) else str(error)
 
 
-# The choices in the session.
-
-
-def chosen_in(request: HttpRequest) -> dict[str, selection.Choices]:
-    """Return what this person has chosen so far, by type, in the order in which types are registered."""
+def choices_in(request: HttpRequest) -> dict[str, selection.Choices]:
+    """Return the session's choices by type, in the order of registration."""
     stored = request.session.get(SESSION_KEY, {})
     types = [spec.entity_type for spec in registry.entities()]
     return {key: selection.Choices.parse(stored[key]) for key in types if key in stored}
@@ -78,18 +73,15 @@ def keep_choices(request: HttpRequest, choices: Mapping[str, selection.Choices])
 
 
 def _keep(request: HttpRequest, choices: selection.Choices) -> None:
-    keep_choices(request, chosen_in(request) | {choices.entity_type: choices})
+    keep_choices(request, choices_in(request) | {choices.entity_type: choices})
 
 
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
-    return selection.read_board(choices, {key: other.board_id for key, other in chosen_in(request).items()})
-
-
-# What the pages show.
+    return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
 def _boards_context(request: HttpRequest) -> dict[str, Any]:
-    """The boards of the account, for each kind of records; why they can't be listed, where they can't."""
+    """Return the account's boards for each type of records, or why they can't be listed."""
     problem = ""
     try:
         listed, is_complete = connector(urgent=True).list_boards()
@@ -97,10 +89,10 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
         listed = []
         is_complete = True
         problem = _sentence(error)
-    present = chosen_in(request)
+    present = choices_in(request)
     kinds = []
     for spec in registry.entities():
-        link = link_of(spec.entity_type)
+        link = registry.link_of(spec.entity_type)
         configured = registry.configured_board_id(spec.entity_type)
         board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
         if spec.entity_type in present:
@@ -123,7 +115,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
 
 
 def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The fields with the columns that each may have, and the columns left over."""
+    """Return the fields with the columns that each may have, and the unused columns."""
     rows = []
     for mappable in chosen.fields:
         choice = chosen.choices.choice_of(mappable)
@@ -134,7 +126,7 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in mappable.rules],
             "errors": problems.get(mappable.key, []),
-            "note": chosen.second_column_note(mappable) if choice.column == NEW_COLUMN else "",
+            "note": chosen.second_column_note(mappable) if choice.column == field_choices.NEW_COLUMN else "",
         })  # fmt: skip
     return {
         "chosen": chosen,
@@ -148,16 +140,16 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
 
 
 def _fitting_columns(
-    chosen: selection.ChosenBoard, mappable: MappableField, choice: FieldChoice
+    chosen: selection.ChosenBoard, mappable: field_choices.MappableField, choice: field_choices.FieldChoice
 ) -> list[tuple[str, str]]:
-    """The columns that the field may have, as id and label: “Work phone (Phone)”; the present one too."""
+    """Return the columns that the field may have, with the chosen one, as id and label: “Work phone (Phone)”."""
     fitting = []
     for column in chosen.columns.values():
         is_chosen = column.id == choice.column
         if is_chosen or (column.id != chosen.npd_id and not field_choices.column_problem(mappable, column)):
             kind = column.type.replace("_", " ").capitalize()
             fitting.append((column.id, f"{column.title} ({kind})"))
-    if choice.column not in {"", NEW_COLUMN, "name", *chosen.columns}:
+    if choice.column not in {"", field_choices.NEW_COLUMN, "name", *chosen.columns}:
         fitting.insert(0, (choice.column, f"{choice.column}, deleted on the board"))
     return fitting
 
@@ -199,23 +191,18 @@ def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
     }
 
 
-# The pages.
-
-
 class SetupWizardMixin(PageAdmin):
-    """Adds the set-up to the admin of board links."""
+    """Adds the set-up wizard to the admin of board links."""
 
     actions_list: tuple[str, ...] = ("set_up",)
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change boards and their mappings."""
         return selection.may_set_up(request.user)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        """Lead to the first page."""
         return _redirect_to("connect" if connection_pages.may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
@@ -239,14 +226,14 @@ class SetupWizardMixin(PageAdmin):
         ]
 
     def _guard(self, step: str, view: View) -> View:
-        """The view, for those who may."""
+        """Check the step's permission and the type of records before the view."""
 
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
             is_allowed = selection.may_set_up(request.user)
             if step == "token":
                 is_allowed = connection_pages.may_connect(request.user)
             elif step == "connect":
-                # Whoever may see the account may open the page; it has the buttons that they may use.
+                # Users who may only see the account may open the page.
                 is_allowed = connection_pages.may_see_connection(request.user) and (
                     is_allowed or request.method != "POST"
                 )
@@ -260,7 +247,7 @@ class SetupWizardMixin(PageAdmin):
         return guarded
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-        chosen = chosen_in(request)
+        chosen = choices_in(request)
         first = next(iter(chosen), "")
         is_mapped = bool(chosen) and all(choices.is_mapped for choices in chosen.values())
         rows = [
@@ -279,13 +266,13 @@ class SetupWizardMixin(PageAdmin):
             "opts": self.opts,
             "title": "Set up the sync",
             "page_name": "Set up",
-            "steps": steps if selection.may_set_up(request.user) else [],  # others see the connection alone
+            "steps": steps if selection.may_set_up(request.user) else [],  # other users see only the connection
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
-        """What is known of the connection; on POST, asked of Monday, or the country of phone numbers is stored."""
+        """Show the connection; on POST, test it or store the country of phone numbers."""
         if connection_pages.REGION in request.POST:
             connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
@@ -322,10 +309,11 @@ class SetupWizardMixin(PageAdmin):
         }, status=400 if wrong else 200)  # fmt: skip
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
-        """Keep the token that was entered, unless Monday refuses it; or, asked first, forget the one that is stored."""
+        """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
         user = cast("User", request.user)
         if "remove" in request.POST:
 
+            @transaction.atomic
             def remove() -> str:
                 credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
@@ -333,14 +321,13 @@ class SetupWizardMixin(PageAdmin):
                 authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
                 return sentence
 
-            back_url = step_url("connect")
-            return run_action(self, request, remove, back_url=back_url, question=connection_pages.removal_question)
+            return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
         try:
             token = credentials.check_secret(request.POST.get("token", ""), "API token")
         except ActionError as error:
             return self._connect_page(request, None, str(error))
         with urgent_calls(token):
-            # Nothing of it is stored before it is kept: the one in use goes on as it was.
+            # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
             tested = connection_pages.try_connection(breaker.read_account_info)
         if tested.is_refused and tested.error is not None:
             is_unknown = tested.error.kind is NOT_AUTHENTICATED
@@ -349,39 +336,37 @@ class SetupWizardMixin(PageAdmin):
         credentials.store_token(token, user)
         if tested.account is not None:
             breaker.store_account_info(tested.account)
-        connection_pages.note_test(tested)
+        connection_pages.apply_test(tested)
         about = (
             f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
         )
         authors.log_kind_action(user, MondayAccount, about, name="Monday")
         messages.success(request, about)
         if tested.is_ok:
-            breaker.ask_again()  # of boards that the one before could not see
+            breaker.ask_again()  # the former token may not have seen all boards
         else:
             messages.error(request, f"It could not be tested: {tested.message} Test it again.")
         return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
-        """A board for each kind of records."""
         if not credentials.is_configured():
             return _redirect_to("connect")
         if request.method == "POST":
             selected = {spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()}
             try:
-                chosen = selection.choose_boards(selected, chosen_in(request))
+                chosen = selection.choose_boards(selected, choices_in(request))
             except (ActionError, MondayError) as error:
                 messages.error(request, _sentence(error))
             else:
                 keep_choices(request, chosen)
-                return _redirect_to("fields", next(iter(chosen_in(request))))
+                return _redirect_to("fields", next(iter(choices_in(request))))
         return self._page(request, "boards", _boards_context(request))
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin a change of a board that is set up."""
         try:
             keep_choices(request, {entity_type: selection.begin_change(entity_type)})
         except (ActionError, MondayError) as error:
-            return _refused(request, error)
+            return _back_to_boards(request, error)
         return _redirect_to("fields", entity_type)
 
     def wizard_discard(self, request: HttpRequest) -> HttpResponse:
@@ -390,8 +375,7 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("boards")
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """A column, a direction and a rule for each field."""
-        choices = chosen_in(request).get(entity_type)
+        choices = choices_in(request).get(entity_type)
         if choices is None:
             messages.warning(request, "Choose the board of these records first.")
             return _redirect_to("boards")
@@ -401,7 +385,7 @@ class SetupWizardMixin(PageAdmin):
             connection_pages.store_region(request)
             if "back" in request.POST:
                 _keep(request, choices)
-                kinds = list(chosen_in(request))
+                kinds = list(choices_in(request))
                 place = kinds.index(entity_type)
                 return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
         try:
@@ -413,18 +397,18 @@ class SetupWizardMixin(PageAdmin):
                     return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
             context = _fields_context(chosen, problems) | connection_pages.region_context(request.user)
         except (ActionError, MondayError) as error:
-            return _refused(request, error)
+            return _back_to_boards(request, error)
         return self._page(request, "fields", context)
 
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Show the conditions of both sides; on POST, keep them, or show one more row."""
-        choices = chosen_in(request).get(entity_type)
+        """Edit the filter's conditions; on POST, keep them or show one more row."""
+        choices = choices_in(request).get(entity_type)
         if choices is None or not choices.is_mapped:
             return _redirect_to("fields", entity_type)
         try:
             chosen = _read(request, choices)
         except (ActionError, MondayError) as error:
-            return _refused(request, error)
+            return _back_to_boards(request, error)
         if request.method != "POST":
             rows = {side: planned_board.rows_of(chosen, side) for side in sync_filter.FilterSide}
             return self._page(request, "filter", _filter_context(chosen, rows))
@@ -437,8 +421,8 @@ class SetupWizardMixin(PageAdmin):
         return self._page(request, "filter", _filter_context(chosen, rows))
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
-        """What would be done, and its price; on POST, let it be done."""
-        choices = chosen_in(request)
+        """Show the plan and its share of the quota; on POST, start it or plan again."""
+        choices = choices_in(request)
         if not choices:
             return _redirect_to("run")
         unmapped = [key for key, board_choices in choices.items() if not board_choices.is_mapped]
@@ -458,12 +442,11 @@ class SetupWizardMixin(PageAdmin):
 
     @staticmethod
     def _plan_sent(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
-        """Make the plan again, with new ones created all the same, or start it as it was shown."""
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
             else:
-                choices = _begun_anew(choices)
+                choices = _rebased(choices)
                 keep_choices(request, choices)
                 plan.request_plan(selection.plan_token(choices), choices.values(), again=True)
             return _redirect_to("plan")
@@ -485,21 +468,20 @@ class SetupWizardMixin(PageAdmin):
             run.start(cast("User", request.user), boards, setup_plan)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
-            keep_choices(request, _begun_anew(choices))
+            keep_choices(request, _rebased(choices))
             return _redirect_to("plan")
         request.session.pop(SESSION_KEY, None)
         return _redirect_to("run")
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        """How far everything is that was started."""
         kinds = run.setup_progress()
         states = {kind["state"] for kind in kinds}
         context = {"kinds": kinds, "busy": run.RUNNING in states, "is_done": states == {run.DONE}}
         return self._page(request, "run", context)
 
 
-def _begun_anew(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:
-    """The choices on top of the boards' settings as they are now: the plan says what it would change of them."""
+def _rebased(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:
+    """Return the choices based on the boards' present settings, so that the plan compares with those."""
     return {
         key: replace(board_choices, begun=selection.board_settings(board_choices.link))
         for key, board_choices in choices.items()
@@ -507,8 +489,8 @@ def _begun_anew(choices: Mapping[str, selection.Choices]) -> dict[str, selection
 
 
 def _after_fields(request: HttpRequest) -> HttpResponse:
-    """Lead to the next kind of records that isn't mapped; after the last, to the plan."""
-    unmapped = [key for key, choices in chosen_in(request).items() if not choices.is_mapped]
+    """Go to the next type of records without a mapping, or to the plan."""
+    unmapped = [key for key, choices in choices_in(request).items() if not choices.is_mapped]
     return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
 
 
@@ -517,7 +499,9 @@ def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection
     for mapping in choices.spec.mappings:
         column = "name" if mapping.converter == "name" else request.POST.get(f"column-{mapping.key}", "")
         direction = request.POST.get(f"direction-{mapping.key}", "")
-        choice = FieldChoice(column[:50], direction[:20], request.POST.get(f"rule-{mapping.key}", "")[:20])
+        choice = field_choices.FieldChoice(
+            column[:50], direction[:20], request.POST.get(f"rule-{mapping.key}", "")[:20]
+        )
         fields[mapping.key] = choice.with_implied_direction()
     choices = replace(choices, fields=fields)
     first_match = request.POST.get("first_match")

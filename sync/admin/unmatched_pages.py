@@ -1,4 +1,4 @@
-"""Unmatched items: what no record has and why, and what Home does with them."""
+"""Unmatched items: their list, and the page on which one is linked with a record."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from sync import registry
 from sync.admin import admin_base, confirmed_action
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import ActionError, Conflict
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import availability, unmatched_items
@@ -25,9 +25,8 @@ from sync.registry import item_url, link_of, record_url
 
 MAX_NAME = 80
 
-# Records that a search of the page “Link to…” lists.
+# The page “Link to…” lists this many records at most.
 MAX_RECORDS = 20
-
 
 _SIDES = {
     ChangeKind.PUSH: "Monday",
@@ -45,13 +44,13 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
     search_help_text = "An item's name or number"
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
-    fields = ("item", "why", "board", "item_values", "since", "seen", "on_monday")
+    fields = ("item", "why", "board", "item_values", "since", "seen_at", "on_monday")
 
     item = admin_base.plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
     on_monday = admin_base.plain_column("On Monday", lambda row: _item_link(row, ""))
     board = admin_base.plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
     since = admin_base.time_column("first_seen", "Since")
-    seen = admin_base.time_column("last_seen", "Last seen on the board")
+    seen_at = admin_base.time_column("last_seen", "Last seen on the board")
 
     @admin.display(description="Why", ordering="reason_code")
     def why(self, row: Any) -> SafeString:
@@ -64,7 +63,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         return format_html_join(SafeString("<br>"), "{}: {}", values) or humanize.DASH
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UnmatchedItem]:
-        """Return those that nobody has ignored; these have a list of their own."""
+        """Return the items that nobody has ignored; the ignored ones have their own list."""
         rows: QuerySet[UnmatchedItem] = super().get_queryset(request)
         return rows.filter(ignored_at=None)
 
@@ -73,7 +72,6 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         return [path("<int:pk>/link/", view, name="sync_unmatcheditem_link"), *super().get_urls()]
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the rows what their cells show: their boards, and what is asked for and not done."""
         super().prepare_page(request, rows)
         jobs = unmatched_items.open_jobs(row.item_id for row in rows)
         links = {entity_type: link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
@@ -81,10 +79,8 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
             row.page_link = links[row.entity_type]
             row.page_job = jobs.get((row.entity_type, row.item_id))
 
-    # The page on which an item is linked with a record.
-
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Search a record, show what linking would change, and link."""
+        """Search for a record, show what linking would change, and link."""
         row = self.get_object(request, str(pk))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
@@ -99,17 +95,17 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
             return confirmed_action.question_page(self, request, _link_question(request, row, record), request.path)
 
         def run() -> confirmed_action.Report:
-            with transaction.atomic():
-                unmatched_items.request_link(row, record, request.user.get_username())
-                log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
+            try:
+                with transaction.atomic():
+                    unmatched_items.request_link(row, record, request.user.get_username())
+                    log_action(request.user, row, f"Asked to link it with the {row.entity_type} {record.pk}.")
+            except ActionError as error:
+                return confirmed_action.Report(problems=[f"Nothing was linked. {error}"])
             wait = availability.of(row.entity_type, urgent=True).detail
-            return confirmed_action.Report(
-                f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}"
-            )
+            then = f". It waits: {wait}" if wait else " now."
+            return confirmed_action.Report(f"“{row}” is linked with “{record}”{then}")
 
-        return confirmed_action.run_action(
-            self, request, run, back_url=reverse("admin:index"), atomic=False, failed="Nothing was linked."
-        )
+        return confirmed_action.run_action(self, request, run, reverse("admin:index"))
 
     def _search_page(self, request: HttpRequest, row: UnmatchedItem) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
@@ -143,14 +139,13 @@ def _item_link(row: Any, text: str) -> SafeString | str:
 
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:
-    """Return that a person has asked for something that is not done yet; nothing otherwise."""
+    """Return a badge for an item that a person has asked to link or create; empty without such a request."""
     if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
     return admin_base.badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> confirmed_action.Question:
-    """Show what linking would change."""
     title = f"Link “{humanize.shorten(str(row), MAX_NAME)}” with “{record}”?"
     try:
         unmatched_items.check_linkable(row, record)

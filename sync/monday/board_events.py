@@ -324,12 +324,12 @@ def parse_updated_items(answer: graphql.Answer) -> UpdatedItemsPage:
 
 def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[list[ActivityEntry], str | None]:
     _raise_errors_below(answer, "activity_logs")
-    answered = node.get("activity_logs")
-    rows = answered
+    log = node.get("activity_logs")
+    rows = log
     cursor = None
-    if isinstance(answered, Mapping):
-        rows = answered.get("logs")
-        cursor = answered.get("cursor")
+    if isinstance(log, Mapping):
+        rows = log.get("logs")
+        cursor = log.get("cursor")
     if not isinstance(rows, list):
         raise MondayError(
             LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id

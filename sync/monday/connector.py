@@ -105,8 +105,8 @@ class MondayConnector:
                 raise
             # There is only one write, so the error is about it.
             return board_items.WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
-        written = items.parse_written_items(answer, request.aliases, request.column_ids)
-        return board_items.WriteResult(written, answer.request_id or "", answer.replayed)
+        results = items.parse_written_items(answer, request.aliases, request.column_ids)
+        return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         """Return everything that a sweep needs to know about a board; raises BOARD_NOT_FOUND where it is not active.
@@ -114,13 +114,13 @@ class MondayConnector:
         If the API's version refuses the form in which the log is asked for, a second request uses the other form,
         because Monday may replace the version behind a name.
         """
-        expected, other = board_events.log_forms(self.api.version) if with_log else (None, None)
+        expected, alternative = board_events.log_forms(self.api.version) if with_log else (None, None)
         try:
             answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, expected))
         except MondayError as error:
-            if error.kind is not errors.INVALID_DOCUMENT or other is None:
+            if error.kind is not errors.INVALID_DOCUMENT or alternative is None:
                 raise
-            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, other))
+            answer = graphql.ask(self.api, board_events.board_activity_query(board_id, since, alternative))
         return board_events.parse_board_activity(answer)
 
     def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:

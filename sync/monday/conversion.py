@@ -213,19 +213,19 @@ class ListConverter(Converter):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.with_elements(parse_elements(text), current_local)
 
-    def with_elements(self, wanted: Sequence[str], current_local: Local) -> Local:
+    def with_elements(self, new_elements: Sequence[str], current_local: Local) -> Local:
         """Return NPD's fields for these elements; raises UnknownValue where a text can't hold one of them.
 
         Elements that NPD has keep their order and spelling, and new ones follow.
         """
         name, current = only_field(current_local)
         current_elements = self.elements(current)
-        if self.canonical(current_elements) == self.canonical(wanted):
+        if self.canonical(current_elements) == self.canonical(new_elements):
             return {name: current}
-        wanted_keys = {self.key(element) for element in wanted}
-        elements = [element for element in current_elements if self.key(element) in wanted_keys]
+        new_keys = {self.key(element) for element in new_elements}
+        elements = [element for element in current_elements if self.key(element) in new_keys]
         present = {self.key(element) for element in elements}
-        for element in wanted:
+        for element in new_elements:
             if self.key(element) not in present:
                 present.add(self.key(element))
                 elements.append(element)

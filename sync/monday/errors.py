@@ -384,8 +384,8 @@ class MondayError(Exception):
     @property
     def is_refusal(self) -> bool:
         """For an answer without data: whether a mutation was certainly refused, though perhaps not which of several."""
-        refused = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
-        return bool(self.errors) and refused and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
+        is_certain = all(len(error.path) <= 1 and not error.outcome_unknown for error in self.errors)
+        return bool(self.errors) and is_certain and (self.http_status or 200) < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def sentence(self) -> str:

@@ -1,8 +1,4 @@
-"""The documents that read, create, change and remove items, and how their answers are parsed.
-
-A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a column
-missing from the answer, or a type that we can't read must not look like a value that someone cleared.
-"""
+"""The documents that read, create, change and remove items, and how their answers are parsed."""
 
 import json
 import re
@@ -105,9 +101,9 @@ def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> boa
         return _parse_item(node, column_ids, answer.errors, (alias,))
     errors = answer.errors_of(alias)
     # An error of the alias itself means that the write failed.
-    own = next((error for error in errors if len(error.path) == 1), None)
-    if own is not None:
-        return own
+    write_error = next((error for error in errors if len(error.path) == 1), None)
+    if write_error is not None:
+        return write_error
     # An error below the alias comes from reading the item back: the write itself was carried out.
     reason = errors[0].message if errors else "Monday answered nothing for this record"
     return MondayError(UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,))

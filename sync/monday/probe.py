@@ -207,10 +207,10 @@ class Probe:
     def _shows(self, item: Item, kind: str, value: Any) -> bool:
         convert = make_converter(kind, ConverterOptions(settings=self._setup.columns[kind].settings))
         try:
-            shown = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
+            remote = convert.remote(convert.stored_value(item.reading(self.column_id(kind))))
         except UnknownValue:
             return False
-        return shown == convert.local({"field": value})
+        return remote == convert.local({"field": value})
 
     def subscribe(self) -> None:
         """Create our webhooks; raises Unanswered where Monday doesn't reach the address."""
@@ -256,14 +256,14 @@ class Probe:
         raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
 
 
-def _item(written: Item | MondayError) -> Item:
-    if isinstance(written, MondayError):
-        raise written
-    return written
+def _item(result: Item | MondayError) -> Item:
+    if isinstance(result, MondayError):
+        raise result
+    return result
 
 
-def _outcome(written: Item | MondayError) -> str:
-    return written.kind.code if isinstance(written, MondayError) else "done"
+def _outcome(result: Item | MondayError) -> str:
+    return result.kind.code if isinstance(result, MondayError) else "done"
 
 
 ASSUMPTIONS: list[Assumption] = []
@@ -359,8 +359,8 @@ def partial_batch(probe: Probe) -> str:
     value = {probe.column_id("text"): "in a batch"}
     changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
     request = items.prepare_changes(probe.board_id, changes, [])
-    written = probe.connector.write(request, uuid.uuid4().hex).by_alias
-    return f"{_outcome(written[ALIAS])}, {_outcome(written['r1'])}"
+    results = probe.connector.write(request, uuid.uuid4().hex).by_alias
+    return f"{_outcome(results[ALIAS])}, {_outcome(results['r1'])}"
 
 
 @assumption("column_not_found", _SAME_KIND)

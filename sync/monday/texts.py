@@ -154,6 +154,6 @@ def looks_same(value: str | tuple[str, ...] | None, other: str | tuple[str, ...]
     )
 
 
-def _text_looks_same(text: str, other: str) -> bool:
-    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other))
-    return label_key(text) == label_key(other) or len(set(keys)) == 1
+def _text_looks_same(text: str, other_text: str) -> bool:
+    keys = (label_key(_TAG.sub("", changed)).replace(" ", "") for changed in (text, other_text))
+    return label_key(text) == label_key(other_text) or len(set(keys)) == 1

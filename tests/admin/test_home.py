@@ -125,7 +125,7 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
     SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     [box] = browser.get(HOME).context["boxes"]
-    assert box.main_door == ("Resolve", screen)
+    assert box.main_link == ("Resolve", screen)
     assert [act.code for act in box.menu_acts] == ["keep_npd", "keep_monday"]
 
 

@@ -154,9 +154,8 @@ def test_a_random_walk_meets_no_failure_of_ours(
     is_answered()
 
 
-@pytest.mark.parametrize("is_fresh", [True, False])
 @pytest.mark.parametrize("question", [lambda: Question("Really?"), None])
-def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, is_fresh: bool, question: object) -> None:
+def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, question: object) -> None:
     request, done = rf.get("/admin/"), []
     request.user = person
     run_action(
@@ -165,8 +164,6 @@ def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, is_fresh: bo
         lambda: done.append("done") or "Done.",  # type: ignore[func-returns-value]
         back_url="/admin/",
         question=question,  # type: ignore[arg-type]
-        is_fresh=is_fresh,
-        asked_by_get=True,
     )
     assert not done
 

@@ -169,7 +169,7 @@ def decision(world: World) -> Decision:
 
 def undone(world: World) -> Callable[[Client], Any]:
     page = reverse("admin:sync_decision_undo", args=[decision(world).pk])
-    return lambda client: client.post(page)
+    return lambda client: client.post(page, {"confirmed": "yes"})
 
 
 def board_saved(world: World, **changes: str) -> Callable[[Client], Any]:

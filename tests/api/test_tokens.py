@@ -149,6 +149,13 @@ def test_a_user_has_ten_tokens_at_most(of_clerk: Client, clerk: User) -> None:
     assert "text" in of_clerk.post(f"{TOKENS}add/", {"days": "30"}).context
 
 
+def test_an_administrators_own_limit_is_not_blamed_for_an_owner_that_is_none(of_ada: Client, person: User) -> None:
+    for _ in range(10):
+        ApiToken.objects.create(person)
+    form = of_ada.post(f"{TOKENS}add/", {"days": "30", "user": "999999"}).context["adminform"].form
+    assert list(form.errors) == ["user"]
+
+
 def test_a_token_is_deleted_after_a_question(of_clerk: Client, clerk: User) -> None:
     token, text = ApiToken.objects.create(clerk)
     assert of_clerk.get(f"{TOKENS}{token.pk}/delete/").status_code == 200

@@ -114,7 +114,7 @@ def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada
     assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("keep_npd", ada, None)
     assert settled.resolved_data == {RECORD_KEY: "The item was made again."}
     assert settled.merge_selections[RECORD_KEY]["label"] == "Make the item again"
-    assert (settled.what, settled.npd_data, settled.base_data) == (
+    assert (settled.question, settled.npd_data, settled.base_data) == (
         WHAT, {"role_title": "Admiral"}, {"role_title": "Captain"},
     )  # fmt: skip
     assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."

@@ -155,7 +155,7 @@ def test_a_red_button_asks_about_an_option_that_deletes(browser: Client, contact
     ]}  # fmt: skip
     record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
     conflict = conflict_of(contact)
-    sent = {"option": "monday", "seen-record": json.dumps([conflict.what, None]), "resolve": "1"}
+    sent = {"option": "monday", "seen-record": json.dumps([conflict.question, None]), "resolve": "1"}
     asked = browser.post(screen(conflict), sent)
     assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
     assert press_red_button(browser, screen(conflict), asked) == "Delete the record"

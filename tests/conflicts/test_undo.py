@@ -92,7 +92,7 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
         rows = answer.context["cl"].result_list
         admin = answer.context["cl"].model_admin
         found = [row for row in rows if row.kind.startswith("conflict_")]
-        return [(row.kind, admin.who(row), screen in admin.what(row)) for row in found]
+        return [(row.kind, admin.who(row), screen in admin.change(row)) for row in found]
 
     once = [("conflict_settled", str(person), True), ("conflict_found", "NPD Sync", True)]
     assert told("") == once

@@ -153,7 +153,7 @@ class World:
             unlinked=self.unlinked,
             unedited=unedited,
             same_key=same_key,
-            untouched=self.untouched,
+            possible_duplicates=self.untouched,
         )
 
     def _claim(self, key: str) -> Claim:

@@ -172,7 +172,7 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     assert ({line.label for line in act.lines}, act.others) == ({"Role", "Notes"}, 1)
     asked = browser_of.get(act.offer.url).content.decode()
     assert all(words in asked for words in ("Undo these changes?", "2 values of 1 record go back"))
-    answer = browser_of.post(act.offer.url, follow=True)
+    answer = browser_of.post(act.offer.url, {"confirmed": "yes"}, follow=True)
     assert [act.offer.is_undone for act in answer.context["activity"]["acts"][:2]] == [
         False,
         True,
@@ -193,7 +193,7 @@ def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     url = f"/admin/sync/decision/batch/{batch}/undo/"
     page = admin_client.get(url).content.decode()
     assert all(words in page for words in ("2 values of 2 records go back", "Can&#x27;t be undone here: 1"))
-    admin_client.post(url)
+    admin_client.post(url, {"confirmed": "yes"})
     assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
 
 

@@ -229,14 +229,14 @@ def _resolve_dots(path: str) -> str:
     """Remove “.” and “..” from a path (RFC 3986, 5.2.4)."""
     if "/." not in path:
         return path
-    kept: list[str] = []
+    resolved: list[str] = []
     segments = path.split("/")
     for segment in segments:
         if segment == "..":
-            kept = kept[:-1] or [""]
+            resolved = resolved[:-1] or [""]
         elif segment != ".":
-            kept.append(segment)
-    return "/".join([*kept, ""] if segments[-1] in (".", "..") else kept)
+            resolved.append(segment)
+    return "/".join([*resolved, ""] if segments[-1] in (".", "..") else resolved)
 
 
 # A field belongs to the part with which its name ends.

@@ -220,8 +220,8 @@ class PhoneConverter(conversion.OneText):
         present = _country_in(existing)
         if present and phonenumbers.country_code_for_region(present) == number.country_code:
             return present
-        own = phonenumbers.region_code_for_number(number)
-        country = own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+        own_region = phonenumbers.region_code_for_number(number)
+        country = own_region or phonenumbers.region_code_for_country_code(number.country_code or 0)
         # Numbers such as +800 belong to no country.
         return "" if country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY else country
 

@@ -105,9 +105,9 @@ def too_large_reason(field: str, text: str | None) -> str | None:
     return f"{field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
 
 
-def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> str | None:
+def _too_long_reason(field: str, text: str | None, limit: int, holder: str) -> str | None:
     length = len(text or "")
-    return f"{field_label(field)}: {length:,} characters; {holder} holds {most:,}" if length > most else None
+    return f"{field_label(field)}: {length:,} characters; {holder} holds {limit:,}" if length > limit else None
 
 
 class ListTextConverter(ListConverter, TextColumn):
