@@ -57,12 +57,12 @@ def naive() -> None:
     from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
     from sync.monday.items import prepare_changes
-    from sync.registry import columns_of, link_of, mappings_of
+    from sync.registry import columns_of, link_of
 
     link = link_of("contact")
     if link is None:
         raise SystemExit("monday_setup made no link for contacts.")
-    mappings = mappings_of(link)
+    mappings = list(link.mappings.all())
     columns = columns_of(link, mappings)
     for contact in Contact.objects.all():
         values = {

@@ -269,11 +269,6 @@ def with_configured_board(link: BoardLink) -> BoardLink:
     return link
 
 
-def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
-    """Return the link's mappings in their order."""
-    return list(link.mappings.all())
-
-
 def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
     """Return the relations to select with the model's records: those of mappings, and its `sync_related`."""
     mapped = [name for mapping in mappings for name in mapping.fields]

@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 from django.db import connection, models, transaction
 
-from sync import choices, limits, registry
+from sync import limits, registry
+from sync.choices import BlockedCode, ColumnProblem, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
@@ -85,7 +86,7 @@ def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup,
         elif (
             mapping.key in proposed
             and mapping.column_id not in ("", NAME_TYPE)
-            and mapping.direction != choices.SyncDirection.NONE
+            and mapping.direction != SyncDirection.NONE
         ):
             why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
             result.problems.append(
@@ -206,7 +207,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         # Also if one problem replaces another, so that the sentence is current.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
             set_problem(link, mapping, code, problem)
-        elif code is choices.ColumnProblem.HIDDEN:
+        elif code is ColumnProblem.HIDDEN:
             # Only an item's values show that a hidden column is visible again, so one record gets a pass regularly.
             last_attempt = models.F("last_sync_attempt").desc(nulls_last=True)
             blocked = blocked_ledgers(link, mapping).order_by(last_attempt).first()
@@ -220,7 +221,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
 
 def column_problems(
     link: BoardLink, mappings: Iterable[FieldMapping], board: Board
-) -> list[tuple[choices.ColumnProblem | None, str]]:
+) -> list[tuple[ColumnProblem | None, str]]:
     """Return the problem of each mapping's column on this board, as a code and a sentence; calls nothing."""
     return [_column_problem(link, mapping, board) for mapping in mappings]
 
@@ -238,32 +239,24 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
     return board
 
 
-def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[choices.ColumnProblem | None, str]:
+def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
     # Nothing depends on the column of a field that isn't synced.
-    if mapping.column_id in ("", NAME_TYPE) or mapping.direction == choices.SyncDirection.NONE:
+    if mapping.column_id in ("", NAME_TYPE) or mapping.direction == SyncDirection.NONE:
         return None, ""
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)
     if column is None:
         sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
-        return choices.ColumnProblem.MISSING, sentence
+        return ColumnProblem.MISSING, sentence
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
         sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
-        return choices.ColumnProblem.RETYPED, sentence
+        return ColumnProblem.RETYPED, sentence
     # The board lists hidden columns too.
-    if mapping.problem_code == choices.ColumnProblem.HIDDEN:
-        return choices.ColumnProblem.HIDDEN, mapping.problem
+    if mapping.problem_code == ColumnProblem.HIDDEN:
+        return ColumnProblem.HIDDEN, mapping.problem
     return None, ""
-
-
-def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
-    """Store that the board has the mapping's column but its items don't show it; only the pass's records are blocked.
-
-    Monday may show the column on other items.
-    """
-    set_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
 
 
 @dataclass(frozen=True)
@@ -287,8 +280,9 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
     if columns.board is not None:
         check_columns(link, columns.board)
     for key in columns.hidden:
-        if key in mappings:
-            set_hidden(link, mappings[key])
+        if mapping := mappings.get(key):
+            # Only the pass's records are blocked, because Monday may show the column on other items.
+            set_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
@@ -363,12 +357,7 @@ def _store_shape(link: BoardLink, board: Board) -> None:
 
 
 def set_problem(
-    link: BoardLink,
-    mapping: FieldMapping,
-    code: choices.ColumnProblem | None,
-    problem: str = "",
-    *,
-    everywhere: bool = True,
+    link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "", *, everywhere: bool = True
 ) -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records.
 
@@ -387,15 +376,15 @@ def set_problem(
                 "entity_type": link.entity_type,
                 "key": mapping.key,
                 "reason": problem,
-                "code": choices.BlockedCode.COLUMN.value,
+                "code": BlockedCode.COLUMN.value,
                 "column": mapping.column_id,
                 "version": mapping.version,
-                "status": choices.SyncStatus.PENDING.value,
-                "pending": choices.RecordSyncStatus.PENDING.value,
+                "status": SyncStatus.PENDING.value,
+                "pending": RecordSyncStatus.PENDING.value,
             }
             # Lock order: records, then the ledger.
-            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=choices.RecordSyncStatus.SYNCED)
-            synced.exclude(unsynced()).update(sync_status=choices.RecordSyncStatus.PENDING)
+            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
+            synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
             waiting = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif before and not problem:
             unblock_field(link, mapping)
@@ -440,7 +429,7 @@ def enqueue_unlinked(link: BoardLink) -> None:
     unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
     enqueue_comparison(link.entity_type, unlinked.values_list("pk", flat=True))
     SyncQueue.objects.filter(
-        entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
+        entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
 
 

@@ -263,19 +263,17 @@ def _field_problems(mappable: MappableField, choice: FieldChoice, columns: Mappi
     if mappable.is_name or not choice.column:
         return problems
     if choice.column == NEW_COLUMN:
-        return [*problems, *_new_column_problems(mappable, columns)]
+        if mappable.new_column_type == RELATION and mappable.lacks_target:
+            return [*problems, f"{mappable.label} needs the other board first. Set that one up, too."]
+        titled = (column for column in columns.values() if fold_title(column.title) == fold_title(mappable.label))
+        if fitting := next((column for column in titled if not column_problem(mappable, column)), None):
+            problems.append(
+                f"The board has a column “{fitting.title}” that fits. Choose it, or rename it on the board."
+            )
+        return problems
     column = columns.get(choice.column)
     if column is None:
         problems.append(f"The column {choice.column} is not on the board any more. Choose another.")
     elif reason := column_problem(mappable, column):
         problems.append(reason)
     return problems
-
-
-def _new_column_problems(mappable: MappableField, columns: Mapping[str, BoardColumn]) -> list[str]:
-    if mappable.new_column_type == RELATION and mappable.lacks_target:
-        return [f"{mappable.label} needs the other board first. Set that one up, too."]
-    for column in columns.values():
-        if fold_title(column.title) == fold_title(mappable.label) and not column_problem(mappable, column):
-            return [f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board."]
-    return []

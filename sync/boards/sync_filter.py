@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from django.db import models
+
 from sync.merge import Side, Unknown
 from sync.monday.board_items import GROUP
 from sync.monday.conversion import Canonical
@@ -22,31 +24,18 @@ MAX_VALUES = 50
 MAX_VALUE_LENGTH = 200
 
 
-class FilterOp(StrEnum):
+class FilterOp(models.TextChoices):
     """The test of a condition; for a list, one element has to pass."""
 
-    IS = "is"
-    IS_NOT = "is_not"
-    FILLED = "is_filled"
-    EMPTY = "is_empty"
-    CONTAINS = "contains"
-
-    @property
-    def label(self) -> str:
-        return _OP_LABELS[self]
+    IS = "is", "is"
+    IS_NOT = "is_not", "is not"
+    FILLED = "is_filled", "is filled"
+    EMPTY = "is_empty", "is empty"
+    CONTAINS = "contains", "contains"
 
     @property
     def takes_values(self) -> bool:
         return self not in (FilterOp.FILLED, FilterOp.EMPTY)
-
-
-_OP_LABELS = {
-    FilterOp.IS: "is",
-    FilterOp.IS_NOT: "is not",
-    FilterOp.FILLED: "is filled",
-    FilterOp.EMPTY: "is empty",
-    FilterOp.CONTAINS: "contains",
-}
 
 
 class FilterSide(StrEnum):
@@ -88,7 +77,7 @@ _OPPOSITES = {
 
 def _clause(op: FilterOp, labels: Sequence[str], *, fails: bool = False) -> str:
     if not op.takes_values:
-        return op.label
+        return str(op.label)
     quoted = [f"“{label}”" for label in labels]
     named = " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
     return f"doesn't contain {named}" if fails and op is FilterOp.CONTAINS else f"{op.label} {named}"

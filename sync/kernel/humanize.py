@@ -21,17 +21,12 @@ def time_of_day(moment: datetime) -> str:
     return f"{date_format(here, 'TIME_FORMAT')} {zone_name(here)}"
 
 
-def time_or_day(moment: datetime, now: datetime) -> str:
-    """Return the time, "14:05 CET", with the day if it isn't today: "21 Nov 2026, 14:05 CET"."""
-    is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
-    return time_of_day(moment) if is_today else day_and_time(moment)
-
-
 def due_time(moment: datetime, now: datetime | None = None) -> str:
-    """Return when something is due, rounded up to the minute; without `now` only the time."""
+    """Return when something is due, rounded up to the minute, with the day if that isn't the day of `now`."""
     rest = timedelta(seconds=moment.second, microseconds=moment.microsecond)
     minute = moment - rest + timedelta(minutes=1) if rest else moment
-    return time_or_day(minute, now) if now else time_of_day(minute)
+    is_today = now is None or timezone.localtime(minute).date() == timezone.localtime(now).date()
+    return time_of_day(minute) if is_today else day_and_time(minute)
 
 
 def day_and_time(moment: datetime) -> str:

@@ -28,8 +28,7 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360
 
-# Activity shows an outage after this many failed probes, a little more than half a minute.
-OUTAGE_IS_NEWS = 3
+OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
@@ -152,14 +151,12 @@ def probe_if_due() -> bool:
     return True
 
 
-# Monday is asked once in this time, however many people try again.
-ASK_INTERVAL = timedelta(seconds=5)
+ASK_INTERVAL = timedelta(seconds=5)  # Monday is asked once in this time, however many people try again
 
 # A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
 UNFINISHED_CHECK_AGE = timedelta(days=1)
 
-# Timeout of such a call: a person waits for it, in one of the web process's few threads.
-ASK_SECONDS = 4.0
+ASK_SECONDS = 4.0  # timeout of such a call: a person waits for it, in one of the web process's few threads
 
 # The results of a person's trying again.
 NOT_STOPPED = "Nothing is stopped any more: sync goes on."

@@ -49,8 +49,7 @@ def delete_old_usage() -> None:
     ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
-# Seconds between taking a call from the quota and sending it, at most.
-MAX_SEND_DELAY_SECONDS = 10.0
+MAX_SEND_DELAY_SECONDS = 10.0  # seconds between taking a call from the quota and sending it, at most
 
 # The row's columns have the names of the budget's attributes.
 _STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
@@ -135,8 +134,7 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
     return published or stored if stored in (None, published_before) else stored
 
 
-# Share of the day's calls after which people are warned.
-LOW_SHARE = 0.7
+LOW_SHARE = 0.7  # share of the day's calls after which people are warned
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class Forecast:
 
     used: float  # by all tokens
     limit: int | None
-    left: float | None
+    calls_left: float | None
     reserve: int  # for what people click
     ends_at: datetime | None  # when the rest is used up at the last hour's rate, if the day is tight and it is today
     words: str
@@ -210,9 +208,9 @@ def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
         rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items()
     )
     now = forecast()
-    if now.left is None or now.refused_at or not calls:
+    if now.calls_left is None or now.refused_at or not calls:
         return ""
-    return f"Takes about {calls:,} of today's {math.floor(now.left):,} API calls left."
+    return f"Takes about {calls:,} of today's {math.floor(now.calls_left):,} API calls left."
 
 
 _DEMANDS = """

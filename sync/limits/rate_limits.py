@@ -53,8 +53,7 @@ UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
-# Monday reports the rest of its window in whole seconds, and ours must not end before it.
-MARGIN_SECONDS = 1.0
+MARGIN_SECONDS = 1.0  # Monday reports the rest of its window in whole seconds, and ours must not end before it
 
 # Our day begins this many seconds after 00:00 UTC, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
@@ -66,11 +65,8 @@ DAY_RESERVE = 0.05
 # Estimated points of a written record, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
 WRITE_POINTS = 30_000
 
-# Estimated points of a pass's read until it is answered.
-READ_POINTS = 50_000
-
-# A pass makes one call to read both sides and one to write.
-PASS_CALLS = 2
+READ_POINTS = 50_000  # estimated points of a pass's read until it is answered
+PASS_CALLS = 2  # a pass makes one call to read both sides and one to write
 
 # A request that was rejected because of a limit counts as this part of a call.
 REJECTED_CALL_COST = Decimal("0.1")
@@ -272,11 +268,8 @@ def midnight_after(now: datetime) -> datetime:
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 
 
-# Records in one document at most: the ids that one `items` query takes (reference/items).
-FULL_BATCH = 100
-
-# A call should take at most this share of the client's timeout: 20 s of 30 s.
-SHARE_OF_TIMEOUT = 2 / 3
+FULL_BATCH = 100  # records in one document at most: the ids that one `items` query takes (reference/items)
+SHARE_OF_TIMEOUT = 2 / 3  # a call should take at most this share of the client's timeout: 20 s of 30 s
 
 # Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
 FIXED_CALLS_A_DAY = 100
@@ -287,8 +280,7 @@ PACING_SHARE = 0.85
 # With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
 ALWAYS_PACED_LIMIT = 500
 
-# A document below this share of a full one waits for the next minute, to save a call.
-TOO_SMALL_SHARE = 0.1
+TOO_SMALL_SHARE = 0.1  # a document below this share of a full one waits for the next minute, to save a call
 
 DAY_SECONDS = 86_400.0
 

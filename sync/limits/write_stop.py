@@ -45,41 +45,24 @@ WAITS = (60, 120, 300, 600, 1_800, 3_600)
 # Seconds between two probes if a webhook or a save after the last one shows that Monday works again.
 SOONER_SECONDS = 600
 
-# Calls of one probe: a search for earlier creates, a read and a write.
-PROBE_CALLS = 3
-
-# Calls used by an outage until its probes are hourly.
-FIRST_CALLS = 15
+PROBE_CALLS = 3  # calls of one probe: a search for earlier creates, a read and a write
+FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
 
 # Prefix of the reason of a waiting job; jobs are found by this text.
 WRITES_STOPPED = "Monday doesn't store what is sent."
 
-# A failed batch is split into this many parts.
-PARTS = 4
-
-# A failed batch of at most this many records is split into single records.
-FEW = 8
-
-# Repeats of failed records that may be made at once; after that, each waits for its turn.
-BURST = 20
+PARTS = 4  # a failed batch is split into this many parts
+FEW = 8  # a failed batch of at most this many records is split into single records
+BURST = 20  # repeats of failed records that may be made at once; after that, each waits for its turn
 
 # This share of them, at least one, may be used for records that have failed for longer than an hour.
 LATER_SHARE = 0.3
 
-# Seconds between two turns.
-TURN_SECONDS = 1_200
-
-# Seconds until one more repeat may be made at once.
-REFILL_SECONDS = 600
-
-# Calls of a day used by splitting before only turns remain.
-TURN_CALLS = 50
-
-# Seconds that a record waits at least if nothing else was written since its last failure.
-ALONE_WAIT = 3_600
-
-# Reason of a job that waits for its turn.
-TURN = "Monday has failed on it before, so it is tried in its turn."
+TURN_SECONDS = 1_200  # seconds between two turns
+REFILL_SECONDS = 600  # seconds until one more repeat may be made at once
+TURN_CALLS = 50  # calls of a day used by splitting before only turns remain
+ALONE_WAIT = 3_600  # seconds that a record waits at least if nothing else was written since its last failure
+TURN = "Monday has failed on it before, so it is tried in its turn."  # reason of a job that waits for its turn
 
 
 @dataclass(frozen=True)
@@ -97,8 +80,8 @@ class Failures:
 class Repeats:
     """How many documents that failed before may be sent at once; the others wait for their turn."""
 
-    left: int
-    left_late: int  # of those that have failed for an hour
+    remaining: int
+    remaining_late: int  # of those that have failed for an hour
     seem_needless: bool  # nothing has failed for the time of a turn, so that a success lets all go on
 
 
@@ -235,12 +218,12 @@ def repeats_left() -> Repeats:
     for at in documents.values_list("at", flat=True):
         used = max(0.0, used - (at - failed_at).total_seconds() / refill) + 1
         failed_at = at
-    left = int(burst - max(0.0, used - (now - failed_at).total_seconds() / refill))
+    remaining = int(burst - max(0.0, used - (now - failed_at).total_seconds() / refill))
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    left_late = left - burst + max(1, int(burst * LATER_SHARE))
+    remaining_late = remaining - burst + max(1, int(burst * LATER_SHARE))
     is_quiet = not used or (now - failed_at).total_seconds() > turn_seconds()
-    return Repeats(max(least, left), max(least, left_late), seem_needless=is_quiet)
+    return Repeats(max(least, remaining), max(least, remaining_late), seem_needless=is_quiet)
 
 
 def turn_seconds() -> float:
@@ -289,8 +272,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-# Time limit of a probe; if its worker dies, the next probe starts after it.
-PROBE_SECONDS = 180
+PROBE_SECONDS = 180  # time limit of a probe; if its worker dies, the next probe starts after it
 
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
@@ -364,8 +346,7 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-# Seconds between two attempts while a person has to act; the waits grow.
-PERSON_WAITS = (60, 300, 900, 3_600)
+PERSON_WAITS = (60, 300, 900, 3_600)  # seconds between two attempts while a person has to act; the waits grow
 
 
 def wait_for_person(since: datetime | None) -> float:
@@ -407,12 +388,12 @@ def next_turns(number: int = 1) -> None:
 
 def release_held() -> None:
     """Make the jobs that wait for writes due now."""
-    held = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
-    held.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
+    waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that isn't found after this time never took effect.
-    settled = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+    settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
     account = MondayAccount.objects.filter(id=1).first()
-    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled):
+    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
         unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
         unsure.update(deadline=SyncNow())
     for link in BoardLink.objects.all():

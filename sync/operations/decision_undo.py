@@ -158,7 +158,7 @@ class UndoPlan:
     ) -> None:
         self.records = records
         link = registry.link_of(entity_type)
-        mappings = registry.mappings_of(link) if link else []
+        mappings = list(link.mappings.all()) if link else []
         self.mappings = {mapping.key: mapping for mapping in mappings}
         self.display = FieldDisplay(link, mappings, list(records.values())) if link else None
         self.conflicts = open_conflicts(entity_type, records)

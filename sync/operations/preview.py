@@ -461,7 +461,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
             for values in report.fields:
                 field_plan = plan.plans.get(values.key)
-                if field_plan is None or not field_plan.choose:
+                if field_plan is None or not field_plan.choice:
                     change = _record_change(
                         plan, ChangeKind.CONFLICT, field_plan, before=values.npd or "", after=values.monday or "",
                         reason=values.reason,

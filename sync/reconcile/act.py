@@ -136,9 +136,9 @@ Announced = tuple[calls.Write, Intent]
 def rejected_fields(write: calls.Write, error: errors.MondayError) -> dict[str, errors.MondayError]:
     """Return the refused values by the columns that Monday names, or the only value that was sent."""
     columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
-    named = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
+    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
     is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
-    return named or ({write.fields[0].key: error} if is_only else {})
+    return rejected or ({write.fields[0].key: error} if is_only else {})
 
 
 def _writes_to(write: calls.Write, columns: Collection[str | None]) -> bool:
@@ -236,8 +236,8 @@ class Executor:
         # Read once, because the writes of this pass aren't settled before its end.
         if self.repeats is None:
             self.repeats = write_stop.repeats_left()
-        left = self.repeats.left_late if failure.is_late else self.repeats.left
-        return left - self.failed_before - len(self.failed)
+        remaining = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
+        return remaining - self.failed_before - len(self.failed)
 
     def _judge_failed(self, answers: ByUnit) -> ByUnit:
         """Return the final answers for the records of failed documents."""
@@ -339,7 +339,7 @@ class Executor:
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
-        is_written = any(isinstance(written, board_items.Item) for written in result.by_alias.values())
+        is_written = any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
         self.has_written |= is_written
         if is_written:
             board_stops.end(self.board.link, call.kind)
@@ -349,13 +349,13 @@ class Executor:
             intent.request_id = result.request_id
             if call.alone:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
-            elif isinstance(written := result.by_alias[f"r{number}"], board_items.Item):
-                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=written, intent=intent)
-            elif written.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
+            elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
+                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=outcome, intent=intent)
+            elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
-                forbidden.append((write, written))
+                forbidden.append((write, outcome))
             else:
-                answers[write.unit] = self._end_rejected(call, (write, intent), written)
+                answers[write.unit] = self._end_rejected(call, (write, intent), outcome)
         return answers | self._end_forbidden(call, forbidden, is_open=is_written)
 
     def _end_forbidden(
@@ -368,18 +368,18 @@ class Executor:
         changes nothing and tells a closed column from a closed item.
         """
         answers: ByUnit = {}
-        named = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
         is_closed = False
-        if forbidden and not named and not is_open:
+        if forbidden and not closed_columns and not is_open:
             is_other_written = self._is_other_item_written(call, forbidden)
             is_open = bool(is_other_written)
             is_closed = is_other_written is False
         for number, (write, error) in enumerate(forbidden):
-            if named:
+            if closed_columns:
                 untried = forbidden[number:]
-                concerned = [write for write, _ in untried if _writes_to(write, named)]
-                others = [pair for pair in untried if not _writes_to(pair[0], named)]
-                answers |= self._without_columns(call, concerned, named, error)
+                concerned = [write for write, _ in untried if _writes_to(write, closed_columns)]
+                others = [pair for pair in untried if not _writes_to(pair[0], closed_columns)]
+                answers |= self._without_columns(call, concerned, closed_columns, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
             if is_closed or (number == 1 and not is_open):
                 board_stops.stop(self.board.link, error, call.kind)
@@ -395,7 +395,7 @@ class Executor:
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # If the item took another value, the column is closed for all items.
             closed = answer.rejected if answer.item is not None else {}
-            named = {value.column_id for value in write.fields if value.key in closed}
+            closed_columns = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
     def _is_other_item_written(
@@ -417,14 +417,15 @@ class Executor:
     ) -> ByUnit:
         """Send these records' values without the columns that the token's user may not write."""
         rejected = {}
-        rest = []
+        remaining = []
         for write in writes:
             rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
-            rest.append(replace(write, fields=tuple(value for value in write.fields if value.column_id not in columns)))
-        sent = self._send_document(call, [write for write in rest if write.fields or write.columns])
+            fields = tuple(value for value in write.fields if value.column_id not in columns)
+            remaining.append(replace(write, fields=fields))
+        sent_answers = self._send_document(call, [write for write in remaining if write.fields or write.columns])
         answers = {}
-        for write in rest:
-            answer = sent.get(write.unit, calls.NOTHING_SENT)
+        for write in remaining:
+            answer = sent_answers.get(write.unit, calls.NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
         return answers
 
@@ -439,17 +440,17 @@ class Executor:
         alone: dict[str, board_items.Item] = {}
         rejected: dict[str, errors.MondayError] = {}
         for number, value in enumerate(write.fields):
-            written = result.by_alias[f"v{number}"]
-            if isinstance(written, board_items.Item):
-                item = alone[value.key] = written
-            elif written.scope in (errors.Scope.FIELD, errors.Scope.COLUMN) or written.kind is errors.BOARD_FORBIDDEN:
-                rejected[value.key] = written
+            outcome = result.by_alias[f"v{number}"]
+            if isinstance(outcome, board_items.Item):
+                item = alone[value.key] = outcome
+            elif outcome.scope in (errors.Scope.FIELD, errors.Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
+                rejected[value.key] = outcome
             else:
-                answer = self._end_rejected(call, announced, written)
+                answer = self._end_rejected(call, announced, outcome)
                 unsent = frozenset(other.key for other in write.fields[number:])
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
-        if isinstance(named := result.by_alias.get("npdid"), board_items.Item):
-            item = named
+        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
+            item = npd_id_item
         return calls.Answer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
     def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.Answer:
@@ -488,16 +489,16 @@ class Executor:
             board_stops.stop(self.board.link, error, call.kind)
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
-        rest = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
+        remaining = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
         if call.kind is calls.Kind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
             return calls.Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
         if not write.fields:
             return calls.Answer(calls.Verdict.REFUSED, error.sentence)
-        if not (rest.fields or rest.columns):
+        if not (remaining.fields or remaining.columns):
             return calls.Answer(calls.Verdict.DONE, rejected=rejected)
-        answer = self._send_document(replace(call, alone=True), [rest])[write.unit]
+        answer = self._send_document(replace(call, alone=True), [remaining])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
     def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
@@ -709,13 +710,13 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
         ApprovalRequest.objects.bulk_create(new_requests)
     archived = executor.send(_ARCHIVE, [write for _, write in leaving])
-    after = []
+    after_calls = []
     for duplicate in plan.duplicates:
         unit = duplicates.duplicate_write(duplicate).unit
         answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
         is_handled = _is_handled_now(plan, duplicate)
-        after.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)
-    return replace(plan, duplicates=tuple(after))
+        after_calls.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)
+    return replace(plan, duplicates=tuple(after_calls))
 
 
 def _is_handled_now(plan: Plan, duplicate: ItemPlan) -> bool:

@@ -297,8 +297,8 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
         is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
         if not is_kept:
             nothing = merge.FieldDecision(key, merge.Action.NOTHING, pass_plan.DROPPED)
-            dropped = replace(field_plan, decision=nothing, send_raw=None, write_raw=None)
-            plans[key] = replace(dropped, conflict=None, resolves=None)
+            dropped = replace(field_plan, decision=nothing, conflict=None, resolves=None)
+            plans[key] = replace(dropped, send_raw=None, write_raw=None)
     return replace(plan, plans=plans, write_npd_id=False)
 
 
@@ -335,7 +335,8 @@ def left_after_write(
         return plan
     # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
-        p.blocked_code is BlockedCode.APPROVAL and p.decision.action is not merge.Action.PUSH for p in field_plans
+        field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
+        for field_plan in field_plans
     )
     if plan.unlink or plan.removal or is_waiting:
         return plan

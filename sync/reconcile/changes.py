@@ -175,12 +175,12 @@ def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
     # By hand, like changed_ledger; setting a relation's id drops its cached record.
-    written = object.__new__(type(record))
-    vars(written).update(vars(record), _state=copy(record._state))
-    written._state.fields_cache = dict(record._state.fields_cache)
+    updated = object.__new__(type(record))
+    vars(updated).update(vars(record), _state=copy(record._state))
+    updated._state.fields_cache = dict(record._state.fields_cache)
     for name, value in values.items():
-        setattr(written, name, value)
-    return written
+        setattr(updated, name, value)
+    return updated
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class FieldSettlement:
     base: Mapping[str, Any] | None = None  # the new base; None keeps the old one, an empty one removes it
     # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     altered: Mapping[str, Any] | None = None
-    moved: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
+    transfer: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
     resolved: bool = False  # a person's decision was applied
     result: str = ""  # the value after that decision
     overtaken: bool = False  # the record was saved meanwhile, and has a job for that
@@ -216,8 +216,8 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     for key, field_plan in plan.plans.items():
         if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
             continue
-        written = plan.answer.item_of(key)
-        settlement = settled_field(field_plan, record, plan.item, written, creates=plan.creates)
+        answered_item = plan.answer.item_of(key)
+        settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
         settlements.append(settlement)
         values |= settlement.values
         if settlement.base and settlement.base != base.get(key):
@@ -229,8 +229,8 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             altered.pop(key, None)
             altered |= {key: settlement.altered} if settlement.altered else {}
         # A person's choice is in the history of its conflict already.
-        if settlement.moved and not field_plan.resolves:
-            lines.append(_moved_line(plan, field_plan, settlement.moved))
+        if settlement.transfer and not field_plan.resolves:
+            lines.append(_transfer_line(plan, field_plan, settlement.transfer))
         if settlement.resolved and field_plan.resolves:
             applied = {**field_plan.applied, field_plan.resolved_kind: settlement.result or None}
             plans[key] = replace(field_plan, applied=applied)
@@ -257,7 +257,7 @@ def settled_field(  # noqa: PLR0911 - a table
     field_plan: pass_plan.FieldPlan,
     record: SyncedModel,
     read: Item | None,
-    written: Item | None,
+    answered_item: Item | None,
     *,
     creates: bool = False,
 ) -> FieldSettlement:
@@ -265,19 +265,19 @@ def settled_field(  # noqa: PLR0911 - a table
 
     `read` is the item before the call, `written` the item in the answer; with `creates`, the call created it.
     """
-    item = written or read
+    item = answered_item or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
         # A blocked field, or one in conflict, keeps its base.
         return FieldSettlement(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
-    sent = field_plan.send_raw is not None and written is not None
+    is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
         inverse = field_plan.resolves.inverse[field_plan.mapping.key]
-        return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
-    if action is Action.PUSH and sent:
+        return _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
+    if action is Action.PUSH and is_sent:
         return _completed(_settle_push(field_plan, item, creates=creates), field_plan, record)
-    if action is Action.PULL or (action is Action.BOTH and sent):
-        return _settle_pull(field_plan, record, item, sent=sent)
+    if action is Action.PULL or (action is Action.BOTH and is_sent):
+        return _settle_pull(field_plan, record, item, is_sent=is_sent)
     if action is Action.AGREED:
         return _completed(_settle_agreed(field_plan, item, creates=creates), field_plan, record)
     if action is Action.NOTHING and field_plan.base is not None:
@@ -298,10 +298,10 @@ def _completed(settlement: FieldSettlement, field_plan: pass_plan.FieldPlan, rec
 
 
 def _settle_undo(
-    field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
+    field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, is_sent: bool
 ) -> FieldSettlement:
     """Undo a resolution if both sides still have the values of the plan; `base` is the one before the resolution."""
-    if field_plan.send_raw is not None and not sent:
+    if field_plan.send_raw is not None and not is_sent:
         return FieldSettlement()
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
         return _NOT_ANSWERED
@@ -313,42 +313,42 @@ def _settle_undo(
 
 def _settle_push(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
     convert = field_plan.convert
-    answered = _answered_value(field_plan, item)
-    if answered is _NOT_SHOWN:
+    answered_raw = _answered_value(field_plan, item)
+    if answered_raw is _NOT_SHOWN:
         return _NOT_ANSWERED
-    sent = convert.local(field_plan.send_raw or {})
-    stored = convert.remote(answered)
+    sent_value = convert.local(field_plan.send_raw or {})
+    stored_value = convert.remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
-    if creates and convert.names_items and sent and not stored:
+    if creates and convert.names_items and sent_value and not stored_value:
         return FieldSettlement(recheck="Monday made the item without its connected items.")
     before = convert.display(convert.remote(field_plan.remote_raw)) if field_plan.remote_raw is not None else ""
-    after = convert.display(sent)
+    after = convert.display(sent_value)
     altered = {}
-    if sent != stored:
-        is_lossless = not convert.names_items and looks_same(sent, stored)
+    if sent_value != stored_value:
+        is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
         advice = "Nothing is lost by that." if is_lossless else "Change it on either side."
-        reason = f"Monday made “{name_invisible(convert.display(stored))}” of “{name_invisible(after)}”. {advice}"
+        reason = f"Monday made “{name_invisible(convert.display(stored_value))}” of “{name_invisible(after)}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
-    base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered)
-    moved = (PUSH, "sent to Monday", before, after)
-    return FieldSettlement(base=base, altered=altered, moved=moved, resolved=True, result=after)
+    base = new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
+    transfer = (PUSH, "sent to Monday", before, after)
+    return FieldSettlement(base=base, altered=altered, transfer=transfer, resolved=True, result=after)
 
 
-def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, sent: bool) -> FieldSettlement:
+def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> FieldSettlement:
     """Write a value if the record still has the one that was merged; else the job of its save goes on."""
     if field_plan.write_raw is None:
         return FieldSettlement()
     if not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
-    answered = _answered_value(field_plan, item) if sent else field_plan.remote_raw
-    if answered is _NOT_SHOWN:
+    answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
+    if answered_raw is _NOT_SHOWN:
         return _NOT_ANSWERED
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
-    base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
-    moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
-    return FieldSettlement(values, base=base, altered={}, moved=moved, resolved=True, result=after)
+    base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
+    transfer = ("pull", "written on both sides" if is_sent else "updated from Monday", before, after)
+    return FieldSettlement(values, base=base, altered={}, transfer=transfer, resolved=True, result=after)
 
 
 def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldSettlement:
@@ -407,10 +407,10 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
 
 
-def _moved_line(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, moved: tuple[str, str, str, str]
+def _transfer_line(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[str, str, str, str]
 ) -> HistoryLine:
-    kind, phrase, before, after = moved
+    kind, phrase, before, after = transfer
     mapping = field_plan.mapping
     reason = field_plan.decision.reason
     actor = ""

@@ -109,10 +109,6 @@ def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID |
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
-# For these reasons the history shows the new state, not the reason.
-_BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
-
-
 def _settled(
     plan: pass_plan.DeletedPlan,
     new_state: choices.TombstoneState,
@@ -130,7 +126,8 @@ def _settled(
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
-        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": new_state if reason in _BY_STATE else reason}))
+        code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
+        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": code}))
     settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
     return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
@@ -219,20 +216,20 @@ def ask_about_item(
     if facts.ledger.remote_state == RESTORED_STATE:
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
-    called = f"“{facts.item.name}”" if facts.item else "its item"
+    item_name = f"“{facts.item.name}”" if facts.item else "its item"
     # Without a line: the conflict adds one to the history.
-    plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=called)
-    leaves = "The deletion stays. The item leaves the board; people can restore it on Monday."
-    removes = reports.Option(REMOVE_OPTION, f"Archive the item{again}", leaves, does=reports.ARCHIVE_ITEM)
+    plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=item_name)
+    removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
+    remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
-        leaves = f"{leaves.removesuffix('.')} for 30 days."
-        removes = reports.Option(REMOVE_OPTION, f"Delete the item{again}", leaves, does=reports.DELETE_ITEM)
-    comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
-    stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
+        removing = f"{removing.removesuffix('.')} for 30 days."
+        remove = reports.Option(REMOVE_OPTION, f"Delete the item{again}", removing, does=reports.DELETE_ITEM)
+    restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
+    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
-        removes,
-        reports.Option(RESTORE_OPTION, "Restore the record", comes_back, does=reports.RESTORE_RECORD),
-        reports.Option(UNLINK_OPTION, "Unlink the item", stays, UNLINK_VALUE, reports.UNLINK),
+        remove,
+        reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
+        reports.Option(UNLINK_OPTION, "Unlink the item", unlinking, UNLINK_VALUE, reports.UNLINK),
     ]
     question = plan.conflict_report(
         reports.KIND_DELETE,
@@ -253,14 +250,14 @@ def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
     changes = change_events(board, facts.record, facts.editor_events) if edits else []
     lines = {}
+    why = (
+        "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
+        "can be undone here."
+    )
     for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        why = (
-            "the item left the board with that, because its record was deleted in NPD. Once the record is restored, "
-            "that can be undone here."
-        )
         if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
@@ -277,12 +274,11 @@ def edits_since_base(
     Nobody is asked about edits of fields that are only synced to Monday, or in columns that the board lacks. Without a
     base, a cell counts if it differs from the record's value.
     """
-    mapped = [
-        mapping
+    edits = [
+        _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
         for mapping in board.mapped
         if mapping.problem_code != choices.ColumnProblem.MISSING and field_plan.way_of(facts, mapping) in ways
     ]
-    edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
 
 
@@ -295,9 +291,9 @@ def _edit_since_base(
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     remote = sides.remote
     agreed = sides.base[1] if sides.base else None
-    shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
+    monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, shown, field_plan.unknown_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, monday, field_plan.unknown_reason(sides))
     # A deleted item leaves every cell of connected boards empty.
     is_emptied = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or is_emptied:
@@ -310,7 +306,7 @@ def _edit_since_base(
     detail = ""
     if not isinstance(sides.local, Unknown) and sides.local != agreed:
         detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
-    return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
+    return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail)
 
 
 def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
@@ -345,14 +341,14 @@ def after_removal(
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:
-        gone = TombstoneReason.REMOVED_MEANWHILE
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, gone, error=answer.detail)
+        reason = TombstoneReason.REMOVED_MEANWHILE
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        reason = plan.reason
+        problem = None
         if answer.verdict is calls.Verdict.REFUSED:
-            reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+            problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         more = {"at_most": answer.at_most, "wait_seconds": answer.wait_seconds}
-        return plan.end(OUTCOMES[answer.verdict], answer.detail, reason=reason, **more)
+        return plan.end(OUTCOMES[answer.verdict], answer.detail, reason=problem, **more)
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED

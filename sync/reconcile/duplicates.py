@@ -166,8 +166,9 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
             continue
         record = plan.records[duplicate.duplicate_of.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
-            open_conflicts = tuple(c for c in record.facts.conflicts if c.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record.with_facts(conflicts=open_conflicts)])
+            conflicts = record.facts.conflicts
+            others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
+            plan = plan.with_records([record.with_facts(conflicts=others)])
         elif record.is_open:
             # The first failure of a record's answers stays.
             plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
@@ -186,16 +187,16 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.duplicate_of
-    archived = (
+    archiving = (
         f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
         "the copy alone stays in Monday's archive."
     )
-    made = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    stays = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
+    creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
+    leaving = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
-        reports.Option("custom", "It is a copy: archive it", archived, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
-        reports.Option("custom", "It is somebody else: create a new record", made, identity.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", stays, identity.LEAVE_ALONE),
+        reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
+        reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
+        reports.Option("custom", "Leave the item alone", leaving, identity.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
@@ -260,7 +261,11 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
-        if not record.ledger.made_from_item or record.item is None or record.id not in facts.identity.untouched:
+        if (
+            not record.ledger.made_from_item
+            or record.item is None
+            or record.id not in facts.identity.possible_duplicates
+        ):
             continue
         key = field_values.match_text_of_item(board, record.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()

@@ -186,7 +186,7 @@ class RecordFacts:
         return self.record.id
 
     @property
-    def by(self) -> str:
+    def requested_by(self) -> str:
         """The person who asked for the pass; an empty text if nobody did."""
         return str(self.claim.payload.get("by", ""))
 
@@ -200,7 +200,8 @@ class RecordFacts:
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
         """Return the conflict of this kind in which a person decided about a field, or about the record itself."""
-        return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+        matching = (conflict for conflict in self.conflicts if conflict.kind == kind and key in conflict.resolutions)
+        return next(matching, None)
 
     def resolution_for(self, kind: str, key: str) -> FieldSelection | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
@@ -283,8 +284,10 @@ class IdentityFacts:
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)  # by the match key of such an item
-    untouched: frozenset[UUID] = frozenset()  # records of `same_key` that were not edited in NPD
+    # The records with the match key of an item that a record was made from, by key.
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
+    # Records that were made from an item, not edited in NPD, and share its match key with another record.
+    possible_duplicates: frozenset[UUID] = frozenset()
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether this item may be this record's: nobody has ignored or unlinked it."""

@@ -80,7 +80,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     by_person = bool(facts.causes & Cause.PERSON)
     if kept is None:
         return "" if by_person else str(entry_in_force["reason"])
-    is_requested = (by_person or bool(field_plan.choose)) and not _is_monday_unchanged(kept, facts.item, field_plan)
+    is_requested = (by_person or bool(field_plan.choice)) and not _is_monday_unchanged(kept, facts.item, field_plan)
     return "" if is_requested else str(entry_in_force["reason"])
 
 
@@ -180,7 +180,7 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     except conversion.AmbiguousSplit as unsplit:
-        if field_plan.choose != "monday":
+        if field_plan.choice != "monday":
             return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
@@ -194,7 +194,7 @@ def _resolved_raw(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
     if field_plan.resolves is None:
         return field_plan.local_raw
-    if field_plan.choose == "base" and field_plan.base is not None:
+    if field_plan.choice == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
     return resolutions.typed_values(facts, plan, field_plan)
 
@@ -355,18 +355,18 @@ def sides_of(
 
     If a side is left out, its half of the base isn't converted either, because some conversions are slow.
     """
-    here = side_of(convert.local, local)
-    there = side_of(convert.remote, remote)
+    local_value = side_of(convert.local, local)
+    remote_value = side_of(convert.remote, remote)
     if base is None:
-        return merge.FieldSides(here, there)
+        return merge.FieldSides(local_value, remote_value)
     # Nearly always a raw value equals its half of the base, which then needn't be converted.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        here if is_local_same else side_of(convert.local, base["local"]),
-        there if is_remote_same else side_of(partial(base_remote, convert), base),
+        local_value if is_local_same else side_of(convert.local, base["local"]),
+        remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
     )
-    return merge.FieldSides(here, there, pair)
+    return merge.FieldSides(local_value, remote_value, pair)
 
 
 def unknown_reason(sides: merge.FieldSides) -> str:

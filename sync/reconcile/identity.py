@@ -160,18 +160,18 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     if linked:
         sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
-    new = f"A new record is created from “{item.name}” and linked with it."
-    alone = "The item stays on the board; it is not matched, and no record is created from it."
-    leave = "Leave the item alone"
+    creating = f"A new record is created from “{item.name}” and linked with it."
+    leaving = "The item stays on the board; it is not matched, and no record is created from it."
+    leave_label = "Leave the item alone"
     if len(hits) == len(linked) == 1:
-        leave = "Same person: keep the item it has, and leave this one alone"
-        alone = f"“{linked[0]}” keeps the item that it has. {alone}"
+        leave_label = "Same person: keep the item it has, and leave this one alone"
+        leaving = f"“{linked[0]}” keeps the item that it has. {leaving}"
     options = [
         reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
         for record in linkable(hits)
     ]
-    options.append(reports.Option("custom", "It is somebody else: create a new record", new, NEW_RECORD))
-    options.append(reports.Option("custom", leave, alone, LEAVE_ALONE))
+    options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
+    options.append(reports.Option("custom", leave_label, leaving, LEAVE_ALONE))
     return question_data(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {
         "item": dict(details)
     }
@@ -202,10 +202,10 @@ def record_question(
         for item in hits
         if owners.get(item.id, record.pk) == record.pk
     ]
-    for made in duplicates:
-        label = f"The same as “{made}”, made from the item: delete that"
-        effect = f"The record “{made}” is deleted in NPD, and its item is linked with “{record}”."
-        options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{made.pk}", reports.MERGE_RECORDS))
+    for duplicate in duplicates:
+        label = f"The same as “{duplicate}”, made from the item: delete that"
+        effect = f"The record “{duplicate}” is deleted in NPD, and its item is linked with “{record}”."
+        options.append(reports.Option("custom", label, effect, f"{TAKES_ITEM}{duplicate.pk}", reports.MERGE_RECORDS))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
@@ -220,19 +220,19 @@ def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
 
-def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
+def duplicate_question(record: SyncedModel, others: Sequence[SyncedModel], key: str) -> dict[str, Any]:
     """Return the question whether a record that was made from an item is the same as one of these others."""
-    deletion = f"The record “{made}” is deleted in NPD"
+    deletion = f"The record “{record}” is deleted in NPD"
     options = []
     for other in others:
         effect = f"{deletion}, and its item is linked with “{other}”."
         if other.monday_id:
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
-        label = f"The same as “{other}”: delete “{made}”"
+        label = f"The same as “{other}”: delete “{record}”"
         options.append(reports.Option("custom", label, effect, f"{SAME_AS}{other.pk}", reports.MERGE_RECORDS))
-    stay = "Both records stay, and you are not asked again."
-    options.append(reports.Option("custom", "They are two", stay, DIFFERENT_RECORDS))
-    sentence = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
+    keeping = "Both records stay, and you are not asked again."
+    options.append(reports.Option("custom", "They are two", keeping, DIFFERENT_RECORDS))
+    sentence = f"“{record}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
     return question_data(sentence, record_candidates(others), options)
 
 
@@ -324,17 +324,17 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
 
     If the other record has an item, the deleted record's item is handled by deleted_records.py.
     """
-    made = facts.records.get(answer.merged_id) if answer.merged_id else None
+    merged = facts.records.get(answer.merged_id) if answer.merged_id else None
     other = facts.records.get(answer.record_id) if answer.record_id else None
-    if made is None or other is None:
+    if merged is None or other is None:
         return replace(answer, outdated="one of the two records was deleted meanwhile.")
-    if made.pk not in facts.unedited:
-        return replace(answer, outdated=f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
-    if needed := facts.needed.get(made.pk):
+    if merged.pk not in facts.unedited:
+        return replace(answer, outdated=f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
+    if needed := facts.needed.get(merged.pk):
         return replace(answer, outdated=needed)
-    sentence = f"“{made}” was the same as “{other}”: it was deleted in NPD"
+    sentence = f"“{merged}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
-        sentence += f", and its item {made.monday_id} is the item of “{other}” now."
+        sentence += f", and its item {merged.monday_id} is the item of “{other}” now."
         return replace(answer, result=sentence, moves_item=True)
     return replace(answer, result=f"{sentence}; its item goes as the items of deleted records do.")
 
@@ -361,8 +361,8 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
     records = dict(facts.records)
     item_id: str | None = answer.item_id
     if answer.kind is pass_plan.AnswerKind.MERGE and answer.merged_id is not None:
-        made = records.pop(answer.merged_id)
-        item_id = made.monday_id if answer.moves_item else None
+        merged = records.pop(answer.merged_id)
+        item_id = merged.monday_id if answer.moves_item else None
     if item_id is None:
         return replace(facts, records=records)
     owner = copy(records[answer.record_id])

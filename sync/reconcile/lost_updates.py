@@ -424,12 +424,12 @@ def _lost_line(
         local_raw = dict(field_plan.write_raw)
     lost_value = convert.display(lost_update.value)
 
-    def restored() -> Mapping[str, Any]:
+    def restore() -> Mapping[str, Any]:
         if isinstance(convert, conversion.ListConverter):
             return convert.with_elements(list(lost_update.value or ()), local_raw)
         return convert.from_text(lost_value, local_raw)
 
-    values = _overridden_values(convert, lost_value, local_raw, restored)
+    values = _overridden_values(convert, lost_value, local_raw, restore)
     editor = monday_editor_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     sentence = (
         f"{editor} wrote “{lost_value}” into {mapping.label} on Monday while “{values['after']}” was being sent, which "
@@ -439,7 +439,7 @@ def _lost_line(
 
 
 def _overridden_values(
-    convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restored: Callable[[], Mapping[str, Any]]
+    convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restore: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return the values of a history line that restores a lost value: what NPD would have, and what it has."""
     values: dict[str, Any] = {
@@ -449,7 +449,7 @@ def _overridden_values(
     }
     # Without raw values if they aren't known, so that it can't be restored from there.
     with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
-        values |= {"raw_before": dict(restored()), "raw_after": local_raw}
+        values |= {"raw_before": dict(restore()), "raw_after": local_raw}
     return values
 
 
@@ -577,8 +577,8 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
         rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
         if resolution and rejection and rejection.is_stale:
-            shown = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(FieldConflict(key, shown, None, resolution.monday))
+            current = field_plan.display_local(field_plan.local_raw) or None
+            fields.append(FieldConflict(key, current, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
     applied = _applied_choices(plan)
@@ -630,5 +630,5 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
     records = plan.records.values()
     suspected = [record for record in records if record.lost_updates and record.outcome in endings]
-    plan = plan.with_deleted(report_lost_updates(facts.board, d, asks=False) for d in deleted)
+    plan = plan.with_deleted(report_lost_updates(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
     return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)

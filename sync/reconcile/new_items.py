@@ -106,7 +106,7 @@ class _ItemRule:
             # It stays that record's item until a person decides about it.
             kind = owner._meta.verbose_name
             return self._end(f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there.")
-        if (waiting := self.wait()) is not None:
+        if (waiting := self._wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
@@ -196,7 +196,7 @@ class _ItemRule:
             ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, detail, (until - self.now).total_seconds())
         return pass_plan.ItemPlan(self.facts, ending, finding=finding)
 
-    def wait(self) -> pass_plan.ItemPlan | None:
+    def _wait(self) -> pass_plan.ItemPlan | None:
         """Return a plan that waits: for a call's outcome, for a quiet time, or until the item can be read."""
         facts = self.facts
         # The call may remove the NPD ID from a duplicate; the item looks unmatched until its outcome is known.
@@ -262,12 +262,12 @@ class _ItemRule:
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
-        return f"{verdict.sentence} That is so of “{record}”, whose item it would be."
+        return f"{verdict.sentence} This is about “{record}”, which would get the item."
 
     def _owner_exclusion(self, owner: SyncedModel) -> str:
         """Return why the filter leaves out the record with the item's NPD ID, by its conditions or by its own item."""
         if owner.monday_id is not None and owner.is_left_out:
-            return f"The filter leaves “{owner}” out, whose NPD ID it has. Both items keep it."
+            return f"It has the NPD ID of “{owner}”, which the filter leaves out. Both items keep it."
         return self._record_exclusion(owner)
 
     def _by_npd_id(self, owner: SyncedModel) -> pass_plan.ItemPlan:

@@ -62,7 +62,7 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    processed: bool = False  # its events were read and had nothing new
+    is_processed: bool = False  # its events were read and had nothing new
     rounds: int = 0  # the number of passes in a row that could not decide it
 
     @property
@@ -92,15 +92,15 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
     return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
 
 
-# The reason of the decision to send and ask nothing more about a field.
-DROPPED = "left out by the filter"
-
-
 class Rejection(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
     reason: str
     is_stale: bool = False  # it was made for other values
+
+
+# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
+DROPPED = "left out by the filter"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class FieldPlan:
         return self.resolves.kind if self.resolves else ""
 
     @property
-    def choose(self) -> str:
+    def choice(self) -> str:
         """The person's choice: npd, monday, base, undo or custom; restoring an overwritten edit counts as custom."""
         if self.resolved_kind in (reports.KIND_UNDO, reports.KIND_OVERWRITTEN):
             return "undo" if self.resolved_kind == reports.KIND_UNDO else "custom"
@@ -163,7 +163,6 @@ class FieldPlan:
 
     @property
     def is_dropped(self) -> bool:
-        """Whether nothing more is sent or asked because the pair leaves the filter."""
         return self.decision.reason == DROPPED
 
     @property
@@ -224,9 +223,9 @@ class IdentityPlan:
 
     item: board_items.Item | None = None  # the item to link; the next pass compares the two
     creates: bool = False  # the record gets a new item
-    question: dict[str, Any] | None = None  # which of several items it is
-    duplicate: dict[str, Any] | None = None  # whether it is the same as another record
-    excluded_items: tuple[str, ...] = ()  # items that a person rejected, to be stored once its own is created
+    question: dict[str, Any] | None = None  # the question which of several items is the record's
+    duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
+    excluded_items: tuple[str, ...] = ()  # not the record's, as a person said; stored once its new item is created
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves it out
     is_held: bool = False  # the board creates no items for now
@@ -336,8 +335,8 @@ class RecordPlan:
     @property
     def landed_intents(self) -> set[UUID]:
         """The intents without an answer that took effect, as Monday's value or an event shows."""
-        shown = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
-        return shown | set(map(UUID, self.replaced_intents.values()))
+        confirmed = {intent.pk for field_plan in self.plans.values() for intent in field_plan.confirmed}
+        return confirmed | set(map(UUID, self.replaced_intents.values()))
 
     @property
     def lost_reports(self) -> list[HistoryLine]:
@@ -350,7 +349,7 @@ class RecordPlan:
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
-        return {key: p.applied[kind] for key, p in self.plans.items() if kind in p.applied}
+        return {key: plan.applied[kind] for key, plan in self.plans.items() if kind in plan.applied}
 
     def rejected_choices(self, kind: str) -> dict[str, str]:
         """Return why people's choices can't be applied, by field."""
@@ -402,7 +401,7 @@ class RecordPlan:
         if not lines:
             return self
         item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        named = [replace(line, actor=line.actor or self.facts.by, item_id=item_id) for line in lines]
+        named = [replace(line, actor=line.actor or self.facts.requested_by, item_id=item_id) for line in lines]
         return with_values(self, log=(*self.log, *named))
 
     def unlinked(self, why: str) -> Self:

@@ -242,7 +242,7 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
     Return the value that was typed; raises ResolutionRejected, ValueError, RelatedNotFound.
     """
     resolution = field_plan.resolution
-    choose = field_plan.choose
+    choose = field_plan.choice
     allowed, source = _SOURCE.get(field.way, (choose, ""))
     if allowed != choose:
         raise ResolutionRejected(

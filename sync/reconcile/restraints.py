@@ -194,31 +194,34 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
     """
     if facts.is_push_by_name or facts.item is None:
         return
-    for p in plans:
-        if p.choose or (p.send_raw is None and p.write_raw is None):
+    for field_plan in plans:
+        if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
             continue
+        send_raw = field_plan.send_raw
+        write_raw = field_plan.write_raw
+        convert = field_plan.convert
         with suppress(UnknownValue):
-            local = p.convert.local(p.local_raw)
-            remote = p.convert.remote(p.remote_raw)
-            if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
-                yield _clear_request(facts, p, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
-                yield _clear_request(facts, p, choices.ApprovalKind.CLEAR_NPD, local)
+            local = convert.local(field_plan.local_raw)
+            remote = convert.remote(field_plan.remote_raw)
+            if send_raw is not None and convert.local(send_raw) is None and remote is not None:
+                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
+            if write_raw is not None and convert.local(write_raw) is None and local is not None:
+                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
 def _clear_request(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
-    shown = field_plan.convert.display(value)
+    displayed = field_plan.convert.display(value)
     return ApprovalRequest(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
         remote_id=facts.item.id if facts.item else "",
         kind=kind,
         key=mapping.key,
-        label=f"{mapping.label} “{shown}” of {facts.record}",
-        values={"record": str(facts.record), "label": mapping.label, "value": shown},
+        label=f"{mapping.label} “{displayed}” of {facts.record}",
+        values={"record": str(facts.record), "label": mapping.label, "value": displayed},
         state=choices.ApprovalState.PENDING,
     )
 
@@ -329,19 +332,20 @@ def ended_requests(
 
 def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choices.ApprovalState | None:
     """Return a request's state after this pass; None if it is unchanged, or a side differs from the base."""
-    p = plan.plans.get(request.key)
-    if p is None or p.conflict:
+    field_plan = plan.plans.get(request.key)
+    if field_plan is None or field_plan.conflict:
         return choices.ApprovalState.RELEASED
     base = plan.ledger.base.get(request.key)
-    if p.blocked_reason or base is None:
+    if field_plan.blocked_reason or base is None:
         return None
     try:
-        local = p.convert.local(base["local"])
-        remote = p.convert.remote(base["remote"])
-        is_on_monday = p.convert.remote(p.remote_raw) == remote
-        if p.send_raw is not None:
+        convert = field_plan.convert
+        local = convert.local(base["local"])
+        remote = convert.remote(base["remote"])
+        is_on_monday = convert.remote(field_plan.remote_raw) == remote
+        if field_plan.send_raw is not None:
             is_on_monday = plan.answer.item is not None
-        is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
+        is_in_npd = convert.local(stored_values(plan.record, field_plan.mapping)) == local
     except UnknownValue:
         return None
     if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):

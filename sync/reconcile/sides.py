@@ -31,14 +31,13 @@ def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPla
     """
     facts = plan.facts
     if not facts.record.may_sync and not facts.is_push_by_name and not requested_unlink(facts):
-        return plan.with_state(remote_state="").end(
-            pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason=""
-        )
+        plan = plan.with_state(remote_state="")
+        return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
     if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
-        return plan.end(pass_plan.Outcome.SETTLED, "Monday reported what was known already.", processed=True)
+        return plan.end(pass_plan.Outcome.SETTLED, "Monday reported what was known already.", is_processed=True)
     return None
 
 
@@ -169,18 +168,16 @@ def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: s
     convert = board.converter(mapping, facts.record)
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
-        now = convert.remote(cell)
-        seen_at = [at for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
-        if now == convert.remote(base["remote"]) or any(
-            datetime.fromisoformat(at) > intent.created_at for at in seen_at
-        ):
+        current = convert.remote(cell)
+        seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
+        if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
-        if now != convert.remote(entry["read"]) or now == convert.local(entry["local"]):
+        if current != convert.remote(entry["read"]) or current == convert.local(entry["local"]):
             return False
     except UnknownValue:
         return False
     edits = [event for event in change_events(board, facts.record, facts.history.events) if event.key == key]
-    return not any(event.is_new and event.value == now and event.at > intent.created_at for event in edits)
+    return not any(event.is_new and event.value == current and event.at > intent.created_at for event in edits)
 
 
 def repeat_stale_read(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
@@ -258,7 +255,7 @@ def column_findings(
     items = [item for item in read_items if field_values.is_active_on(board, item)]
     if not items:
         return (), ()
-    mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_TYPE)]
+    mapped = [mapping for mapping in board.mappings if mapping.column_id not in ("", board_columns.NAME_TYPE)]
     missing = list[str]()
     healed = list[str]()
     for mapping in mapped:

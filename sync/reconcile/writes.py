@@ -65,7 +65,7 @@ def _field_write(plan: pass_plan.FieldPlan) -> calls.FieldWrite:
         "column": mapping.column_id,
         "version": mapping.version,
         # The record has a united list only after the answer; until then its own list isn't a later edit.
-        "united": plan.decision.action is Action.BOTH and not plan.choose,
+        "united": plan.decision.action is Action.BOTH and not plan.choice,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
     return calls.FieldWrite(mapping.key, mapping.column_id, value, entry, plan.convert.has_labels)
@@ -104,7 +104,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
     for key, error in answer.rejected.items():
         field_plan = plans[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
-        advice = "Choose another value." if field_plan.choose else error.advice
+        advice = "Choose another value." if field_plan.choice else error.advice
         problem = error.message.rstrip(" .")
         reason = f"Monday rejected “{value}”: {problem}. {advice} The record's other fields are synced."
         plans[key] = field_plan.block(BlockedCode.REJECTED, reason)

@@ -12,7 +12,16 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import models, transaction
 from django.db.models.functions import Cast
 
-from sync import choices, registry
+from sync import registry
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    Cause,
+    Priority,
+    RecordSyncStatus,
+    RemovedItemPolicy,
+    TombstoneState,
+)
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
@@ -21,14 +30,14 @@ from sync.outbox.queue_rows import enqueue
 from sync.records.authors import log_action_many
 from sync.registry import EntitySpec, link_of
 
-OPEN_REQUEST_STATES = (choices.ApprovalState.PENDING, choices.ApprovalState.APPROVED, choices.ApprovalState.REJECTED)
-ENDED_REQUEST_STATES = (choices.ApprovalState.DONE, choices.ApprovalState.KEPT, choices.ApprovalState.RELEASED)
+OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
+ENDED_REQUEST_STATES = (ApprovalState.DONE, ApprovalState.KEPT, ApprovalState.RELEASED)
 HOUR = timedelta(hours=1)
 
 # The percentage doesn't apply to smaller boards: two of ten is a person tidying up.
 SMALL_BOARD = 50
 
-_DONE_UNASKED_WITHIN_HOUR = models.Q(state=choices.ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
+_DONE_UNASKED_WITHIN_HOUR = models.Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
 # Ended requests count for an hour, because the rest of a mass deletion may follow.
 _COUNTED = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(state__in=ENDED_REQUEST_STATES, at__gt=SyncNow() - HOUR)
 
@@ -73,13 +82,13 @@ class ApprovalFacts:
     """
 
     requests: tuple[ApprovalRequest, ...] = ()  # open ones and those of the last hour, in stored order
-    counted: Mapping[choices.ApprovalKind, frozenset[UUID]] = field(default_factory=dict)  # records that count already
+    counted: Mapping[ApprovalKind, frozenset[UUID]] = field(default_factory=dict)  # records that count already
     limit: ApprovalLimit | None = None
 
-    def about(self, kinds: Collection[choices.ApprovalKind], ids: Collection[UUID]) -> ApprovalFacts:
+    def about(self, kinds: Collection[ApprovalKind], ids: Collection[UUID]) -> ApprovalFacts:
         """Return the facts with only the requests of these kinds and records."""
-        requests = tuple(act for act in self.requests if act.kind in kinds and act.entity_id in ids)
-        return replace(self, requests=requests)
+        requests = [request for request in self.requests if request.kind in kinds and request.entity_id in ids]
+        return replace(self, requests=tuple(requests))
 
     @property
     def open_requests(self) -> dict[tuple[UUID, str, str], ApprovalRequest]:
@@ -87,12 +96,12 @@ class ApprovalFacts:
         open_requests = [request for request in self.requests if request.state in OPEN_REQUEST_STATES]
         return {(request.entity_id, request.kind, request.key): request for request in open_requests}
 
-    def states(self, kind: choices.ApprovalKind) -> dict[tuple[UUID, str], str]:
+    def states(self, kind: ApprovalKind) -> dict[tuple[UUID, str], str]:
         """Return the states of a kind's requests, by record and field."""
         # The later row wins: an open request is stored after the one that was done.
         return {(request.entity_id, request.key): request.state for request in self.requests if request.kind == kind}
 
-    def is_over_limit(self, kind: choices.ApprovalKind, entity_ids: Set[UUID]) -> bool:
+    def is_over_limit(self, kind: ApprovalKind, entity_ids: Set[UUID]) -> bool:
         """Whether these records exceed the limit of an hour, together with those counted already."""
         assert self.limit is not None
         # A set, so that a record requested again after a crash counts once.
@@ -100,10 +109,7 @@ class ApprovalFacts:
 
 
 def known_requests(
-    link: BoardLink,
-    kinds: Iterable[choices.ApprovalKind],
-    ids: Iterable[UUID],
-    foreseen: Sequence[ApprovalRequest] = (),
+    link: BoardLink, kinds: Iterable[ApprovalKind], ids: Iterable[UUID], foreseen: Sequence[ApprovalRequest] = ()
 ) -> ApprovalFacts:
     """Read the requests about these records in one query, and append the `foreseen` ones about them."""
     kinds = list(kinds)
@@ -114,10 +120,7 @@ def known_requests(
 
 
 def with_counts(
-    facts: ApprovalFacts,
-    link: BoardLink,
-    kinds: Iterable[choices.ApprovalKind],
-    foreseen: Sequence[ApprovalRequest] = (),
+    facts: ApprovalFacts, link: BoardLink, kinds: Iterable[ApprovalKind], foreseen: Sequence[ApprovalRequest] = ()
 ) -> ApprovalFacts:
     """Add the limit, and the records that count toward it: of the last hour, of open requests, and foreseen ones."""
     counted = {kind: set(foreseen_records(link, kind)) for kind in kinds}
@@ -125,19 +128,19 @@ def with_counts(
     pairs = [*rows.values_list("kind", "entity_id"), *((request.kind, request.entity_id) for request in foreseen)]
     for kind, entity_id in pairs:
         if kind in counted:
-            counted[choices.ApprovalKind(kind)].add(entity_id)
+            counted[ApprovalKind(kind)].add(entity_id)
     return replace(facts, counted={kind: frozenset(ids) for kind, ids in counted.items()}, limit=approval_limit(link))
 
 
-def foreseen_records(link: BoardLink, kind: choices.ApprovalKind) -> Iterable[UUID]:
+def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
     """Return the records known to need the same soon, so that a mass deletion isn't carried out in part."""
-    if kind == choices.ApprovalKind.ITEMS:
+    if kind == ApprovalKind.ITEMS:
         # Each of these deleted records will request its item's deletion.
         pending = Tombstone.objects.filter(
-            entity_type=link.entity_type, state=choices.TombstoneState.WAITING, deleted_at__gt=SyncNow() - HOUR
+            entity_type=link.entity_type, state=TombstoneState.WAITING, deleted_at__gt=SyncNow() - HOUR
         )
         return pending.exclude(monday_id=None).values_list("entity_id", flat=True)
-    if kind == choices.ApprovalKind.RECORDS and link.removed_item_policy == choices.RemovedItemPolicy.DELETE:
+    if kind == ApprovalKind.RECORDS and link.removed_item_policy == RemovedItemPolicy.DELETE:
         # Each of these records will be deleted by the board's policy.
         removed = SyncMetadata.objects.of(link.entity_type).filter(removed_since__gt=SyncNow() - HOUR)
         return [UUID(entity_id) for entity_id in removed.values_list("entity_id", flat=True)]
@@ -148,19 +151,19 @@ def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
     """Return the limit that deleting these records now would exceed, as text, or an empty text."""
     if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
         return ""
-    facts = with_counts(ApprovalFacts(), link, [choices.ApprovalKind.ITEMS])
-    return facts.limit.text if facts.limit and facts.is_over_limit(choices.ApprovalKind.ITEMS, deleted) else ""
+    facts = with_counts(ApprovalFacts(), link, [ApprovalKind.ITEMS])
+    return facts.limit.text if facts.limit and facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
 
 
 def removals_wait(link: BoardLink) -> bool:
     """Whether so many items were removed that the policy's deletion of their records needs approval."""
-    facts = with_counts(ApprovalFacts(), link, [choices.ApprovalKind.RECORDS])
-    return facts.is_over_limit(choices.ApprovalKind.RECORDS, frozenset())
+    facts = with_counts(ApprovalFacts(), link, [ApprovalKind.RECORDS])
+    return facts.is_over_limit(ApprovalKind.RECORDS, frozenset())
 
 
 def approve(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
     """Approve requests; return how many. The records' next passes carry them out."""
-    return _decide(requests, by, choices.ApprovalState.APPROVED)
+    return _decide(requests, by, ApprovalState.APPROVED)
 
 
 def reject(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
@@ -169,15 +172,15 @@ def reject(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> 
     An emptied field gets its value back from the other side, a deleted record's item stays as it is, and a record with
     a removed item stays and becomes a conflict.
     """
-    return _decide(requests, by, choices.ApprovalState.REJECTED)
+    return _decide(requests, by, ApprovalState.REJECTED)
 
 
-def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, state: choices.ApprovalState) -> int:
+def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, state: ApprovalState) -> int:
     name = by.get_username()
-    verb = "Approved" if state is choices.ApprovalState.APPROVED else "Rejected"
+    verb = "Approved" if state is ApprovalState.APPROVED else "Rejected"
     with transaction.atomic():
         # Somebody else may have decided some of them meanwhile.
-        rows = ApprovalRequest.objects.filter(pk__in=requests.values("pk"), state=choices.ApprovalState.PENDING)
+        rows = ApprovalRequest.objects.filter(pk__in=requests.values("pk"), state=ApprovalState.PENDING)
         # In the order of ids, so that two decisions lock the same rows in the same order.
         pending = list(rows.select_for_update().order_by("pk"))
         ApprovalRequest.objects.filter(pk__in=[request.pk for request in pending]).update(
@@ -191,47 +194,47 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
             for key, of_field in grouped(group, lambda request: request.key).items():
                 payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
                 ids = [request.entity_id for request in of_field]
-                enqueue(entity_type, ids, cause=choices.Cause.PERSON, priority=choices.Priority.PERSON, payload=payload)
+                enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
         log_action_many(by, pending, f"{verb}.")
     return len(pending)
 
 
 def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
     """Return the activity entries of a decision: the last is listed, the others are folded into it."""
-    kind = choices.ApprovalKind(group[0].kind)
+    kind = ApprovalKind(group[0].kind)
     number = len(group)
     act_id = uuid4()
     fields = humanize.count_with_noun(number, "field")
     subject = {
-        choices.ApprovalKind.ITEMS: f"the removal of {humanize.count_with_noun(number, 'item')} on Monday",
-        choices.ApprovalKind.RECORDS: f"the deletion of {registry.count_of_type(number, group[0].entity_type)} in NPD",
-        choices.ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
-        choices.ApprovalKind.CLEAR_NPD: f"the emptying of {fields} in NPD",
+        ApprovalKind.ITEMS: f"the removal of {humanize.count_with_noun(number, 'item')} on Monday",
+        ApprovalKind.RECORDS: f"the deletion of {registry.count_of_type(number, group[0].entity_type)} in NPD",
+        ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
+        ApprovalKind.CLEAR_NPD: f"the emptying of {fields} in NPD",
     }[kind]
     return [
         Decision(
-            entity_type=act.entity_type,
-            entity_id=act.entity_id,
-            remote_id=act.remote_id,
-            key=act.key,
+            entity_type=request.entity_type,
+            entity_id=request.entity_id,
+            remote_id=request.remote_id,
+            key=request.key,
             kind="approval",
-            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_within(act)}.",
-            values=act.values,
+            sentence=f"{verb} {subject}{': ' if number == 1 else ', among them '}{_label_in_sentence(request)}.",
+            values=request.values,
             actor=name,
             cause={"by": name, "causes": ["person"]},
-            folded=act is not group[-1],
+            folded=request is not group[-1],
             fold_id=act_id,
         )
-        for act in group
+        for request in group
     ]
 
 
-def _within(act: ApprovalRequest) -> str:
-    return act.label.replace("The ", "the ", 1) if act.kind == choices.ApprovalKind.ITEMS else act.label
+def _label_in_sentence(request: ApprovalRequest) -> str:
+    return request.label.replace("The ", "the ", 1) if request.kind == ApprovalKind.ITEMS else request.label
 
 
-UNSETTLED_TOMBSTONES = (choices.TombstoneState.WAITING, choices.TombstoneState.PENDING_APPROVAL)
-CLEARS = (choices.ApprovalKind.CLEAR_MONDAY, choices.ApprovalKind.CLEAR_NPD)
+UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
+CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 
 def release_obsolete(ids: Collection[UUID] | None = None) -> int:
@@ -243,41 +246,41 @@ def release_obsolete(ids: Collection[UUID] | None = None) -> int:
 
 
 def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest]) -> int:
-    acts = requests.filter(kind=choices.ApprovalKind.ITEMS)
+    removals = requests.filter(kind=ApprovalKind.ITEMS)
     tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=models.OuterRef("entity_id"))
     # The item has left the board, so an approved request was carried out.
-    removed = tombstones.filter(state__in=(choices.TombstoneState.ARCHIVED, choices.TombstoneState.DELETED))
-    ended = _close_requests(acts.filter(models.Exists(removed)), carried_out=True)
+    removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
+    ended = _close_requests(removals.filter(models.Exists(removed)), carried_out=True)
     # A settled or pruned tombstone needs no deletion.
-    ended += _close_requests(acts.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
+    ended += _close_requests(removals.exclude(models.Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
 
-    acts = requests.filter(kind=choices.ApprovalKind.RECORDS)
+    deletions = requests.filter(kind=ApprovalKind.RECORDS)
     records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
     # The record is deleted, so an approved request was carried out.
-    ended += _close_requests(acts.exclude(models.Exists(records)), carried_out=True)
+    ended += _close_requests(deletions.exclude(models.Exists(records)), carried_out=True)
     # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
-    unlinked = records.filter(models.Q(monday_id=None) | models.Q(sync_status=choices.RecordSyncStatus.DISABLED))
+    unlinked = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
     ledgers = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
     restored = ledgers.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    ended += _close_requests(acts.filter(models.Exists(unlinked) | models.Exists(restored)))
+    ended += _close_requests(deletions.filter(models.Exists(unlinked) | models.Exists(restored)))
 
     # A field can be emptied only while it is mapped and its record is synced and has an item.
-    synced = records.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
+    synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
     mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=models.OuterRef("key"))
     syncable = models.Exists(synced) & models.Exists(mapped.exclude(column_id=""))
     return ended + _close_requests(requests.filter(kind__in=CLEARS).exclude(syncable))
 
 
-def _close_requests(acts: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
+def _close_requests(requests: models.QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:
     """End requests: approved ones as done if carried out, rejected ones as kept if not, all others as released."""
-    ids = list(acts.values_list("pk", flat=True))
+    ids = list(requests.values_list("pk", flat=True))
     if not ids:
         return 0
     open_requests = ApprovalRequest.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
     if carried_out:
-        approved = open_requests.filter(state=choices.ApprovalState.APPROVED)
-        ended = approved.update(state=choices.ApprovalState.DONE, at=SyncNow())
+        approved = open_requests.filter(state=ApprovalState.APPROVED)
+        ended = approved.update(state=ApprovalState.DONE, at=SyncNow())
     else:
-        rejected = open_requests.filter(state=choices.ApprovalState.REJECTED)
-        ended = rejected.update(state=choices.ApprovalState.KEPT, at=SyncNow())
-    return ended + open_requests.update(state=choices.ApprovalState.RELEASED, at=SyncNow())
+        rejected = open_requests.filter(state=ApprovalState.REJECTED)
+        ended = rejected.update(state=ApprovalState.KEPT, at=SyncNow())
+    return ended + open_requests.update(state=ApprovalState.RELEASED, at=SyncNow())

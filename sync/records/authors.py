@@ -358,16 +358,16 @@ class Deletion:
 
 def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
     """Return the authors of these records' deletions, by id, from the admin's log; two queries."""
-    wanted = {(str(entity_id), entity_type) for entity_type, entity_id in keys if entity_id is not None}
-    if not wanted:
+    record_keys = {(str(entity_id), entity_type) for entity_type, entity_id in keys if entity_id is not None}
+    if not record_keys:
         return {}
     labels = {spec.model._meta.label_lower: spec.entity_type for spec in registry.entities()}
-    rows = LogEntry.objects.filter(object_id__in=[key for key, _ in wanted], action_flag=DELETION).order_by("pk")
+    rows = LogEntry.objects.filter(object_id__in=[key for key, _ in record_keys], action_flag=DELETION).order_by("pk")
     deletions = {}
     user = f"user__{get_user_model().USERNAME_FIELD}"
     columns = ("object_id", "content_type__app_label", "content_type__model", user, "change_message")
     for key, app, model, name, message in rows.values_list(*columns):
-        if key is not None and (key, labels.get(f"{app}.{model}")) in wanted:
+        if key is not None and (key, labels.get(f"{app}.{model}")) in record_keys:
             # Django's own pages log a list of changes, which for a deletion is empty.
             deletions[UUID(key)] = Deletion(str(name), "" if message.startswith("[") else message)
     tombstones = Tombstone.objects.filter(entity_id__in=deletions).exclude(context_id=None)
@@ -417,15 +417,10 @@ def log_kind_action(
     )
 
 
-QUEUE_NAME = "Sync queue"
-
-
 def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row: SyncQueue | None = None) -> None:
     """Log an action on one job, or on the queue as a whole."""
-    if row is None:
-        log_kind_action(user, SyncQueue, sentence, name=QUEUE_NAME)
-    else:
-        log_kind_action(user, SyncQueue, sentence, key=row.pk, name=f"#{row.pk} {row}")
+    name = f"#{row.pk} {row}" if row else "Sync queue"
+    log_kind_action(user, SyncQueue, sentence, key=row.pk if row else None, name=name)
 
 
 _CAUSES = {

@@ -49,13 +49,13 @@ WITH link AS MATERIALIZED (
     INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
     SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
         CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
-    FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS told
+    FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS delivery
     WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
     ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
     RETURNING outcome
 ), record AS MATERIALIZED (
     {records}
-), meant AS (
+), target AS (
     SELECT link.entity_type FROM link CROSS JOIN stored WHERE stored.outcome = ''
 ), burst AS MATERIALIZED (
     SELECT greatest(0, count(*) - %(free)s) AS seconds FROM (
@@ -65,24 +65,24 @@ WITH link AS MATERIALIZED (
     ) AS recent
 ), woken AS (
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT meant.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
+    SELECT target.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => burst.seconds)
-    FROM meant CROSS JOIN record CROSS JOIN burst
+    FROM target CROSS JOIN record CROSS JOIN burst
     {record_waits}
     RETURNING entity_type
 ), candidate AS (
     INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT meant.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
+    SELECT target.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => %(wait)s)
-    FROM meant WHERE NOT EXISTS (SELECT FROM record)
+    FROM target WHERE NOT EXISTS (SELECT FROM record)
     {item_waits}
-), noted AS (
+), unmatched AS (
     INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
-    SELECT meant.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
-    FROM meant WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
+    SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
+    FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
         AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
-            WHERE ignored.entity_type = meant.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
-        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = meant.entity_type
+            WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
+        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = target.entity_type
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )

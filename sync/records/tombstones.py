@@ -9,7 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 from pghistory.core import event_models
 
-from sync import choices, registry
+from sync import registry
+from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.humanize import plural
@@ -23,18 +24,10 @@ from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
 # States without an item on the board.
-REMOVED_TOMBSTONE_STATES = (
-    choices.TombstoneState.ARCHIVED,
-    choices.TombstoneState.DELETED,
-    choices.TombstoneState.NOTHING_LEFT,
-)
+REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
 
 # States in which a pass or a person still has to act.
-OPEN_TOMBSTONE_STATES = (
-    choices.TombstoneState.WAITING,
-    choices.TombstoneState.ASKED,
-    choices.TombstoneState.PENDING_APPROVAL,
-)
+OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
 
 # The item id to restore a record without its item, so that it gets a new one.
 NEW_ITEM = ""
@@ -75,14 +68,8 @@ def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
     """Store the item that a deleted record got meanwhile, and enqueue the record."""
     tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
     # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
-    if tombstones.update(monday_id=item_id, state=choices.TombstoneState.WAITING, settled_at=None):
-        enqueue(
-            entity_type,
-            [entity_id],
-            cause=choices.Cause.DEPENDENCY,
-            priority=choices.Priority.EDIT,
-            operation=choices.Operation.DELETE,
-        )
+    if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
+        enqueue(entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE)
 
 
 def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
@@ -91,13 +78,7 @@ def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
         entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
     )
     ids = tombstones.values_list("entity_id", flat=True)
-    enqueue(
-        entity_type,
-        ids,
-        cause=choices.Cause.WEBHOOK,
-        priority=choices.Priority.EDIT,
-        direction=choices.QueueDirection.TO_NPD,
-    )
+    enqueue(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
 
 
 def restore_record(
@@ -135,10 +116,7 @@ def restore_record(
         raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
     _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=choices.TombstoneState.RESTORED,
-        settled_at=SyncNow(),
-        note=sentence or f"Restored by {by}.",
-        reason_code="",
+        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
     )
     if record.monday_id:
         IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id).delete()
@@ -161,16 +139,14 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
             named = events._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
             last = named.order_by("-pgh_id").values(field.attname)[:1]
             target = registry.target_of(field).entity_type()
-            restored = Tombstone.objects.filter(
-                entity_type=target, entity_id__in=last, state=choices.TombstoneState.RESTORED
-            )
+            restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
             for before in restored:
                 _refill(field, before)
 
 
 def _refill(field: Any, tombstone: Tombstone) -> None:
     """Point this relation at the restored record again on records for which its deletion emptied it."""
-    restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=choices.TombstoneState.RESTORED)
+    restored = Tombstone.objects.filter(entity_type=field.model.entity_type(), state=TombstoneState.RESTORED)
     # Django empties relations in the transaction of the deletion, so both have its context. A record that was restored
     # earlier was inserted without the relation.
     by_deletion = models.Q(pgh_context=tombstone.context_id)
@@ -199,13 +175,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         Decision.objects.bulk_create(fold_alike([restored]))
         # A call of ours without an answer may be removing its item just now.
         payload = {RESTORED_KEY: True, "by": by}
-        enqueue(
-            tombstone.entity_type,
-            [record.pk],
-            cause=choices.Cause.PERSON,
-            priority=choices.Priority.PERSON,
-            payload=payload,
-        )
+        enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 
 
@@ -227,7 +197,7 @@ def prune_tombstones() -> int:
                 f"{row.deleted_at:%d %B %Y}; its item stayed.",
             )
             for row in rows
-            if row.state == choices.TombstoneState.KEPT and row.monday_id
+            if row.state == TombstoneState.KEPT and row.monday_id
         ]
         with transaction.atomic():
             IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
@@ -242,10 +212,10 @@ def prune_tombstones() -> int:
 
 # The consequence for a deleted record's item, by the board's policy.
 _CONSEQUENCES = {
-    choices.DeletedRecordPolicy.ARCHIVE: "will be archived",
-    choices.DeletedRecordPolicy.DELETE: "will be deleted",
-    choices.DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
-    choices.DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
+    DeletedRecordPolicy.ARCHIVE: "will be archived",
+    DeletedRecordPolicy.DELETE: "will be deleted",
+    DeletedRecordPolicy.UNLINK: "will be unlinked, and stay",
+    DeletedRecordPolicy.ASK: "will stay until you are asked what becomes of it",
 }
 
 
@@ -290,15 +260,15 @@ def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedM
         return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
     entity_type = linked[0].entity_type()
     link = link_of(entity_type)
-    policy = choices.DeletedRecordPolicy(link.deleted_record_policy if link else choices.DeletedRecordPolicy.ARCHIVE)
-    removes = policy in (choices.DeletedRecordPolicy.ARCHIVE, choices.DeletedRecordPolicy.DELETE)
+    policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
+    removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         items = plural(len(linked), "Its item", f"Their {len(linked):,} items")
         why = f"deletions of {limit} within an hour do"
         waits = plural(len(linked), "waits", "wait")
         return DeletionConsequence(f"{items} on Monday {waits} for approval, as {why}. {restorable}", True)
     kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
-    if policy is not choices.DeletedRecordPolicy.ASK:
+    if policy is not DeletedRecordPolicy.ASK:
         kept.append("it was edited there since the last sync")
     exception = f", but not where {' or '.join(kept)}" if kept else ""
     return DeletionConsequence(f"{items} {_CONSEQUENCES[policy]}{exception}. {restorable}")
@@ -306,7 +276,7 @@ def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedM
 
 def _is_kept_on_monday(record: SyncedModel) -> bool:
     """Whether deleting the record sends nothing to Monday, by its own settings."""
-    return not record.may_sync or record.is_left_out or record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD
+    return not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -25,7 +25,7 @@ from sync.outbox.pauses import Pause
 from sync.reconcile.lookups import settings_of
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
-from sync.registry import EntitySpec, item_url, mappings_of
+from sync.registry import EntitySpec, item_url
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
 # The four states of a record, and why it is in one: of one record, as a filter of a list, and counted.
@@ -634,7 +634,7 @@ class _Page:
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
         """The board's mappings, read where a field is shown or named."""
-        return mappings_of(self.link) if self.link else []
+        return list(self.link.mappings.all()) if self.link else []
 
     @cached_property
     def display(self) -> FieldDisplay:

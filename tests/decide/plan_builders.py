@@ -149,7 +149,7 @@ class World:
         unedited = {key: record for key, record in records.items() if key in self.untouched}
         return IdentityFacts(
             owners, frozenset(records), unlinked=self.unlinked, unedited=unedited, same_key=same_key,
-            untouched=self.untouched,
+            possible_duplicates=self.untouched,
         )  # fmt: skip
 
     def _claim(self, key: str) -> Claim:

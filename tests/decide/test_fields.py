@@ -451,7 +451,7 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
 def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
-    assert (raws, plan.choose) == ([sent, written], choose)
+    assert (raws, plan.choice) == ([sent, written], choose)
 
 
 def test_a_choice_made_for_other_values_is_rejected() -> None:

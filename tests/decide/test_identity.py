@@ -328,7 +328,7 @@ def test_a_record_is_no_duplicate_of_itself() -> None:
 
 def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
     """What is asked about a record, where these have the match key of its item."""
-    known = IdentityFacts(same_key={EMAIL: records}, untouched=frozenset({one.id} if is_unedited else ()))
+    known = IdentityFacts(same_key={EMAIL: records}, possible_duplicates=frozenset({one.id} if is_unedited else ()))
     told = PassFacts(BY_EMAIL, at(0), records=(one,), identity=known)
     return find_possible_duplicates(told, Plan({one.id: RecordPlan(one)}))
 

@@ -123,13 +123,6 @@ def test_a_failure_of_a_database_that_answers_keeps_its_trace() -> None:
     assert environment.unreachable_message(failure.value) == ""
 
 
-def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
-    result = manage("check", **SERVERS, SECRET_KEY_FILE="/nonexistent")
-    assert result.returncode == 1
-    assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
-    assert "Traceback" not in result.stderr
-
-
 def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:
     end = ran(sys.executable, "-S", "manage.py", "check")
     assert end.returncode == 1

@@ -110,8 +110,8 @@ class Gatherer:
         open_records = [record.facts for record in plan.open_records]
         pairs = _pairs(facts, open_records)
         changed = [(record, item) for record, item in pairs if not sides.is_resting(board, record, item)]
-        with_items = [(record, record.record.monday_id) for record in open_records if record.record.monday_id]
-        linked_records = [replace(record, item=linked.get(item_id)) for record, item_id in with_items]
+        linked_records = [record for record in open_records if record.record.monday_id]
+        linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
         deleted = owners.with_item_facts(board, open_deleted) if open_deleted else []
@@ -170,14 +170,14 @@ class Gatherer:
 
     def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""
-        shown: dict[str, Item] = {}
+        items_by_id: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
             with board_call(board.link, len(batch)):
                 items = connector().read_items(batch, board.columns, board.types)
-            shown |= {item.id: item for item in items}
-        return shown
+            items_by_id |= {item.id: item for item in items}
+        return items_by_id
 
     def items_off_board(
         self, board: field_values.BoardContext, emptied: Sequence[record_facts.EmptiedCell]

@@ -134,8 +134,8 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
     collector = Collector(using="default", origin=record)
     try:
         collector.collect([record])
-    except (models.ProtectedError, models.RestrictedError) as needed:
-        objects = getattr(needed, "protected_objects", None) or getattr(needed, "restricted_objects", [])
+    except (models.ProtectedError, models.RestrictedError) as error:
+        objects = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", [])
         return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
     cascade = [other for rows in (*collector.data.values(), *collector.fast_deletes) for other in rows]
     others = [other for other in cascade if other != record]
@@ -150,8 +150,10 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
 
 def _count_by_kind(records: list[models.Model]) -> str:
     """Return the number of records by kind, such as “3 contacts and 1 organization”."""
-    counts = Counter(record._meta for record in records)
-    return " and ".join(f"{n} {m.verbose_name if n == 1 else m.verbose_name_plural}" for m, n in counts.items())
+    names = []
+    for options, count in Counter(record._meta for record in records).items():
+        names.append(f"{count} {options.verbose_name if count == 1 else options.verbose_name_plural}")
+    return " and ".join(names)
 
 
 def known_approvals(
@@ -187,8 +189,8 @@ def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Id
     matching = facts.items.by_match
     items = [item.id for item in (*facts.items.by_npd_id, *matching)]
     npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
-    named = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
-    existing = set(named.values_list("pk", flat=True))
+    bearers = board.model._default_manager.filter(pk__in=list(filter(None, npd_ids)))
+    existing = set(bearers.values_list("pk", flat=True))
     rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
     owners = {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()}
     linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(records))
@@ -231,7 +233,9 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
         edits = events._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
         unedited -= set(edits.values_list("pgh_obj_id", flat=True))
     histories = set(event_models())
-    for relation in [r for r in model._meta.related_objects if r.related_model not in histories] if unedited else ():
+    for relation in model._meta.related_objects if unedited else ():
+        if relation.related_model in histories:
+            continue
         name = relation.field.name
         pointing: Any = relation.related_model._default_manager.filter(**{f"{name}__in": unedited})
         unedited -= set(pointing.values_list(name, flat=True))
@@ -288,5 +292,6 @@ def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], p
     if not keys:
         return identity
     same_key = records_by_match_key(board, keys.values())
-    with_doubles = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    return replace(identity, same_key=same_key, untouched=unedited_records(board.model, with_doubles))
+    with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
+    possible_duplicates = unedited_records(board.model, with_shared_key)
+    return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)

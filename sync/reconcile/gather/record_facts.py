@@ -206,8 +206,9 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
         elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
+    carried_out = [intent for intent in intents if intent.state != IntentState.REJECTED]
     return RecordHistory(
-        writes=tuple(i for i in intents if i.state != IntentState.REJECTED and i.created_at > oldest_write),
+        writes=tuple(write for write in carried_out if write.created_at > oldest_write),
         applied=tuple(applied),
         void=tuple(void),
         ended_creates=tuple(ended),

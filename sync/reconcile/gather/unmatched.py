@@ -36,7 +36,9 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
         npd_id = field_values.npd_uuid_of(board, item)
         if npd_id is not None and item.state == field_values.ACTIVE:
             npd_ids[item_id] = npd_id
-    chosen_ids = {c.remote_id: field_values.as_uuid(str(c.payload.get(LINK_TO, ""))) for c in facts.item_claims}
+    chosen_ids = {}
+    for claim in facts.item_claims:
+        chosen_ids[claim.remote_id] = field_values.as_uuid(str(claim.payload.get(LINK_TO, "")))
     stats = _event_stats(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
@@ -76,7 +78,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
                 unconfirmed_until=unconfirmed.get(item_id),
                 owner=owners.get(item_id),
                 ignored=ignored.get(item_id),
-                tombstones=tuple(t for t in tombstones if t.monday_id == item_id or t.entity_id == npd_id),
+                tombstones=tuple(row for row in tombstones if row.monday_id == item_id or row.entity_id == npd_id),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen_record=by_id.get(chosen_id) if chosen_id else None,

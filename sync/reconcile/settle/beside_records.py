@@ -56,7 +56,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 def _carry_out_answer(run: pass_run.PassRun, asked_of: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
     entity_type = run.entity_type
-    by = asked_of.facts.by
+    by = asked_of.facts.requested_by
     if answer.kind is pass_plan.AnswerKind.MERGE:
         _merge_records(run, answer, by)
     elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:

@@ -235,8 +235,8 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     locked = {row.entity_id: row for row in rows}
     # Only missing rows are inserted: inserting all took a quarter of a pass over unchanged records.
     if missing := [key for key in map(str, ids) if key not in locked]:
-        made = [SyncMetadata(entity_type=entity_type, entity_id=key, system="monday") for key in missing]
-        SyncMetadata.objects.bulk_create(made, ignore_conflicts=True)
+        new_rows = [SyncMetadata(entity_type=entity_type, entity_id=key, system="monday") for key in missing]
+        SyncMetadata.objects.bulk_create(new_rows, ignore_conflicts=True)
         locked = {row.entity_id: row for row in rows.all()}
     return locked
 
@@ -283,10 +283,10 @@ def store_write_loops(run: PassRun, facts: pass_plan.PassFacts, plans: Iterable[
         update_fields=["times", "by", "throttle_count", "throttled_until"],
     )
     throttled = {(loop.throttled_until, loop.entity_id) for loop in loops if loop.throttled_until}
-    for until, alike in grouped(sorted(throttled), lambda pair: pair[0]).items():
+    for until, loop_ids in grouped(sorted(throttled), lambda pair: pair[0]).items():
         wait = max((until - facts.now).total_seconds(), 0) + 1
         later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.wake([record_id for _, record_id in alike], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+        run.wake([record_id for _, record_id in loop_ids], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
 def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
