@@ -47,12 +47,14 @@ def _without_address(record: logging.LogRecord) -> logging.LogRecord:
     if not isinstance(request, HttpRequest) or not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return record
     reason = str(record.args[0]).lower() if isinstance(record.args, tuple) and record.args else ""
-    kind = record.name.rpartition("django.security.")[2]
-    codes = (code for word, code in _CSRF_CODES.items() if word in reason)
-    otherwise = kind if record.name.startswith("django.security.") else HTTPStatus(status).name.lower()
-    copied = copy(record)
+    code = next((code for words, code in _CSRF_CODES.items() if words in reason), "")
+    if not code and record.name.startswith("django.security."):
+        code = record.name.removeprefix("django.security.")
     match = request.resolver_match
-    copied.msg = f"refused {request.method} {match.route if match else '-'}: {status} {next(codes, otherwise)}"
+    copied = copy(record)
+    copied.msg = (
+        f"refused {request.method} {match.route if match else '-'}: {status} {code or HTTPStatus(status).name.lower()}"
+    )
     copied.args = ()
     copied.exc_info = copied.exc_text = copied.stack_info = None
     return copied

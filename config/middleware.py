@@ -102,7 +102,9 @@ class GaveWayMiddleware(MiddlewareMixin):
             log.warning("a program's request waited too long for a lock")
             return error_response(409, "conflict", CHANGED_AT_ONCE)
         log.warning("an act waited too long for a lock", path=request.path_info)
-        return try_again_page(request)
+        answer = _answer(request, BUSY)
+        answer.headers["Retry-After"] = "10"
+        return answer
 
 
 # Raised by Django's admin if an address or a form has an id or a filter's value that no row can have.
@@ -130,14 +132,6 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
         return bad_request(request)
 
 
-def page_of(request: HttpRequest) -> str:
-    """Return the page that a person is on; for a POST, the form's page or the page that it leads back to."""
-    if request.method in ("GET", "HEAD"):
-        return request.get_full_path()
-    candidates = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
-    return own_address(request, *candidates) or reverse("admin:index")
-
-
 class LostActMiddleware(MiddlewareMixin):
     """Explains a GET of an address that only takes forms, and sends people who have to sign in back to a page.
 
@@ -148,10 +142,14 @@ class LostActMiddleware(MiddlewareMixin):
         if not request.path_info.startswith("/admin/"):
             return response
         if response.status_code == 405:
-            return form_missing(request, response.headers["Allow"])
+            answer = _answer(request, NO_PAGE)
+            answer.headers["Allow"] = response.headers["Allow"]
+            return answer
         login = reverse("admin:login")
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
-            return redirect(f"{reverse('account_login')}?{urlencode({'next': page_of(request), 'lost': 1})}")
+            pages = (request.POST.get("next"), request.POST.get("back"), request.headers.get("Referer"))
+            page = own_address(request, *pages) or reverse("admin:index")
+            return redirect(f"{reverse('account_login')}?{urlencode({'next': page, 'lost': 1})}")
         return response
 
 
@@ -275,13 +273,6 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _answer(request, MISSING, reason if isinstance(reason, str) and reason.endswith(".") else "")
 
 
-def form_missing(request: HttpRequest, allowed: str) -> HttpResponse:
-    """Answer 405 if the address of a button was opened as a page."""
-    answer = _answer(request, NO_PAGE)
-    answer.headers["Allow"] = allowed
-    return answer
-
-
 def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer 403 for a form without a valid CSRF token."""
     return _answer(request, EXPIRED)
@@ -292,17 +283,10 @@ def failed(request: HttpRequest) -> HttpResponse:
     if request.path_info.startswith(FOR_PROGRAMS):
         return error_response(500, "error", "Server Error (500)")
     number = get_contextvars().get("request_id", "")
-    found_by = f" An administrator finds it in the log under the number {number}." if number else ""
+    hint = f" An administrator finds it in the log under the number {number}." if number else ""
     # The frame would ask the same database.
     is_framed = not isinstance(sys.exc_info()[1], DatabaseError)
-    return _answer(request, FAILED, f"{FAILED.sentence}{found_by}", is_framed=is_framed)
-
-
-def try_again_page(request: HttpRequest) -> HttpResponse:
-    """Answer 503 if an act was rolled back because another change held its locks."""
-    answer = _answer(request, BUSY)
-    answer.headers["Retry-After"] = "10"
-    return answer
+    return _answer(request, FAILED, f"{FAILED.sentence}{hint}", is_framed=is_framed)
 
 
 def _answer(

@@ -70,21 +70,6 @@ KEPT: dict[type[models.Model], dict[str, Any]] = {
     IgnoredItem: {"reason": ERASED_REASON},
 }
 
-BOARD_BUSY = (
-    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
-    "in a minute."
-)
-CALL_UNANSWERED = (
-    "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing was done. "
-    "Try again in some minutes."
-)
-BOARD_UNAVAILABLE = (
-    "Monday can't be called: {why} Nothing was done. Try again when it can, or leave the item on the board."
-)
-ITEM_NOT_DELETED = (
-    "Monday didn't delete the item: {why} Nothing was erased in NPD. Try again, or leave the item on the board."
-)
-
 
 @dataclass(frozen=True)
 class Person:
@@ -202,12 +187,20 @@ def erase(person: Person, *, delete_items: bool) -> int:
     link = registry.link_of(person.entity_type)
     lease = acquire(link, LEASE_SECONDS) if link else None
     if link and lease is None:
-        raise Conflict(BOARD_BUSY, code="board_busy")
+        sentence = (
+            "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try "
+            "again in a minute."
+        )
+        raise Conflict(sentence, code="board_busy")
     with lease or nullcontext():
         # Read again, because the last pass may have stored more.
         person = Person(person.entity_type, person.id)
         if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
-            raise Conflict(CALL_UNANSWERED, code="outcome_unknown")
+            sentence = (
+                "A call to Monday about this person has no answer yet, so it is not known which items there are. "
+                "Nothing was done. Try again in some minutes."
+            )
+            raise Conflict(sentence, code="outcome_unknown")
         if link and delete_items and person.items:
             _delete_items(link, person.items)
 
@@ -226,17 +219,24 @@ def erase(person: Person, *, delete_items: bool) -> int:
 def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link, urgent=True)
     if not board.is_available:
-        raise Conflict(BOARD_UNAVAILABLE.format(why=board.detail), code="board_unavailable")
+        sentence = (
+            f"Monday can't be called: {board.detail} Nothing was done. Try again when it can, or leave the item on the "
+            "board."
+        )
+        raise Conflict(sentence, code="board_unavailable")
     removals = {f"e{number}": item_id for number, item_id in enumerate(item_ids)}
     request = prepare_delete(removals, [])
     try:
-        answer = connector(urgent=True).write(request, uuid.uuid4().hex)
+        for outcome in connector(urgent=True).write(request, uuid.uuid4().hex).by_alias.values():
+            # An item that is gone already needs no deletion.
+            if isinstance(outcome, MondayError) and outcome.kind is not ITEM_NOT_FOUND:
+                raise outcome
     except MondayError as error:
-        raise Conflict(ITEM_NOT_DELETED.format(why=error.sentence), code="item_not_deleted") from error
-    for outcome in answer.by_alias.values():
-        # An item that is gone already needs no deletion.
-        if isinstance(outcome, MondayError) and outcome.kind is not ITEM_NOT_FOUND:
-            raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
+        sentence = (
+            f"Monday didn't delete the item: {error.sentence} Nothing was erased in NPD. Try again, or leave the item "
+            "on the board."
+        )
+        raise Conflict(sentence, code="item_not_deleted") from error
 
 
 def _quotes(entry: Any, person: Person) -> bool:

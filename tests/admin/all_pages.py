@@ -20,25 +20,9 @@ from conflicts.rejections import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
-from sync import attention
+from sync import attention, models
 from sync.clock import sync_now
 from sync.kernel.scheduled_jobs import make_missing_jobs
-from sync.models import (
-    ApiToken,
-    ApprovalRequest,
-    BoardLink,
-    Decision,
-    FieldMapping,
-    IgnoredItem,
-    Intent,
-    MondayAccount,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    UnmatchedItem,
-    WriteLoop,
-)
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from tests.admin import states
@@ -58,27 +42,40 @@ def furnish(world: dict[str, Any], person: User) -> None:
     synced = world["synced"]
     now = sync_now()
     for n, (kind, state) in enumerate((("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))):
-        ApprovalRequest.objects.create(
+        models.ApprovalRequest.objects.create(
             entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{n}", label="Phone “1”"
         )  # fmt: skip
-    BoardLink.objects.filter(entity_type="contact").update(verified_at=now, verified_records=3, differed_records=1)
-    Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}, monday_id="5099")
-    IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
-    UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"})
-    Intent.objects.create(
-        entity_type="contact", entity_id=synced.pk, board_id="9001", item_id="5001", lease_token=uuid.uuid4(),
-        idempotency_key="k", deadline=sync_now(),
-    )  # fmt: skip
+    models.BoardLink.objects.filter(entity_type="contact").update(
+        verified_at=now, verified_records=3, differed_records=1
+    )
+    models.Tombstone.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}, monday_id="5099"
+    )
+    models.IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
+    models.UnmatchedItem.objects.create(
+        entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"}
+    )
+    models.Intent.objects.create(
+        entity_type="contact",
+        entity_id=synced.pk,
+        board_id="9001",
+        item_id="5001",
+        lease_token=uuid.uuid4(),
+        idempotency_key="k",
+        deadline=sync_now(),
+    )
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
-    ApiToken.objects.create(person)
+    models.ApiToken.objects.create(person)
     finished(sync_now() - timedelta(hours=3), rows=3)
-    NotificationReceiver.objects.create(user=person, frequency="daily")
-    NotificationReceiver.objects.create(
+    models.NotificationReceiver.objects.create(user=person, frequency="daily")
+    models.NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
     )
     pauses.pause("dora", entity_type="organization", why="Moving house")
-    MondayAccount.objects.update(stop_reason="Monday refuses the token.", stopped_until=now + timedelta(minutes=5))
+    models.MondayAccount.objects.update(
+        stop_reason="Monday refuses the token.", stopped_until=now + timedelta(minutes=5)
+    )
 
 
 def crowd(world: dict[str, Any]) -> None:
@@ -88,25 +85,25 @@ def crowd(world: dict[str, Any]) -> None:
         finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
     flying()
     pauses.pause("anna", entity_type="organization", why="Moving the board")
-    link = BoardLink.objects.get(entity_type="contact")
+    link = models.BoardLink.objects.get(entity_type="contact")
     columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
     link.shape = {"name": "Contacts", "columns": columns}
     link.npd_id_problem = "The column “NPD ID” was deleted from the board."
     link.save()
     gone = f"The column “{LONG}” was deleted from the board. Restore it."
-    FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
-    FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
+    models.FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
+    models.FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
     for key in ("phone", "notes"):
-        WriteLoop.objects.create(
+        models.WriteLoop.objects.create(
             entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
-    ApprovalRequest.objects.create(**states.of(synced), kind="records", state="pending", label=LONG)
+    models.ApprovalRequest.objects.create(**states.of(synced), kind="records", state="pending", label=LONG)
     held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
-    SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
+    models.SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
     Contact.objects.filter(pk=synced.pk).update(role_title=LONG)
-    UnmatchedItem.objects.filter(item_id="7003").update(name=LONG)
+    models.UnmatchedItem.objects.filter(item_id="7003").update(name=LONG)
     states.dead("Bob", "Monday rejected the item. " * 20)
     states.conflicting(f"{LONG[:90]} and no end", "5066")
 
@@ -172,15 +169,15 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     causes = [group.cause for group in attention.groups()]
     yield f"/admin/?{urlencode({'cause': causes}, doseq=True)}"
-    item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
+    item = reverse("admin:sync_unmatcheditem_link", args=[models.UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
-    yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
+    yield reverse("admin:sync_unmatcheditem_link", args=[models.UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
     yield "/admin/sync/syncqueue/resume/"
-    dead = SyncQueue.objects.filter(status="failed").latest("id")
+    dead = models.SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
-    yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])
+    yield reverse("admin:sync_decision_undo", args=[models.Decision.objects.latest("id").pk])
     timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
     yield from (reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed)
     yield from (reverse("admin:auth_group_change", args=[group.pk]) for group in Group.objects.all()[:1])

@@ -5,35 +5,24 @@ from typing import Any
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync import registry
+from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.models import (
-    BoardLink,
-    Decision,
-    FieldMapping,
-    MondayAccount,
-    SyncedModel,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-    WebhookEvent,
-)
 from sync.models.board_link import EVERYTHING
 from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 
 
-def boards() -> dict[str, BoardLink]:
+def boards() -> dict[str, models.BoardLink]:
     """Board links with the mappings that the models register, as the set-up makes them."""
-    MondayAccount.objects.get_or_create(id=1)
+    models.MondayAccount.objects.get_or_create(id=1)
     made = {}
     for number, spec in enumerate(registry.entities(), start=1):
-        link = BoardLink.objects.create(
+        link = models.BoardLink.objects.create(
             entity_type=spec.entity_type, board_id=f"900{number}", npd_id_column="npd_id", match_key=spec.match_key
         )
         for position, mapping in enumerate(spec.mappings):
-            FieldMapping.objects.create(
+            models.FieldMapping.objects.create(
                 link=link, key=mapping.key, label=mapping.label, fields=list(mapping.fields),
                 column_id=mapping.column_id, converter=mapping.converter, position=position,
             )  # fmt: skip
@@ -47,10 +36,10 @@ def stop_board(
     """As a pass does that finds the board archived."""
     until = until or sync_now() + timedelta(minutes=1)
     stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": reason}
-    BoardLink.objects.filter(entity_type=entity_type).update(stops={EVERYTHING: stop})
+    models.BoardLink.objects.filter(entity_type=entity_type).update(stops={EVERYTHING: stop})
 
 
-def of(record: SyncedModel) -> dict[str, Any]:
+def of(record: models.SyncedModel) -> dict[str, Any]:
     """What a row says that is about this record."""
     return {"entity_type": record.entity_type(), "entity_id": record.pk}
 
@@ -58,11 +47,11 @@ def of(record: SyncedModel) -> dict[str, Any]:
 def contact(name: str, **values: Any) -> Contact:
     """A contact, whose outbox row is gone as if it had been worked."""
     made = Contact.objects.create(name=name, **values)
-    SyncQueue.objects.filter(entity_id=made.id).delete()
+    models.SyncQueue.objects.filter(entity_id=made.id).delete()
     return made
 
 
-def mark(record: SyncedModel, status: RecordSyncStatus, item: str | None = None) -> None:
+def mark(record: models.SyncedModel, status: RecordSyncStatus, item: str | None = None) -> None:
     """Write the bookkeeping columns, which no trigger takes for a change."""
     last = SyncNow() if status == RecordSyncStatus.SYNCED else None
     rows = type(record)._default_manager.filter(pk=record.pk)
@@ -70,8 +59,8 @@ def mark(record: SyncedModel, status: RecordSyncStatus, item: str | None = None)
     record.refresh_from_db()
 
 
-def ledger(record: SyncedModel, status: SyncStatus, **values: Any) -> SyncMetadata:
-    return SyncMetadata.objects.create(
+def ledger(record: models.SyncedModel, status: SyncStatus, **values: Any) -> models.SyncMetadata:
+    return models.SyncMetadata.objects.create(
         entity_type=record.entity_type(), entity_id=str(record.pk), remote_id=record.monday_id,
         sync_status=status, last_sync_attempt=sync_now(), **values,
     )  # fmt: skip
@@ -101,7 +90,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
     """A contact whose second try comes in five minutes."""
     made = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
-    SyncQueue.objects.create(**of(made), attempts=1, next_retry=due, error_message=reason, reason=reason)
+    models.SyncQueue.objects.create(**of(made), attempts=1, next_retry=due, error_message=reason, reason=reason)
     ledger(made, SyncStatus.PENDING, note=reason)
     return made
 
@@ -109,7 +98,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
 def dead(name: str, error: str = "Monday refused the item: invalid value.") -> Contact:
     """A contact whose tries are used up."""
     made = contact(name)
-    SyncQueue.objects.create(**of(made), attempts=5, status=QueueStatus.FAILED, error_message=error)
+    models.SyncQueue.objects.create(**of(made), attempts=5, status=QueueStatus.FAILED, error_message=error)
     ledger(made, SyncStatus.FAILED, last_error=error, error_count=5)
     return made
 
@@ -141,10 +130,10 @@ def removed(name: str, item: str, who: str = "Maya Lind", how: str = "archived",
     """A contact whose item somebody on Monday removed so many minutes ago, and about which nobody is asked yet."""
     made, since = synced(name, item), sync_now() - timedelta(minutes=minutes)
     note = f"The item “{name}” was {how} on Monday. Nothing was changed in NPD."
-    rows = SyncMetadata.objects.filter(entity_id=str(made.pk))
+    rows = models.SyncMetadata.objects.filter(entity_id=str(made.pk))
     rows.update(remote_state=how, removed_since=since, removed_passes=1, note=note)
     actor = f"{who} on Monday" if who else ""
-    Decision.objects.create(**of(made), remote_id=item, kind="removed", sentence=note, actor=actor)
+    models.Decision.objects.create(**of(made), remote_id=item, kind="removed", sentence=note, actor=actor)
     return made
 
 
@@ -154,25 +143,27 @@ def disabled(name: str) -> Contact:
     return made
 
 
-def candidate(item: str, seconds: int = 240) -> SyncQueue:
+def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
     """An item of the contacts board that no record has."""
-    return SyncQueue.objects.create(
+    return models.SyncQueue.objects.create(
         entity_type="contact", remote_id=item, direction=QueueDirection.TO_NPD, causes=Cause.WEBHOOK,
         next_retry=sync_now() + timedelta(seconds=seconds),
         reason="It has no email yet, so nobody can say whether it is known.",
     )  # fmt: skip
 
 
-def decided(record: SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any) -> Decision:
-    return Decision.objects.create(
+def decided(
+    record: models.SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any
+) -> models.Decision:
+    return models.Decision.objects.create(
         entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
         **values,
     )  # fmt: skip
 
 
-def told_by_webhook(item: str, name: str) -> WebhookEvent:
+def told_by_webhook(item: str, name: str) -> models.WebhookEvent:
     """A delivery that tells an item's name."""
-    return WebhookEvent.objects.create(
+    return models.WebhookEvent.objects.create(
         trigger_id=name, board_id="9002", item_id=item, type="create_pulse",
         body={"event": {"pulseId": int(item), "pulseName": name}},
     )  # fmt: skip
@@ -188,13 +179,13 @@ def one_of_each() -> dict[str, Any]:
         "disabled": disabled("Otto Off"),
         "candidate": candidate("7001"),
     }
-    made["unmatched"] = UnmatchedItem.objects.create(
+    made["unmatched"] = models.UnmatchedItem.objects.create(
         entity_type="contact", item_id="7001", reason_code="no_key_yet", details={"label": "email"}
     )
     made["conflicting"], made["conflict"] = conflicting("Ann Clash", "5006")
     made["organization"] = Organization.objects.create(name="Example Ltd", aliases=["Example, Inc.", "ExCo"])
     Contact.objects.filter(pk=made["synced"].pk).update(organization=made["organization"])
-    SyncQueue.objects.filter(entity_id=made["synced"].pk).delete()
+    models.SyncQueue.objects.filter(entity_id=made["synced"].pk).delete()
     mark(made["synced"], RecordSyncStatus.SYNCED, "5001")
     contact("One Way", sync_direction=SyncDirection.NPD_TO_MONDAY)
     decided(made["synced"], "Phone came from Monday: “+46 8 123 45” replaced an empty value.", "Bob, on Monday")

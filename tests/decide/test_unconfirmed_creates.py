@@ -9,19 +9,8 @@ import pytest
 
 from npd.models import Contact
 from sync.models import Intent
+from sync.monday import errors
 from sync.monday.board_items import Item, WriteResult
-from sync.monday.errors import (
-    ANSWER_WITHOUT_DATA,
-    BOARD_FORBIDDEN,
-    DOCUMENT_REJECTED,
-    MINUTE_LIMIT_REACHED,
-    NOT_AUTHENTICATED,
-    RECORD_REJECTED,
-    SERVER_FAILED,
-    TIMED_OUT,
-    UNREACHABLE,
-    MondayError,
-)
 from sync.reconcile.unconfirmed_writes import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,
@@ -115,16 +104,20 @@ def test_what_is_found_is_linked(row: str) -> None:
     assert outline(decide_unconfirmed(replace(known, items={str(ANN.pk): MADE}))) == expected
 
 
-LATE, NO_DATA = MondayError(TIMED_OUT, "late"), MondayError(ANSWER_WITHOUT_DATA, "errors")
+LATE, NO_DATA = errors.MondayError(errors.TIMED_OUT, "late"), errors.MondayError(errors.ANSWER_WITHOUT_DATA, "errors")
 
-FAILED: dict[str, tuple[MondayError | None, UnconfirmedCreates, list[Any]]] = {
+FAILED: dict[str, tuple[errors.MondayError | None, UnconfirmedCreates, list[Any]]] = {
     "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
-    "refused, so never carried out": (MondayError(DOCUMENT_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
-    "refused for one record": (MondayError(RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
-    "the account's failure": (MondayError(NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
-    "the board's failure": (MondayError(BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
-    "a limit": (MondayError(MINUTE_LIMIT_REACHED, "later"), facts(), [WAIT]),
-    "never sent": (MondayError(UNREACHABLE, "no route"), facts(), [WAIT]),
+    "refused, so never carried out": (
+        errors.MondayError(errors.DOCUMENT_REJECTED, "no"),
+        facts(ANN, BOB),
+        [VOID, VOID],
+    ),
+    "refused for one record": (errors.MondayError(errors.RECORD_REJECTED, "no"), facts(ANN, BOB), [VOID, VOID]),
+    "the account's failure": (errors.MondayError(errors.NOT_AUTHENTICATED, "no"), facts(), [WAIT]),
+    "the board's failure": (errors.MondayError(errors.BOARD_FORBIDDEN, "no"), facts(), [WAIT]),
+    "a limit": (errors.MondayError(errors.MINUTE_LIMIT_REACHED, "later"), facts(), [WAIT]),
+    "never sent": (errors.MondayError(errors.UNREACHABLE, "no route"), facts(), [WAIT]),
     "an outage costs no attempt, and a document is sent again once": (LATE, facts(), [LOOK_AGAIN]),
     "as long as writes are stopped": (LATE, facts(wait_seconds=600), [("", Fate.LOOK_AGAIN, 600)]),
     "alone while others are answered": (LATE, facts(others_answered=True), [FAIL]),
@@ -145,13 +138,13 @@ def test_what_a_second_sending_that_failed_as_a_whole_means(row: str) -> None:
 @pytest.mark.parametrize(
     ("error", "replayed", "expected"),
     [
-        (MondayError(RECORD_REJECTED, "no"), False, VOID),
-        (MondayError(SERVER_FAILED, "internal"), False, FAIL),
-        (MondayError(SERVER_FAILED, "internal"), True, VOID),
+        (errors.MondayError(errors.RECORD_REJECTED, "no"), False, VOID),
+        (errors.MondayError(errors.SERVER_FAILED, "internal"), False, FAIL),
+        (errors.MondayError(errors.SERVER_FAILED, "internal"), True, VOID),
     ],
     ids=["refused", "nothing known", "a replay tells of the first sending"],
 )
-def test_what_the_second_answer_says_of_each(error: MondayError, replayed: bool, expected: Any) -> None:
+def test_what_the_second_answer_says_of_each(error: errors.MondayError, replayed: bool, expected: Any) -> None:
     answer = WriteResult({"r0": MADE, "r1": error}, replayed=replayed)
     made, failed = after_resending(facts(ANN, BOB), answer)
     assert outline([made, failed]) == [LINK, expected]

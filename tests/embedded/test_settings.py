@@ -49,24 +49,35 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         (
             {"ENCRYPTION_KEY": "new, old", "EMAIL_URL": "smtp+ssl://npd%40x.org:p%24@smtp.x.org"},
             {
-                "ENCRYPTION_KEYS": ["new", "old", KEY], "EMAIL_HOST": "smtp.x.org", "EMAIL_PORT": 465,
-                "EMAIL_HOST_USER": "npd@x.org", "EMAIL_HOST_PASSWORD": "p$", "EMAIL_USE_SSL": True,
+                "ENCRYPTION_KEYS": ["new", "old", KEY],
+                "EMAIL_HOST": "smtp.x.org",
+                "EMAIL_PORT": 465,
+                "EMAIL_HOST_USER": "npd@x.org",
+                "EMAIL_HOST_PASSWORD": "p$",
+                "EMAIL_USE_SSL": True,
                 "EMAIL_USE_TLS": False,
             },
         ),
         (
             dict.fromkeys(("MONDAY_API_URL", "EMAIL_URL", "SITE_URL", "ENCRYPTION_KEY"), ""),
             {
-                "MONDAY_API_URL": "https://api.monday.com/v2", "EMAIL_HOST": "", "SITE_URL": "http://127.0.0.1:8000",
+                "MONDAY_API_URL": "https://api.monday.com/v2",
+                "EMAIL_HOST": "",
+                "SITE_URL": "http://127.0.0.1:8000",
                 "ENCRYPTION_KEYS": [KEY],
             },
         ),
     ],
     ids=[
-        "embedded", "no redis", "http", "https behind proxies", "no proxy is believed", "keys and email",
+        "embedded",
+        "no redis",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
         "empty is as good as none",
     ],
-)  # fmt: skip
+)
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
 
@@ -121,13 +132,6 @@ def test_a_failure_of_a_database_that_answers_keeps_its_trace() -> None:
         with pytest.raises(OperationalError) as failure:
             cursor.execute("SELECT pg_sleep(5)")
     assert environment.unreachable_message(failure.value) == ""
-
-
-def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
-    result = manage("check", **SERVERS, SECRET_KEY_FILE="/nonexistent")
-    assert result.returncode == 1
-    assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
-    assert "Traceback" not in result.stderr
 
 
 def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:

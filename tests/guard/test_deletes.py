@@ -40,13 +40,6 @@ def archived(world: World, settings: Any) -> list[Contact]:
     return contacts
 
 
-def test_an_approved_delete_archives_the_items(world: World, deleted: list[str], mary: User) -> None:
-    approve(held(), mary)
-    world.work()
-    assert item_states(world, deleted) == ["archived"] * 3
-    assert states() == [ApprovalState.DONE] * 3
-
-
 def test_a_mass_delete_archives_nothing_and_can_be_rejected(world: World, deleted: list[str], mary: User) -> None:
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
@@ -60,12 +53,18 @@ def test_a_mass_delete_archives_nothing_and_can_be_rejected(world: World, delete
     assert not Contact.objects.exists()
 
 
-@pytest.mark.parametrize(("decide", "outcome"), [(approve, "archived"), (reject, "removal_rejected")])
-def test_a_decision_is_one_entry(world: World, deleted: list[str], mary: User, decide: Any, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("decide", "outcome", "items", "state"),
+    [(approve, "archived", "archived", ApprovalState.DONE), (reject, "removal_rejected", "active", ApprovalState.KEPT)],
+)
+def test_a_decision_is_one_entry(
+    world: World, deleted: list[str], mary: User, decide: Any, outcome: str, items: str, state: str
+) -> None:
     before = set(Decision.objects.values_list("pk", flat=True))
     decide(held(), mary)
     world.work()
     rows = Decision.objects.exclude(pk__in=before).order_by("pk")
+    assert (item_states(world, deleted), states()) == ([items] * 3, [state] * 3)
     [listed] = [row for row in rows if not row.folded]
     assert (listed.kind, listed.actor, "3 items on Monday" in listed.sentence) == ("approval", "mary", True)
     assert {row.fold_id for row in rows} == {listed.fold_id}

@@ -39,16 +39,22 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rejected = beside_records.store_new_record, []
+def fail_once(monkeypatch: pytest.MonkeyPatch, error: DatabaseError) -> list[str]:
+    """The first record to be stored can't be; the items whose record couldn't be stored."""
+    real, failed = beside_records.store_new_record, []
 
-    def reject_first(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
-        if not rejected:
-            rejected.append(record.monday_id)
-            raise DatabaseError("a trigger of NPD's")
+    def store(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
+        if not failed:
+            failed.append(record.monday_id)
+            raise error
         real(record, base, is_automatic=is_automatic)
 
-    monkeypatch.setattr(beside_records, "store_new_record", reject_first)
+    monkeypatch.setattr(beside_records, "store_new_record", store)
+    return failed
+
+
+def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rejected = fail_once(monkeypatch, DatabaseError("a trigger of NPD's"))
     items = {world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2)}
     hear(world)
     assert {Contact.objects.get().monday_id} == items - set(rejected)
@@ -56,19 +62,13 @@ def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: 
 
 
 def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, told = beside_records.store_new_record, []
-
-    def locked_once(record: Any, base: dict[str, Any], *, is_automatic: bool = True) -> None:
-        if not told:
-            told.append(record)
-            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
-        real(record, base, is_automatic=is_automatic)
-
-    monkeypatch.setattr(beside_records, "store_new_record", locked_once)
-    item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
+    error = OperationalError("canceling statement due to lock timeout")
+    error.__cause__ = LockNotAvailable()
+    told = fail_once(monkeypatch, error)
+    item = world.add("Ann", email=mail("ann@example.com"))
     hear(world)
     assert told
-    assert Contact.objects.get().monday_id == item["id"]
+    assert Contact.objects.get().monday_id == item
 
 
 def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(world: World) -> None:

@@ -15,20 +15,9 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
+from sync import models
 from sync.admin.file_pages import Uploads
 from sync.kernel.messages import Conflict, RestoreError
-from sync.models import (
-    BoardLink,
-    CacheEntry,
-    IgnoredItem,
-    Intent,
-    Notification,
-    NotificationReceiver,
-    SyncMetadata,
-    Tombstone,
-    UnmatchedItem,
-    WebhookEvent,
-)
 from sync.outbox.claim import acquire
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
@@ -88,13 +77,13 @@ def lived(world: World, dora: User) -> Contact:
     assert browser.post(page, form).status_code == 302
     conflict = SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
     resolve(conflict.pk, by=dora, resolution_type="keep_npd", seen=current_values(conflict))
-    UnmatchedItem.objects.create(entity_type="contact", item_id=str(contact.monday_id), name=f"{NAME} (work)")
-    log_action(dora, UnmatchedItem.objects.get(), "Asked to link it.")
+    models.UnmatchedItem.objects.create(entity_type="contact", item_id=str(contact.monday_id), name=f"{NAME} (work)")
+    log_action(dora, models.UnmatchedItem.objects.get(), "Asked to link it.")
     contact.refresh_from_db()
     other = {"record": str(acme.pk), "name": "Acme", "fields": [{"words": f"Billing contact: NPD says “{NAME}”"}]}
     own = {"record": str(contact.pk), "name": NAME, "fields": []}
-    BoardLink.objects.filter(entity_type="organization").update(differences=[other])
-    BoardLink.objects.filter(entity_type="contact").update(differences=[own])
+    models.BoardLink.objects.filter(entity_type="organization").update(differences=[other])
+    models.BoardLink.objects.filter(entity_type="contact").update(differences=[own])
     upload = Uploads()
     upload.save(f"Name,Email\n{NAME},{EMAIL}\n".encode())
     browser.post(f"/admin/npd/contact/export/?q={EMAIL}", {"format": "0", "resource": "0"})
@@ -104,8 +93,8 @@ def lived(world: World, dora: User) -> Contact:
 def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world: World, dora: User) -> None:
     contact = lived(world, dora)
     item_id = str(contact.monday_id)
-    receiver = NotificationReceiver.objects.create(user=dora)
-    Notification.objects.create(receiver=receiver, key=f"removed:contact:{contact.pk}")
+    receiver = models.NotificationReceiver.objects.create(user=dora)
+    models.Notification.objects.create(receiver=receiver, key=f"removed:contact:{contact.pk}")
     tables = {column.split(".")[0] for column in columns_with_traces()}
     assert {"contacts", "npd_contactevent", "sync_metadata", "sync_webhook_events", "sync_conflicts"} <= tables
     assert "sync_board_links" in tables
@@ -113,7 +102,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
     assert logged == {"contact", "syncconflict", "unmatcheditem"}
 
-    assert CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
+    assert models.CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
     content = export(person_of(contact))
     assert content["record"]["email"] == EMAIL
     assert content["items_on_monday"] == [item_id]
@@ -125,11 +114,11 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     assert erase(person_of(contact), delete_items=True) > 10
 
     assert columns_with_traces() == []
-    assert not CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
-    assert not Notification.objects.exists()
+    assert not models.CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
+    assert not models.Notification.objects.exists()
     assert world.sandbox.item(item_id)["state"] == "deleted"
     assert Organization.objects.get(name="Acme").billing_contact is None
-    tombstone = Tombstone.objects.get(entity_id=contact.pk)
+    tombstone = models.Tombstone.objects.get(entity_id=contact.pk)
     assert (tombstone.reason_code, tombstone.data, tombstone.monday_id) == ("erased", {}, item_id)
     assert tombstone.deleted_at is not None
     with pytest.raises(RestoreError):
@@ -141,7 +130,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
 
 
 def test_an_item_that_stays_on_the_board_brings_nobody_back(world: World, dora: User) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
+    models.BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     contact = world.linked(NAME, email=EMAIL, phone=PHONE)
     item_id = str(contact.monday_id)
     erase(person_of(contact), delete_items=False)
@@ -151,8 +140,8 @@ def test_an_item_that_stays_on_the_board_brings_nobody_back(world: World, dora: 
     call_command("sync_reconcile", verbosity=0)
     world.settle()
     assert not Contact.objects.exists()
-    assert not WebhookEvent.objects.filter(item_id=item_id).exists()
-    assert IgnoredItem.objects.get(item_id=item_id).erased
+    assert not models.WebhookEvent.objects.filter(item_id=item_id).exists()
+    assert models.IgnoredItem.objects.get(item_id=item_id).erased
     assert columns_with_traces() == []
 
 
@@ -163,7 +152,7 @@ def test_what_is_of_others_stays(world: World) -> None:
     namesake.refresh_from_db()
     assert namesake.name == NAME
     assert world.ledger(namesake).base
-    assert IgnoredItem.objects.get().item_id == erased.monday_id
+    assert models.IgnoredItem.objects.get().item_id == erased.monday_id
 
 
 @pytest.mark.django_db
@@ -193,15 +182,15 @@ def test_an_erasure_that_is_not_safe_or_not_possible_is_refused_in_words(world: 
     assert lease is not None
     assert refusal()[0] == "board_busy"
     lease.release()
-    Intent.objects.update(state="open")
+    models.Intent.objects.update(state="open")
     assert refusal()[0] == "outcome_unknown"
-    Intent.objects.update(state="applied")
+    models.Intent.objects.update(state="applied")
     world.sandbox.faults(*[{"status": 500, "count": 9}])
     code, sentence = refusal()
     assert code == "item_not_deleted"
     assert "Nothing was erased in NPD. Try again" in sentence
     assert Contact.objects.filter(pk=contact.pk).exists()
-    assert SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
+    assert models.SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
     # What is repeated deletes what is left of it.
     world.sandbox.control("faults", "DELETE")
     world.pass_time(minutes=30)

@@ -102,13 +102,19 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 
 
 TWO_OF_A_KIND = [
-    ("email", "email", "Indirizzo e-mail", "E-mail privata"), ("email", "email", "Posta elettronica", "PEC"),
-    ("email", "email", "Endereço de e-mail", "Cobrança"), ("phone", "phone", "N° de téléphone", "Fax"),
-    ("phone", "phone", "Número de teléfono", "Fax"), ("phone", "phone", "Handynummer", "Fax"),
-    ("phone", "phone", "携帯電話", "Fax"), ("role_title", "text", "Intitulé du poste", "LinkedIn"),
-    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"), ("role_title", "text", "Posizione", "LinkedIn"),
-    ("phone", "phone", "Tél. portable", "Fax"), ("phone", "phone", "Número de telefone", "Fax"),
-]  # fmt: skip
+    ("email", "email", "Indirizzo e-mail", "E-mail privata"),
+    ("email", "email", "Posta elettronica", "PEC"),
+    ("email", "email", "Endereço de e-mail", "Cobrança"),
+    ("phone", "phone", "N° de téléphone", "Fax"),
+    ("phone", "phone", "Número de teléfono", "Fax"),
+    ("phone", "phone", "Handynummer", "Fax"),
+    ("phone", "phone", "携帯電話", "Fax"),
+    ("role_title", "text", "Intitulé du poste", "LinkedIn"),
+    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
+    ("role_title", "text", "Posizione", "LinkedIn"),
+    ("phone", "phone", "Tél. portable", "Fax"),
+    ("phone", "phone", "Número de telefone", "Fax"),
+]
 
 
 @pytest.mark.django_db
@@ -127,17 +133,19 @@ def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_o
 
 
 @pytest.mark.django_db
-def test_a_second_column_of_a_kind_is_made_only_with_a_word_about_it(monday: Sandbox, run: Run, settings: Any) -> None:
-    columns = (("mail", "Email", "email"), ("x", "Work", "phone"), ("y", "Home", "phone"))
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ([("x", "Work", "phone"), ("y", "Home", "phone")], "“Phone” is new beside “Work”, “Home”, of the same type"),
+        ([("x", "E-mail", "text")], "“Email” is new beside “E-mail” of the type text, which doesn't fit"),
+    ],
+    ids=["of a kind", "of a title"],
+)
+def test_a_second_column_is_made_only_with_a_word_about_it(
+    monday: Sandbox, run: Run, settings: Any, columns: Any, told: str
+) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)
-    assert "“Phone” is new beside “Work”, “Home”, of the same type" in run("monday_setup")
-    assert "is new beside" not in run("monday_setup")
-
-
-@pytest.mark.django_db
-def test_a_second_column_of_a_title_is_made_only_with_a_word_about_it(monday: Sandbox, run: Run, settings: Any) -> None:
-    settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", ("mail", "E-mail", "text"))
-    assert "“Email” is new beside “E-mail” of the type text, which doesn't fit" in run("monday_setup")
+    assert told in run("monday_setup")
     assert "is new beside" not in run("monday_setup")
 
 

@@ -172,8 +172,9 @@ def _load(
 
 ATTEMPTS = 5  # after which a job has failed
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
-# Examples to try, and the sample data's contacts that they are made of. The first contact stays as it is.
-SCENES = ("conflict", "blocked", "disabled", "failed")
+# Examples to try, by the names that the history stores, and the contacts that they are made of. The first contact stays
+# as it is.
+SCENES = ("conflict", "held", "disabled", "failed")
 PARTS = ("first", *SCENES)
 
 
@@ -207,7 +208,7 @@ def create_scene(name: str, sandbox: Sandbox) -> None:
         sandbox.edit(item_id, columns["phone"], "+12025550147 US")
         contact.role_title = "Director of Purchasing"
         contact.phone = "+1 202 555 0112"
-    elif name == "blocked":  # an address that the standards and Django allow, and Monday does not
+    elif name == "held":  # an address that the standards and Django allow, and Monday does not
         local, _, domain = contact.email.rpartition("@")
         contact.email = f"{local}/office@{domain}"
     elif name == "disabled":
