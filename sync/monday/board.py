@@ -294,7 +294,7 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     if isinstance(parts, list) and all(isinstance(part, Mapping) for part in parts):
         return parts
     raise errors.MondayError(
-        errors.UNREADABLE_ANSWER, f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name)
+        errors.UNREADABLE_ANSWER, f"Monday left out the {name} of board {node.get('id')}", path=("boards", name)
     )
 
 

@@ -331,9 +331,7 @@ def _parse_entries(answer: graphql.Answer, node: Mapping[str, Any]) -> tuple[lis
         rows = log.get("logs")
         cursor = log.get("cursor")
     if not isinstance(rows, list):
-        raise MondayError(
-            LOG_SHAPE_CHANGED, "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
-        )
+        raise MondayError(LOG_SHAPE_CHANGED, "Monday's activity log has an unknown shape", request_id=answer.request_id)
     return [parse_entry(row, answer.request_id) for row in rows], str(cursor) if cursor else None
 
 

@@ -151,17 +151,17 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
         message = f"API version {requested} answers, but Monday is about to end it (it is in {kind.replace('_', ' ')})."
         yield CheckResult(True, message, fix, "version", is_warning=True, for_administrator=on_server)
     else:
-        yield CheckResult(True, f"API version {requested} ({kind or 'kind not told'}) answers.", subject="version")
+        yield CheckResult(True, f"API version {requested} ({kind or 'unknown kind'}) answers.", subject="version")
 
 
 def _check_plan(info: AccountInfo) -> Iterator[CheckResult]:
     limit = f": {info.day_limit:,} calls a day" if info.day_limit else ""
     if info.tier or info.day_limit:
-        yield CheckResult(True, f"The plan is {info.tier or 'not told'}{limit}.", subject="plan")
+        yield CheckResult(True, f"The plan is {info.tier or 'unknown'}{limit}.", subject="plan")
     else:
         error = _field_error(info, "account") or _field_error(info, "platform_api")
         reason = f" ({error.message.rstrip(' .')})" if error else ""
-        message = f"Monday doesn't tell the account's plan and its calls a day{reason}."
+        message = f"Monday doesn't say which plan the account has and how many calls a day{reason}."
         fix = "Give the token the scope account:read; without it only what answers say of the limits is known."
         yield CheckResult(True, message, fix, "plan", is_warning=True)
 

@@ -83,7 +83,7 @@ def parse_items_at(
         if isinstance(index, int) and index < len(entries) and _is_left_out(entries[index]):
             raise error
     if any(isinstance(entry, Mapping) and _is_left_out(entry) for entry in entries):
-        raise MondayError(UNREADABLE_ANSWER, "Monday didn't say of an item whether it is active", path=path)
+        raise MondayError(UNREADABLE_ANSWER, "Monday didn't say whether an item is active", path=path)
     return [
         _parse_item(entry, column_ids, errors, (*path, index))
         for index, entry in enumerate(entries)

@@ -39,7 +39,8 @@ def record_verdict(
         values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
         convert = board.converter(mapping, record)
         if relation_of(board.model, mapping.fields) is None:
-            return _side_holds(board, condition, mapping, convert, side_of(convert.local, values))
+            wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
+            return sync_filter.condition_holds(condition.op, side_of(convert.local, values), wanted, convert.display)
         # Compared by name because a related record without an item has no canonical form yet.
         wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
         name = fold_whitespace(field_values.related_name(values))
@@ -91,7 +92,8 @@ def _items_verdict(
         if not mapping.column_id:
             return None
         convert = board.converter(mapping, record)
-        return _side_holds(board, condition, mapping, convert, value_of(mapping, convert))
+        wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
+        return sync_filter.condition_holds(condition.op, value_of(mapping, convert), wanted, convert.display)
 
     return _verdict(board, FilterSide.ITEM, holds, group_id)
 
@@ -146,17 +148,6 @@ def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> 
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
-def _side_holds(
-    board: field_values.BoardContext,
-    condition: FilterCondition,
-    mapping: FieldMapping,
-    convert: Converter,
-    value: merge.Side,
-) -> bool | None:
-    wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
-    return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
-
-
 def _text(value: Canonical) -> str:
     return value if isinstance(value, str) else ""
 
@@ -169,15 +160,14 @@ def _wanted(
     if condition.op is sync_filter.FilterOp.CONTAINS:
         return frozenset(condition.values)
     empty = field_values.stored_field_values(model(), fields)
-    return frozenset().union(*(_canonical_text(convert, empty, text) for text in condition.values))
-
-
-def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> frozenset[str]:
-    try:
-        return sync_filter.elements_of(convert.local(convert.from_text(text, empty)))
-    except (UnknownValue, ValueError):
-        # The field's mapping has changed since: no value equals this.
-        return frozenset({text})
+    wanted = set[str]()
+    for text in condition.values:
+        try:
+            wanted |= sync_filter.elements_of(convert.local(convert.from_text(text, empty)))
+        except (UnknownValue, ValueError):
+            # The field's mapping has changed since: no value equals this.
+            wanted.add(text)
+    return frozenset(wanted)
 
 
 def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:

@@ -71,21 +71,17 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
 RULES = (*BEFORE_READING, *AFTER_READING)
 
 
-def first_plan(facts: pass_plan.PassFacts) -> pass_plan.Plan:
-    """Return the plan before any rule: everything is open, except jobs without a record."""
-    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
-    return pass_plan.Plan(
-        {record.id: pass_plan.RecordPlan(record) for record in facts.records},
-        {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
-        other_jobs=tuple((claim, no_record) for claim in facts.unknown),
-    )
-
-
 def decide(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
     """Return the plan of a pass with these facts; `plan` and `rules` continue from an earlier plan."""
-    plan = plan or first_plan(facts)
+    if plan is None:
+        no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
+        plan = pass_plan.Plan(
+            {record.id: pass_plan.RecordPlan(record) for record in facts.records},
+            {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
+            other_jobs=tuple((claim, no_record) for claim in facts.unknown),
+        )
     for rule in rules:
         plan = rule(facts, plan)
     return plan

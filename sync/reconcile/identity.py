@@ -381,7 +381,9 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     This pass only changes the links; the next pass syncs these records and items.
     """
     stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    answers = [answer for answer in stored if answer.kind not in pass_plan.ANSWERS_WITH_CALL]
+    # The record's own pass applies answers that need a call to Monday.
+    with_call = (pass_plan.AnswerKind.NEW_ITEM, pass_plan.AnswerKind.COPY)
+    answers = [answer for answer in stored if answer.kind not in with_call]
     if not answers:
         return plan
     decided = decide_answers(answers, facts.answers)

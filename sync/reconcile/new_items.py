@@ -123,17 +123,7 @@ class _ItemRule:
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
             return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
-        wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
-        becomes_at = (self.facts.known_since or self.now) + wait
-        if not self.match_key and becomes_at > self.now and not self.facts.may_create:
-            words = _type_words(self.board)
-            # In UTC because the sentence is stored, and read in many time zones.
-            at = becomes_at.astimezone(UTC)
-            is_today = at.date() == self.now.astimezone(UTC).date()
-            when = f"at {at:%H:%M} UTC" if is_today else f"on {at:%-d %b %Y}"
-            then = f"Becomes a {words['type']} {when}." if self.board.link.creates_records else ""
-            return self._leave(UnmatchedReason.NO_KEY_YET, until=becomes_at, label=words["label"], then=then)
-        return self._match_or_create()
+        return self._wait_for_key() or self._match_or_create()
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -213,6 +203,20 @@ class _ItemRule:
         if self.npd_id is None:
             return self._leave(UnmatchedReason.NPD_ID_UNREADABLE, until=self._unreadable_until)
         return None
+
+    def _wait_for_key(self) -> pass_plan.ItemPlan | None:
+        """Return a plan that waits, because a new item's match key may still be filled in."""
+        wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
+        until = (self.facts.known_since or self.now) + wait
+        if self.match_key or until <= self.now or self.facts.may_create:
+            return None
+        words = _type_words(self.board)
+        # In UTC because the sentence is stored, and read in many time zones.
+        at = until.astimezone(UTC)
+        is_today = at.date() == self.now.astimezone(UTC).date()
+        when = f"at {at:%H:%M} UTC" if is_today else f"on {at:%-d %b %Y}"
+        then = f"Becomes a {words['type']} {when}." if self.board.link.creates_records else ""
+        return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property
     def _unreadable_until(self) -> datetime:

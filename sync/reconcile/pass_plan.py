@@ -472,10 +472,6 @@ class AnswerKind(StrEnum):
     COPY = "copy"
 
 
-# Answers that the record's own pass applies, because they need a call to Monday.
-ANSWERS_WITH_CALL = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
-
-
 @dataclass(frozen=True)
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.

@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
     def _print_account(self, outcomes: Sequence[SetupOutcome]) -> None:
         row = monday_account()
-        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'kind not told'})"
+        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'unknown kind'})"
         plan = f", plan {row.tier}" if row.tier else ""
         self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
         if row.version_kind in ENDING_KINDS:
