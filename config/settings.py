@@ -356,7 +356,7 @@ SPECTACULAR_SETTINGS = {
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
-        "SelectionChooseEnum": "conflicts.models.CHOICES",
+        "SelectionChooseEnum": "conflicts.models.SELECTABLE",
     },
     "OAS_VERSION": "3.1.1",
     "TITLE": "NPD Sync",

@@ -221,12 +221,12 @@ def _as_shown(conflict: SyncConflict, values: dict[str, dict[str, Any]]) -> dict
     if record is None or context.link is None:
         return values
     display = FieldDisplay(context.link, context.mappings, [record])
-    shown = dict(values)
+    texts = dict(values)
     for key, sides in values.items():
         mapping = context.mapped.get(key)
         if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
-            shown[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
-    return shown
+            texts[key] = {**sides, "npd": display.sides(record, mapping, None)[0] or None}
+    return texts
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

@@ -246,12 +246,12 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     with_base = fields_with_base(conflict, context) if by_field else set()
     fields = []
     for key in conflict.conflict_fields:
-        shown = _field(conflict, context, key)
-        shown.has_base = key in with_base
+        row = _field(conflict, context, key)
+        row.has_base = key in with_base
         if conflict.is_about_record:
-            shown.removed_side = NPD if context.record is None else MONDAY
-            shown.has_base = shown.base is not None
-        fields.append(shown)
+            row.removed_side = NPD if context.record is None else MONDAY
+            row.has_base = row.base is not None
+        fields.append(row)
     if not by_field or conflict.is_being_applied or not registry.is_registered(conflict.entity_type):
         return fields
     keys = conflict.conflict_fields
@@ -260,9 +260,9 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     model = registry.entity(conflict.entity_type).model
     npd_editors = authors.npd_editors(model, conflict.entity_id, names)
     monday_editors = authors.monday_editors(conflict.monday_item_id, columns)
-    for shown in fields:
-        editors = {NPD: npd_editors.get(shown.key), MONDAY: monday_editors.get(shown.key)}
-        shown.editors = {side: edit for side, edit in editors.items() if edit}
+    for row in fields:
+        editors = {NPD: npd_editors.get(row.key), MONDAY: monday_editors.get(row.key)}
+        row.editors = {side: edit for side, edit in editors.items() if edit}
     return fields
 
 
@@ -300,15 +300,15 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # its resolution was undone
         entry = conflict.merge_selections[key]
-        shown = _field(conflict, context, key)
-        shown.npd = entry[NPD]
-        shown.base = entry[BASE]
-        shown.monday = entry[MONDAY]
-        shown.has_base = entry[BASE] is not None
-        shown.note = str(entry.get("undo") or "")
-        shown.choose = ASKED_AGAIN if "asked_in" in entry else entry["choose"]
-        shown.typed = conflict.resolved_data.get(key) or ""
-        resolved.append(shown)
+        row = _field(conflict, context, key)
+        row.npd = entry[NPD]
+        row.base = entry[BASE]
+        row.monday = entry[MONDAY]
+        row.has_base = entry[BASE] is not None
+        row.note = str(entry.get("undo") or "")
+        row.choose = ASKED_AGAIN if "asked_in" in entry else entry["choose"]
+        row.typed = conflict.resolved_data.get(key) or ""
+        resolved.append(row)
     return resolved
 
 

@@ -244,8 +244,8 @@ def update_conflict(
     for key in applied:
         keep_applied(conflict, key, resolution, report, now)
         entry = {**conflict.merge_selections[key], "result": conflict.resolved_data.get(key)}
-        written = applied_effect(conflict, key).written
-        history.log("applied", conflict, key, entry, by=entry["by"], written=written)
+        places = applied_effect(conflict, key).written
+        history.log("applied", conflict, key, entry, by=entry["by"], written=places)
     resolution = resolution.without(set(applied))
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:

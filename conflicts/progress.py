@@ -91,12 +91,12 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
         if entries[key]["choose"] == CLOSED_ITSELF:
             closed_by_reason.setdefault(str(entries[key].get("why", note)), []).append(key)
     for reason, keys in closed_by_reason.items():
-        moved = [key for key in keys if "asked_in" in entries[key]]
-        closed = [key for key in keys if key not in moved]
-        if moved:
-            sentences.append(f"{conflict.labels(moved)}: now a question of its own.")
-        if closed:
-            sentences.append(f"{conflict.labels(closed)}: closed by itself. {reason}".strip())
+        moved_keys = [key for key in keys if "asked_in" in entries[key]]
+        closed_keys = [key for key in keys if key not in moved_keys]
+        if moved_keys:
+            sentences.append(f"{conflict.labels(moved_keys)}: now a question of its own.")
+        if closed_keys:
+            sentences.append(f"{conflict.labels(closed_keys)}: closed by itself. {reason}".strip())
     for key, entry in entries.items():
         if entry.get("undo"):
             sentences.append(f"Undo of {conflict.label(key)}: {entry['undo']}")

@@ -69,14 +69,14 @@ def excerpts(text: str | None, other: str | None) -> list[list[TextPart]]:
 
 def _cut(parts: list[TextPart], is_begun: bool) -> list[TextPart]:
     """Return the pieces up to the length of an excerpt, with an ellipsis at each cut."""
-    shown = [("… ", False)] if is_begun and parts else []
+    pieces = [("… ", False)] if is_begun and parts else []
     room = EXCERPT_LENGTH
     for text, is_marked in parts:
-        shown.append((text[:room], is_marked))
+        pieces.append((text[:room], is_marked))
         room -= len(text)
         if room < 0:
-            return [*shown, ("…", False)]
-    return shown
+            return [*pieces, ("…", False)]
+    return pieces
 
 
 def both_texts(text: str | None, other: str | None) -> str:

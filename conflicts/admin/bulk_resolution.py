@@ -68,12 +68,12 @@ def bulk_question(
     """
     total = conflicts.count()
     side = resolution.SIDE_OF_TYPE.get(choice)
-    shown = first_batch(conflicts)
-    names = names_of(shown)
+    batch = first_batch(conflicts)
+    names = names_of(batch)
     effects: dict[str, list[tuple[object, ...]]] = {}
     left_out: list[tuple[object, ...]] = []
     digests: dict[str, str] = {}
-    for conflict in shown:
+    for conflict in batch:
         name = format_html('<a class="npd-link" href="{}">{}</a>', screen_url(conflict.pk), names[conflict.pk])
         # Only conflicts about a whole record have options.
         option = side_option(conflict, side) if side else act_option(conflict, choice)
@@ -103,7 +103,7 @@ def bulk_question(
     tables = [_table(effects[kind], counted[kind], _RECORD_HEADS if kind in ACTS else _VALUE_HEADS) for kind in kinds]
     if left_out:
         tables.append(_table(left_out, f"{count_with_noun(len(left_out), 'conflict')} left out", ("Record", "Why")))
-    resolved_type = common_type(conflict for conflict in shown if str(conflict.pk) in digests)
+    resolved_type = common_type(conflict for conflict in batch if str(conflict.pk) in digests)
     title = ACTS[choice].title(
         number=count_with_noun(len(digests), "conflict"),
         records=count_of_type(len(digests), resolved_type),

@@ -216,27 +216,27 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         user = self.request.user
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
-        shown = self.page()
+        case_context = self.page()
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
-        shown |= {
+        case_context |= {
             "name": self.context.name,
             "url": self.url,
             "entity_type": entity_type,
             "before": self.decided_before(),
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
-            "may_choose": shown["is_waiting"] and may_change,
+            "may_choose": case_context["is_waiting"] and may_change,
             "may_type": resolution.may_type(user, entity_type),
             "may_undo": may_change,
-            "is_overwritten": shown["kind"] == ConflictKind.OVERWRITTEN,
-            "has_two_sides": shown["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
+            "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
+            "has_two_sides": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
-            "keeps_choices": bool(self.chosen and shown["is_waiting"]),
+            "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
         }
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         effects = {name: Effect(None, *sides).where for name, sides in changes.items()}
         walk = walk_from(self.row_id, self.kind)
-        context = self.get_context_data(page_name=self.context.name, case=shown, walk=walk, effects=effects)
+        context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         if self.kind is Kind.DUPLICATE and context.get("section"):
             # The section of the address is Conflicts.
             context["section"] = replace(context["section"], title=str(self.kind.label))

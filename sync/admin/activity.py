@@ -322,9 +322,9 @@ def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
     edits = _Edits(record, keys, rows, {column for _, column in sent_labels(mappings)})
     lines = edits.lines(labels)
     sent_of_batch = edits.sent_of_batch
-    shown = [row for row in rows if row.pk not in sent_of_batch]
+    visible_rows = [row for row in rows if row.pk not in sent_of_batch]
     typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
-    for row, line in zip(shown, lines_of(shown, typed_labels, offers), strict=True):
+    for row, line in zip(visible_rows, lines_of(visible_rows, typed_labels, offers), strict=True):
         edit = edits.sent.get(row.pk)
         lines.append(edits.dated_like(edit, line) if edit else line)
     opens = reader.has_perm("sync.view_decision")

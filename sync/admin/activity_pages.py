@@ -59,9 +59,9 @@ class UndoPagesMixin(admin_base.PageAdmin):
 
     def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
         """Show what undoing the decisions of an act would write; on POST, undo them."""
-        wanted = {int(key) for key in keys.split(",")}
-        rows = list(Decision.objects.filter(pk__in=wanted).order_by("pk"))
-        if missing := wanted - {row.pk for row in rows}:
+        pks = {int(key) for key in keys.split(",")}
+        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
+        if missing := pks - {row.pk for row in rows}:
             raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
         back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
         title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
@@ -103,8 +103,8 @@ def _batch_title(row: Decision) -> str:
     """Name the file of an import; the entry's sentence ends with it."""
     if row.kind != decisions.IMPORT_KIND:
         return "Undo all of that sync?"
-    named = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
-    return f"Undo the import of {named[1]}?" if named else "Undo the import?"
+    match = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
+    return f"Undo the import of {match[1]}?" if match else "Undo the import?"
 
 
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:

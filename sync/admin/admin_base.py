@@ -340,8 +340,8 @@ class RecordLinkMixin(PageAdmin):
     def record(self, row: Any) -> SafeString | str:
         if row.entity_id is None:
             return DASH
-        shown = link_to(row.page_record_url, row.page_record)
-        return format_html("{} {}", shown, badge("off", "delete", "Deleted")) if row.page_is_gone else shown
+        link = link_to(row.page_record_url, row.page_record)
+        return format_html("{} {}", link, badge("off", "delete", "Deleted")) if row.page_is_gone else link
 
     kind_of_record = type_column()
 
@@ -351,8 +351,8 @@ class RecordSearchMixin(PageAdmin):
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         rows, has_doubles = super().get_search_results(request, queryset, search_term)
-        named = [str(key) for key in record_ids_by_name(search_term)]
-        return (rows | queryset.filter(entity_id__in=named) if named else rows), has_doubles
+        ids = [str(key) for key in record_ids_by_name(search_term)]
+        return (rows | queryset.filter(entity_id__in=ids) if ids else rows), has_doubles
 
 
 class EntityFilter(RadioFilter):

@@ -53,14 +53,14 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
-    list_display = ("begins_with", "owner", "made", "ends")
+    list_display = ("begins_with", "owner", "created_at", "ends")
     search_fields = ("token_key", "user__username")
     search_help_text = "How a token begins, or its owner"
     ordering = ("-created",)
 
     begins_with = admin_base.plain_column("Begins with", str, "token_key")
     owner = admin_base.plain_column("Owner", lambda token: token.user.get_username(), "user__username")
-    made = admin_base.time_column("created", "Made")
+    created_at = admin_base.time_column("created", "Made")
     ends = admin_base.plain_column(
         "Ends", lambda token: date_format(localtime(token.expiry), "j M Y") if token.expiry else DASH, "expiry"
     )

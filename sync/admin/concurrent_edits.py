@@ -73,8 +73,8 @@ class ConcurrentForm(_ModelForm):
         is_record = isinstance(self.instance, SyncedModel)
         if is_record and self.changes_a_row and (display := display_of(self.instance)):
             # Spelled as on all pages. Unchanged fields keep their stored spelling.
-            shown = display.spellings(self.instance)
-            self.initial |= {name: text for name, text in shown.items() if name in self.initial}
+            spellings = display.spellings(self.instance)
+            self.initial |= {name: text for name, text in spellings.items() if name in self.initial}
         self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.changed_names: list[str] = []
         self.unchanged_names: set[str] = set()
@@ -99,9 +99,9 @@ class ConcurrentForm(_ModelForm):
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
         if self.changes_a_row:
-            shown = self._shown_values()
+            shown_values = self._shown_values()
             for name in self.fields:
-                self._merge_field(name, shown)
+                self._merge_field(name, shown_values)
         for name in self.fields:
             # A value that can't be shown again is emptied; its error says what was wrong.
             key = self.add_prefix(name)
@@ -118,9 +118,9 @@ class ConcurrentForm(_ModelForm):
         return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
 
     def _shown_values(self) -> Mapping[str, str]:
-        shown = parse_json(self.data.get(SHOWN_KEY, ""))
-        if isinstance(shown, dict):
-            return {str(name): str(text) for name, text in shown.items()}
+        values = parse_json(self.data.get(SHOWN_KEY, ""))
+        if isinstance(values, dict):
+            return {str(name): str(text) for name, text in values.items()}
         self.add_error(
             None,
             "Nothing was saved: the page didn't say which values it had shown, so newer ones could have been "

@@ -301,8 +301,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Add the fields that no fieldset names to the first one; drop the sync fields of an existing record."""
         (title, first), *others = super().get_fieldsets(request, obj)
-        named = flatten_fieldsets([(title, first), *others])
-        rest = [field.name for field in registry.own_fields(self.model) if field.name not in named]
+        names = flatten_fieldsets([(title, first), *others])
+        rest = [field.name for field in registry.own_fields(self.model) if field.name not in names]
         sets = [(title, first | {"fields": [*first["fields"], *rest]}), *others]
         return [fieldset for fieldset in sets if obj is None or fieldset != SYNC_FIELDS]
 
@@ -540,8 +540,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         # Django renders the page after this method, so its context can still be extended.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             records = answer.context_data.get("queryset", ())
-            shown = records[: confirmed_action.MAX_ROWS_SHOWN]
-            rows = [(str(record), admin_base.describe(record)) for record in shown]
+            listed_records = records[: confirmed_action.MAX_ROWS_SHOWN]
+            rows = [(str(record), admin_base.describe(record)) for record in listed_records]
             table = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
             answer.context_data |= self._deletion_context(request, records) | {"records": table}
         return answer

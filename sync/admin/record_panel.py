@@ -66,13 +66,13 @@ def list_cell(view: record_view.RecordView) -> SafeString:
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
         return admin_base.badge(colour, icon, words, title=beside or str(view.state.label))
-    shown = state_badge(view)
+    state = state_badge(view)
     if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
-        shown = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
-    return format_html('{}<span class="npd-why" title="{}">{}</span>', shown, beside, beside)
+        state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
+    return format_html('{}<span class="npd-why" title="{}">{}</span>', state, beside, beside)
 
 
 def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeString | str:

@@ -247,9 +247,9 @@ class SetupWizardMixin(PageAdmin):
         return guarded
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
-        chosen = choices_in(request)
-        first = next(iter(chosen), "")
-        is_mapped = bool(chosen) and all(choices.is_mapped for choices in chosen.values())
+        choices_by_type = choices_in(request)
+        first = next(iter(choices_by_type), "")
+        is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
             ("connect", "Token", step_url("connect"), connection_pages.may_see_connection(request.user)),
             ("boards", "Boards", step_url("boards"), credentials.is_configured()),
@@ -277,8 +277,8 @@ class SetupWizardMixin(PageAdmin):
             connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
             return _redirect_to("connect")
-        tested = connection_pages.examine_connection(cast("User", request.user)) if request.method == "POST" else None
-        return self._connect_page(request, tested)
+        result = connection_pages.examine_connection(cast("User", request.user)) if request.method == "POST" else None
+        return self._connect_page(request, result)
 
     def _connect_page(
         self, request: HttpRequest, tested: connection_pages.ConnectionTest | None, wrong: str = ""
@@ -328,24 +328,24 @@ class SetupWizardMixin(PageAdmin):
             return self._connect_page(request, None, str(error))
         with urgent_calls(token):
             # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-            tested = connection_pages.try_connection(breaker.read_account_info)
-        if tested.is_refused and tested.error is not None:
-            is_unknown = tested.error.kind is NOT_AUTHENTICATED
-            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else tested.message
+            result = connection_pages.try_connection(breaker.read_account_info)
+        if result.is_refused and result.error is not None:
+            is_unknown = result.error.kind is NOT_AUTHENTICATED
+            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
             return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
         credentials.store_token(token, user)
-        if tested.account is not None:
-            breaker.store_account_info(tested.account)
-        connection_pages.apply_test(tested)
+        if result.account is not None:
+            breaker.store_account_info(result.account)
+        connection_pages.apply_test(result)
         about = (
-            f"Connected. {tested.message} It is stored encrypted." if tested.is_ok else "The token is stored encrypted."
+            f"Connected. {result.message} It is stored encrypted." if result.is_ok else "The token is stored encrypted."
         )
         authors.log_kind_action(user, MondayAccount, about, name="Monday")
         messages.success(request, about)
-        if tested.is_ok:
+        if result.is_ok:
             breaker.ask_again()  # the former token may not have seen all boards
         else:
-            messages.error(request, f"It could not be tested: {tested.message} Test it again.")
+            messages.error(request, f"It could not be tested: {result.message} Test it again.")
         return _redirect_to("connect")
 
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
@@ -389,13 +389,13 @@ class SetupWizardMixin(PageAdmin):
                 place = kinds.index(entity_type)
                 return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
         try:
-            chosen = _read(request, choices)
+            board = _read(request, choices)
             if request.method == "POST":
-                problems = chosen.problems()
+                problems = board.problems()
                 if not problems:
-                    _keep(request, replace(chosen.choices, is_mapped=True))
+                    _keep(request, replace(board.choices, is_mapped=True))
                     return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
-            context = _fields_context(chosen, problems) | connection_pages.region_context(request.user)
+            context = _fields_context(board, problems) | connection_pages.region_context(request.user)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
         return self._page(request, "fields", context)
@@ -406,19 +406,19 @@ class SetupWizardMixin(PageAdmin):
         if choices is None or not choices.is_mapped:
             return _redirect_to("fields", entity_type)
         try:
-            chosen = _read(request, choices)
+            board = _read(request, choices)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
         if request.method != "POST":
-            rows = {side: planned_board.rows_of(chosen, side) for side in sync_filter.FilterSide}
-            return self._page(request, "filter", _filter_context(chosen, rows))
+            rows = {side: planned_board.rows_of(board, side) for side in sync_filter.FilterSide}
+            return self._page(request, "filter", _filter_context(board, rows))
         rows = {side: _sent_rows(request, side) for side in sync_filter.FilterSide}
         if "add" not in request.POST:
-            records, items = (planned_board.conditions_of(chosen, side, rows[side]) for side in sync_filter.FilterSide)
+            records, items = (planned_board.conditions_of(board, side, rows[side]) for side in sync_filter.FilterSide)
             if not any("error" in row for side in sync_filter.FilterSide for row in rows[side]):
                 _keep(request, replace(choices, sync_filter=sync_filter.SyncFilter(records, items).to_json()))
                 return _redirect_to("fields", entity_type) if "back" in request.POST else _after_fields(request)
-        return self._page(request, "filter", _filter_context(chosen, rows))
+        return self._page(request, "filter", _filter_context(board, rows))
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """Show the plan and its share of the quota; on POST, start it or plan again."""
@@ -460,11 +460,11 @@ class SetupWizardMixin(PageAdmin):
                 raise Conflict(
                     "The plan has changed since your page was opened, so nothing was begun. Look at it again."
                 )
-            wanted = [
+            final_choices = [
                 replace(board_choices, makes_related=f"related-{key}" in request.POST)
                 for key, board_choices in choices.items()
             ]
-            boards = [_read(request, board_choices) for board_choices in wanted]
+            boards = [_read(request, board_choices) for board_choices in final_choices]
             run.start(cast("User", request.user), boards, setup_plan)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))

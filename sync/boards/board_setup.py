@@ -101,7 +101,7 @@ class SetupChoices:
             # A person switched the field off, so its column is no longer needed.
             if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
                 continue
-            # The stored column comes first, so that a repeated set-up finds the same one.
+            # `likely` has only fields without a column, so a repeated set-up keeps the stored ones.
             stored_column = mapping.column_id if mapping is not None else ""
             preferred = likely.get(mappable.key) or stored_column or mappable.column_id
             is_optional = mappable.optional and f"{self.spec.entity_type}.{mappable.key}" not in self._requested

@@ -62,8 +62,7 @@ def trip_account(error: errors.MondayError) -> None:
         return
     code = _stop_code(error)
     with transaction.atomic():
-        monday_account()
-        row = MondayAccount.objects.select_for_update().get(id=1)
+        row, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
         now = sync_now()
         is_waiting = _is_waiting(row)
         wait = error.wait_seconds or _probe_wait(row.failures)
@@ -151,12 +150,16 @@ def probe_if_due() -> bool:
     return True
 
 
-ASK_INTERVAL = timedelta(seconds=5)  # Monday is asked once in this time, however many people try again
+# Monday is asked once in this time, however many people try again.
+ASK_INTERVAL = timedelta(seconds=5)
+
 
 # A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
 UNFINISHED_CHECK_AGE = timedelta(days=1)
 
-ASK_SECONDS = 4.0  # timeout of such a call: a person waits for it, in one of the web process's few threads
+# Timeout of such a call: a person waits for it, in one of the web process's few threads.
+ASK_SECONDS = 4.0
+
 
 # The results of a person's trying again.
 NOT_STOPPED = "Nothing is stopped any more: sync goes on."

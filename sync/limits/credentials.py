@@ -24,7 +24,8 @@ from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 
 LONGEST_SECRET = 4_096
 
-SHORTEST_SECRET = 16  # shorter texts are no secrets of Monday's, and hiding them would hide ordinary words
+# Shorter texts are no secrets of Monday's, and hiding them would hide ordinary words.
+SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,9 @@ def delete_old_usage() -> None:
     ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
-MAX_SEND_DELAY_SECONDS = 10.0  # seconds between taking a call from the quota and sending it, at most
+# Seconds between taking a call from the quota and sending it, at most.
+MAX_SEND_DELAY_SECONDS = 10.0
+
 
 # The row's columns have the names of the budget's attributes.
 _STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]

@@ -53,7 +53,9 @@ UNKNOWN_LIMITS = (None, None)
 
 WINDOW_SECONDS = 60.0
 
-MARGIN_SECONDS = 1.0  # Monday reports the rest of its window in whole seconds, and ours must not end before it
+# Monday reports the rest of its window in whole seconds, and ours must not end before it.
+MARGIN_SECONDS = 1.0
+
 
 # Our day begins this many seconds after 00:00 UTC, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
@@ -268,8 +270,12 @@ def midnight_after(now: datetime) -> datetime:
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 
 
-FULL_BATCH = 100  # records in one document at most: the ids that one `items` query takes (reference/items)
-SHARE_OF_TIMEOUT = 2 / 3  # a call should take at most this share of the client's timeout: 20 s of 30 s
+# Records in one document at most: the ids that one `items` query takes (reference/items).
+FULL_BATCH = 100
+
+# A call should take at most this share of the client's timeout: 20 s of 30 s.
+SHARE_OF_TIMEOUT = 2 / 3
+
 
 # Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
 FIXED_CALLS_A_DAY = 100
@@ -280,7 +286,9 @@ PACING_SHARE = 0.85
 # With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
 ALWAYS_PACED_LIMIT = 500
 
-TOO_SMALL_SHARE = 0.1  # a document below this share of a full one waits for the next minute, to save a call
+# A document below this share of a full one waits for the next minute, to save a call.
+TOO_SMALL_SHARE = 0.1
+
 
 DAY_SECONDS = 86_400.0
 

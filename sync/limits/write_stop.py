@@ -53,7 +53,10 @@ WRITES_STOPPED = "Monday doesn't store what is sent."
 
 PARTS = 4  # a failed batch is split into this many parts
 FEW = 8  # a failed batch of at most this many records is split into single records
-BURST = 20  # repeats of failed records that may be made at once; after that, each waits for its turn
+
+# Repeats of failed records that may be made at once; after that, each waits for its turn.
+BURST = 20
+
 
 # This share of them, at least one, may be used for records that have failed for longer than an hour.
 LATER_SHARE = 0.3
@@ -61,8 +64,12 @@ LATER_SHARE = 0.3
 TURN_SECONDS = 1_200  # seconds between two turns
 REFILL_SECONDS = 600  # seconds until one more repeat may be made at once
 TURN_CALLS = 50  # calls of a day used by splitting before only turns remain
-ALONE_WAIT = 3_600  # seconds that a record waits at least if nothing else was written since its last failure
-TURN = "Monday has failed on it before, so it is tried in its turn."  # reason of a job that waits for its turn
+
+# Seconds that a record waits at least if nothing else was written since its last failure.
+ALONE_WAIT = 3_600
+
+# Reason of a job that waits for its turn.
+TURN = "Monday has failed on it before, so it is tried in its turn."
 
 
 @dataclass(frozen=True)
@@ -346,7 +353,8 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-PERSON_WAITS = (60, 300, 900, 3_600)  # seconds between two attempts while a person has to act; the waits grow
+# Seconds between two attempts while a person has to act; the waits grow.
+PERSON_WAITS = (60, 300, 900, 3_600)
 
 
 def wait_for_person(since: datetime | None) -> float:

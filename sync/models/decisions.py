@@ -67,7 +67,11 @@ class Decision(models.Model):
     @property
     def happened_at(self) -> datetime:
         """When it happened on Monday, if a webhook said so; otherwise when the entry was written."""
-        moment = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
+        moment = None
+        if self.kind == "removed":
+            moment = self.values.get("at")
+        elif self.kind == "pull":
+            moment = self.cause.get("monday", {}).get("at")
         return datetime.fromisoformat(moment) if moment else self.at
 
     def __str__(self) -> str:
@@ -78,17 +82,15 @@ class Decision(models.Model):
         """The id of the record, or of the item if there is no record."""
         return self.entity_id or self.remote_id
 
-    # An unsaved entry has the expression of db_default as its cause or values.
-
     @property
     def is_of_new_item(self) -> bool:
         """Whether it is about the creation of an item for a record, or about a value sent with it."""
-        return isinstance(self.cause, dict) and "made" in self.cause
+        return "made" in _as_dict(self.cause)
 
     @property
     def is_refill(self) -> bool:
         """Whether it says that a newly mapped column got the field's existing value."""
-        return isinstance(self.values, dict) and REFILLS in self.values
+        return REFILLS in _as_dict(self.values)
 
     @property
     def fold_key(self) -> tuple[str, ...]:
@@ -104,19 +106,23 @@ class Decision(models.Model):
     @property
     def act(self) -> str:
         """What distinguishes an act from similar ones; empty if that is unknown, or for the sync's own acts."""
-        cause = self.cause if isinstance(self.cause, dict) else {}
-        values = self.values if isinstance(self.values, dict) else {}
+        cause = _as_dict(self.cause)
         if self.actor and self.kind in BATCH_KINDS:
             return str(self.batch_id or "")
         if self.actor and self.kind == "pull":
             # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
-            return f"{self.key}={values.get('after', '')}"
+            return f"{self.key}={_as_dict(self.values).get('after', '')}"
         return str(cause.get("act") or cause.get("deletion", ""))
 
     @property
     def reason(self) -> str:
         """The code of the reason, for kinds with several: how an item was removed."""
-        return str(self.values.get("reason", "")) if isinstance(self.values, dict) else ""
+        return str(_as_dict(self.values).get("reason", ""))
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    # An unsaved entry has the expression of db_default as its cause or values.
+    return value if isinstance(value, dict) else {}
 
 
 def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:

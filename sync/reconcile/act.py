@@ -177,9 +177,11 @@ def documents_of(
             groups.setdefault((failure.is_own, "" if is_probe else failure.document), []).append(write)
     for (_, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
         size = failures[group[0].record_id].size
-        part = math.ceil(size / write_stop.PARTS) if size > write_stop.FEW else 1
+        part = 1
         if not key:
             part = len(group)
+        elif size > write_stop.FEW:
+            part = math.ceil(size / write_stop.PARTS)
         documents += [group[start : start + part] for start in range(0, len(group), part)]
     return [document for document in documents if document]
 
@@ -290,10 +292,9 @@ class Executor:
         try:
             result = self._write(request, key, len(announced))
         except errors.MondayError as error:
-            if error.scope is errors.Scope.BOARD:
-                result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-                return answers | self.confirm(call, announced, result)
-            return answers | self.end_failed_document(call, announced, error)
+            if error.scope is not errors.Scope.BOARD:
+                return answers | self.end_failed_document(call, announced, error)
+            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
         return answers | self.confirm(call, announced, result)
 
     def create(self, writes: Sequence[calls.Write]) -> ByUnit:

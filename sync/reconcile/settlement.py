@@ -315,10 +315,10 @@ def _field_reports(
     if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
         return
     # The reason is about fields whose conflict ended without a person.
-    by_themselves = [key for key in was_open if key not in applied] or was_open
-    decisions = [plan.plans[key].decision for key in by_themselves if key in plan.plans]
-    moved = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-    reason = f"It was resolved: {'; '.join(dict.fromkeys(moved))}." if moved else "Both sides say the same now."
+    ended_keys = [key for key in was_open if key not in applied] or was_open
+    decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
+    reasons = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
+    reason = f"It was resolved: {'; '.join(dict.fromkeys(reasons))}." if reasons else "Both sides say the same now."
     if replaced:
         reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     yield plan.conflict_report(

@@ -117,11 +117,13 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
     """Return the author and the act of a record's last change, as in `Edit`; empty if it was the sync."""
-    for last in history[:1]:
-        context = context_of(last)
-        if (name := actor_name(context, users)) != SYNC_ACTOR:
-            return name[:MAX_ACTOR_LENGTH], _act_of(context, last.pgh_context_id)
-    return "", ""
+    if not history:
+        return "", ""
+    context = context_of(history[0])
+    name = actor_name(context, users)
+    if name == SYNC_ACTOR:
+        return "", ""
+    return name[:MAX_ACTOR_LENGTH], _act_of(context, history[0].pgh_context_id)
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
@@ -139,14 +141,15 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
         return {}
     history = WebhookEvent.objects.filter(item_id=item_id, column_id__in=list(keys))
     account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
-    people, own_user_id = (account.users, account.user_id) if account else ({}, "")
+    account = account or MondayAccount(users={}, user_id="")
+    people = account.users
     edits: dict[str, Edit] = {}
     for event in history.order_by("-received_at")[:EVENTS_READ]:
         user = event.user_id
         key = keys[str(event.column_id)]
-        if user and user != own_user_id and key not in edits:
+        if user and user != account.user_id and key not in edits:
             # Until our own user's id is known, a user without a name may be ours.
-            is_known = own_user_id or people.get(user, {}).get("name")
+            is_known = account.user_id or people.get(user, {}).get("name")
             edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
 

@@ -36,11 +36,14 @@ class Provider(Quiet):
         at = f"http://{self.headers['Host']}"
         pages: dict[str, Any] = {
             "/.well-known/openid-configuration": {
-                "issuer": at, "authorization_endpoint": f"{at}/authorize", "token_endpoint": f"{at}/token",
-                "userinfo_endpoint": f"{at}/userinfo", "jwks_uri": f"{at}/keys",
+                "issuer": at,
+                "authorization_endpoint": f"{at}/authorize",
+                "token_endpoint": f"{at}/token",
+                "userinfo_endpoint": f"{at}/userinfo",
+                "jwks_uri": f"{at}/keys",
             },
             "/userinfo": self.said_by_userinfo or self.claims,
-        }  # fmt: skip
+        }
         self.say(pages.get(self.path, "Who are you?"))
 
     def token(self) -> None:

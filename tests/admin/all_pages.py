@@ -56,9 +56,14 @@ def furnish(world: dict[str, Any], person: User) -> None:
         entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"}
     )
     models.Intent.objects.create(
-        entity_type="contact", entity_id=synced.pk, board_id="9001", item_id="5001", lease_token=uuid.uuid4(),
-        idempotency_key="k", deadline=sync_now(),
-    )  # fmt: skip
+        entity_type="contact",
+        entity_id=synced.pk,
+        board_id="9001",
+        item_id="5001",
+        lease_token=uuid.uuid4(),
+        idempotency_key="k",
+        deadline=sync_now(),
+    )
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
     models.ApiToken.objects.create(person)

@@ -27,12 +27,16 @@ GUIDE = "/admin/sync/boardlink/set-up/"
 
 
 PAGES = [
-    ("/admin/npd/contact/", "Contacts"), ("/admin/conflicts/syncconflict/", "Conflicts"),
-    ("/admin/sync/syncqueue/", "Jobs"), ("/admin/sync/unmatcheditem/", "Unmatched items"),
-    ("/admin/sync/boardlink/", "Boards"), ("/admin/sync/intent/", "API writes"),
-    ("/admin/sync/tombstone/", "Deleted records"), ("/admin/sync/apitoken/", "API tokens"),
+    ("/admin/npd/contact/", "Contacts"),
+    ("/admin/conflicts/syncconflict/", "Conflicts"),
+    ("/admin/sync/syncqueue/", "Jobs"),
+    ("/admin/sync/unmatcheditem/", "Unmatched items"),
+    ("/admin/sync/boardlink/", "Boards"),
+    ("/admin/sync/intent/", "API writes"),
+    ("/admin/sync/tombstone/", "Deleted records"),
+    ("/admin/sync/apitoken/", "API tokens"),
     ("/admin/django_celery_beat/periodictask/", "Schedule"),
-]  # fmt: skip
+]
 
 ENTRIES = {"Contacts": "", "Deleted records": "Activity", **dict.fromkeys(("Conflicts", "Unmatched items"), "Home")}
 """What leads to a list that has no line of its own in the sidebar; to others the settings."""

@@ -45,9 +45,11 @@ SAVED = {
     "both changed to the same value": ({}, {"phone": "+44 20 7946 0002"}, {"phone": "+44 20 7946 0002"}),
     "an old bad value stops no other": ({"email": "no address", "phone": "keine Ahnung"}, {}, {"role_title": "Head"}),
     "outer white space that a browser drops is not a change": (
-        {"role_title": " Engineer ", "notes": "  One\n"}, {"role_title": "Head"}, {"role_title": "Engineer"},
+        {"role_title": " Engineer ", "notes": "  One\n"},
+        {"role_title": "Head"},
+        {"role_title": "Engineer"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SAVED)

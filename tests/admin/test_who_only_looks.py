@@ -19,9 +19,13 @@ from tests.admin.test_who_may import Member, member, nobody_works
 __all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
 OWN = (
-    "/admin/logout/", "/admin/password_change/", "/admin/theme", "/accounts/", "/admin/sync/apitoken/add/",
+    "/admin/logout/",
+    "/admin/password_change/",
+    "/admin/theme",
+    "/accounts/",
+    "/admin/sync/apitoken/add/",
     "/admin/notifications/",
-)  # fmt: skip
+)
 """What everybody may do with their own account; and whoever signs out sends nothing more."""
 EXPORT = "/export/"
 """Who sees a list may take it along, which is noted."""

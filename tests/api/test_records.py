@@ -65,13 +65,20 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"name": "x" * 256}, "name"), ({"name": "  "}, "name"), ({"name": None}, "name"),
-        ({"email": "not an address"}, "email"), ({"organization": "not-an-id"}, "organization"),
-        ({"organization": str(uuid.uuid4())}, "organization"), ({"sync_direction": "sideways"}, "sync_direction"),
-        ({"phone": "1" * 65}, "phone"), ({"phone": "keine Ahnung"}, "phone"), ({"phone": "030 9988776"}, "phone"),
-        ({"notes": "a\0b"}, "notes"), ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
+        ({"name": "x" * 256}, "name"),
+        ({"name": "  "}, "name"),
+        ({"name": None}, "name"),
+        ({"email": "not an address"}, "email"),
+        ({"organization": "not-an-id"}, "organization"),
+        ({"organization": str(uuid.uuid4())}, "organization"),
+        ({"sync_direction": "sideways"}, "sync_direction"),
+        ({"phone": "1" * 65}, "phone"),
+        ({"phone": "keine Ahnung"}, "phone"),
+        ({"phone": "030 9988776"}, "phone"),
+        ({"notes": "a\0b"}, "notes"),
+        ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
     ],
-)  # fmt: skip
+)
 def test_a_value_that_does_not_fit_is_named(api: APIClient, contact: Contact, body: dict[str, Any], field: str) -> None:
     answer = api.patch(url_of(contact), body)
     assert (answer.status_code, answer.json()["type"]) == (400, "validation_error")
@@ -139,10 +146,17 @@ def read_etag(api: APIClient, contact: Contact) -> str:
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ('"a"', True), ('W/"a"', True), ("*", True), ('"b", "a"', True), ('"b",W/"a"', True), ('"b"', False),
-        ("", False), ("a", False), ('"*"', False),
+        ('"a"', True),
+        ('W/"a"', True),
+        ("*", True),
+        ('"b", "a"', True),
+        ('"b",W/"a"', True),
+        ('"b"', False),
+        ("", False),
+        ("a", False),
+        ('"*"', False),
     ],
-)  # fmt: skip
+)
 def test_if_match_names_a_tag_weak_or_strong_alone_or_in_a_list(header: str, *, expected: bool) -> None:
     assert matches(header, '"a"') is expected
 

@@ -38,12 +38,15 @@ def states() -> dict[int, str]:
 @pytest.mark.parametrize(
     ("act", "status", "said"),
     [
-        ("cancel", "failed", "failed after its last attempt"), ("cancel", "completed", "nothing to cancel"),
-        ("discard", "pending", "Cancel it instead"), ("discard", "completed", "nothing to discard"),
-        ("cancel", "in_progress", "is in progress"), ("retry", "in_progress", "is in progress"),
+        ("cancel", "failed", "failed after its last attempt"),
+        ("cancel", "completed", "nothing to cancel"),
+        ("discard", "pending", "Cancel it instead"),
+        ("discard", "completed", "nothing to discard"),
+        ("cancel", "in_progress", "is in progress"),
+        ("retry", "in_progress", "is in progress"),
         ("discard", "in_progress", "is in progress"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: str, status: str, said: str) -> None:
     found = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
     answer = api.post(f"{QUEUE}{found.pk}/{act}")

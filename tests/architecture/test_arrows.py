@@ -13,9 +13,11 @@ from sync import limits
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("config", "npd", "sync", "conflicts", "sandbox", "tests", "bench")
 ALLOWED = {
-    "npd": {"npd", "sync", "conflicts"}, "conflicts": {"conflicts", "sync"}, "sync": {"sync", "conflicts"},
+    "npd": {"npd", "sync", "conflicts"},
+    "conflicts": {"conflicts", "sync"},
+    "sync": {"sync", "conflicts"},
     "sandbox": {"sandbox"},
-}  # fmt: skip
+}
 # The demo command is the one part of npd that plays the installation's own set-up; it knows the settings only.
 IO_MODULES = {
     *("django", "requests", "socket", "urllib", "http", "psycopg", "celery", "subprocess", "pathlib", "os", "time")
@@ -34,10 +36,20 @@ KNOWN_TO_A_PASS = {"reports", "models", "effects", "history", "lifecycle", "stor
 FLOORS = (
     *("monday", "clock", "merge", "choices", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *(
-        "limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps", "api", "admin",
+        "limits",
+        "records",
+        "boards",
+        "reconcile",
+        "state",
+        "operations",
+        "queue",
+        "tasks",
+        "apps",
+        "api",
+        "admin",
         "management",
     ),
-)  # fmt: skip
+)
 # A framework asks for these names, or a package may have one of each; every other module has its name alone.
 SHARED_NAMES = {"admin", "api", "apps", "errors", "models", "serializers", "tasks", "urls", "views"}
 LONGEST = 800

@@ -8,13 +8,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = ROOT / "requirements"
 LOCKS = {
-    "production": ROOT / "requirements.txt", "sandbox": ASKED / "sandbox.txt", "embedded": ASKED / "embedded.txt",
+    "production": ROOT / "requirements.txt",
+    "sandbox": ASKED / "sandbox.txt",
+    "embedded": ASKED / "embedded.txt",
     "development": ASKED / "development.txt",
-}  # fmt: skip
+}
 FILES = {
-    "production": ["production"], "sandbox": ["sandbox"], "embedded": ["production", "sandbox", "embedded"],
+    "production": ["production"],
+    "sandbox": ["sandbox"],
+    "embedded": ["production", "sandbox", "embedded"],
     "development": list(LOCKS),
-}  # fmt: skip
+}
 """Which .in files each lock is made of."""
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
 PACKAGE = re.compile(

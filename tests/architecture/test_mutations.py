@@ -101,11 +101,14 @@ def test_the_executor_names_them_all() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "metered_client.connector().write(request, key)", "send = connector.write",
-        "items.prepare_delete(removals, [])", "from sync.monday.items import prepare_delete",
-        "getattr(connector, name)(request, key)", "getattr(board, 'prepare_archive')",
+        "metered_client.connector().write(request, key)",
+        "send = connector.write",
+        "items.prepare_delete(removals, [])",
+        "from sync.monday.items import prepare_delete",
+        "getattr(connector, name)(request, key)",
+        "getattr(board, 'prepare_archive')",
     ],
-)  # fmt: skip
+)
 def test_a_new_one_would_be_caught(line: str) -> None:
     assert list(named(ast.parse(line)))
 

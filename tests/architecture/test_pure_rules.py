@@ -202,10 +202,14 @@ def test_what_decide_calls_elsewhere_is_as_pure() -> None:
 @pytest.mark.parametrize(
     "act",
     [
-        time.time, lambda: datetime.now(UTC), timezone.now, lambda: settings.GUARD_RECORDS,
-        lambda: Contact.objects.filter(name="Ann"), lambda: structlog.get_logger().info("said"),
+        time.time,
+        lambda: datetime.now(UTC),
+        timezone.now,
+        lambda: settings.GUARD_RECORDS,
+        lambda: Contact.objects.filter(name="Ann"),
+        lambda: structlog.get_logger().info("said"),
     ],
     ids=["time", "datetime", "Django's clock", "a setting", "a query", "a log"],
-)  # fmt: skip
+)
 def test_an_impure_call_would_be_seen(act: Callable[[], Any]) -> None:
     assert effects_of(act)

@@ -265,10 +265,12 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
     states.removed("Nobody knows whose", "523", who="", how="moved", minutes=2)
     found = sorted((cause.text, cause.number) for cause in attention.groups(kinds=[Kind.REMOVED]))
     assert found == [
-        ("Archived on the board by Bea Board", 1), ("Archived on the board by Maya Lind", 1),
-        ("Archived on the board by Maya Lind", 3), ("Deleted on the board by Maya Lind", 1),
+        ("Archived on the board by Bea Board", 1),
+        ("Archived on the board by Maya Lind", 1),
+        ("Archived on the board by Maya Lind", 3),
+        ("Deleted on the board by Maya Lind", 1),
         ("Moved to another board", 1),
-    ]  # fmt: skip
+    ]
     assert attention.tallies()[Kind.REMOVED] == Tally(causes=5, entries=7)
 
 

@@ -39,11 +39,16 @@ ROW = {
     "created_at": "17951000001234567",
     "data": json.dumps(
         {
-            "board_id": 1, "pulse_id": 5, "pulse_name": "Ada", "column_id": "stage", "column_type": "color",
-            "value": {"label": {"text": "Done"}}, "previous_value": None,
+            "board_id": 1,
+            "pulse_id": 5,
+            "pulse_name": "Ada",
+            "column_id": "stage",
+            "column_type": "color",
+            "value": {"label": {"text": "Done"}},
+            "previous_value": None,
         }
     ),
-}  # fmt: skip
+}
 
 
 def row(**changed: Any) -> dict[str, Any]:

@@ -136,10 +136,15 @@ def test_one_alias_error_leaves_others_unknown(client: MondayClient, status: int
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("22", 22.0), ("1.5", 1.5), ("rubbish", None), ("²", None), ("", None), ("9" * 400, 86_400.0),
+        ("22", 22.0),
+        ("1.5", 1.5),
+        ("rubbish", None),
+        ("²", None),
+        ("", None),
+        ("9" * 400, 86_400.0),
         ("Fri, 01 Jan 2027 00:00:00 +99999999999999", None),
     ],
-)  # fmt: skip
+)
 def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, seconds: float | None) -> None:
     responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
     with refusal(errors.LIMIT_REACHED) as caught:
@@ -188,10 +193,13 @@ LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t
 @pytest.mark.parametrize(
     ("policy", "left", "expected"),
     [
-        (POLICY, LEFT, 5_000_000), ("complexityMinute ; q=7", None, 7), ('"complexityMinute";q=many', None, None),
-        ("nonsense, ;;; =", '"brandNew";r=1', None), (None, LEFT, None),
+        (POLICY, LEFT, 5_000_000),
+        ("complexityMinute ; q=7", None, 7),
+        ('"complexityMinute";q=many', None, None),
+        ("nonsense, ;;; =", '"brandNew";r=1', None),
+        (None, LEFT, None),
     ],
-)  # fmt: skip
+)
 def test_the_points_of_a_minute_are_read_as_far_as_the_headers_tell_them(
     client: MondayClient, policy: str | None, left: str | None, expected: int | None
 ) -> None:

@@ -18,9 +18,12 @@ LETTERS = st.text("abcdefghÄßé' .-", min_size=1, max_size=8).filter(lambda te
 STREETS = st.builds("{} {}".format, st.integers(1, 999), LETTERS)
 CODES = st.from_regex(r"\A[A-Z]{0,2}[0-9]{3,5}\Z")
 KINDS = {
-    "address_street": STREETS, "address_city": LETTERS, "address_state": LETTERS, "address_zip": CODES,
+    "address_street": STREETS,
+    "address_city": LETTERS,
+    "address_state": LETTERS,
+    "address_zip": CODES,
     "address_country": LETTERS,
-}  # fmt: skip
+}
 Parts = dict[str, str]
 
 

@@ -70,11 +70,16 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
 @pytest.mark.parametrize(
     ("name", "one", "other"),
     [
-        ("numbers", "4.50", "4.5"), ("numbers", "-0.0", "0"), ("numbers", "1e3", "1000"), ("status", "Done ", "Done"),
-        ("dropdown", ["b", "a", "b"], ["a", "b"]), ("list_text", "a, b", ["b", "a"]), ("checkbox", None, False),
+        ("numbers", "4.50", "4.5"),
+        ("numbers", "-0.0", "0"),
+        ("numbers", "1e3", "1000"),
+        ("status", "Done ", "Done"),
+        ("dropdown", ["b", "a", "b"], ["a", "b"]),
+        ("list_text", "a, b", ["b", "a"]),
+        ("checkbox", None, False),
         ("relation", ACME, {"item": "44"}),
     ],
-)  # fmt: skip
+)
 def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> None:
     convert = make_converter(name)
     assert convert.local({"field": one}) == convert.local({"field": other})
@@ -93,16 +98,20 @@ def test_values_that_say_different_things_are_not_equal(name: str, one: Any, oth
     ("name", "existing", "value", "sent"),
     [
         (
-            "link", {"url": "https://a.test", "text": "Shop"}, "https://b.test",
+            "link",
+            {"url": "https://a.test", "text": "Shop"},
+            "https://b.test",
             {"url": "https://b.test", "text": "Shop"},
         ),
         (
-            "link", {"url": "http://a.de", "text": "http://A.de/"}, "http://b.de",
+            "link",
+            {"url": "http://a.de", "text": "http://A.de/"},
+            "http://b.de",
             {"url": "http://b.de", "text": "http://b.de"},
         ),
         ("date", {"date": "2026-01-31", "icon": "star"}, "2026-02-01", {"date": "2026-02-01", "icon": "star"}),
     ],
-)  # fmt: skip
+)
 def test_unknown_parts_go_back_as_they_were_read(name: str, existing: Any, value: Any, sent: Any) -> None:
     assert make_converter(name).to_remote({"field": value}, existing) == sent
 
@@ -286,12 +295,17 @@ def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("email", "nobody", "name@example.org"), ("email", "a@b", "name@example.org"),
-        ("email", "a b@c.test", "name@example.org"), ("phone", "call me", "not a phone number"),
-        ("name", "  ", "empty"), ("link", "nowhere", "https://example.org"), ("date", "31.1.2026", "2026-01-31"),
-        ("numbers", "1,5", "1234.5"), ("checkbox", "perhaps", "neither yes nor no"),
+        ("email", "nobody", "name@example.org"),
+        ("email", "a@b", "name@example.org"),
+        ("email", "a b@c.test", "name@example.org"),
+        ("phone", "call me", "not a phone number"),
+        ("name", "  ", "empty"),
+        ("link", "nowhere", "https://example.org"),
+        ("date", "31.1.2026", "2026-01-31"),
+        ("numbers", "1,5", "1234.5"),
+        ("checkbox", "perhaps", "neither yes nor no"),
     ],
-)  # fmt: skip
+)
 def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_converter(name).from_text(text, {"field": ""})

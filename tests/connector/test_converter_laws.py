@@ -184,12 +184,22 @@ def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> N
 
 
 KEYS = {
-    "text": ["text", "value", "name"], "long_text": ["text", "value", "name"], "list_text": ["text", "value", "name"],
-    "relation_name": ["text", "value", "name"], "name": ["text", "value", "name"],
-    "address": ["text", "value", "name"], "email": ["email"], "phone": ["phone"], "link": ["url"],
-    "status": ["label", "index"], "dropdown": ["values", "ids", "chosenValues"], "date": ["date"],
-    "numbers": ["value"], "checkbox": ["checked"], "relation": ["item_ids", "linkedPulseIds"],
-}  # fmt: skip
+    "text": ["text", "value", "name"],
+    "long_text": ["text", "value", "name"],
+    "list_text": ["text", "value", "name"],
+    "relation_name": ["text", "value", "name"],
+    "name": ["text", "value", "name"],
+    "address": ["text", "value", "name"],
+    "email": ["email"],
+    "phone": ["phone"],
+    "link": ["url"],
+    "status": ["label", "index"],
+    "dropdown": ["values", "ids", "chosenValues"],
+    "date": ["date"],
+    "numbers": ["value"],
+    "checkbox": ["checked"],
+    "relation": ["item_ids", "linkedPulseIds"],
+}
 EVERY_KEY = sorted({key for keys in KEYS.values() for key in keys} | {"id", "kind", "x"})
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 10**12) | st.floats(allow_nan=False) | st.text(CHARACTERS, max_size=6),

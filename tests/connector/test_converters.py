@@ -16,9 +16,12 @@ from sync.monday.conversion import Converter, ConverterOptions, ListConverter, U
 from tests.connector.board_cell import BoardCell, cell_for
 
 ADDRESS = {
-    "address_street": "12 Main St, Apt 4", "address_city": "Springfield", "address_state": None,
-    "address_zip": "62701", "address_country": "USA",
-}  # fmt: skip
+    "address_street": "12 Main St, Apt 4",
+    "address_city": "Springfield",
+    "address_state": None,
+    "address_zip": "62701",
+    "address_country": "USA",
+}
 EMPTY_ADDRESS: dict[str, str | None] = dict.fromkeys(ADDRESS)
 
 

@@ -14,9 +14,14 @@ from sync.monday.connector import MondayConnector
 from tests.connector.fake_account import FakeAccount
 
 GREETING = AccountInfo(
-    user_id="2", user_name="Sync", tier="pro", version_value="2026-10", version_kind="current",
-    versions={"2026-10": "current"}, day_limit=10_000,
-)  # fmt: skip
+    user_id="2",
+    user_name="Sync",
+    tier="pro",
+    version_value="2026-10",
+    version_kind="current",
+    versions={"2026-10": "current"},
+    day_limit=10_000,
+)
 EMAIL = ColumnCheck("Email", ("email",))
 CHECK = BoardCheck("Contacts", "7", {"name": ColumnCheck("Name", ("name",)), "email_x": EMAIL}, group_id="topics")
 

@@ -51,12 +51,19 @@ def test_an_error_inside_an_answer_becomes_the_kind_that_says_what_it_concerns(b
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (302, errors.WRONG_ADDRESS), (400, errors.DOCUMENT_REJECTED), (401, errors.NOT_AUTHENTICATED),
-        (403, errors.PERMISSION_MISSING), (404, errors.WRONG_ADDRESS), (409, errors.STILL_RUNNING),
-        (413, errors.TOO_COMPLEX), (423, errors.BOARD_LOCKED), (429, errors.LIMIT_REACHED),
-        (500, errors.SERVER_FAILED), (504, errors.SERVER_FAILED),
+        (302, errors.WRONG_ADDRESS),
+        (400, errors.DOCUMENT_REJECTED),
+        (401, errors.NOT_AUTHENTICATED),
+        (403, errors.PERMISSION_MISSING),
+        (404, errors.WRONG_ADDRESS),
+        (409, errors.STILL_RUNNING),
+        (413, errors.TOO_COMPLEX),
+        (423, errors.BOARD_LOCKED),
+        (429, errors.LIMIT_REACHED),
+        (500, errors.SERVER_FAILED),
+        (504, errors.SERVER_FAILED),
     ],
-)  # fmt: skip
+)
 def test_a_status_without_a_readable_body_still_says_what_it_concerns(status: int, expected: ErrorKind) -> None:
     error = translate_error(None, http_status=status)
     assert error.kind is expected

@@ -40,10 +40,16 @@ def client() -> Iterator[MondayClient]:
 
 def test_a_whole_greeting_is_read() -> None:
     assert parse_account_info(Answer(WHOLE, api_version="2026-10")) == AccountInfo(
-        user_id="2", user_name="Sync", tier="pro", version_value="2026-10", version_kind="current",
-        versions={"2026-10": "current", "2026-07": "maintenance"}, day_limit=12_000,
-        usage_by_day={"2026-11-20": 812, "2026-11-19": 40}, usage_as_of=datetime(2026, 11, 20, 11, 5, tzinfo=UTC),
-    )  # fmt: skip
+        user_id="2",
+        user_name="Sync",
+        tier="pro",
+        version_value="2026-10",
+        version_kind="current",
+        versions={"2026-10": "current", "2026-07": "maintenance"},
+        day_limit=12_000,
+        usage_by_day={"2026-11-20": 812, "2026-11-19": 40},
+        usage_as_of=datetime(2026, 11, 20, 11, 5, tzinfo=UTC),
+    )
 
 
 @pytest.mark.parametrize("left_out", WHOLE)

@@ -19,10 +19,16 @@ NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 def _body(event_type: str, **fields: Any) -> dict[str, Any]:
     common = {
-        "app": "monday", "type": event_type, "triggerTime": "2025-02-05T17:56:59.644Z", "subscriptionId": 467172818,
-        "isRetry": False, "userId": 67210000, "originalTriggerUuid": None, "boardId": 7786780000,
+        "app": "monday",
+        "type": event_type,
+        "triggerTime": "2025-02-05T17:56:59.644Z",
+        "subscriptionId": 467172818,
+        "isRetry": False,
+        "userId": 67210000,
+        "originalTriggerUuid": None,
+        "boardId": 7786780000,
         "triggerUuid": "ce4142601c988c58afa9274fe3f363aa",
-    }  # fmt: skip
+    }
     return {"event": common | fields}
 
 
@@ -106,9 +112,12 @@ def test_the_handshake_s_challenge_is_told_from_an_event() -> None:
 
 def _token(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
     claims = {
-        "accountId": 1, "userId": 2, "aud": AUDIENCE, "iat": int(NOW.timestamp()),
+        "accountId": 1,
+        "userId": 2,
+        "aud": AUDIENCE,
+        "iat": int(NOW.timestamp()),
         "exp": int((NOW + timedelta(minutes=5)).timestamp()),
-    } | changes  # fmt: skip
+    } | changes
     return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, algorithm)
 
 

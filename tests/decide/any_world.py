@@ -94,10 +94,13 @@ def any_board(draw: Draw) -> BoardContext:
     fields: dict[str, dict[str, Any]] = {}
     for key in KEYS:
         differs = {
-            "direction": draw.choice([BOTH, BOTH, *SyncDirection]), "rule": draw.choice(list(Rule)).value,
-            "first_match": draw.choice(list(Rule)).value, "required": key == "name" or draw.maybe(30), "version": 2,
+            "direction": draw.choice([BOTH, BOTH, *SyncDirection]),
+            "rule": draw.choice(list(Rule)).value,
+            "first_match": draw.choice(list(Rule)).value,
+            "required": key == "name" or draw.maybe(30),
+            "version": 2,
             "problem": "Its column is gone.",
-        }  # fmt: skip
+        }
         often = {"version": 5, "problem": 4, "direction": 30}
         fields[key] = {name: value for name, value in differs.items() if draw.maybe(often.get(name, 50))}
     link: dict[str, Any] = {"creates_records": draw.maybe(70), "group_id": draw.choice(["", "topics"])}
@@ -172,10 +175,13 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     )
     has_answer = state in (IntentState.APPLIED, IntentState.CONFIRMED)
     known = RecordHistory(
-        events=tuple(came), writes=(write,), applied=(write,) if has_answer and since == -60 else (),
-        void=(write,) if state == IntentState.VOID else (), token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
+        events=tuple(came),
+        writes=(write,),
+        applied=(write,) if has_answer and since == -60 else (),
+        void=(write,) if state == IntentState.VOID else (),
+        token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
         last_writes={"role_title": write} if has_answer else {},
-    )  # fmt: skip
+    )
     lost = "Mine" if is_told and has_answer and steps[0][0] == "Mine" else ""
     open_intents = (write,) if state == IntentState.OPEN else ()
     return Cell(now, sent if has_answer else before, known, open_intents, lost)
@@ -210,8 +216,10 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
     """A choice on the role that somebody wants undone; what stood before it, and what it left."""
     entry = facts.ledger.base.get("role_title")
     before = {
-        "local": {"role_title": draw.choice(["Boss", "Duke"])}, "remote": draw.choice(["Earl", there]), "base": entry,
-    }  # fmt: skip
+        "local": {"role_title": draw.choice(["Boss", "Duke"])},
+        "remote": draw.choice(["Earl", there]),
+        "base": entry,
+    }
     after = entry if draw.maybe(80) else None
     selection = FieldSelection("npd", None, "Boss", "Earl")
     inverse = {"role_title": {"before": before, "after": after}}
@@ -284,21 +292,31 @@ def any_record(
     causes = draw.choice([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON, Cause.SWEEP])
     return (
         replace(
-            facts, claim=claim(facts.record, causes, **any_payload(draw)), conflicts=tuple(conflicts),
-            intents=tuple(intents), events=cell.history.events if cell else (), history=any_history(draw, key, cell),
+            facts,
+            claim=claim(facts.record, causes, **any_payload(draw)),
+            conflicts=tuple(conflicts),
+            intents=tuple(intents),
+            events=cell.history.events if cell else (),
+            history=any_history(draw, key, cell),
             has_failed_job=draw.maybe(5),
         ),
         there,
         cell,
-    )  # fmt: skip
+    )
 
 
 def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
     record, states = facts.record, [one for one in TombstoneState if one != TombstoneState.RESTORED]
     tombstone = plain(
-        Tombstone, id=number, entity_type="contact", entity_id=record.pk, monday_id=record.monday_id,
-        state=draw.choice([TombstoneState.WAITING] * 6 + states), data={"name": record.name}, deleted_at=at(-600),
-    )  # fmt: skip
+        Tombstone,
+        id=number,
+        entity_type="contact",
+        entity_id=record.pk,
+        monday_id=record.monday_id,
+        state=draw.choice([TombstoneState.WAITING] * 6 + states),
+        data={"name": record.name},
+        deleted_at=at(-600),
+    )
     intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive"}, values={}),)
     known = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
     if any(c.kind == KIND_DELETE and c.resolutions for c in facts.conflicts):
@@ -355,10 +373,14 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
         said = {name: draw.choice(KEYS[name]) for name in ("name", "email", "role_title", "notes")}
         rows.append(
             SimpleNamespace(
-                pgh_label="update", pgh_created_at=at(seconds), pgh_context=context, organization_id=None, phone="",
+                pgh_label="update",
+                pgh_created_at=at(seconds),
+                pgh_context=context,
+                organization_id=None,
+                phone="",
                 **said,
             )
-        )  # fmt: skip
+        )
     return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
 
 
@@ -379,9 +401,11 @@ def any_rest(
     for key in by_id:
         is_rejected = draw.choice([False, False, False, True])
         removals[key] = {
-            "is_deletion_rejected": is_rejected, "is_rejection_new": is_rejected,
-            "is_removed_too_often": draw.maybe(10), "needed_by": "Acme needs it." if draw.maybe(10) else "",
-        }  # fmt: skip
+            "is_deletion_rejected": is_rejected,
+            "is_rejection_new": is_rejected,
+            "is_removed_too_often": draw.maybe(10),
+            "needed_by": "Acme needs it." if draw.maybe(10) else "",
+        }
     return {
         "removal_policy": draw.choice(list(RemovedItemPolicy)),
         "deletion_policy": draw.choice(list(DeletedRecordPolicy)),

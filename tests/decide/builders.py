@@ -125,9 +125,16 @@ def told(value: str | None, previous: str | None = "Old", *, seconds: float = -6
     checked_at = None if differs.pop("is_new", True) else NOW
     values = {"kind": EventKind.COLUMN, "column_id": "role_title", "column_type": "text", "user_id": TOM} | differs
     event = ItemEvent(
-        type="update_column_value", trigger_id=None, board_id=BOARD, item_id=ITEM, value=texts[0],
-        previous_value=texts[1] if has_previous else None, has_previous=has_previous, changed_at=at(seconds), **values,
-    )  # fmt: skip
+        type="update_column_value",
+        trigger_id=None,
+        board_id=BOARD,
+        item_id=ITEM,
+        value=texts[0],
+        previous_value=texts[1] if has_previous else None,
+        has_previous=has_previous,
+        changed_at=at(seconds),
+        **values,
+    )
     delivery = plain(WebhookEvent, pk=pk, received_at=at(seconds), processed_at=checked_at)
     delivery.event = event
     return delivery

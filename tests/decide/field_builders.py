@@ -20,9 +20,13 @@ from sync.reconcile.pass_plan import IdentityPlan, PassFacts, RecordPlan
 from tests.decide.builders import ITEM, NOW, plain
 
 PLAIN: Mapping[str, Any] = {
-    "name": "Ann", "email": "ann@example.com", "phone": "+442079460018", "role_title": "Boss", "notes": "Likes tea",
+    "name": "Ann",
+    "email": "ann@example.com",
+    "phone": "+442079460018",
+    "role_title": "Boss",
+    "notes": "Likes tea",
     "organization": None,
-}  # fmt: skip
+}
 """What a plain contact says on both sides; of its organization an item is named, or a record given."""
 
 IN_SYNC: Mapping[str, Any] = {"remote_state": "active", "remote_id": ITEM, "sync_status": "completed"}

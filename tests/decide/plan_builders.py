@@ -148,9 +148,13 @@ class World:
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
         return IdentityFacts(
-            owners, frozenset(records), unlinked=self.unlinked, unedited=unedited, same_key=same_key,
+            owners,
+            frozenset(records),
+            unlinked=self.unlinked,
+            unedited=unedited,
+            same_key=same_key,
             possible_duplicates=self.untouched,
-        )  # fmt: skip
+        )
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD

@@ -66,11 +66,15 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict.DONE, Outcome.OPEN), (Verdict.GONE, Outcome.FAILED), (Verdict.REFUSED, Outcome.FAILED),
-        (Verdict.FAILED, Outcome.FAILED), (Verdict.STOPPED, Outcome.RELEASED), (Verdict.HELD, Outcome.DEFERRED),
+        (Verdict.DONE, Outcome.OPEN),
+        (Verdict.GONE, Outcome.FAILED),
+        (Verdict.REFUSED, Outcome.FAILED),
+        (Verdict.FAILED, Outcome.FAILED),
+        (Verdict.STOPPED, Outcome.RELEASED),
+        (Verdict.HELD, Outcome.DEFERRED),
         (Verdict.WITHDRAWN, Outcome.RELEASED),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
     assert OUTCOMES[verdict] is outcome
     found = answered(Answer(verdict, "Why."))

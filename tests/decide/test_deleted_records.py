@@ -285,10 +285,12 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
 @pytest.mark.parametrize(
     ("state", "removal", "new_state"),
     [
-        ("approved", ARCHIVE, None), ("done", ARCHIVE, None), ("pending", None, "pending_approval"),
+        ("approved", ARCHIVE, None),
+        ("done", ARCHIVE, None),
+        ("pending", None, "pending_approval"),
         ("rejected", None, "kept"),
     ],
-)  # fmt: skip
+)
 def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)

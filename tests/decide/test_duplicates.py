@@ -137,10 +137,12 @@ def test_what_is_said_of_it(row: str) -> None:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict.STOPPED, Outcome.RELEASED), (Verdict.WITHDRAWN, Outcome.RELEASED), (Verdict.HELD, Outcome.DEFERRED),
+        (Verdict.STOPPED, Outcome.RELEASED),
+        (Verdict.WITHDRAWN, Outcome.RELEASED),
+        (Verdict.HELD, Outcome.DEFERRED),
         (Verdict.REFUSED, Outcome.FAILED),
     ],
-)  # fmt: skip
+)
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicates.answered(OWN, answers)

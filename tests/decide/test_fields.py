@@ -73,14 +73,19 @@ def role(**of_field: Any) -> Any:
             "Boss",
         ),
         (
-            "against the record's direction", field_facts({"role_title": "Mine"}, record=NO_WAY), Action.NOTHING, None,
+            "against the record's direction",
+            field_facts({"role_title": "Mine"}, record=NO_WAY),
+            Action.NOTHING,
+            None,
             None,
         ),
         *(
             (
                 "the record's and the mapping's direction both have to allow a way",
                 field_facts(
-                    {"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(direction=of_mapping),
+                    {"role_title": "Mine"},
+                    {"role_title": "Theirs"},
+                    of=role(direction=of_mapping),
                     record={"sync_direction": of_record},
                 ),
                 Action.NOTHING,
@@ -90,7 +95,7 @@ def role(**of_field: Any) -> Any:
             for of_record, of_mapping in (UP_AND_DOWN, UP_AND_DOWN[::-1])
         ),
     ],
-)  # fmt: skip
+)
 def test_a_field_is_decided_by_its_row(row: str, given: FieldFacts, action: Action, sent: Any, written: Any) -> None:
     found = planned("role_title", given)
     raws = [None if raw is None else raw["role_title"] for raw in (found.send_raw, found.write_raw)]
@@ -143,10 +148,13 @@ def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_col
 
 FILLED: Mapping[str, Any] = {"aliases": ["ACME"], "inventory_url": "https://acme.example", "organization": ACME}
 AGREED_IN: Mapping[str, Any] = {
-    "list_text": "ACME", "dropdown": {"values": [{"id": "1", "label": "ACME"}]},
-    "link": {"url": "https://acme.example", "text": "Acme"}, "text": "https://acme.example",
-    "relation": {"item_ids": ["70"]}, "relation_name": "Acme",
-}  # fmt: skip
+    "list_text": "ACME",
+    "dropdown": {"values": [{"id": "1", "label": "ACME"}]},
+    "link": {"url": "https://acme.example", "text": "Acme"},
+    "text": "https://acme.example",
+    "relation": {"item_ids": ["70"]},
+    "relation_name": "Acme",
+}
 """What a base keeps of a column, by its converter."""
 
 RETYPED = [
@@ -203,11 +211,13 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
         ("a field without a column", "phone", field_facts(of=board({"phone": {"column_id": ""}})), "column"),
         ("what is too long for NPD", "role_title", field_facts(None, {"role_title": "x" * 300}), "invalid"),
         (
-            "several items where NPD holds one", "organization", field_facts(None, {"organization": ["7", "8"]}),
+            "several items where NPD holds one",
+            "organization",
+            field_facts(None, {"organization": ["7", "8"]}),
             "unknown",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, given: FieldFacts, code: str) -> None:
     found = planned(key, given)
     assert (found.blocked_code, found.send_raw, found.write_raw) == (BlockedCode(code), None, None), row
@@ -376,9 +386,12 @@ def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() 
     of = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
     local = organization(item=None, name="Local", sync_enabled=False)
     given = field_facts(
-        {"organization": local}, {"organization": ACME}, of=of, agreed={"organization": ACME},
+        {"organization": local},
+        {"organization": ACME},
+        of=of,
+        agreed={"organization": ACME},
         known={"related": related(i70=ACME)},
-    )  # fmt: skip
+    )
     written = planned("organization", given).write_raw
     assert written is not None
     assert written["organization"]["id"] == str(ACME.pk)
@@ -444,10 +457,14 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
 @pytest.mark.parametrize(
     ("choose", "value", "sent", "written"),
     [
-        ("npd", None, "Mine", None), ("monday", None, None, "Theirs"), ("base", None, "Boss", "Boss"),
-        ("custom", "Typed", "Typed", "Typed"), ("custom", "Mine", "Mine", None), ("custom", "Theirs", None, "Theirs"),
+        ("npd", None, "Mine", None),
+        ("monday", None, None, "Theirs"),
+        ("base", None, "Boss", "Boss"),
+        ("custom", "Typed", "Typed", "Typed"),
+        ("custom", "Mine", "Mine", None),
+        ("custom", "Theirs", None, "Theirs"),
     ],
-)  # fmt: skip
+)
 def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: str | None, written: str | None) -> None:
     plan = planned("role_title", resolved(FieldSelection(choose, value, "Mine", "Theirs")))
     raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
@@ -477,15 +494,19 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ("row", "selection", "more", "words"),
     [
         (
-            "it flows one way", FieldSelection("monday", None, "Mine", "Theirs"),
-            {"of": role(direction=SyncDirection.NPD_TO_MONDAY)}, "only NPD's value can be chosen",
+            "it flows one way",
+            FieldSelection("monday", None, "Mine", "Theirs"),
+            {"of": role(direction=SyncDirection.NPD_TO_MONDAY)},
+            "only NPD's value can be chosen",
         ),
         (
-            "no last agreed value", FieldSelection("base", None, "Mine", "Theirs"), {"without_base": ["role_title"]},
+            "no last agreed value",
+            FieldSelection("base", None, "Mine", "Theirs"),
+            {"without_base": ["role_title"]},
             "no last synced value",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     both = {"role_title": "Mine"}, {"role_title": "Theirs"}
     found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))

@@ -89,8 +89,11 @@ def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
     tombstone = plain(Tombstone, entity_type="contact", entity_id=GONE, monday_id="11", state=TombstoneState.WAITING)
     chosen = record(BEA, None, "bea@example.com")
     plan = world(
-        chosen, items=[shown("11", GONE)], unmatched=["11"], jobs={"11": {LINK_TO: str(BEA)}},
+        chosen,
+        items=[shown("11", GONE)],
+        unmatched=["11"],
+        jobs={"11": {LINK_TO: str(BEA)}},
         deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
-    ).plan()  # fmt: skip
+    ).plan()
     assert [one.act for one in plan.items] == [ItemAct.LINK]
     assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].item_removal) == (Outcome.DEFERRED, None)

@@ -305,10 +305,12 @@ def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[
 @pytest.mark.parametrize(
     ("case", "made_from_item", "email", "is_unedited", "is_asked"),
     [
-        ("untouched, with another's key", True, EMAIL, True, True), ("touched in NPD", True, EMAIL, False, False),
-        ("not made from an item", False, EMAIL, True, False), ("its item has no key", True, "", True, False),
+        ("untouched, with another's key", True, EMAIL, True, True),
+        ("touched in NPD", True, EMAIL, False, False),
+        ("not made from an item", False, EMAIL, True, False),
+        ("its item has no key", True, "", True, False),
     ],
-)  # fmt: skip
+)
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     made, known = ann(monday_id="7", email=""), ann(name="Known")
     one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
@@ -347,13 +349,17 @@ OTHER = UUID(int=5)
 @pytest.mark.parametrize(
     ("value", "kind", "gets", "item_id"),
     [
-        (str(OTHER), AnswerKind.LINK, OTHER, "7"), ("8", AnswerKind.LINK, "own", "8"),
-        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"), (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
-        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"), (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
-        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"), (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        (str(OTHER), AnswerKind.LINK, OTHER, "7"),
+        ("8", AnswerKind.LINK, "own", "8"),
+        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
+        (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
+        (NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
+        (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
+        (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
+        (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
         (ARCHIVE_OPTION, AnswerKind.COPY, None, "7"),
     ],
-)  # fmt: skip
+)
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
     record = ann()
     found = answer(record, value)

@@ -89,7 +89,9 @@ FIRST_WRITE = wrote("Ours")
         ),
         pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
         pytest.param(
-            [told("Theirs", seconds=-300)], [wrote("Ours", entry={"read_at": at(-301).isoformat()})], ["Theirs"],
+            [told("Theirs", seconds=-300)],
+            [wrote("Ours", entry={"read_at": at(-301).isoformat()})],
+            ["Theirs"],
             id="read before the edit",
         ),
         pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
@@ -97,7 +99,9 @@ FIRST_WRITE = wrote("Ours")
         pytest.param([HASTY], [wrote("Ours", "Theirs")], [], id="our pass had read the value"),
         pytest.param([HASTY], [], [], id="nothing was written"),
         pytest.param(
-            [told("Ours", "First", seconds=-59, **OURS)], [wrote("First", seconds=-400, **NO_ANSWER), FIRST_WRITE], [],
+            [told("Ours", "First", seconds=-59, **OURS)],
+            [wrote("First", seconds=-400, **NO_ANSWER), FIRST_WRITE],
+            [],
             id="what we replaced was a late landing of our own",
         ),
         pytest.param(
@@ -129,7 +133,7 @@ FIRST_WRITE = wrote("Ours")
         ),
         pytest.param([WebhookEvent(pk=1, body={}, received_at=NOW)], [FIRST_WRITE], [], id="it can't be read"),
     ],
-)  # fmt: skip
+)
 def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Intent], expected: list[Any]) -> None:
     assert lost(events, writes) == expected
 

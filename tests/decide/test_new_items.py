@@ -259,10 +259,14 @@ DELETED = uuid.UUID(int=1)
         (tombstone(monday_id="7", state=TombstoneState.KEPT), ENDED, False, None),
     ],
     ids=[
-        "the first item's pass decides", "it had none: this is its item", "its first item comes first",
-        "its first item has left the board", "just archived: a stale read", "it stays on the board",
+        "the first item's pass decides",
+        "it had none: this is its item",
+        "its first item comes first",
+        "its first item has left the board",
+        "just archived: a stale read",
+        "it stays on the board",
     ],
-)  # fmt: skip
+)
 def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
     known: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
 ) -> None:

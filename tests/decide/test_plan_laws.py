@@ -378,9 +378,13 @@ def the_order_of_records_does_not_matter(world: Drawn, _facts: PassFacts, plan: 
 
 
 LAWS = (
-    nothing_is_planned_twice, nothing_is_sent_or_written_where_that_may_not_be, no_persons_value_is_nowhere,
-    a_plan_of_a_settled_world_is_empty, deciding_twice_is_the_same, the_order_of_records_does_not_matter,
-)  # fmt: skip
+    nothing_is_planned_twice,
+    nothing_is_sent_or_written_where_that_may_not_be,
+    no_persons_value_is_nowhere,
+    a_plan_of_a_settled_world_is_empty,
+    deciding_twice_is_the_same,
+    the_order_of_records_does_not_matter,
+)
 
 
 @pytest.mark.slow

@@ -182,10 +182,13 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
 @pytest.mark.parametrize(
     ("role", "cell", "edits"),
     [
-        ("Ours", "", []), ("Ours", "Ours", []), ("Ours", "Theirs", [("Ours", "Theirs")]),
-        ("Director", "", [("Director", None)]), ("Director", "Theirs", [("Director", "Theirs")]),
+        ("Ours", "", []),
+        ("Ours", "Ours", []),
+        ("Ours", "Theirs", [("Ours", "Theirs")]),
+        ("Director", "", [("Director", None)]),
+        ("Director", "Theirs", [("Director", "Theirs")]),
     ],
-)  # fmt: skip
+)
 def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
     known = removal(contact(role_title=role), role=cell, ledger=agreed)

@@ -15,11 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = "docs/reference/merge.md"
 DECIDE = {"tests/decide", "tests/merge"}
 PLACES = {
-    "converters": "tests/connector/test_converters.py", "keys": "tests/reports/test_found_by_key.py",
-    "restricted": "tests/reports/test_restricted.py", "writes_down": "tests/reports/test_writes_down.py",
-    "desk": "tests/conflicts/test_desk.py", "push": "tests/api/test_push.py",
+    "converters": "tests/connector/test_converters.py",
+    "keys": "tests/reports/test_found_by_key.py",
+    "restricted": "tests/reports/test_restricted.py",
+    "writes_down": "tests/reports/test_writes_down.py",
+    "desk": "tests/conflicts/test_desk.py",
+    "push": "tests/api/test_push.py",
     "settled": "tests/merge/test_settled_field.py",
-}  # fmt: skip
+}
 """Of tests that are not in tests/decide/test_*.py."""
 
 OF_ITS_ROW, BLOCKED = "fields.field_is_decided_by_its_row", "fields.what_can_not_be_written_is_blocked_with_its_reason"

@@ -83,13 +83,15 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
         ("a later edit of another field", edits(change(20, notes="later"), change(-10), FIRST), Action.PULL, "newer"),
         ("without an event Monday's time isn't known", edits(change(10), FIRST, told=()), Action.CONFLICT, "on Monday"),
         (
-            "the last event told another value", edits(change(600), FIRST, told=(TOLD, OTHER)), Action.CONFLICT,
+            "the last event told another value",
+            edits(change(600), FIRST, told=(TOLD, OTHER)),
+            Action.CONFLICT,
             "on Monday",
         ),
         ("of a record without a history nothing is known", edits(), Action.CONFLICT, "in NPD is not known"),
         ("a history that was pruned tells no time", edits(change(10)), Action.CONFLICT, "in NPD is not known"),
     ],
-)  # fmt: skip
+)
 def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory, action: Action, why: str) -> None:
     found = clash("newest", history=edited).decision
     assert (found.action, why in found.reason) == (action, True), (row, found.reason)
@@ -154,10 +156,12 @@ def test_an_address_is_divided_only_where_it_changed() -> None:
 @pytest.mark.parametrize(
     ("choose", "typed", "sent", "street"),
     [
-        ("npd", None, WHOLE, None), ("monday", None, None, UNDIVIDED), ("base", None, WHOLE, None),
+        ("npd", None, WHOLE, None),
+        ("monday", None, None, UNDIVIDED),
+        ("base", None, WHOLE, None),
         ("custom", "A, B, C", "A, B, C", "A, B, C"),
     ],
-)  # fmt: skip
+)
 def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | None, street: str | None) -> None:
     assert address(UNDIVIDED).conflict is not None
     choice = chosen("address", FieldSelection(choose, typed, WHOLE, UNDIVIDED))

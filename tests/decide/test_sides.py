@@ -63,10 +63,12 @@ def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None
 @pytest.mark.parametrize(
     ("row", "differs", "cleared"),
     [
-        ("it bears an NPD ID", {}, {"npd_id": None}), ("it bears none", {"npd_id": ""}, {}),
-        ("it is archived", {"state": "archived"}, {}), ("it is on another board", {"board_id": "2"}, {}),
+        ("it bears an NPD ID", {}, {"npd_id": None}),
+        ("it bears none", {"npd_id": ""}, {}),
+        ("it is archived", {"state": "archived"}, {}),
+        ("it is on another board", {"board_id": "2"}, {}),
     ],
-)  # fmt: skip
+)
 def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: dict[str, Any], cleared: Any) -> None:
     of, more = field_board(), dict(differs)
     said = Reading("npd_id", "text", text=more.pop("npd_id", "x"), value=differs.get("npd_id", "x"))
@@ -126,10 +128,12 @@ def test_one_item_that_shows_the_column_is_enough() -> None:
 @pytest.mark.parametrize(
     ("case", "item", "is_healed"),
     [
-        ("it is shown again", shown(), True), ("its value can't be read", shown(known=False), False),
-        ("it is of another type", shown("numbers"), False), ("it is still not shown", shown(column="other"), False),
+        ("it is shown again", shown(), True),
+        ("its value can't be read", shown(known=False), False),
+        ("it is of another type", shown("numbers"), False),
+        ("it is still not shown", shown(column="other"), False),
     ],
-)  # fmt: skip
+)
 def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed: bool) -> None:
     of = role(problem="It was deleted.", problem_code=ColumnProblem.MISSING)
     assert column_findings(board(of), [item]) == ((), (of.key,) if is_healed else ()), case

@@ -107,12 +107,15 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Ours")], "Ours", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
         pytest.param([created("Ours")], "Ours", {"changes": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
-            [created("Ours")], "Ours", {"changes": [wrote("x", entry={"base": {"local": {}}})]}, "Ours",
+            [created("Ours")],
+            "Ours",
+            {"changes": [wrote("x", entry={"base": {"local": {}}})]},
+            "Ours",
             id="with its base",
         ),
         pytest.param([created("Ours", entry={"version": 0})], "Ours", {}, None, id="it has another column since"),
     ],
-)  # fmt: skip
+)
 def test_what_a_create_gave_its_item(
     creates: list[Intent], remote: str, before: dict[str, Any], expected: str | None
 ) -> None:
@@ -120,9 +123,11 @@ def test_what_a_create_gave_its_item(
     linked = tuple(create for create in creates if create.item_id)
     ended = tuple(create for create in creates if not create.item_id)
     found = facts(
-        record, item=item(record, role_title=remote), intents=linked,
+        record,
+        item=item(record, role_title=remote),
+        intents=linked,
         history=history(**{"ended_creates": ended} | before),
-    )  # fmt: skip
+    )
     board = builders.board(builders.mapping())
     bases = {
         key: values_of({key: one})[key] + " as sent" * (AS_SENT in one)

@@ -246,8 +246,10 @@ def the_phone_changed_meanwhile(play: Play) -> None:
 
 
 BEFORE: dict[str, Callable[[Play], None]] = {
-    "If-Match": a_person_changed_it, "/cron/": it_is_synced, "$CONFLICT/resolve": the_phone_changed_meanwhile,
-}  # fmt: skip
+    "If-Match": a_person_changed_it,
+    "/cron/": it_is_synced,
+    "$CONFLICT/resolve": the_phone_changed_meanwhile,
+}
 
 
 def test_what_the_pages_show_is_what_is_answered(spoiled: Played) -> None:

@@ -18,10 +18,13 @@ FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
 STAYING = (*OURS, "caddy", "postgres", "redis")
 SET_HERE = {
-    "DATABASE_URL": "the database of this file", "REDIS_URL": "the broker of this file",
-    "CELERY_BROKER_URL": "the broker of this file", "SITE_URL": ".env's, else where Caddy answers",
-    "TRUSTED_PROXIES": "Caddy", "PORT": "inside always 8000",
-}  # fmt: skip
+    "DATABASE_URL": "the database of this file",
+    "REDIS_URL": "the broker of this file",
+    "CELERY_BROKER_URL": "the broker of this file",
+    "SITE_URL": ".env's, else where Caddy answers",
+    "TRUSTED_PROXIES": "Caddy",
+    "PORT": "inside always 8000",
+}
 """Variables of .env that the containers don't take from there, and why."""
 
 

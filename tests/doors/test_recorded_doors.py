@@ -104,8 +104,11 @@ def lines(texts: Any) -> str:
 
 
 DOORS: dict[str, Callable[[], str]] = {
-    "api.txt": api, "commands.txt": commands, "celery_tasks.txt": celery_tasks, "metrics.txt": metrics,
-}  # fmt: skip
+    "api.txt": api,
+    "commands.txt": commands,
+    "celery_tasks.txt": celery_tasks,
+    "metrics.txt": metrics,
+}
 
 
 @pytest.mark.parametrize("file", DOORS)

@@ -146,8 +146,11 @@ def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence
     ran(sys.executable, "-c", FAILING.format(person="Ada Lovelace"), env=env, check=True)
     errors = receiver.errors()
     assert [error.get("logentry") for error in errors[:4]] == [
-        {"message": "nobody answered"}, {"message": "a.library"}, {"message": "a.library"}, {"message": "pass failed"},
-    ]  # fmt: skip
+        {"message": "nobody answered"},
+        {"message": "a.library"},
+        {"message": "a.library"},
+        {"message": "pass failed"},
+    ]
     kinds = [[cause["type"] for cause in error.get("exception", {}).get("values", [])] for error in errors]
     assert kinds == [[], [], [], ["KeyError", "DatabaseError"], ["ValueError"]]
     assert errors[3]["exception"]["values"][-1]["stacktrace"]["frames"][-1]["lineno"]

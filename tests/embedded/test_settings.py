@@ -49,24 +49,35 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         (
             {"ENCRYPTION_KEY": "new, old", "EMAIL_URL": "smtp+ssl://npd%40x.org:p%24@smtp.x.org"},
             {
-                "ENCRYPTION_KEYS": ["new", "old", KEY], "EMAIL_HOST": "smtp.x.org", "EMAIL_PORT": 465,
-                "EMAIL_HOST_USER": "npd@x.org", "EMAIL_HOST_PASSWORD": "p$", "EMAIL_USE_SSL": True,
+                "ENCRYPTION_KEYS": ["new", "old", KEY],
+                "EMAIL_HOST": "smtp.x.org",
+                "EMAIL_PORT": 465,
+                "EMAIL_HOST_USER": "npd@x.org",
+                "EMAIL_HOST_PASSWORD": "p$",
+                "EMAIL_USE_SSL": True,
                 "EMAIL_USE_TLS": False,
             },
         ),
         (
             dict.fromkeys(("MONDAY_API_URL", "EMAIL_URL", "SITE_URL", "ENCRYPTION_KEY"), ""),
             {
-                "MONDAY_API_URL": "https://api.monday.com/v2", "EMAIL_HOST": "", "SITE_URL": "http://127.0.0.1:8000",
+                "MONDAY_API_URL": "https://api.monday.com/v2",
+                "EMAIL_HOST": "",
+                "SITE_URL": "http://127.0.0.1:8000",
                 "ENCRYPTION_KEYS": [KEY],
             },
         ),
     ],
     ids=[
-        "embedded", "no redis", "http", "https behind proxies", "no proxy is believed", "keys and email",
+        "embedded",
+        "no redis",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
         "empty is as good as none",
     ],
-)  # fmt: skip
+)
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
 

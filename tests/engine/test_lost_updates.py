@@ -156,11 +156,17 @@ def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, t
     contact = world.linked(role_title="Old")
     world.save(contact, role_title="Ours")
     event = {
-        "type": "update_column_value", "boardId": int(world.board_id()), "pulseId": int(contact.monday_id or ""),
-        "columnId": "role_title", "columnType": "text", "value": {"value": "Ours"},
-        "previousValue": {"value": "Neither"}, "userId": 67210012, "triggerUuid": "f" * 32,
+        "type": "update_column_value",
+        "boardId": int(world.board_id()),
+        "pulseId": int(contact.monday_id or ""),
+        "columnId": "role_title",
+        "columnType": "text",
+        "value": {"value": "Ours"},
+        "previousValue": {"value": "Neither"},
+        "userId": 67210012,
+        "triggerUuid": "f" * 32,
         "triggerTime": sync_now().isoformat(),
-    } | told  # fmt: skip
+    } | told
     world.hand_in([(json.dumps({"event": event}).encode(), None, f"/webhooks/monday/{PATH_TOKEN}/")])
     world.work()
     assert not SyncQueue.objects.filter(entity_id=contact.pk, status__in=("pending", "failed")).exists()

@@ -21,9 +21,13 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     world.work()
     assert world.status(contact) == "synced"
     assert world.values(contact) == {
-        "name": "Zoë Ångström", "email": "zoe@example.com", "phone": "+442079460018", "role_title": "Head",
-        "notes": "first\nsecond", "npd_id": str(contact.pk),
-    }  # fmt: skip
+        "name": "Zoë Ångström",
+        "email": "zoe@example.com",
+        "phone": "+442079460018",
+        "role_title": "Head",
+        "notes": "first\nsecond",
+        "npd_id": str(contact.pk),
+    }
     world.save(contact, **dict.fromkeys(("email", "phone", "role_title", "notes"), ""))
     emptied = world.values(contact)
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})

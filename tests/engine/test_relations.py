@@ -32,9 +32,13 @@ mutation Make($board: ID!, $title: String!, $type: ColumnType!, $id: String, $de
 def add_column(world: World, entity_type: str, title: str, kind: str, **settings: Any) -> str:
     """A person makes a column on the board; returns its id."""
     answer = world.sandbox.query(
-        CREATE_COLUMN, board=world.board_id(entity_type), title=title, type=kind, id=title.lower().replace(" ", "_"),
+        CREATE_COLUMN,
+        board=world.board_id(entity_type),
+        title=title,
+        type=kind,
+        id=title.lower().replace(" ", "_"),
         defaults=settings or None,
-    )  # fmt: skip
+    )
     assert "errors" not in answer, answer
     return str(answer["data"]["create_column"]["id"])
 

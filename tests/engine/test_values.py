@@ -15,10 +15,17 @@ from sync.reconcile.field_values import clean_values, still_holds, stored_field_
 from tests.support.deals import Deal
 
 KINDS: list[tuple[str, Any, Any]] = [
-    ("name", "Big", "Big"), ("due", date(2026, 1, 31), "2026-01-31"), ("due", None, None),
-    ("amount", Decimal("0.10"), "0.10"), ("amount", Decimal("1E+3"), "1000"), ("amount", None, None),
-    ("won", True, True), ("won", False, False), ("products", ["a", "b"], ["a", "b"]), ("products", [], []),
-]  # fmt: skip
+    ("name", "Big", "Big"),
+    ("due", date(2026, 1, 31), "2026-01-31"),
+    ("due", None, None),
+    ("amount", Decimal("0.10"), "0.10"),
+    ("amount", Decimal("1E+3"), "1000"),
+    ("amount", None, None),
+    ("won", True, True),
+    ("won", False, False),
+    ("products", ["a", "b"], ["a", "b"]),
+    ("products", [], []),
+]
 
 
 @pytest.mark.parametrize(("field", "value", "raw"), KINDS)
@@ -42,10 +49,14 @@ def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told:
 @pytest.mark.parametrize(
     ("field", "refused"),
     [
-        ("name", ""), ("due", "31.01.2026"), ("amount", "1.234"), ("amount", "a lot"), ("won", "perhaps"),
+        ("name", ""),
+        ("due", "31.01.2026"),
+        ("amount", "1.234"),
+        ("amount", "a lot"),
+        ("won", "perhaps"),
         ("products", ["x" * 21]),
     ],
-)  # fmt: skip
+)
 def test_what_the_field_refuses_is_a_sentence(field: str, refused: Any) -> None:
     with pytest.raises(ValidationError):
         clean_values(Deal(name="n"), {field: refused})

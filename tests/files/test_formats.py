@@ -40,11 +40,14 @@ def sheet(*rows: list[Any]) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        "Name;Role\nZoë;a,b\n".encode(), '\ufeffName,Role\r\nZoë,"a,b"\r\n'.encode(),
-        "Name;Role\rZoë;a,b\r".encode("cp1252"), "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
-        "Name\tRole\nZoë\ta,b\n".encode("utf-16"), "Name|Role\n\n\nZoë|a,b\n".encode(),
+        "Name;Role\nZoë;a,b\n".encode(),
+        '\ufeffName,Role\r\nZoë,"a,b"\r\n'.encode(),
+        "Name;Role\rZoë;a,b\r".encode("cp1252"),
+        "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
+        "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
+        "Name|Role\n\n\nZoë|a,b\n".encode(),
     ],
-)  # fmt: skip
+)
 def test_a_csv_file_is_read_as_its_program_wrote_it(content: bytes) -> None:
     [row] = rows_of(content)
     assert (row["Name"], row["Role"]) == ("Zoë", "a,b")

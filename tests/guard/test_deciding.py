@@ -34,11 +34,16 @@ def hold() -> Callable[[int, ApprovalKind], list[ApprovalRequest]]:
         SyncQueue.objects.all().delete()
         return [
             ApprovalRequest.objects.create(
-                entity_type="contact", entity_id=contact.pk, kind=kind, key="phone", state=ApprovalState.PENDING,
-                label=f"Phone “+44 {n}” of {contact}", values={"value": f"+44 {n}"},
+                entity_type="contact",
+                entity_id=contact.pk,
+                kind=kind,
+                key="phone",
+                state=ApprovalState.PENDING,
+                label=f"Phone “+44 {n}” of {contact}",
+                values={"value": f"+44 {n}"},
             )
             for n, contact in enumerate(contacts)
-        ]  # fmt: skip
+        ]
 
     return make
 

@@ -35,12 +35,26 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def body(**values: Any) -> dict[str, Any]:
     """A changed email; keys and types as in deliveries of 2025."""
     event = {
-        "app": "monday", "type": "update_column_value", "triggerTime": "2026-02-05T17:56:59.644Z",
-        "subscriptionId": 467172818, "isRetry": False, "userId": 67210000, "originalTriggerUuid": None,
-        "boardId": int(BOARD), "groupId": "topics", "pulseId": 7786784003, "pulseName": "Ada", "columnId": "email",
-        "columnType": "email", "columnTitle": "Email", "value": {"email": "ada@x.test", "text": "ada@x.test"},
-        "previousValue": None, "changedAt": 1738778219.220086, "triggerUuid": uuid.uuid4().hex, **values,
-    }  # fmt: skip
+        "app": "monday",
+        "type": "update_column_value",
+        "triggerTime": "2026-02-05T17:56:59.644Z",
+        "subscriptionId": 467172818,
+        "isRetry": False,
+        "userId": 67210000,
+        "originalTriggerUuid": None,
+        "boardId": int(BOARD),
+        "groupId": "topics",
+        "pulseId": 7786784003,
+        "pulseName": "Ada",
+        "columnId": "email",
+        "columnType": "email",
+        "columnTitle": "Email",
+        "value": {"email": "ada@x.test", "text": "ada@x.test"},
+        "previousValue": None,
+        "changedAt": 1738778219.220086,
+        "triggerUuid": uuid.uuid4().hex,
+        **values,
+    }
     return {"event": {key: value for key, value in event.items() if value is not ...}}
 
 

@@ -104,10 +104,14 @@ def test_the_challenge_at_an_address_with_a_wrong_token_fails_so_that_its_regist
 @pytest.mark.parametrize(
     "delivery",
     [
-        {"challenge": 5}, {"challenge": ["x"]}, {"challenge": ""}, {"challenge": "x" * 1_001},
-        {"challenge": "x", "event": {"type": "create_pulse"}}, {"challenge": "x", "more": 1},
+        {"challenge": 5},
+        {"challenge": ["x"]},
+        {"challenge": ""},
+        {"challenge": "x" * 1_001},
+        {"challenge": "x", "event": {"type": "create_pulse"}},
+        {"challenge": "x", "more": 1},
     ],
-)  # fmt: skip
+)
 def test_what_only_resembles_a_challenge_is_not_echoed(delivery: object) -> None:
     assert_refused(at_bare_door(json.dumps(delivery).encode()), 401, "unsigned")
 

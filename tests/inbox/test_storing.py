@@ -169,12 +169,24 @@ def test_what_is_not_json_is_refused(delivery: bytes) -> None:
 @pytest.mark.parametrize(
     "delivery",
     [
-        [], {}, {"event": []}, {"event": {}}, body(pulseId=...), body(boardId=...), body(type=...),
-        body(columnId="x" * 51), body(pulseId="9" * 51), body(pulseId="abc' or 1=1"), body(pulseId="-5"),
-        body(pulseId="٣"), body(pulseId="08000000001"), body(boardId=0), body(boardId="7786780000 "),
+        [],
+        {},
+        {"event": []},
+        {"event": {}},
+        body(pulseId=...),
+        body(boardId=...),
+        body(type=...),
+        body(columnId="x" * 51),
+        body(pulseId="9" * 51),
+        body(pulseId="abc' or 1=1"),
+        body(pulseId="-5"),
+        body(pulseId="٣"),
+        body(pulseId="08000000001"),
+        body(boardId=0),
+        body(boardId="7786780000 "),
         body(type="x" * 51),
     ],
-)  # fmt: skip
+)
 def test_json_that_is_no_event_is_refused_in_a_sentence(delivery: Any) -> None:
     status, refusal = take(json.dumps(delivery).encode())
     assert (status, refusal.code) == (400, "not_an_event")

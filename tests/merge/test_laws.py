@@ -25,15 +25,27 @@ bases = st.none() | st.builds(Base, values, values)
 rules = st.sampled_from(Rule)
 moments = st.none() | st.integers(0, 20).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
 fields = st.builds(
-    Field, key=st.just("f"), local=values, remote=values, base=bases, way=st.sampled_from(FieldDirection), rule=rules,
-    first_match=rules, edited=st.builds(EditTimes, moments, moments),
-)  # fmt: skip
+    Field,
+    key=st.just("f"),
+    local=values,
+    remote=values,
+    base=bases,
+    way=st.sampled_from(FieldDirection),
+    rule=rules,
+    first_match=rules,
+    edited=st.builds(EditTimes, moments, moments),
+)
 two_way = st.builds(Field, key=st.just("f"), local=values, remote=values, base=bases)
 lists = st.frozensets(st.sampled_from("abcde")).map(lambda found: tuple(sorted(found)) or None)
 unions = st.builds(
-    Field, key=st.just("f"), local=lists, remote=lists, base=st.none() | st.builds(Base, lists, lists),
-    rule=st.just(Rule.UNION), first_match=st.just(Rule.UNION),
-)  # fmt: skip
+    Field,
+    key=st.just("f"),
+    local=lists,
+    remote=lists,
+    base=st.none() | st.builds(Base, lists, lists),
+    rule=st.just(Rule.UNION),
+    first_match=st.just(Rule.UNION),
+)
 
 
 def applied(field: Field) -> Field:
@@ -203,9 +215,12 @@ SIDES = st.one_of(CANONICAL, st.builds(Unknown))
 WANTED = st.frozensets(TEXTS, max_size=3)
 ANSWERS = st.dictionaries(TEXTS, st.sampled_from([True, False, None]), max_size=6)
 CONDITIONS = st.builds(
-    FilterCondition, TEXTS, st.sampled_from(FilterOp), st.lists(TEXTS, max_size=3).map(tuple),
+    FilterCondition,
+    TEXTS,
+    st.sampled_from(FilterOp),
     st.lists(TEXTS, max_size=3).map(tuple),
-)  # fmt: skip
+    st.lists(TEXTS, max_size=3).map(tuple),
+)
 
 
 def shown(value: object) -> str:

@@ -160,9 +160,13 @@ def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: 
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             TheQueue,
             settings=settings(
-                max_examples=8, stateful_step_count=20, deadline=None, derandomize=True,
-                phases=[Phase.explicit, Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+                max_examples=8,
+                stateful_step_count=20,
+                deadline=None,
+                derandomize=True,
+                phases=[Phase.explicit, Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
             ),
-        )  # fmt: skip
+        )
     finally:
         reset_clock()

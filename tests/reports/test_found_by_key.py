@@ -24,10 +24,18 @@ from sync.reconcile.lookups import load_board
 from tests.support.world import World, mail
 
 INVISIBLE = {
-    "zero width space": "\u200b", "pop direction": "\u202c", "byte order mark": "\ufeff", "word joiner": "\u2060",
-    "soft hyphen": "\u00ad", "Arabic letter mark": "\u061c", "combining grapheme joiner": "\u034f",
-    "Hangul filler": "\u3164", "variation selector": "\ufe0f", "tag": "\U000e0041", "backspace": "\u0008",
-}  # fmt: skip
+    "zero width space": "\u200b",
+    "pop direction": "\u202c",
+    "byte order mark": "\ufeff",
+    "word joiner": "\u2060",
+    "soft hyphen": "\u00ad",
+    "Arabic letter mark": "\u061c",
+    "combining grapheme joiner": "\u034f",
+    "Hangul filler": "\u3164",
+    "variation selector": "\ufe0f",
+    "tag": "\U000e0041",
+    "backspace": "\u0008",
+}
 each_mark = pytest.mark.parametrize("mark", INVISIBLE.values(), ids=INVISIBLE)
 
 

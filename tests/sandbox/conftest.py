@@ -23,9 +23,18 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests"
 COLUMNS = {
-    "email": "email", "phone": "phone", "role": "text", "notes": "long_text", "amount": "numbers", "stage": "status",
-    "kinds": "dropdown", "day": "date", "site": "link", "ticked": "checkbox", "npd_id": "text",
-}  # fmt: skip
+    "email": "email",
+    "phone": "phone",
+    "role": "text",
+    "notes": "long_text",
+    "amount": "numbers",
+    "stage": "status",
+    "kinds": "dropdown",
+    "day": "date",
+    "site": "link",
+    "ticked": "checkbox",
+    "npd_id": "text",
+}
 
 
 class Simulator:
@@ -46,9 +55,11 @@ class Simulator:
         """One request at /v2; header names are given with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
-            f"{self.url}/v2", json={"query": document, "variables": variables or {}},
-            headers={"Authorization": TOKEN} | named, timeout=20,
-        )  # fmt: skip
+            f"{self.url}/v2",
+            json={"query": document, "variables": variables or {}},
+            headers={"Authorization": TOKEN} | named,
+            timeout=20,
+        )
 
     def ask(self, document: str, **variables: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self.post(document, variables).json()

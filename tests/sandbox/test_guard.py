@@ -35,10 +35,14 @@ def test_listening_everywhere_lets_in_addresses_and_names_without_a_dot() -> Non
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://["}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
     ],
-)  # fmt: skip
+)
 def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers: dict[str, str]) -> None:
     simulator.control("faults", {"status": 500})
     for method, path in (("DELETE", "faults"), ("POST", "reset")):

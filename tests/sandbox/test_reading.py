@@ -40,11 +40,15 @@ def test_rules_find_what_monday_finds(
 @pytest.mark.parametrize(
     ("columns", "found"),
     [
-        ({"role": ["BUYER"]}, ["Ada"]), ({"role": ["Buyer", "head buyer"]}, ["Ada", "Bo"]),
-        ({"role": ["Buyer"], "name": ["Bo"]}, []), ({"email": ["ada@b.test"]}, []), ({"email": ["work"]}, ["Ada"]),
-        ({"role": [""]}, ["Cy"]), ({"name": ["cy"]}, ["Cy"]),
+        ({"role": ["BUYER"]}, ["Ada"]),
+        ({"role": ["Buyer", "head buyer"]}, ["Ada", "Bo"]),
+        ({"role": ["Buyer"], "name": ["Bo"]}, []),
+        ({"email": ["ada@b.test"]}, []),
+        ({"email": ["work"]}, ["Ada"]),
+        ({"role": [""]}, ["Cy"]),
+        ({"name": ["cy"]}, ["Cy"]),
     ],
-)  # fmt: skip
+)
 def test_columns_are_anded_and_their_values_ored(
     simulator: Simulator, filled: str, columns: dict[str, list[str]], found: list[str]
 ) -> None:

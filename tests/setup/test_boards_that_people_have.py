@@ -102,13 +102,19 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 
 
 TWO_OF_A_KIND = [
-    ("email", "email", "Indirizzo e-mail", "E-mail privata"), ("email", "email", "Posta elettronica", "PEC"),
-    ("email", "email", "Endereço de e-mail", "Cobrança"), ("phone", "phone", "N° de téléphone", "Fax"),
-    ("phone", "phone", "Número de teléfono", "Fax"), ("phone", "phone", "Handynummer", "Fax"),
-    ("phone", "phone", "携帯電話", "Fax"), ("role_title", "text", "Intitulé du poste", "LinkedIn"),
-    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"), ("role_title", "text", "Posizione", "LinkedIn"),
-    ("phone", "phone", "Tél. portable", "Fax"), ("phone", "phone", "Número de telefone", "Fax"),
-]  # fmt: skip
+    ("email", "email", "Indirizzo e-mail", "E-mail privata"),
+    ("email", "email", "Posta elettronica", "PEC"),
+    ("email", "email", "Endereço de e-mail", "Cobrança"),
+    ("phone", "phone", "N° de téléphone", "Fax"),
+    ("phone", "phone", "Número de teléfono", "Fax"),
+    ("phone", "phone", "Handynummer", "Fax"),
+    ("phone", "phone", "携帯電話", "Fax"),
+    ("role_title", "text", "Intitulé du poste", "LinkedIn"),
+    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
+    ("role_title", "text", "Posizione", "LinkedIn"),
+    ("phone", "phone", "Tél. portable", "Fax"),
+    ("phone", "phone", "Número de telefone", "Fax"),
+]
 
 
 @pytest.mark.django_db

@@ -87,9 +87,16 @@ def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: s
 def _a_change(link: BoardLink, minutes_ago: int) -> None:
     when = SyncNow() - timedelta(minutes=minutes_ago)
     Intent.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), board_id=link.board_id, lease_token=uuid.uuid4(),
-        idempotency_key=uuid.uuid4().hex, state="applied", created_at=when, deadline=when, settled_at=when,
-    )  # fmt: skip
+        entity_type="contact",
+        entity_id=uuid.uuid4(),
+        board_id=link.board_id,
+        lease_token=uuid.uuid4(),
+        idempotency_key=uuid.uuid4().hex,
+        state="applied",
+        created_at=when,
+        deadline=when,
+        settled_at=when,
+    )
 
 
 def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:
@@ -118,10 +125,13 @@ def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_
 @pytest.mark.parametrize(
     ("site", "private"),
     [
-        ("http://localhost:8000", True), ("http://192.168.1.7", True), ("http://npd", True),
-        ("https://npd.example.org", False), ("https://8.8.8.8", False),
+        ("http://localhost:8000", True),
+        ("http://192.168.1.7", True),
+        ("http://npd", True),
+        ("https://npd.example.org", False),
+        ("https://8.8.8.8", False),
     ],
-)  # fmt: skip
+)
 def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"
     found = [finding.message for finding in monday_check._address_findings()]

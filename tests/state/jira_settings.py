@@ -3,6 +3,11 @@
 from config.settings import *  # noqa: F403
 
 INSTALLED_APPS = [
-    "django.contrib.auth", "django.contrib.contenttypes", "pgtrigger", "pghistory", "knox", "django_celery_beat",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "pgtrigger",
+    "pghistory",
+    "knox",
+    "django_celery_beat",
     "sync",
-]  # fmt: skip
+]

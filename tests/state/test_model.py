@@ -27,12 +27,17 @@ def test_a_thing_has_one_row_for_each_system() -> None:
 @pytest.mark.parametrize(
     ("values", "check"),
     [
-        ("sync_status = 'done'", "status_known"), ("sync_direction = 'up'", "direction_known"),
-        ("resolution_strategy = 'coin'", "strategy_known"), ("system = ''", "named"), ("entity_id = ''", "named"),
-        ("error_count = -1", "counts_not_negative"), ("api_calls_count = -1", "counts_not_negative"),
-        ("sync_duration_ms = -1", "counts_not_negative"), ("conflict_resolved_at = now()", "conflict_opened_first"),
+        ("sync_status = 'done'", "status_known"),
+        ("sync_direction = 'up'", "direction_known"),
+        ("resolution_strategy = 'coin'", "strategy_known"),
+        ("system = ''", "named"),
+        ("entity_id = ''", "named"),
+        ("error_count = -1", "counts_not_negative"),
+        ("api_calls_count = -1", "counts_not_negative"),
+        ("sync_duration_ms = -1", "counts_not_negative"),
+        ("conflict_resolved_at = now()", "conflict_opened_first"),
     ],
-)  # fmt: skip
+)
 def test_the_database_refuses_what_can_not_be(values: str, check: str) -> None:
     SyncState.objects.create(**SPRINT, system="jira")
     with (

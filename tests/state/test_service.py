@@ -67,11 +67,13 @@ def test_a_record_of_this_application_is_written_by_the_engine_alone() -> None:
     contact = Contact.objects.create(name="Ada")
     row = SyncState.objects.create(entity_type="contact", entity_id=str(contact.pk))
     refused = [
-        lambda: service.create_sync_state("contact", contact.pk), lambda: service.begin(row),
-        lambda: service.complete(row), lambda: service.fail(row, "no"),
+        lambda: service.create_sync_state("contact", contact.pk),
+        lambda: service.begin(row),
+        lambda: service.complete(row),
+        lambda: service.fail(row, "no"),
         lambda: service.record_conflict(row, {"name": DISPUTED}),
         lambda: service.resolve_conflict(row, {"name": "local"}),
-    ]  # fmt: skip
+    ]
     for write in refused:
         with pytest.raises(ValueError, match="SyncQueueService"):
             write()
@@ -222,10 +224,14 @@ def api(db: None) -> APIClient:
 @pytest.mark.parametrize(
     ("query", "count"),
     [
-        ("", 5), ("system=jira", 3), ("entity_type=sprint", 1), ("remote_id=ABC-3", 1),
-        ("entity_type=issue&entity_id=3", 1), ("sync_status=failed&sync_status=pending", 3),
+        ("", 5),
+        ("system=jira", 3),
+        ("entity_type=sprint", 1),
+        ("remote_id=ABC-3", 1),
+        ("entity_type=issue&entity_id=3", 1),
+        ("sync_status=failed&sync_status=pending", 3),
     ],
-)  # fmt: skip
+)
 def test_states_are_listed_and_narrowed(states: None, api: APIClient, query: str, count: int) -> None:
     answer = api.get(f"{STATES}?{query}").json()
     assert (answer["count"], len(answer["results"])) == (count, count)

@@ -108,6 +108,11 @@ def to_import(page: Page) -> None:
 
 
 WAYS: dict[str, Callable[[Page], None]] = {
-    "home": opened("/admin/"), "contacts": opened("/admin/npd/contact/"), "record": to_record, "conflict": to_conflict,
-    "decisions": opened("/admin/sync/decision/"), "import": to_import, "wizard": to_wizard,
-}  # fmt: skip
+    "home": opened("/admin/"),
+    "contacts": opened("/admin/npd/contact/"),
+    "record": to_record,
+    "conflict": to_conflict,
+    "decisions": opened("/admin/sync/decision/"),
+    "import": to_import,
+    "wizard": to_wizard,
+}

@@ -69,9 +69,11 @@ class Sandbox:
         """Speak GraphQL to /v2 with the run's token; the whole answer, errors included."""
         self.changes += 1
         response = self.session.post(
-            self.api_url, json={"query": document, "variables": variables}, headers={"Authorization": self.token},
+            self.api_url,
+            json={"query": document, "variables": variables},
+            headers={"Authorization": self.token},
             timeout=30,
-        )  # fmt: skip
+        )
         answer: dict[str, Any] = response.json()
         return answer
 

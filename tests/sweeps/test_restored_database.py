@@ -27,9 +27,23 @@ pytestmark = [pytest.mark.hostile, pytest.mark.slow]
 __all__ = ["pat"]
 
 LINKED = [
-    "untouched", "pushed", "pulled", "both", "moved", "emptied", "there_again", "deleted", "archived", "unlinked",
-    "kept_npd", "kept_monday", "made_again", "made_again_and_edited", "edit_waits", "edit_waits_and_edited",
-]  # fmt: skip
+    "untouched",
+    "pushed",
+    "pulled",
+    "both",
+    "moved",
+    "emptied",
+    "there_again",
+    "deleted",
+    "archived",
+    "unlinked",
+    "kept_npd",
+    "kept_monday",
+    "made_again",
+    "made_again_and_edited",
+    "edit_waits",
+    "edit_waits_and_edited",
+]
 GONE = "yesterday (archived)"
 # NPD's value, then each item's, of the field that everybody edits.
 AFTER = {
@@ -56,9 +70,12 @@ AFTER = {
     "made_on_board": ("today", "today"),
 }
 ASKED = {
-    "deleted": "delete", "archived": "delete", "kept_monday": "fields", "made_again_and_edited": "fields",
+    "deleted": "delete",
+    "archived": "delete",
+    "kept_monday": "fields",
+    "made_again_and_edited": "fields",
     "edit_waits_and_edited": "fields",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

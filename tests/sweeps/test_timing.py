@@ -22,10 +22,15 @@ def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
 @pytest.mark.parametrize(
     ("limit", "tight", "minutes"),
     [
-        (None, False, 10), (25_000, False, 10), (10_000, False, 10), (1_000, False, 57.6), (200, False, 288),
-        (10_000, True, 60), (100, False, 360),
+        (None, False, 10),
+        (25_000, False, 10),
+        (10_000, False, 10),
+        (1_000, False, 57.6),
+        (200, False, 288),
+        (10_000, True, 60),
+        (100, False, 360),
     ],
-)  # fmt: skip
+)
 @pytest.mark.django_db
 def test_the_interval_follows_from_the_days_calls(
     monkeypatch: pytest.MonkeyPatch, limit: int | None, tight: bool, minutes: float

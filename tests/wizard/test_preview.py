@@ -40,9 +40,12 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
     found = {one.name: (one.monday_id, one.sync_status) for one in Contact.objects.all()}
     made = wizard.monday.item_named("Uma")
     assert found == {
-        "Torn": (None, "conflict"), "Own": (item, "synced"), "Off": (None, "disabled"),
-        "Uma": (made and made["id"], "synced"), "Will": (None, "conflict"),
-    }  # fmt: skip
+        "Torn": (None, "conflict"),
+        "Own": (item, "synced"),
+        "Off": (None, "disabled"),
+        "Uma": (made and made["id"], "synced"),
+        "Will": (None, "conflict"),
+    }
     said = dict(UnmatchedItem.objects.values_list("name", "reason_code"))
     unnamed = "invalid" if creates else "creation_off"
     assert said == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}

@@ -114,7 +114,7 @@ class StartedSetup(SetupChoices):
     """A started set-up that a worker carries out; each step stores its progress on the board's row."""
 
     def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
-        self.spec = registry.entity(entity_type)
+        super().__init__(registry.entity(entity_type), BoardLink(entity_type=entity_type))
         self.setup = setup
         self.choices = selection.Choices.parse(setup["choices"])
         self.board_was_created = bool(setup.get("made_board"))

@@ -86,8 +86,11 @@ class PassHistory:
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        received = [(row.pk, row.event) for row in plan.facts.events if row.event]
-        received = [(pk, event) for pk, event in received if not columns or event.column_id in columns]
+        received = [
+            (row.pk, row.event)
+            for row in plan.facts.events
+            if row.event and (not columns or row.event.column_id in columns)
+        ]
         events = [event for _, event in received]
         cause = cause_of_claim(claim) | {"events": [pk for pk, _ in received]}
         if field_plan is not None and field_plan.decision.reason:
