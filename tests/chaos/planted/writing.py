@@ -31,7 +31,7 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unanswered_creates:decide_unconfirmed")
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:decide_unconfirmed")
 def _gives_up_unseen(right: Wrong, facts: UnconfirmedCreates) -> list[CreatePlan]:
     return [CreatePlan(intent, Fate.VOID) for intent in facts.intents]
 
