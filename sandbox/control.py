@@ -21,7 +21,7 @@ from sandbox.world import STATES, Snapshot, World
 JsonHandler = Callable[..., Any]  # returns JSON
 
 
-def _edit(world: World, user_id: int, item_id: int, column_id: str, text: str = "", value: Any = None) -> model.Item:
+def _edit(world: World, user_id: int, item_id: int, column_id: str, text: str = "", value: Any = None) -> model.Item:  # noqa: PLR0913, PLR0917 - the fields of a request
     """Write `text`, a simple string, or `value`, as in the API's column_values; neither empties the cell."""
     content = text.strip() or value
     return operations.change_values(world, user_id, world.item(item_id), {column_id: content}, create_labels=True)
@@ -31,7 +31,7 @@ def _rename(world: World, user_id: int, item_id: int, name: str) -> model.Item:
     return operations.change_values(world, user_id, world.item(item_id), {"name": name.strip()})
 
 
-def _add(
+def _add(  # noqa: PLR0913, PLR0917 - the fields of a request
     world: World,
     user_id: int,
     board_id: int,

@@ -61,7 +61,7 @@ class FaultsPage:
         self._api = api
         self._deliveries = deliveries
 
-    def press(self, do: str, choice: str) -> None:
+    def press(self, do: str, choice: str) -> None:  # noqa: C901 - a table of buttons
         """Do what a button says; raises BadRequestError for an unknown one."""
         try:
             match do:

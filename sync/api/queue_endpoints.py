@@ -195,7 +195,7 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     disabled = serializers.IntegerField()
     total = serializers.IntegerField()
     last_synced = serializers.DateTimeField(allow_null=True)
-    board = serializers.CharField(help_text="Why the board can't be worked now; empty if it can.")
+    board = serializers.CharField(help_text="Why the board can't be synced now; empty if it can.")
     window_seconds = serializers.FloatField(
         help_text="For how long changes are collected before the next sync; 0: each goes out at once."
     )
@@ -206,7 +206,7 @@ class AllowanceSerializer(serializers.Serializer[Any]):
 
     used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
     limit = serializers.IntegerField(allow_null=True)
-    left = serializers.FloatField(allow_null=True)
+    left = serializers.FloatField(source="calls_left", allow_null=True)
     reserve = serializers.IntegerField(help_text="The part that is reserved for people's clicks.")
     forecast_ends_at = serializers.DateTimeField(
         source="ends_at",

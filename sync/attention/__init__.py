@@ -335,7 +335,7 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     )
 
 
-def entries(
+def entries(  # noqa: PLR0913 - filters, all optional
     scope: Scope = EVERYTHING,
     *,
     kinds: Iterable[Kind] | None = None,

@@ -318,7 +318,7 @@ class MondayError(Exception):
     answer: Any = None  # of another API version, which still lists the versions
     shortfall: int = 0  # items that are missing in a truncated listing
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an answer
         self,
         kind: ErrorKind,
         message: str,

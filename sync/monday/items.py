@@ -400,7 +400,7 @@ def prepare_changes(
     return writing.request(types)
 
 
-def prepare_creates(
+def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     board_id: str,
     group_id: str | None,
     creates: Sequence[board_items.ItemWrite],

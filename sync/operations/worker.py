@@ -99,7 +99,7 @@ class _Run:
         if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
             notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
-    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
+    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:  # noqa: C901 - one loop, read from top to bottom
         """Reconcile batch after batch; return False if another run has to continue.
 
         `granted` is the grant for the first batch; each further batch gets its own.

@@ -157,7 +157,7 @@ def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
-def defer(
+def defer(  # noqa: PLR0913 - the columns that are written
     rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0, at_most: int | None = 0
 ) -> None:
     """Make rows pending again without counting an attempt, due after a wait.

@@ -40,7 +40,7 @@ _ENQUEUE = """
 """
 
 
-def enqueue(
+def enqueue(  # noqa: PLR0913 - the columns of a job
     entity_type: str,
     records: Iterable[UUID] = (),
     *,

@@ -66,7 +66,7 @@ class RecordChanges:
         return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
 
 
-def record_changes(
+def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
     board: BoardContext,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,

@@ -45,7 +45,7 @@ class SyncStateService:
     the type is one of Jira's.
     """
 
-    def create_sync_state(
+    def create_sync_state(  # noqa: PLR0913 - the columns of a state
         self,
         entity_type: str,
         entity_id: str | UUID,
@@ -93,7 +93,7 @@ class SyncStateService:
         state.save(update_fields=["sync_status", "last_sync_attempt", "sync_direction"])
         return state
 
-    def complete(
+    def complete(  # noqa: PLR0913 - the columns of a state
         self,
         state: SyncState,
         *,

@@ -37,14 +37,7 @@ class Command(BaseCommand):
         try:
             for outcome in set_up_all(options["requested"]):
                 outcomes.append(outcome)
-                board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
-                if not outcome.done and not outcome.problems:
-                    self.stdout.write(f"{board}: nothing to do.")
-                for words in outcome.done:
-                    self.stdout.write(f"{board}: {words}")
-                labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
-                for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
-                    self.stdout.write(f"{board}: the filter lets through: {line}")
+                self._print_outcome(outcome)
         except MondayError as error:
             raise CommandError(error.full_sentence) from error
         except ActionError as error:
@@ -59,6 +52,16 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
             notify.notify_board(outcome.entity.entity_type)
+
+    def _print_outcome(self, outcome: SetupOutcome) -> None:
+        board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
+        if not outcome.done and not outcome.problems:
+            self.stdout.write(f"{board}: nothing to do.")
+        for words in outcome.done:
+            self.stdout.write(f"{board}: {words}")
+        labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
+        for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
+            self.stdout.write(f"{board}: the filter lets through: {line}")
 
     def _print_account(self, outcomes: Sequence[SetupOutcome]) -> None:
         row = monday_account()

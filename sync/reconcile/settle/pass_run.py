@@ -82,7 +82,7 @@ class PassHistory:
     def rows(self) -> list[Decision]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: RecordPlan) -> Decision:
+    def _row(self, line: HistoryLine, plan: RecordPlan) -> Decision:  # noqa: C901 - the parts of one entry
         claim = plan.facts.claim
         field_plan = plan.plans.get(line.key)
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
@@ -119,13 +119,8 @@ class PassHistory:
                 cause["act"] = deletion.request
         is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
-            # The person who asked for the item is the actor, whoever typed its values.
-            actor = str(claim.payload.get("by") or line.actor)
-            cause["made"] = True
-            if not actor:
-                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-                if act and Cause.SAVE in plan.facts.causes:
-                    cause["act"] = act
+            creation, actor = self._creator(line, plan)
+            cause |= creation
         # An approval or rejection is shown as one act with its result.
         approval = claim.payload.get(approval_payload_key(line.key))
         return Decision(
@@ -144,6 +139,16 @@ class PassHistory:
             folded=bool(approval) or (line.kind == PUSH and "undo" in cause.get("npd", {})),
             fold_id=UUID(approval) if approval else None,
         )
+
+    def _creator(self, line: HistoryLine, plan: RecordPlan) -> tuple[dict[str, Any], str]:
+        """Return the cause of a new item, and its actor: who asked for it, else who saved the record last."""
+        cause: dict[str, Any] = {"made": True}
+        actor = str(plan.facts.claim.payload.get("by") or line.actor)
+        if not actor:
+            actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
+            if act and Cause.SAVE in plan.facts.causes:
+                cause["act"] = act
+        return cause, actor
 
     def _editors(
         self, line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent]
@@ -325,18 +330,24 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.Job]) -> None:
         if claim.entity_id and APPROVAL in claim.payload:
             decided.append(claim.entity_id)
     for ended, rows in together.items():
-        if ended.outcome is pass_plan.Outcome.SETTLED:
-            finish.complete(rows, token, ended.detail)
-        elif ended.outcome is pass_plan.Outcome.DEFERRED:
-            times = {"rounds": ended.rounds, "at_most": ended.at_most}
-            finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
-        elif run.hold_seconds and ended.detail == write_stop.WRITES_STOPPED:
-            finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
-        else:
-            finish.release(rows, token, ended.detail, at_most=ended.at_most)
+        _end_rows(run, rows, ended)
     # Requests that a person decided are shown as carried out at once.
     if decided:
         release_obsolete(decided)
+
+
+def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) -> None:
+    """Complete the rows of settled jobs; make the others pending again."""
+    token = run.lease.token
+    if ended.outcome is pass_plan.Outcome.SETTLED:
+        finish.complete(rows, token, ended.detail)
+    elif ended.outcome is pass_plan.Outcome.DEFERRED:
+        times = {"rounds": ended.rounds, "at_most": ended.at_most}
+        finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
+    elif run.hold_seconds and ended.detail == write_stop.WRITES_STOPPED:
+        finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
+    else:
+        finish.release(rows, token, ended.detail, at_most=ended.at_most)
 
 
 _UPDATE_APPLIED = """
