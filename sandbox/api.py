@@ -225,7 +225,7 @@ class Api:
         try:
             fault = self.faults.take(operation, api_request.variables)
             if fault is not None:
-                call.fault = fault.name()
+                call.fault = fault.description()
                 if fault.status is not None:
                     return self._failure_response(fault, fault.status, call)
                 self._check_limit(fault)
@@ -269,7 +269,7 @@ class Api:
         if fault is not None and fault.timeout == "before":
             self._hang_up(api_request.http, fault)
         if fault is not None and fault.slow is not None:
-            fault.over.wait(fault.slow)
+            fault.cleared.wait(fault.slow)
         response = self._run(api_request, call, fault)
         # Before the connection is cut, because the client repeats the request under its key.
         if api_request.key:
@@ -292,7 +292,7 @@ class Api:
         )
         operation = api_request.operation
         middleware = [faults.fault_middleware(fault, operation, self.history)]
-        if operation.is_mutation and self.faults.need_history():
+        if operation.is_mutation and self.faults.needs_history():
             middleware.append(faults.history_middleware(self.history))
         with self._access(operation):
             answer = graph.run(operation, api_request.variables, context, *middleware)
@@ -344,8 +344,8 @@ class Api:
     def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
         end = time.monotonic() + fault.seconds
-        while time.monotonic() < end and not request.client_gone() and not fault.over.is_set():
-            fault.over.wait(0.05)
+        while time.monotonic() < end and not request.client_gone() and not fault.cleared.is_set():
+            fault.cleared.wait(0.05)
         raise ClientDisconnected
 
 

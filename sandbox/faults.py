@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
-from sandbox.columns import KINDS as KNOWN_TYPES
+from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
 from sandbox.graph.resolvers import Middleware, Page, number
 from sandbox.model import Clock, Item
@@ -83,7 +83,7 @@ def _with_tags_closed(text: str) -> str:
     return text + "".join(f"</{name}>" for name in missing)
 
 
-# Changes that Monday may make to a text before it stores it; the last three lose something.
+# Changes that Monday may make to a text before it stores it.
 ALTERATIONS: dict[str, Callable[[str], str]] = {
     "small": str.lower,
     "title": str.title,
@@ -110,13 +110,13 @@ class Fault:
     partial: Partial | None = None  # fields of the document that fail
     cursor: str | None = None  # "expired": the next cursor counts as too old
     listing: int | None = None  # only this many items are listed, and no cursor
-    stale: float | None = None  # items as they were this many seconds ago, as far as the API changed them since
+    stale: float | None = None  # items as they were this many seconds ago; only changes made through the API are undone
     drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
     closed: Closed | None = None  # columns and items whose writes are refused
     alters: str | None = None  # the form in which texts are stored
     # Which requests it happens to.
     on: str = "any"  # query, mutation, or the name of a field
-    naming: str = ""  # a text in a variable, so that one record fails in whichever document it is sent
+    naming: str = ""  # only requests whose variables contain this text, such as a record's id
     skip: int = 0  # this many matching requests pass first
     count: int | None = 1  # it happens to this many; None: until the faults are cleared
     # Details.
@@ -127,13 +127,14 @@ class Fault:
     columns: Sequence[str] | None = None  # whose texts are altered; None: all
 
     def __post_init__(self) -> None:
-        self.over = threading.Event()  # set when the faults are cleared: requests wait no longer
+        # Set when the faults are cleared, so that requests stop waiting. It is no field, because fields are JSON.
+        self.cleared = threading.Event()
 
     def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
         """Return whether the fault can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
         names = request.names() if looks_inside else [name for _, name in request.fields]
-        if (self.on not in ("any", request.kind) and self.on not in names) or not self.names(variables):
+        if (self.on not in ("any", request.kind) and self.on not in names) or not self.is_named_in(variables):
             return False
         if self.closed is not None or self.alters is not None:
             return request.kind == "mutation"
@@ -145,12 +146,12 @@ class Fault:
             return self.on != "any" or not request.names().isdisjoint(PAGE_FIELDS)
         return self.partial is None or bool(self.partial.failing_aliases(request.fields))
 
-    def names(self, content: dict[str, Any]) -> bool:
-        """Return whether these variables or arguments hold the text in `naming`."""
+    def is_named_in(self, content: dict[str, Any]) -> bool:
+        """Return whether these variables or arguments contain the text in `naming`."""
         return not self.naming or self.naming in json.dumps(content, ensure_ascii=False, default=str)
 
-    def name(self) -> str:
-        """Describe the fault for the log of calls."""
+    def description(self) -> str:
+        """Return the fault in words for the log of calls."""
         descriptions = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
@@ -191,12 +192,12 @@ class Faults:
     def __init__(self) -> None:
         self._queue: list[Fault] = []
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._cleared = threading.Event()
 
     def add(self, faults: list[Fault]) -> None:
         with self._lock:
             for fault in faults:
-                fault.over = self._over
+                fault.cleared = self._cleared
             self._queue += faults
 
     def take(self, request: Operation, variables: dict[str, Any]) -> Fault | None:
@@ -215,8 +216,8 @@ class Faults:
                 return fault
         return None
 
-    def need_history(self) -> bool:
-        """Return whether a fault waits for a read that lags behind, which needs earlier versions of items."""
+    def needs_history(self) -> bool:
+        """Return whether a queued fault makes reads lag behind, which needs earlier versions of items."""
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
@@ -228,12 +229,13 @@ class Faults:
         """Clear the queue, and release the requests that a fault keeps waiting."""
         with self._lock:
             self._queue.clear()
-            self._over.set()
-            self._over = threading.Event()
+            self._cleared.set()
+            self._cleared = threading.Event()
 
 
-# The kinds of faults, and the words that each accepts as its value.
-KINDS: dict[str, Iterable[str]] = {
+# The words that each kind of fault accepts as its value; () means any value. A new kind also needs a field of `Fault`,
+# an entry in its `description`, and its effect in `fault_middleware` or in the API. `matches` may limit its requests.
+FAULT_KINDS: dict[str, Iterable[str]] = {
     "status": (),
     "timeout": ("before", "after"),
     "limit": ("complexity", "minute", "daily", "concurrency", "field"),
@@ -242,29 +244,30 @@ KINDS: dict[str, Iterable[str]] = {
     "cursor": ("expired",),
     "listing": (),
     "stale": (),
-    "drops": KNOWN_TYPES,
+    "drops": COLUMN_TYPES,
     "closed": (),
     "alters": ALTERATIONS,
 }
 # A time-out or a partial failure is about writes, so reads in between must not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
+# These stand for lasting properties of a board, so they stay until the faults are cleared.
 LASTING = ("closed", "alters")
 
 
 def fault_from(content: dict[str, Any]) -> Fault:
     """Return the fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in KINDS if kind in content]
+    kinds = [kind for kind in FAULT_KINDS if kind in content]
     if len(kinds) != 1:
-        raise web.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
+        raise web.BadRequestError(f"a fault has exactly one of {', '.join(FAULT_KINDS)}")
     kind = kinds[0]
     value = content[kind]
-    if KINDS[kind]:
-        web.one_of(KINDS[kind], value)
+    if FAULT_KINDS[kind]:
+        web.one_of(FAULT_KINDS[kind], value)
     elif kind == "partial":
         value = web.call(Partial, value)
     elif kind == "closed":
         value = web.call(Closed, value)
-    elif value == "empty":
+    elif kind == "listing" and value == "empty":
         value = 0
     defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
     return web.call(Fault, defaults | content | {kind: value})
@@ -278,7 +281,8 @@ class ItemHistory:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._versions: dict[int, list[tuple[float, Item | None]]] = {}  # by item: when each version was replaced
+        # By the item's id: when a version was replaced, and the version.
+        self._versions: dict[int, list[tuple[float, Item | None]]] = {}
 
     def record(self, item_id: int, item: Item | None) -> None:
         """Record an item that is about to change, None for one that was created now."""
@@ -308,8 +312,9 @@ BAD_LABEL = (
     "structure for this column. https://developer.monday.com/api-reference/docs/change-column-values"
 )
 
-# Monday's message, status and details for the codes of failing mutations; another code is its own message.
-WORDS: dict[str, tuple[str, int, dict[str, Any]]] = {
+# Monday's message, status and details of failing mutations by code. For a code not listed here the code itself is the
+# message.
+MUTATION_ERRORS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ColumnValueException": (BAD_LABEL, 200, {"column_type": "color"}),
     "InvalidItemIdException": ("Item not found", 200, {"item_id": None}),
     "ResourceNotFoundException": ("Item not found in board", 404, {"resource_type": "item"}),
@@ -352,7 +357,7 @@ def fault_middleware(fault: Fault | None, operation: Operation, history: ItemHis
 
 
 def failure(code: str, message: str = "") -> FieldError:
-    usual_message, status_code, error_data = WORDS.get(code, (code, 200, {}))
+    usual_message, status_code, error_data = MUTATION_ERRORS.get(code, (code, 200, {}))
     return FieldError(message or usual_message, code, status_code, **error_data)
 
 
@@ -396,7 +401,7 @@ def _stale_read_middleware(history: ItemHistory, seconds: float) -> Middleware:
 
 def _failing_middleware(fault: Fault, partial: Partial, aliases: set[str]) -> Middleware:
     def fail_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is not None or info.path.key not in aliases or not fault.names(arguments):
+        if info.path.prev is not None or info.path.key not in aliases or not fault.is_named_in(arguments):
             return following(root, info, **arguments)
         if partial.applied:
             following(root, info, **arguments)
@@ -435,10 +440,10 @@ def _short_listing_middleware(length: int, names: tuple[str, ...]) -> Middleware
 def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
     def drop_values(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
         is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
-        if is_meant and arguments.get("column_values") and fault.names(arguments):
+        values = _json_object(arguments.get("column_values"))
+        if is_meant and values and fault.is_named_in(arguments):
             columns = info.context.world.board(number(arguments["board_id"])).columns
             dropped_ids = {column.id for column in columns if column.type == column_type}
-            values = json.loads(arguments["column_values"])
             arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped_ids})
         return following(root, info, **arguments)
 
@@ -447,7 +452,7 @@ def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
 
 def _closing_middleware(fault: Fault, closed: Closed) -> Middleware:
     def refuse_closed(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is None and fault.names(arguments) and closed.refuses(arguments):
+        if info.path.prev is None and fault.is_named_in(arguments) and closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
         return following(root, info, **arguments)
 
@@ -459,7 +464,7 @@ def _altering_middleware(fault: Fault, alter: Callable[[str], str]) -> Middlewar
         return fault.columns is None or column_id in fault.columns
 
     def alter_texts(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        if info.path.prev is not None or not fault.names(arguments):
+        if info.path.prev is not None or not fault.is_named_in(arguments):
             return following(root, info, **arguments)
         if arguments.get("item_name") and alters("name"):
             arguments["item_name"] = alter(arguments["item_name"])

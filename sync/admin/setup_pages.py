@@ -483,7 +483,7 @@ class SetupWizardMixin(PageAdmin):
 def _rebased(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:
     """Return the choices based on the boards' present settings, so that the plan compares with those."""
     return {
-        key: replace(board_choices, begun=selection.board_settings(board_choices.link))
+        key: replace(board_choices, settings_at_start=selection.board_settings(board_choices.link))
         for key, board_choices in choices.items()
     }
 

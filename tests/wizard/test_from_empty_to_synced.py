@@ -106,7 +106,7 @@ def test_organizations_that_items_name_are_created_where_a_person_wants_them(wiz
     later(wizard.monday, 60)
     wizard.drain()
     assert (need_attention(), Organization.objects.count()) == (0, 3)
-    assert "Made 2 organizations that items name." in started()["done"]
+    assert "Created 2 organizations named by items." in started()["done"]
 
 
 def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(wizard: Wizard) -> None:

@@ -77,7 +77,7 @@ def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizar
     assert "Contacts: settings were changed elsewhere meanwhile." in page
     assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
     wizard.plan()
-    assert "Mapped otherwise than now: Phone, Role." in wizard.get("plan/")
+    assert "Changed mappings: Phone, Role." in wizard.get("plan/")
     wizard.apply()
     assert FieldMapping.objects.get(key="role_title").rule == "ask"
 

@@ -46,8 +46,10 @@ log = structlog.get_logger(__name__)
 # A set-up can't be started from an older plan, because people work on both sides meanwhile.
 PLAN_LIFETIME = timedelta(minutes=30)
 
+PLAN_DONE = "done"
+
 # After this long without progress, a plan is requested again and pages call it or the set-up stalled.
-STALLED = timedelta(seconds=20)
+STALLED_AFTER = timedelta(seconds=20)
 
 SECONDS_PER_CALL = 2
 # The calls of a set-up beside its passes, its new columns and its webhooks.
@@ -349,7 +351,7 @@ class SetupPlan:
     @property
     def is_stalled(self) -> bool:
         """Whether nothing happens: no worker runs, or the plan's worker was killed."""
-        return self.is_busy and sync_now() - self.progressed_at > STALLED
+        return self.is_busy and sync_now() - self.progressed_at > STALLED_AFTER
 
     @property
     def is_old(self) -> bool:
@@ -414,7 +416,7 @@ def make_plan(token: str) -> None:
             planner = Planner(chosen, records_of_others, lambda done, total: plan.save(done=done, total=total))
             boards.append(planner.plan())
             records_of_others += planner.records_after_setup
-        plan.save(state="done", boards=boards)
+        plan.save(state=PLAN_DONE, boards=boards)
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
     except MondayError as error:

@@ -32,7 +32,7 @@ from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
-from sync.operations.setup.plan import STALLED, SetupPlan, summary_of
+from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, SetupPlan, summary_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 
@@ -59,12 +59,13 @@ def is_running(link: BoardLink | None) -> bool:
 def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
     """Start the set-up of all boards, or of none; raises ActionError, Conflict.
 
-    Checks everything again, under a lock on the rows of all boards, which `boards` shows as they were just read.
+    Locks all boards' rows and checks the choices again, because they were read before the lock.
     """
-    if plan.state != "done" or plan.is_old:
+    if plan.state != PLAN_DONE or plan.is_old:
         raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
     plans = {board.entity_type: board for board in plan.boards}
     with transaction.atomic():
+        # A row that doesn't exist can't be locked.
         for spec in registry.entities():
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
@@ -79,22 +80,22 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
         for chosen in boards:
             choices = chosen.choices
             board_plan = plans[choices.entity_type]
-            created = _create_related(board_plan.missing) if choices.makes_related else []
+            related_sentences = _create_related(board_plan.missing) if choices.makes_related else []
             setup = {
                 "state": RUNNING,
                 "by": user.get_username(),
                 "started": sync_now().isoformat(),
                 "choices": choices.to_json(),
-                "made_related": created,
-                "passing": board_plan.items_to_check,
+                "related_sentences": related_sentences,
+                "items_to_check": board_plan.items_to_check,
             }
             BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
             sentences = [
                 f"Set-up started: {summary_of(board_plan)}.",
-                f"Mapped otherwise than before: {', '.join(chosen.changed_labels) or 'no field'}.",
+                f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
                 f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
                 f"Where both sides differ at first: {choices.first_match_text}.",
-                *created,
+                *related_sentences,
             ]
             selection.log_setup(user, choices.entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
@@ -106,7 +107,7 @@ def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     for entity_type, names in missing.items():
         model = registry.entity(entity_type).model
         records = model._default_manager.bulk_create(selection.named_records(model, names))
-        sentences.append(f"Made {registry.count_of_type(len(records), entity_type)} that items name.")
+        sentences.append(f"Created {registry.count_of_type(len(records), entity_type)} named by items.")
     return sentences
 
 
@@ -114,6 +115,7 @@ class StartedSetup(SetupChoices):
     """A started set-up that a worker carries out; each step stores its progress on the board's row."""
 
     def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
+        # An empty link, because the methods below replace all those that read it.
         super().__init__(registry.entity(entity_type), BoardLink(entity_type=entity_type))
         self.setup = setup
         self.choices = selection.Choices.parse(setup["choices"])
@@ -123,7 +125,7 @@ class StartedSetup(SetupChoices):
     def save(self, **values: Any) -> None:
         """Store values and renew the lock; raises SetupLost if another worker has the set-up."""
         self.setup |= values | {"until": _lock_end(LOCK_SECONDS)}
-        if not self._own_link().filter(setup__state=RUNNING).update(setup=self.setup):
+        if not self._claimed_row().filter(setup__state=RUNNING).update(setup=self.setup):
             raise SetupLost
 
     def release(self, state: str, **values: Any) -> None:
@@ -132,11 +134,11 @@ class StartedSetup(SetupChoices):
         if state != RUNNING:
             dropped |= {"token", "until", "problem"}
         if state == DONE:
-            dropped |= {"choices", "passing"}
+            dropped |= {"choices", "items_to_check"}
         remaining = {key: value for key, value in self.setup.items() if key not in dropped}
-        self._own_link().update(setup={**remaining, **values, "state": state})
+        self._claimed_row().update(setup={**remaining, **values, "state": state})
 
-    def _own_link(self) -> QuerySet[BoardLink]:
+    def _claimed_row(self) -> QuerySet[BoardLink]:
         return BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
 
     def board_id(self) -> str:
@@ -161,9 +163,7 @@ class StartedSetup(SetupChoices):
                 new.append(self._new_column(board, mappable))
                 continue
             column = board.column(choice.column)
-            reason = "It is not on the board any more."
-            if column is not None:
-                reason = field_choices.column_problem(mappable, column)
+            reason = field_choices.column_problem(mappable, column) if column else "It is not on the board any more."
             if column is None or reason:
                 raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
             present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
@@ -179,11 +179,12 @@ class StartedSetup(SetupChoices):
         # If a column with another title has the id already, Monday assigns an id.
         same_id = board.column(mappable.column_id)
         is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
+        # Without `types`, set-up doesn't adopt an existing column of another type.
         return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
     def check(self, link: BoardLink) -> None:
         """Raise Conflict if the board's settings have changed since the person began."""
-        is_first_setup = link.board_id != self.choices.board_id and not self.choices.begun
+        is_first_setup = link.board_id != self.choices.board_id and not self.choices.settings_at_start
         if not is_first_setup:
             selection.ChosenBoard(self.choices, None).check_settings()
 
@@ -192,20 +193,8 @@ class StartedSetup(SetupChoices):
         link.sync_filter = dict(self.choices.sync_filter)
         link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
-        needs_pass = False
         previous = {mapping.key: mapping for mapping in link.mappings.all()}
-        for position, mappable in enumerate(self.spec.mappings):
-            choice = self.choices.fields.get(mappable.key)
-            # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-            values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-            if choice is not None and choice.is_synced:
-                first_match = self.choices.first_match
-                values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
-            column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-            mapping, is_new = board_columns.make_mapping(link, mappable, position, column_id=column_id, **values)
-            is_synced = values["direction"] != SyncDirection.NONE
-            needs_pass |= is_synced if is_new else mapping.direction != values["direction"]
-            FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+        needs_pass = self._store_mappings(link)
         stored = board_columns.store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
         for mapping in link.mappings.all():
@@ -220,18 +209,46 @@ class StartedSetup(SetupChoices):
             # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
             stored.done.append("changed the filter")
             stored.needs_resync = True
-            entity_type = self.spec.entity_type
-            unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-            items = unmatched.values_list("item_id", flat=True)
-            enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-        # In the same transaction, so that a repeated run recognizes its own changes of the settings.
-        fresh = BoardLink.objects.get(pk=link.pk)
-        begun = {**self.setup["choices"], "board_id": link.board_id, "begun": selection.board_settings(fresh)}
-        self.save(choices=begun)
-        link.setup = self.setup
-        self.choices = selection.Choices.parse(begun)
-        stored.done += self.setup["made_related"]
+            self._enqueue_unmatched()
+        self._store_settings(link)
+        stored.done += self.setup["related_sentences"]
         return stored
+
+    def _store_mappings(self, link: BoardLink) -> bool:
+        """Store the choice for each field; return whether the records need a pass because of it."""
+        needs_pass = False
+        for position, mappable in enumerate(self.spec.mappings):
+            choice = self.choices.fields.get(mappable.key)
+            # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+            values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+            if choice is not None and choice.is_synced:
+                first_match = self.choices.first_match
+                values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
+            column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+            # `make_mapping` gives the values only to new rows.
+            mapping, is_new = board_columns.make_mapping(link, mappable, position, column_id=column_id, **values)
+            if is_new:
+                needs_pass |= values["direction"] != SyncDirection.NONE
+            else:
+                needs_pass |= mapping.direction != values["direction"]
+            FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+        return needs_pass
+
+    def _enqueue_unmatched(self) -> None:
+        """Enqueue the listed items, which the new filter may leave out or let in."""
+        entity_type = self.spec.entity_type
+        unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
+        items = unmatched.values_list("item_id", flat=True)
+        enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+
+    def _store_settings(self, link: BoardLink) -> None:
+        """Store the new settings in the same transaction, so that a repeated run recognizes its own changes."""
+        fresh = BoardLink.objects.get(pk=link.pk)
+        settings = selection.board_settings(fresh)
+        stored_choices = {**self.setup["choices"], "board_id": link.board_id, "settings_at_start": settings}
+        self.save(choices=stored_choices)
+        link.setup = self.setup
+        self.choices = selection.Choices.parse(stored_choices)
 
 
 def _lock_end(seconds: float) -> str:
@@ -253,6 +270,7 @@ def advance_setups() -> None:
         except SetupLost:
             log.info("a set-up is another worker's by now", board=spec.entity_type)
         except SoftTimeLimitExceeded:
+            # The task ran out of time, which isn't the set-up's failure: a later run continues it.
             raise
         except Exception:  # an unknown error of one type must not delay the others
             log.exception("a set-up could not be continued", board=spec.entity_type)
@@ -303,12 +321,12 @@ def _enqueue_records(started: StartedSetup) -> None:
     """Enqueue all records without an item, and the items that the plan found without a record."""
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
-    item_names = started.setup["passing"]
+    names = started.setup["items_to_check"]
     unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
     ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        enqueue_items(link, item_names, cause=Cause.SWEEP, names=item_names)
+        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -325,7 +343,7 @@ def setup_progress() -> list[dict[str, Any]]:
             "title": spec.board_title,
             "state": state,
             "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
-            "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED,
+            "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED_AFTER,
             "done": setup.get("done", []),
             "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
         })  # fmt: skip

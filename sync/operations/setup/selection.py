@@ -62,7 +62,7 @@ class Choices:
     creates_all: bool = False  # create items even if no item on the board can be recognized
     makes_related: bool = False  # create the related records that NPD lacks
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
-    begun: Mapping[str, Any] = field(default_factory=dict)  # the board's settings when the person began
+    settings_at_start: Mapping[str, Any] = field(default_factory=dict)  # the board's, when the person began
 
     @property
     def spec(self) -> EntitySpec:
@@ -180,7 +180,7 @@ class ChosenBoard:
 
     def check_settings(self) -> None:
         """Raise Conflict if the board's settings have changed since the person began."""
-        if self.choices.begun != board_settings(self.choices.link):
+        if self.choices.settings_at_start != board_settings(self.choices.link):
             raise Conflict(
                 f"{self.choices.spec.board_title}: settings were changed elsewhere meanwhile. Compare again: the plan "
                 "then says what it changes of them."
@@ -188,7 +188,7 @@ class ChosenBoard:
 
 
 def board_settings(link: BoardLink | None) -> dict[str, Any]:
-    """Return the settings that a set-up changes, in the form of `Choices.begun`."""
+    """Return the settings that a set-up changes, in the form of `Choices.settings_at_start`."""
     if link is None:
         return {}
     return {
@@ -265,14 +265,14 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     # The settings of the current board don't apply to another one.
     link = choices.link
     if link is not None:
-        begun = board_settings(link)
-        first_match = begun["first_match"] if begun["first_match"] in FIRST_MATCH_RULES else Rule.ASK
+        settings = board_settings(link)
+        first_match = settings["first_match"] if settings["first_match"] in FIRST_MATCH_RULES else Rule.ASK
         choices = replace(
             choices,
             first_match=first_match,
             creates_records=link.creates_records,
             sync_filter=link.sync_filter,
-            begun=begun,
+            settings_at_start=settings,
         )
     chosen = ChosenBoard(choices, board, boards_by_type)
     fields = field_choices.stored_choices(link)
