@@ -299,7 +299,8 @@ GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
 LOOP_TIMES = 5
 # Monday keeps deleted items for so long; a record that is restored later wouldn't find its item.
 TOMBSTONE_DAYS = 30
-JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
+# Intents and webhook events: longer than a webhook may be late. Passes look as far back for overwritten edits.
+JOURNAL_DAYS = 7
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
 QUEUE_DAYS = 14  # of finished jobs
 

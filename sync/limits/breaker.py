@@ -23,7 +23,8 @@ from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
 
-# Seconds before the first, second … probe after a failure; further ones come every six minutes.
+# Seconds before the first, second … probe after a failure. Further ones come every six minutes, on small plans less
+# often (`_probe_wait`).
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
 LATER_PROBE_WAIT = 360

@@ -278,7 +278,7 @@ def _is_filtered(facts: RecordFacts) -> bool:
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """If the pair is left out after this pass, drop all field plans except pulls."""
-    if not plan.leaving and not leaves_by_pull(facts.board, plan.record, plan.plans):
+    if not leaves_after_pass(facts.board, plan):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
@@ -286,10 +286,18 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
         # A person's choice is still applied, unless it is the item that leaves the filter.
         is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
         if not is_kept:
-            nothing = merge.FieldDecision(key, merge.Action.NOTHING, pass_plan.DROPPED)
-            dropped = replace(field_plan, decision=nothing, conflict=None, resolves=None)
-            plans[key] = replace(dropped, send_raw=None, write_raw=None)
+            plans[key] = dropped(field_plan)
     return replace(plan, plans=plans, write_npd_id=False)
+
+
+def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
+    """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
+    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.DROPPED)
+    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
+
+
+def leaves_after_pass(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    return bool(plan.leaving) or leaves_by_pull(board, plan.record, plan.plans)
 
 
 def leaves_by_pull(

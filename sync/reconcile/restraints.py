@@ -15,7 +15,7 @@ from sync import choices, merge
 from sync.models import ApprovalRequest, Intent, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
-from sync.reconcile import pass_plan
+from sync.reconcile import board_filter, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
@@ -257,7 +257,9 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            if key in rejected:
+            if key in rejected and board_filter.leaves_after_pass(facts.board, record):
+                changed = board_filter.dropped(field_plan)
+            elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)
             else:
                 changed = _blocked_clear(clear, field_plan)

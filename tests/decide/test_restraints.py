@@ -84,6 +84,15 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
     assert plan.blocked_code is BlockedCode.DIRECTION
 
 
+def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
+    fields = EMPTIED_ON_MONDAY
+    plan = replace(fields.plan, plans=decide_fields(*fields), leaving="It leaves.")
+    approvals = asked(request(ApprovalState.REJECTED, kind=NPD))
+    plan = request_approvals(replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
+    assert plan.plans["role_title"].send_raw is None
+    assert plan.plans["role_title"].decision.action is Action.NOTHING
+
+
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:
     before = request(ApprovalState.APPROVED, "Chief")
     found = decided(asked(before, most=0))
