@@ -19,7 +19,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
-from sync.records.authors import RESTORED_KEY
+from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
 
@@ -162,7 +162,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         ]
         if columns:
             undone_columns[str(plan.id)] = columns
-    return {RESTORED_KEY: undone_columns} if undone_columns else {}
+    return {UNDONE_COLUMNS_KEY: undone_columns} if undone_columns else {}
 
 
 def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
