@@ -87,7 +87,7 @@ def start_process(**kwargs: object) -> None:
 @worker_process_init.connect
 def start_pool_process(**kwargs: object) -> None:
     # Without a collection first, which would write to all memory shared with the parent.
-    process.spare_loaded_code()
+    process.freeze_loaded_objects()
 
 
 @worker_shutting_down.connect

@@ -24,7 +24,7 @@ except ImproperlyConfigured as error:
     # For this error gunicorn prints the sentence instead of a traceback.
     raise AppImportError(f"Settings: {error}") from error
 gc.collect()
-process.spare_loaded_code()
+process.freeze_loaded_objects()
 
 former = signal.getsignal(signal.SIGTERM)
 

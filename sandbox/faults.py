@@ -12,7 +12,7 @@ from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
-from sandbox.graph.resolvers import Middleware, Page, number
+from sandbox.graph.resolvers import Middleware, Page, parse_id
 from sandbox.model import Clock, Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
@@ -370,7 +370,7 @@ def history_middleware(history: ItemHistory) -> Middleware:
             return following(root, info, **arguments)
         world = info.context.world
         with world.read_lock():
-            item = world.items.get(number(arguments.get("item_id")))
+            item = world.items.get(parse_id(arguments.get("item_id")))
             if item is not None:
                 history.record(item.id, item)
         result = following(root, info, **arguments)
@@ -442,7 +442,7 @@ def _dropping_middleware(fault: Fault, column_type: str) -> Middleware:
         is_meant = info.path.prev is None and fault.on in ("any", "mutation", info.field_name)
         values = _json_object(arguments.get("column_values"))
         if is_meant and values and fault.is_named_in(arguments):
-            columns = info.context.world.board(number(arguments["board_id"])).columns
+            columns = info.context.world.board(parse_id(arguments["board_id"])).columns
             dropped_ids = {column.id for column in columns if column.type == column_type}
             arguments["column_values"] = json.dumps({key: values[key] for key in values if key not in dropped_ids})
         return following(root, info, **arguments)

@@ -36,7 +36,7 @@ class FieldSides:
     """A field's values on both sides, compared with its base.
 
     Without a base, each side counts as empty before. A value that isn't known has neither changed nor stayed, and is
-    neither equal to another value nor different from it.
+    neither equal to another value nor different from it. `unchanged` needs a base.
     """
 
     local: Side
@@ -120,19 +120,27 @@ class Rule(StrEnum):
 class Action(StrEnum):
     """What to do with a field."""
 
+    # Both sides and the base stay as they are.
     NOTHING = "nothing"
+    # Neither side is written, and their values become the base.
     AGREED = "agreed"
+    # NPD's value is written to Monday.
     PUSH = "push"
+    # Monday's value is written to NPD.
     PULL = "pull"
+    # A third value is written to both sides: the base, merged lists, or a person's own.
     BOTH = "both"
+    # Both sides changed, and a person decides.
     CONFLICT = "conflict"
+    # Monday's value can't be written, so the field is blocked until either side changes.
     HOLD = "hold"
+    # A value or the column can't be read, so there was nothing to compare.
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class Base:
-    """The two halves of a pair, each canonical."""
+    """The values when both sides last agreed."""
 
     local: Canonical
     remote: Canonical
@@ -171,15 +179,17 @@ class Field:
     local: Canonical
     remote: Canonical
     base: Base | None = None
-    way: FieldDirection = FieldDirection.BOTH
+    direction: FieldDirection = FieldDirection.BOTH
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
-    # A person emptied it in NPD while it was blocked, as an earlier base shows; that isn't undone silently.
+    # A person emptied it in NPD while it was blocked, as the base of its former column shows. Pulling Monday's value
+    # would undo that silently.
     emptied_while_blocked: bool = False
     resolution: FieldSelection | None = None  # a person's, for the current values
     typed: Canonical = None  # the person's value
-    write_both: bool = False  # write that value to both sides whatever the base says: it is restored
+    # Write `typed` to both sides even if neither changed: it restores a lost value.
+    write_both: bool = False
     edited: EditTimes = EditTimes()  # for the rule “newest”
 
     @property
@@ -200,9 +210,9 @@ class FieldDecision:
 
 def decide_field(field: Field) -> FieldDecision:
     """Decide one field."""
-    if field.way is FieldDirection.NONE:
+    if field.direction is FieldDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
-    decision = _decide_known_field(field)
+    decision = _decide_ignoring_required(field)
     is_emptied = decision.action is Action.PULL and field.remote is None
     # NPD requires a value, so an emptied one from Monday blocks the field.
     if field.required and (is_emptied or (decision.action is Action.BOTH and decision.value is None)):
@@ -211,9 +221,9 @@ def decide_field(field: Field) -> FieldDecision:
     return decision
 
 
-def _decide_known_field(field: Field) -> FieldDecision:
+def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
-    if field.write_both and field.way is FieldDirection.BOTH:
+    if field.write_both and field.direction is FieldDirection.BOTH:
         if field.typed == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, "a person restored a value that is there again")
         return _decide_same_value(field, field.typed, "a person took back an overwritten value")
@@ -223,8 +233,8 @@ def _decide_known_field(field: Field) -> FieldDecision:
     if field.local == field.remote:
         return FieldDecision(field.key, Action.AGREED)
     # Before a person's resolution, because one way the source wins whatever was chosen.
-    if field.way is not FieldDirection.BOTH:
-        return _decide_one_way(field, Action.PUSH if field.way is FieldDirection.TO_MONDAY else Action.PULL)
+    if field.direction is not FieldDirection.BOTH:
+        return _decide_one_way(field, Action.PUSH if field.direction is FieldDirection.TO_MONDAY else Action.PULL)
     return _apply_resolution(field, field.resolution.choose) if field.resolution else _decide_both_ways(field)
 
 

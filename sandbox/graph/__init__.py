@@ -115,7 +115,7 @@ def schema(era: str = "") -> GraphQLSchema:
     for name, field in types["Query"].fields.items():
         field.resolve = getattr(resolvers, name)
     for name, field in types["Mutation"].fields.items():
-        field.resolve = resolvers.complexity if name == "complexity" else resolvers.resolver(name)
+        field.resolve = resolvers.complexity if name == "complexity" else resolvers.mutation_resolver(name)
     changed = resolvers.CHANGED_FIELDS.get(era, {})
     for type_name, fields in [*resolvers.FIELDS.items(), *changed.items()]:
         for name, resolve in fields.items():

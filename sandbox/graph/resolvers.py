@@ -1,11 +1,10 @@
-"""Resolvers and their context. Those of Query and Mutation have the name of their field, the others are in `FIELDS`.
+"""Resolvers and their context. Those of Query have the name of their field, the others are in `FIELDS` and `MUTATIONS`.
 
 Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs:
 developer.monday.com/api-reference/reference/activity-logs, version 2026-10. When one of several mutations in a request
 fails, the others stay.
 """
 
-import base64
 import json
 import re
 import secrets
@@ -25,7 +24,7 @@ from sandbox.columns import initial_settings, kind_of, settings_json
 from sandbox.operations import json_in
 from sandbox.world import INDEXED_TYPES, World
 
-# Current until 15 January 2027, each for a quarter (developer.monday.com/api-reference/docs/api-versioning).
+# Versions as of late 2026; each is current for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
 MAINTENANCE = "2026-07"
 
@@ -41,6 +40,7 @@ class Version:
     @property
     def era(self) -> str:
         """The name of the schema file with the differences from the current version, if there are any."""
+        # “dev” sorts after every date.
         return "2027-01" if self.value > CURRENT else ""
 
 
@@ -126,7 +126,7 @@ class OpenCursors:
                 items.append(item)
         if end >= len(listing.item_ids):
             return Page(None, items)
-        cursor = base64.b64encode(f"MSw{secrets.token_urlsafe(24)}".encode()).decode()
+        cursor = secrets.token_urlsafe(24)
         with self._lock:
             now = self._clock.time()
             self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
@@ -153,7 +153,7 @@ Middleware = Callable[..., Any]
 Row = TypeVar("Row")
 
 
-def number(value: Any) -> int:
+def parse_id(value: Any) -> int:
     """Return an id as a number; NO_ID, which no object has, for any other text."""
     text = str(value)
     return int(text) if ID.fullmatch(text) else NO_ID
@@ -164,13 +164,13 @@ def context_of(info: Any) -> Context:
     return context
 
 
-def part(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
+def page_of(rows: list[Row], arguments: dict[str, Any]) -> list[Row]:
     """Return the rows of the page that `limit` and `page` name."""
-    start, end = span(arguments)
+    start, end = page_bounds(arguments)
     return rows[start:end]
 
 
-def span(arguments: dict[str, Any]) -> tuple[int, int]:
+def page_bounds(arguments: dict[str, Any]) -> tuple[int, int]:
     """Return where the page that `limit` and `page` name starts and ends; raises InvalidArgumentException."""
     limit = arguments.get("limit")
     page = arguments.get("page")
@@ -181,9 +181,10 @@ def span(arguments: dict[str, Any]) -> tuple[int, int]:
     return (page - 1) * limit, page * limit
 
 
-# Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
+# Monday's limit over all pages of a query (developer.monday.com/api-reference/reference/activity-logs); the sandbox
+# applies it to each page.
 LOG_LIMIT = 10_000
-TICKS = 10**7  # a second
+TICKS_PER_SECOND = 10**7
 
 
 # Since 2027-01: how far back `from` may reach, and the rows of a page, assumed to be as in users' logs.
@@ -193,9 +194,9 @@ LOG_PAGE_LIMIT = 200
 
 def activity_logs(board: model.Board, info: Any, **arguments: Any) -> list[dict[str, str]]:
     """Return rows, newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    start, end = span(arguments)
+    start, end = page_bounds(arguments)
     if end - start > LOG_LIMIT:
-        start, end = span(arguments | {"limit": LOG_LIMIT})
+        start, end = page_bounds(arguments | {"limit": LOG_LIMIT})
     return [_log_row(row) for row in islice(_logged(board, info, arguments), start, end)]
 
 
@@ -203,14 +204,16 @@ def activity_log_page(board: model.Board, info: Any, **arguments: Any) -> dict[s
     """Return a page of rows of the last 90 days with a cursor, as since 2027-01."""
     since = _ticks(arguments.get("from"))
     now = context_of(info).world.clock.time()
-    if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS:
+    if since is not None and since < (now - LOG_DAYS * 86_400) * TICKS_PER_SECOND:
         raise api_errors.invalid_argument(f"from must be within the last {LOG_DAYS} days")
     rows = _logged(board, info, arguments)
     if cursor := arguments.get("cursor"):
         rows = islice(dropwhile(lambda row: row.id != cursor, rows), 1, None)
-    limit = span({"limit": arguments.get("limit")})[1]
-    page_rows = list(islice(rows, min(limit, LOG_PAGE_LIMIT) + 1))
-    page = page_rows[: min(limit, LOG_PAGE_LIMIT)]
+    _, requested_limit = page_bounds({"limit": arguments.get("limit")})
+    limit = min(requested_limit, LOG_PAGE_LIMIT)
+    # A row more than the page shows whether another page follows.
+    page_rows = list(islice(rows, limit + 1))
+    page = page_rows[:limit]
     return {"logs": [_log_row(row) for row in page], "cursor": page[-1].id if len(page_rows) > len(page) else None}
 
 
@@ -219,7 +222,7 @@ def _logged(board: model.Board, info: Any, arguments: dict[str, Any]) -> Iterato
     world = context_of(info).world
     since = _ticks(arguments.get("from"))
     until = _ticks(arguments.get("to"))
-    shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
+    shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS_PER_SECOND)
     until = shown_until if until is None else min(until, shown_until)
     columns = arguments.get("column_ids")
     items = arguments.get("item_ids")
@@ -249,7 +252,7 @@ def _ticks(moment: str | None) -> int | None:
         return None
     try:
         parsed = datetime.fromisoformat(moment)
-        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * TICKS)
+        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * TICKS_PER_SECOND)
     except (ValueError, OverflowError):
         raise api_errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
@@ -286,15 +289,15 @@ def column_value(item: model.Item, column: model.Column) -> dict[str, Any]:
 
 
 USERS_LIMIT = 1_000  # since 2026-07
-USERS_FIRST_LIMIT = 200
+USERS_DEFAULT_LIMIT = 200
 
 
 def users(_: Any, info: Any, **arguments: Any) -> list[model.Person]:
     """Return a page of users, all of whom are active."""
-    limit = arguments.get("limit") or USERS_FIRST_LIMIT
+    limit = arguments.get("limit") or USERS_DEFAULT_LIMIT
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
-    return part(list(model.USERS), arguments | {"limit": limit})
+    return page_of(list(model.USERS), arguments | {"limit": limit})
 
 
 UNLIMITED_TIER = "pro"  # of an account without limits
@@ -341,9 +344,9 @@ def boards(_: Any, info: Any, **arguments: Any) -> list[model.Board]:
     state = arguments.get("state", "active")
     ids = arguments.get("ids")
     all_boards = _world(info).boards
-    numbers = all_boards if ids is None else dict.fromkeys(number(key) for key in ids)
+    numbers = all_boards if ids is None else dict.fromkeys(parse_id(key) for key in ids)
     selected = [all_boards[key] for key in numbers if key in all_boards and state in ("all", all_boards[key].state)]
-    return part(sorted(selected, key=lambda board: -board.id), arguments)
+    return page_of(sorted(selected, key=lambda board: -board.id), arguments)
 
 
 def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
@@ -354,15 +357,15 @@ def items(_: Any, info: Any, **arguments: Any) -> list[model.Item]:
         raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
-    matching = [world.items[i] for i in dict.fromkeys(number(item_id) for item_id in ids) if i in world.items]
+    matching = [world.items[i] for i in dict.fromkeys(parse_id(item_id) for item_id in ids) if i in world.items]
     if arguments.get("exclude_nonactive"):
         matching = [item for item in matching if world.state_of(item) == "active"]
-    return part(matching, arguments)
+    return page_of(matching, arguments)
 
 
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **arguments: Any) -> Page:
     context = context_of(info)
-    board = context.world.active_board(number(board_id))
+    board = context.world.active_board(parse_id(board_id))
     columns = arguments.get("columns")
     cursor = arguments.get("cursor")
     limit = arguments["limit"]
@@ -400,6 +403,7 @@ def queried_items(board: model.Board, matching: list[model.Item], query: dict[st
     if query.get("ids") is not None or query.get("groups"):
         raise api_errors.invalid_argument("The sandbox filters by rules")
     tests = [_rule(board, rule) for rule in query.get("rules") or []]
+    # Without rules everything matches, which `any` of no tests would not.
     combine = any if query.get("operator") == "or" and tests else all
     matching = [item for item in matching if combine(test(item) for test in tests)]
     for order in query.get("order_by") or []:
@@ -426,7 +430,7 @@ def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
 
 def webhooks(_: Any, info: Any, board_id: str, **arguments: Any) -> list[model.Hook]:
     world = _world(info)
-    board = world.board(number(board_id))
+    board = world.board(parse_id(board_id))
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
@@ -462,11 +466,6 @@ def _world(info: Any) -> World:
     return context_of(info).world
 
 
-def always(value: Any) -> Resolver:
-    """Return the resolver of a field with one value for all objects."""
-    return lambda source, info, **_: value
-
-
 # By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
 FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
@@ -475,7 +474,7 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "items_count": lambda board, info: _world(info).active_count(board.id),
         "items_page": board_items_page,
         "activity_logs": activity_logs,
-        "type": always("board"),
+        "type": lambda board, info: "board",
     },
     "Item": {
         "board": lambda item, info: _world(info).boards[item.board_id],
@@ -499,13 +498,13 @@ CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {"2027-01": {"Board"
 NUMBERED = ("board_id", "item_id")
 
 
-def resolver(name: str) -> Resolver:
+def mutation_resolver(name: str) -> Resolver:
     """Return the resolver of a mutation, which waits for its latency and turns ids into numbers."""
-    mutate: Resolver = globals()[name]
+    mutate = MUTATIONS[name]
 
     def resolve(_: Any, info: Any, **arguments: Any) -> Any:
         info.context.slow_mutation()
-        numbers = {key: number(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
+        numbers = {key: parse_id(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
         return mutate(info.context, **arguments | numbers)
 
     return resolve
@@ -513,17 +512,6 @@ def resolver(name: str) -> Resolver:
 
 def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any:
     return operation(context.world, context.user.id, **arguments)
-
-
-# Mutations with the same arguments as an operation.
-archive_item = partial(_by_api_user, operations.set_state, item_id=None, state="archived")
-delete_item = partial(_by_api_user, operations.set_state, item_id=None, state="deleted")
-move_item_to_group = partial(_by_api_user, operations.move_item, item_id=None)
-archive_board = partial(_by_api_user, operations.set_board_state, state="archived")
-delete_board = partial(_by_api_user, operations.set_board_state, state="deleted")
-delete_group = partial(_by_api_user, operations.delete_group)
-delete_column = partial(_by_api_user, operations.delete_column)
-change_column_title = partial(_by_api_user, operations.rename_column)
 
 
 def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> model.Item:
@@ -578,7 +566,7 @@ def create_webhook(context: Context, board_id: int, url: str, event: str, config
 
 
 def delete_webhook(context: Context, id: str) -> model.Hook:  # noqa: A002 -- the argument's name at Monday
-    return subscriptions.unsubscribe(context.world, number(id))
+    return subscriptions.unsubscribe(context.world, parse_id(id))
 
 
 def create_board(context: Context, board_name: str, **arguments: Any) -> model.Board:
@@ -614,3 +602,25 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
     settings = initial_settings(column_type, json_in(arguments.get("defaults")))
     column = model.Column(column_id, title, column_type, settings)
     return operations.create_column(context.world, context.user.id, board_id, column)
+
+
+MUTATIONS: dict[str, Resolver] = {
+    # Mutations with the same arguments as an operation; `item_id` is optional in Monday's schema.
+    "archive_item": partial(_by_api_user, operations.set_state, item_id=None, state="archived"),
+    "delete_item": partial(_by_api_user, operations.set_state, item_id=None, state="deleted"),
+    "move_item_to_group": partial(_by_api_user, operations.move_item, item_id=None),
+    "archive_board": partial(_by_api_user, operations.set_board_state, state="archived"),
+    "delete_board": partial(_by_api_user, operations.set_board_state, state="deleted"),
+    "delete_group": partial(_by_api_user, operations.delete_group),
+    "delete_column": partial(_by_api_user, operations.delete_column),
+    "change_column_title": partial(_by_api_user, operations.rename_column),
+    "change_multiple_column_values": change_multiple_column_values,
+    "change_column_value": change_column_value,
+    "create_item": create_item,
+    "create_webhook": create_webhook,
+    "delete_webhook": delete_webhook,
+    "create_board": create_board,
+    "update_board": update_board,
+    "create_group": create_group,
+    "create_column": create_column,
+}

@@ -15,11 +15,11 @@ from sandbox.web import BadRequestError
 from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LINES = 30
-FAULTS: dict[str, dict[str, Any]] = {
+FAULT_BUTTONS: dict[str, dict[str, Any]] = {
     "500": {"status": 500},
-    "503, a page": {"status": 503},
+    "503 with an HTML page": {"status": 503},
     "429, wait 10 s": {"status": 429, "retry_after": 10},
-    "429, no wait said": {"status": 429},
+    "429 without a wait": {"status": 429},
     "Minute's complexity is used up": {"limit": "complexity", "retry_in": 10},
     "Day's calls are used up, until midnight UTC": {"limit": "daily"},
     "Slow by 5 s": {"slow": 5},
@@ -36,7 +36,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "Spaces are folded": {"alters": "folded"},
     "Tags are closed": {"alters": "tags closed"},
 }  # fmt: skip
-RULES: dict[str, dict[str, Any]] = {
+RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Hold all": {"rule": "hold"},
     "Drop the next": {"rule": "drop"},
     "Drop every 3rd": {"rule": "drop", "every": 3, "count": None},
@@ -48,8 +48,8 @@ RELEASES = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop"
 STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
-UNDESCRIBED = ("body", "seconds", "skip", "count")  # fields that the description of a fault leaves out
-CLOSED = """<form method="post" action="/faults"><label>May be read and not edited: column or item
+UNDESCRIBED = ("body", "seconds")  # fields that the description of a fault leaves out
+CLOSED_FORM = """<form method="post" action="/faults"><label>Read-only: id of a column or an item
 <input name="choice" placeholder="phone" required></label> <button name="do" value="closed">Set</button></form>"""
 
 
@@ -66,17 +66,18 @@ class FaultsPage:
         try:
             match do:
                 case "fault":
-                    self._api.faults.add([fault_from(FAULTS[choice])])
+                    self._api.faults.add([fault_from(FAULT_BUTTONS[choice])])
                 case "closed":
-                    kind = "items" if choice.isdigit() else "columns"
-                    self._api.faults.add([fault_from({"closed": {kind: [choice.strip()]}})])
+                    item_or_column = choice.strip()
+                    kind = "items" if item_or_column.isdigit() else "columns"
+                    self._api.faults.add([fault_from({"closed": {kind: [item_or_column]}})])
                 case "no-faults":
                     self._api.faults.clear()
                     self._api.history.clear()
                 case "latency":
                     self._api.latency.mutation_ms = float(LATENCIES[choice])
                 case "rule":
-                    self._deliveries.rules.add([RULES[choice]])
+                    self._deliveries.rules.add([RULE_BUTTONS[choice]])
                 case "no-rules":
                     self._deliveries.rules.clear()
                 case "release":
@@ -110,8 +111,8 @@ class FaultsPage:
         clear = _buttons("no-faults", ["No more faults"]) if faults else ""
         latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
         return (
-            f"<section><h2>The next API call</h2>{_buttons('fault', FAULTS)}{waiting}{clear}"
-            f"{CLOSED}{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
+            f"<section><h2>The next API call</h2>{_buttons('fault', FAULT_BUTTONS)}{waiting}{clear}"
+            f"{CLOSED_FORM}{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
         )
 
     def _webhooks(self) -> str:
@@ -120,7 +121,7 @@ class FaultsPage:
         clear = _buttons("no-rules", ["No more rules"]) if rules else ""
         count = self._deliveries.held_count()
         held = f"<p>Kept back: {count:,}</p>{_buttons('release', RELEASES)}" if count else ""
-        return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULES)}{in_force}{clear}{held}</section>"
+        return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULE_BUTTONS)}{in_force}{clear}{held}</section>"
 
     def _plan(self) -> str:
         usage = self._api.limits.to_json()
@@ -168,15 +169,18 @@ def _list(lines: Iterable[str]) -> str:
 def _fault(fault: dict[str, Any]) -> str:
     if fault.get("naming") and fault.get("partial"):
         return f"What names {fault['naming']} is not saved, until there are no more faults"
-    kind = _kind(fault)
-    name = next((words for words, other in FAULTS.items() if _kind(asdict(fault_from(other))) == kind), "")
+    kind = _without_counters(fault)
+    name = next(
+        (words for words, other in FAULT_BUTTONS.items() if _without_counters(asdict(fault_from(other))) == kind), ""
+    )
     words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in UNDESCRIBED)
     if "count" not in fault:
         return f"{words}, until there are no more faults"
     return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
 
 
-def _kind(fault: dict[str, Any]) -> dict[str, Any]:
+def _without_counters(fault: dict[str, Any]) -> dict[str, Any]:
+    # They count down while the fault waits, so only the other fields show which button it came from.
     return {key: value for key, value in fault.items() if value is not None and key not in ("count", "skip")}
 
 
@@ -200,6 +204,7 @@ def _delivery(delivery: Delivery) -> str:
     """Return a line about a webhook: its state, its event, and the item or column."""
     state = delivery.state
     rule = ""
+    # These weren't sent, so they have no answer, and their state already shows the rule.
     if state not in (DROPPED, HELD, DELAYED):
         rule = f" ({delivery.rule})" if delivery.rule else ""
         if delivery.tries:

@@ -304,7 +304,7 @@ def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return the labels of the database columns that are sent to a board, by type of records and column."""
     labels: dict[tuple[str, str], str] = {}
     for mapping in mappings:
-        if mapping.column_id and mapping.direction in authors.SENT_WAYS:
+        if mapping.column_id and mapping.direction in authors.SENDING_DIRECTIONS:
             model = registry.entity(mapping.link.entity_type).model
             columns = authors.column_names(model, mapping.fields)
             labels |= {(mapping.link.entity_type, column): mapping.label for column in columns}
@@ -434,7 +434,7 @@ class _Edits:
 def _wait_of(record: SyncedModel) -> authors.PendingSave | None:
     """Return the wait of the record's edits; None if they aren't sent, or are sent already."""
     may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
-    if not may_wait or record.sync_direction not in authors.SENT_WAYS:
+    if not may_wait or record.sync_direction not in authors.SENDING_DIRECTIONS:
         return None
     return authors.pending_saves([record.pk], limit=1).get((record.entity_type(), record.pk))
 

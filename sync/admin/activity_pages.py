@@ -256,7 +256,7 @@ def _waiting_rows(
             key="",
             cause={},
         )
-        acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.act), []).append(row)
+        acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.group_id), []).append(row)
     rows = []
     for alike in acts.values():
         is_folded = folds and len(alike) > decisions.MANY_ALIKE

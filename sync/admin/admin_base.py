@@ -88,7 +88,7 @@ def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, st
 
 
 def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
-    """Return a small label with an icon and words; `kind` is its colour (ok, wait, warn, bad, off)."""
+    """Return a small label with an icon and words; `kind` is its colour (ok, go, wait, warn, bad, off)."""
     content = format_html("{}{}", icon(symbol), text)
     if url:
         return format_html('<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>', kind, url, title, content)
@@ -139,6 +139,8 @@ def own_page(
     return TemplateResponse(request, template, shared | context, status=status)
 
 
+# Unfold draws the headers again for each row, which costs 20 of a page's 100 ms, and has no hook. Fixed in Unfold by
+# pull request 2172, but only in versions that don't run on Python 3.11.
 _draw_headers = unfold_list.result_headers
 
 
@@ -149,8 +151,6 @@ def _headers_once(changelist: Any) -> list[dict[str, Any]]:
     return headers
 
 
-# Unfold draws the headers again for each row, which costs 20 of a page's 100 ms, and has no hook. Its pull request 2172
-# mends that, after its last version for Python 3.11.
 unfold_list.result_headers = _headers_once
 
 
@@ -203,6 +203,7 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
         model._meta.pk.clean(text, None)
     except ValidationError:
         return False
+    # PostgreSQL refuses NUL in a text.
     return "\0" not in text
 
 
@@ -214,7 +215,7 @@ class PageAdmin(ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
-    # A phone's cards hide it (static/npd/npd.css).
+    # The cards of a phone hide cells with this class (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
     empty_title: str = ""
@@ -260,7 +261,7 @@ class PageAdmin(ModelAdmin):
         return rows
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on the rows of a page the values of their cells."""
+        """Hook: set the values of the cells on each row of the page."""
 
 
 class ReadOnlyAdmin(PageAdmin):
@@ -324,8 +325,11 @@ class RecordLinkMixin(PageAdmin):
                 continue
             stone = tombstones.get(about)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
-            is_link = opens_deleted and stone is not None and stone.pk is not None
-            row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk]) if stone and is_link else ""
+            # A pruned tombstone is unsaved, without a page.
+            url = (
+                reverse("admin:sync_tombstone_change", args=[stone.pk]) if opens_deleted and stone and stone.pk else ""
+            )
+            row.page_record_url = url
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Name the row's page after its record."""
@@ -350,9 +354,9 @@ class RecordSearchMixin(PageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        rows, has_doubles = super().get_search_results(request, queryset, search_term)
+        rows, may_have_duplicates = super().get_search_results(request, queryset, search_term)
         ids = [str(key) for key in record_ids_by_name(search_term)]
-        return (rows | queryset.filter(entity_id__in=ids) if ids else rows), has_doubles
+        return (rows | queryset.filter(entity_id__in=ids) if ids else rows), may_have_duplicates
 
 
 class EntityFilter(RadioFilter):
@@ -367,7 +371,7 @@ class EntityFilter(RadioFilter):
 
 
 class HealthFilter(RadioFilter):
-    """Filters records by state; an address may also name a part of a state."""
+    """Filters records by state."""
 
     title = "sync state"
     parameter_name = "health"

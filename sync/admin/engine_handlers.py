@@ -44,7 +44,7 @@ class Retry(handlers.Handler):
         return registry.may_act(user, "change", entry.entity_type)
 
     def label(self, entry: Entry) -> str:
-        return "Retry now" if entry.failures else self.act.label
+        return "Retry now" if entry.is_being_retried else self.act.label
 
     def effect(self, entry: Entry) -> str:
         return self.act.effect if entry.kind is Kind.FAILED else "Tries the field again with the next sync."
@@ -82,7 +82,7 @@ class Retry(handlers.Handler):
         wait = wait_sentence(tried, {entry.entity_type for entry in entries})
         number = humanize.count_with_noun(tried, "entry", "entries")
         when = f". {wait}" if wait else " now."
-        stay = " Here until it has succeeded." if jobs else ""
+        stay = " It stays listed until then." if jobs else ""
         return confirmed_action.Report(f"{number} will be tried again{when}{stay}", problems)
 
 
@@ -92,7 +92,7 @@ class Discard(handlers.Handler):
 
     def fits(self, entry: Entry) -> bool:
         """Whether the job has failed for good."""
-        return not entry.failures
+        return not entry.is_being_retried
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
@@ -124,7 +124,7 @@ class CheckColumn(handlers.Handler):
 _REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
 
 
-class Decide(handlers.Handler):
+class AnswerApproval(handlers.Handler):
     kinds = frozenset({Kind.APPROVAL})
 
     def __init__(self, code: str) -> None:
@@ -159,9 +159,10 @@ class Decide(handlers.Handler):
             none_waits = "None of these waits any more: they were decided, or their cause has ended."
             return confirmed_action.Report(problems=[none_waits])
         kind = ApprovalKind(alike[0].cause_code)
-        outcome = approval_pages.OUTCOMES[self.code][kind].replace("{stay}", humanize.plural(number, "stays", "stay"))
+        template = approval_pages.OUTCOMES[self.code][kind]
+        outcome = template.replace("{stay}", humanize.plural(number, "stays", "stay"))
         report = f"{handlers.counted(outcome, number, handlers.common_type(alike))}."
-        if "stay" in outcome:
+        if "{stay}" in template:
             return confirmed_action.Report(report)
         then = wait_sentence(number, [entry.entity_type for entry in alike]) or "Each is done within seconds."
         return confirmed_action.Report(f"{report} {then}")
@@ -193,7 +194,7 @@ class CreateRecord(handlers.Handler):
         wait = wait_sentence(len(items), [item.entity_type for item in items])
         are = humanize.plural(len(items), "is", "are")
         return confirmed_action.Report(
-            f"{_counted(entries, len(items))} {are} created with the next sync. {wait}".rstrip()
+            f"{_record_count(entries, len(items))} {are} created with the next sync. {wait}".rstrip()
         )
 
 
@@ -218,14 +219,14 @@ class Ignore(handlers.Handler):
         return confirmed_action.Report(sentence if number else "")
 
 
-def _by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
+def _ids_by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
     ids: dict[str, list[Any]] = {}
     for entry in entries:
         ids.setdefault(entry.entity_type, []).append(entry.entity_id)
     return ids
 
 
-def _counted(entries: Sequence[Entry], number: int | None = None) -> str:
+def _record_count(entries: Sequence[Entry], number: int | None = None) -> str:
     """Return the number of these records in words, such as “60 contacts”."""
     return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
@@ -236,7 +237,7 @@ _ASKED_AT = "asked_at"
 class RemovalAnswer(handlers.Handler):
     """An act on records whose items were removed on Monday.
 
-    It changes the records as their own pages do, so it doesn't matter whether their question is open yet.
+    It changes the records as their own pages do, so it doesn't matter whether a conflict was stored yet.
     """
 
     kinds = frozenset({Kind.REMOVED})
@@ -253,8 +254,13 @@ class RemovalAnswer(handlers.Handler):
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         """Ask, and send the time along, so that records edited later are left alone."""
         question = super().question(request, entries)
+        effects = [*question.effects, *self.costs(entries)]
+        return replace(question, effects=effects, hidden=[(_ASKED_AT, sync_now().isoformat())])
+
+    def table(self, entries: Sequence[Entry]) -> confirmed_action.RecordTable:
+        """Return the entries with what tells their records from namesakes."""
         details = dict[Any, str]()
-        for entity_type, ids in _by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
+        for entity_type, ids in _ids_by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
             model = registry.entity(entity_type).model
             relations = [relation.name for relation in registry.own_relations(model)]
             records = model._default_manager.filter(pk__in=ids).select_related(*relations)
@@ -263,14 +269,10 @@ class RemovalAnswer(handlers.Handler):
             (entry.name, details.get(entry.entity_id, ""), f"{entry.cause_text}. {entry.detail}".rstrip())
             for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]
         ]
-        table = confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
-        table = table.without_empty_columns()
-        asked_at = (_ASKED_AT, sync_now().isoformat())
-        effects = [*question.effects, *self.costs(entries)]
-        return replace(question, effects=effects, tables=[table], hidden=[asked_at])
+        return confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """Yield sentences about further costs of the act."""
+        """Yield what else the act costs, as sentences."""
         yield from ()
 
 
@@ -279,7 +281,7 @@ class CreateAgain(RemovalAnswer):
 
     def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
         """Yield the blocked columns, and the day's calls that the creates use."""
-        ids = _by_type(entries)
+        ids = _ids_by_type(entries)
         links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
         labels = [
             mapping.label
@@ -289,15 +291,17 @@ class CreateAgain(RemovalAnswer):
         ]
         if labels:
             is_blocked = humanize.plural(len(labels), "is", "are")
-            yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
+            it = humanize.plural(len(labels), "it", "them")
+            yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without {it} for now."
         if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
             yield cost
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
         problems = list[str]()
-        for entity_type, ids in _by_type(entries).items():
+        for entity_type, ids in _ids_by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
             problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
+        # Each problem is about one record.
         number = len(entries) - len(problems)
         if not number:
             return confirmed_action.Report(problems=problems)
@@ -310,11 +314,11 @@ class Unlink(RemovalAnswer):
     code = "unlink"
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        for entity_type, ids in _by_type(entries).items():
+        for entity_type, ids in _ids_by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
             item_links.request_unlink_many(entity_type, ids, request.user.get_username())
         wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
-        return confirmed_action.Report(f"{_counted(entries)} will be unlinked. {wait}".rstrip())
+        return confirmed_action.Report(f"{_record_count(entries)} will be unlinked. {wait}".rstrip())
 
 
 class DeleteRecord(RemovalAnswer):
@@ -328,7 +332,7 @@ class DeleteRecord(RemovalAnswer):
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
         deleted = 0
         problems = list[str]()
-        for entity_type, ids in _by_type(entries).items():
+        for entity_type, ids in _ids_by_type(entries).items():
             manager = registry.entity(entity_type).model._default_manager
             rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
             if edited := len(ids) - rows.count():
@@ -337,7 +341,7 @@ class DeleteRecord(RemovalAnswer):
             deleted += _delete_records(request, rows)
         if not deleted:
             return confirmed_action.Report(problems=problems)
-        sentence = f"{_counted(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
+        sentence = f"{_record_count(entries, deleted)} {humanize.plural(deleted, 'is', 'are')} deleted in NPD."
         # No undo: a restored record gets a new item on Monday, which is asked about there.
         link = deleted_records_link(request.user, "Restore under Deleted records")
         return confirmed_action.Report(format_html("{} {}", sentence, link), problems)
@@ -361,6 +365,14 @@ def _delete_records(request: HttpRequest, rows: models.QuerySet[SyncedModel]) ->
 
 
 handlers.register(
-    *(Retry(), Discard(), CheckColumn(), Decide("approve"), Decide("reject"), CreateRecord(), Ignore()),
-    *(CreateAgain(), Unlink(), DeleteRecord()),
+    Retry(),
+    Discard(),
+    CheckColumn(),
+    AnswerApproval("approve"),
+    AnswerApproval("reject"),
+    CreateRecord(),
+    Ignore(),
+    CreateAgain(),
+    Unlink(),
+    DeleteRecord(),
 )

@@ -87,19 +87,22 @@ class Handler:
 
     def question(self, request: HttpRequest, entries: Sequence[attention.Entry]) -> confirmed_action.Question:
         title = self.title(entries)
-        rows = []
-        for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
-            sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-            rows.append((entry.name, entry.board, "; ".join(sides), "" if sides else entry.detail))
-        table = confirmed_action.RecordTable(("Record", "Board", "Details", "What happened"), rows, len(entries))
         effects = [*dict.fromkeys(self.effect(entry) for entry in entries), self.act.way_back]
         return confirmed_action.Question(
             f"{title}?",
             [effect for effect in [*effects, UNDO_SENTENCE if self.act.undo else ""] if effect],
             title,
-            [table.without_empty_columns()],
+            [self.table(entries).without_empty_columns()],
             deletes=self.act.deletes,
         )
+
+    def table(self, entries: Sequence[attention.Entry]) -> confirmed_action.RecordTable:
+        """Return the entries that the question shows."""
+        rows = []
+        for entry in entries[: confirmed_action.MAX_ROWS_SHOWN]:
+            sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
+            rows.append((entry.name, entry.board, "; ".join(sides), "" if sides else entry.detail))
+        return confirmed_action.RecordTable(("Record", "Board", "Details", "What happened"), rows, len(entries))
 
     def run(
         self, request: HttpRequest, entries: Sequence[attention.Entry], shown: Mapping[str, Any]

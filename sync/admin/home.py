@@ -395,7 +395,7 @@ def _row(
 
 def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str, SyncQueue]:
     """Return the entries' jobs that are tried again, by the entries' keys."""
-    keys = {entry.job: entry.key for entry in entries if entry.failures}
+    keys = {entry.job: entry.key for entry in entries if entry.is_being_retried}
     jobs: Iterable[Any] = SyncQueue.objects.filter(pk__in=keys) if keys else ()
     retried = {}
     for job in jobs:

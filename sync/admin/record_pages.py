@@ -272,11 +272,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         names = self.get_search_fields(request)
         if all(registry.is_contained(self.model, name) for name in names):
             rows = queryset.filter(registry.searching(self.model, names, search_term))
-            has_doubles = False
+            may_have_duplicates = False
         else:
             # An application's subclass may use Django's other lookups.
-            rows, has_doubles = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
-        return rows[:COMMAND_RESULTS] if is_command_search else rows, has_doubles
+            rows, may_have_duplicates = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
+        return rows[:COMMAND_RESULTS] if is_command_search else rows, may_have_duplicates
 
     @cached_property
     def search_help_text(self) -> str:

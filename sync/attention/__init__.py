@@ -153,6 +153,10 @@ class Entry:
     noticed: datetime | None = None  # when a pass first found its item removed
 
     @property
+    def is_being_retried(self) -> bool:
+        return self.failures > 0
+
+    @property
     def icon(self) -> str:
         return cause_of(self.kind, self.cause_code).icon or KINDS[self.kind].icon
 
@@ -165,7 +169,7 @@ class Entry:
     def sentence(self) -> str:
         """What waits and why, where nothing above it says so."""
         if self.kind is Kind.FAILED:
-            return self.detail if self.failures else f"Failed: {self.detail}"
+            return self.detail if self.is_being_retried else f"Failed: {self.detail}"
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property

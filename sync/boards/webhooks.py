@@ -25,10 +25,10 @@ log = structlog.get_logger(__name__)
 # Time between attempts to register after a failure.
 RETRY_AFTER = timedelta(hours=1)
 
-# A webhook takes seconds. After this long it is missing; before, nothing counts as missed or different.
+# Webhooks take seconds; a change older than this without one counts as missed.
 LONGEST_DELAY = timedelta(minutes=15)
 
-# So many changes without a webhook are no coincidence; a single one may have changed nothing, which sends none.
+# Fewer prove nothing: Monday sends no webhook for an edit that changes nothing.
 MIN_MISSED = 3
 
 # The type of stored events that only say that an item changed; they come from no webhook.
@@ -68,10 +68,12 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
             "set-up again. Everything else is done."
         )
         return [], [problem]
+    # The address is too long for Monday.
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
 
 
+# Users with negative ids are Monday's automations.
 _COUNT_MISSED = """
     SELECT count(*), min(happened_at) FROM sync_webhook_events
     CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
@@ -85,7 +87,7 @@ _COUNT_MISSED = """
 def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     """Register our missing webhooks, as set-up does, and store the problem if that fails.
 
-    `existing` are the board's webhooks, event by id; None if they could not be read. Raises MondayError.
+    `existing` are the board's webhooks, {webhook id: event}; None if they could not be read. Raises MondayError.
     """
     if not any(credentials.webhook_secrets()):
         return
@@ -104,9 +106,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
         registered, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
-        log.warning(
-            "webhooks were deleted", board=link.entity_type, missing=missing, done=registered, problems=problems
-        )
+        log.warning("webhooks missing", board=link.entity_type, missing=missing, done=registered, problems=problems)
         _store_problem(link, " ".join(problems))
 
 

@@ -1,18 +1,15 @@
-"""The running process: shutdown, garbage collection, and the context of log lines."""
+"""The running process: shutdown and garbage collection."""
 
 import gc
 import mmap
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
-
-from structlog.contextvars import bound_contextvars
 
 SHUTDOWN_POLL_SECONDS = 0.05
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -41,12 +38,12 @@ def wait_or_shutdown(seconds: float) -> bool:
     return is_shutting_down()
 
 
-# Measured over 120 pages (docs/decisions/0019-what-it-runs-on.md): the slowest collection took 191 ms with Python's
+# Measured over 120 pages: the slowest collection took 191 ms with Python's
 # defaults (700, 10, 10), 57 after gc.freeze(), 33 with these thresholds too; 50,000 made it 53 again.
 GC_THRESHOLDS = (5_000, 10, 10)
 
 
-def spare_loaded_code() -> None:
+def freeze_loaded_objects() -> None:
     """Exclude the objects loaded so far from later garbage collections; they live as long as the process."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -89,6 +86,7 @@ def shutdown_on_signals() -> Iterator[Interruption]:
         yield interruption
     finally:
         _restore_handlers(handlers)
+        # The flag outlives this block: later work in the same process would end at once.
         if interruption.signal_number:
             cancel_shutdown()
 
@@ -96,14 +94,3 @@ def shutdown_on_signals() -> Iterator[Interruption]:
 def _restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-@contextmanager
-def pass_log_context(entity_type: str) -> Iterator[uuid.UUID]:
-    """Add the board and the pass to log lines, also those of libraries.
-
-    Yields the id of the pass, which the ledger has as sync_batch_id.
-    """
-    batch_id = uuid.uuid4()
-    with bound_contextvars(board=entity_type, batch=str(batch_id)):
-        yield batch_id

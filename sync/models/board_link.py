@@ -44,9 +44,11 @@ class BoardLink(models.Model):
         "which records and items are synced", db_default=EMPTY, blank=True
     )
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    # `{by, at, why}`, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    # The stops by kind of call, or EVERYTHING (see `stop_of`).
+    # `{kind: {since, until, reason}}`, with the kind of call or EVERYTHING (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY, blank=True)
+    # Null allows full batches; slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.
@@ -104,6 +106,8 @@ class BoardLink(models.Model):
 
     def reset_for(self, board_id: str) -> None:
         """Point the link at another board and forget what belonged to the old one; doesn't save."""
+        # The pause and the set-up are people's, and the set-up calls this. It stores the new NPD ID column itself and
+        # ends the stop of all calls. The batch limit adapts by itself.
         self.board_id = board_id
         self.group_id = ""
         self.webhooks = {}
@@ -124,6 +128,7 @@ class BoardLink(models.Model):
 
     @property
     def has_board(self) -> bool:
+        # Without the NPD ID column the set-up isn't complete: items can't be matched with records.
         return bool(self.board_id and self.npd_id_column)
 
 
@@ -168,7 +173,7 @@ class FieldMapping(models.Model):
 
     @property
     def remap_key(self) -> str:
-        """The payload key of a job for the person who gave the field another column."""
+        """The key under which a job's payload names the person who gave the field another column."""
         return f"remapped:{self.key}"
 
     def is_current(self, entry: Mapping[str, Any]) -> bool:
@@ -179,7 +184,7 @@ class FieldMapping(models.Model):
 class BoardLease(models.Model):
     """The lease of the worker that may write to a board, until `expires` or its database session ends.
 
-    Each lease has a new `token`. `lost` counts the holders in a row that never released it.
+    Each lease has a new `token`. `lost` counts the consecutive holders that never released it.
     """
 
     link = models.OneToOneField(BoardLink, on_delete=models.CASCADE, primary_key=True, related_name="lease")
@@ -276,6 +281,7 @@ class ApiBudget(models.Model):
     points_end = models.DateTimeField(null=True, blank=True)
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
     day = models.DateField(null=True, blank=True)
+    # Decimal, because a call refused for a limit counts 0.1.
     day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     reported_at = models.DateTimeField(null=True, blank=True)

@@ -101,6 +101,7 @@ def _decode(content: bytes) -> str:
             if encoding == "utf-8-sig" and error.end == len(content) and error.reason == "unexpected end of data":
                 raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
             continue
+        # NUL: UTF-16 without a BOM.
         if "\0" not in text:
             return text
     raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
@@ -119,7 +120,7 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # As a text, so never as a formula.
+                    # As a text, so never as a formula. write_string returns non-zero if the text is too long.
                     if cell and sheet.write_string(number, column, cell):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()

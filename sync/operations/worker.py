@@ -4,9 +4,11 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
@@ -19,7 +21,6 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.kernel.process import pass_log_context
 from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
@@ -111,7 +112,7 @@ class _Run:
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            reserved = _reserve(board_lease, granted)
+            reserved = _settle_creates_and_reserve(board_lease, granted)
             if isinstance(reserved, Wait):
                 granted = reserved
                 break
@@ -130,7 +131,8 @@ class _Run:
                 )
                 if claimed:
                     self._run_pass(board_lease, claimed, hold_seconds)
-            # Many records may need no write, and each would be a useless probe. So read them together, once in a run.
+            # The probed record needed no write. Others may not either: one pass reads all of them without writing and
+            # ends those in sync, before the next probe.
             if probe and not probed_in_vain:
                 probed_in_vain = write_stop.release_unused_probe()
                 reads_waiting = probed_in_vain
@@ -138,7 +140,8 @@ class _Run:
                 granted = grant(entity_type)
                 continue
             # A short claim has usually left nothing. Asking costs a tenth of another round.
-            if len(claimed) < reserved.size and not (claimed and has_due_rows(entity_type)):
+            may_have_more = len(claimed) >= reserved.size or (claimed and has_due_rows(entity_type))
+            if not may_have_more:
                 if has_lingered:
                     return True
                 board_lease.renew()
@@ -150,7 +153,7 @@ class _Run:
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
         @retry_on_lock_timeout
-        def store_fault() -> None:
+        def store_fault(reason: str) -> None:
             rows = [row for job in claimed for row in job.rows]
             with board_lease.transaction():
                 if len(claimed) > 1:
@@ -159,7 +162,7 @@ class _Run:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
         # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
-        with pass_log_context(board_lease.link.entity_type) as batch_id:
+        with _pass_log_context(board_lease.link.entity_type) as batch_id:
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
                 self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
@@ -167,9 +170,20 @@ class _Run:
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
-                reason = own_fault(error)
-                store_fault()
-                self.summary.failed += len(claimed) == 1
+                store_fault(own_fault(error))
+                if len(claimed) == 1:
+                    self.summary.failed += 1
+
+
+@contextmanager
+def _pass_log_context(entity_type: str) -> Iterator[UUID]:
+    """Add the board and the pass to log lines, also those of libraries.
+
+    Yields the id of the pass, which the ledger has as sync_batch_id.
+    """
+    batch_id = uuid4()
+    with bound_contextvars(board=entity_type, batch=str(batch_id)):
+        yield batch_id
 
 
 def _notify_others(entity_type: str) -> None:
@@ -178,13 +192,13 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-def _reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
+def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
     """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return granted.next_pass()
-    now = grant(board_lease.link.entity_type)
-    return now if isinstance(now, Wait) else Wait(BlockedKind.BLOCKED, stopped)
+    current = grant(board_lease.link.entity_type)
+    return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
@@ -202,12 +216,16 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     if not write_stop.begin_probe():
         return []
+    # So that the next claim tries other records first.
     board_lease.was_isolated = True
     return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
 
 
 class PoolWatch:
-    """Notices a pool that takes no task though jobs are due, as after a kill of the process that held its lock."""
+    """Notices a pool that takes no task though jobs are due.
+
+    That happens after a kill of a pool process that held the pool's queue lock.
+    """
 
     def __init__(self) -> None:
         self.begun_tasks = 0  # at the last check

@@ -525,7 +525,7 @@ def _decide_unknown_local(
             # NPD's side has changed only if it names another record than the base.
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
             base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
-        field = merge.Field(key, local=local, remote=remote, base=base, way=way, required=mapping.required)
+        field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
@@ -618,7 +618,7 @@ def _merge_field(
         local=now.local,
         remote=now.remote,
         base=agreed,
-        way=way,
+        direction=way,
         rule=merge.Rule(mapping.rule),
         first_match=merge.Rule(mapping.first_match),
         required=mapping.required,

@@ -19,7 +19,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
-from sync.records.authors import RESTORED_KEY
+from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
 
@@ -100,7 +100,7 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
         raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
-    if field.way is not merge.FieldDirection.BOTH:
+    if field.direction is not merge.FieldDirection.BOTH:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in facts.open_fields(reports.KIND_FIELDS, reports.KIND_OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
@@ -162,7 +162,7 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         ]
         if columns:
             undone_columns[str(plan.id)] = columns
-    return {RESTORED_KEY: undone_columns} if undone_columns else {}
+    return {UNDONE_COLUMNS_KEY: undone_columns} if undone_columns else {}
 
 
 def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
@@ -243,7 +243,7 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
     """
     resolution = field_plan.resolution
     choose = field_plan.choice
-    allowed, source = _SOURCE.get(field.way, (choose, ""))
+    allowed, source = _SOURCE.get(field.direction, (choose, ""))
     if allowed != choose:
         raise ResolutionRejected(
             f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
@@ -285,7 +285,7 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
         return None
     if choose not in ("monday", "custom"):
         raise ResolutionRejected("There is no last synced value.")
-    if field.way is not merge.FieldDirection.BOTH:
+    if field.direction is not merge.FieldDirection.BOTH:
         raise ResolutionRejected("The field is synced one way only; change its direction first.")
     return field_plan.convert.local(typed_values(facts, plan, field_plan))
 

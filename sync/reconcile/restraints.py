@@ -313,7 +313,9 @@ def _written_back(
         )
     decision = merge.FieldDecision(clear.key, action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
-    field = merge.Field(clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
+    field = merge.Field(
+        clear.key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), direction=way
+    )
     return apply_decision(facts, plan, field_plan, field)
 
 

@@ -1,6 +1,7 @@
-"""Find out about creates without an answer before a pass: search for their items, and send missing ones again.
+"""Before a pass, find out whether creates whose answer was lost took effect.
 
-One call searches for all of a board. unconfirmed_writes.py decides by the result, which is stored for each document.
+A document is one call that creates several items. One read searches for all items of a board; unconfirmed_writes.py
+decides; each document's decisions are stored in their own transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +37,15 @@ log = structlog.get_logger(__name__)
 
 
 def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
-    """Find out about a board's unanswered creates whose deadline is over; with a `stop_reason` none is sent again.
+    """Find out about a board's unanswered creates whose deadline is over; with a `stop_reason`, send none again.
 
     Return why no more calls may be made, or an empty text. Raises LeaseLost.
     """
     # Without the NPD ID column they can't be found, and so nothing is created again.
-    if lease.link.npd_id_problem or not (documents := _due_documents(lease.link.entity_type)):
+    if lease.link.npd_id_problem:
+        return ""
+    documents = _due_documents(lease.link.entity_type)
+    if not documents:
         return ""
     board = load_board(lease.link)
     try:
@@ -50,31 +54,34 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     except MondayError as error:
         breaker.trip(lease.link, error)
         return error.sentence
+    current_stop = stop_reason
     for intents in documents:
         try:
-            stop_reason = _confirm_document(lease, board, intents, items, stop_reason) or stop_reason
+            current_stop = _confirm_document(lease, board, intents, items, current_stop)
         except LeaseLost:
             raise
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
             _store(lease, board, unconfirmed_writes.after_own_fault(intents, own_fault(error)))
-    return "" if stop_reason == write_stop.WRITES_STOPPED else stop_reason
+    # A stop of writes doesn't end the reads, so the caller goes on.
+    return "" if current_stop == write_stop.WRITES_STOPPED else current_stop
 
 
 def _confirm_document(
     lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
 ) -> str:
-    """Find out about one document; with a `stop_reason` it is searched for later instead of sent again."""
+    """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
     facts = _facts_of(board, intents, items)
     plans = unconfirmed_writes.decide_unconfirmed(facts)
     executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
-    if stop_reason:
-        if any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):  # then all are
-            wait = facts.wait_seconds
-            plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
-    elif any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans):
+    wants_resend = any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans)  # all or none of a document
+    if wants_resend and stop_reason:
+        # The next search voids it: while writes are stopped, only the probe may write.
+        wait = facts.wait_seconds
+        plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+    elif wants_resend:
         answer = executor.resend(intents)
         plans = unconfirmed_writes.after_resending(facts, answer)
         if executor.has_written:
@@ -99,7 +106,7 @@ def _facts_of(
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
-    document = Intent.objects.filter(idempotency_key=first.idempotency_key)
+    siblings = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
     is_due = models.Q(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()) | models.Q(
         status=choices.QueueStatus.IN_PROGRESS
@@ -109,11 +116,11 @@ def _facts_of(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
-        sent=document.count(),
+        sent=siblings.count(),
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
         is_paused=active_pause(board.link.entity_type) is not None,
-        is_part=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
+        was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, lookups__gt=0).exists(),
         others_answered=others.exists(),
         wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
@@ -130,16 +137,17 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[unconfirmed_writes
             for (fate, seconds), alike in grouped(plans, lambda plan: (plan.fate, plan.wait_seconds)).items():
                 intents = Intent.objects.filter(pk__in=[plan.intent.pk for plan in alike])
                 if fate is unconfirmed_writes.Fate.VOID:
+                    # `was_voided_before` finds it by its lookups.
                     intents.update(state=IntentState.VOID, lookups=1, settled_at=SyncNow())
                 elif fate is not unconfirmed_writes.Fate.LINK:
                     lookups = {} if fate is unconfirmed_writes.Fate.WAIT else {"lookups": 1}
                     intents.update(deadline=SyncNow() + timedelta(seconds=seconds), **lookups)
 
     attempt()
-    if failed := sorted(
-        (plan.intent.entity_id, plan.detail) for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL
-    ):
-        _count_attempts(lease, dict(failed))
+    failed = {plan.intent.entity_id: plan.detail for plan in plans if plan.fate is unconfirmed_writes.Fate.FAIL}
+    # Afterwards, because claiming a record's jobs has a transaction of its own.
+    if failed:
+        _count_attempts(lease, failed)
 
 
 def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.CreatePlan]) -> None:
@@ -158,25 +166,27 @@ def _link_created(board: BoardContext, plans: Sequence[unconfirmed_writes.Create
         intent = Intent.objects.filter(pk=plan.intent.pk)
         if unconfirmed_writes.may_link(locked.get(key), key, owners.get(item_id)):
             records.filter(pk=key).update(monday_id=item_id)
+            # Stays open: the record's next pass takes the sent values as its base, without waiting for the deadline.
             intent.update(item_id=item_id, deadline=SyncNow())
         else:
             intent.update(state=IntentState.CONFIRMED, settled_at=SyncNow())
             if item_id not in owners:
                 set_late_item(entity_type, key, item_id)
-    # The records need a pass, whatever state their jobs are in.
+    # Also records whose jobs have failed or wait until later.
     enqueue(entity_type, sorted(locked), cause=choices.Cause.DEPENDENCY, priority=choices.Priority.EDIT)
 
 
 def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
     """Count a failed attempt for each of these records, except jobs that a save has locked."""
-    claims = list(zip(claim_records(lease, list(failed)), failed.values(), strict=True))
+    # In a fixed order, in which their next attempts take turns.
+    claims = claim_records(lease, sorted(failed))
 
     @retry_on_lock_timeout
     def count() -> None:
         with lease.transaction():
-            for place, (claim, reason) in enumerate(claims):
-                if claim.rows:
+            for place, claim in enumerate(claims):
+                if claim.entity_id and claim.rows:
                     wait = write_stop.wait_for_turn(place)
-                    finish.fail_unsettled(claim.rows, lease.token, reason, wait_seconds=wait)
+                    finish.fail_unsettled(claim.rows, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()

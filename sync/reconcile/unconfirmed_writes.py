@@ -51,7 +51,7 @@ class UnconfirmedCreates:
     records: Mapping[UUID, SyncedModel]  # those that exist
     due: frozenset[UUID]  # records with jobs that are due, or that a dead worker left
     is_paused: bool
-    is_part: bool  # one of them was searched for in vain before, in another document
+    was_voided_before: bool  # one of them was searched for in vain before, in another document
     others_answered: bool  # Monday has answered other writes to the board since
     wait_seconds: float  # how long a call may take to land
     now: datetime
@@ -107,7 +107,7 @@ def is_resendable(facts: UnconfirmedCreates) -> bool:
     first = facts.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
     has_body = any(intent.body for intent in facts.intents)
-    is_whole = facts.sent == len(facts.intents) and first.lookups == 0 and not facts.is_part
+    is_whole = facts.sent == len(facts.intents) and first.lookups == 0 and not facts.was_voided_before
     return is_whole and is_young and has_body and all(_is_creatable(facts, intent) for intent in facts.intents)
 
 

@@ -32,8 +32,8 @@ SYNC_ACTOR = "NPD Sync"
 # The cause in the history context of a person's undo.
 UNDO_CAUSE = "undo"
 
-# The key in the sync's history context with the columns, by record, that an undo restored.
-RESTORED_KEY = "put_back"
+# The key in the sync's history context with the columns, by record, that an undone resolution gave back.
+UNDONE_COLUMNS_KEY = "put_back"
 
 # How many changes of a record's history are searched for the edit of a field.
 MAX_EDITS = 20
@@ -43,11 +43,11 @@ EVENTS_READ = 50
 
 UNKNOWN_USER = "An unknown user"
 
-# By the cause of a change; the sync's own need no phrase beside SYNC_ACTOR.
+# Cause → phrase. Empty for the sync: the author already says it.
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
-# Authors that aren't users with a name.
+# Authors that aren't users with a name. A cause is there too, because actor_name falls back to it.
 NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 
@@ -59,7 +59,7 @@ class Edit:
     way: str  # a phrase such as "by the API", or empty
     at: datetime
     is_undo: bool = False
-    act: str = ""  # equal for edits of one batch or request; empty for a script's
+    group_id: str = ""  # equal for edits of one batch or request; empty for a script's
 
 
 def latest_edits(
@@ -90,7 +90,8 @@ def context_of(event: Any) -> Mapping[str, Any]:
 def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
     """Return the edit in `history` (newest first) that gave these columns their values, or None.
 
-    The author of a value that an undo restored is the one before.
+    If the sync gave back an earlier value (an undone resolution), return the edit that first gave it. A person's own
+    undo counts as their edit.
     """
     names = list(attnames)
     restored_values: list[Any] | None = None
@@ -106,24 +107,24 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         if restored_values is not None and values != restored_values:
             continue
         # An undo restored an earlier value: search for the edit that gave it.
-        if set(names) & set(metadata.get(RESTORED_KEY, {}).get(str(event.pgh_obj_id), ())):
+        if set(names) & set(metadata.get(UNDONE_COLUMNS_KEY, {}).get(str(event.pgh_obj_id), ())):
             restored_values = values
             continue
         is_undo = metadata.get("cause") == UNDO_CAUSE
-        act = _act_of(metadata, event.pgh_context_id)
-        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, act)
+        group_id = _group_id_of(metadata, event.pgh_context_id)
+        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
     return None
 
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
-    """Return the author and the act of a record's last change, as in `Edit`; empty if it was the sync."""
+    """Return the author and the group id of a record's last change, as in `Edit`; empty if it was the sync."""
     if not history:
         return "", ""
     context = context_of(history[0])
     name = actor_name(context, users)
     if name == SYNC_ACTOR:
         return "", ""
-    return name[:MAX_ACTOR_LENGTH], _act_of(context, history[0].pgh_context_id)
+    return name[:MAX_ACTOR_LENGTH], _group_id_of(context, history[0].pgh_context_id)
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
@@ -148,7 +149,7 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
         user = event.user_id
         key = keys[str(event.column_id)]
         if user and user != account.user_id and key not in edits:
-            # Until our own user's id is known, a user without a name may be ours.
+            # While we don't know our own id, don't show an unnamed id as a person: it may be the token's.
             is_known = account.user_id or people.get(user, {}).get("name")
             edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
@@ -170,7 +171,7 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     return str(context.get("cause") or _SCRIPT)
 
 
-def _act_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
+def _group_id_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
     return str(context.get("batch") or context_id or "")
 
 
@@ -190,9 +191,9 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
 
 
 def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
-    """Read and store the account's users, or return the error if the token lacks the scope users:read.
+    """Read and store the account's users; return any refusal by Monday.
 
-    Raises MondayError if Monday can't be reached.
+    Raises MondayError if Monday can't be reached or a limit stops the call.
     """
     try:
         users = connector.users()
@@ -213,7 +214,7 @@ def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
 
 def monday_user_name(user_id: str, people: Mapping[str, Any]) -> str:
     """Return the name of a Monday user, or "Monday user 4711"."""
-    return str(people.get(user_id, {}).get("name") or "") or f"Monday user {user_id}"
+    return str(people.get(user_id, {}).get("name") or f"Monday user {user_id}")
 
 
 def actor_label(user: AbstractBaseUser) -> str:
@@ -238,10 +239,10 @@ def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decis
     )
 
 
-def who_may(act: str, entity_type: str) -> str:
-    """Return the names of some people who may `act` (view, add, change, delete) on records of a type."""
+def who_may(permission: str, entity_type: str) -> str:
+    """Return the names of some people with a permission (view, add, change, delete) for records of a type."""
     model = registry.entity(entity_type).model._meta
-    return who_has(f"{model.app_label}.{act}_{model.model_name}")
+    return who_has(f"{model.app_label}.{permission}_{model.model_name}")
 
 
 def who_has(right: str) -> str:
@@ -253,12 +254,12 @@ def who_has(right: str) -> str:
 
 
 # The directions that send NPD's edits.
-SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 
 @dataclass(frozen=True)
 class PendingSave:
-    """A record's job for a save that waits to be sent, or failed and isn't retried."""
+    """Whether a record's saves still wait to be sent, or their job failed for good."""
 
     since: datetime
     has_failed: bool
@@ -268,7 +269,7 @@ class PendingSave:
         return "Not synced: its job failed" if self.has_failed else "Pending"
 
     def is_later(self, event: Any) -> bool:
-        """Whether a change in the record's history waits with this save; the sync's own writes don't."""
+        """Whether a person's change came after the last sync and so is still to be sent."""
         return event.pgh_created_at > self.since and context_of(event).get("cause") != "sync"
 
 
@@ -282,7 +283,7 @@ class WaitingEdit:
     who: str
     columns: Sequence[str]  # those that it changed; none if it created the record
     words: str  # its status
-    act: str  # as in `Edit`
+    group_id: str  # as in `Edit`
 
 
 def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, PendingSave]:
@@ -320,7 +321,7 @@ def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Wait
     for spec in registry.entities():
         history = latest_edits(spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type])
         for key, events in history.items():
-            if events[0].sync_enabled and events[0].sync_direction in SENT_WAYS:
+            if events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS:
                 histories.append((spec, key, events))
     users = users_of(event for _, _, events in histories for event in events)
     edits = []
@@ -341,13 +342,13 @@ def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Wait
                     who=actor_name(context, users),
                     columns=changed,
                     words=save.words,
-                    act=_act_of(context, event.pgh_context_id),
+                    group_id=_group_id_of(context, event.pgh_context_id),
                 )
             )
     return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
-MAX_NAME_LENGTH = 200
+MAX_NAME_LENGTH = 200  # of LogEntry.object_repr
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,7 @@ class Deletion:
     """The author of a record's deletion in NPD."""
 
     by: str
-    act: str = ""  # the message of the admin's log; empty for a deletion on a page
+    message: str = ""  # of the admin's log; empty if Django's own delete page logged it
     request: str = ""  # equal for records deleted at once
 
 
@@ -390,7 +391,7 @@ def log_action_many(
 
 
 def log_action_each(
-    user: AbstractBaseUser | AnonymousUser, acts: Iterable[tuple[Model, str]], *, flag: int = CHANGE
+    user: AbstractBaseUser | AnonymousUser, entries: Iterable[tuple[Model, str]], *, flag: int = CHANGE
 ) -> None:
     """Log an action on several objects, each with its own sentence, in one statement."""
     LogEntry.objects.bulk_create(
@@ -402,14 +403,14 @@ def log_action_each(
             action_flag=flag,
             change_message=sentence,
         )
-        for row, sentence in acts
+        for row, sentence in entries
     )
 
 
 def log_kind_action(
     user: AbstractBaseUser | AnonymousUser, kind: type[Model], sentence: str, *, name: str, key: object | None = None
 ) -> None:
-    """Log an action on the object `key` of a model, or without `key` on several, under a name."""
+    """Log an action about a model. `name` is shown as its object; `key` links it to one row."""
     LogEntry.objects.create(
         user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
         content_type=ContentType.objects.get_for_model(kind),
@@ -456,8 +457,10 @@ def triggers_of(row: Decision) -> list[str]:
     triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
     kinds = " and ".join(_CAUSES.get(kind, kind) for kind in cause.get("causes", []))
     about = ", asked for by ".join(filter(None, [kinds, cause.get("by")]))
-    jobs = [f"job #{pk}" for pk in cause.get("rows", [])] or ([""] if kinds else [])
-    triggers += [f"{job} ({about})".strip() for job in jobs]
+    jobs = cause.get("rows", [])
+    triggers += [f"job #{pk} ({about})" for pk in jobs]
+    if kinds and not jobs:
+        triggers.append(f"({about})")
     read = cause.get("read")
     if read:
         triggers.append(f"Monday read [Monday request {read}]")

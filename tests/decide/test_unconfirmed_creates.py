@@ -44,7 +44,7 @@ def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: An
         "records": {one.pk: one for one in of},
         "due": frozenset(one.pk for one in of),
         "is_paused": False,
-        "is_part": False,
+        "was_voided_before": False,
         "others_answered": False,
         "wait_seconds": SETTLE_SECONDS,
         "now": NOW,
@@ -65,7 +65,7 @@ BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "val
 
 NOTHING_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
-    "a part of one that was looked for in vain is made anew": (facts(is_part=True), [VOID]),
+    "a part of one that was looked for in vain is made anew": (facts(was_voided_before=True), [VOID]),
     "after half an hour the key is forgotten": (facts(intent={"created_at": NOW - timedelta(minutes=30)}), [VOID]),
     "a part of its document was found out about already": (facts(sent=2), [VOID]),
     "it was looked for in vain before": (facts(intent={"lookups": 1}), [VOID]),

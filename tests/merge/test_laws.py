@@ -30,7 +30,7 @@ fields = st.builds(
     local=values,
     remote=values,
     base=bases,
-    way=st.sampled_from(FieldDirection),
+    direction=st.sampled_from(FieldDirection),
     rule=rules,
     first_match=rules,
     edited=st.builds(EditTimes, moments, moments),
@@ -101,9 +101,9 @@ def test_the_merge_is_symmetric(field: Field) -> None:
 @given(fields)
 def test_nothing_is_written_against_a_direction(field: Field) -> None:
     action = decide_field(field).action
-    if field.way in (FieldDirection.TO_MONDAY, FieldDirection.NONE):
+    if field.direction in (FieldDirection.TO_MONDAY, FieldDirection.NONE):
         assert action not in (Action.PULL, Action.BOTH)
-    if field.way in (FieldDirection.TO_NPD, FieldDirection.NONE):
+    if field.direction in (FieldDirection.TO_NPD, FieldDirection.NONE):
         assert action not in (Action.PUSH, Action.BOTH)
 
 
@@ -148,13 +148,15 @@ def test_a_rule_decides_clashes_and_nothing_else(local: str | None, remote: str 
 
 @given(fields)
 def test_the_winning_side_stands_on_both_sides_and_the_other_value_is_said_to_be_overridden(field: Field) -> None:
-    decision = decide_field(replace(field, way=FieldDirection.BOTH))
+    decision = decide_field(replace(field, direction=FieldDirection.BOTH))
     if decision.overrides:
         assert decision.action in (Action.PUSH, Action.PULL)
         assert field.local != field.remote
 
 
-@given(fields.map(lambda field: replace(field, rule=Rule.NEWEST, first_match=Rule.NEWEST, way=FieldDirection.BOTH)))
+@given(
+    fields.map(lambda field: replace(field, rule=Rule.NEWEST, first_match=Rule.NEWEST, direction=FieldDirection.BOTH))
+)
 def test_newest_takes_the_later_edit_or_asks(field: Field) -> None:
     here, there = field.edited.local, field.edited.remote
     decision = decide_field(field)

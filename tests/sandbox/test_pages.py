@@ -156,13 +156,19 @@ def test_the_faults_page_holds_webhooks_and_lets_them_go(live: Simulator, window
     assert receiver.got == []
     window.get_by_role("button", name="Send", exact=True).click()
     assert [event["pulseName"] for event in receiver.wait(2)] == ["Ada", "Bo"]
-    window.get_by_role("button", name="503, a page").click()
-    window.locator("li", has_text="503, a page").wait_for()
+    window.get_by_role("button", name="503 with an HTML page").click()
+    window.locator("li", has_text="503 with an HTML page").wait_for()
     assert live.post("query { me { id } }").status_code == 503
     window.locator("li", has_text="HTTP 503").wait_for()
     window.get_by_text("Delete everything…").click()
     window.get_by_role("button", name="Delete all boards").click()
     wait_for("the boards are gone", lambda: live.read("boards") == [])
+
+
+def test_the_faults_page_closes_an_item_whose_id_has_spaces_around_it(simulator: Simulator) -> None:
+    send(simulator, "/faults", do="closed", choice=" 12 ")
+    [fault] = simulator.read("faults")
+    assert fault["closed"] == {"columns": [], "items": ["12"]}
 
 
 def test_no_page_has_a_barrier(live: Simulator, window: "Page") -> None:

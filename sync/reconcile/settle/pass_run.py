@@ -113,8 +113,8 @@ class PassHistory:
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
         if line.kind in DELETION_KINDS and (deletion := self.deletions.get(plan.id)):
             actor = actor or deletion.by
-            if deletion.act:
-                cause["deletion"] = deletion.act
+            if deletion.message:
+                cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
         is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
@@ -167,8 +167,8 @@ class PassHistory:
                 actor = edit.who[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or Cause.SAVE in plan.facts.causes)
-            if line.kind == PUSH and is_of_edit and edit.act and edit.who != authors.SYNC_ACTOR:
-                editors["act"] = edit.act
+            if line.kind == PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
+                editors["act"] = edit.group_id
         last = next((event for event in reversed(events) if event.user_id), None)
         if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
             editors["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
