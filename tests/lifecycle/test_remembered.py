@@ -44,7 +44,7 @@ def test_a_save_waits_with_its_author_and_the_columns_that_it_changed_until_it_i
         Contact.objects.filter(pk=contact.pk).update(role_title="Boss")
     newest, first = waiting_edits(limit=10)
     assert (newest.who, newest.columns, newest.words) == ("Ada Byron", ["role_title"], "Pending")
-    assert (set(first.columns), first.act) == ({"phone", "notes"}, newest.act)
+    assert (set(first.columns), first.group_id) == ({"phone", "notes"}, newest.group_id)
     SyncQueue.objects.update(status="failed")
     assert {edit.words for edit in waiting_edits([contact.pk], limit=1)} == {"Not synced: its job failed"}
     assert waiting_edits([uuid.uuid4()], limit=1) == []
