@@ -253,6 +253,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         if user == request.user:
             return see_other(reverse("mfa_index"))
 
+        @transaction.atomic
         def run() -> confirmed_action.Report:
             if not remove_second_factor(user, by=cast("User", request.user)):
                 return confirmed_action.Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
