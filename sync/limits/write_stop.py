@@ -283,29 +283,31 @@ PROBE_SECONDS = 180  # time limit of a probe; if its worker dies, the next probe
 
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
-    WHERE job.status = 'pending' AND job.entity_id IS NOT NULL AND link.board_id <> ''
+    WHERE job.status = 'pending' AND link.board_id <> ''
       AND ((link.stops #>> '{{{EVERYTHING},until}}')::timestamptz <= sync_now()) IS NOT FALSE
       AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
         AND intent.state = 'open' AND intent.deadline > sync_now())
       AND NOT EXISTS (SELECT FROM jsonb_each(link.stops) AS call (kind, stop)
-        WHERE (call.stop ->> 'until')::timestamptz > sync_now() AND call.kind = CASE WHEN EXISTS (
-            SELECT FROM sync_metadata AS state WHERE state.entity_type = job.entity_type
-            AND state.entity_id = job.entity_id::text AND state.system = 'monday' AND state.remote_id <> ''
-        ) THEN 'change' ELSE 'create' END)
+        WHERE (call.stop ->> 'until')::timestamptz > sync_now() AND call.kind = CASE
+          WHEN job.entity_id IS NULL OR EXISTS (SELECT FROM sync_metadata AS state
+            WHERE state.entity_type = job.entity_type AND state.entity_id = job.entity_id::text
+            AND state.system = 'monday' AND state.remote_id <> ''
+          ) THEN 'change' ELSE 'create' END)
     ORDER BY (SELECT count(*) FROM sync_intents AS failed
-        WHERE failed.entity_id = job.entity_id AND failed.state IN ('open', 'void')),
-      job.entity_id LIMIT 1
+        WHERE (failed.entity_id = job.entity_id OR job.entity_id IS NULL AND failed.item_id = job.remote_id)
+          AND failed.state IN ('open', 'void')),
+      job.entity_id NULLS LAST LIMIT 1
 """  # noqa: S608 - made of constants
 
 
 def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     """Return the job whose write is sent next to find out whether writes work.
 
-    Records that failed least come first, then by random UUID, so that a few failing records don't take every probe. It
-    leaves out jobs whose kind of call is stopped on their board, and records with an unanswered create, which their
-    board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
+    Records and unmatched items that failed least come first, then by random UUID, so that a few failing ones don't take
+    every probe. It leaves out jobs whose kind of call is stopped on their board, and records with an unanswered create,
+    which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
     rows = fetch_rows(_NEXT_PROBE, {"held": WRITES_STOPPED, "priority": int(priority)})

@@ -24,7 +24,7 @@ from sync.kernel.messages import own_fault
 from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
-from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_records, has_due_rows
+from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.unanswered_creates import confirm_creates
@@ -202,12 +202,12 @@ def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassBudge
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
-    """While writes are stopped, claim the record whose write is the next probe, if it is due and on this board."""
+    """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
     # First look for the items of unanswered creates, because one of these may be the probe.
     if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
-    if job is None or job.entity_id is None:
+    if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
         # The other board's worker sends the probe, so make its job due.
@@ -218,7 +218,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         return []
     # So that the next claim tries other records first.
     board_lease.was_isolated = True
-    return [record for record in claim_records(board_lease, [job.entity_id]) if record.rows]
+    return claim_job(board_lease, job)
 
 
 class PoolWatch:

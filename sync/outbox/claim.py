@@ -225,6 +225,13 @@ _ROWS_OF_RECORDS = f"""
     FOR UPDATE SKIP LOCKED
 """
 
+_ROWS_OF_ITEM = f"""
+    SELECT id FROM sync_queue
+    WHERE status = 'pending' AND entity_type = %(entity_type)s AND {_NOT_PAUSED}
+      AND entity_id IS NULL AND remote_id = %(remote_id)s
+    FOR UPDATE SKIP LOCKED
+"""
+
 # Rows that changed meanwhile fail the condition on `status`, which is checked again under the lock.
 _CLAIM_ROWS = """
     UPDATE sync_queue SET status = 'in_progress', lease_token = %(token)s, last_attempt = sync_now(),
@@ -253,6 +260,8 @@ _CLAIM = f"""
 _CLAIM_RECORDS = _CLAIM_ROWS.format(
     size="cardinality(%(ids)s::uuid[])", rows=f"ARRAY({_ROWS_OF_RECORDS})", columns=", ".join(_COLUMNS)
 )
+
+_CLAIM_ITEM = _CLAIM_ROWS.format(size="1", rows=f"ARRAY({_ROWS_OF_ITEM})", columns=", ".join(_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -303,15 +312,23 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     Every record is returned, even if none of its rows was claimed.
     """
 
-    @db.retry_on_lock_timeout
-    def claim_rows() -> list[SyncQueue]:
-        with lease.transaction(seconds=STEP_SECONDS):
-            _release_orphaned(lease)
-            claimed_rows = db.fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
-            return [_load_row(values) for values in claimed_rows]
-
-    claimed = {record.entity_id: record for record in _group_by_record(claim_rows())}
+    claimed = {record.entity_id: record for record in _claim_named(lease, _CLAIM_RECORDS, {"ids": list(ids)})}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
+
+
+def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
+    """Claim all pending rows of this job's record or unmatched item; empty if none is left. Raises LeaseLost."""
+    if job.entity_id is None:
+        return _claim_named(lease, _CLAIM_ITEM, {"remote_id": job.remote_id})
+    return [record for record in claim_records(lease, [job.entity_id]) if record.rows]
+
+
+@db.retry_on_lock_timeout
+def _claim_named(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Claim]:
+    with lease.transaction(seconds=STEP_SECONDS):
+        _release_orphaned(lease)
+        claimed_rows = db.fetch_rows(statement, {**lease.lock_params(), **params})
+        return _group_by_record([_load_row(values) for values in claimed_rows])
 
 
 def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:

@@ -293,3 +293,17 @@ def test_the_stop_is_shown_and_ends_with_a_write(world: World) -> None:
     world.calls_while(65, seconds=1_200)
     account = MondayAccount.objects.get()
     assert (account.stop_code, account.stopped_until, account.write_failures) == ("", None, 0)
+
+
+def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    writes_fail(world)
+    copies = [str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]) for _ in range(2)]
+    world.deliver()
+    assert world.calls_while(60) <= 45
+    assert world.calls_while(60, seconds=600) <= 10
+    assert MondayAccount.objects.get().only_writes
+    writes_work(world)
+    assert world.calls_while(65) <= 30
+    assert not MondayAccount.objects.get().only_writes
+    assert [world.sandbox.item(copy)["values"]["npd_id"] for copy in copies] == ["", ""]
