@@ -2,8 +2,8 @@
 
 `grant` decides whether a board may be synced now and how large its pass may be, or why it waits and until when. The
 worker acts on that answer; pages, commands and the API show it. `connector` makes metered calls to Monday. `breaker`
-and `board_stops` stop and resume, `credentials` holds the secrets, `api_quota` has the day's usage. Code elsewhere doesn't
-import the other modules.
+and `board_stops` stop and resume, `credentials` holds the secrets, `api_quota` has the day's usage. Code elsewhere
+doesn't import the other modules.
 """
 
 import math
