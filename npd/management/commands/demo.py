@@ -137,7 +137,7 @@ STRANGER: dict[str, object] = {
     },
 }
 
-SLICE_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
 SEED = "seed"  # marks the sample data in the history, so that later runs know it
 
 
@@ -336,7 +336,7 @@ class Command(BaseCommand):
             self._say(f"  {count:,} records on both sides. Linking them:")
         if missing := missing_scenes():
             # Each record's item is found by its NPD ID, in reads of 100 and without writes.
-            drain(say=lambda line: self._say(f"  {line}"), slice_seconds=SLICE_SECONDS)
+            drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
             total = Contact.objects.count() + Organization.objects.count()
             linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
             self._say(f"  linked {linked:,} of {total:,}.")
