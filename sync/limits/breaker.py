@@ -12,7 +12,7 @@ from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
+from sync.limits import api_quota, board_stops, credentials, rate_limits, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.board_link import EVERYTHING
@@ -185,7 +185,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     row = monday_account()
     is_waiting = _is_waiting(row)
     # If the day is used up by our own count, the limit may have been raised since.
-    calls_left = quota.read_budget().day_left()
+    calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = board_stops.try_refused_again()
@@ -240,7 +240,7 @@ _MAY_BE_STOPPED = f"""
         OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{{{EVERYTHING},until}}')::timestamptz > sync_now())
         OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
-        OR EXISTS (SELECT FROM sync_api_budget
+        OR EXISTS (SELECT FROM sync_api_quota
             WHERE day_calls + others_calls >= day_limit * {1 - rate_limits.DAY_RESERVE} - {rate_limits.PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
 
@@ -303,7 +303,7 @@ def store_account_info(info: AccountInfo) -> None:
     }
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
-    quota.apply_account_info(info, row.tier)
+    api_quota.apply_account_info(info, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
     if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
@@ -315,7 +315,7 @@ def store_account_info(info: AccountInfo) -> None:
 
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
-    quota.delete_old_usage()
+    api_quota.delete_old_usage()
     if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:

@@ -28,7 +28,7 @@ from django.db.models.functions import TruncMinute
 from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota
+from sync.limits import api_quota, credentials
 from sync.limits.rate_limits import DAY_SECONDS
 from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.board_link import EVERYTHING
@@ -213,7 +213,7 @@ def repeats_left() -> Repeats:
         return Repeats(BURST, BURST, seem_needless=False)
     now = sync_now()
     refill = max(REFILL_SECONDS, turn_seconds() / 2)
-    limit = quota.read_budget().day_limit
+    limit = api_quota.read_quota().day_limit
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
     since = now - timedelta(seconds=burst * refill)
     if account.asked_at is not None:
@@ -260,7 +260,7 @@ def wait_after(failures: int) -> float:
 
 def calls_apart(calls: int, first: int) -> float:
     """Return the seconds between such calls, so that after the `first` ones they use a tenth of the day's at most."""
-    limit = quota.read_budget().day_limit
+    limit = api_quota.read_quota().day_limit
     return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
 
 

@@ -267,7 +267,7 @@ class StoredSecret(models.Model):
         return str(self.get_name_display())
 
 
-class ApiBudget(models.Model):
+class ApiQuota(models.Model):
     """The account's API quota, which all workers share: one row, changed in a short transaction for each call.
 
     A limit that is null is unknown and not enforced. `day_calls` counts this installation's calls of the UTC day `day`,
@@ -288,9 +288,9 @@ class ApiBudget(models.Model):
     refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        db_table = "sync_api_budget"
+        db_table = "sync_api_quota"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(id=1), name="sync_api_budget_one_row")
+            models.CheckConstraint(condition=models.Q(id=1), name="sync_api_quota_one_row")
         ]
 
     def __str__(self) -> str:

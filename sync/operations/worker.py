@@ -21,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassGrant, Wait, grant, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
@@ -229,7 +229,7 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
+def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
     """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:

@@ -85,5 +85,5 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
 
 
 def test_an_allowance_without_room_is_no_pause() -> None:
-    breaker.trip_account(errors.MondayError(errors.BUDGET_EXHAUSTED, "no room", wait_seconds=30))
+    breaker.trip_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
     assert breaker.monday_account().stopped_until is None
