@@ -239,7 +239,7 @@ def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassGrant
 
 
 def _claim_batch(
-    board_lease: Lease, granted: Grant, reserved: PassBudget, *, reads_all: bool
+    board_lease: Lease, granted: Grant, reserved: PassGrant, *, reads_all: bool
 ) -> tuple[list[Claim], bool]:
     """Claim the records of the next pass; return also whether they are the probe of stopped writes.
 
