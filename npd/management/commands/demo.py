@@ -367,7 +367,7 @@ class Command(BaseCommand):
             self._say(f"  {count:,} records on both sides. Linking them:")
         if missing := missing_examples():
             # Each record's item is found by its NPD ID, in reads of 100 and without writes.
-            drain(say=lambda line: self._say(f"  {line}"), slice_seconds=PROGRESS_SECONDS)
+            drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
             total = Contact.objects.count() + Organization.objects.count()
             linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
             self._say(f"  linked {linked:,} of {total:,}.")
