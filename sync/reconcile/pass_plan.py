@@ -63,7 +63,13 @@ class Ending:
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     is_processed: bool = False  # its events were read and had nothing new
+    is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
+
+    def __post_init__(self) -> None:
+        # People read why a job failed, and the text may quote a request.
+        if self.outcome is Outcome.FAILED:
+            object.__setattr__(self, "detail", without_secrets(self.detail))
 
     @property
     def is_open(self) -> bool:
@@ -87,20 +93,11 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
-    """Return an ending without secrets: people read why a job failed, and the text may quote a request."""
-    return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
-
-
 class Rejection(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
     reason: str
     is_stale: bool = False  # it was made for other values
-
-
-# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
-DROPPED = "left out by the filter"
 
 
 @dataclass(frozen=True)
@@ -117,6 +114,7 @@ class FieldPlan:
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
+    is_dropped: bool = False  # nothing is done with it, because the pair leaves the filter
     awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
@@ -160,10 +158,6 @@ class FieldPlan:
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
-
-    @property
-    def is_dropped(self) -> bool:
-        return self.decision.reason == DROPPED
 
     @property
     def is_left_out(self) -> bool:
@@ -367,8 +361,8 @@ class RecordPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
-        ended = ending(outcome, detail, **more)
-        return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
+        reason = self.reason if reason is None else reason
+        return with_values(self, ending=Ending(outcome, detail, **more), reason=reason)
 
     def end_settled(self, reason: str) -> Self:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
