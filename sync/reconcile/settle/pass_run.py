@@ -73,7 +73,7 @@ class PassHistory:
         self.batch_id = batch_id
         self.read_request = read_request  # the id of the request that read Monday, or an empty text
         moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = authors.latest_edits(model, moved, without_batch=str(batch_id))
+        self.edits = authors.latest_events(model, moved, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
         ended = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
