@@ -11,9 +11,8 @@ from django.db import models
 
 from sync.clock import SyncNow
 from sync.kernel import grouped
+from sync.kernel.db import EMPTY_OBJECT
 from sync.kernel.humanize import timestamp
-
-EMPTY = models.Value({}, models.JSONField())
 
 MAX_ACTOR_LENGTH = 200
 
@@ -37,12 +36,12 @@ class Decision(models.Model):
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
-    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
     folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
     fold_id = models.UUIDField("act", null=True, blank=True)
