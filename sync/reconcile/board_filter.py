@@ -292,10 +292,8 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
 
 def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, "left out by the filter")
-    return replace(
-        field_plan, decision=nothing, is_dropped=True, conflict=None, resolves=None, send_raw=None, write_raw=None
-    )
+    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.DROPPED)
+    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
 def leaves_after_pass(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:

@@ -345,8 +345,8 @@ def after_removal(
         return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
         if answer.verdict is calls.Verdict.REFUSED:
-            reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-            plan = replace(plan, reason=reason)
+            problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+            plan = replace(plan, reason=problem)
         return replace(plan, ending=ending_after(answer))
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)

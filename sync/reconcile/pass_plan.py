@@ -100,6 +100,10 @@ class Rejection(NamedTuple):
     is_stale: bool = False  # it was made for other values
 
 
+# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
+DROPPED = "left out by the filter"
+
+
 @dataclass(frozen=True)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
@@ -114,7 +118,6 @@ class FieldPlan:
     base: dict[str, Any] | None = None
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    is_dropped: bool = False  # nothing is done with it, because the pair leaves the filter
     awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
@@ -158,6 +161,10 @@ class FieldPlan:
     def confirmed_entry(self) -> dict[str, Any] | None:
         """The field's entry in the newest confirmed intent."""
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
+
+    @property
+    def is_dropped(self) -> bool:
+        return self.decision.reason == DROPPED
 
     @property
     def is_left_out(self) -> bool:
