@@ -2,8 +2,8 @@
 
 `grant` decides whether a board may be synced now and how large its pass may be, or why it waits and until when. The
 worker acts on that answer; pages, commands and the API show it. `connector` makes metered calls to Monday. `breaker`
-and `board_stops` stop and resume, `credentials` holds the secrets, `api_quota` has the day's usage. Code elsewhere
-doesn't import the other modules.
+stops everything and tests whether Monday answers again, `write_stop` does so for writes, `stops` has what both store.
+`credentials` holds the secrets, `api_quota` the day's usage. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -17,9 +17,8 @@ from django.utils.functional import cached_property
 from sync import registry
 from sync.choices import Priority
 from sync.kernel import humanize
-from sync.limits import api_quota, board_stops, breaker, credentials, rate_limits, write_stop
+from sync.limits import api_quota, breaker, credentials, rate_limits, stops, write_stop
 from sync.limits.api_quota import Demand, batch_size
-from sync.limits.breaker import monday_account
 from sync.limits.metered_client import (
     MeteredClient,
     PassGrant,
@@ -30,12 +29,13 @@ from sync.limits.metered_client import (
     urgent_calls,
 )
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Quota, Wait
+from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["api_quota", "board_stops", "breaker", "credentials", "monday_account", "write_stop"]
+__all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops", "write_stop"]
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,9 @@ class LimitFacts:
         stop = link.stop_of()
         if stop is not None and not unblocked:
             errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
-        if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
+        if lasting := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops, the longer one decides.
-            until, kind, reason = max(stops)
+            until, kind, reason = max(lasting)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
         moments = [self.account.stopped_until, stop.until if stop else None]
         if self.quota.is_limited:

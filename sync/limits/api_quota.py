@@ -95,6 +95,16 @@ def share_of_day(calls: int) -> float | None:
     return calls / limit if limit else None
 
 
+PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
+FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
+
+
+def seconds_between_probes(calls: int = PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
+    """Return the seconds between probes of so many calls that, after the first ones, use a tenth of the day's calls."""
+    limit = read_quota().day_limit
+    return rate_limits.DAY_SECONDS * calls / max(calls, limit / 10 - first_calls) if limit else 0.0
+
+
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
     """Store the plan's limits and the day's usage; `tier_before` is the plan known until now.
 
@@ -125,8 +135,8 @@ def _apply_limits(quota: rate_limits.Quota, info: AccountInfo, tier_before: str)
         quota.points_limit = None
         return
     plans = rate_limits.PLAN_LIMITS
-    day, points = plans.get((info.tier or tier_before).strip().lower(), rate_limits.UNKNOWN_LIMITS)
-    old_day, old_points = plans.get(tier_before.strip().lower(), rate_limits.UNKNOWN_LIMITS)
+    day, points = plans.get((info.tier or tier_before).strip().lower(), (None, None))
+    old_day, old_points = plans.get(tier_before.strip().lower(), (None, None))
     quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, old_day, day)
     quota.points_limit = _updated_limit(quota.points_limit, old_points, points)
 
@@ -201,14 +211,9 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     return Forecast(used, limit, calls_left, quota.day_reserve, ends, words, as_of, refused_at)
 
 
-def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
-    """Return a sentence about the calls for these numbers of records by board, and `more` calls.
-
-    It is empty if the number of calls left isn't known.
-    """
-    calls = more + sum(
-        rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items()
-    )
+def cost_sentence(records: Mapping[int, int]) -> str:
+    """Return a sentence about the calls for these numbers of records by board; empty if it isn't known what is left."""
+    calls = sum(rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items())
     now = forecast()
     if now.calls_left is None or now.refused_at or not calls:
         return ""

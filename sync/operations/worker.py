@@ -21,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BlockedKind, Grant, PassGrant, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassGrant, Wait, grant, stops, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
@@ -254,7 +254,7 @@ def _claim_batch(
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
     # First look for the items of unanswered creates, because one of these may be the probe.
-    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
+    if not write_stop.is_probe_due() or confirm_creates(board_lease, stops.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.limits import BlockedKind, api_quota, board_stops, breaker
+from sync.limits import BlockedKind, api_quota, breaker, stops
 from sync.limits.api_quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.management.commands import monday_check
@@ -174,7 +174,7 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):
         breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
-        board_stops.stop(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
+        stops.stop_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
         link.refresh_from_db()
         stored = (MondayAccount.objects.get().stop_reason, link.stops["all"]["reason"])
         assert stored == (
