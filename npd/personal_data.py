@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 300
 
-# The columns with a record's or an item's id, by all tables' names for them: the sync's, the history's, the admin's log.
+# The columns with a record's id, in the sync's tables, the history and the admin's log, and those with an item's id.
 OWNER_COLUMNS = ("entity_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
