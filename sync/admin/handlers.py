@@ -179,10 +179,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
         return see_other(back_url)
-    scope = attention.scope_of(request.user)
-    entries = attention.entries(
-        replace(scope, kinds=scope.kinds | scope.others), keys=keys, of_causes=[] if keys else [cause], limit=None
-    )
+    visible = attention.seen_by(request.user)
+    rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
+    entries = attention.entries(rows, limit=None)
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")

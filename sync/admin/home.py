@@ -267,7 +267,7 @@ def rows_url(cause: str, page: int) -> str:
 def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
     wording = attention.Wording.of_boards()
-    groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
+    groups = attention.groups(attention.waiting(scope), limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
         # Saves the sidebar's count.
         tallies = dict.fromkeys(attention.Kind, attention.Tally())
@@ -277,15 +277,11 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
-    first = attention.entries(
-        scope,
-        of_causes=[group.cause for group in groups],
-        first_of_each=ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE,
-        limit=MOST_GROUPS * ROWS_ON_A_PAGE,
-        wording=wording,
-    )
+    waiting = attention.waiting(scope).filter(cause__in=[group.cause for group in groups])
+    first_rows = attention.first_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
+    entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
-    for row in _rows(request, first, wording, now):
+    for row in _rows(request, entries, wording, now):
         rows_by_cause[row.entry.cause].append(row)
     links = admin_base.overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
@@ -459,13 +455,11 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
     wording = attention.Wording.of_boards()
     now = admin_base.overview_of(request).now
-    entries = attention.entries(
-        shown_scope(request.user),
-        of_causes=[cause.replace("\0", "")],
-        limit=ROWS_ON_A_PAGE + 1,
-        offset=(page - 1) * ROWS_ON_A_PAGE,
-        wording=wording,
-    )
+    # PostgreSQL refuses NUL in a text.
+    waiting = attention.waiting(shown_scope(request.user)).filter(cause=cause.replace("\0", ""))
+    # One more than is shown, to know whether there are more.
+    offset = (page - 1) * ROWS_ON_A_PAGE
+    entries = attention.entries(waiting, limit=ROWS_ON_A_PAGE + 1, offset=offset, wording=wording)
     context = {
         "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording, now),
         "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",
