@@ -87,12 +87,13 @@ def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, st
     return column
 
 
-def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
-    """Return a small label with an icon and words; `kind` is its colour (ok, go, wait, warn, bad, off)."""
+def badge(colour: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
+    """Return a small label with an icon and words; the colour is ok, go, wait, warn, bad or off."""
     content = format_html("{}{}", icon(symbol), text)
     if url:
-        return format_html('<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>', kind, url, title, content)
-    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', kind, title, content)
+        tag = '<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>'
+        return format_html(tag, colour, url, title, content)
+    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', colour, title, content)
 
 
 def external_link(url: str, text: str, label: str) -> SafeString:
@@ -131,7 +132,7 @@ def see_other(address: str) -> HttpResponse:
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
 
 
-def own_page(
+def render_admin_page(
     model_admin: Any, request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any
 ) -> TemplateResponse:
     """Render an admin's page other than its list and forms."""
@@ -177,11 +178,11 @@ class PageChangeList(ChangeList):
 
     result_list: Any
     empty_words: str
-    empty_doors: Sequence[tuple[str, str]]
+    empty_links: Sequence[tuple[str, str]]
     tab_parameter = ""  # the filter that the tabs set
 
     @property
-    def filters_set(self) -> int:
+    def active_filter_count(self) -> int:
         """The number of active filters besides the tab."""
         chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
         return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
@@ -190,7 +191,7 @@ class PageChangeList(ChangeList):
         super().get_results(request)
         rows: list[Any] = [*self.rows_above(), *self.result_list]
         self.result_list = rows
-        self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
+        self.empty_words, self.empty_links = ("", []) if rows else self.model_admin.empty_list(request)
         self.model_admin.prepare_page(request, rows)
 
     def rows_above(self) -> list[Any]:
@@ -387,7 +388,7 @@ class HealthFilter(RadioFilter):
 class Badge:
     """A state as colour, icon and words."""
 
-    kind: str
+    colour: str
     icon: str
     words: str
 

@@ -234,7 +234,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def state(self, link: Any) -> SafeString:
         badge = admin_base.board_badge(link.page_board, link.page_blocked)
         reason = humanize.without_request_id(link.page_board.detail)
-        state = admin_base.badge(badge.kind, badge.icon, badge.words)
+        state = admin_base.badge(badge.colour, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     synced = admin_base.time_column("last_pass_at", "Last checked")

@@ -221,8 +221,8 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
     board = registry.entity(entity_type).board_title
     if link is not None and link.has_board:
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
-    doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
-    return "Set up the sync with a board on Monday, import a file, or add them here.", doors
+    links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
+    return "Set up the sync with a board on Monday, import a file, or add them here.", links
 
 
 # The form field for the country of phone numbers without a country code.

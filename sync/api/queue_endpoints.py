@@ -73,7 +73,7 @@ class QueueBoardStatsSerializer(serializers.Serializer[Any]):
 
 
 class QueueStatsSerializer(QueueBoardStatsSerializer):
-    """Jobs by state; `due` ones can be worked now, because their board can be worked."""
+    """Jobs by state; `due` ones can be synced now, because nothing stops their board."""
 
     due = serializers.IntegerField()
     oldest_due_seconds = serializers.FloatField()

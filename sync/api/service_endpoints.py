@@ -190,7 +190,7 @@ PREFIX = "npd_sync_"
 # The gauges of `/metrics`, each with its labels and its meaning.
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
-    "jobs_due": (("board",), "Jobs whose time has come, on a board that can be worked now; 0 where it can't."),
+    "jobs_due": (("board",), "Jobs whose time has come, on a board that can be synced now; 0 if it can't."),
     "oldest_due_seconds": (("board",), "For how long the job that is due longest could have been worked."),
     "oldest_claim_seconds": (("board",), "How long ago the oldest job in progress was claimed."),
     "board_waits": (("board", "reason"), "1 for the reason for which a board is not worked now; all 0 where it is."),
