@@ -191,9 +191,9 @@ PREFIX = "npd_sync_"
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
     "jobs_due": (("board",), "Jobs whose time has come, on a board that can be synced now; 0 if it can't."),
-    "oldest_due_seconds": (("board",), "For how long the job that is due longest could have been worked."),
+    "oldest_due_seconds": (("board",), "Seconds for which the oldest due job could have been done."),
     "oldest_claim_seconds": (("board",), "How long ago the oldest job in progress was claimed."),
-    "board_waits": (("board", "reason"), "1 for the reason for which a board is not worked now; all 0 where it is."),
+    "board_waits": (("board", "reason"), "1 for the reason why a board is not synced now; all 0 if it is."),
     "last_pass_timestamp_seconds": (("board",), "When a pass last called Monday; absent before the first."),
     "last_sweep_timestamp_seconds": (
         ("board",), "When the board was last asked what webhooks had missed; absent before it.",
