@@ -177,10 +177,10 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        now = admin_base.overview_of(request)
+        overview = admin_base.overview_of(request)
         for link in rows:
-            link.page_board = now.by_type[link.entity_type]
-            link.page_blocked = now.blocked_columns.get(link.entity_type, ())
+            link.page_board = overview.by_type[link.entity_type]
+            link.page_blocked = overview.blocked_columns.get(link.entity_type, ())
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Name the page after its board, and add the board's state and problems."""
