@@ -58,10 +58,10 @@ class Watchdog(bootsteps.StartStopStep):
         watch = PoolWatch()
         while not self.ended.wait(WATCHDOG_SECONDS):
             try:
-                taken = sum(state.total_count.values())
+                begun = sum(state.total_count.values())
                 running = len(state.active_requests)
                 waiting = len(state.reserved_requests) - running
-                if watch.is_stuck(taken, running, waiting, time.monotonic()):
+                if watch.is_stuck(begun, running, waiting, time.monotonic()):
                     self._end()
             except DatabaseError as error:
                 log.warning("the pool can't be watched", error=type(error).__name__)

@@ -1,7 +1,6 @@
 """The site's middleware, and its error pages."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -32,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 WITHOUT_FRAME = ("/accounts/",)
-Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
 class UnknownAddressView(APIView):

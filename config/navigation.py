@@ -28,8 +28,6 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
 
     from django.http import HttpResponseBase
 
-    Respond = Callable[[HttpRequest], HttpResponseBase]
-
 CONFLICTS = "conflicts_syncconflict"
 QUEUE = "sync_syncqueue"
 GUARD = "sync_approvalrequest"
@@ -227,7 +225,7 @@ ZONE_COOKIE = "npd_zone"
 class ZoneMiddleware:
     """Renders the admin's pages in the browser's time zone. The API's times are in UTC."""
 
-    def __init__(self, get_response: Respond) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:

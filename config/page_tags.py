@@ -51,26 +51,24 @@ def zone_of_page(of_browser: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def page_name(context: Context) -> str:
-    """Return the page's name within its section; empty for a list."""
-    original = context.get("original")
-    deleted = context.get("object")
-    if name := context.get("page_name"):
+    """Return the page's name within its section; empty for a list, and for the section's own page."""
+    if name := context.get("page_name"):  # of a page of ours
         return str(name)
-    if getattr(original, "pk", None):
-        return str(original)
+    # A form has `original`, or nothing if it adds a record; Django's other pages about a record have `object`.
+    record = context.get("original") or context.get("object")
     if context.get("deleted_objects"):
-        return f"Delete {deleted}"
-    if getattr(deleted, "pk", None):
-        return str(deleted)
-    if "deletable_objects" in context:
+        return f"Delete {record}"
+    if getattr(record, "pk", None):
+        return str(record)
+    if "deletable_objects" in context:  # the question before a list's action deletes rows
         return "Delete"
     request = context.get("request")
     section = context.get("section")
-    title = str(context.get("title") or "")
-    is_first = request is not None and request.path == getattr(section, "path", None)
-    # A question about rows of a list has the list's address.
-    is_asked = is_first and context.get("question") is not None
-    return "" if context.get("cl") or (is_first and not is_asked) else title
+    is_own_page = request is not None and section is not None and request.path == section.path
+    # A question about rows of a list has the list's address, but a name of its own.
+    if context.get("cl") or (is_own_page and context.get("question") is None):
+        return ""
+    return str(context.get("title") or "")
 
 
 @register.simple_tag(takes_context=True)

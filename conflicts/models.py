@@ -14,6 +14,7 @@ from django.db import models
 from conflicts import reports
 from sync import registry
 from sync.clock import SyncNow
+from sync.kernel.db import EMPTY_OBJECT
 from sync.merge import FieldSelection
 
 NPD = "npd"
@@ -79,9 +80,6 @@ class StoredResolution:
             handed_back={key: selection for key, selection in self.handed_back.items() if key in keys},
             reasons={key: reason for key, reason in self.reasons.items() if key in keys},
         )
-
-
-EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
 def _default_labels(entity_type: str) -> Mapping[str, str]:

@@ -16,24 +16,6 @@ from sandbox.graph.resolvers import Middleware, Page, parse_id
 from sandbox.model import Clock, Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
-HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
-
-BODIES: dict[int, dict[str, Any]] = {
-    401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
-    403: {"message": "User unauthorized to perform action", "extensions": {"code": "UserUnauthorizedException"}},
-    423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
-    429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
-}
-# As recorded for a whole request in 2025-11 (github.com/sanifhimani/monday_ruby): no `code`, and no id in the body.
-FAILED = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR"}
-INTERNAL_ERROR = {
-    **FAILED,
-    "error_message": "Internal server error",
-    "errors": [{"message": "Internal server error", "extensions": FAILED}],
-}
-
-# Proxies before Monday's API answer these with a page (community topics 122172, 116759).
-PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
 
 
 @dataclass(frozen=True)
@@ -77,25 +59,24 @@ def _json_object(text: Any) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-def _with_tags_closed(text: str) -> str:
-    opened = re.findall(r"<([A-Za-z][A-Za-z0-9]*)(?: [^<>]*)?>", text)
-    missing = [name for name in reversed(opened) if text.count(f"</{name}>") < opened.count(name)]
-    return text + "".join(f"</{name}>" for name in missing)
+PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
-
-# Changes that Monday may make to a text before it stores it.
-ALTERATIONS: dict[str, Callable[[str], str]] = {
-    "small": str.lower,
-    "title": str.title,
-    "folded": lambda text: " ".join(text.split()),
-    "tags closed": _with_tags_closed,
-    "tags dropped": lambda text: re.sub(r"<[^>]*>", "", text),
-    "invisible dropped": lambda text: "".join(letter for letter in text if unicodedata.category(letter) != "Cf"),
-    "accents dropped": lambda text: "".join(
-        letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)
-    ),
-    "cut": lambda text: text[:8],
+STATUS_BODIES: dict[int, dict[str, Any]] = {
+    401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
+    403: {"message": "User unauthorized to perform action", "extensions": {"code": "UserUnauthorizedException"}},
+    423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
+    429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
 }
+# As recorded for a whole request in 2025-11 (github.com/sanifhimani/monday_ruby): no `code`, and no id in the body.
+FAILED = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR"}
+INTERNAL_ERROR = {
+    **FAILED,
+    "error_message": "Internal server error",
+    "errors": [{"message": "Internal server error", "extensions": FAILED}],
+}
+
+# Proxies before Monday's API answer these with a page (community topics 122172, 116759).
+STATUS_PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
 
 
 @dataclass
@@ -132,9 +113,10 @@ class Fault:
 
     def matches(self, request: Operation, variables: dict[str, Any]) -> bool:
         """Return whether the fault can happen to this request."""
-        looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
-        names = request.names() if looks_inside else [name for _, name in request.fields]
-        if (self.on not in ("any", request.kind) and self.on not in names) or not self.is_named_in(variables):
+        # These happen to fields at any depth, others to root fields.
+        is_nested = self.listing is not None or self.stale is not None or self.limit == "field"
+        names = request.names() if is_nested else {name for _, name in request.fields}
+        if self.on not in ("any", request.kind, *names) or not self.is_named_in(variables):
             return False
         if self.closed is not None or self.alters is not None:
             return request.kind == "mutation"
@@ -171,11 +153,11 @@ class Fault:
         """Return the body of a `status`: a JSON object, or a page."""
         if self.body is not None:
             return self.body
-        if self.status in PAGES:
-            return HTML.format(PAGES[self.status])
+        if self.status in STATUS_PAGES:
+            return PAGE.format(STATUS_PAGES[self.status])
         if self.status == 500:
             return INTERNAL_ERROR
-        error = BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
+        error = STATUS_BODIES.get(self.status or 0, {"message": f"HTTP {self.status}", "extensions": {}})
         extensions = dict(error["extensions"])
         if self.status == 429 and self.retry_after is not None:
             extensions["retry_in_seconds"] = self.retry_after
@@ -184,6 +166,73 @@ class Fault:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that asked for the fault, with the defaults filled in."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def _with_tags_closed(text: str) -> str:
+    opened = re.findall(r"<([A-Za-z][A-Za-z0-9]*)(?: [^<>]*)?>", text)
+    missing = [name for name in reversed(opened) if text.count(f"</{name}>") < opened.count(name)]
+    return text + "".join(f"</{name}>" for name in missing)
+
+
+# Changes that Monday may make to a text before it stores it.
+ALTERATIONS: dict[str, Callable[[str], str]] = {
+    "small": str.lower,
+    "title": str.title,
+    "folded": lambda text: " ".join(text.split()),
+    "tags closed": _with_tags_closed,
+    "tags dropped": lambda text: re.sub(r"<[^>]*>", "", text),
+    "invisible dropped": lambda text: "".join(letter for letter in text if unicodedata.category(letter) != "Cf"),
+    "accents dropped": lambda text: "".join(
+        letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)
+    ),
+    "cut": lambda text: text[:8],
+}
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    values: Iterable[str] = ()  # the words that it accepts as its value; empty: any value
+    on: str = "any"  # to which requests it happens, unless the fault says
+    is_lasting: bool = False  # whether it stays until the faults are cleared, unless the fault says
+
+
+# By the name of the field of `Fault`. A new kind also needs such a field, an entry in `description`, and its effect in
+# `fault_middleware` or in the API. `matches` may limit its requests.
+KINDS = {
+    "status": FaultKind(),
+    # A time-out or a partial failure is about writes, so reads in between must not use it up.
+    "timeout": FaultKind(("before", "after"), on="mutation"),
+    "limit": FaultKind(("complexity", "minute", "daily", "concurrency", "field")),
+    "slow": FaultKind(),
+    "partial": FaultKind(on="mutation"),
+    "cursor": FaultKind(("expired",)),
+    "listing": FaultKind(),
+    "stale": FaultKind(),
+    "drops": FaultKind(COLUMN_TYPES, on="create_item"),
+    # These two stand for lasting properties of a board.
+    "closed": FaultKind(is_lasting=True),
+    "alters": FaultKind(ALTERATIONS, is_lasting=True),
+}
+
+
+def fault_from(content: dict[str, Any]) -> Fault:
+    """Return the fault that a JSON object describes. Raises BadRequestError."""
+    names = [name for name in KINDS if name in content]
+    if len(names) != 1:
+        raise web.BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
+    name = names[0]
+    kind = KINDS[name]
+    value = content[name]
+    if kind.values:
+        web.one_of(kind.values, value)
+    elif name == "partial":
+        value = web.call(Partial, value)
+    elif name == "closed":
+        value = web.call(Closed, value)
+    elif name == "listing" and value == "empty":
+        value = 0
+    defaults = {"on": kind.on, "count": None if kind.is_lasting else 1}
+    return web.call(Fault, defaults | content | {name: value})
 
 
 class Faults:
@@ -222,6 +271,7 @@ class Faults:
             return any(fault.stale is not None for fault in self._queue)
 
     def remaining(self) -> list[dict[str, Any]]:
+        """Return the queue as JSON, with what is left of each count."""
         with self._lock:
             return [fault.to_json() for fault in self._queue]
 
@@ -231,46 +281,6 @@ class Faults:
             self._queue.clear()
             self._cleared.set()
             self._cleared = threading.Event()
-
-
-# The words that each kind of fault accepts as its value; () means any value. A new kind also needs a field of `Fault`,
-# an entry in its `description`, and its effect in `fault_middleware` or in the API. `matches` may limit its requests.
-FAULT_KINDS: dict[str, Iterable[str]] = {
-    "status": (),
-    "timeout": ("before", "after"),
-    "limit": ("complexity", "minute", "daily", "concurrency", "field"),
-    "slow": (),
-    "partial": (),
-    "cursor": ("expired",),
-    "listing": (),
-    "stale": (),
-    "drops": COLUMN_TYPES,
-    "closed": (),
-    "alters": ALTERATIONS,
-}
-# A time-out or a partial failure is about writes, so reads in between must not use it up.
-DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
-# These stand for lasting properties of a board, so they stay until the faults are cleared.
-LASTING = ("closed", "alters")
-
-
-def fault_from(content: dict[str, Any]) -> Fault:
-    """Return the fault that a JSON object describes. Raises BadRequestError."""
-    kinds = [kind for kind in FAULT_KINDS if kind in content]
-    if len(kinds) != 1:
-        raise web.BadRequestError(f"a fault has exactly one of {', '.join(FAULT_KINDS)}")
-    kind = kinds[0]
-    value = content[kind]
-    if FAULT_KINDS[kind]:
-        web.one_of(FAULT_KINDS[kind], value)
-    elif kind == "partial":
-        value = web.call(Partial, value)
-    elif kind == "closed":
-        value = web.call(Closed, value)
-    elif kind == "listing" and value == "empty":
-        value = 0
-    defaults = {"on": DEFAULT_ON.get(kind, "any"), "count": None if kind in LASTING else 1}
-    return web.call(Fault, defaults | content | {kind: value})
 
 
 class ItemHistory:

@@ -103,12 +103,6 @@ def entity(entity_type: str) -> EntitySpec:
         raise UnknownEntity(f"No synced model is called “{entity_type}”. Known: {types}.") from missing
 
 
-def name_field(model: type[SyncedModel]) -> str | None:
-    """Return the model's field of the item's name; None if it has none, or isn't registered."""
-    spec = _entities.get(model.entity_type())
-    return spec.name_field if spec else None
-
-
 def entities() -> Iterator[EntitySpec]:
     """Yield every registered model, in the order of registration."""
     yield from _entities.values()
@@ -116,19 +110,6 @@ def entities() -> Iterator[EntitySpec]:
 
 def is_registered(entity_type: str) -> bool:
     return entity_type in _entities
-
-
-def type_label(entity_type: str) -> str:
-    """Return the name of a type, capitalized."""
-    return str(capfirst(type_name(entity_type)))
-
-
-def count_of_type(number: int, entity_type: str) -> str:
-    """Return a number with the noun of a type: “2,000 contacts”, or “records” for an unknown type."""
-    if not is_registered(entity_type):
-        return humanize.count_with_noun(number, "record")
-    meta = entity(entity_type).model._meta
-    return humanize.count_with_noun(number, str(meta.verbose_name), str(meta.verbose_name_plural))
 
 
 def type_name(entity_type: str) -> str:
@@ -139,9 +120,22 @@ def type_name(entity_type: str) -> str:
         return entity_type
 
 
+def type_label(entity_type: str) -> str:
+    """Return the name of a type, capitalized."""
+    return str(capfirst(type_name(entity_type)))
+
+
 def board_title(entity_type: str) -> str:
     """Return the title of the type's board, or the type if it isn't registered any more."""
     return entity(entity_type).board_title if is_registered(entity_type) else entity_type
+
+
+def count_of_type(number: int, entity_type: str) -> str:
+    """Return a number with the noun of a type: “2,000 contacts”, or “records” for an unknown type."""
+    if not is_registered(entity_type):
+        return humanize.count_with_noun(number, "record")
+    meta = entity(entity_type).model._meta
+    return humanize.count_with_noun(number, str(meta.verbose_name), str(meta.verbose_name_plural))
 
 
 def own_fields(model: type[SyncedModel]) -> list[ModelField]:
@@ -150,9 +144,28 @@ def own_fields(model: type[SyncedModel]) -> list[ModelField]:
     return [field for field in model._meta.concrete_fields if field.editable and field.name not in shared]
 
 
+def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:
+    """Return the relation to another synced model, if these fields are one, or None."""
+    if len(fields) != 1:
+        return None
+    field: Any = model._meta.get_field(fields[0])
+    target = field.related_model if field.many_to_one or field.one_to_one else None
+    return field if isinstance(target, type) and issubclass(target, SyncedModel) else None
+
+
+def target_of(field: ModelField) -> type[SyncedModel]:
+    return field.related_model  # type: ignore[return-value]
+
+
 def own_relations(model: type[SyncedModel]) -> list[ModelField]:
     relations = [field for field in own_fields(model) if relation_of(model, [field.name])]
     return [field for field in relations if is_registered(target_of(field).entity_type())]
+
+
+def name_field(model: type[SyncedModel]) -> str | None:
+    """Return the model's field of the item's name; None if it has none, or isn't registered."""
+    spec = _entities.get(model.entity_type())
+    return spec.name_field if spec else None
 
 
 def match_field(model: type[SyncedModel]) -> str | None:
@@ -163,62 +176,6 @@ def match_field(model: type[SyncedModel]) -> str | None:
     fields = next((mapping.fields for mapping in spec.mappings if mapping.key == spec.match_key), ())
     is_text = len(fields) == 1 and isinstance(model._meta.get_field(fields[0]), (models.CharField, models.TextField))
     return fields[0] if is_text else None
-
-
-def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
-    """Return the fields that a search reads: the model's texts, and the names of related records."""
-    texts = [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
-    named = [(field.name, name_field(target_of(field))) for field in own_relations(model)]
-    return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
-
-
-def containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> models.Q:
-    """Return the condition that one of these fields contains a text, ignoring case and diacritics.
-
-    Related records are searched in a subquery, because they are fewer than the records that point at them.
-    """
-    condition = models.Q()
-    for name in fields:
-        relation, _, related_name = name.partition("__")
-        if related_name:
-            field: Any = model._meta.get_field(relation)
-            targets = target_of(field)._default_manager.order_by()
-            matching = targets.filter(contains_unmarked(related_name, text)).values("pk")
-            condition |= models.Q(**{f"{relation}__in": matching})
-        else:
-            condition |= contains_unmarked(name, text)
-            labels = choices_of(model, [name]).items()
-            if values := [value for value, label in labels if match_key(text) in match_key(label)]:
-                is_list = isinstance(model._meta.get_field(name), ArrayField)
-                condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
-    return condition
-
-
-def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
-    """Return the condition that a record contains every word of a term, in any order, or its phone number.
-
-    Words are split as Django does, so quoted ones may contain spaces. A comma after a word is dropped, so that an
-    address is found as boards show it, as one text.
-    """
-    condition = models.Q()
-    for word in smart_split(term[:LONGEST_SEARCH]):
-        is_quoted = word[0] in "\"'" and word[0] == word[-1]
-        text = unescape_string_literal(word) if is_quoted else word.rstrip(",;")
-        condition &= containing(model, names, text)
-    if digits := typed_phone_digits(term):
-        for name in entity(model.entity_type()).phone_fields.intersection(names):
-            condition |= models.Q(**{f"{name}__holds_phone": digits})
-    return condition
-
-
-def is_contained(model: type[SyncedModel], name: str) -> bool:
-    """Whether `containing` accepts this name: a field of the model, or of a related record."""
-    relation, _, related_name = name.partition("__")
-    fields = {field.name: field for field in model._meta.concrete_fields}
-    if not related_name:
-        return name in fields and not fields[name].is_relation
-    field = relation_of(model, [relation]) if relation in fields else None
-    return field is not None and "__" not in related_name and is_contained(target_of(field), related_name)
 
 
 def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, str]:
@@ -242,19 +199,79 @@ def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:
     return (*order,) if "id" in order or "pk" in order else (*order, "pk")
 
 
-MONDAY_HOST = "api.monday.com"
+def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
+    """Return the relations to select with the model's records: those of mappings, and its `sync_related`."""
+    mapped = [name for mapping in mappings for name in mapping.fields]
+    names = dict.fromkeys([*model.sync_related, *mapped])
+    return [name for name in names if model._meta.get_field(name).is_relation]
 
 
-def configured_board_id(entity_type: str) -> str:
-    """Return the board id that the environment sets for this type, or an empty text."""
-    name = entity(entity_type).board_setting
-    return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
+def rules_for(mapping: FieldMapping) -> list[Rule]:
+    """Return the rules that a person may choose for this field, in order; only lists can be united."""
+    converter = make_converter(mapping.converter)
+    is_list = isinstance(converter, ListConverter)
+    if isinstance(converter, ListConverter) and converter.takes_single_text:
+        spec = _entities.get(mapping.link.entity_type)
+        fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
+        # NPD's side is a list only if every mapped field is an array.
+        is_list = all(isinstance(field, ArrayField) for field in fields)
+    return [rule for rule in Rule if is_list or not rule.for_lists]
 
 
-def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
-    """Return the records that have an item."""
-    records: models.QuerySet[SyncedModel] = entity(entity_type).model._default_manager.exclude(monday_id=None)
-    return records
+def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
+    """Return the fields that a search reads: the model's texts, and the names of related records."""
+    texts = [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
+    named = [(field.name, name_field(target_of(field))) for field in own_relations(model)]
+    return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
+
+
+def is_searchable(model: type[SyncedModel], name: str) -> bool:
+    """Whether `_containing` accepts this name: a field of the model, or of a related record."""
+    relation, _, related_name = name.partition("__")
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    if not related_name:
+        return name in fields and not fields[name].is_relation
+    field = relation_of(model, [relation]) if relation in fields else None
+    return field is not None and "__" not in related_name and is_searchable(target_of(field), related_name)
+
+
+def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
+    """Return the condition that a record contains every word of a term, in any order, or its phone number.
+
+    Words are split as Django does, so quoted ones may contain spaces. A comma after a word is dropped, so that an
+    address is found as boards show it, as one text.
+    """
+    condition = models.Q()
+    for word in smart_split(term[:LONGEST_SEARCH]):
+        is_quoted = word[0] in "\"'" and word[0] == word[-1]
+        text = unescape_string_literal(word) if is_quoted else word.rstrip(",;")
+        condition &= _containing(model, names, text)
+    if digits := typed_phone_digits(term):
+        for name in entity(model.entity_type()).phone_fields.intersection(names):
+            condition |= models.Q(**{f"{name}__holds_phone": digits})
+    return condition
+
+
+def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> models.Q:
+    """Return the condition that one of these fields contains a text, ignoring case and diacritics.
+
+    Related records are searched in a subquery, because they are fewer than the records that point at them.
+    """
+    condition = models.Q()
+    for name in fields:
+        relation, _, related_name = name.partition("__")
+        if related_name:
+            field: Any = model._meta.get_field(relation)
+            targets = target_of(field)._default_manager.order_by()
+            matching = targets.filter(contains_unmarked(related_name, text)).values("pk")
+            condition |= models.Q(**{f"{relation}__in": matching})
+        else:
+            condition |= contains_unmarked(name, text)
+            labels = choices_of(model, [name]).items()
+            if values := [value for value, label in labels if match_key(text) in match_key(label)]:
+                is_list = isinstance(model._meta.get_field(name), ArrayField)
+                condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
+    return condition
 
 
 def link_of(entity_type: str) -> BoardLink | None:
@@ -269,11 +286,10 @@ def with_configured_board(link: BoardLink) -> BoardLink:
     return link
 
 
-def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
-    """Return the relations to select with the model's records: those of mappings, and its `sync_related`."""
-    mapped = [name for mapping in mappings for name in mapping.fields]
-    names = dict.fromkeys([*model.sync_related, *mapped])
-    return [name for name in names if model._meta.get_field(name).is_relation]
+def configured_board_id(entity_type: str) -> str:
+    """Return the board id that the environment sets for this type, or an empty text."""
+    name = entity(entity_type).board_setting
+    return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
 
 
 def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
@@ -282,13 +298,22 @@ def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
     return [column_id for column_id in dict.fromkeys(column_ids) if column_id not in ("", "name")]
 
 
-def item_url(link: BoardLink, item_id: str) -> str:
-    """Return the address of an item on Monday, or of its board in the sandbox."""
-    return f"{board_url(link)}/pulses/{item_id}"
+def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
+    """Return the records that have an item."""
+    records: models.QuerySet[SyncedModel] = entity(entity_type).model._default_manager.exclude(monday_id=None)
+    return records
+
+
+MONDAY_HOST = "api.monday.com"
 
 
 def board_url(link: BoardLink) -> str:
     return f"{monday_web_url()}/{'board' if is_sandbox() else 'boards'}/{link.board_id}"
+
+
+def item_url(link: BoardLink, item_id: str) -> str:
+    """Return the address of an item on Monday, or of its board in the sandbox."""
+    return f"{board_url(link)}/pulses/{item_id}"
 
 
 def monday_web_url() -> str:
@@ -308,16 +333,53 @@ def is_sandbox() -> bool:
     return urlsplit(settings.MONDAY_API_URL).hostname != MONDAY_HOST
 
 
-def rules_for(mapping: FieldMapping) -> list[Rule]:
-    """Return the rules that a person may choose for this field, in order; only lists can be united."""
-    converter = make_converter(mapping.converter)
-    is_list = isinstance(converter, ListConverter)
-    if isinstance(converter, ListConverter) and converter.takes_single_text:
-        spec = _entities.get(mapping.link.entity_type)
-        fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
-        # NPD's side is a list only if every mapped field is an array.
-        is_list = all(isinstance(field, ArrayField) for field in fields)
-    return [rule for rule in Rule if is_list or not rule.for_lists]
+RecordKey = tuple[str, UUID]
+
+
+def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
+    """Return the names of existing records, by type and id; one query for each type."""
+    ids: dict[str, set[UUID]] = defaultdict(set)
+    for entity_type, entity_id in keys:
+        if entity_id is not None:
+            ids[entity_type].add(entity_id)
+    names: dict[RecordKey, str] = {}
+    for spec in entities():
+        if ids[spec.entity_type]:
+            records = spec.model._default_manager.in_bulk(list(ids[spec.entity_type]))
+            names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
+    return names
+
+
+def record_url(entity_type: str, entity_id: UUID | str) -> str:
+    """Return the record's page in the admin, or an empty text if its model has none."""
+    if not is_registered(entity_type):
+        return ""
+    opts = entity(entity_type).model._meta
+    return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
+
+
+def page_url(name: str, *args: Any, query: str = "") -> str:
+    """Return the address of an admin page; empty if it doesn't exist, because its application isn't installed."""
+    try:
+        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
+    except NoReverseMatch:
+        return ""
+
+
+def has_right(user: Any, act: str, model: str) -> bool:
+    """Whether a person has the permission for an `act` (view, add, …) on a model, by its label (app.model)."""
+    app, _, name = model.partition(".")
+    return bool(user.has_perm(f"{app}.{act}_{name}"))
+
+
+def may_view(user: Any, model: str) -> bool:
+    """Whether a person may see rows of a model, by the permission to view or to change them."""
+    return has_right(user, "view", model) or has_right(user, "change", model)
+
+
+def may_act(user: Any, act: str, entity_type: str) -> bool:
+    """Whether a person may `act` (view, add, change, delete) on records of a registered type."""
+    return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
 
 
 def check_synced_models(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -368,65 +430,3 @@ def _missing_triggers() -> Iterator[checks.CheckMessage]:
                     obj=target,
                     id="sync.W001",
                 )
-
-
-RecordKey = tuple[str, UUID]
-
-
-def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
-    """Return the names of existing records, by type and id; one query for each type."""
-    ids: dict[str, set[UUID]] = defaultdict(set)
-    for entity_type, entity_id in keys:
-        if entity_id is not None:
-            ids[entity_type].add(entity_id)
-    names: dict[RecordKey, str] = {}
-    for spec in entities():
-        if ids[spec.entity_type]:
-            records = spec.model._default_manager.in_bulk(list(ids[spec.entity_type]))
-            names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
-    return names
-
-
-def page_url(name: str, *args: Any, query: str = "") -> str:
-    """Return the address of an admin page; empty if it doesn't exist, because its application isn't installed."""
-    try:
-        return f"{reverse(f'admin:{name}', args=args)}{'?' if query else ''}{query}"
-    except NoReverseMatch:
-        return ""
-
-
-def record_url(entity_type: str, entity_id: UUID | str) -> str:
-    """Return the record's page in the admin, or an empty text if its model has none."""
-    if not is_registered(entity_type):
-        return ""
-    opts = entity(entity_type).model._meta
-    return page_url(f"{opts.app_label}_{opts.model_name}_change", entity_id)
-
-
-def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:
-    """Return the relation to another synced model, if these fields are one, or None."""
-    if len(fields) != 1:
-        return None
-    field: Any = model._meta.get_field(fields[0])
-    target = field.related_model if field.many_to_one or field.one_to_one else None
-    return field if isinstance(target, type) and issubclass(target, SyncedModel) else None
-
-
-def target_of(field: ModelField) -> type[SyncedModel]:
-    return field.related_model  # type: ignore[return-value]
-
-
-def has_right(user: Any, act: str, model: str) -> bool:
-    """Whether a person has the permission for an `act` (view, add, …) on a model, by its label (app.model)."""
-    app, _, name = model.partition(".")
-    return bool(user.has_perm(f"{app}.{act}_{name}"))
-
-
-def may_view(user: Any, model: str) -> bool:
-    """Whether a person may see rows of a model, by the permission to view or to change them."""
-    return has_right(user, "view", model) or has_right(user, "change", model)
-
-
-def may_act(user: Any, act: str, entity_type: str) -> bool:
-    """Whether a person may `act` (view, add, change, delete) on records of a registered type."""
-    return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)

@@ -14,7 +14,7 @@ from sandbox.model import Clock
 from sandbox.web import BadRequestError
 from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
-LINES = 30
+LOG_LINES = 30
 FAULT_BUTTONS: dict[str, dict[str, Any]] = {
     "500": {"status": 500},
     "503 with an HTML page": {"status": 503},
@@ -44,8 +44,8 @@ RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Next a minute late": {"rule": "delay", "seconds": 60},
     "Shuffle the next 5": {"rule": "reorder", "n": 5},
 }
-RELEASES = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
-STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
+RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
+CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
 LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
 NO_LIMITS = "no limits"
 UNDESCRIBED = ("body", "seconds")  # fields that the description of a fault leaves out
@@ -81,11 +81,11 @@ class FaultsPage:
                 case "no-rules":
                     self._deliveries.rules.clear()
                 case "release":
-                    self._deliveries.release(RELEASES[choice])
+                    self._deliveries.release(RELEASE_BUTTONS[choice])
                 case "plan":
                     self._api.limits.set_plan(None if choice == NO_LIMITS else PLANS[choice])
                 case "clock":
-                    self._clock.offset_seconds += STEPS[choice]
+                    self._clock.offset_seconds += CLOCK_STEPS[choice]
                     self._deliveries.clock_moved()
                 case "real-time":
                     self._clock.offset_seconds = 0.0
@@ -98,16 +98,16 @@ class FaultsPage:
     def html(self) -> str:
         return f"""<h1>Faults &amp; tools</h1><div class="cards">
 {self._next_call()}{self._webhooks()}{self._plan()}{self._time()}
-<section><h2>API calls</h2>{_list(map(_call, reversed(self._api.calls.last(LINES))))}
+<section><h2>API calls</h2>{_bullets(map(_call_line, reversed(self._api.calls.last(LOG_LINES))))}
 <p class="mute">{escape(self._api.limits.sentence())}</p></section>
-<section><h2>Webhooks sent</h2>{_list(map(_delivery, reversed(self._deliveries.log()[-LINES:])))}</section>
+<section><h2>Webhooks sent</h2>{_bullets(map(_delivery_line, reversed(self._deliveries.log()[-LOG_LINES:])))}</section>
 <section><h2>Start again</h2><details><summary>Delete everything…</summary>
 <p>Boards, items, webhooks and logs are deleted.</p>{_buttons("reset", ["Delete all boards"])}</details></section>
 </div>"""
 
     def _next_call(self) -> str:
         faults = self._api.faults.remaining()
-        waiting = f"<p>Still to come:</p>{_list(map(_fault, faults))}" if faults else ""
+        waiting = f"<p>Still to come:</p>{_bullets(map(_fault_line, faults))}" if faults else ""
         clear = _buttons("no-faults", ["No more faults"]) if faults else ""
         latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
         return (
@@ -117,10 +117,10 @@ class FaultsPage:
 
     def _webhooks(self) -> str:
         rules = self._deliveries.rules.all()
-        in_force = f"<p>In force:</p>{_list(rule.description() for rule in rules)}" if rules else ""
+        in_force = f"<p>In force:</p>{_bullets(rule.description() for rule in rules)}" if rules else ""
         clear = _buttons("no-rules", ["No more rules"]) if rules else ""
         count = self._deliveries.held_count()
-        held = f"<p>Kept back: {count:,}</p>{_buttons('release', RELEASES)}" if count else ""
+        held = f"<p>Kept back: {count:,}</p>{_buttons('release', RELEASE_BUTTONS)}" if count else ""
         return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULE_BUTTONS)}{in_force}{clear}{held}</section>"
 
     def _plan(self) -> str:
@@ -137,10 +137,10 @@ class FaultsPage:
         return f'<section><h2>API quota</h2>{select}<p class="mute">{sentence}</p></section>'
 
     def _time(self) -> str:
-        back = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
-        return (
-            f"<section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{_buttons('clock', STEPS)}{back}</section>"
-        )
+        buttons = _buttons("clock", CLOCK_STEPS)
+        if self._clock.offset_seconds:
+            buttons += _buttons("real-time", ["Real time"])
+        return f"<section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{buttons}</section>"
 
 
 def _buttons(do: str, choices: Iterable[str]) -> str:
@@ -161,19 +161,21 @@ def _select(do: str, label: str, choices: Iterable[str], selected: str) -> str:
     )
 
 
-def _list(lines: Iterable[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<ul>{items}</ul>" if items else "<p>None yet.</p>"
 
 
-def _fault(fault: dict[str, Any]) -> str:
+def _fault_line(fault: dict[str, Any]) -> str:
+    """Return a line about a fault in the queue: what happens, and how often."""
+    # As the demo adds it: one record can't be saved.
     if fault.get("naming") and fault.get("partial"):
         return f"What names {fault['naming']} is not saved, until there are no more faults"
-    kind = _without_counters(fault)
-    name = next(
-        (words for words, other in FAULT_BUTTONS.items() if _without_counters(asdict(fault_from(other))) == kind), ""
+    details = _without_counters(fault)
+    button = next(
+        (label for label, other in FAULT_BUTTONS.items() if _without_counters(asdict(fault_from(other))) == details), ""
     )
-    words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in UNDESCRIBED)
+    words = button or ", ".join(f"{key} {value}" for key, value in details.items() if key not in UNDESCRIBED)
     if "count" not in fault:
         return f"{words}, until there are no more faults"
     return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
@@ -184,7 +186,7 @@ def _without_counters(fault: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fault.items() if value is not None and key not in ("count", "skip")}
 
 
-def _call(call: Call) -> str:
+def _call_line(call: Call) -> str:
     """Return a line about an API call: its time, answer, fields, and what was special."""
     fields = Counter(name for _, name in call.fields if name != "complexity")
     names = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in fields.items()) or "no query"
@@ -200,7 +202,7 @@ def _call(call: Call) -> str:
     return f"{moment:%H:%M:%S} {answer} {names} · {' · '.join(notes)}"
 
 
-def _delivery(delivery: Delivery) -> str:
+def _delivery_line(delivery: Delivery) -> str:
     """Return a line about a webhook: its state, its event, and the item or column."""
     state = delivery.state
     rule = ""

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import ForeignKey, QuerySet
+from django.db.models import Count, Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.text import capfirst
 
 from sync import registry
-from sync.choices import RecordSyncStatus
+from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
-from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
@@ -32,6 +33,9 @@ _RESOLVED = "conflict_settled"
 
 # The kind of an unsaved decision about an edit that waits to be sent.
 WAITING = "waiting"
+
+# The directions that send NPD's edits.
+SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 # The icon and its label, by the kind of a decision.
 _MARKS = {
@@ -277,7 +281,7 @@ def lines_of(
             before=before if is_move else "",
             after=after if is_move else "",
             sentence=sentence if is_move else "",
-            why=authors.reasons_of(row),
+            why=decisions.reasons_of(row),
             waits=row.values.get("waits", ""),
             act=_act_of(row),
             row=row,
@@ -304,11 +308,104 @@ def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return the labels of the database columns that are sent to a board, by type of records and column."""
     labels: dict[tuple[str, str], str] = {}
     for mapping in mappings:
-        if mapping.column_id and mapping.direction in authors.SENDING_DIRECTIONS:
+        if mapping.column_id and mapping.direction in SENDING_DIRECTIONS:
             model = registry.entity(mapping.link.entity_type).model
             columns = authors.column_names(model, mapping.fields)
             labels |= {(mapping.link.entity_type, column): mapping.label for column in columns}
     return labels
+
+
+@dataclass(frozen=True)
+class PendingSave:
+    """Whether a record's saves still wait to be sent, or their job failed for good."""
+
+    since: datetime
+    has_failed: bool
+
+    @property
+    def words(self) -> str:
+        return "Not synced: its job failed" if self.has_failed else "Pending"
+
+    def is_later(self, event: Any) -> bool:
+        """Whether a person's change came after the last sync and so is still to be sent."""
+        return event.pgh_created_at > self.since and authors.context_of(event).get("cause") != "sync"
+
+
+@dataclass(frozen=True)
+class WaitingEdit:
+    """An edit of a record that waits to be sent."""
+
+    entity_type: str
+    entity_id: UUID
+    at: datetime
+    who: str
+    columns: Sequence[str]  # those that it changed; none if it created the record
+    words: str  # its status
+    group_id: str  # as in `Edit`
+
+
+def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, PendingSave]:
+    """Return the pending saves of these records, or of those with the newest jobs; one query."""
+    # Each status separately, because each has its own index.
+    is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
+    about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
+    jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
+    jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
+    # For a deleted record only its deletion waits.
+    deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
+    jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
+    states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
+    states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
+    records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
+    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
+        first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
+    )
+    saves: dict[Any, PendingSave] = {}
+    for row in rows.order_by("-newest")[:limit]:
+        # A job is written a moment after the history's row of its save.
+        since = row["first"] - timedelta(seconds=1)
+        since = max(since, row["synced_at"] or since)
+        saves[row["entity_type"], row["entity_id"]] = PendingSave(since, has_failed=not row["alive"])
+    return saves
+
+
+def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[WaitingEdit]:
+    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
+
+    Of each record those among its newest changes; two queries, and one for each type.
+    """
+    saves = pending_saves(ids, limit=limit)
+    histories = []
+    for spec in registry.entities():
+        history = authors.latest_events(
+            spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type]
+        )
+        for key, events in history.items():
+            if events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS:
+                histories.append((spec, key, events))
+    users = authors.users_of(event for _, _, events in histories for event in events)
+    edits = []
+    for spec, key, events in histories:
+        save = saves[spec.entity_type, key]
+        columns = [str(field.attname) for field in registry.own_fields(spec.model)]
+        for event, before in zip(events, [*events[1:], None], strict=True):
+            # The changes of the oldest kept row are unknown.
+            if not save.is_later(event) or (before is None and event.pgh_label != "insert"):
+                continue
+            context = authors.context_of(event)
+            changed = [name for name in columns if before and getattr(event, name) != getattr(before, name)]
+            edits.append(
+                WaitingEdit(
+                    entity_type=spec.entity_type,
+                    entity_id=key,
+                    at=event.pgh_created_at,
+                    who=authors.actor_name(context, users),
+                    columns=changed,
+                    words=save.words,
+                    group_id=authors.group_id_of(context, event.pgh_context_id),
+                )
+            )
+    return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
 def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
@@ -360,7 +457,7 @@ class _Edits:
         columns = [column for column in record._meta.concrete_fields if not column.primary_key]
         self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
         # One more than is shown, because the changes of an event are the differences to the one before.
-        events = authors.latest_edits(type(record), [record.pk], limit=MOST_LINES + 1).get(record.pk, [])
+        events = authors.latest_events(type(record), [record.pk], limit=MOST_LINES + 1).get(record.pk, [])
         pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
         users = authors.users_of(events)
         self.actors = {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
@@ -431,12 +528,12 @@ class _Edits:
         return self._wait.words
 
 
-def _wait_of(record: SyncedModel) -> authors.PendingSave | None:
+def _wait_of(record: SyncedModel) -> PendingSave | None:
     """Return the wait of the record's edits; None if they aren't sent, or are sent already."""
     may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
-    if not may_wait or record.sync_direction not in authors.SENDING_DIRECTIONS:
+    if not may_wait or record.sync_direction not in SENDING_DIRECTIONS:
         return None
-    return authors.pending_saves([record.pk], limit=1).get((record.entity_type(), record.pk))
+    return pending_saves([record.pk], limit=1).get((record.entity_type(), record.pk))
 
 
 def _batch_of(event: Any) -> str:

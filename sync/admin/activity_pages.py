@@ -225,7 +225,7 @@ class ActivityList(admin_base.PageChangeList):
         chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
             spec.entity_type for spec in registry.entities()
         ]
-        edits = [edit for edit in authors.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
+        edits = [edit for edit in activity.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
         rows = _waiting_rows(edits, activity.sent_labels(self.mappings), folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
@@ -233,11 +233,11 @@ class ActivityList(admin_base.PageChangeList):
 
 
 def _waiting_rows(
-    edits: Sequence[authors.WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool
+    edits: Sequence[activity.WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool
 ) -> list[Any]:
     """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
     types = {entity_type for entity_type, _ in labels}
-    groups: dict[tuple[UUID, str], list[authors.WaitingEdit]] = {}
+    groups: dict[tuple[UUID, str], list[activity.WaitingEdit]] = {}
     for edit in edits:
         if edit.entity_type in types:
             groups.setdefault((edit.entity_id, edit.who), []).append(edit)
@@ -335,7 +335,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
-        "What led to it", lambda row: humanize.without_request_id(authors.causes_text(row)) or humanize.DASH
+        "What led to it", lambda row: humanize.without_request_id(decisions.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
     moment = admin_base.time_column("happened_at", "When", ordering="at")

@@ -18,6 +18,7 @@ from django.utils.functional import SimpleLazyObject
 from sync import registry
 from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address
+from sync.boards import board_setup
 from sync.choices import StopCode
 from sync.kernel import humanize
 from sync.limits import breaker, connector, credentials, urgent_calls
@@ -145,7 +146,7 @@ def apply_test(result: ConnectionTest) -> None:
         breaker.trip_if_shared(result.error)
     if result.account is not None:
         with suppress(MondayError), urgent_calls():
-            authors.refresh_users(connector(urgent=True))
+            board_setup.refresh_users(connector(urgent=True))
 
 
 def try_connection(

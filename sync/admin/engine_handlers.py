@@ -21,7 +21,7 @@ from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations import person_requests
 from sync.outbox import operate
@@ -295,7 +295,7 @@ class CreateAgain(RemovalAnswer):
             is_blocked = humanize.plural(len(labels), "is", "are")
             it = humanize.plural(len(labels), "it", "them")
             yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without {it} for now."
-        if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
+        if cost := api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
             yield cost
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:

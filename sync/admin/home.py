@@ -25,7 +25,7 @@ from sync.admin.unmatched_pages import request_badge
 from sync.choices import BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.run import is_running
@@ -84,7 +84,7 @@ def _state_line(
     pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), overview.now)
-        used = quota.forecast(overview.budget, overview.account).used_text
+        used = api_quota.forecast(overview.quota, overview.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine(admin_base.Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
@@ -419,15 +419,15 @@ def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str
     return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
 
 
-def _calls(overview: availability.Overview, *, is_loading: bool) -> quota.Forecast | None:
+def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
     """Return the forecast of the day's calls, if few are left or a load uses them."""
-    calls_left = overview.budget.day_left()
+    calls_left = overview.quota.day_left()
     is_low = calls_left is not None and (
-        overview.budget.is_tight or calls_left <= (1 - quota.LOW_SHARE) * (overview.budget.day_limit or 0)
+        overview.quota.is_tight or calls_left <= (1 - api_quota.LOW_SHARE) * (overview.quota.day_limit or 0)
     )
     if overview.missing_token or not (is_loading or is_low):
         return None
-    return quota.forecast(overview.budget, overview.account)
+    return api_quota.forecast(overview.quota, overview.account)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

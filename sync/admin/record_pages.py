@@ -273,7 +273,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         if is_command_search and not self.has_view_permission(request):
             return queryset.none(), False
         names = self.get_search_fields(request)
-        if all(registry.is_contained(self.model, name) for name in names):
+        if all(registry.is_searchable(self.model, name) for name in names):
             rows = queryset.filter(registry.searching(self.model, names, search_term))
             may_have_duplicates = False
         else:

@@ -29,7 +29,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
-from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
+from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
 from sync.operations.setup import plan, planned_board, run, selection
@@ -304,7 +304,7 @@ class SetupWizardMixin(PageAdmin):
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": quota.forecast().words if is_known else "",
+            "allowance": api_quota.forecast().words if is_known else "",
             **connection_pages.region_context(request.user),
         }, status=400 if wrong else 200)  # fmt: skip
 

@@ -17,7 +17,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api.views import ApiView, ModelPermissions
-from sync.limits import credentials, quota
+from sync.limits import api_quota, credentials
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import is_allowed
 from sync.operations.detect.comparison import latest_verification
@@ -73,7 +73,7 @@ class QueueBoardStatsSerializer(serializers.Serializer[Any]):
 
 
 class QueueStatsSerializer(QueueBoardStatsSerializer):
-    """Jobs by state; `due` ones can be synced now, because nothing stops their board."""
+    """Jobs by state; `due` counts the pending ones that can be synced now."""
 
     due = serializers.IntegerField()
     oldest_due_seconds = serializers.FloatField()
@@ -281,7 +281,7 @@ def sync_stats() -> dict[str, Any]:
         "open_conflicts": sum(counts[choices.RecordSyncStatus.CONFLICT] for counts in records.values()),
         "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
         "verified": latest_verification(),
-        "budget": quota.forecast(),
+        "budget": api_quota.forecast(),
         "monday_configured": credentials.is_configured(),
         "paused": account.stop_reason if until or account.needs_probe else "",
         "paused_until": until,

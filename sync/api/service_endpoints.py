@@ -190,13 +190,13 @@ PREFIX = "npd_sync_"
 # The gauges of `/metrics`, each with its labels and its meaning.
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "jobs": (("board", "status"), "Jobs by status: pending, in_progress, failed."),
-    "jobs_due": (("board",), "Jobs whose time has come, on a board that can be synced now; 0 if it can't."),
-    "oldest_due_seconds": (("board",), "Seconds for which the oldest due job could have been done."),
+    "jobs_due": (("board",), "Jobs whose time has come, on a board that can be synced now; 0 where it can't."),
+    "oldest_due_seconds": (("board",), "For how long the oldest due job could have been synced already."),
     "oldest_claim_seconds": (("board",), "How long ago the oldest job in progress was claimed."),
-    "board_waits": (("board", "reason"), "1 for the reason why a board is not synced now; all 0 if it is."),
+    "board_waits": (("board", "reason"), "1 for the reason why a board isn't synced now; all 0 if it is."),
     "last_pass_timestamp_seconds": (("board",), "When a pass last called Monday; absent before the first."),
     "last_sweep_timestamp_seconds": (
-        ("board",), "When the board was last asked what webhooks had missed; absent before it.",
+        ("board",), "When the board was last checked for missed changes; absent before the first check.",
     ),
     "webhooks_silent": (("board",), "1 where changes were found that no webhook had reported."),
     "account_stopped": (
@@ -277,10 +277,10 @@ def board_samples(status: availability.Overview) -> Samples:
 def account_samples(status: availability.Overview) -> Samples:
     account = status.account
     waits = account.stopped_until is not None and account.stopped_until > status.now
-    limit = status.budget.day_limit
+    limit = status.quota.day_limit
     return {
         "account_stopped": {(): account.needs_probe or waits},
-        "api_calls_today": {(): float(status.budget.used_today)},
+        "api_calls_today": {(): float(status.quota.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }
 

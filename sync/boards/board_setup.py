@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
+import structlog
 from django.db import transaction
 
 from sync import limits, registry
@@ -17,17 +18,19 @@ from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
 from sync.models.board_link import EVERYTHING
 from sync.models.synced_model import unsynced
+from sync.monday import errors
 from sync.monday.board import Board, BoardSetup, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.outbox.queue_rows import enqueue
-from sync.records import authors
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec, configured_board_id
+
+log = structlog.get_logger(__name__)
 
 # For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = (
@@ -60,9 +63,25 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
         )
     breaker.fetch_account_info()
     connector = limits.connector(urgent=True)
-    authors.refresh_users(connector)
+    refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)
+
+
+def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
+    """Read and store the account's users; return any refusal by Monday.
+
+    Raises MondayError if Monday can't be reached or a limit stops the call.
+    """
+    try:
+        users = connector.users()
+    except errors.MondayError as error:
+        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
+            raise
+        log.info("the account's users can't be read", reason=error.sentence)
+        return error
+    MondayAccount.objects.update_or_create(id=1, defaults={"users": users})
+    return None
 
 
 class SetupChoices:

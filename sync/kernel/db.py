@@ -14,6 +14,10 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday.texts import SEEN_SQL, drop_invisible, search_spellings
 
+# The defaults of columns of JSON, in the database.
+EMPTY_OBJECT = models.Value({}, models.JSONField())
+EMPTY_LIST = models.Value([], models.JSONField())
+
 
 def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     """Write these fields of rows of one model in one statement; triggers fire."""

@@ -2,8 +2,8 @@
 
 `grant` decides whether a board may be synced now and how large its pass may be, or why it waits and until when. The
 worker acts on that answer; pages, commands and the API show it. `connector` makes metered calls to Monday. `breaker`
-and `board_stops` stop and resume, `credentials` holds the secrets, `quota` has the day's usage. Code elsewhere doesn't
-import the other modules.
+stops everything and tests whether Monday answers again, `write_stop` does so for writes, `stops` has what both store.
+`credentials` holds the secrets, `api_quota` the day's usage. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -17,25 +17,25 @@ from django.utils.functional import cached_property
 from sync import registry
 from sync.choices import Priority
 from sync.kernel import humanize
-from sync.limits import board_stops, breaker, credentials, quota, rate_limits, write_stop
-from sync.limits.breaker import monday_account
+from sync.limits import api_quota, breaker, credentials, rate_limits, stops, write_stop
+from sync.limits.api_quota import Demand, batch_size
 from sync.limits.metered_client import (
     MeteredClient,
-    PassBudget,
+    PassGrant,
     board_call,
     client,
     client_override,
     connector,
     urgent_calls,
 )
-from sync.limits.quota import Demand, batch_size
-from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Budget, Wait
+from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Quota, Wait
+from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "Grant", "LimitFacts", "PassBudget", "Wait", "batch_size", "grant"]
+__all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["board_stops", "breaker", "credentials", "monday_account", "quota", "write_stop"]
+__all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops", "write_stop"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Grant:
     since: datetime | None = None  # since when it could be synced; None if for long
     hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
 
-    def next_pass(self) -> PassBudget | Wait:
+    def next_pass(self) -> PassGrant | Wait:
         """Return the size that the quota allows for the next pass; without a known limit, the largest of a document."""
         # Read again, because the lease holder's calls since have used quota and may have changed the batch size.
         return LimitFacts([self.link.entity_type]).next_pass(self.link.entity_type)
@@ -81,7 +81,7 @@ class LimitFacts:
 
     @cached_property
     def now(self) -> datetime:
-        return self.budget.now
+        return self.quota.now
 
     @cached_property
     def account(self) -> MondayAccount:
@@ -99,17 +99,17 @@ class LimitFacts:
         return pauses_of(self.account, self.links.values())
 
     @cached_property
-    def budget(self) -> Budget:
-        return quota.read_budget()
+    def quota(self) -> Quota:
+        return api_quota.read_quota()
 
     @cached_property
     def batching_delay(self) -> float:
         """The seconds for which every board gathers changes before its next pass; 0 if they aren't gathered."""
-        return rate_limits.window_seconds(self.budget, quota.active_boards()) if self.budget.is_tight else 0.0
+        return rate_limits.window_seconds(self.quota, api_quota.active_boards()) if self.quota.is_tight else 0.0
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:
-        return quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
+        return api_quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
 
     def _has_longer_waiting(self, link: BoardLink) -> bool:
         """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
@@ -161,12 +161,12 @@ class LimitFacts:
         stop = link.stop_of()
         if stop is not None and not unblocked:
             errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
-        if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
+        if lasting := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops, the longer one decides.
-            until, kind, reason = max(stops)
+            until, kind, reason = max(lasting)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
         moments = [self.account.stopped_until, stop.until if stop else None]
-        if self.budget.is_limited:
+        if self.quota.is_limited:
             if isinstance(offer := self.next_pass(entity_type, urgent=urgent), Wait):
                 return offer
             # A board that gathers changes isn't available meanwhile, so its jobs aren't late.
@@ -176,12 +176,12 @@ class LimitFacts:
         since = max((moment for moment in moments if moment is not None), default=None)
         return Grant(link, since)
 
-    def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassBudget | Wait:
+    def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
         """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `answer`."""
         link = self.links[entity_type]
         size = self._batch_size(link)
-        if not self.budget.is_limited:
-            return PassBudget(size)
+        if not self.quota.is_limited:
+            return PassGrant(size)
         demand = self._demands[entity_type]
         is_urgent = urgent or demand.priority == Priority.PERSON
         wanted = min(size, max(1, demand.rows))
@@ -194,31 +194,31 @@ class LimitFacts:
             at = humanize.due_time(room.until) if room.until else ""
             return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
         wait = None if is_urgent else self._batching_wait(link, demand)
-        return wait or PassBudget(room, urgent=is_urgent, only_urgent=only_urgent)
+        return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
         """Return the number of records that the board's next pass may have, or the limit that allows none."""
-        budget = self.budget
-        points = budget.points_left(urgent=urgent)
+        quota = self.quota
+        points = quota.points_left(urgent=urgent)
         # Half a minute's points are left for a board that has waited longer, except by a person's click.
-        half = (budget.full_points or 0) // 2
+        half = (quota.full_points or 0) // 2
         is_half_left = points is None or points - rate_limits.pass_points(wanted) >= half
         if points is not None and not (urgent or is_half_left) and self._has_longer_waiting(link):
             # In a minute of which nothing is spent, one record always has room: waiting would not make more.
-            points = max(points - half, 0 if budget.points else rate_limits.pass_points(1))
-        full = min(wanted, rate_limits.fitting_batch_size(budget.full_points))
+            points = max(points - half, 0 if quota.points else rate_limits.pass_points(1))
+        full = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
         offered = min(wanted, rate_limits.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
         is_too_small = offered < max(1, math.floor(full * rate_limits.TOO_SMALL_SHARE))
         if offered < full and (offered == 0 or (not urgent and is_too_small)):
-            return budget.wait_for_points()
+            return quota.wait_for_points()
         offered = max(1, offered)
         calls = rate_limits.PASS_CALLS
-        return budget.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
+        return quota.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
-        full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.budget.full_points))
+        full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.quota.full_points))
         if link.last_pass_at is None or not demand.rows or demand.rows >= full or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)

@@ -12,7 +12,7 @@ from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import board_stops, credentials, quota, rate_limits, write_stop
+from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
 from sync.models.board_link import EVERYTHING
@@ -35,15 +35,10 @@ OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, ov
 SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
 
 
-def monday_account() -> MondayAccount:
-    """Return the account's only row, created if it is missing."""
-    return MondayAccount.objects.get_or_create(id=1)[0]
-
-
 def trip(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board if the error concerns only it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
-        board_stops.stop(link, error)
+        stops.stop_board(link, error)
     else:
         trip_account(error)
 
@@ -63,7 +58,7 @@ def trip_account(error: errors.MondayError) -> None:
         return
     code = _stop_code(error)
     with transaction.atomic():
-        row, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        row = stops.locked_account()
         now = sync_now()
         is_waiting = _is_waiting(row)
         wait = error.wait_seconds or _probe_wait(row.failures)
@@ -109,7 +104,7 @@ def _probe_wait(failures: int) -> float:
     """
     if failures < len(PROBE_WAITS):
         return PROBE_WAITS[failures]
-    return max(LATER_PROBE_WAIT, write_stop.calls_apart(2, 20))
+    return max(LATER_PROBE_WAIT, api_quota.seconds_between_probes(2, first_calls=20))
 
 
 def _stop_code(error: errors.MondayError) -> StopCode:
@@ -123,7 +118,7 @@ def _stop_code(error: errors.MondayError) -> StopCode:
 
 def probe_if_due() -> bool:
     """Return whether calls may be made; after a failure, one worker probes Monday first and the others wait."""
-    row = monday_account()
+    row = stops.monday_account()
     if not row.needs_probe:
         return row.stopped_until is None or row.stopped_until <= sync_now()
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
@@ -141,7 +136,7 @@ def probe_if_due() -> bool:
         trip_account(error)
         return False
     # Another read may be what fails, so the failures count until a pass has succeeded.
-    credentials.end_stop(
+    stops.end_account_stop(
         failures=row.failures,
         user_id=account.user_id,
         version_answered=account.version_value,
@@ -182,13 +177,13 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     or Monday asked to wait for its minute. With `is_slowed`, boards wait for the quota, which may have been raised.
     Return one of the sentences above.
     """
-    row = monday_account()
+    row = stops.monday_account()
     is_waiting = _is_waiting(row)
     # If the day is used up by our own count, the limit may have been raised since.
-    calls_left = quota.read_budget().day_left()
+    calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
-    has_refusals = board_stops.try_refused_again()
+    has_refusals = stops.try_refused_again()
     write_stop.next_turns()
     if not (is_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
@@ -212,7 +207,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     except errors.MondayError as error:
         trip_if_shared(error)
         return STOPPED
-    write_stop.release_held()
+    stops.release_held()
     row.refresh_from_db()
     return RESUMED if is_over and not _is_waiting(row) else STOPPED
 
@@ -223,7 +218,7 @@ def ask_for_boards(timeout: float | None = None) -> bool:
     boards = connector(urgent=True, timeout=timeout).read_boards([link.board_id for link in links]) if links else {}
     active = [link for link in links if (board := boards.get(link.board_id)) is not None and board.is_active]
     for link in active:
-        board_stops.end(link)
+        stops.end_board_stop(link)
     _resume(active)
     return len(active) == len(links)
 
@@ -240,7 +235,7 @@ _MAY_BE_STOPPED = f"""
         OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{{{EVERYTHING},until}}')::timestamptz > sync_now())
         OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
         OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
-        OR EXISTS (SELECT FROM sync_api_budget
+        OR EXISTS (SELECT FROM sync_api_quota
             WHERE day_calls + others_calls >= day_limit * {1 - rate_limits.DAY_RESERVE} - {rate_limits.PASS_CALLS + 1})
 """  # noqa: S608 - made of numbers of our own
 
@@ -292,7 +287,7 @@ def store_account_info(info: AccountInfo) -> None:
 
     The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
     """
-    row = monday_account()
+    row = stops.monday_account()
     values = {
         "user_id": info.user_id,
         "version_answered": info.version_value,
@@ -303,19 +298,19 @@ def store_account_info(info: AccountInfo) -> None:
     }
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
-    quota.apply_account_info(info, row.tier)
+    api_quota.apply_account_info(info, row.tier)
     if not (row.needs_probe or _is_waiting(row)):
         return
     if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
         return
-    if credentials.end_stop():
+    if stops.end_account_stop():
         log.info("account answers again")
         _resume(list(BoardLink.objects.all()))
 
 
 def refresh_quota() -> None:
     """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
-    quota.delete_old_usage()
+    api_quota.delete_old_usage()
     if not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
         return
     try:
@@ -336,7 +331,7 @@ def grow_batches(*, has_written: bool) -> None:
 
     A pass that only read doesn't prove that writes work again.
     """
-    row = monday_account()
+    row = stops.monday_account()
     is_proven = has_written or row.stop_code != StopCode.LIMIT
     if row.failures and is_proven and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")

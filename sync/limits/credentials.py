@@ -5,10 +5,8 @@ process has to be restarted after a change.
 """
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -19,8 +17,8 @@ from sync.choices import API_TOKEN, WEBHOOK_TOKEN
 from sync.clock import SyncNow
 from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.models import Decision, MondayAccount, StoredSecret
-from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
+from sync.limits import stops
+from sync.models import StoredSecret
 
 LONGEST_SECRET = 4_096
 
@@ -132,7 +130,7 @@ def store_token(token: str, user: User) -> None:
     """
     with transaction.atomic():
         _store(API_TOKEN, token, user)
-        end_stop(by=user.get_username(), user_id="", answered_mark="")
+        stops.end_account_stop(by=user.get_username(), user_id="", answered_mark="")
         if not any(webhook_secrets()):
             _store(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
 
@@ -146,29 +144,3 @@ def _store(name: str, text: str, user: User) -> None:
     conceal(text)
     values = {"sealed": encrypt(text), "set_at": SyncNow(), "set_by": user}
     StoredSecret.objects.update_or_create(name=name, defaults=values)
-
-
-# The account's columns while nothing stops it.
-NO_STOP: Mapping[str, Any] = {
-    "stopped_until": None,
-    "stop_reason": "",
-    "stop_code": "",
-    "stopped_since": None,
-    "needs_probe": False,
-    "only_writes": False,
-    "failures": 0,
-}
-
-
-def end_stop(*, by: str = "", **changed: Any) -> bool:
-    """End the account's stop; Activity shows the end if it showed the stop."""
-    rows = MondayAccount.objects.filter(id=1)
-    with transaction.atomic():
-        # Locked, so that of two requests only the first logs the end.
-        since = rows.select_for_update().values_list("stopped_since", flat=True).first()
-        ended = rows.update(**{**NO_STOP, **changed})
-        events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
-        # An earlier cause of the same stop may have been logged, though the current one wasn't.
-        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
-            log_event(STOP_END_KIND, "Sync goes on.", by=by)
-    return bool(ended)

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from sync.clock import SyncNow
 from sync.kernel import process
-from sync.limits import credentials, quota, rate_limits
+from sync.limits import api_quota, credentials, rate_limits
 from sync.models import BoardLink
 from sync.monday import errors
 from sync.monday.client import MondayClient
@@ -56,8 +56,8 @@ class CallInfo:
         return self.records * rate_limits.WRITE_POINTS if self.writes else rate_limits.READ_POINTS
 
 
-class PassBudget:
-    """The number of records that a board's next pass may have; a context manager around the calls of that pass.
+class PassGrant:
+    """The permission for a board's next pass of up to `size` records; a context manager around its calls.
 
     With `urgent`, a person clicked one of the records, so the calls may use the reserve; with `only_urgent`, there is
     room for no other records.
@@ -69,7 +69,7 @@ class PassBudget:
         self.only_urgent = only_urgent
         self.is_begun = False
 
-    def __enter__(self) -> PassBudget:
+    def __enter__(self) -> PassGrant:
         self._token = _current_pass.set(self)
         return self
 
@@ -77,7 +77,7 @@ class PassBudget:
         _current_pass.reset(self._token)
 
 
-_current_pass: ContextVar[PassBudget | None] = ContextVar("current_pass", default=None)
+_current_pass: ContextVar[PassGrant | None] = ContextVar("current_pass", default=None)
 _current_call: ContextVar[CallInfo | None] = ContextVar("current_call", default=None)
 _override: ContextVar[MeteredClient | None] = ContextVar("client_override", default=None)
 
@@ -120,7 +120,7 @@ class MeteredClient:
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document, if the quota has room for it.
 
-        Raises MondayError. Nothing was sent if its kind is BUDGET_EXHAUSTED, because there is no room, or
+        Raises MondayError. Nothing was sent if its kind is QUOTA_EXHAUSTED, because there is no room, or
         SHUTTING_DOWN, because this process is about to end.
         """
         if self.before_call is not None:
@@ -143,30 +143,30 @@ class MeteredClient:
 
 def _spend(call: CallInfo, *, urgent: bool) -> date | None:
     """Take the call from the quota before it is sent, and return the day to which it counts; raises MondayError."""
-    with quota.lock_budget() as budget:
-        wait = budget.required_wait(1, call.points, urgent=urgent, ignore_day_limit=call.reads_limits)
+    with api_quota.lock_quota() as quota:
+        wait = quota.required_wait(1, call.points, urgent=urgent, ignore_day_limit=call.reads_limits)
         if wait is None:
-            budget.spend(1, call.points)
-        now = budget.now
-        day = budget.day
+            quota.spend(1, call.points)
+        now = quota.now
+        day = quota.day
     if wait is not None:
         # The read before it may have cost more points than estimated; a smaller pass has room for both.
         if call.link_id is not None and call.writes and wait.kind is rate_limits.BlockedKind.BATCHING:
-            quota.learn_too_large(call.link_id, call.records, parts=2)
+            api_quota.learn_too_large(call.link_id, call.records, parts=2)
         seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
-        raise errors.MondayError(errors.BUDGET_EXHAUSTED, wait.reason, wait_seconds=seconds)
+        raise errors.MondayError(errors.QUOTA_EXHAUSTED, wait.reason, wait_seconds=seconds)
     return day
 
 
 def _record_answer(call: CallInfo, answer: Answer) -> None:
     """Correct the quota by the answer, and the size of the board's documents by the time it took."""
     points = answer.complexity.query if answer.complexity else call.points
-    with quota.lock_budget() as budget:
-        budget.after_answer(answer, call.points)
-        quota.record_usage(Decimal(1))
+    with api_quota.lock_quota() as quota:
+        quota.after_answer(answer, call.points)
+        api_quota.record_usage(Decimal(1))
         _mark_pass(call)
         if call.link_id is not None:
-            quota.learn_size(call.link_id, call.records, answer.seconds)
+            api_quota.learn_size(call.link_id, call.records, answer.seconds)
     # Commands make calls that belong to no board, and people read their output.
     write_log = log.debug if call.link_id is None else log.info
     write_log(
@@ -189,28 +189,28 @@ def _record_failure(call: CallInfo, error: errors.MondayError, day: date | None)
         monday_request=error.request_id,
     )
     is_limited = error.scope is errors.Scope.LIMIT
-    with quota.lock_budget() as budget:
+    with api_quota.lock_quota() as quota:
         # It was certainly not sent.
         if error.kind is errors.UNREACHABLE:
-            budget.after_unsent(call.points, day)
+            quota.after_unsent(call.points, day)
             return
-        budget.after_failure(call.points)
+        quota.after_failure(call.points)
         if is_limited:
-            budget.after_rejection(error.kind, error.wait_seconds, call.points, day)
+            quota.after_rejection(error.kind, error.wait_seconds, call.points, day)
             log.warning("refused for a limit", reason=error.sentence)
         # It was rejected before it ran, which costs a call but no points: while a document is halved until one record
         # is alone, the halves need room in the same minute.
         elif not error.outcome_unknown:
-            budget.give_back(call.points)
-        quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
+            quota.give_back(call.points)
+        api_quota.record_usage(rate_limits.REJECTED_CALL_COST if is_limited else Decimal(1))
         _mark_pass(call)
         # Quarter the batch after a timeout, halve it if points ran out.
         if call.link_id is None:
             return
         if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
-            quota.learn_too_large(call.link_id, call.records, parts=4)
+            api_quota.learn_too_large(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
-            quota.learn_too_large(call.link_id, call.records, parts=2)
+            api_quota.learn_too_large(call.link_id, call.records, parts=2)
 
 
 def _mark_pass(call: CallInfo) -> None:

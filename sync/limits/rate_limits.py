@@ -49,8 +49,6 @@ PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "enterprise": (25_000, 10_000_000),
 }
 
-UNKNOWN_LIMITS = (None, None)
-
 WINDOW_SECONDS = 60.0
 
 # Monday reports the rest of its window in whole seconds, and ours must not end before it.
@@ -75,7 +73,7 @@ REJECTED_CALL_COST = Decimal("0.1")
 
 
 @dataclass
-class Budget:
+class Quota:
     """The account's limits, and what is used of them at `now`; a limit of None isn't known and isn't enforced."""
 
     now: datetime
@@ -293,13 +291,13 @@ TOO_SMALL_SHARE = 0.1
 DAY_SECONDS = 86_400.0
 
 
-def window_seconds(budget: Budget, boards: int) -> float:
+def window_seconds(quota: Quota, boards: int) -> float:
     """Return the seconds between two passes of a board that make the day's quota last; 0 if it isn't tight."""
-    calls_left = budget.day_left()
-    if budget.day_limit is None or calls_left is None or not budget.is_tight:
+    calls_left = quota.day_left()
+    if quota.day_limit is None or calls_left is None or not quota.is_tight:
         return 0.0
-    seconds = budget.seconds_to_midnight
-    fixed = min(FIXED_CALLS_A_DAY, budget.day_limit / 10) * seconds / DAY_SECONDS
+    seconds = quota.seconds_to_midnight
+    fixed = min(FIXED_CALLS_A_DAY, quota.day_limit / 10) * seconds / DAY_SECONDS
     if calls_left <= fixed:
         return DAY_SECONDS  # not before midnight, when the quota is new
     return min(DAY_SECONDS, PASS_CALLS * max(1, boards) * seconds / (calls_left - fixed))

@@ -11,26 +11,23 @@ minutes or more).
     the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
     a first write, none succeeded since           a batch waits for a minute       WAITS
     a second write, none succeeded in between     all writes stop, one is tried    WAITS, SOONER_SECONDS
-    a write, because the account refuses writes   all writes stop, one is tried    PERSON_WAITS
+    a write, because the account refuses writes   all writes stop, one is tried    stops.PERSON_WAITS
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
 from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import credentials, quota
-from sync.limits.rate_limits import DAY_SECONDS
-from sync.models import BoardLink, Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
+from sync.limits import api_quota, stops
+from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
 from sync.models.board_link import EVERYTHING
 from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
@@ -44,12 +41,6 @@ WAITS = (60, 120, 300, 600, 1_800, 3_600)
 
 # Seconds between two probes if a webhook or a save after the last one shows that Monday works again.
 SOONER_SECONDS = 600
-
-PROBE_CALLS = 3  # calls of one probe: a search for earlier creates, a read and a write
-FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
-
-# Prefix of the reason of a waiting job; jobs are found by this text.
-WRITES_STOPPED = "Monday doesn't store what is sent."
 
 PARTS = 4  # a failed batch is split into this many parts
 FEW = 8  # a failed batch of at most this many records is split into single records
@@ -106,8 +97,8 @@ class WriteFailure:
 
     is_own: bool = False
     wait_seconds: float = 0
-    stops: bool = False  # nothing more is sent in this pass
-    reason: str = WRITES_STOPPED
+    ends_pass: bool = False  # nothing more is sent in this pass
+    reason: str = stops.WRITES_STOPPED
 
 
 _FAILURES = """
@@ -145,7 +136,7 @@ def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> lis
         write_succeeded()
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
-        account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        account = stops.locked_account()
         own = [document for document in failed if others_written or _is_own(document, failures, account)]
         unexplained = [document for document in failed if document not in own]
         outage = _count_unexplained(account, unexplained) if unexplained else WriteFailure()
@@ -178,28 +169,28 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite])
     is_same = bool(only_record) and only_record == account.failed_record
     is_first = not account.write_failures and len(documents) == 1
     number = account.write_failures + len(documents)
-    stops = account.only_writes or not (is_first or is_same)
-    if stops and not account.only_writes:
+    stops_all = account.only_writes or not (is_first or is_same)
+    if stops_all and not account.only_writes:
         number = 2  # a stop begins with the shortest wait, whatever failed before it
     account.write_failures = min(number, 1_000)
     account.write_failed_at = sync_now()
     account.failed_record = only_record if is_first or is_same else ""
     wait = wait_after(number - 1)
-    if stops:
+    if stops_all:
         _stop(account, first.error, wait)
     account.save()
     # A record that fails again is at fault if Monday's error names it.
-    is_own = bool(only_record) and not stops and (is_first or first.error.path_alias is not None)
-    return WriteFailure(is_own, 0 if is_own else wait, stops=True)
+    is_own = bool(only_record) and not stops_all and (is_first or first.error.path_alias is not None)
+    return WriteFailure(is_own, 0 if is_own else wait, ends_pass=True)
 
 
 def writes_refused(error: MondayError) -> None:
     """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
-        account, _ = MondayAccount.objects.select_for_update().get_or_create(id=1)
+        account = stops.locked_account()
         account.write_failures = max(account.write_failures, 1)
         account.write_failed_at = sync_now()
-        _stop(account, error, wait_for_person(account.stopped_since))
+        _stop(account, error, stops.wait_for_person(account.stopped_since))
         account.save()
 
 
@@ -208,12 +199,12 @@ def repeats_left() -> Repeats:
 
     Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
-    account, _ = MondayAccount.objects.get_or_create(id=1)
+    account = stops.monday_account()
     if account.only_writes:
         return Repeats(BURST, BURST, seem_needless=False)
     now = sync_now()
     refill = max(REFILL_SECONDS, turn_seconds() / 2)
-    limit = quota.read_budget().day_limit
+    limit = api_quota.read_quota().day_limit
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
     since = now - timedelta(seconds=burst * refill)
     if account.asked_at is not None:
@@ -234,17 +225,13 @@ def repeats_left() -> Repeats:
 
 
 def turn_seconds() -> float:
-    return max(TURN_SECONDS, calls_apart(PROBE_CALLS, TURN_CALLS))
+    return max(TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
 
 
 def wait_for_turn(place: int) -> float:
     """Return the seconds until the turn after all waiting records, plus `place` turns."""
-    return (turns().count() + place) * turn_seconds()
-
-
-def turns() -> models.QuerySet[SyncQueue, Any]:
-    """Return the times at which the records at fault are tried again."""
-    return _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
+    turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
+    return (turns.count() + place) * turn_seconds()
 
 
 def _in_turn() -> models.QuerySet[SyncQueue]:
@@ -255,13 +242,7 @@ def _in_turn() -> models.QuerySet[SyncQueue]:
 def wait_after(failures: int) -> float:
     """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WAITS[min(max(failures, 1), len(WAITS)) - 1]
-    return max(wait, calls_apart(PROBE_CALLS, FIRST_CALLS)) if failures >= len(WAITS) - 1 else wait
-
-
-def calls_apart(calls: int, first: int) -> float:
-    """Return the seconds between such calls, so that after the `first` ones they use a tenth of the day's at most."""
-    limit = quota.read_budget().day_limit
-    return DAY_SECONDS * calls / max(calls, limit / 10 - first) if limit else 0.0
+    return max(wait, api_quota.seconds_between_probes()) if failures >= len(WAITS) - 1 else wait
 
 
 def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
@@ -275,7 +256,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     account.only_writes = True
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
+    account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
@@ -310,7 +291,7 @@ def next_probe(*, only_urgent: bool = False) -> SyncQueue | None:
     which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
     """
     priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
-    rows = fetch_rows(_NEXT_PROBE, {"held": WRITES_STOPPED, "priority": int(priority)})
+    rows = fetch_rows(_NEXT_PROBE, {"held": stops.WRITES_STOPPED, "priority": int(priority)})
     return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
 
 
@@ -342,7 +323,7 @@ def _account_to_probe() -> models.QuerySet[MondayAccount]:
     is_due = models.Q(stopped_until__lte=SyncNow())
     failed_at = account.values_list("write_failed_at", flat=True).first()
     if failed_at is not None and _has_sign_of_life(failed_at):
-        apart = max(SOONER_SECONDS, calls_apart(PROBE_CALLS, FIRST_CALLS))
+        apart = max(SOONER_SECONDS, api_quota.seconds_between_probes())
         is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
     return account.filter(is_due)
 
@@ -355,34 +336,15 @@ def _has_sign_of_life(failed_at: datetime) -> bool:
     return (delivered is not None and delivered > failed_at) or saved.exists()
 
 
-# Seconds between two attempts while a person has to act; the waits grow.
-PERSON_WAITS = (60, 300, 900, 3_600)
-
-
-def wait_for_person(since: datetime | None) -> float:
-    """Return the seconds until the next attempt of a call that was refused since then.
-
-    They are more on plans where probes would use over a tenth of the day's calls.
-    """
-    elapsed = (sync_now() - since).total_seconds() if since else 0
-    spent = 0
-    for wait in PERSON_WAITS:
-        spent += wait
-        if elapsed < spent:
-            return wait
-    stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
-    return max(PERSON_WAITS[-1], calls_apart(PROBE_CALLS * max(1, stops), FIRST_CALLS))
-
-
 def write_succeeded() -> None:
     """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
     account = MondayAccount.objects.filter(id=1).first()
     if account is None or not account.write_failures:
         return
     if account.only_writes:
-        credentials.end_stop()
+        stops.end_account_stop()
         log.info("writes go on")
-    release_held()
+    stops.release_held()
     MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
 
 
@@ -394,17 +356,3 @@ def next_turns(number: int = 1) -> None:
     )
     for entity_type in {entity_type for _, entity_type in first}:
         notify.notify_board(entity_type)
-
-
-def release_held() -> None:
-    """Make the jobs that wait for writes due now."""
-    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
-    waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
-    # A create that isn't found after this time never took effect.
-    settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
-    account = MondayAccount.objects.filter(id=1).first()
-    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
-        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
-        unsure.update(deadline=SyncNow())
-    for link in BoardLink.objects.all():
-        notify.notify_board(link.entity_type)

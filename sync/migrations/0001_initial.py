@@ -776,7 +776,7 @@ class Migration(migrations.Migration):
             bases=("knox.authtoken",),
         ),
         migrations.CreateModel(
-            name="ApiBudget",
+            name="ApiQuota",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
                 ("day_limit", models.IntegerField(blank=True, null=True)),
@@ -790,8 +790,8 @@ class Migration(migrations.Migration):
                 ("refused_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "db_table": "sync_api_budget",
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_budget_one_row")],
+                "db_table": "sync_api_quota",
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_quota_one_row")],
             },
         ),
         migrations.CreateModel(

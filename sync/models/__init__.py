@@ -1,7 +1,7 @@
 """The engine's tables."""
 
 from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
-from sync.models.board_link import ApiBudget, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.board_link import ApiQuota, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
 from sync.models.decisions import Decision
 from sync.models.jobs import SyncQueue
 from sync.models.state import (
@@ -20,7 +20,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
+    "ApiQuota", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",

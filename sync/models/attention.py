@@ -9,6 +9,7 @@ from django.db import models
 from knox.models import AuthToken
 
 from sync.clock import SyncNow
+from sync.kernel.db import EMPTY_OBJECT
 
 
 class AttentionKind(models.TextChoices):
@@ -51,7 +52,7 @@ class Attention(models.Model):
     # When it stops needing attention; NULL: when its source changes.
     until = models.DateTimeField(null=True, blank=True)
     # The arguments of its sentence.
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
 
     class Meta:
         db_table = "sync_attention"

@@ -13,9 +13,7 @@ from django.db import models
 
 from sync import choices
 from sync.clock import SyncNow
-
-EMPTY = models.Value({}, models.JSONField())
-
+from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 
 # The kind of a board's stop for all its calls.
 EVERYTHING = "all"
@@ -41,13 +39,13 @@ class BoardLink(models.Model):
     match_key = models.CharField("records and items are matched by", max_length=50)
     creates_records = models.BooleanField("create records from new Monday items", db_default=False)
     sync_filter: models.JSONField[Any, Any] = models.JSONField(
-        "which records and items are synced", db_default=EMPTY, blank=True
+        "which records and items are synced", db_default=EMPTY_OBJECT, blank=True
     )
-    webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why}`, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or EVERYTHING (see `stop_of`).
-    stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY, blank=True)
+    stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Null allows full batches; slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
     last_pass_at = models.DateTimeField(null=True, blank=True)
@@ -79,7 +77,7 @@ class BoardLink(models.Model):
     verified_records = models.IntegerField("records verified", db_default=0)
     differed_records = models.IntegerField("records that differed", db_default=0)
     differences: models.JSONField[Any, Any] = models.JSONField(
-        "which fields of which records differed", db_default=models.Value([], models.JSONField()), blank=True
+        "which fields of which records differed", db_default=EMPTY_LIST, blank=True
     )
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
@@ -87,7 +85,7 @@ class BoardLink(models.Model):
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
     shape: models.JSONField[Any, Any] = models.JSONField(
-        "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
+        "the board as it was last seen: its name, its columns", db_default=EMPTY_OBJECT, blank=True
     )
 
     class Meta:
@@ -153,7 +151,7 @@ class FieldMapping(models.Model):
     required = models.BooleanField("required", db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
-    options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     problem = models.TextField("what is wrong with its column", blank=True, db_default="")
     problem_code = models.CharField(max_length=30, blank=True, db_default="")
 
@@ -228,7 +226,9 @@ class MondayAccount(models.Model):
     version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
     version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
-    users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
+    users: models.JSONField[Any, Any] = models.JSONField(
+        "users by id: name and email", db_default=EMPTY_OBJECT, blank=True
+    )
     time_zone = models.CharField("time zone of the token's user", max_length=64, blank=True, db_default="")
     phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
 
@@ -267,7 +267,7 @@ class StoredSecret(models.Model):
         return str(self.get_name_display())
 
 
-class ApiBudget(models.Model):
+class ApiQuota(models.Model):
     """The account's API quota, which all workers share: one row, changed in a short transaction for each call.
 
     A limit that is null is unknown and not enforced. `day_calls` counts this installation's calls of the UTC day `day`,
@@ -288,9 +288,9 @@ class ApiBudget(models.Model):
     refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        db_table = "sync_api_budget"
+        db_table = "sync_api_quota"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=models.Q(id=1), name="sync_api_budget_one_row")
+            models.CheckConstraint(condition=models.Q(id=1), name="sync_api_quota_one_row")
         ]
 
     def __str__(self) -> str:

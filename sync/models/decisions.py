@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -11,8 +11,8 @@ from django.db import models
 
 from sync.clock import SyncNow
 from sync.kernel import grouped
-
-EMPTY = models.Value({}, models.JSONField())
+from sync.kernel.db import EMPTY_OBJECT
+from sync.kernel.humanize import timestamp
 
 MAX_ACTOR_LENGTH = 200
 
@@ -36,12 +36,12 @@ class Decision(models.Model):
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
-    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
     folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
     fold_id = models.UUIDField("act", null=True, blank=True)
@@ -207,3 +207,53 @@ def _recently_listed(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[
     rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
     columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
     return grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
+
+
+_CAUSE_WORDS = {
+    "save": "a save in NPD",
+    "person": "a person's click",
+    "webhook": "a webhook",
+    "sweep": "a check for missed changes",
+    "failure": "a failed pass before it",
+    "dependency": "a change of something it depends on",
+    "setup": "the board's set-up",
+}
+
+
+def reasons_of(row: Decision) -> list[str]:
+    """Return the edits on either side, and the rule that decided, as phrases."""
+    reasons = []
+    for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
+        if edit := row.cause.get(side):
+            way = f" {edit['way']}" if edit.get("way") else ""
+            when = f" at {timestamp(datetime.fromisoformat(edit['at']))}" if edit.get("at") else ""
+            reasons.append(f"{place} by {edit['who']}{way}{when}")
+    if rule := row.cause.get("rule"):
+        reasons.append(f"decided by: {rule}")
+    return reasons
+
+
+def triggers_of(row: Decision) -> list[str]:
+    """Return the jobs, webhooks and calls that led to a decision, as phrases."""
+    cause: Mapping[str, Any] = row.cause
+    triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
+    kinds = " and ".join(_CAUSE_WORDS.get(kind, kind) for kind in cause.get("causes", []))
+    about = ", asked for by ".join(filter(None, [kinds, cause.get("by")]))
+    jobs = cause.get("rows", [])
+    triggers += [f"job #{pk} ({about})" for pk in jobs]
+    if kinds and not jobs:
+        triggers.append(f"({about})")
+    read = cause.get("read")
+    if read:
+        triggers.append(f"Monday read [Monday request {read}]")
+    if row.request_id and row.request_id != read:
+        alias = f", alias {cause['alias']}" if cause.get("alias") else ""
+        triggers.append(f"written to Monday [Monday request {row.request_id}{alias}]")
+    if row.undoes is not None:
+        triggers.append(f"undoes entry #{row.undoes}")
+    return triggers
+
+
+def causes_text(row: Decision) -> str:
+    """Return the triggers and reasons of a decision as a chain."""
+    return " → ".join([*triggers_of(row), *reasons_of(row)])

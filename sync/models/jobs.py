@@ -9,6 +9,7 @@ from django.db import models
 
 from sync import choices
 from sync.clock import SyncNow
+from sync.kernel.db import EMPTY_OBJECT
 
 # Minutes between attempts; the first attempt is immediate, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
@@ -44,7 +45,7 @@ class SyncQueue(models.Model):
         max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
     )
     operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
-    payload: models.JSONField[Any, Any] = models.JSONField(db_default=models.Value({}, models.JSONField()), blank=True)
+    payload: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     status = models.CharField(
         max_length=20, choices=choices.QueueStatus.choices, db_default=choices.QueueStatus.PENDING
     )

@@ -19,12 +19,10 @@ from django.db.models.functions import Coalesce
 
 from sync import choices
 from sync.clock import SyncNow
+from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.monday.board import EventKind, InvalidEvent, ItemEvent
 from sync.monday.board_events import EVENT_TYPES, ITEM_NAME_PATHS, parse_event
-
-EMPTY = models.Value({}, models.JSONField())
-
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
@@ -64,7 +62,7 @@ class SyncMetadata(models.Model):
     )
     sync_batch_id = models.UUIDField(null=True, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
-    conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
     )
@@ -72,16 +70,18 @@ class SyncMetadata(models.Model):
     api_calls_count = models.IntegerField("API calls of the last sync", db_default=0)
     local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
-    base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY, blank=True)
-    blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY_OBJECT, blank=True)
+    blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(
-        "values that Monday stored differently", db_default=EMPTY, blank=True
+        "values that Monday stored differently", db_default=EMPTY_OBJECT, blank=True
     )
     note = models.TextField("reason", blank=True, db_default="")
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, db_default="")
     removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
     removed_passes = models.SmallIntegerField("checks in a row that found it deleted", db_default=0)
-    seen: models.JSONField[Any, Any] = models.JSONField("values last seen on Monday", db_default=EMPTY, blank=True)
+    seen: models.JSONField[Any, Any] = models.JSONField(
+        "values last seen on Monday", db_default=EMPTY_OBJECT, blank=True
+    )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
     left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, db_default="")
     asked_items = ArrayField(
@@ -152,7 +152,7 @@ class SyncMetadata(models.Model):
             # Serves "which records have blocked fields" on Home.
             models.Index(
                 fields=["entity_type", "entity_id"],
-                condition=~models.Q(blocked_fields=models.Value({}, models.JSONField())),
+                condition=~models.Q(blocked_fields=EMPTY_OBJECT),
                 name="sync_metadata_blocked",
             ),
             # Serves "which records have a removed item" on Home.
@@ -205,7 +205,7 @@ class Intent(models.Model):
     lease_token = models.UUIDField("worker that has it")
     idempotency_key = models.CharField(max_length=64)
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
@@ -309,7 +309,7 @@ class Tombstone(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID")
     monday_id = models.CharField(max_length=50, null=True, blank=True)
-    data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     deleted_at = models.DateTimeField(db_default=SyncNow())
     note = models.TextField("reason", blank=True, db_default="")
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
@@ -380,8 +380,8 @@ class UnmatchedItem(models.Model):
     item_id = models.CharField("Monday item", max_length=50)
     name = models.TextField(blank=True, db_default="")
     reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
-    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
@@ -440,7 +440,7 @@ class ApprovalRequest(models.Model):
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=choices.ApprovalState.choices)
     label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     at = models.DateTimeField(db_default=SyncNow())
     decided_at = models.DateTimeField(null=True, blank=True)
     decided_by = models.ForeignKey(
@@ -465,9 +465,6 @@ class ApprovalRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.label} · {self.get_state_display()}"
-
-
-EMPTY_LIST = models.Value([], models.JSONField())
 
 
 class WriteLoop(models.Model):

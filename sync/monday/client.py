@@ -377,7 +377,7 @@ def _request_id_of_answer(payload: Mapping[str, Any], headers: Mapping[str, str]
 
 def _parse_complexity(node: Any) -> Complexity | None:
     names = ("query", "before", "after", "reset_in_x_seconds")
-    # An incomplete answer must not correct the budget.
+    # An incomplete answer must not correct the quota.
     if not isinstance(node, dict) or not all(isinstance(node.get(name), int) for name in names):
         return None
     return Complexity(*(node[name] for name in names))

@@ -234,12 +234,12 @@ ADDRESS_LIMIT_REACHED = ErrorKind("address_limit_reached", Scope.LIMIT, _WAITS, 
 # One field of an answer was left out; its null says nothing about the value.
 FIELD_LIMIT_REACHED = ErrorKind("field_limit_reached", Scope.LIMIT, _WAITS, retry=True)
 # Never sent, because our own quota is used up. The message is whole sentences: which limit, until when.
-BUDGET_EXHAUSTED = ErrorKind(
-    "budget_exhausted", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True
+QUOTA_EXHAUSTED = ErrorKind(
+    "quota_exhausted", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True
 )
 # Never sent, because our process is shutting down; another process makes the call.
 SHUTTING_DOWN = ErrorKind("shutting_down", Scope.LIMIT, "It goes out by itself as soon as there is room.", retry=True)
-NEVER_SENT = (BUDGET_EXHAUSTED, SHUTTING_DOWN)
+NEVER_SENT = (QUOTA_EXHAUSTED, SHUTTING_DOWN)
 
 # The outcome of the request is unknown.
 

@@ -18,7 +18,7 @@ from sync.monday.errors import MondayError
 
 @dataclass(frozen=True)
 class Complexity:
-    """Points of one call and of the minute's budget (developer.monday.com/api-reference/docs/rate-limits)."""
+    """Points of one call and of the minute's quota (developer.monday.com/api-reference/docs/rate-limits)."""
 
     query: int
     before: int

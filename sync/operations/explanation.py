@@ -11,11 +11,11 @@ from sync import registry
 from sync.kernel.humanize import quote, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
+from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
-from sync.records.authors import causes_text
 from sync.state import record_view
 
 MAX_MATCHES = 10

@@ -21,7 +21,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BlockedKind, Grant, PassBudget, Wait, grant, write_stop
+from sync.limits import BlockedKind, Grant, PassGrant, Wait, grant, stops, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 LINGER_SECONDS = 1.0
 
 LEASE_WAIT_SECONDS = 0.2
+
+# Between two lines of progress.
+PROGRESS_SECONDS = 5.0
 
 
 @dataclass
@@ -54,6 +57,54 @@ class WorkSummary:
 
     def __str__(self) -> str:
         return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
+
+
+def work(
+    entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
+) -> WorkSummary:
+    """Work due jobs, of one type or of all, until none is due or the time is over (half a task's limit).
+
+    A board that another worker has leased is left to it, unless `wait_for_lease`. With `linger`, keep the lease a
+    second longer and claim again, for workers that were notified meanwhile.
+    """
+    limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
+    run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease, linger=linger)
+    for kind in _types(entity_type):
+        with bound_contextvars(board=kind):
+            run.work_board(kind)
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING)
+    run.summary.waiting = (waiting.filter(entity_type=entity_type) if entity_type else waiting).count()
+    return run.summary
+
+
+def _types(entity_type: str | None) -> list[str]:
+    return [spec.entity_type for spec in registry.entities() if entity_type in (None, spec.entity_type)]
+
+
+def drain(
+    entity_type: str | None = None,
+    say: Callable[[str], object] | None = None,
+    *,
+    progress_seconds: float = PROGRESS_SECONDS,
+) -> WorkSummary:
+    """Work until nothing is due, waiting for other workers' leases; on shutdown, end after the current batch.
+
+    `say` prints a line of progress every `progress_seconds`.
+    """
+    total = WorkSummary()
+    while True:
+        summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
+        total.add(summary.claimed, summary.completed, summary.failed)
+        total.waiting = summary.waiting
+        if process.is_shutting_down():
+            return total
+        boards = availability.Overview(_types(entity_type))
+        due = sum(boards.number_due(board) for board in boards.displayed_boards)
+        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
+        if not (summary.claimed and due) and not _has_other_workers(entity_type):
+            return total
+        if say:
+            say(f"{total.claimed:,} checked, {due:,} to go …")
 
 
 class _Run:
@@ -100,15 +151,15 @@ class _Run:
         if self.summary.claimed and wait.kind is BlockedKind.BATCHING and wait.until:
             notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
-    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:  # noqa: C901 - one loop, read from top to bottom
+    def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
         """Reconcile batch after batch; return False if another run has to continue.
 
         `granted` is the grant for the first batch; each further batch gets its own.
         """
         entity_type = board_lease.link.entity_type
         has_lingered = not self.linger
-        reads_waiting = False  # whether the next pass only reads records that wait for writes, to end those in sync
-        probed_in_vain = False
+        reads_all = False  # whether the next pass reads also the records that wait for writes, without writing
+        has_read_all = False
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
@@ -117,31 +168,17 @@ class _Run:
                 granted = reserved
                 break
             with reserved:
-                hold_seconds = granted.hold_seconds
-                is_reading = reads_waiting
-                reads_waiting = False
-                probe: list[Claim] = []
-                if hold_seconds and not is_reading:
-                    probe = _claim_probe(board_lease, only_urgent=reserved.only_urgent)
-                if probe:
-                    hold_seconds = 0
-                only_pulls = bool(hold_seconds) and not is_reading
-                claimed = probe or claim(
-                    board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls
-                )
+                claimed, is_probe = _claim_batch(board_lease, granted, reserved, reads_all=reads_all)
                 if claimed:
-                    self._run_pass(board_lease, claimed, hold_seconds)
-            # The probed record needed no write. Others may not either: one pass reads all of them without writing and
-            # ends those in sync, before the next probe.
-            if probe and not probed_in_vain:
-                probed_in_vain = write_stop.release_unused_probe()
-                reads_waiting = probed_in_vain
-            if is_reading or reads_waiting:
-                granted = grant(entity_type)
-                continue
+                    self._run_pass(board_lease, claimed, 0 if is_probe else granted.hold_seconds)
+            # The probed record needed no write. Others may not either: one pass reads all of them and ends those in
+            # sync. Then the next probe is due at once.
+            probe_is_due = reads_all
+            reads_all = is_probe and not has_read_all and write_stop.release_unused_probe()
+            has_read_all = has_read_all or reads_all
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             may_have_more = len(claimed) >= reserved.size or (claimed and has_due_rows(entity_type))
-            if not may_have_more:
+            if not (reads_all or probe_is_due or may_have_more):
                 if has_lingered:
                     return True
                 board_lease.renew()
@@ -192,7 +229,7 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassBudget | Wait:
+def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
     """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
@@ -201,10 +238,23 @@ def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassBudge
     return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
 
+def _claim_batch(
+    board_lease: Lease, granted: Grant, reserved: PassGrant, *, reads_all: bool
+) -> tuple[list[Claim], bool]:
+    """Claim the records of the next pass; return also whether they are the probe of stopped writes.
+
+    While writes are stopped, only records that may have something for NPD are claimed, with `reads_all` all.
+    """
+    only_pulls = bool(granted.hold_seconds) and not reads_all
+    if only_pulls and (probe := _claim_probe(board_lease, only_urgent=reserved.only_urgent)):
+        return probe, True
+    return claim(board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls), False
+
+
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
     # First look for the items of unanswered creates, because one of these may be the probe.
-    if not write_stop.is_probe_due() or confirm_creates(board_lease, write_stop.WRITES_STOPPED):
+    if not write_stop.is_probe_due() or confirm_creates(board_lease, stops.WRITES_STOPPED):
         return []
     job = write_stop.next_probe(only_urgent=only_urgent)
     if job is None:
@@ -221,79 +271,9 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     return claim_job(board_lease, job)
 
 
-class PoolWatch:
-    """Notices a pool that takes no task though jobs are due.
-
-    That happens after a kill of a pool process that held the pool's queue lock.
-    """
-
-    def __init__(self) -> None:
-        self.begun_tasks = 0  # at the last check
-        self.idle_since = 0.0
-
-    def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
-        """Whether, for two minutes, no task ran or began though some were waiting and a board's jobs are overdue.
-
-        `taken` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting` those
-        that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
-        """
-        if taken != self.begun_tasks or running or not waiting or not self.idle_since:
-            self.begun_tasks = taken
-            self.idle_since = now
-            return False
-        seconds = settings.READY_MAX_DUE_SECONDS
-        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))
-
-
-def work(
-    entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
-) -> WorkSummary:
-    """Work due jobs, of one type or of all, until none is due or the time is over (half a task's limit).
-
-    A board that another worker has leased is left to it, unless `wait_for_lease`. With `linger`, keep the lease a
-    second longer and claim again, for workers that were notified meanwhile.
-    """
-    limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
-    run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease, linger=linger)
-    for spec in list(registry.entities()):
-        if entity_type in (None, spec.entity_type):
-            with bound_contextvars(board=spec.entity_type):
-                run.work_board(spec.entity_type)
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING)
-    run.summary.waiting = (waiting.filter(entity_type=entity_type) if entity_type else waiting).count()
-    return run.summary
-
-
-# Seconds between two lines of progress.
-SLICE_SECONDS = 5.0
-
-
-def drain(
-    entity_type: str | None = None, say: Callable[[str], object] | None = None, *, slice_seconds: float = SLICE_SECONDS
-) -> WorkSummary:
-    """Work until nothing is due, waiting for other workers' leases; on shutdown, end after the current batch.
-
-    `say` prints a line of progress after each slice.
-    """
-    total = WorkSummary()
-    while True:
-        summary = work(entity_type, seconds=slice_seconds if say else None, wait_for_lease=True)
-        total.add(summary.claimed, summary.completed, summary.failed)
-        total.waiting = summary.waiting
-        if process.is_shutting_down():
-            return total
-        due = int(availability.queue_stats()["due"])
-        # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-        if not (summary.claimed and due) and not _has_other_workers(entity_type):
-            return total
-        if say:
-            say(f"{total.claimed:,} checked, {due:,} to go …")
-
-
 def _has_other_workers(entity_type: str | None) -> bool:
     """Whether another worker has leased a board with due jobs."""
-    types = [spec.entity_type for spec in registry.entities() if entity_type in (None, spec.entity_type)]
-    busy = [kind for kind in types if availability.of(kind).is_available and has_due_rows(kind)]
+    busy = [kind for kind in _types(entity_type) if availability.of(kind).is_available and has_due_rows(kind)]
     leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False, expires__gt=SyncNow())
     return leases.exists()
 
@@ -330,3 +310,27 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     if soonest <= (now := sync_now()):
         return "They are due now."
     return f"The next one is due at {humanize.due_time(soonest, now)}."
+
+
+class PoolWatch:
+    """Notices a pool that takes no task though jobs are due.
+
+    That happens after a kill of a pool process that held the pool's queue lock.
+    """
+
+    def __init__(self) -> None:
+        self.begun_before = 0  # the tasks that had begun by the last check
+        self.idle_since = 0.0
+
+    def is_stuck(self, begun: int, running: int, waiting: int, now: float) -> bool:
+        """Whether, for two minutes, no task ran or began though some were waiting and a board's jobs are overdue.
+
+        `begun` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting` those
+        that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
+        """
+        if begun != self.begun_before or running or not waiting or not self.idle_since:
+            self.begun_before = begun
+            self.idle_since = now
+            return False
+        seconds = settings.READY_MAX_DUE_SECONDS
+        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import structlog
 
 from sync.boards.board_columns import store_inspection
-from sync.limits import batch_size, board_stops, breaker, write_stop
+from sync.limits import batch_size, breaker, stops
 from sync.monday.errors import TOO_COMPLEX, MondayError, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile.act import Executor, send
@@ -41,7 +41,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     started = time.monotonic()
     gatherer = Gatherer()
     facts = claimed(load_board(lease.link), claims)
-    stop_reason = write_stop.WRITES_STOPPED if hold_seconds else ""
+    stop_reason = stops.WRITES_STOPPED if hold_seconds else ""
     executor = Executor(lease, facts.board, len(facts.records) or 1, stop_reason, read_at=facts.now)
     facts, plan = gatherer.gather(facts)
     executor.board = facts.board
@@ -50,7 +50,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     if facts.error is not None:
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
-        board_stops.end(lease.link)
+        stops.end_board_stop(lease.link)
         plan = send(executor, facts.board, plan)
         released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
         if not executor.stop_reason and all(
@@ -110,7 +110,7 @@ def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, uni
         return ending(Outcome.RELEASED, error.sentence)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
-        board_stops.stop(link, refusal)
+        stops.stop_board(link, refusal)
         return ending(Outcome.RELEASED, refusal.sentence)
     if units > 1:
         return ending(Outcome.RELEASED, error.sentence, at_most=1)

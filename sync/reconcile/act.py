@@ -16,7 +16,7 @@ from django.conf import settings
 
 from sync import choices, registry
 from sync.clock import SyncNow
-from sync.limits import board_call, board_stops, breaker, connector, write_stop
+from sync.limits import board_call, breaker, connector, stops, write_stop
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, Tombstone
 from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
@@ -253,7 +253,7 @@ class Executor:
         failures = write_stop.writes_failed(documents, others_written=self.has_written)
         for (error, writes), failure in zip(self.failed, failures, strict=True):
             detail = f"{failure.reason} {error.sentence}"
-            if failure.stops and not failure.is_own:
+            if failure.ends_pass and not failure.is_own:
                 self.stop_reason = detail
             verdict = calls.Verdict.HELD
             if len(writes) > 1:
@@ -273,7 +273,7 @@ class Executor:
         if self.stop_reason:
             return self.stop_reason
         if not self.has_written and len(self.failed) >= write_stop.PARTS:
-            return write_stop.WRITES_STOPPED
+            return stops.WRITES_STOPPED
         is_late = time.monotonic() - self.began_at > PASS_SECONDS
         return "Monday is slow: it goes on with the next pass." if is_late else ""
 
@@ -282,7 +282,7 @@ class Executor:
         stop_reason = self._stop_reason()
         if stop_reason or not writes:
             return {write.unit: calls.Answer(calls.Verdict.STOPPED, stop_reason) for write in writes}
-        reason, seconds = board_stops.refusal(self.board.link, call.kind)
+        reason, seconds = stops.refusal(self.board.link, call.kind)
         if reason:
             return {write.unit: calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
         key = uuid.uuid4().hex
@@ -343,7 +343,7 @@ class Executor:
         is_written = any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
         self.has_written |= is_written
         if is_written:
-            board_stops.end(self.board.link, call.kind)
+            stops.end_board_stop(self.board.link, call.kind)
         answers: ByUnit = {}
         forbidden: list[tuple[calls.Write, errors.MondayError]] = []
         for number, (write, intent) in enumerate(announced):
@@ -383,7 +383,7 @@ class Executor:
                 answers |= self._without_columns(call, concerned, closed_columns, error)
                 return answers | self._end_forbidden(call, others, is_open=True)
             if is_closed or (number == 1 and not is_open):
-                board_stops.stop(self.board.link, error, call.kind)
+                stops.stop_board(self.board.link, error, call.kind)
                 return {other.unit: self._held(call.kind) for other, _ in forbidden}
             if number > 1:  # not a call for each, because they could be many
                 answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
@@ -431,7 +431,7 @@ class Executor:
         return answers
 
     def _held(self, kind: calls.Kind) -> calls.Answer:
-        reason, seconds = board_stops.refusal(self.board.link, kind)
+        reason, seconds = stops.refusal(self.board.link, kind)
         return calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds)
 
     def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.Answer:
@@ -465,8 +465,8 @@ class Executor:
             if error.kind is errors.BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
                 return calls.Answer(calls.Verdict.REFUSED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not board_stops.refusal(self.board.link, call.kind)[0]:
-                board_stops.stop(self.board.link, error, call.kind)
+            if not stops.refusal(self.board.link, call.kind)[0]:
+                stops.stop_board(self.board.link, error, call.kind)
             return self._held(call.kind)
         if not call.alone and error.scope in (errors.Scope.FIELD, errors.Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
@@ -487,7 +487,7 @@ class Executor:
             # The read before a create doesn't show that a column is missing.
             breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            board_stops.stop(self.board.link, error, call.kind)
+            stops.stop_board(self.board.link, error, call.kind)
             return self._held(call.kind)
         rejected = rejected_fields(write, error)
         remaining = replace(write, fields=tuple(value for value in write.fields if value.key not in rejected))
@@ -545,7 +545,7 @@ class Executor:
         """
         # A unit that fails alone after a successful probe is at fault.
         is_transport = error.scope is errors.Scope.TRANSPORT
-        counts_attempt = is_transport and number == 1 and breaker.monday_account().batch_limit == 1
+        counts_attempt = is_transport and number == 1 and stops.monday_account().batch_limit == 1
         self._stop(error)
         # One of them may be at fault, so they are read again in parts.
         at_most = max(1, number // 4) if is_transport and number > 1 else 0
@@ -557,7 +557,7 @@ class Executor:
         if error.scope is not errors.Scope.ACCOUNT:
             self._stop(error)
             return
-        self.stop_reason = f"{write_stop.WRITES_STOPPED} {error.sentence}"
+        self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
         write_stop.writes_refused(error)
 
     def _stop(self, error: errors.MondayError) -> None:

@@ -18,7 +18,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import breaker, write_stop
+from sync.limits import breaker, stops, write_stop
 from sync.models import Intent, IntentState, SyncQueue
 from sync.monday.board_items import Item
 from sync.monday.errors import MondayError, Scope
@@ -65,7 +65,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
             _store(lease, board, unconfirmed_writes.after_own_fault(intents, own_fault(error)))
     # A stop of writes doesn't end the reads, so the caller goes on.
-    return "" if current_stop == write_stop.WRITES_STOPPED else current_stop
+    return "" if current_stop == stops.WRITES_STOPPED else current_stop
 
 
 def _confirm_document(
@@ -87,7 +87,7 @@ def _confirm_document(
         if executor.has_written:
             breaker.grow_batches(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
-            stop_reason = write_stop.WRITES_STOPPED
+            stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)
     return executor.stop_reason or stop_reason
 

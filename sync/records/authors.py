@@ -1,31 +1,24 @@
-"""Authors: who edited a value on either side, the causes of a decision, and entries of the admin's log."""
+"""Authors: who edited a value on either side, the names of people, and entries of the admin's log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count, Exists, F, Max, Min, Model, OuterRef, Q, Subquery, TextField, Window
-from django.db.models.functions import Cast, RowNumber
+from django.db.models import F, Model, Window
+from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
 from sync import registry
-from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
-from sync.kernel.humanize import timestamp
-from sync.models import Decision, MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
 from sync.models.decisions import MAX_ACTOR_LENGTH
-from sync.monday import errors
-from sync.monday.connector import MondayConnector
-
-log = structlog.get_logger(__name__)
 
 SYNC_ACTOR = "NPD Sync"
 
@@ -36,10 +29,10 @@ UNDO_CAUSE = "undo"
 UNDONE_COLUMNS_KEY = "put_back"
 
 # How many changes of a record's history are searched for the edit of a field.
-MAX_EDITS = 20
+MAX_EVENTS = 20
 
 # How many of an item's webhook events are searched for the edit of a column.
-EVENTS_READ = 50
+MAX_WEBHOOK_EVENTS = 50
 
 UNKNOWN_USER = "An unknown user"
 
@@ -62,10 +55,10 @@ class Edit:
     group_id: str = ""  # equal for edits of one batch or request; empty for a script's
 
 
-def latest_edits(
-    model: type[SyncedModel], ids: Iterable[UUID], *, limit: int = MAX_EDITS, without_batch: str = ""
+def latest_events(
+    model: type[SyncedModel], ids: Iterable[UUID], *, limit: int = MAX_EVENTS, without_batch: str = ""
 ) -> dict[UUID, list[Any]]:
-    """Return up to `limit` changes of each record, newest first, in one query.
+    """Return up to `limit` events of each record's history, newest first, in one query.
 
     `without_batch` is the pass whose own writes don't count.
     """
@@ -111,7 +104,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             restored_values = values
             continue
         is_undo = metadata.get("cause") == UNDO_CAUSE
-        group_id = _group_id_of(metadata, event.pgh_context_id)
+        group_id = group_id_of(metadata, event.pgh_context_id)
         return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
     return None
 
@@ -124,12 +117,12 @@ def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, 
     name = actor_name(context, users)
     if name == SYNC_ACTOR:
         return "", ""
-    return name[:MAX_ACTOR_LENGTH], _group_id_of(context, history[0].pgh_context_id)
+    return name[:MAX_ACTOR_LENGTH], group_id_of(context, history[0].pgh_context_id)
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
-    history = latest_edits(model, [entity_id]).get(entity_id, [])
+    history = latest_events(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
     edits = {key: last_edit(history, column_names(model, names), users) for key, names in fields.items()}
     # Omit a way that only repeats the author.
@@ -145,7 +138,7 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
     account = account or MondayAccount(users={}, user_id="")
     people = account.users
     edits: dict[str, Edit] = {}
-    for event in history.order_by("-received_at")[:EVENTS_READ]:
+    for event in history.order_by("-received_at")[:MAX_WEBHOOK_EVENTS]:
         user = event.user_id
         key = keys[str(event.column_id)]
         if user and user != account.user_id and key not in edits:
@@ -171,7 +164,7 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     return str(context.get("cause") or _SCRIPT)
 
 
-def _group_id_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
+def group_id_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
     return str(context.get("batch") or context_id or "")
 
 
@@ -188,22 +181,6 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
     """Return the NPD users that these changes refer to, by id."""
     ids = {user for event in events if (user := context_of(event).get("user"))}
     return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
-
-
-def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
-    """Read and store the account's users; return any refusal by Monday.
-
-    Raises MondayError if Monday can't be reached or a limit stops the call.
-    """
-    try:
-        users = connector.users()
-    except errors.MondayError as error:
-        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
-            raise
-        log.info("the account's users can't be read", reason=error.sentence)
-        return error
-    MondayAccount.objects.update_or_create(id=1, defaults={"users": users})
-    return None
 
 
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
@@ -251,101 +228,6 @@ def who_has(right: str) -> str:
     users = people.with_perm(right, backend="django.contrib.auth.backends.ModelBackend").filter(is_staff=True)
     names = [full_name(user) for user in users.order_by("is_superuser", "username")]
     return humanize.join_first(names) or "administrators"
-
-
-# The directions that send NPD's edits.
-SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
-
-
-@dataclass(frozen=True)
-class PendingSave:
-    """Whether a record's saves still wait to be sent, or their job failed for good."""
-
-    since: datetime
-    has_failed: bool
-
-    @property
-    def words(self) -> str:
-        return "Not synced: its job failed" if self.has_failed else "Pending"
-
-    def is_later(self, event: Any) -> bool:
-        """Whether a person's change came after the last sync and so is still to be sent."""
-        return event.pgh_created_at > self.since and context_of(event).get("cause") != "sync"
-
-
-@dataclass(frozen=True)
-class WaitingEdit:
-    """An edit of a record that waits to be sent."""
-
-    entity_type: str
-    entity_id: UUID
-    at: datetime
-    who: str
-    columns: Sequence[str]  # those that it changed; none if it created the record
-    words: str  # its status
-    group_id: str  # as in `Edit`
-
-
-def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, PendingSave]:
-    """Return the pending saves of these records, or of those with the newest jobs; one query."""
-    # Each status separately, because each has its own index.
-    is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
-    about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
-    jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
-    jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
-    # For a deleted record only its deletion waits.
-    deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
-    jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
-    states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
-    states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
-    records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
-        first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
-    )
-    saves: dict[Any, PendingSave] = {}
-    for row in rows.order_by("-newest")[:limit]:
-        # A job is written a moment after the history's row of its save.
-        since = row["first"] - timedelta(seconds=1)
-        since = max(since, row["synced_at"] or since)
-        saves[row["entity_type"], row["entity_id"]] = PendingSave(since, has_failed=not row["alive"])
-    return saves
-
-
-def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[WaitingEdit]:
-    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
-
-    At most MAX_EDITS of each record; two queries, and one for each type.
-    """
-    saves = pending_saves(ids, limit=limit)
-    histories = []
-    for spec in registry.entities():
-        history = latest_edits(spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type])
-        for key, events in history.items():
-            if events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS:
-                histories.append((spec, key, events))
-    users = users_of(event for _, _, events in histories for event in events)
-    edits = []
-    for spec, key, events in histories:
-        save = saves[spec.entity_type, key]
-        columns = [str(field.attname) for field in registry.own_fields(spec.model)]
-        for event, before in zip(events, [*events[1:], None], strict=True):
-            # The changes of the oldest kept row are unknown.
-            if not save.is_later(event) or (before is None and event.pgh_label != "insert"):
-                continue
-            context = context_of(event)
-            changed = [name for name in columns if before and getattr(event, name) != getattr(before, name)]
-            edits.append(
-                WaitingEdit(
-                    entity_type=spec.entity_type,
-                    entity_id=key,
-                    at=event.pgh_created_at,
-                    who=actor_name(context, users),
-                    columns=changed,
-                    words=save.words,
-                    group_id=_group_id_of(context, event.pgh_context_id),
-                )
-            )
-    return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
 MAX_NAME_LENGTH = 200  # of LogEntry.object_repr
@@ -425,53 +307,3 @@ def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row:
     """Log an action on one job, or on the queue as a whole."""
     name = f"#{row.pk} {row}" if row else "Sync queue"
     log_kind_action(user, SyncQueue, sentence, key=row.pk if row else None, name=name)
-
-
-_CAUSES = {
-    "save": "a save in NPD",
-    "person": "a person's click",
-    "webhook": "a webhook",
-    "sweep": "a check for missed changes",
-    "failure": "a failed pass before it",
-    "dependency": "a change of something it depends on",
-    "setup": "the board's set-up",
-}
-
-
-def reasons_of(row: Decision) -> list[str]:
-    """Return the edits on either side, and the rule that decided, as phrases."""
-    reasons = []
-    for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
-        if edit := row.cause.get(side):
-            way = f" {edit['way']}" if edit.get("way") else ""
-            when = f" at {timestamp(datetime.fromisoformat(edit['at']))}" if edit.get("at") else ""
-            reasons.append(f"{place} by {edit['who']}{way}{when}")
-    if rule := row.cause.get("rule"):
-        reasons.append(f"decided by: {rule}")
-    return reasons
-
-
-def triggers_of(row: Decision) -> list[str]:
-    """Return the jobs, webhooks and calls that led to a decision, as phrases."""
-    cause: Mapping[str, Any] = row.cause
-    triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
-    kinds = " and ".join(_CAUSES.get(kind, kind) for kind in cause.get("causes", []))
-    about = ", asked for by ".join(filter(None, [kinds, cause.get("by")]))
-    jobs = cause.get("rows", [])
-    triggers += [f"job #{pk} ({about})" for pk in jobs]
-    if kinds and not jobs:
-        triggers.append(f"({about})")
-    read = cause.get("read")
-    if read:
-        triggers.append(f"Monday read [Monday request {read}]")
-    if row.request_id and row.request_id != read:
-        alias = f", alias {cause['alias']}" if cause.get("alias") else ""
-        triggers.append(f"written to Monday [Monday request {row.request_id}{alias}]")
-    if row.undoes is not None:
-        triggers.append(f"undoes entry #{row.undoes}")
-    return triggers
-
-
-def causes_text(row: Decision) -> str:
-    """Return the triggers and reasons of a decision as a chain."""
-    return " → ".join([*triggers_of(row), *reasons_of(row)])

@@ -191,11 +191,11 @@ class Overview(LimitFacts):
         return [job for job in self._all_jobs if job.entity_type == entity_type]
 
     def number_due(self, board: BoardAvailability) -> int:
-        """Return how many of its jobs can be done now."""
+        """Return how many of its jobs can be synced now."""
         return sum(job.number for job in self.jobs(board.entity_type) if job.is_due and board.is_available)
 
     def due_since(self, board: BoardAvailability) -> datetime | None:
-        """Return since when its oldest due job can be done, not counting when the board was unavailable."""
+        """Return since when its oldest due job can be synced, not counting when the board was unavailable."""
         due = [job.first for job in self.jobs(board.entity_type) if job.is_due and board.is_available]
         return _not_before(board, min(filter(None, due), default=None))
 
@@ -289,7 +289,7 @@ WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
 
 
 def queue_stats() -> dict[str, Any]:
-    """Count jobs by status; `pending` includes deferred ones, `due` those that can be done now."""
+    """Count jobs by status; `pending` includes deferred ones, `due` those that can be synced now."""
     by_type: dict[str, dict[str, int]] = {}
     counted = SyncQueue.objects.order_by().values_list("entity_type", "status").annotate(number=models.Count("*"))
     for entity_type, status, number in counted:

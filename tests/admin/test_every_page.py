@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApiBudget, MondayAccount
+from sync.models import ApiQuota, MondayAccount
 from sync.outbox import pauses
 from sync.records.authors import log_action
 from sync.state.record_view import RecordState
@@ -119,7 +119,7 @@ def test_no_list_takes_more_than_twelve_queries(browser: Client, person: User, w
     all_pages.furnish(world, person)
     MondayAccount.objects.update(stop_reason="", stopped_until=None)
     pauses.resume("dora", entity_type="organization")
-    ApiBudget.objects.create(id=1, day=sync_now().date())  # as the day's first call to Monday does
+    ApiQuota.objects.create(id=1, day=sync_now().date())  # as the day's first call to Monday does
     browser.get("/admin/")  # a session's first page also writes the session down
     numbers: dict[Any, int] = {}
     for model in admin.site._registry:

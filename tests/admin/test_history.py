@@ -14,7 +14,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.admin.activity import Act
 from sync.clock import sync_now
-from sync.limits import board_stops, breaker, credentials
+from sync.limits import breaker, stops
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone
 from sync.models.decisions import fold_alike
 from sync.monday.errors import DAILY_LIMIT_REACHED, NOT_AUTHENTICATED, UNREACHABLE, MondayError
@@ -250,15 +250,15 @@ def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None
     states.boards()
     for _ in range(3):
         breaker.trip_account(error)
-    credentials.end_stop(by="dora")
-    credentials.end_stop(by="erik")
+    stops.end_account_stop(by="dora")
+    stops.end_account_stop(by="erik")
     assert told() == [("stop", "", ""), ("stop_end", "", "dora")]
 
 
 def test_an_outage_of_seconds_is_not_told(db: None) -> None:
     states.boards()
     breaker.trip_account(MondayError(UNREACHABLE, "x"))
-    credentials.end_stop()
+    stops.end_account_stop()
     assert told() == []
     for _ in range(6):
         breaker.trip_account(MondayError(UNREACHABLE, "x"))
@@ -270,8 +270,8 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     states.boards()
     link = BoardLink.objects.get(entity_type="contact")
     for _ in range(2):
-        board_stops.stop(link, MondayError(NOT_AUTHENTICATED, "x"))
-    board_stops.end(BoardLink.objects.get(entity_type="contact"))
+        stops.stop_board(link, MondayError(NOT_AUTHENTICATED, "x"))
+    stops.end_board_stop(BoardLink.objects.get(entity_type="contact"))
     assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 

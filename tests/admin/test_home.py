@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, NotificationReceiver, SyncQueue, UnmatchedItem
+from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue, UnmatchedItem
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import PAUSE, finished
@@ -109,7 +109,7 @@ def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_call
     started = (sync_now() - timedelta(minutes=6)).isoformat()
     BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started})
     limits = {"day_limit": 10_000, "day": sync_now().date(), "day_calls": 123}
-    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    ApiQuota.objects.update_or_create(id=1, defaults=limits)
     text = re.sub(r"\s+", " ", text_of(browser))
     assert re.search(r"3 of 4 , about 2 minutes left|3 of 4, about 2 minutes left", text)
     assert "123 of today's 10,000 calls to Monday are used." in text
@@ -158,7 +158,7 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
 
 def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: Client, world: dict[str, Any]) -> None:
     limits = {"day_limit": 1000, "points_limit": 5_000_000, "day": sync_now().date(), "day_calls": 10}
-    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    ApiQuota.objects.update_or_create(id=1, defaults=limits)
     UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe", reason_code="no_key")
     states.removed("Gone", "5040")
     BoardLink.objects.update(last_pass_at=sync_now(), verified_at=sync_now(), differed_records=1)

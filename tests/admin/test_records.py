@@ -17,7 +17,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.admin.forms import values_of
@@ -59,7 +59,7 @@ def test_links_go_where_browsers_reach_the_board(browser: Client, world: dict[st
 
 
 def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser: Client, world: dict[str, Any]) -> None:
-    with quota.lock_budget():  # its row is there from the first call to Monday on
+    with api_quota.lock_quota():  # its row is there from the first call to Monday on
         pass
     browser.get(LIST)
     few = queries_of(lambda: browser.get(LIST))

@@ -19,7 +19,7 @@ from sync import attention
 from sync.attention import OF_BOARDS, Kind
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import sync_now
-from sync.models import ApiBudget, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ApiQuota, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import browser, monday, person
@@ -390,7 +390,7 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
     assert "API calls left" not in before
     assert "blocked" not in before
     limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "points": 0}
-    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    ApiQuota.objects.update_or_create(id=1, defaults=limits)
     FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(
         problem="The column is gone.", problem_code=ColumnProblem.MISSING
     )

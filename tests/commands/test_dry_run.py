@@ -16,14 +16,14 @@ from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.merge import FieldSelection
-from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from sync.models import ApiQuota, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BOOKED = {"sync_api_budget", "sync_api_usage"}
+BOOKED = {"sync_api_quota", "sync_api_usage"}
 """The calls that the dry run itself makes are booked: they were made."""
 LEARNED = ("batch_limit",)
 
@@ -220,7 +220,7 @@ def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_cal
         "add", board_id=world.board_id(), name="Person 7", values={"email": {"email": "p7@x.org", "text": "p7@x.org"}}
     )
     SyncQueue.objects.all().delete()
-    ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 1000})
+    ApiQuota.objects.update_or_create(id=1, defaults={"day_limit": 1000})
     boards, _cost = plan()
     [contacts] = [board for board in boards if board.entity_type == "contact"]
     assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.choices import QueueStatus
 from sync.models import BoardLink, SyncQueue
 from sync.operations.worker import drain
@@ -51,9 +51,10 @@ def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: R
     assert "1 checked: 1 done" in run("sync_drain")
 
 
-def test_progress_is_printed_while_there_is_more(world: World) -> None:
+def test_progress_is_printed_while_this_board_has_more(world: World) -> None:
+    Organization.objects.create(name="Initech")
     Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(101))
     world.sandbox.control("latency", call_ms=300)
     lines: list[str] = []
-    assert drain(say=lines.append, slice_seconds=0.25).claimed == 101
+    assert drain("contact", lines.append, progress_seconds=0.25).claimed == 101
     assert lines[0] == "100 checked, 1 to go …"

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sync.limits.write_stop import FEW, PARTS, TURN, WRITES_STOPPED, FailedWrite, Failures, Repeats, WriteFailure
+from sync.limits.stops import WRITES_STOPPED
+from sync.limits.write_stop import FEW, PARTS, TURN, FailedWrite, Failures, Repeats, WriteFailure
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -46,7 +47,7 @@ class Monday:
     size: int = 100
     failed: list[int] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, stops=True))
+    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
     repeats: Repeats = Repeats(20, 6, seem_needless=False)  # noqa: RUF009 - frozen
 
@@ -98,10 +99,10 @@ class Monday:
     def refusal(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
-    def stop(self, link: Any, error: MondayError, kind: str) -> None:
+    def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
         self.refused[kind] = f"{WRITES_STOPPED} {error.sentence}"
 
-    def end(self, link: Any, kind: str) -> None:
+    def end_board_stop(self, link: Any, kind: str) -> None:
         self.refused.pop(kind, None)
 
     def check_soon(self, links: Any) -> None:
@@ -122,7 +123,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
     monkeypatch.setattr(act, "write_stop", monday)
-    monkeypatch.setattr(act, "board_stops", monday)
+    monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)

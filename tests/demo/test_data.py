@@ -9,7 +9,7 @@ import pytest
 from django.core.validators import validate_email
 
 from data import make
-from npd.management.commands.demo import contacts, organizations
+from npd.management.commands.demo import sample_contacts, sample_organizations
 from sync import registry
 from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
@@ -46,7 +46,7 @@ def test_every_phone_number_is_in_a_range_set_aside_for_fiction() -> None:
 @pytest.mark.parametrize("entity_type", ["contact", "organization"])
 def test_every_sample_record_says_the_same_on_monday(entity_type: str) -> None:
     """Else the demo's linking would have to write."""
-    records = {"contact": contacts, "organization": organizations}[entity_type]()
+    records = {"contact": sample_contacts, "organization": sample_organizations}[entity_type]()
     for mapping in registry.entity(entity_type).mappings:
         if mapping.optional:  # not on the demo's boards
             continue

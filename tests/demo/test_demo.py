@@ -90,6 +90,18 @@ def test_a_second_run_changes_nothing(played: Played) -> None:
     assert everything() == before
 
 
+def test_a_later_run_names_only_the_examples_that_it_creates(spoiled: Played) -> None:
+    Context.objects.filter(metadata__demo="disabled").update(metadata={})
+    said = spoiled.command()
+    assert said.splitlines()[-1].strip() == "Waiting to be tried: a record without sync."
+
+
+def test_an_example_whose_contact_was_deleted_is_not_missing(spoiled: Played) -> None:
+    Context.objects.filter(metadata__demo="disabled").update(metadata={})
+    Contact.objects.get(pk=demo_people()["disabled"]).delete()
+    assert spoiled.command() == ""
+
+
 def test_try_prints_addresses_that_are_there(played: Played) -> None:
     lines = played.command("--try").splitlines()
     assert lines[0] == "Try:"

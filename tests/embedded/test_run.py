@@ -19,7 +19,7 @@ from config.embedded import demo
 from config.embedded.demo import check_data, check_ports, make_private, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import secrets_of
-from npd.management.commands.demo import SAMPLE_DATA
+from npd.management.commands.demo import SAMPLE_DATA_WARNING
 from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.waiting import wait_for
@@ -167,11 +167,11 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     assert run.process.returncode == 0
     assert "All ended" in run.said().splitlines()[-1]
     assert not (run.folder / "var" / "run.json").exists()
-    assert SAMPLE_DATA not in said
+    assert SAMPLE_DATA_WARNING not in said
 
     own = {"MONDAY_API_KEY": "of-mine", "MONDAY_API_URL": "http://127.0.0.1:9/v2", "ALLOWED_HOSTS": "a.example"}
     run.start(**own)
-    assert SAMPLE_DATA in run.said()
+    assert SAMPLE_DATA_WARNING in run.said()
     kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
     told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, s.ALLOWED_HOSTS[0])"
     assert run.manage(f"{kept}; {told}").split() == ["1", *own.values()]

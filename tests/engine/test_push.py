@@ -10,7 +10,7 @@ from sync.models import BoardLink
 from sync.monday.client import MondayClient
 from sync.monday.errors import DOCUMENT_REJECTED, ErrorKind, MondayError
 from sync.reconcile import act
-from tests.budget.conftest import Planned, monday
+from tests.limits.conftest import Planned, monday
 from tests.support.world import World
 
 

@@ -7,7 +7,8 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.records.authors import SYNC_ACTOR, reasons_of, triggers_of
+from sync.models.decisions import reasons_of, triggers_of
+from sync.records.authors import SYNC_ACTOR
 from tests.support.people import api_of
 from tests.support.world import TOM, World
 

@@ -15,7 +15,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApiBudget, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import ApiQuota, ApiUsage, ApprovalRequest, BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
@@ -46,7 +46,7 @@ def everything_is_tight() -> None:
             SyncQueue.objects.create(
                 entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)
             )
-    ApiBudget.objects.create(
+    ApiQuota.objects.create(
         id=1, day_limit=1000, points_limit=100_000, day=now.date(),
         day_calls=500, points=60_000, points_end=now + timedelta(seconds=50),
     )  # fmt: skip
@@ -143,8 +143,8 @@ def after(**span: float) -> datetime:
     return sync_now() + timedelta(**span)
 
 
-def spent(**limits: Any) -> ApiBudget:
-    return ApiBudget.objects.create(id=1, **limits)
+def spent(**limits: Any) -> ApiQuota:
+    return ApiQuota.objects.create(id=1, **limits)
 
 
 def minute_has_points_for_others_only(link: BoardLink) -> None:
@@ -153,13 +153,13 @@ def minute_has_points_for_others_only(link: BoardLink) -> None:
     BoardLink.objects.update(last_pass_at=now)
     board("organization", last_pass_at=now - timedelta(hours=1))
     row(entity_type="organization")
-    ApiBudget.objects.create(id=1, points_limit=1_000_000, points=850_000, points_end=now + timedelta(seconds=40))
+    ApiQuota.objects.create(id=1, points_limit=1_000_000, points=850_000, points_end=now + timedelta(seconds=40))
 
 
 def changes_are_gathered(link: BoardLink) -> None:
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now)
-    ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
+    ApiQuota.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
     ApiUsage.objects.create(slot=now - timedelta(minutes=20), calls=400)
 
 
@@ -207,7 +207,7 @@ def test_passes_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
 
 def test_the_quota_is_told_as_far_as_it_is_known() -> None:
     assert scrape().value("api_calls_limit") is None
-    ApiBudget.objects.create(id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100)
+    ApiQuota.objects.create(id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100)
     figures = scrape()
     assert figures.value("api_calls_today") == 400
     assert figures.value("api_calls_limit") == 1000

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import BlockedKind, Grant, Wait, breaker, grant, monday_account, quota
+from sync.limits import BlockedKind, Grant, Wait, api_quota, breaker, grant, monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
@@ -53,7 +53,7 @@ def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
 
 
 def test_the_permission_to_work_is_three_statements(django_assert_num_queries: Any) -> None:
-    with quota.lock_budget():
+    with api_quota.lock_quota():
         pass
     with django_assert_num_queries(3):  # link and lease, account, quota
         assert isinstance(grant("contact"), Grant)
@@ -62,9 +62,9 @@ def test_the_permission_to_work_is_three_statements(django_assert_num_queries: A
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
     breaker.trip_account(MondayError(CONNECTION_LOST, "no answer"))
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
-    with quota.lock_budget() as budget:
-        budget.day_limit = 10
-        budget.day_calls = Decimal(10)
+    with api_quota.lock_quota() as quota:
+        quota.day_limit = 10
+        quota.day_calls = Decimal(10)
     assert availability.of("contact").reason_code is BlockedKind.QUOTA
     wait = grant("contact")
     assert isinstance(wait, Wait)

@@ -8,7 +8,7 @@ from npd.models import Contact, Organization
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.detect.sweep import sweep_due_boards
-from tests.budget.conftest import Planned, monday
+from tests.limits.conftest import Planned, monday
 from tests.support.world import World, staged
 
 __all__ = ["monday"]

@@ -23,7 +23,7 @@ from npd.models import Contact
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
-from sync.limits import breaker, metered_client
+from sync.limits import metered_client, stops
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.monday import items
 from sync.monday.connector import MondayConnector
@@ -332,7 +332,7 @@ class World:
         assert not Intent.objects.filter(state="open", deadline__gt=_now()).exists()
 
     def mon_pause(self) -> MondayAccount:
-        return breaker.monday_account()
+        return stops.monday_account()
 
 
 def mail(address: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision
+from sync.models.decisions import triggers_of
 from sync.monday import board_events
-from sync.records.authors import triggers_of
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.limits import quota
-from sync.limits.quota import Forecast
+from sync.limits import api_quota
+from sync.limits.api_quota import Forecast
 from sync.models import BoardLink
 from sync.operations import detect
 from sync.operations.detect import boards_to_compare, boards_to_sweep, last_comparison_text
@@ -35,7 +35,7 @@ def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
 def test_the_interval_follows_from_the_days_calls(
     monkeypatch: pytest.MonkeyPatch, limit: int | None, tight: bool, minutes: float
 ) -> None:
-    monkeypatch.setattr(quota, "forecast", lambda: forecast(limit, tight=tight))
+    monkeypatch.setattr(api_quota, "forecast", lambda: forecast(limit, tight=tight))
     for number, entity_type in enumerate(("contact", "organization")):
         BoardLink.objects.create(entity_type=entity_type, board_id=str(number))
     assert detect.sweep_interval() == timedelta(minutes=minutes)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
 
 SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"
+PROGRESS_SECONDS = 1.0  # between two lines about the linking
 
 
 def create_admin() -> None:
@@ -46,11 +48,11 @@ def create_admin() -> None:
         users.create_superuser("admin", "admin@example.com", password)
 
 
-def organizations() -> list[Organization]:
+def sample_organizations() -> list[Organization]:
     return [Organization(**row) for row in _rows("organizations.jsonl", "billing_contact")]
 
 
-def contacts() -> list[Contact]:
+def sample_contacts() -> list[Contact]:
     return [Contact(**row) for row in _rows("contacts.jsonl", "organization")]
 
 
@@ -129,15 +131,15 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
     return items
 
 
-STRANGER: dict[str, object] = {
+UNMATCHED_ITEM: dict[str, object] = {
     "name": "Somebody met at the fair",
     "values": {
         "phone": {"phone": "+442079460999", "countryShortName": "GB"},
         "notes": {"text": "Wrote no email down."},
     },
 }
+UNMATCHED_LABEL = "an unmatched item on the board"
 
-SLICE_SECONDS = 1.0
 SEED = "seed"  # marks the sample data in the history, so that later runs know it
 
 
@@ -145,97 +147,121 @@ def seed(sandbox: Sandbox) -> int:
     """Create the sample records in NPD and on the boards, not yet linked; return how many."""
     with pghistory.context(cause="import", demo=SEED), transaction.atomic():
         # The two refer to each other; the constraints are checked at the commit.
-        firms = Organization.objects.bulk_create(organizations())
-        people = Contact.objects.bulk_create(contacts())
+        organizations = Organization.objects.bulk_create(sample_organizations())
+        contacts = Contact.objects.bulk_create(sample_contacts())
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
-        _load(sandbox, "organization", firms)
-        ids = _load(sandbox, "contact", people, [STRANGER])
+        _load(sandbox, "organization", organizations)
+        item_ids = _load(sandbox, "contact", contacts, [UNMATCHED_ITEM])
     link = link_of("contact")
     assert link is not None
-    strangers = ids[len(people) :]
+    unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
-    note_unmatched(link, [UnmatchedFinding(item_id, str(STRANGER["name"])) for item_id in strangers])
-    enqueue_unmatched(registry.entity("contact"), strangers)
-    return len(firms) + len(people)
+    note_unmatched(link, [UnmatchedFinding(item_id, str(UNMATCHED_ITEM["name"])) for item_id in unmatched_ids])
+    enqueue_unmatched(registry.entity("contact"), unmatched_ids)
+    return len(organizations) + len(contacts)
 
 
 def _load(
-    sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
+    sandbox: Sandbox, entity_type: str, records: Sequence[SyncedModel], other_items: Sequence[dict[str, object]] = ()
 ) -> list[str]:
     link = link_of(entity_type)
     assert link is not None
     # A board with items was filled by a run that ended before its commit.
     if sandbox.item_count(link.board_id):
         return []
-    return sandbox.load(link.board_id, [*items_of(link, records), *others])
+    return sandbox.load(link.board_id, [*items_of(link, records), *other_items])
 
 
-ATTEMPTS = 5  # after which a job has failed
 REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
-# Examples to try, by the names that the history stores, and the contacts that they are made of. The first contact stays
-# as it is.
-SCENES = ("conflict", "held", "disabled", "failed")
-PARTS = ("first", *SCENES)
+
+
+def change_both_sides(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+    """Change the role and the phone number differently on both sides."""
+    mappings = FieldMapping.objects.filter(link__entity_type="contact")
+    columns = dict(mappings.values_list("key", "column_id"))
+    sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
+    sandbox.edit(item_id, columns["phone"], "+12025550147 US")
+    contact.role_title = "Director of Purchasing"
+    contact.phone = "+1 202 555 0112"
+
+
+def enter_rejected_email(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+    """Enter an address that the standards and Django allow, and Monday does not."""
+    local, _, domain = contact.email.rpartition("@")
+    contact.email = f"{local}/office@{domain}"
+
+
+def turn_sync_off(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+    contact.sync_enabled = False
+
+
+def change_in_vain(contact: Contact, item_id: str, sandbox: Sandbox) -> None:
+    """Change the role while the sandbox rejects every change of the item."""
+    sandbox.reject_changes(item_id, REJECTION_MESSAGE)
+    contact.role_title = f"{contact.role_title} (on leave)"
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to try, made of one sample contact that a person changes."""
+
+    label: str
+    change: Callable[[Contact, str, Sandbox], None]  # changes the contact, and perhaps its item
+    attempts: int = 1  # to send the change; a job fails after five
+
+
+# By the names that mark them in the history as created.
+EXAMPLES = {
+    "conflict": Example("a conflict", change_both_sides),
+    "held": Example("a rejected email", enter_rejected_email),
+    "disabled": Example("a record without sync", turn_sync_off),
+    "failed": Example("a change that failed", change_in_vain, attempts=5),
+}
 
 
 @cache
 def demo_people() -> dict[str, UUID]:
-    """Return the contact of each part: the first contacts without an empty field, so every demo has the same."""
+    """Return the contact "first", which stays as it is, and each example's, by name.
+
+    They are the first contacts without an empty field, so every demo has the same.
+    """
     filled = (
         contact.pk
-        for contact in contacts()
+        for contact in sample_contacts()
         if contact.email and contact.phone and contact.role_title and contact.organization_id and contact.notes
     )
-    return dict(zip(PARTS, filled, strict=False))
+    return dict(zip(("first", *EXAMPLES), filled, strict=False))
 
 
-def missing_scenes() -> list[str]:
-    """Return the examples that no run has created yet; none if NPD wasn't filled by the demo."""
+def missing_examples() -> list[str]:
+    """Return the examples that no run has created yet; none if NPD wasn't filled by the demo.
+
+    An example whose contact has been deleted can't be created any more, so it isn't missing.
+    """
     created = set(Context.objects.filter(metadata__has_key="demo").values_list("metadata__demo", flat=True))
-    return [name for name in SCENES if name not in created] if SEED in created else []
+    if SEED not in created:
+        return []
+    contacts = Contact.objects.in_bulk(demo_people().values())
+    return [name for name in EXAMPLES if name not in created and demo_people()[name] in contacts]
 
 
-def create_scene(name: str, sandbox: Sandbox) -> None:
-    """Create one example as people would; do nothing if its contact has been deleted since."""
+def create_example(name: str, sandbox: Sandbox) -> bool:
+    """Create an example as people would. Return False if its contact has no item yet, and a later run creates it."""
     contact = Contact.objects.filter(pk=demo_people()[name], monday_id__isnull=False).first()
     if contact is None:
-        return
-    item_id = str(contact.monday_id)
-    if name == "conflict":  # the role and the phone number, changed differently on both sides
-        mappings = FieldMapping.objects.filter(link__entity_type="contact")
-        columns = dict(mappings.values_list("key", "column_id"))
-        sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
-        sandbox.edit(item_id, columns["phone"], "+12025550147 US")
-        contact.role_title = "Director of Purchasing"
-        contact.phone = "+1 202 555 0112"
-    elif name == "held":  # an address that the standards and Django allow, and Monday does not
-        local, _, domain = contact.email.rpartition("@")
-        contact.email = f"{local}/office@{domain}"
-    elif name == "disabled":
-        contact.sync_enabled = False
-    else:
-        sandbox.reject_changes(item_id, REJECTION_MESSAGE)
-        contact.role_title = f"{contact.role_title} (on leave)"
+        return False
+    example = EXAMPLES[name]
+    example.change(contact, str(contact.monday_id), sandbox)
     # The context marks the example as created; the history stays.
     admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
     with pghistory.context(demo=name, user=admin.pk if admin else None):
         contact.save()
-    # A failed job has five real attempts, each rejected by the sandbox; only the waits between them are skipped.
-    for _ in range(ATTEMPTS if name == "failed" else 1):
+    drain("contact")
+    # Each attempt is real; only the wait before it is skipped.
+    for _ in range(example.attempts - 1):
+        SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING).update(next_retry=SyncNow())
         drain("contact")
-        if name == "failed":
-            rows = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING)
-            rows.update(next_retry=SyncNow())
-
-
-# The four, and the unmatched item of the sample data.
-SCENE_LABELS = (
-    "a conflict",
-    "a rejected email",
-    "a record without sync",
-    "a change that failed",
-    "an unmatched item on the board",
-)
+    return True
 
 
 def tour() -> Iterator[str]:
@@ -245,47 +271,50 @@ def tour() -> Iterator[str]:
         yield "There is no sample data. Run `manage.py demo`."
         return
     yield "Try:"
-    for number, (words, address) in enumerate(_steps(link), start=1):
-        yield f" {number}  {words}"
+    for number, (sentence, address) in enumerate(_steps(link), start=1):
+        yield f" {number}  {sentence}"
         yield f"    {address}"
 
 
 def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
     people = Contact.objects.in_bulk(demo_people().values())
-    first, in_conflict, blocked, disabled, failed = (people.get(demo_people()[part]) for part in PARTS)
+    contacts = {name: people.get(key) for name, key in demo_people().items()}
+    first = contacts["first"]
     if first and first.monday_id:
         yield (
             f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
-            _record(first),
+            _contact_address(first),
         )
         yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
-    if in_conflict:
-        for conflict in open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
-            screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
-            yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
-    if blocked:
-        yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
-    row = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).first()
-    if row and failed:
+    if contact := contacts["conflict"]:
+        for conflict in open_conflicts("contact", [contact.pk]).get(contact.pk, [])[:1]:
+            address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
+            yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
+    if contact := contacts["held"]:
+        yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
+    job = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).first()
+    if job and (contact := contacts["failed"]):
         hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
-        address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
-        yield f"A change of {failed.name} failed five times; {hint}", address
-    if disabled:
-        yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
+        address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[job.pk])
+        yield f"A change of {contact.name} failed five times; {hint}", address
+    if contact := contacts["disabled"]:
+        yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
     # The history tells whether the unmatched item became a record, even one that has been deleted since.
+    name = UNMATCHED_ITEM["name"]
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
-    if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):
-        item = UnmatchedItem.objects.filter(entity_type="contact", name=STRANGER["name"]).first()
+    if not any(history.filter(name=name).exists() for history in histories):
+        item = UnmatchedItem.objects.filter(entity_type="contact", name=name).first()
+        # Without the item, the board's own address.
         address = item_url(link, item.item_id if item else "").removesuffix("/pulses/")
-        yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", address
+        yield f"“{name}” is on the board only; give it an email and see a contact appear:", address
 
 
-def _record(contact: Contact) -> str:
+def _contact_address(contact: Contact) -> str:
     return settings.SITE_URL + reverse("admin:npd_contact_change", args=[contact.pk])
 
 
 SAMPLE_ADDRESSES = "@mail.example.com"  # of contacts in data/
-SAMPLE_DATA = (
+SAMPLE_DATA_WARNING = (
     "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
     "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
     "`make run` again; or set DATABASE_URL to another PostgreSQL."
@@ -308,7 +337,7 @@ class Command(BaseCommand):
         create_admin()
         if options["admin"]:
             if Contact.objects.filter(email__endswith=SAMPLE_ADDRESSES).exists():
-                self._say(SAMPLE_DATA)
+                self._say(SAMPLE_DATA_WARNING)
             return
         try:
             self._fill()
@@ -329,21 +358,24 @@ class Command(BaseCommand):
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
                 self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
+        added = []
         # The demo fills only an empty NPD.
         if not (Contact.objects.exists() or Organization.objects.exists()):
             self._say("Sample data for NPD and the boards …")
             count = seed(sandbox)
+            added.append(UNMATCHED_LABEL)
             self._say(f"  {count:,} records on both sides. Linking them:")
-        if missing := missing_scenes():
+        if missing := missing_examples():
             # Each record's item is found by its NPD ID, in reads of 100 and without writes.
-            drain(say=lambda line: self._say(f"  {line}"), slice_seconds=SLICE_SECONDS)
+            drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
             total = Contact.objects.count() + Organization.objects.count()
             linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
             self._say(f"  linked {linked:,} of {total:,}.")
-            for name in missing:
-                create_scene(name, sandbox)
-            self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
+            added[:0] = [EXAMPLES[name].label for name in missing if create_example(name, sandbox)]
+            if added:
+                self._say(f"  Waiting to be tried: {', '.join(added)}.")
 
     def _say(self, line: str) -> None:
+        """Print a line at once; `make run` shows it while the command goes on."""
         self.stdout.write(line)
         self.stdout.flush()

@@ -20,7 +20,7 @@ from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, utc_minute
 from sync.kernel.messages import FORMER_KEY
-from sync.limits import breaker, client, connector, credentials, quota
+from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
 from sync.monday import connection
 from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
@@ -189,7 +189,7 @@ def _column(mapping: FieldMapping) -> ColumnCheck:
 
 
 def _quota_findings() -> Iterator[CheckResult]:
-    forecast = quota.forecast()
+    forecast = api_quota.forecast()
     if forecast.limit is None:
         return
     if forecast.ends_at is not None:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
 from sync.kernel.humanize import count_with_noun
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.operations import preview
 from sync.operations.detect.sweep import run_full_sweep
 from sync.operations.worker import remaining_lines
@@ -83,6 +83,6 @@ def _board_lines(board: preview.BoardSyncPlan, *, every_line: bool) -> Iterator[
 
 
 def _cost_text(calls: int) -> str:
-    share = quota.share_of_day(calls)
+    share = api_quota.share_of_day(calls)
     of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
     return f"{count_with_noun(calls, 'call')}{of_day}"

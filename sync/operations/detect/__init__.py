@@ -6,7 +6,7 @@ from datetime import timedelta
 from sync import registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.models import BoardLink
 from sync.records import availability
 
@@ -31,7 +31,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 
 def sweep_interval() -> timedelta:
     """Return the time between two sweeps of a board."""
-    forecast = quota.forecast()
+    forecast = api_quota.forecast()
     if not forecast.limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
     boards = max(1, BoardLink.objects.exclude(board_id="").count())

@@ -19,7 +19,7 @@ from sync import choices, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import ITEM_UPDATED, check_silence, check_webhooks
 from sync.clock import SyncNow, sync_now
-from sync.limits import board_stops, breaker, connector
+from sync.limits import breaker, connector, stops
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.monday import errors
 from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
@@ -153,7 +153,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             and not breaker.trip_if_shared(error)
             and error.scope is errors.Scope.BOARD
         ):
-            board_stops.stop(link, error)
+            stops.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
     if result.rows or result.updated:

@@ -22,7 +22,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, UnmatchedReason
-from sync.limits import quota
+from sync.limits import api_quota
 from sync.models import SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board import BoardColumn
@@ -368,7 +368,7 @@ class SetupPlan:
     @property
     def share_of_day(self) -> float | None:
         """Return the calls as a share of the day's quota; None if the quota is unknown."""
-        return quota.share_of_day(self.calls)
+        return api_quota.share_of_day(self.calls)
 
     def save(self, **values: Any) -> None:
         for name, value in values.items():

@@ -224,7 +224,7 @@ def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) ->
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
     without_base = [(record, item) for record, item in pairs if unconfirmed_writes.lacks_base(board, record)]
     created = {record.id: item.id for record, item in without_base if unconfirmed_writes.wants_maker(board, record)}
-    npd_edits = authors.latest_edits(board.model, edited) if edited else {}
+    npd_edits = authors.latest_events(board.model, edited) if edited else {}
     monday_edits = _monday_edits(board, edited) if edited else {}
     makers = _makers_of(board, created) if created else {}
     for key in edited:

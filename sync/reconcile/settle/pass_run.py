@@ -13,7 +13,7 @@ from sync.choices import Cause
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
-from sync.limits import write_stop
+from sync.limits import stops
 from sync.merge import Action
 from sync.models import (
     ApprovalRequest,
@@ -74,7 +74,7 @@ class PassHistory:
         self.batch_id = batch_id
         self.read_request = read_request  # the id of the request that read Monday, or an empty text
         moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
-        self.edits = authors.latest_edits(model, moved, without_batch=str(batch_id))
+        self.edits = authors.latest_events(model, moved, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
         ended = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
@@ -344,7 +344,7 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
         times = {"rounds": ended.rounds, "at_most": ended.at_most}
         finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
-    elif run.hold_seconds and ended.detail == write_stop.WRITES_STOPPED:
+    elif run.hold_seconds and ended.detail == stops.WRITES_STOPPED:
         finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
     else:
         finish.release(rows, token, ended.detail, at_most=ended.at_most)

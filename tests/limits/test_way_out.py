@@ -10,8 +10,8 @@ from django.test import Client
 
 from sync.choices import StopCode
 from sync.clock import sync_now
-from sync.limits import BlockedKind, board_stops, breaker, quota
-from sync.limits.quota import apply_account_info
+from sync.limits import BlockedKind, api_quota, breaker, stops
+from sync.limits.api_quota import apply_account_info
 from sync.limits.rate_limits import PLAN_LIMITS
 from sync.management.commands import monday_check
 from sync.models import BoardLink, MondayAccount
@@ -24,8 +24,8 @@ from sync.outbox import pauses
 from sync.queue import resume
 from sync.records import availability
 from tests.admin import states
-from tests.budget.test_breaker import ANSWER
-from tests.budget.test_worker import edit
+from tests.limits.test_breaker import ANSWER
+from tests.limits.test_worker import edit
 from tests.support.waiting import at_once
 from tests.support.world import World
 
@@ -174,7 +174,7 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):
         breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
-        board_stops.stop(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
+        stops.stop_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
         link.refresh_from_db()
         stored = (MondayAccount.objects.get().stop_reason, link.stops["all"]["reason"])
         assert stored == (
@@ -188,8 +188,8 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
 def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict[str, Any]) -> None:
     answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
     apply_account_info(parse_account_info(answer), "")
-    budget = quota.read_budget()
-    assert (budget.day_limit, budget.points_limit) == PLAN_LIMITS["standard"]
+    quota = api_quota.read_quota()
+    assert (quota.day_limit, quota.points_limit) == PLAN_LIMITS["standard"]
 
 
 @pytest.mark.django_db
@@ -198,4 +198,4 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
     limit = {"platform_api": {"daily_limit": {"base": 1_000, "total": 3_000}}}
     apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
     apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
-    assert quota.read_budget().day_limit == 3_000
+    assert api_quota.read_quota().day_limit == 3_000

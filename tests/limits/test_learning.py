@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from sync.limits import Grant, PassBudget, batch_size, board_call, metered_client
-from sync.models import ApiBudget, BoardLink, SyncQueue
+from sync.limits import Grant, PassGrant, batch_size, board_call, metered_client
+from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, Complexity
-from tests.budget.test_shared import Answering, board, known
+from tests.limits.test_shared import Answering, board, known
 from tests.support.refusals import refusal
 
 pytestmark = pytest.mark.django_db
@@ -26,19 +26,19 @@ class Dear(Answering):
         cost = self.points * variables["records"]
         if cost > self.limit:
             self.refused += 1
-            raise MondayError(COMPLEXITY_EXHAUSTED, "Complexity budget exhausted", wait_seconds=30)
+            raise MondayError(COMPLEXITY_EXHAUSTED, "Complexity quota exhausted", wait_seconds=30)
         return Answer(data={}, complexity=Complexity(cost, self.limit, self.limit - cost, 60))
 
 
 def wait_out_the_minute() -> None:
     """Monday's minute and ours are over."""
-    ApiBudget.objects.update(points=0, points_end=None)
+    ApiQuota.objects.update(points=0, points_end=None)
 
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
     turn = Grant(link).next_pass()
-    assert isinstance(turn, PassBudget)
+    assert isinstance(turn, PassGrant)
     with turn, board_call(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})

@@ -6,9 +6,9 @@ import pytest
 
 from sync.clock import sync_now
 from sync.limits import metered_client, rate_limits
-from sync.models import ApiBudget, ApiUsage, BoardLink, SyncQueue
+from sync.models import ApiQuota, ApiUsage, BoardLink, SyncQueue
 from sync.monday.client import MondayClient
-from sync.monday.errors import BUDGET_EXHAUSTED, MondayError
+from sync.monday.errors import QUOTA_EXHAUSTED, MondayError
 from sync.monday.graphql import Answer, Complexity
 from tests.support.waiting import at_once
 
@@ -35,7 +35,7 @@ def board() -> BoardLink:
 
 
 def known(**limits: int) -> None:
-    ApiBudget.objects.update_or_create(id=1, defaults={"points": 0, "day_calls": 0, "others_calls": 0, **limits})
+    ApiQuota.objects.update_or_create(id=1, defaults={"points": 0, "day_calls": 0, "others_calls": 0, **limits})
 
 
 def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
@@ -50,7 +50,7 @@ def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
                 metered_client.MeteredClient(client).execute("query { me { id } }", {})
                 made += 1
             except MondayError as full:
-                if full.kind is not BUDGET_EXHAUSTED:
+                if full.kind is not QUOTA_EXHAUSTED:
                     raise
                 waits.append(full.wait_seconds)
         return made
@@ -58,7 +58,7 @@ def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
     assert sum(at_once(*[call] * 6)) == client.calls == 9
     assert all(wait is not None and 0 < wait <= 86_405 for wait in waits)
     metered_client.MeteredClient(client, urgent=True).execute("query { me { id } }", {})
-    row = ApiBudget.objects.get()
+    row = ApiQuota.objects.get()
     assert (row.day_calls, row.points) == (10, 400)
     assert sum(ApiUsage.objects.values_list("calls", flat=True)) == 10
 
@@ -72,4 +72,4 @@ def test_a_fault_of_our_own_leaves_the_call_spent() -> None:
 
     with pytest.raises(RuntimeError, match="a fault"):
         metered_client.MeteredClient(Broken(points=1)).execute("query { me { id } }", {})
-    assert ApiBudget.objects.get().day_calls == 1
+    assert ApiQuota.objects.get().day_calls == 1

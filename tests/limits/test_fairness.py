@@ -2,7 +2,7 @@
 
 from npd.models import Contact, Organization
 from sync.queue import SyncQueueService
-from tests.budget.conftest import Planned
+from tests.limits.conftest import Planned
 from tests.support.world import World
 
 

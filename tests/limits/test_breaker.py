@@ -7,7 +7,7 @@ import pytest
 import responses
 
 from sync.clock import sync_now
-from sync.limits import breaker, credentials
+from sync.limits import breaker, stops
 from sync.models import Decision, MondayAccount
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
@@ -19,7 +19,7 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 def rest() -> float:
     """Seconds that the account is still paused for."""
-    until = breaker.monday_account().stopped_until
+    until = stops.monday_account().stopped_until
     assert until is not None
     return (until - sync_now()).total_seconds()
 
@@ -43,7 +43,7 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
 def test_calls_that_fail_together_are_one_failure() -> None:
     breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
-    assert breaker.monday_account().failures == 1
+    assert stops.monday_account().failures == 1
     assert round(rest()) <= 10
 
 
@@ -58,15 +58,15 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     begun = sync_now() - timedelta(minutes=20)
     MondayAccount.objects.update(stopped_since=begun, stopped_until=sync_now() - timedelta(seconds=1))
     breaker.trip_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
-    assert breaker.monday_account().stopped_since == begun
+    assert stops.monday_account().stopped_since == begun
     breaker.trip_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
-    changed = breaker.monday_account().stopped_since
+    changed = stops.monday_account().stopped_since
     assert changed is not None
     assert changed > begun
     breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # which outlasts nothing
-    assert breaker.monday_account().stopped_since == changed
+    assert stops.monday_account().stopped_since == changed
     # Activity told of the first cause, and tells the end of it all.
-    credentials.end_stop()
+    stops.end_account_stop()
     assert list(Decision.objects.order_by("id").values_list("kind", flat=True)) == [STOP_KIND, STOP_KIND, STOP_END_KIND]
 
 
@@ -80,10 +80,10 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     assert breaker.probe_if_due()
     assert breaker.probe_if_due()
     assert len(responses.calls) == 1
-    row = breaker.monday_account()
+    row = stops.monday_account()
     assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 1, "7")
 
 
 def test_an_allowance_without_room_is_no_pause() -> None:
-    breaker.trip_account(errors.MondayError(errors.BUDGET_EXHAUSTED, "no room", wait_seconds=30))
-    assert breaker.monday_account().stopped_until is None
+    breaker.trip_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
+    assert stops.monday_account().stopped_until is None

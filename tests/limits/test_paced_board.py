@@ -10,14 +10,14 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import breaker, quota
-from sync.models import ApiBudget, ApiUsage, BoardLink
+from sync.limits import api_quota, breaker
+from sync.models import ApiQuota, ApiUsage, BoardLink
 from sync.operations.person_requests import push_record
 from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY
-from tests.budget.conftest import Planned
-from tests.budget.test_worker import edit
+from tests.limits.conftest import Planned
+from tests.limits.test_worker import edit
 from tests.support.world import World
 
 
@@ -35,7 +35,7 @@ def tight(world: World, monday: Planned) -> Contact:
 def spend(calls: int, ago: timedelta) -> None:
     """So many calls of today were made then."""
     ApiUsage.objects.create(slot=sync_now() - ago, calls=calls)
-    ApiBudget.objects.update(day_calls=F("day_calls") + calls)
+    ApiQuota.objects.update(day_calls=F("day_calls") + calls)
 
 
 def test_after_a_set_up_edits_go_out_at_once(world: World, monday: Planned) -> None:
@@ -46,7 +46,7 @@ def test_after_a_set_up_edits_go_out_at_once(world: World, monday: Planned) -> N
         edit(contact, title)
         world.work()
         assert world.status(contact) == "synced"
-    assert quota.forecast().ends_at is None
+    assert api_quota.forecast().ends_at is None
 
 
 def gathering(world: World, contact: Contact) -> None:

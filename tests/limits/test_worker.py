@@ -6,15 +6,15 @@ import pytest
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import breaker, quota
-from sync.models import ApiBudget, ApiUsage, BoardLink
+from sync.limits import api_quota, stops
+from sync.models import ApiQuota, ApiUsage, BoardLink
 from sync.operations.person_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.state import record_view
 from tests.admin import states
-from tests.budget.conftest import Planned
+from tests.limits.conftest import Planned
 from tests.support.world import World
 
 
@@ -23,26 +23,26 @@ def edit(contact: Contact, title: str) -> None:
 
 
 def spent(**values: Any) -> None:
-    with quota.lock_budget():
+    with api_quota.lock_quota():
         pass
-    ApiBudget.objects.filter(id=1).update(**values)
+    ApiQuota.objects.filter(id=1).update(**values)
 
 
 def test_a_pass_spends_its_read_and_its_write(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used = quota.forecast().used
+    used = api_quota.forecast().used
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "synced"
-    assert quota.forecast().used == used + 2
+    assert api_quota.forecast().used == used + 2
     assert world.link().last_pass_at is not None
 
 
 def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    row = ApiBudget.objects.get()
+    row = ApiQuota.objects.get()
     assert row.points_limit is not None
     spent(points=row.points_limit - 60_000, points_end=row.points_end)
     edit(contact, "Chair")
@@ -52,7 +52,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     stats = SyncQueueService().get_queue_stats()
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
-    assert breaker.monday_account().stopped_until is None
+    assert stops.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
     assert "minute" in record_view.describe_one(contact).words
     world.work(seconds=110)
@@ -87,7 +87,7 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
-    assert breaker.monday_account().stopped_until is None
+    assert stops.monday_account().stopped_until is None
     world.work(seconds=86_400)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
@@ -100,8 +100,8 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     edit(states.synced("Ann", "1"), "Chair")
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     SyncQueueService().process("contact")
-    assert breaker.monday_account().failures == 1
-    assert quota.forecast().used == 7
+    assert stops.monday_account().failures == 1
+    assert api_quota.forecast().used == 7
 
 
 def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
@@ -111,7 +111,7 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     world.pass_time(days=9)
     refresh_quota()
     assert ApiUsage.objects.count() == 1
-    assert quota.forecast().limit == 1_000
+    assert api_quota.forecast().limit == 1_000
 
 
 def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sync.limits import rate_limits
-from sync.limits.rate_limits import PASS_CALLS, PLAN_LIMITS, BlockedKind, Budget, midnight_after, reserve
+from sync.limits.rate_limits import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED
 from sync.monday.graphql import Answer, Complexity
 
@@ -17,17 +17,17 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY, POINTS = 400, 1_000
 
 
-def small(now: datetime = NOON, **values: object) -> Budget:
-    return Budget(now, DAY, POINTS, **values)  # type: ignore[arg-type]
+def small(now: datetime = NOON, **values: object) -> Quota:
+    return Quota(now, DAY, POINTS, **values)  # type: ignore[arg-type]
 
 
-def pass_time(budget: Budget, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
-    """As the budget is when it is read again."""
-    is_new_day = rate_limits.day_of(now) != rate_limits.day_of(budget.now)
-    budget.now = now
+def pass_time(quota: Quota, now: datetime, since_midnight: Decimal = Decimal(0)) -> None:
+    """As the quota is when it is read again."""
+    is_new_day = rate_limits.day_of(now) != rate_limits.day_of(quota.now)
+    quota.now = now
     if is_new_day:
-        budget.begin_day(since_midnight)
-    budget.end_minute()
+        quota.begin_day(since_midnight)
+    quota.end_minute()
 
 
 @dataclass
@@ -90,143 +90,143 @@ OVER_MIDNIGHT = [
 )
 def test_delayed_calls_are_never_refused(steps: list[tuple[float, float, float, int, str]], start: datetime) -> None:
     monday = Monday()
-    budget = small(start, max_delay=10)
+    quota = small(start, max_delay=10)
     now = start
     for pause, there, back, points, fate in steps:
         now += timedelta(seconds=pause)
-        pass_time(budget, now, monday.counted(now))
-        if budget.required_wait(1, points, urgent=True) is not None:
+        pass_time(quota, now, monday.counted(now))
+        if quota.required_wait(1, points, urgent=True) is not None:
             continue
-        budget.spend(1, points)
-        day = budget.day
+        quota.spend(1, points)
+        day = quota.day
         now += timedelta(seconds=there)
         if fate == "unsent":
-            pass_time(budget, now, monday.counted(now))
-            budget.after_unsent(points, day)
+            pass_time(quota, now, monday.counted(now))
+            quota.after_unsent(points, day)
             continue
         received = int(fate != "lost")  # one that Monday never received: nobody knows which these are
         answer = monday.receive(now, points) if received else None
         now += timedelta(seconds=back)
-        pass_time(budget, now, monday.counted(now))
+        pass_time(quota, now, monday.counted(now))
         if answer is None or fate == "unanswered":
-            budget.after_failure(points)
+            quota.after_failure(points)
         else:
-            budget.after_answer(replace(answer, seconds=there + back), points)
+            quota.after_answer(replace(answer, seconds=there + back), points)
     assert monday.refused == 0
-    assert budget.day_calls >= monday.by_day.get(rate_limits.day_of(budget.now).isoformat(), 0)
+    assert quota.day_calls >= monday.by_day.get(rate_limits.day_of(quota.now).isoformat(), 0)
 
 
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
-    budget = small()
-    budget.spend(1, 10)
-    pass_time(budget, NOON + timedelta(seconds=1))
-    budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
-    ends = budget.points_end
-    pass_time(budget, NOON + timedelta(seconds=20))
-    budget.spend(1, 10)
-    pass_time(budget, NOON + timedelta(seconds=45))
-    budget.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
-    assert budget.points_end == ends
+    quota = small()
+    quota.spend(1, 10)
+    pass_time(quota, NOON + timedelta(seconds=1))
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
+    ends = quota.points_end
+    pass_time(quota, NOON + timedelta(seconds=20))
+    quota.spend(1, 10)
+    pass_time(quota, NOON + timedelta(seconds=45))
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
+    assert quota.points_end == ends
 
 
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
 def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
-    budget = small()
-    budget.spend(1, 10)
-    budget.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
-    assert budget.points_end is not None
-    assert NOON < budget.points_end <= NOON + timedelta(seconds=61)
+    quota = small()
+    quota.spend(1, 10)
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
+    assert quota.points_end is not None
+    assert NOON < quota.points_end <= NOON + timedelta(seconds=61)
 
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:
     day, points = PLAN_LIMITS["standard"]
-    budget = Budget(NOON, day, points, day_calls=Decimal(day - 50))
-    waits = budget.required_wait(PASS_CALLS, 0, urgent=False)
+    quota = Quota(NOON, day, points, day_calls=Decimal(day - 50))
+    waits = quota.required_wait(PASS_CALLS, 0, urgent=False)
     assert waits is not None
     assert (waits.kind, waits.until) == (BlockedKind.QUOTA, midnight_after(NOON))
-    assert budget.required_wait(PASS_CALLS, 0, urgent=True) is None
-    budget = Budget(NOON, None, points)
-    budget.spend(1, points - 20)
-    assert budget.required_wait(1, 20, urgent=False) is not None
-    assert budget.required_wait(1, 20, urgent=True) is None
+    assert quota.required_wait(PASS_CALLS, 0, urgent=True) is None
+    quota = Quota(NOON, None, points)
+    quota.spend(1, points - 20)
+    assert quota.required_wait(1, 20, urgent=False) is not None
+    assert quota.required_wait(1, 20, urgent=True) is None
 
 
 def test_limits_that_are_not_known_are_not_kept() -> None:
-    budget = Budget(NOON)
-    budget.spend(10**6, 10**9)
-    assert budget.required_wait(2, 10**6, urgent=False) is None
-    assert budget.day_left() is None
+    quota = Quota(NOON)
+    quota.spend(10**6, 10**9)
+    assert quota.required_wait(2, 10**6, urgent=False) is None
+    assert quota.day_left() is None
 
 
 def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
-    budget = Budget(NOON)
-    budget.spend(1, 0)
-    budget.after_answer(Answer(data={}, points_limit=5_000_000), 0)
-    assert (budget.day_limit, budget.points_limit) == (None, 5_000_000)
+    quota = Quota(NOON)
+    quota.spend(1, 0)
+    quota.after_answer(Answer(data={}, points_limit=5_000_000), 0)
+    assert (quota.day_limit, quota.points_limit) == (None, 5_000_000)
 
 
 def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
-    budget = small(day_calls=Decimal(100))
-    budget.after_report(180, Decimal(90), NOON)
-    assert (budget.others_calls, budget.used_today) == (90, 190)
-    budget.after_report(50, Decimal(90), NOON)
-    assert budget.used_today == 100
+    quota = small(day_calls=Decimal(100))
+    quota.after_report(180, Decimal(90), NOON)
+    assert (quota.others_calls, quota.used_today) == (90, 190)
+    quota.after_report(50, Decimal(90), NOON)
+    assert quota.used_today == 100
 
 
 def test_a_figure_older_than_a_refusal_says_less_than_it() -> None:
     before, later, own = NOON - timedelta(minutes=5), NOON + timedelta(minutes=5), Decimal("20.1")
 
-    def refused() -> Budget:
-        budget = Budget(NOON, 1_000, day_calls=Decimal(20), others_calls=Decimal(200))
-        budget.spend(1, 0)
-        budget.after_rejection(DAILY_LIMIT_REACHED, None, 0, budget.day)
-        assert (budget.used_today, budget.refused_at) == (1_000, NOON)
-        return budget
+    def refused() -> Quota:
+        quota = Quota(NOON, 1_000, day_calls=Decimal(20), others_calls=Decimal(200))
+        quota.spend(1, 0)
+        quota.after_rejection(DAILY_LIMIT_REACHED, None, 0, quota.day)
+        assert (quota.used_today, quota.refused_at) == (1_000, NOON)
+        return quota
 
     # It may have been a mistake, so work goes on by the old figure; that more was used is remembered.
-    budget = refused()
-    budget.after_report(220, own, before)
-    assert (round(budget.used_today), budget.refused_at, budget.reported_at) == (220, NOON, before)
-    budget.after_report(724, own, later)
-    assert (round(budget.used_today), budget.refused_at) == (724, None)
+    quota = refused()
+    quota.after_report(220, own, before)
+    assert (round(quota.used_today), quota.refused_at, quota.reported_at) == (220, NOON, before)
+    quota.after_report(724, own, later)
+    assert (round(quota.used_today), quota.refused_at) == (724, None)
     raised = refused()
     raised.day_limit = 10_000
     raised.after_report(220, own, before)
     assert (raised.used_today, raised.refused_at, raised.reported_at) == (1_000, None, NOON)
-    budget = refused()
-    pass_time(budget, NOON + timedelta(days=1))
-    assert budget.refused_at is None
+    quota = refused()
+    pass_time(quota, NOON + timedelta(days=1))
+    assert quota.refused_at is None
 
 
 def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
-    budget = small()
-    budget.spend(1, 400)
-    budget.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400, budget.day)
-    assert budget.day_calls == Decimal("0.1")
-    wait = budget.required_wait(1, 1, urgent=True)
+    quota = small()
+    quota.spend(1, 400)
+    quota.after_rejection(COMPLEXITY_EXHAUSTED, 30, 400, quota.day)
+    assert quota.day_calls == Decimal("0.1")
+    wait = quota.required_wait(1, 1, urgent=True)
     assert wait is not None
     assert wait.until == NOON + timedelta(seconds=31)
-    pass_time(budget, wait.until)
-    assert budget.required_wait(1, 1, urgent=True) is None
+    pass_time(quota, wait.until)
+    assert quota.required_wait(1, 1, urgent=True) is None
 
 
 def test_a_refusal_of_yesterdays_last_call_says_nothing_of_today() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    budget = small(midnight, day=NOON.date(), day_calls=Decimal(399))
-    budget.spend(1, 10)
-    yesterday = budget.day
-    pass_time(budget, midnight + timedelta(seconds=6), Decimal(2))
-    budget.after_rejection(DAILY_LIMIT_REACHED, None, 10, yesterday)
-    assert (budget.used_today, budget.refused_at) == (Decimal("2.1"), None)
+    quota = small(midnight, day=NOON.date(), day_calls=Decimal(399))
+    quota.spend(1, 10)
+    yesterday = quota.day
+    pass_time(quota, midnight + timedelta(seconds=6), Decimal(2))
+    quota.after_rejection(DAILY_LIMIT_REACHED, None, 10, yesterday)
+    assert (quota.used_today, quota.refused_at) == (Decimal("2.1"), None)
 
 
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    budget = small(day_calls=Decimal(400), others_calls=Decimal(9))
-    pass_time(budget, midnight + timedelta(seconds=1))
-    assert budget.used_today == 409
-    pass_time(budget, midnight + timedelta(seconds=6), Decimal(3))
-    assert budget.used_today == 3
+    quota = small(day_calls=Decimal(400), others_calls=Decimal(9))
+    pass_time(quota, midnight + timedelta(seconds=1))
+    assert quota.used_today == 409
+    pass_time(quota, midnight + timedelta(seconds=6), Decimal(3))
+    assert quota.used_today == 3
 
 
 @given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))

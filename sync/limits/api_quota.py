@@ -16,7 +16,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
-from sync.models import ApiBudget, ApiUsage, BoardLink, MondayAccount
+from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo
 from sync.outbox.pauses import IS_PAUSED
 
@@ -29,7 +29,7 @@ _ADD_USAGE = """
 
 
 def record_usage(calls: Decimal) -> None:
-    """Add a call that counts as `calls` to this minute's row; the caller holds the budget's lock."""
+    """Add a call that counts as `calls` to this minute's row; the caller holds the quota's lock."""
     run_sql(_ADD_USAGE, [calls])
 
 
@@ -53,46 +53,56 @@ def delete_old_usage() -> None:
 MAX_SEND_DELAY_SECONDS = 10.0
 
 
-# The row's columns have the names of the budget's attributes.
-_STORED = [field.name for field in ApiBudget._meta.concrete_fields if field.name != "id"]
+# The row's columns have the names of the quota's attributes.
+_STORED = [field.name for field in ApiQuota._meta.concrete_fields if field.name != "id"]
 
 
-def read_budget() -> rate_limits.Budget:
-    """Return the current budget."""
-    row = ApiBudget.objects.filter(id=1).annotate(now=SyncNow()).first()
-    return _load(row, row.now) if row else rate_limits.Budget(sync_now())
+def read_quota() -> rate_limits.Quota:
+    """Return the current quota."""
+    row = ApiQuota.objects.filter(id=1).annotate(now=SyncNow()).first()
+    return _load(row, row.now) if row else rate_limits.Quota(sync_now())
 
 
 @contextmanager
-def lock_budget() -> Iterator[rate_limits.Budget]:
-    """Lock the budget for one short transaction, and store it at the end."""
+def lock_quota() -> Iterator[rate_limits.Quota]:
+    """Lock the quota for one short transaction, and store it at the end."""
     with transaction.atomic():
-        rows = ApiBudget.objects.select_for_update().filter(id=1)
+        rows = ApiQuota.objects.select_for_update().filter(id=1)
         if (row := rows.first()) is None:
-            ApiBudget.objects.get_or_create(id=1)
+            ApiQuota.objects.get_or_create(id=1)
             row = rows.get()
         # The time is read under the lock, because a minute may have ended during the wait for it.
-        budget = _load(row, sync_now())
-        yield budget
-        rows.update(**{name: getattr(budget, name) for name in _STORED})
+        quota = _load(row, sync_now())
+        yield quota
+        rows.update(**{name: getattr(quota, name) for name in _STORED})
 
 
-def _load(row: ApiBudget, now: datetime) -> rate_limits.Budget:
-    """Return a stored budget as of `now`, with a new minute or day if the stored one is over."""
+def _load(row: ApiQuota, now: datetime) -> rate_limits.Quota:
+    """Return a stored quota as of `now`, with a new minute or day if the stored one is over."""
     max_delay = settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS
-    budget = rate_limits.Budget(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
-    budget.end_minute()
+    quota = rate_limits.Quota(now, max_delay=max_delay, **{name: getattr(row, name) for name in _STORED})
+    quota.end_minute()
     today = rate_limits.day_of(now)
-    if budget.day != today:
+    if quota.day != today:
         # Our first calls of a new UTC day may be counted in the old one; the minutes' rows have them.
-        budget.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
-    return budget
+        quota.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
+    return quota
 
 
 def share_of_day(calls: int) -> float | None:
     """Return these calls as a share of the day's limit; None if the limit isn't known."""
-    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
+    limit = ApiQuota.objects.filter(id=1).values_list("day_limit", flat=True).first()
     return calls / limit if limit else None
+
+
+PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
+FIRST_CALLS = 15  # calls used by an outage until its probes are hourly
+
+
+def seconds_between_probes(calls: int = PROBE_CALLS, *, first_calls: int = FIRST_CALLS) -> float:
+    """Return the seconds between probes of so many calls that, after the first ones, use a tenth of the day's calls."""
+    limit = read_quota().day_limit
+    return rate_limits.DAY_SECONDS * calls / max(calls, limit / 10 - first_calls) if limit else 0.0
 
 
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
@@ -100,35 +110,35 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
 
     Limits from the headers of answers stay, because they are this token's own.
     """
-    with lock_budget() as budget:
-        _apply_limits(budget, info, tier_before)
-        as_of = min(info.usage_as_of or budget.now, budget.now).astimezone(UTC)
-        today = budget.now.astimezone(UTC).date()
+    with lock_quota() as quota:
+        _apply_limits(quota, info, tier_before)
+        as_of = min(info.usage_as_of or quota.now, quota.now).astimezone(UTC)
+        today = quota.now.astimezone(UTC).date()
         # A figure that Monday last updated before today isn't today's.
         if info.usage_by_day and as_of.date() == today:
             used = float(info.usage_by_day.get(today.isoformat(), 0))
             # Includes the whole last minute, so that none of our calls counts as another token's.
             own = calls_between(as_of.replace(hour=0, minute=0, second=0, microsecond=0), as_of)
-            budget.after_report(used, own, as_of)
-        elif budget.day_left(urgent=True) == 0:
+            quota.after_report(used, own, as_of)
+        elif quota.day_left(urgent=True) == 0:
             # Other tokens' calls were only inferred from a refusal, and Monday has answered since.
-            budget.others_calls = Decimal(0)
+            quota.others_calls = Decimal(0)
 
 
-def _apply_limits(budget: rate_limits.Budget, info: AccountInfo, tier_before: str) -> None:
+def _apply_limits(quota: rate_limits.Quota, info: AccountInfo, tier_before: str) -> None:
     """Set the limits; an account that reports none has those of its plan.
 
     If Monday reports no daily limit, none is enforced; if there is one, the next answer's headers have it.
     """
     if info.unlimited:
-        budget.day_limit = None
-        budget.points_limit = None
+        quota.day_limit = None
+        quota.points_limit = None
         return
     plans = rate_limits.PLAN_LIMITS
-    day, points = plans.get((info.tier or tier_before).strip().lower(), rate_limits.UNKNOWN_LIMITS)
-    old_day, old_points = plans.get(tier_before.strip().lower(), rate_limits.UNKNOWN_LIMITS)
-    budget.day_limit = info.day_limit or _updated_limit(budget.day_limit, old_day, day)
-    budget.points_limit = _updated_limit(budget.points_limit, old_points, points)
+    day, points = plans.get((info.tier or tier_before).strip().lower(), (None, None))
+    old_day, old_points = plans.get(tier_before.strip().lower(), (None, None))
+    quota.day_limit = info.day_limit or _updated_limit(quota.day_limit, old_day, day)
+    quota.points_limit = _updated_limit(quota.points_limit, old_points, points)
 
 
 def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:
@@ -159,56 +169,51 @@ class Forecast:
         return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
 
 
-def forecast(budget: rate_limits.Budget | None = None, account: MondayAccount | None = None) -> Forecast:
-    """Return the forecast of the day's quota; pass `budget` and `account` if they were already read."""
-    budget = budget or read_budget()
-    used = float(budget.used_today)
-    limit = budget.day_limit
-    calls_left = budget.day_left(urgent=True)
-    usual_left = budget.day_left()
+def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | None = None) -> Forecast:
+    """Return the forecast of the day's quota; pass `quota` and `account` if they were already read."""
+    quota = quota or read_quota()
+    used = float(quota.used_today)
+    limit = quota.day_limit
+    calls_left = quota.day_left(urgent=True)
+    usual_left = quota.day_left()
     if limit is None or calls_left is None or usual_left is None:
         account = account or MondayAccount.objects.filter(id=1).first()
-        is_stopped = account and account.stopped_until and account.stopped_until > budget.now
+        is_stopped = account and account.stopped_until and account.stopped_until > quota.now
         outlook = "Monday doesn't tell how many a day it allows."
         if account and is_stopped and account.stop_code == StopCode.DAY_LIMIT and account.stopped_since:
             outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
         words = f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}"
-        return Forecast(used, None, None, 0, None, words, budget.reported_at)
-    midnight = rate_limits.midnight_after(budget.now)
+        return Forecast(used, None, None, 0, None, words, quota.reported_at)
+    midnight = rate_limits.midnight_after(quota.now)
     until = f"until {humanize.time_of_day(midnight)}."
     outlook = f"It lasts {until}"
     ends = None
     if usual_left < 1:
-        ends = budget.now
+        ends = quota.now
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
-    elif budget.is_tight and (calls_an_hour := float(calls_between(budget.now - timedelta(hours=1), budget.now))):
-        ends = budget.now + timedelta(hours=usual_left / calls_an_hour)
+    elif quota.is_tight and (calls_an_hour := float(calls_between(quota.now - timedelta(hours=1), quota.now))):
+        ends = quota.now + timedelta(hours=usual_left / calls_an_hour)
         if ends < midnight:
             outlook = f"At this rate they are used up at {humanize.time_of_day(ends)}; changes then wait {until}"
         else:
             ends = None
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    refused_at = budget.refused_at if calls_left else None
+    refused_at = quota.refused_at if calls_left else None
     if refused_at is not None:
         words = (
             f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
             "answers again. How many are left isn't known yet."
         )
-    as_of = budget.reported_at
-    if as_of is not None and (budget.others_calls or refused_at):
+    as_of = quota.reported_at
+    if as_of is not None and (quota.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
-        words += f" Monday's {figure} is {humanize.time_span((budget.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, calls_left, budget.day_reserve, ends, words, as_of, refused_at)
+        words += f" Monday's {figure} is {humanize.time_span((quota.now - as_of).total_seconds())} old."
+    return Forecast(used, limit, calls_left, quota.day_reserve, ends, words, as_of, refused_at)
 
 
-def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
-    """Return a sentence about the calls for these numbers of records by board, and `more` calls.
-
-    It is empty if the number of calls left isn't known.
-    """
-    calls = more + sum(
-        rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items()
-    )
+def cost_sentence(records: Mapping[int, int]) -> str:
+    """Return a sentence about the calls for these numbers of records by board; empty if it isn't known what is left."""
+    calls = sum(rate_limits.PASS_CALLS * math.ceil(number / batch_size(link)) for link, number in records.items())
     now = forecast()
     if now.calls_left is None or now.refused_at or not calls:
         return ""

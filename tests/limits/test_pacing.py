@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.limits import rate_limits
-from sync.limits.rate_limits import Budget, fitting_batch_size, next_batch_size, window_seconds
+from sync.limits.rate_limits import Quota, fitting_batch_size, next_batch_size, window_seconds
 
 DAY = 86_400
 STEP = 5
 
 
-def of_day(limit: int, left: float, seconds: float) -> Budget:
-    """The budget so many seconds before midnight, with so many calls left after the reserve."""
-    budget = Budget(rate_limits.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
-    budget.day_limit = limit
-    budget.day_calls = Decimal(limit) - budget.day_reserve - Decimal(left)
-    return budget
+def of_day(limit: int, left: float, seconds: float) -> Quota:
+    """The quota so many seconds before midnight, with so many calls left after the reserve."""
+    quota = Quota(rate_limits.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
+    quota.day_limit = limit
+    quota.day_calls = Decimal(limit) - quota.day_reserve - Decimal(left)
+    return quota
 
 
 @dataclass

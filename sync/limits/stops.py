@@ -1,0 +1,151 @@
+"""Stops as they are stored: the account's, a board's, and that of a board's calls of one kind.
+
+breaker.py decides about the account and write_stop.py about all writes, each by the errors of calls.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from sync import choices, registry
+from sync.clock import SyncNow, sync_now
+from sync.kernel.db import run_sql
+from sync.limits import api_quota
+from sync.models import BoardLink, Decision, Intent, IntentState, MondayAccount, SyncQueue
+from sync.models.board_link import EVERYTHING
+from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
+from sync.monday.errors import INVALID_DOCUMENT, MondayError
+from sync.outbox import notify
+
+# The account's columns while nothing stops it.
+NO_STOP: Mapping[str, Any] = {
+    "stopped_until": None,
+    "stop_reason": "",
+    "stop_code": "",
+    "stopped_since": None,
+    "needs_probe": False,
+    "only_writes": False,
+    "failures": 0,
+}
+
+# Seconds between two attempts while a person has to act; the waits grow.
+PERSON_WAITS = (60, 300, 900, 3_600)
+
+# An invalid read stays invalid until NPD Sync or the version of Monday's API changes.
+INVALID_DOCUMENT_WAIT = 900
+
+# Prefix of the reason of a job that waits until writes work; jobs are found by this text.
+WRITES_STOPPED = "Monday doesn't store what is sent."
+
+
+def monday_account() -> MondayAccount:
+    """Return the account's only row, created if it is missing."""
+    return MondayAccount.objects.get_or_create(id=1)[0]
+
+
+def locked_account() -> MondayAccount:
+    """Return the account's only row, locked until the transaction ends."""
+    return MondayAccount.objects.select_for_update().get_or_create(id=1)[0]
+
+
+def end_account_stop(*, by: str = "", **changed: Any) -> bool:
+    """End the account's stop, and write these columns too; Activity shows the end if it showed the stop."""
+    rows = MondayAccount.objects.filter(id=1)
+    with transaction.atomic():
+        # Locked, so that of two requests only the first logs the end.
+        since = rows.select_for_update().values_list("stopped_since", flat=True).first()
+        ended = rows.update(**{**NO_STOP, **changed})
+        events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
+        # An earlier cause of the same stop may have been logged, though the current one wasn't.
+        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
+            log_event(STOP_END_KIND, "Sync goes on.", by=by)
+    return bool(ended)
+
+
+def stop_board(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:
+    """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
+    before = link.stop_of(kind)
+    since = before.since if before else None
+    wait = max(error.wait_seconds or 0, wait_for_person(since))
+    if kind == EVERYTHING and error.kind is INVALID_DOCUMENT:
+        wait = max(wait, INVALID_DOCUMENT_WAIT)
+    now = sync_now()
+    until = now + timedelta(seconds=wait)
+    reason = error.lasting_sentence if kind == EVERYTHING else f"{WRITES_STOPPED} {error.lasting_sentence}"
+    entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
+    _store(link, kind, {kind: entry})
+    if before is None:
+        title = "Sync stopped" if kind == EVERYTHING else choices.REFUSED_WORDS[kind]
+        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
+
+
+def end_board_stop(link: BoardLink, kind: str = EVERYTHING) -> None:
+    """End the stop of the board, or of its calls of one kind, because Monday has carried out such a call."""
+    if kind not in link.stops:
+        return
+    _store(link, kind, {})
+    log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
+    if kind != EVERYTHING:
+        release_held()
+
+
+def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
+    """Return why calls of this kind wait on the board, and for how many seconds; an empty text if they don't."""
+    stop = link.stop_of(kind)
+    seconds = (stop.until - sync_now()).total_seconds() if stop else 0
+    return (stop.reason, seconds) if stop and seconds > 0 else ("", 0)
+
+
+def try_refused_again() -> bool:
+    """Make all kinds of calls that Monday refused due now; return whether there were any."""
+    refused = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != EVERYTHING]
+    for link, kind in refused:
+        _store(link, kind, {})
+    if refused:
+        release_held()
+    return bool(refused)
+
+
+# Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
+_STORE = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
+
+
+def _store(link: BoardLink, kind: str, stops: dict[str, dict[str, str]]) -> None:
+    run_sql(_STORE, [kind, json.dumps(stops), link.pk])
+    others = {other: entry for other, entry in link.stops.items() if other != kind}
+    link.stops = others | stops
+
+
+def wait_for_person(since: datetime | None) -> float:
+    """Return the seconds until the next attempt of a call that was refused since then.
+
+    They are more on plans where probes would use over a tenth of the day's calls.
+    """
+    elapsed = (sync_now() - since).total_seconds() if since else 0
+    spent = 0
+    for wait in PERSON_WAITS:
+        spent += wait
+        if elapsed < spent:
+            return wait
+    # They share that tenth, so each waits longer.
+    stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
+    return max(PERSON_WAITS[-1], api_quota.seconds_between_probes(api_quota.PROBE_CALLS * max(1, stops)))
+
+
+def release_held() -> None:
+    """Make the jobs that wait for writes due now."""
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
+    waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    # A create that isn't found after this time never took effect.
+    settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+    account = MondayAccount.objects.filter(id=1).first()
+    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
+        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", lookups__gt=0, deadline__gt=SyncNow())
+        unsure.update(deadline=SyncNow())
+    for link in BoardLink.objects.all():
+        notify.notify_board(link.entity_type)
