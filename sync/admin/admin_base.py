@@ -54,6 +54,8 @@ def describe(record: SyncedModel) -> str:
 
 
 def time_column(name: str, description: str, ordering: str = "") -> Any:
+    """Return a column with a moment of the row in words."""
+
     @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), row.page_now)
@@ -62,6 +64,8 @@ def time_column(name: str, description: str, ordering: str = "") -> Any:
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
+    """Return a column with what `value` returns for the row."""
+
     @admin.display(description=description, ordering=ordering or None)
     def column(model_admin: Any, row: Any) -> Any:
         return value(row)
@@ -216,7 +220,7 @@ class PageAdmin(ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
-    # The cards of a phone hide cells with this class (static/npd/npd.css).
+    # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
     empty_title: str = ""
@@ -316,21 +320,20 @@ class RecordLinkMixin(PageAdmin):
             (stone.entity_type, stone.entity_id): stone
             for stone in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted])
         }
-        opens_deleted = request.user.has_perm("sync.view_tombstone")
+        may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            about = (row.entity_type, row.entity_id)
-            row.page_is_gone = about not in names
+            key = (row.entity_type, row.entity_id)
+            row.page_is_gone = key not in names
             if not row.page_is_gone:
-                row.page_record = names[about]
-                row.page_record_url = registry.record_url(*about)
+                row.page_record = names[key]
+                row.page_record_url = registry.record_url(*key)
                 continue
-            stone = tombstones.get(about)
+            stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            row.page_record_url = ""
             # A pruned tombstone is unsaved, without a page.
-            url = (
-                reverse("admin:sync_tombstone_change", args=[stone.pk]) if opens_deleted and stone and stone.pk else ""
-            )
-            row.page_record_url = url
+            if may_see_deleted and stone and stone.pk:
+                row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk])
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Name the row's page after its record."""
@@ -352,6 +355,8 @@ class RecordLinkMixin(PageAdmin):
 
 
 class RecordSearchMixin(PageAdmin):
+    """Adds to a list's search the rows whose record has such a name."""
+
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
