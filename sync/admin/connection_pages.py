@@ -73,9 +73,7 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user = request.user
-    if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
-        return StopBanner()
-    overview = overview_of(request)
+    overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
     stops = [_stop_for(user, stop) for stop in availability.stops_of(overview)]
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
