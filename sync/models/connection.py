@@ -1,4 +1,4 @@
-"""Boards and the account: links, field mappings, leases, the account's state, its quota, and stored secrets."""
+"""The connection with Monday: the boards with their mappings and leases, the account, its quota, and stored secrets."""
 
 from __future__ import annotations
 
