@@ -56,7 +56,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         if not executor.stop_reason and all(
             record_plan.ending.detail in (ANSWERED, LINKED) for record_plan in released
         ):
-            breaker.grow_batches(has_written=executor.has_written)
+            breaker.pass_succeeded(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, hold_seconds=hold_seconds)
     run.calls = gatherer.calls + executor.calls
     run.read_request = gatherer.read_request

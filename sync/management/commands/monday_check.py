@@ -252,7 +252,7 @@ def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
         if not link.webhooks:
             continue
         title = registry.board_title(link.entity_type)
-        last = webhooks.last_webhook(link)
+        last = webhooks.last_webhook_at(link)
         now = sync_now()
         sent = Intent.objects.filter(
             board_id=link.board_id,
