@@ -28,7 +28,7 @@ from sync.kernel.messages import ACTS
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
-from sync.operations.setup.run import is_running
+from sync.operations.setup.selection import is_running
 from sync.records import availability
 from sync.records.unmatched_items import open_jobs
 from sync.state import record_view

@@ -476,7 +476,7 @@ class SetupWizardMixin(PageAdmin):
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": run.RUNNING in states, "is_done": states == {run.DONE}}
+        context = {"kinds": kinds, "busy": selection.RUNNING in states, "is_done": states == {selection.DONE}}
         return self._page(request, "run", context)
 
 

@@ -76,7 +76,7 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     try:
         users = connector.users()
     except errors.MondayError as error:
-        if error.scope in (errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE, errors.Scope.LIMIT):
+        if error.scope in errors.PASSING_SCOPES:
             raise
         log.info("the account's users can't be read", reason=error.sentence)
         return error

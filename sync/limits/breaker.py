@@ -34,7 +34,7 @@ LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans (`
 OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
 # Errors of these scopes meet every board alike.
-SHARED_SCOPES = (errors.Scope.ACCOUNT, errors.Scope.LIMIT, errors.Scope.TRANSPORT, errors.Scope.UNREACHABLE)
+SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
 
 def trip(link: BoardLink, error: errors.MondayError) -> None:

@@ -28,6 +28,10 @@ class Scope(StrEnum):
     DOCUMENT = "document"  # rejected as a whole before it ran: certainly not applied
 
 
+# Nobody has to act: the same call may succeed later.
+PASSING_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
+
+
 @dataclass(frozen=True)
 class ErrorKind:
     """A row of the table of kinds."""

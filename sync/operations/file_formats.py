@@ -153,7 +153,7 @@ def _texts_of_rows(rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
         if cells > MAX_CELLS:
             raise FileError("The sheet has cells far to the right of its table. Copy the rows into a new file.")
         if any(row[MAX_COLUMNS:]):
-            _check_size(0, len(row))
+            _check_columns(len(row))
         yield [_cell_text(cell) for cell in row[:MAX_COLUMNS]]
 
 
@@ -174,10 +174,8 @@ def _cell_text(value: Any) -> str:
     return str(unescape(str(value))).replace("\0", "")
 
 
-def _check_size(rows: int, columns: int) -> None:
-    if rows > MAX_ROWS:
-        raise FileError(f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it.")
-    if columns > MAX_COLUMNS:
+def _check_columns(number: int) -> None:
+    if number > MAX_COLUMNS:
         raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
 
 
@@ -186,19 +184,20 @@ def _dataset(rows: Iterable[Sequence[str]]) -> Any:
     dataset = None
     for number, row in enumerate(rows, start=1):
         if number > MAX_LINES:
-            _check_size(number, 0)
+            raise FileError(f"A file may have {MAX_LINES:,} lines; this one has more. Copy the rows into a new file.")
         if not any(row):
             continue
         if any(len(cell) > MAX_CELL for cell in row):
             raise FileError(f"Row {number} has a cell of more than {MAX_CELL:,} characters.")
         if dataset is None:
             titles = list(row)
-            _check_size(0, len(titles))
+            _check_columns(len(titles))
             dataset = tablib.Dataset(headers=[*titles, ROW_NUMBER, SURPLUS])
             continue
         cells = [*row[: len(titles)], *[""] * (len(titles) - len(row))]
         dataset.append([*cells, number, "".join(row[len(titles) :])])
-        _check_size(len(dataset), 0)
+        if len(dataset) > MAX_ROWS:
+            raise FileError(f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it.")
     if not dataset:
         raise FileError("The file has no rows below its titles.")
     return dataset

@@ -100,8 +100,8 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
         facts = facts_after(facts, answer)
     created = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.ASSIGNING and p.record}
     records = {key: record for key, record in created.items() if key not in plan.records}
-    answered = {key: p.record for key, p in plan.records.items() if p.ending.detail == ANSWERED}
-    linking = {key: p for key, p in plan.records.items() if p.ending.detail == LINKED}
+    answered = {key: p.record for key, p in plan.records.items() if p.ending == ANSWERED}
+    linking = {key: p for key, p in plan.records.items() if p.ending == LINKED}
     records |= {key: p.linked_record for key, p in linking.items()}
     # A record that is merged into another one is gone.
     records |= {key: record for key, record in answered.items() if key not in named}
@@ -133,7 +133,7 @@ def decide_pass(
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records, answered)
         return replace(again, calls=calls + again.calls)
-    released = pass_plan.ending(pass_plan.Outcome.RELEASED, cause.sentence)
+    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
     is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
 
@@ -389,7 +389,7 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending.detail == ANSWERED:
+    if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
     if plan.is_open:
@@ -400,7 +400,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending.detail != LINKED:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
@@ -473,7 +473,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
-    if plan.ending.detail == ANSWERED:
+    if plan.ending == ANSWERED:
         return
     if plan.item_removal is not None:
         kind = _ITEM_REMOVALS[plan.item_removal]

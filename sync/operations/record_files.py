@@ -110,14 +110,14 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.spec = registry.entity(self.model.entity_type())
         self.relations = {field.name: registry.target_of(field) for field in registry.own_relations(self.model)}
         self.opts: Any = self.model._meta
-        self.shown_digest = options.get("shown_digest", "")
+        self.shown_digest = options.get("shown_digest", "")  # of the preview that the person confirmed
         self.batch_id = uuid.uuid4()
-        self.ignored: list[str] = []
-        self.warnings: list[tuple[int, str]] = []
+        self.ignored: list[str] = []  # titles of columns that no field takes
+        self.warnings: list[tuple[int, str]] = []  # with the row's number
         self.related_new: dict[uuid.UUID, SyncedModel] = {}  # related records that NPD lacks
         self.new: list[SyncedModel] = []
         self.changed: list[SyncedModel] = []
-        self.changed_names: set[str] = set()
+        self.changed_names: set[str] = set()  # fields that any of the changed records got
         self.lines: list[Decision] = []  # for the activity
         self.digested: list[Any] = []  # the changes of each row, to compare the import with its preview
 
@@ -147,9 +147,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
         """Recognize the columns, then load all records of the rows and their relations in few queries."""
-        titles = [title for title in dataset.headers[:-2] if title]
+        titles = [title for title in dataset.headers[:-2] if title]  # without ROW_NUMBER and SURPLUS
         dataset.headers = self._columns(dataset.headers)
-        if not self.joined and not {NPD_ID, *map(self._label, self._key_fields())} & set(dataset.headers):
+        if not self.name_columns and not {NPD_ID, *map(self._label, self._key_fields())} & set(dataset.headers):
             known = ", ".join(field.column_name for field in self.fields.values())
             raise FileError(
                 f"No column tells which {self.opts.verbose_name} a row is about. The first row reads "
@@ -160,6 +160,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         link = registry.link_of(self.spec.entity_type)
         self.board = load_board(link) if link else None
         self.matches = self._match(rows)
+        if not self.is_preview:
+            self._lock_matches()
         self.related = {
             name: RelatedRecords(target, [row[self._label(name)] for row in rows])
             for name, target in self.relations.items()
@@ -325,17 +327,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if place is not None:
                 columns[place] = self._label(name)
                 taken.add(place)
-        self.joined: list[str] = []
+        self.name_columns: list[str] = []  # which together have the full name
         if self.spec.name_field and self._label(self.spec.name_field) not in columns:
             parts = [place for place in (first, last) if place is not None]
-            self.joined = [columns[place] for place in parts]
+            self.name_columns = [columns[place] for place in parts]
             taken.update(parts)
         self.ignored = [title for place, title in enumerate(titles[:-2]) if place not in taken and title]
         return columns
 
     def _join_names(self, row: Any) -> Any:
-        if self.joined:
-            parts = [plain_text(row[column]) for column in self.joined]
+        if self.name_columns:
+            parts = [plain_text(row[column]) for column in self.name_columns]
             row[self._label(str(self.spec.name_field))] = " ".join(part for part in parts if part not in NO_VALUES)
         return row
 
@@ -365,15 +367,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                     f"Row {first[ROW_NUMBER]} is about the same {self.opts.verbose_name}. Keep one of them."
                 )
             matches[number] = match
-        if not self.is_preview:
-            keys = [match.pk for match in matches.values() if isinstance(match, SyncedModel)]
-            rows_locked = records.filter(pk__in=keys).select_for_update(no_key=True, of=("self",))
-            locked = {record.pk: record for record in rows_locked}
-            deleted = ValidationError("It was deleted meanwhile.")
-            for number, match in matches.items():
-                if isinstance(match, SyncedModel):
-                    matches[number] = locked.get(match.pk, deleted)
         return matches
+
+    def _lock_matches(self) -> None:
+        """Lock the rows' records and read them again."""
+        keys = [match.pk for match in self.matches.values() if isinstance(match, SyncedModel)]
+        # NO KEY, so that rows pointing at these records can still be saved.
+        records = self.get_queryset().filter(pk__in=keys).select_for_update(no_key=True, of=("self",))
+        locked = {record.pk: record for record in records}
+        deleted = ValidationError("It was deleted meanwhile.")
+        for number, match in self.matches.items():
+            if isinstance(match, SyncedModel):
+                self.matches[number] = locked.get(match.pk, deleted)
 
     def _match_row(
         self,
@@ -413,11 +418,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return True
         if not isinstance(value, str) or not text or not value:
             return False
-        region = instance.sync_region() or self.region
         if field.attribute in self._key_fields() and not _value(row.get(NPD_ID, "")):
             # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
         entity_type = self.spec.entity_type
+        region = instance.sync_region() or self.region
         canonical = canonical_value(entity_type, field.attribute, text, region)
         return bool(canonical == canonical_value(entity_type, field.attribute, value, region))
 
@@ -436,8 +441,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _warn_of_refusals(self, instance: SyncedModel, names: Sequence[str]) -> None:
         """Warn of values that Monday would reject; they are imported, and block their field."""
-        for mapping in self.board.mappings if self.board and instance.may_sync else ():
-            if self.board and mapping.column_id and set(mapping.fields) & set(names) - self.relations.keys():
+        if self.board is None or not instance.may_sync:
+            return
+        for mapping in self.board.mappings:
+            if mapping.column_id and set(mapping.fields) & set(names) - self.relations.keys():
                 convert = self.board.converter(mapping, instance)
                 raw = field_values.stored_values(instance, mapping)
                 if reason := convert.rejection_reason(raw) or convert.rejection_risk(raw):

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -24,10 +25,10 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan, ending
+from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun
-from sync.reconcile.writes import OUTCOMES
+from sync.reconcile.writes import ending_after
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +53,10 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
     elif gatherer.calls:
         stops.end_board_stop(lease.link)
         plan = send(executor, facts.board, plan)
-        released = [record_plan for record_plan in plan.records.values() if record_plan.outcome is Outcome.RELEASED]
-        if not executor.stop_reason and all(
-            record_plan.ending.detail in (ANSWERED, LINKED) for record_plan in released
-        ):
+        endings = [record_plan.ending for record_plan in plan.records.values()]
+        released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]
+        # Only a pass that went through shows that Monday copes with this many records.
+        if not executor.stop_reason and all(ended in (ANSWERED, LINKED) for ended in released):
             breaker.pass_succeeded(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, hold_seconds=hold_seconds)
     run.calls = gatherer.calls + executor.calls
@@ -85,20 +86,18 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
     error = facts.error
     link = executor.lease.link
     assert error is not None
-    records = len(plan.open_records) + len(plan.open_deleted)
-    ended = ending(Outcome.RELEASED, error.sentence)
+    number = len(plan.open_records) + len(plan.open_deleted)
+    ended = Ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the missing column.
         return unread(facts, plan, ended, ended)
     if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        ended = _after_refusal(gatherer, facts, error, records + len(facts.item_claims))
+        ended = _after_refusal(gatherer, facts, error, number + len(facts.item_claims))
         return unread(facts, plan, ended, ended)
     log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-    answer = executor.failed_call(error, records)
-    if not executor.stop_reason:
-        breaker.trip(link, error)
-    failed = ending(OUTCOMES[answer.verdict], answer.detail, at_most=answer.at_most)
-    return unread(facts, plan, failed, ended)
+    failed = ending_after(executor.failed_call(error, number))
+    # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
+    return unread(facts, plan, replace(failed, is_unsent=False), ended)
 
 
 def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, units: int) -> Ending:
@@ -107,11 +106,11 @@ def _after_refusal(gatherer: Gatherer, facts: PassFacts, error: MondayError, uni
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < units:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return ending(Outcome.RELEASED, error.sentence)
+        return Ending(Outcome.RELEASED, error.sentence)
     if refusal := gatherer.probe_refusal(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
-        return ending(Outcome.RELEASED, refusal.sentence)
+        return Ending(Outcome.RELEASED, refusal.sentence)
     if units > 1:
-        return ending(Outcome.RELEASED, error.sentence, at_most=1)
-    return ending(Outcome.FAILED, error.sentence)
+        return Ending(Outcome.RELEASED, error.sentence, at_most=1)
+    return Ending(Outcome.FAILED, error.sentence)

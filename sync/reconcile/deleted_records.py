@@ -26,7 +26,7 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
-from sync.reconcile.writes import OUTCOMES
+from sync.reconcile.writes import ending_after
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -344,11 +344,10 @@ def after_removal(
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        problem = None
         if answer.verdict is calls.Verdict.REFUSED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-        more = {"at_most": answer.at_most, "wait_seconds": answer.wait_seconds}
-        return plan.end(OUTCOMES[answer.verdict], answer.detail, reason=problem, **more)
+            plan = replace(plan, reason=problem)
+        return replace(plan, ending=ending_after(answer))
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED

@@ -19,7 +19,7 @@ from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import new_acts
-from sync.reconcile.writes import OUTCOMES
+from sync.reconcile.writes import ending_after
 from sync.records.approvals import ApprovalFacts
 
 # The kind of the history line about a duplicate that stays on the board.
@@ -116,8 +116,7 @@ def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_p
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
-        failed_ending = pass_plan.ending(OUTCOMES[failed.verdict], failed.detail, wait_seconds=failed.wait_seconds)
-        return replace(duplicate, ending=failed_ending, intents=intents)
+        return replace(duplicate, ending=ending_after(failed), intents=intents)
     # With two answers it was archived, too.
     is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
     kind = "archived"

@@ -371,8 +371,11 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})
 
 
-ANSWERED = "A person's answer comes first; what follows from it is synced next."
-LINKED = "It was linked with its item; what differs is synced next."
+# How a pass ends that only changes links: the next one reads and compares what is linked now.
+ANSWERED = pass_plan.Ending(
+    pass_plan.Outcome.RELEASED, "A person's answer comes first; what follows from it is synced next."
+)
+LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
 
 def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -393,11 +396,10 @@ def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
         changed[answer.asked_of] = _answered(record, answer)
     for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
         if key not in changed:
-            changed[key] = plan.records[key].end(pass_plan.Outcome.RELEASED, ANSWERED)
+            changed[key] = replace(plan.records[key], ending=ANSWERED)
     items = {answer.item_id for answer in decided if answer.result}
-    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, ANSWERED)
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
-    plan = plan.with_deleted(replace(deleted, ending=released) for deleted in owned)
+    plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
     return replace(plan.with_records(changed.values()), answers=tuple(decided))
 
 
@@ -410,7 +412,7 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
     plan = plan.with_facts(conflicts=tuple(conflicts))
     if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)
-    return plan.end(pass_plan.Outcome.RELEASED, ANSWERED)
+    return replace(plan, ending=ANSWERED)
 
 
 def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
@@ -432,7 +434,7 @@ def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if identity is None:
             identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
         elif answered and _names_any(identity, answered):
-            identified.append(record.end(pass_plan.Outcome.RELEASED, ANSWERED))
+            identified.append(replace(record, ending=ANSWERED))
         else:
             identified.append(_identified(record, identity))
     return plan.with_records(identified)
@@ -449,8 +451,7 @@ def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) ->
     if identity.item is not None:
         # Calls are made only for committed links: the next pass compares the two, and sends.
         linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
-        plan = plan.with_facts(item=identity.item).logged(linked)
-        return plan.end(pass_plan.Outcome.RELEASED, LINKED)
+        return replace(plan.with_facts(item=identity.item).logged(linked), ending=LINKED)
     if identity.is_left_out:
         return leave_out(plan, FilterSide.ITEM, identity.reason)
     if identity.wait_seconds:

@@ -509,11 +509,11 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
     answered_records = {key for answer in plan.answers if answer.result for key in answer.names}
     for item in facts.unmatched:
         if item.item_id in answered_items:
-            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED)
+            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
         else:
             decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(decided, identity.ANSWERED)
+            decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
     item_of_record = {
         item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record

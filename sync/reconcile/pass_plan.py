@@ -63,7 +63,13 @@ class Ending:
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     is_processed: bool = False  # its events were read and had nothing new
+    is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
+
+    def __post_init__(self) -> None:
+        # People read why a job failed, and the text may quote a request.
+        if self.outcome is Outcome.FAILED:
+            object.__setattr__(self, "detail", without_secrets(self.detail))
 
     @property
     def is_open(self) -> bool:
@@ -85,11 +91,6 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     rounds = int(claim.payload.get(ROUNDS_KEY, 0)) + 1
     wait = ROUNDS_WAIT_SECONDS if rounds > MAX_ROUNDS else 0
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
-
-
-def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
-    """Return an ending without secrets: people read why a job failed, and the text may quote a request."""
-    return Ending(outcome, without_secrets(detail) if outcome is Outcome.FAILED else detail, **more)
 
 
 class Rejection(NamedTuple):
@@ -367,8 +368,8 @@ class RecordPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
-        ended = ending(outcome, detail, **more)
-        return with_values(self, ending=ended, reason=self.reason if reason is None else reason)
+        reason = self.reason if reason is None else reason
+        return with_values(self, ending=Ending(outcome, detail, **more), reason=reason)
 
     def end_settled(self, reason: str) -> Self:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""

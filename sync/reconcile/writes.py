@@ -83,7 +83,7 @@ def end_uncreatable(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
 
 
 # How a unit's jobs end, by its answer; only a failure counts as an attempt.
-OUTCOMES = {
+_OUTCOMES = {
     calls.Verdict.DONE: pass_plan.Outcome.OPEN,
     calls.Verdict.GONE: pass_plan.Outcome.FAILED,
     calls.Verdict.REFUSED: pass_plan.Outcome.FAILED,
@@ -92,6 +92,17 @@ OUTCOMES = {
     calls.Verdict.HELD: pass_plan.Outcome.DEFERRED,
     calls.Verdict.WITHDRAWN: pass_plan.Outcome.RELEASED,
 }
+
+
+def ending_after(answer: calls.Answer) -> pass_plan.Ending:
+    """Return how a unit's jobs end after Monday's answer; they stay open if its write was carried out."""
+    return pass_plan.Ending(
+        _OUTCOMES[answer.verdict],
+        answer.detail,
+        answer.wait_seconds,
+        answer.at_most,
+        is_unsent=answer.verdict is calls.Verdict.STOPPED,
+    )
 
 
 def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.RecordPlan:
@@ -124,12 +135,9 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
     if answer.verdict is calls.Verdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
-    outcome = OUTCOMES[answer.verdict]
     if answer.verdict is calls.Verdict.WITHDRAWN:
-        return plan.drop(outcome, answer.detail)
-    if outcome is pass_plan.Outcome.OPEN:
-        return plan
-    return plan.end(outcome, answer.detail, at_most=answer.at_most, wait_seconds=answer.wait_seconds)
+        return plan.drop(pass_plan.Outcome.RELEASED, answer.detail)
+    return plan if answer.verdict is calls.Verdict.DONE else replace(plan, ending=ending_after(answer))
 
 
 def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:

@@ -42,9 +42,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     synced = world["synced"]
     now = sync_now()
     for n, (kind, state) in enumerate((("clear_monday", "pending"), ("items", "pending"), ("records", "approved"))):
-        models.ApprovalRequest.objects.create(
-            entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{n}", label="Phone “1”"
-        )  # fmt: skip
+        states.approval(synced, kind, state, key=f"k{n}", label="Phone “1”")
     models.BoardLink.objects.filter(entity_type="contact").update(
         verified_at=now, verified_records=3, differed_records=1
     )
@@ -55,15 +53,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     models.UnmatchedItem.objects.create(
         entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"}
     )
-    models.Intent.objects.create(
-        entity_type="contact",
-        entity_id=synced.pk,
-        board_id="9001",
-        item_id="5001",
-        lease_token=uuid.uuid4(),
-        idempotency_key="k",
-        deadline=sync_now(),
-    )
+    states.intent(synced, item_id="5001")
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
     models.ApiToken.objects.create(person)
@@ -98,7 +88,7 @@ def crowd(world: dict[str, Any]) -> None:
             entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
-    models.ApprovalRequest.objects.create(**states.of(synced), kind="records", state="pending", label=LONG)
+    states.approval(synced, "records", label=LONG)
     held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
     models.SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -42,6 +43,18 @@ def stop_board(
 def of(record: models.SyncedModel) -> dict[str, Any]:
     """What a row says that is about this record."""
     return {"entity_type": record.entity_type(), "entity_id": record.pk}
+
+
+def approval(record: models.SyncedModel, kind: str, state: str = "pending", **values: Any) -> models.ApprovalRequest:
+    """What would be deleted or emptied of a record, which waits for a person or was decided."""
+    given = {"label": str(record)} | values
+    return models.ApprovalRequest.objects.create(**of(record), kind=kind, state=state, **given)
+
+
+def intent(record: models.SyncedModel, **values: Any) -> models.Intent:
+    """A write to a record's item that has no answer yet."""
+    given = {"board_id": "1", "lease_token": uuid4(), "idempotency_key": uuid4().hex, "deadline": sync_now()}
+    return models.Intent.objects.create(**of(record) | given | values)
 
 
 def contact(name: str, **values: Any) -> Contact:

@@ -1,7 +1,6 @@
 """The engine's own pages: queue, boards, journal; what may be changed there and what may not."""
 
 import re
-import uuid
 from typing import Any
 
 from django.contrib import admin
@@ -11,7 +10,7 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from sync.admin.admin_base import ReadOnlyAdmin
-from sync.models import ApiToken, BoardLink, IgnoredItem, Intent, SyncQueue, WebhookEvent
+from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue, WebhookEvent
 from tests.admin import states
 from tests.admin.all_pages import furnish
 from tests.admin.test_records import words_of
@@ -45,10 +44,7 @@ def test_technical_rows_are_for_superusers_to_read_and_to_search(browser: Client
         trigger_id="t1", board_id="9002", item_id="5001", column_id="phone", type="update_column_value",
         body={"event": {"pulseId": 5001}}, processed_at=states.sync_now(), outcome="processed",
     )  # fmt: skip
-    Intent.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, board_id="9002", item_id="5001", lease_token=uuid.uuid4(),
-        idempotency_key="k", deadline=states.sync_now(), values={"role_title": {"sent": "x"}},
-    )  # fmt: skip
+    states.intent(world["synced"], item_id="5001", values={"role_title": {"sent": "x"}})
     viewer = User.objects.create_user("vera", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     reader = Client()

@@ -253,3 +253,21 @@ def test_a_rejected_field_is_marked_in_the_form_until_it_is_well(open_page: Any,
     assert field.evaluate(border) == page.locator("#id_phone").evaluate(border)
     assert save.evaluate(look) == primary
     assert not errors
+
+
+def test_a_new_token_is_copied_by_its_button(open_page: Any, person: User, db: None) -> None:
+    page, errors = open_page(390, "dark")
+    page.goto("/admin/sync/apitoken/add/")
+    page.get_by_role("button", name="Make token", exact=True).click()
+    shown, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
+    shown.wait_for()
+    assert not barriers(page)
+    text = shown.inner_text()
+    copy.click()
+    # The browser copies and pastes a moment after the click and the key.
+    expect(copy).to_have_text("Copied")
+    page.goto("/admin/sync/apitoken/")
+    search = page.locator("#changelist-search input[name=q]")
+    search.press("Control+v")
+    expect(search).to_have_value(text)
+    assert not errors

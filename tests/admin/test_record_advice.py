@@ -13,7 +13,7 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncMetadata
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -65,7 +65,7 @@ def unlinked(name: str) -> Contact:
 def awaiting_approval(name: str) -> Contact:
     made = states.contact(name)
     states.ledger(made, "pending")
-    ApprovalRequest.objects.create(**states.of(made), kind="records", state="pending", label=name)
+    states.approval(made, "records")
     return made
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, WriteLoop
+from sync.models import FieldMapping, SyncMetadata, WriteLoop
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.people import staff_who_may
@@ -94,7 +94,7 @@ def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, wor
 
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    ApprovalRequest.objects.create(**states.of(record), kind="records", state="pending", label="Zoë Ångström")
+    states.approval(record, "records")
     WriteLoop.objects.create(
         entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
         times=[{"at": "2026-07-01T10:00:00Z", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),

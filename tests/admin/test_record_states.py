@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue
+from sync.models import FieldMapping, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.registry import entity
 from sync.state import record_view
@@ -40,11 +40,6 @@ def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
     if held:
         states.ledger(made, "pending", blocked_fields=held)
     return made
-
-
-def asks(record: Contact, kind: ApprovalKind, state: ApprovalState = ApprovalState.PENDING) -> None:
-    """What would be deleted or emptied of this record waits for a person, or was decided."""
-    ApprovalRequest.objects.create(entity_type="contact", entity_id=record.pk, kind=kind, state=state, label="Ann")
 
 
 def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None:
@@ -103,14 +98,14 @@ def everything() -> None:
     states.ledger(answered, "pending", remote_state="archived", removed_since=sync_now())
     SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, direction="to_npd", payload={"unlink": True})
     for kind in (ApprovalKind.RECORDS, ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD):
-        asks(waits(f"Asks, {kind}", "to_monday"), kind)
-    asks(waits("Asks, without a job"), ApprovalKind.CLEAR_MONDAY)
-    asks(waits("Asks, blocked", "to_npd", email=BLOCKED), ApprovalKind.CLEAR_NPD)
-    asks(states.dead("Asks, failed"), ApprovalKind.CLEAR_MONDAY)
-    asks(states.contact("Asks, off", sync_enabled=False), ApprovalKind.CLEAR_MONDAY)
-    asks(states.synced("Asks, synced", "5300"), ApprovalKind.CLEAR_MONDAY)
+        states.approval(waits(f"Asks, {kind}", "to_monday"), kind)
+    states.approval(waits("Asks, without a job"), ApprovalKind.CLEAR_MONDAY)
+    states.approval(waits("Asks, blocked", "to_npd", email=BLOCKED), ApprovalKind.CLEAR_NPD)
+    states.approval(states.dead("Asks, failed"), ApprovalKind.CLEAR_MONDAY)
+    states.approval(states.contact("Asks, off", sync_enabled=False), ApprovalKind.CLEAR_MONDAY)
+    states.approval(states.synced("Asks, synced", "5300"), ApprovalKind.CLEAR_MONDAY)
     for state in (ApprovalState.APPROVED, ApprovalState.REJECTED):
-        asks(waits(f"Answered, {state}", "to_monday"), ApprovalKind.CLEAR_MONDAY, state)
+        states.approval(waits(f"Answered, {state}", "to_monday"), ApprovalKind.CLEAR_MONDAY, state)
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:

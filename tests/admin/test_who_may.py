@@ -99,9 +99,7 @@ def paused(world: World) -> Callable[[Client], Any]:
 
 
 def held(world: World) -> ApprovalRequest:
-    return ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=world["synced"].pk, kind="clear_monday", state="pending", label="Phone"
-    )
+    return states.approval(world["synced"], "clear_monday")
 
 
 def guarded(world: World, how: str) -> Callable[[Client], Any]:

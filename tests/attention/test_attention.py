@@ -12,7 +12,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind, Tally
-from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
+from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import (
     ApprovalRequest,
@@ -61,15 +61,9 @@ def kinds(db: None) -> Kinds:
     dead = states.dead("Bob")
     rejected = blocked("Cleo", "5003", "email", **REJECTED)
     unread = blocked("Dan", "5004", code="unknown", side="npd")
-    approval = ApprovalRequest.objects.create(
-        entity_type="contact",
-        entity_id=unread.pk,
-        kind=ApprovalKind.CLEAR_MONDAY,
-        state=ApprovalState.PENDING,
-        key="notes",
-        label="Notes “met at the fair” of Dan",
-        values={"record": "Dan", "label": "Notes", "value": "met at the fair"},
-    )
+    shown = {"record": "Dan", "label": "Notes", "value": "met at the fair"}
+    label = "Notes “met at the fair” of Dan"
+    approval = states.approval(unread, "clear_monday", key="notes", label=label, values=shown)
     question = SyncConflict.objects.create(
         entity_type="contact", entity_id=dead.pk, monday_item_id="5005", conflict_fields=[], kind="identity",
         npd_data={}, monday_data={}, about={"what": "Is it the same Bob?"},
@@ -304,9 +298,7 @@ def test_a_removed_item_needs_nobody_while_its_record_is_unsynced_or_awaits_appr
     states.boards()
     off, waits = states.removed("Off", "5001"), states.removed("Waits", "5002")
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=waits.pk, kind=ApprovalKind.RECORDS, state=ApprovalState.PENDING, label="Waits"
-    )
+    states.approval(waits, "records")
     SyncQueue.objects.all().delete()
     assert [one.kind for one in attention.entries()] == [Kind.APPROVAL]
 

@@ -10,7 +10,7 @@ import pytest
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
@@ -26,13 +26,6 @@ Later = Callable[[int], None]
 def later(transactional_db: None) -> Iterator[Callable[[int], None]]:
     yield lambda days: move_clock(timedelta(days=days))
     reset_clock()
-
-
-def intent(contact: Contact, state: str = "applied", **values: Any) -> Intent:
-    return Intent.objects.create(
-        entity_type="contact", entity_id=contact.pk, board_id="1", lease_token=uuid.uuid4(),
-        idempotency_key=values.pop("key", uuid.uuid4().hex), state=state, deadline=sync_now(), **values,
-    )  # fmt: skip
 
 
 def delivery(board_id: str = "1", **values: Any) -> WebhookEvent:
@@ -71,28 +64,22 @@ def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run,
 def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later, run: Run) -> None:
     contact = Contact.objects.create(name="Ann")
     kept: list[Any] = [
-        intent(contact, "open", key="one"),
-        intent(contact, key="one"),  # sent with an open one
-        lost := intent(contact, "void", lookups=1, settled_at=sync_now()),  # its record has no item yet
+        states.intent(contact, state="open", idempotency_key="one"),
+        states.intent(contact, state="applied", idempotency_key="one"),  # sent with an open one
+        lost := states.intent(contact, state="void", lookups=1, settled_at=sync_now()),  # its record has no item yet
         delivery(),  # nobody has weighed it
         SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed"),
         SyncQueue.objects.get(entity_id=contact.pk),
-        *(
-            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
-            for state in ("pending", "rejected")
-        ),
+        *(states.approval(contact, "clear_npd", state, key=state) for state in ("pending", "rejected")),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
     ]
     gone: list[Any] = [
-        intent(contact, key="other"),
+        states.intent(contact, state="applied", idempotency_key="other"),
         delivery(processed_at=sync_now()),
         SyncQueue.objects.create(
             entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
         ),
-        *(
-            ApprovalRequest.objects.create(**states.of(contact), kind="clear_npd", key=state, state=state)
-            for state in ("done", "released")
-        ),
+        *(states.approval(contact, "clear_npd", state, key=state) for state in ("done", "released")),
         Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
     ]

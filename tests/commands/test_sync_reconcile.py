@@ -19,17 +19,6 @@ def contact(world: World) -> Contact:
     return world.linked("Ada Byron", email="ada@example.com", role_title="Analyst")
 
 
-def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, world: World, run: Run) -> None:
-    world.edit(contact, "role_title", "Countess")
-    said = run("sync_reconcile")
-    contact.refresh_from_db()
-    assert contact.role_title == "Countess"
-    numbers = "Contacts: 1 linked records, 0 of them the same on both sides; 1 items on the board, 0 of them without"
-    assert numbers in said
-    assert "1 checked: 1 done, 0 failed." in said
-    assert "Contacts: 1 linked records, 1 of them the same on both sides;" in run("sync_reconcile")
-
-
 def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:
     with pytest.raises(CommandError, match=r"Organizations: .*Set up…(.|\n)*Contacts: .*Set up…"):
         run("sync_reconcile")

@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import phonenumbers
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -81,15 +80,6 @@ def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that
     british = {"phone": "020 7946 0958", "countryShortName": "GB"}
     assert phone.remote(british) == "+442079460958"
     assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
-
-
-def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number() -> None:
-    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
-        example = phonenumbers.example_number(region)
-        assert example is not None
-        number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
-        cell = {"phone": number.removeprefix("+"), "countryShortName": region}
-        assert make_converter("phone").remote(cell) == number, region
 
 
 @pytest.mark.parametrize(("name", "length"), [("long_text", 2000), ("name", 255), ("text", 65_536)])

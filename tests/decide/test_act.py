@@ -11,7 +11,7 @@ from sync.reconcile.act import rejected_fields
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import OUTCOMES, after_answer, write_of_record
+from sync.reconcile.writes import after_answer, ending_after, write_of_record
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
@@ -76,7 +76,7 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
     ],
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
-    assert OUTCOMES[verdict] is outcome
+    assert ending_after(Answer(verdict)).outcome is outcome
     found = answered(Answer(verdict, "Why."))
     assert found.outcome is outcome
     assert found.ending.detail == ("" if verdict is Verdict.DONE else "Why.")

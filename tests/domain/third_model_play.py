@@ -3,8 +3,6 @@
 In a process of its own, whose settings have the application `projects`, on a database of its own.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +12,6 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_test_environment, teardown_test_environment
-from drf_spectacular.generators import SchemaGenerator
 
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
@@ -173,25 +170,6 @@ def the_groups() -> None:
         assert viewer.post(f"/admin/projects/project/{boats.pk}/sync-off/").status_code == 403
 
 
-OF_EVERY_LIST = {"page", "page_size", "pagination", "cursor", "ordering", "search", "sync_status"}
-
-
-def operations(kind: str, schema: Any) -> Iterator[str]:
-    """Each with its answers and the parameters that follow from no field."""
-    for path, methods in schema["paths"].items():
-        if path.startswith(f"/api/v1/{kind}s/"):
-            for method, one in methods.items():
-                asked = sorted(OF_EVERY_LIST & {parameter["name"] for parameter in one.get("parameters", ())})
-                told = json.dumps([method, path, one["operationId"], asked, sorted(one["responses"])])
-                yield told.replace(kind, "record")
-
-
-def the_schema() -> None:
-    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    theirs, contacts = (set(operations(kind, schema)) for kind in ("project", "contact"))
-    assert theirs == contacts
-
-
 def play() -> None:
     """With nothing but the model and its registration."""
     ada = signed_in(User.objects.create_superuser("ada"))
@@ -201,7 +179,6 @@ def play() -> None:
     the_sync_filter()
     the_groups()
     the_files(ada)
-    the_schema()
 
 
 def play_with_own_classes() -> None:

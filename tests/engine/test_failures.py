@@ -5,7 +5,7 @@ import pytest
 from npd.models import Contact
 from sync.models import BoardLink, Intent, SyncQueue
 from sync.records import availability
-from tests.support.world import World, mail
+from tests.support.world import World
 
 
 def test_a_change_whose_answer_was_lost_is_found_out_about(world: World) -> None:
@@ -64,16 +64,6 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     stored = world.row(contact).error_message + world.ledger(contact).last_error
     assert "abc123" not in stored
     assert stored.count("access_token=[secret]") == 2
-
-
-def test_a_refused_read_of_new_items_backs_off(world: World) -> None:
-    world.sandbox.act("add", board_id=world.board_id(), name="New", values={"email": mail("n@example.com")})
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.sandbox.faults({"status": 400, "count": 50})
-    before = world.calls()
-    world.work()
-    assert world.calls() - before < 5
 
 
 def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: World) -> None:

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.operations.file_formats import CSV, XLSX, FileError, escape_formula, unescape_formula
+from sync.operations.file_formats import CSV, MAX_LINES, XLSX, FileError, escape_formula, unescape_formula
 from tests.files.conftest import counts, exported, preview
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +56,11 @@ def test_a_csv_file_is_read_as_its_program_wrote_it(content: bytes) -> None:
 def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
     rows = rows_of(b'Name,Notes\n"Ann","a\nb"\n\nBob,c\n')
     assert [(row["row number"], row["Notes"]) for row in rows] == [(2, "a\nb"), (4, "c")]
+
+
+def test_a_file_of_blank_lines_is_refused_for_its_lines() -> None:
+    with pytest.raises(FileError, match=f"{MAX_LINES:,} lines"):
+        rows_of(b"Name\n" * 2 + b"\n" * MAX_LINES)
 
 
 @pytest.mark.parametrize(

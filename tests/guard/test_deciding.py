@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
-from sync.choices import ApprovalKind, ApprovalState
+from sync.choices import ApprovalKind
 from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from tests.admin import states as states_of
 from tests.admin.test_records import words_of
@@ -33,15 +33,7 @@ def hold() -> Callable[[int, ApprovalKind], list[ApprovalRequest]]:
         contacts = [Contact.objects.create(name=f"Ann {n}") for n in range(number)]
         SyncQueue.objects.all().delete()
         return [
-            ApprovalRequest.objects.create(
-                entity_type="contact",
-                entity_id=contact.pk,
-                kind=kind,
-                key="phone",
-                state=ApprovalState.PENDING,
-                label=f"Phone “+44 {n}” of {contact}",
-                values={"value": f"+44 {n}"},
-            )
+            states_of.approval(contact, kind, key="phone", values={"value": f"+44 {n}"})
             for n, contact in enumerate(contacts)
         ]
 
@@ -99,10 +91,7 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     states_of.boards()
     BoardLink.objects.update(deleted_record_policy=policy)
     contact = Contact.objects.create(name="Ann", monday_id="51")
-    act = ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=contact.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING,
-        label="The item of “Ann”, which was deleted in NPD", values={"record": "Ann"},
-    )  # fmt: skip
+    act = states_of.approval(contact, ApprovalKind.ITEMS, values={"record": "Ann"})
     browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": [contact.pk], "post": "yes"})
     pages = {
         action: words_of(browser.post(ACT, {"action": action, "key": f"approval:{act.pk}"}).content.decode())

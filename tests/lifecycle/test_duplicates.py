@@ -1,6 +1,5 @@
 """merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from tests.admin import states
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World, mail
 
@@ -99,10 +99,7 @@ def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_dea
     contact = world.linked("Ann", email="ann@example.com")
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("edit", item_id=copy, column_id="npd_id", text="")  # the first of the two calls was answered
-    Intent.objects.create(
-        entity_type="contact", entity_id=contact.pk, board_id="1", item_id=copy, lease_token=uuid.uuid4(),
-        idempotency_key=uuid.uuid4().hex, body={"copy": True}, deadline=sync_now() + timedelta(seconds=90),
-    )  # fmt: skip
+    states.intent(contact, item_id=copy, body={"copy": True}, deadline=sync_now() + timedelta(seconds=90))
     hear(world)
     assert not SyncConflict.objects.exists()
     assert SyncQueue.objects.get(remote_id=copy, status="pending").next_retry > sync_now() + timedelta(seconds=60)
@@ -134,9 +131,7 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1
     other = world.contact("Other", sync_enabled=False)
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
-    )
+    states.approval(other, ApprovalKind.ITEMS, ApprovalState.DONE)
     hear(world)
     assert world.sandbox.item(copy)["state"] == "active"
     assert asked(contact.pk, "identity").monday_item_id == copy

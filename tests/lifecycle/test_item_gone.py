@@ -32,9 +32,6 @@ def log_of(record_id: Any, kind: str) -> list[str]:
     return list(Decision.objects.filter(entity_id=record_id, kind=kind).values_list("sentence", flat=True))
 
 
-# --- the quiet time ---------------------------------------------------------------------------------------------
-
-
 def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World) -> None:
     contact = world.linked()
     take_away(world, contact)
@@ -145,12 +142,6 @@ def test_a_record_that_others_need_is_never_offered_to_delete(world: World, monk
     quiet_passes(world)
     assert Organization.objects.filter(pk=acme.pk).exists()
     assert [o["choose"] for o in asked(acme.pk).about["options"]] == ["npd", "custom"]
-
-
-# --- there, changed since the base | archived or deleted --------------------------------------------------------
-
-
-# --- between the read and the write -----------------------------------------------------------------------------
 
 
 def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_noticed(world: World) -> None:

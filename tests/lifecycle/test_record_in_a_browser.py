@@ -7,7 +7,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from sync.models import BoardLink, UnmatchedItem
 from tests.support.pages import barriers
 from tests.support.world import World
 
@@ -51,30 +50,4 @@ def test_a_change_is_unfolded_and_undone(world: World, person: User, open_page: 
     act.locator(".npd-act-fields .npd-act-undone", has_text="Head").wait_for()
     act.locator(".npd-act-fields").get_by_role("link", name=re.compile("^Undo… ?: Notes")).wait_for()
     assert not barriers(page)
-    assert not errors
-
-
-HALF_A_MINUTE = 31_000
-LIST = "/admin/sync/unmatcheditem/"
-
-
-def strangers(world: World, *names: str) -> list[UnmatchedItem]:
-    BoardLink.objects.update(creates_records=False)
-    items = [world.add(name, role_title="Buyer") for name in names]
-    world.hear(seconds=11)
-    world.work(seconds=301)
-    return [UnmatchedItem.objects.get(item_id=item) for item in items]
-
-
-def test_an_open_list_counts_anew_what_is_added(world: World, person: User, open_page: Any) -> None:
-    strangers(world, "One")
-    page, errors = open_page(390, "dark")
-    page.clock.install()
-    page.goto(LIST)
-    assert "1 unmatched item" in page.locator("#npd-pagination").inner_text()
-    world.add("Two")
-    world.hear()
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.get_by_role("link", name="Two, on Monday, in a new tab").wait_for()
-    page.get_by_text("2 unmatched items").wait_for()
     assert not errors

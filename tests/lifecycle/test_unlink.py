@@ -45,18 +45,6 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     assert twin.monday_id not in (None, item_id)
 
 
-def test_a_clearing_without_an_answer_is_found_out_and_the_record_unlinked(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.faults({"timeout": "after", "on": "change_multiple_column_values"})
-    item_id = unlinked(world, contact)
-    assert contact.sync_enabled
-    for _ in range(2):
-        world.settle()
-    contact.refresh_from_db()
-    assert (contact.sync_enabled, contact.monday_id) == (False, None)
-    assert world.sandbox.item(item_id)["values"]["npd_id"] == ""
-
-
 def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
     item_id = unlinked(world, contact)

@@ -13,19 +13,10 @@ from django.db import connection
 
 from sync import attention
 from sync.attention import Kind
-from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.kernel.mails import send_email
 from sync.kernel.secret_texts import decrypt
-from sync.models import (
-    ApprovalRequest,
-    BoardLink,
-    MondayAccount,
-    Notification,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-)
+from sync.models import BoardLink, MondayAccount, Notification, NotificationReceiver, SyncMetadata, SyncQueue
 from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
@@ -190,10 +181,7 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     BoardLink.objects.filter(entity_type="contact").update(
         verified_at=sync_now(), verified_records=50, differed_records=2
     )
-    eve = states.contact("Eve").pk
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=eve, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING, label="Eve"
-    )  # fmt: skip
+    states.approval(states.contact("Eve"), "items")
     notified_after(minutes=6)
     assert "A difference was found: Contacts: 2 of 50 checked records" in text(mail)
     assert "1 approval: " in text(mail)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,9 +17,10 @@ from django.db import connection, connections
 from config.beat import Scheduler
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import BoardLease, BoardLink, Intent, SyncQueue
+from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox import notify
 from sync.outbox.claim import MAX_LOST_HOLDERS, Lease, LeaseLost, acquire, claim, orphaned_boards
+from tests.admin import states
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,10 +170,8 @@ def test_a_successor_passes_over_what_is_in_the_air_and_does_the_rest(link: Boar
     held = worker.takes(link)
     assert len(worker.do(lambda: claim(held, 3))) == 3
     for contact, item in ((contacts[0], "7"), (contacts[1], "")):
-        Intent.objects.create(
-            entity_type="contact", entity_id=contact.pk, board_id="1", item_id=item, lease_token=held.token,
-            idempotency_key=uuid.uuid4().hex, deadline=sync_now() + timedelta(seconds=90),
-        )  # fmt: skip
+        in_the_air = sync_now() + timedelta(seconds=90)
+        states.intent(contact, item_id=item, lease_token=held.token, deadline=in_the_air)
     worker.dies()
     successor, found = acquire(link), []
     assert successor is not None

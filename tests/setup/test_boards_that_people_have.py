@@ -32,14 +32,6 @@ LANGUAGES: dict[str, Columns] = {
         ("pos", "Position", "text"), ("mail", "E-Mail", "email"), ("tel", "Telefon", "phone"),
         ("notiz", "Notizen", "long_text"),
     ],
-    "Spanish": [
-        ("cargo", "Cargo", "text"), ("correo", "Correo electrónico", "email"), ("telefono", "Teléfono", "phone"),
-        ("notas", "Notas", "long_text"),
-    ],
-    "Dutch": [
-        ("functie", "Functie", "text"), ("mail", "E-mailadres", "email"), ("tel", "Telefoon", "phone"),
-        ("notes_", "Opmerkingen", "long_text"),
-    ],
     "Japanese": [
         ("yakushoku", "役職", "text"), ("mail", "メール", "email"), ("tel", "電話", "phone"),
         ("memo", "メモ", "long_text"),
@@ -103,17 +95,9 @@ def test_an_organizations_address_is_known_by_its_title_too(title: str) -> None:
 
 TWO_OF_A_KIND = [
     ("email", "email", "Indirizzo e-mail", "E-mail privata"),
-    ("email", "email", "Posta elettronica", "PEC"),
-    ("email", "email", "Endereço de e-mail", "Cobrança"),
-    ("phone", "phone", "N° de téléphone", "Fax"),
-    ("phone", "phone", "Número de teléfono", "Fax"),
-    ("phone", "phone", "Handynummer", "Fax"),
     ("phone", "phone", "携帯電話", "Fax"),
     ("role_title", "text", "Intitulé du poste", "LinkedIn"),
-    ("role_title", "text", "Berufsbezeichnung", "LinkedIn"),
-    ("role_title", "text", "Posizione", "LinkedIn"),
     ("phone", "phone", "Tél. portable", "Fax"),
-    ("phone", "phone", "Número de telefone", "Fax"),
 ]
 
 

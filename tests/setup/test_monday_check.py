@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
 from sync.management.commands import monday_check
-from sync.models import BoardLink, Intent, SyncQueue, WebhookEvent
+from sync.models import BoardLink, SyncQueue, WebhookEvent
 from tests.admin import states
 from tests.support.sandbox import Sandbox
 
@@ -86,17 +86,8 @@ def test_no_token_or_no_monday_is_the_problem(settings: Any, name: str, value: s
 
 def _a_change(link: BoardLink, minutes_ago: int) -> None:
     when = SyncNow() - timedelta(minutes=minutes_ago)
-    Intent.objects.create(
-        entity_type="contact",
-        entity_id=uuid.uuid4(),
-        board_id=link.board_id,
-        lease_token=uuid.uuid4(),
-        idempotency_key=uuid.uuid4().hex,
-        state="applied",
-        created_at=when,
-        deadline=when,
-        settled_at=when,
-    )
+    applied = {"state": "applied", "created_at": when, "deadline": when, "settled_at": when}
+    states.intent(states.contact("Ann"), board_id=link.board_id, **applied)
 
 
 def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:

@@ -81,11 +81,6 @@ def need_attention() -> int:
     return Contact.objects.exclude(sync_status="synced").count()
 
 
-def test_a_relation_whose_board_is_not_set_up_is_not_suggested(wizard: Wizard) -> None:
-    wizard.boards(contact=companies(wizard))
-    assert wizard.choices["contact"].fields["organization"].column == ""
-
-
 def test_the_plans_numbers_are_what_happens_also_where_names_are_unknown(wizard: Wizard) -> None:
     plan = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
     assert (plan.counts["link"], plan.counts["create"], plan.counts["from_items"]) == (3, 1, 6)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail, people
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, mail
 
 FIRMS = (*PEOPLE, ("firm", "Company", "text"))
 
@@ -134,26 +134,3 @@ def test_who_only_takes_over_from_monday_and_has_no_item_needs_attention(wizard:
     wizard.apply()
     settle(wizard)
     assert plan.attention_count == need_attention() == plan.counts["no_item"] == 1
-
-
-def test_an_item_whose_record_has_sync_turned_off_needs_nobody(wizard: Wizard) -> None:
-    people()
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
-    wizard.apply()
-    Contact.objects.filter(email="ann@x.org").update(sync_enabled=False)
-    assert wizard.change().attention_count == 0
-    assert wizard.plan_shown() == {"sync_off": 1}
-
-
-def test_who_leaves_the_filter_by_what_is_sent_stops_and_needs_nobody(wizard: Wizard) -> None:
-    Contact.objects.create(name="Ann", email="ann@x.org", phone="12", role_title="Boss")
-    items = [{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}]
-    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE, items=items))
-    wizard.fields("contact", filter="1", first_match="npd_wins")
-    wizard.post("filter/contact/", **{"item-field": ["role_title"], "item-op": ["is"], "item-text": ["Head"]})
-    wizard.plan()
-    plan = wizard.board_plan()
-    wizard.apply()
-    settle(wizard)
-    assert (plan.attention_count, plan.counts["stops"]) == (0, 1)
-    assert Contact.objects.get().sync_status == "disabled"

@@ -2,7 +2,14 @@
 
 A board is set up as `monday_setup` does it (`boards/board_setup.py`), with a person's choices instead of the
 registered ones. Ordinary passes do the rest.
+
+`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the sentences about related records
+that the start created, and the `items_to_check` of the plan; `token` and `until`, the lock of the worker that has it;
+`made_board` once the worker has created the board; in the end `done`, `problems` and `finished`, or the `problem` that
+stopped or delayed it.
 """
+
+from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,32 +35,23 @@ from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import Board, BoardSetup, ColumnSpec
-from sync.monday.errors import MondayError, Scope
+from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, SetupPlan, summary_of
+from sync.operations.setup.selection import DONE, RUNNING, STOPPED
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 
 log = structlog.get_logger(__name__)
 
-RUNNING = "running"
-STOPPED = "stopped"
-DONE = "done"
-
 # Each step renews the lock. If a worker is killed, another one continues once the lock has run out.
 LOCK_SECONDS = 180
-
-TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
 
 
 class SetupLost(RuntimeError):
     """Another worker has taken over the set-up, so this one stores nothing."""
-
-
-def is_running(link: BoardLink | None) -> bool:
-    return link is not None and (link.setup or {}).get("state") == RUNNING
 
 
 def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
@@ -71,7 +69,7 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
         for chosen in boards:
             title = chosen.choices.spec.board_title
-            if is_running(links[chosen.choices.entity_type]):
+            if selection.is_running(links[chosen.choices.entity_type]):
                 raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
             chosen.check_settings()
             if problems := chosen.problem_text:
@@ -111,6 +109,101 @@ def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
     return sentences
 
 
+def setup_progress() -> list[dict[str, Any]]:
+    """Return the state of each started set-up, with its steps and problems so far."""
+    rows = []
+    for spec in registry.entities():
+        link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
+        if link is None:
+            continue
+        setup = link.setup
+        state = setup["state"]
+        is_unclaimed = state == RUNNING and "until" not in setup
+        rows.append({
+            "title": spec.board_title,
+            "state": state,
+            "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
+            "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED_AFTER,
+            "done": setup.get("done", []),
+            "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
+        })  # fmt: skip
+    return rows
+
+
+def advance_setups() -> None:
+    """Continue the started set-ups, one after another, in the order in which types are registered.
+
+    A type with a relation comes after the type that it points at, and waits until that type's board exists.
+    """
+    for spec in registry.entities():
+        if process.is_shutting_down():
+            return
+        started = _claim(spec.entity_type)
+        try:
+            if started is not None:
+                _advance(started)
+        except SetupLost:
+            log.info("a set-up is another worker's by now", board=spec.entity_type)
+        except SoftTimeLimitExceeded:
+            # The task ran out of time, which isn't the set-up's failure: a later run continues it.
+            raise
+        except Exception:  # an unknown error of one type must not delay the others
+            log.exception("a set-up could not be continued", board=spec.entity_type)
+            if started is not None:
+                started.release(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
+        if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=RUNNING).exists():
+            return
+
+
+@transaction.atomic
+def _claim(entity_type: str) -> StartedSetup | None:
+    """Take a started set-up that no worker has locked."""
+    link = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=RUNNING).first()
+    if link is None:
+        return None
+    until = parse_datetime(link.setup.get("until") or "")
+    if until is not None and until > sync_now():
+        return None
+    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex, "until": _lock_end(LOCK_SECONDS)})
+    BoardLink.objects.filter(pk=link.pk).update(setup=started.setup)
+    return started
+
+
+def _advance(started: StartedSetup) -> None:
+    try:
+        # Each call renews the lock, because many slow calls take longer than it lasts.
+        result = apply_choices(started, connector(urgent=True, before_call=started.save))
+        _enqueue_records(started)
+    except ActionError as why:
+        started.release(STOPPED, problem=str(why))
+        return
+    except MondayError as error:
+        if error.scope not in PASSING_SCOPES:
+            started.release(STOPPED, problem=error.sentence)
+            return
+        # A later run tries again.
+        breaker.trip_account(error)
+        problem = f"{error.sentence} The set-up goes on by itself."
+        started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
+        return
+    started.release(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
+    person = User.objects.filter(username=started.setup.get("by")).first()
+    if person is not None:
+        selection.log_setup(person, started.spec.entity_type, "Set-up done.")
+
+
+def _enqueue_records(started: StartedSetup) -> None:
+    """Enqueue all records without an item, and the items that the plan found without a record."""
+    spec = started.spec
+    link = BoardLink.objects.get(entity_type=spec.entity_type)
+    names = started.setup["items_to_check"]
+    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    with transaction.atomic():
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
+
+
 class StartedSetup(SetupChoices):
     """A started set-up that a worker carries out; each step stores its progress on the board's row."""
 
@@ -130,9 +223,7 @@ class StartedSetup(SetupChoices):
 
     def release(self, state: str, **values: Any) -> None:
         """Store how the set-up ended, or when it continues; its choices are stored until it is done."""
-        dropped = set()
-        if state != RUNNING:
-            dropped |= {"token", "until", "problem"}
+        dropped = {"token", "until", "problem"}
         if state == DONE:
             dropped |= {"choices", "items_to_check"}
         remaining = {key: value for key, value in self.setup.items() if key not in dropped}
@@ -184,8 +275,9 @@ class StartedSetup(SetupChoices):
 
     def check(self, link: BoardLink) -> None:
         """Raise Conflict if the board's settings have changed since the person began."""
-        is_first_setup = link.board_id != self.choices.board_id and not self.choices.settings_at_start
-        if not is_first_setup:
+        # A board that the link doesn't have yet had no settings then, and has none that somebody could change.
+        is_new_board = link.board_id != self.choices.board_id and not self.choices.settings_at_start
+        if not is_new_board:
             selection.ChosenBoard(self.choices, None).check_settings()
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
@@ -227,10 +319,8 @@ class StartedSetup(SetupChoices):
             column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
             # `make_mapping` gives the values only to new rows.
             mapping, is_new = board_columns.make_mapping(link, mappable, position, column_id=column_id, **values)
-            if is_new:
-                needs_pass |= values["direction"] != SyncDirection.NONE
-            else:
-                needs_pass |= mapping.direction != values["direction"]
+            direction_before = SyncDirection.NONE if is_new else mapping.direction
+            needs_pass |= direction_before != values["direction"]
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
         return needs_pass
 
@@ -253,98 +343,3 @@ class StartedSetup(SetupChoices):
 
 def _lock_end(seconds: float) -> str:
     return (sync_now() + timedelta(seconds=seconds)).isoformat()
-
-
-def advance_setups() -> None:
-    """Continue the started set-ups, one after another, in the order in which types are registered.
-
-    A type with a relation comes after the type that it points at, and waits until that type's board exists.
-    """
-    for spec in registry.entities():
-        if process.is_shutting_down():
-            return
-        started = _claim(spec.entity_type)
-        try:
-            if started is not None:
-                _advance(started)
-        except SetupLost:
-            log.info("a set-up is another worker's by now", board=spec.entity_type)
-        except SoftTimeLimitExceeded:
-            # The task ran out of time, which isn't the set-up's failure: a later run continues it.
-            raise
-        except Exception:  # an unknown error of one type must not delay the others
-            log.exception("a set-up could not be continued", board=spec.entity_type)
-            if started is not None:
-                started.release(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
-        if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=RUNNING).exists():
-            return
-
-
-@transaction.atomic
-def _claim(entity_type: str) -> StartedSetup | None:
-    """Take a started set-up that no worker has locked."""
-    link = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=RUNNING).first()
-    if link is None:
-        return None
-    until = parse_datetime(link.setup.get("until") or "")
-    if until is not None and until > sync_now():
-        return None
-    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex, "until": _lock_end(LOCK_SECONDS)})
-    BoardLink.objects.filter(pk=link.pk).update(setup=started.setup)
-    return started
-
-
-def _advance(started: StartedSetup) -> None:
-    try:
-        # Each call renews the lock, because many slow calls take longer than it lasts.
-        result = apply_choices(started, connector(urgent=True, before_call=started.save))
-        _enqueue_records(started)
-    except ActionError as why:
-        started.release(STOPPED, problem=str(why))
-        return
-    except MondayError as error:
-        if error.scope not in TRANSIENT_SCOPES:
-            started.release(STOPPED, problem=error.sentence)
-            return
-        # A later run tries again.
-        breaker.trip_account(error)
-        problem = f"{error.sentence} The set-up goes on by itself."
-        started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
-        return
-    started.release(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
-    person = User.objects.filter(username=started.setup.get("by")).first()
-    if person is not None:
-        selection.log_setup(person, started.spec.entity_type, "Set-up done.")
-
-
-def _enqueue_records(started: StartedSetup) -> None:
-    """Enqueue all records without an item, and the items that the plan found without a record."""
-    spec = started.spec
-    link = BoardLink.objects.get(entity_type=spec.entity_type)
-    names = started.setup["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
-    with transaction.atomic():
-        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
-
-
-def setup_progress() -> list[dict[str, Any]]:
-    """Return the state of each started set-up, with its steps and problems so far."""
-    rows = []
-    for spec in registry.entities():
-        link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
-        if link is None:
-            continue
-        setup = link.setup
-        state = setup["state"]
-        is_unclaimed = state == RUNNING and "until" not in setup
-        rows.append({
-            "title": spec.board_title,
-            "state": state,
-            "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
-            "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED_AFTER,
-            "done": setup.get("done", []),
-            "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
-        })  # fmt: skip
-    return rows

@@ -35,12 +35,23 @@ REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
 
 NEW_BOARD = "new"
 NO_BOARD = ""
+
+# The states of a started set-up (`BoardLink.setup`).
+RUNNING = "running"
+STOPPED = "stopped"
+DONE = "done"
+
 FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 
 def may_set_up(user: Any) -> bool:
     """Whether this user may change boards and their mappings."""
     return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
+
+
+def is_running(link: BoardLink | None) -> bool:
+    """Whether a set-up of this board was started and isn't done."""
+    return link is not None and (link.setup or {}).get("state") == RUNNING
 
 
 def log_setup(user: User, entity_type: str, sentence: str) -> None:
@@ -319,9 +330,8 @@ def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -
 def check_other_types(entity_type: str, board_id: str) -> None:
     """Raise ActionError if another type has the board, or is being set up with it."""
     for other in BoardLink.objects.exclude(entity_type=entity_type):
-        setup = other.setup or {}
-        is_running = setup.get("state") == "running" and setup["choices"]["board_id"] == board_id
-        if board_id and (other.board_id == board_id or is_running):
+        gets_board = is_running(other) and other.setup["choices"]["board_id"] == board_id
+        if board_id and (other.board_id == board_id or gets_board):
             raise ActionError(
                 f"That board is the one of the {other.entity_type} records. A board serves one kind of records; "
                 "choose another."

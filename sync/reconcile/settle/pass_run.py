@@ -13,7 +13,6 @@ from sync.choices import Cause
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
-from sync.limits import stops
 from sync.merge import Action
 from sync.models import (
     ApprovalRequest,
@@ -344,7 +343,7 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
         times = {"rounds": ended.rounds, "at_most": ended.at_most}
         finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
-    elif run.hold_seconds and ended.detail == stops.WRITES_STOPPED:
+    elif run.hold_seconds and ended.is_unsent:
         finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
     else:
         finish.release(rows, token, ended.detail, at_most=ended.at_most)
