@@ -14,11 +14,9 @@ from django.db import models, transaction
 from sync import registry
 from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
-from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
 from sync.models import BoardLink, MondayAccount
-from sync.models.board_link import EVERYTHING
 from sync.models.decisions import STOP_KIND, log_event
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
@@ -230,21 +228,6 @@ def _stopped_links() -> list[BoardLink]:
     links = map(registry.with_configured_board, BoardLink.objects.exclude(stops={}))
     stopped = [link for link in links if (stop := link.stop_of()) is not None and stop.until > now]
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
-
-
-_MAY_BE_STOPPED = f"""
-    SELECT EXISTS (SELECT FROM sync_monday_account WHERE needs_probe OR stopped_until > sync_now())
-        OR EXISTS (SELECT FROM sync_board_links WHERE (stops #>> '{{{EVERYTHING},until}}')::timestamptz > sync_now())
-        OR EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
-        OR EXISTS (SELECT FROM sync_board_links WHERE pause IS NOT NULL)
-        OR EXISTS (SELECT FROM sync_api_quota
-            WHERE day_calls + others_calls >= day_limit * {1 - rate_limits.DAY_RESERVE} - {rate_limits.PASS_CALLS + 1})
-"""  # noqa: S608 - made of numbers of our own
-
-
-def may_be_stopped() -> bool:
-    """Whether a pause, the account, a board or the day's quota may stop a board; one query for each page."""
-    return bool(fetch_rows(_MAY_BE_STOPPED)[0][0])
 
 
 def _is_waiting(row: MondayAccount) -> bool:

@@ -136,6 +136,13 @@ def overview() -> Overview:
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
+def stops_overview() -> Overview:
+    """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
+    now = overview()
+    now.read_stops()
+    return now
+
+
 @dataclass
 class Overview(LimitFacts):
     """The availability of several types' boards, and their jobs."""

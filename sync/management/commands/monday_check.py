@@ -277,7 +277,7 @@ def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
 
 def _sweep_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield the stored findings of sweeps, and whether sweeps run."""
-    for entry in attention.entries(kinds=[attention.Kind.BOARD]):
+    for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_TOPICS.get(entry.cause_code):
             yield CheckResult(False, f"{entry.board}: {entry.cause_text}.", entry.detail, subject)
     interval = interval_text(detect.sweep_interval().total_seconds())
