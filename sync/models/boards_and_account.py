@@ -1,4 +1,4 @@
-"""The connection with Monday: the boards with their mappings and leases, the account, its quota, and stored secrets."""
+"""Boards with their mappings and leases; the account with its quota and its stored secrets."""
 
 from __future__ import annotations
 
