@@ -21,7 +21,7 @@ from typing import Any
 
 import psycopg
 
-from bench.ground import ground, machine
+from bench.servers import database_and_sandbox, machine
 from bench.table import Row, options_of, publish
 
 BATCH = 100
@@ -59,7 +59,8 @@ def by_hand(board: str, rows: int) -> None:
     """Claim and complete rows with SQL alone."""
     from sync.models.board_link import BoardLink
 
-    link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
+    link = BoardLink.objects.get(entity_type=board).pk
+    token = uuid.uuid4()
     db = _plain_connection()
     assert db.execute(_TAKE_LEASE, [token, link]).rowcount == 1
     while rows > 0:
@@ -166,11 +167,11 @@ def queue(url: str) -> Iterator[Queue]:
         yield Queue(url, pool)
 
 
-def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
+def beside_by_hand(jobs: Queue, workers: int, rows: int, rounds: int) -> Row:
     speeds_of: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way, speeds in speeds_of.items():
-            speed = here.run(way, workers, rows if number else BATCH * 10)
+            speed = jobs.run(way, workers, rows if number else BATCH * 10)
             if number:  # the first round warms up
                 speeds.append(speed)
     ratio = statistics.median(
@@ -188,9 +189,9 @@ def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
 
 def main() -> int:
     options = options_of("claims", __doc__, rows=5_000, rounds=5)
-    with ground(), queue(os.environ["DATABASE_URL"]) as here:
+    with database_and_sandbox(), queue(os.environ["DATABASE_URL"]) as jobs:
         print(f"Batches of {BATCH}, {options.rounds} rounds of {options.rows:,} rows a worker ({machine()})")
-        rows = [beside_by_hand(here, workers, options.rows, options.rounds) for workers in WORKERS]
+        rows = [beside_by_hand(jobs, workers, options.rows, options.rounds) for workers in WORKERS]
     return publish(rows)
 
 

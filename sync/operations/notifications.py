@@ -75,7 +75,8 @@ def things_to_notify_of() -> list[Entry]:
                     detail="", url=reverse("admin:index"), record_url="",
                 )
             )  # fmt: skip
-    for entry in attention.entries(kinds=[kind for kind in KINDS if kind is not Kind.STOP], limit=MAX_THINGS):
+    waiting = attention.waiting(kinds=[kind for kind in KINDS if kind is not Kind.STOP])
+    for entry in attention.entries(waiting, limit=MAX_THINGS):
         is_difference = entry.kind is Kind.DIFFERENCE
         entries.append(replace(entry, cause_text=f"{entry.name}: {entry.cause_text}") if is_difference else entry)
     return entries

@@ -47,21 +47,21 @@ def test_what_nothing_fits_is_said_in_the_part_that_the_page_takes_over(browser:
     assert re.search(r'<p id="command-results-list"[^>]*>Nothing found</p>', html)
 
 
-@pytest.mark.parametrize("stored", ["jo@bücher.example", "jo@xn--bcher-kva.example"])
 @pytest.mark.parametrize(
     "typed", ["bücher.example", "JO@BÜCHER.example", "jo@xn--bcher-kva.example", "xn--bcher-kva.e"]
 )
-def test_a_domain_is_found_in_either_form(browser: Client, typed: str, stored: str) -> None:
-    states.contact("Jo", email=stored)
-    assert titles(browser, typed) == listed(browser, typed) == ["Jo"]
+def test_a_domain_is_found_in_either_form(browser: Client, typed: str) -> None:
+    for name, stored in (("Al", "jo@bücher.example"), ("Jo", "jo@xn--bcher-kva.example")):
+        states.contact(name, email=stored)
+    assert titles(browser, typed) == listed(browser, typed) == ["Al", "Jo"]
 
 
-@pytest.mark.parametrize("stored", ["+4940123456", "+49 (40) 123-456", "040 / 12 34 56", "+49 (0)40 123456"])
 @pytest.mark.parametrize("typed", ["040 123456", "040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345"])
-def test_a_phone_number_is_found_however_it_is_typed_and_stored(browser: Client, typed: str, stored: str) -> None:
-    states.contact("Ann", phone=stored)
+def test_a_phone_number_is_found_however_it_is_typed_and_stored(browser: Client, typed: str) -> None:
+    stored = ["+4940123456", "+49 (40) 123-456", "040 / 12 34 56", "+49 (0)40 123456"]
+    names = [states.contact(f"Ann {number}", phone=phone).name for number, phone in enumerate(stored)]
     states.contact("Bo", phone="+4940123999")
-    assert titles(browser, typed) == listed(browser, typed) == ["Ann"]
+    assert titles(browser, typed) == listed(browser, typed) == names
 
 
 def test_each_word_is_in_one_of_the_fields_an_email_or_the_organization_too(browser: Client) -> None:
@@ -130,10 +130,10 @@ def test_a_number_as_it_is_copied_from_a_page_is_found(browser: Client, stored: 
     assert titles(browser, typed) == listed(browser, typed) == [row["name"] for row in found] == ["Ann"]
 
 
-@pytest.mark.parametrize("stored", ["Ac\u200bme Corp", "Acme\u00a0Corp", "Acme\ufeff  Corp", "Acme\u2009 Corp"])
 @pytest.mark.parametrize("typed", ["acme corp", "Acme Corp\u200b", "corp acme", '"acme corp"'])
-def test_what_a_name_shows_is_found(browser: Client, stored: str, typed: str) -> None:
-    states.contact(stored)
-    states.contact("Acme")
+def test_what_a_name_shows_is_found(browser: Client, typed: str) -> None:
+    names = {"Ac\u200bme Corp", "Acme\u00a0Corp", "Acme\ufeff  Corp", "Acme\u2009 Corp"}
+    for name in (*names, "Acme"):
+        states.contact(name)
     found = browser.get("/api/v1/contacts/", {"search": typed}).json()["results"]
-    assert listed(browser, typed) == [row["name"] for row in found] == [stored]
+    assert set(listed(browser, typed)) == {row["name"] for row in found} == names

@@ -156,7 +156,7 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
 # What it costs, and how it stays as the database is
 
 
-def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: Client, world: dict[str, Any]) -> None:
+def test_the_page_takes_at_most_fifteen_queries_however_many_rows(browser: Client, world: dict[str, Any]) -> None:
     limits = {"day_limit": 1000, "points_limit": 5_000_000, "day": sync_now().date(), "day_calls": 10}
     ApiQuota.objects.update_or_create(id=1, defaults=limits)
     UnmatchedItem.objects.create(entity_type="contact", item_id="7003", name="Zoe", reason_code="no_key")
@@ -167,7 +167,7 @@ def test_the_page_takes_at_most_fifteen_queries_with_two_thousand_rows(browser: 
     few = queries()
     SyncQueue.objects.bulk_create(
         SyncQueue(entity_type="contact", remote_id=f"8{n}", status="failed", error_message=f"Refused {n % 9}.")
-        for n in range(2_000)
+        for n in range(300)
     )
     for number in range(20):
         states.conflicting(f"More {number}", f"92{number}")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import uuid
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,7 @@ ODD = [*VALUES.split(), "\x85", "", " ", "\n", "9" * 30, "1" * 5_000, "x" * 3_00
 PLACE = re.compile(r"<(?:(\w+):)?\w+>|{(\w+)}")
 
 
+@cache
 def roads() -> list[tuple[str, list[str]]]:
     """Every address of the admin and every one of the API's to read from, with the parameters that it may know."""
     found = []

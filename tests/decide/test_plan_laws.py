@@ -39,7 +39,7 @@ from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.field_builders import IN_SYNC, record_facts
 from tests.decide.plan_builders import World
 
-SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 150
+SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
 """Parts that can run side by side, and the worlds of each. A world is planned four times: in CI 10,000 plans in all."""
 
 REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)

@@ -13,7 +13,6 @@ from django.core.management import call_command
 from config.embedded.demo import NEW_ITEM_WAIT
 from npd.management.commands.demo import REJECTION_MESSAGE, demo_people
 from npd.models import Contact
-from tests.setup.fixtures import serving
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.prepared import Prepared
@@ -38,17 +37,10 @@ class Played:
         return out.getvalue()
 
 
-@pytest.fixture(scope="session")
-def receiver() -> Iterator[ThreadingHTTPServer]:
-    """Where the demo's webhooks arrive, for the run."""
-    with serving() as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
 def played(
     running_sandbox: list[Child],
-    receiver: ThreadingHTTPServer,
+    hooks: ThreadingHTTPServer,
     prepared: Prepared,
     django_db_setup: None,
     django_db_blocker: Any,
@@ -59,7 +51,7 @@ def played(
     sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "", running_sandbox[0].pid)
     sandbox.reset()
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
-        _point_at(patch, sandbox, receiver)
+        _point_at(patch, sandbox, hooks)
         demo = Played(sandbox)
 
         def play() -> tuple[str, list[dict[str, Any]]]:
@@ -92,8 +84,8 @@ def reject_changes(sandbox: Sandbox) -> None:
     sandbox.control("faults", partial=partial, naming=str(failed.monday_id), count=1_000_000)
 
 
-def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
+def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, hooks: ThreadingHTTPServer) -> None:
     patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
     patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(NEW_ITEM_WAIT))
-    patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{receiver.server_address[1]}")
+    patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{hooks.server_address[1]}")
     patch.setenv("ADMIN_PASSWORD", PASSWORD)

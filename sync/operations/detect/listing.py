@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from sync import choices, limits
 from sync.boards.board_columns import InspectedColumns
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
@@ -188,11 +190,7 @@ class BoardListing:
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""
-        # Records that the filter leaves out are disabled, too.
-        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
-            sync_status=choices.RecordSyncStatus.DISABLED
-        )
-        rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
+        rows = swept_records(self.board.model).order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
 
@@ -212,6 +210,11 @@ def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]
     states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
     return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
+
+
+def swept_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
+    """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
+    return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
 
 
 def records_without_item(spec: EntitySpec) -> list[UUID]:
