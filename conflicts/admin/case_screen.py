@@ -116,7 +116,8 @@ def check_permission(model_admin: Any, request: HttpRequest, action: str) -> Non
 
 def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
     """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours."""
-    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    rows = attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER)
+    keys = [row.key for row in rows.only("kind", "source")[:MAX_WALKED]]
     key = f"{kind}:{row_id}"
     place = keys.index(key) if key in keys else -1
     others = keys[place + 1 :] + keys[: max(place, 0)]

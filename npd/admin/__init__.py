@@ -12,7 +12,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 from npd.admin import user_pages
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
-from sync.admin.admin_base import own_page
+from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.messages import Conflict
@@ -67,7 +67,7 @@ class ContactAdmin(SyncedModelAdmin):
             )
             messages.success(request, f"The person is erased: {number:,} rows.")
             return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
-        return own_page(
+        return render_admin_page(
             self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person, counts=counts(person)
         )
 

@@ -33,7 +33,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts import remove_second_factor
 from sync.admin import confirmed_action
-from sync.admin.admin_base import own_page, see_other
+from sync.admin.admin_base import render_admin_page, see_other
 from sync.kernel import mails
 from sync.kernel.humanize import DASH
 from sync.models.decisions import PEOPLE_KIND, log_event
@@ -240,7 +240,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         )
         context: dict[str, Any] = {"problem": problem, "before": words, "text": link}
         context |= {"back": back, "back_label": "Back to the user"}
-        response = own_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
+        response = render_admin_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
         response.headers["Cache-Control"] = "no-store"
         return response
 

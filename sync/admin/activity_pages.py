@@ -36,6 +36,12 @@ from sync.records.availability import wait_sentence
 ACTIVITY = "admin:sync_decision_changelist"
 DELETED = "admin:sync_tombstone_changelist"
 
+# One address undoes this many changes, or restores this many deleted records, at most.
+MOST_UNDONE = 100
+
+# Their keys in the address, separated by commas. 18 digits fit into a bigint.
+_KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
+
 
 def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     """Return the tabs that this person may see. The list of one act has none as current, so “All” leads back."""
@@ -52,7 +58,7 @@ class UndoPagesMixin(admin_base.PageAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
-            re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
+            re_path(rf"^(?P<keys>{_KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
             path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
             *super().get_urls(),
         ]
@@ -334,11 +340,6 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
     who = admin_base.plain_column("By", activity.actor_of, "actor")
     moment = admin_base.time_column("happened_at", "When", ordering="at")
 
-
-# One address restores this many deleted records at most.
-MOST_UNDONE = 100
-
-_KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
 
 _STATES = {
     TombstoneState.WAITING: ("wait", "schedule", "Pending"),

@@ -54,6 +54,8 @@ def describe(record: SyncedModel) -> str:
 
 
 def time_column(name: str, description: str, ordering: str = "") -> Any:
+    """Return a column with a moment of the row in words."""
+
     @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), row.page_now)
@@ -62,6 +64,8 @@ def time_column(name: str, description: str, ordering: str = "") -> Any:
 
 
 def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
+    """Return a column with what `value` returns for the row."""
+
     @admin.display(description=description, ordering=ordering or None)
     def column(model_admin: Any, row: Any) -> Any:
         return value(row)
@@ -87,12 +91,13 @@ def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, st
     return column
 
 
-def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
-    """Return a small label with an icon and words; `kind` is its colour (ok, go, wait, warn, bad, off)."""
+def badge(colour: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
+    """Return a small label with an icon and words; the colour is ok, go, wait, warn, bad or off."""
     content = format_html("{}{}", icon(symbol), text)
     if url:
-        return format_html('<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>', kind, url, title, content)
-    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', kind, title, content)
+        tag = '<a class="npd-badge npd-badge-{}" href="{}" title="{}">{}</a>'
+        return format_html(tag, colour, url, title, content)
+    return format_html('<span class="npd-badge npd-badge-{}" title="{}">{}</span>', colour, title, content)
 
 
 def external_link(url: str, text: str, label: str) -> SafeString:
@@ -131,7 +136,7 @@ def see_other(address: str) -> HttpResponse:
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
 
 
-def own_page(
+def render_admin_page(
     model_admin: Any, request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any
 ) -> TemplateResponse:
     """Render an admin's page other than its list and forms."""
@@ -177,11 +182,11 @@ class PageChangeList(ChangeList):
 
     result_list: Any
     empty_words: str
-    empty_doors: Sequence[tuple[str, str]]
+    empty_links: Sequence[tuple[str, str]]
     tab_parameter = ""  # the filter that the tabs set
 
     @property
-    def filters_set(self) -> int:
+    def active_filter_count(self) -> int:
         """The number of active filters besides the tab."""
         chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
         return sum(not chosen.isdisjoint(spec.expected_parameters()) for spec in self.filter_specs)
@@ -190,7 +195,7 @@ class PageChangeList(ChangeList):
         super().get_results(request)
         rows: list[Any] = [*self.rows_above(), *self.result_list]
         self.result_list = rows
-        self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
+        self.empty_words, self.empty_links = ("", []) if rows else self.model_admin.empty_list(request)
         self.model_admin.prepare_page(request, rows)
 
     def rows_above(self) -> list[Any]:
@@ -215,7 +220,7 @@ class PageAdmin(ModelAdmin):
     show_full_result_count = False
     list_filter_submit = True
     delete_selected_confirmation_template = "admin/delete_confirmation.html"
-    # The cards of a phone hide cells with this class (static/npd/npd.css).
+    # Empty cells have this class, because the cards of a phone hide them (static/npd/npd.css).
     empty_value_display = f'<span class="npd-none">{humanize.DASH}</span>'
     changelist: type[ChangeList] = PageChangeList
     empty_title: str = ""
@@ -315,21 +320,20 @@ class RecordLinkMixin(PageAdmin):
             (stone.entity_type, stone.entity_id): stone
             for stone in tombstones_of({entity_type for entity_type, _ in deleted}, [pk for _, pk in deleted])
         }
-        opens_deleted = request.user.has_perm("sync.view_tombstone")
+        may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
-            about = (row.entity_type, row.entity_id)
-            row.page_is_gone = about not in names
+            key = (row.entity_type, row.entity_id)
+            row.page_is_gone = key not in names
             if not row.page_is_gone:
-                row.page_record = names[about]
-                row.page_record_url = registry.record_url(*about)
+                row.page_record = names[key]
+                row.page_record_url = registry.record_url(*key)
                 continue
-            stone = tombstones.get(about)
+            stone = tombstones.get(key)
             row.page_record = (tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            row.page_record_url = ""
             # A pruned tombstone is unsaved, without a page.
-            url = (
-                reverse("admin:sync_tombstone_change", args=[stone.pk]) if opens_deleted and stone and stone.pk else ""
-            )
-            row.page_record_url = url
+            if may_see_deleted and stone and stone.pk:
+                row.page_record_url = reverse("admin:sync_tombstone_change", args=[stone.pk])
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Name the row's page after its record."""
@@ -351,6 +355,8 @@ class RecordLinkMixin(PageAdmin):
 
 
 class RecordSearchMixin(PageAdmin):
+    """Adds to a list's search the rows whose record has such a name."""
+
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
@@ -380,14 +386,14 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_health(queryset, self.value() or "")
+        return record_view.filter_by_state(queryset, self.value() or "")
 
 
 @dataclass(frozen=True)
 class Badge:
     """A state as colour, icon and words."""
 
-    kind: str
+    colour: str
     icon: str
     words: str
 

@@ -127,7 +127,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
             "back": reverse("admin:sync_apitoken_changelist"),
             "back_label": "Back to the API tokens",
         }
-        answer = admin_base.own_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
+        answer = admin_base.render_admin_page(self, request, "npd/shown_once.html", f"The new token “{obj}”", **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 

@@ -177,10 +177,10 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        now = admin_base.overview_of(request)
+        overview = admin_base.overview_of(request)
         for link in rows:
-            link.page_board = now.by_type[link.entity_type]
-            link.page_blocked = now.blocked_columns.get(link.entity_type, ())
+            link.page_board = overview.by_type[link.entity_type]
+            link.page_blocked = overview.blocked_columns.get(link.entity_type, ())
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Name the page after its board, and add the board's state and problems."""
@@ -234,7 +234,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def state(self, link: Any) -> SafeString:
         badge = admin_base.board_badge(link.page_board, link.page_blocked)
         reason = humanize.without_request_id(link.page_board.detail)
-        state = admin_base.badge(badge.kind, badge.icon, badge.words)
+        state = admin_base.badge(badge.colour, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     synced = admin_base.time_column("last_pass_at", "Last checked")

@@ -9,7 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 
-from sync.admin.admin_base import own_page
+from sync.admin.admin_base import render_admin_page
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged, NotAllowed
 
@@ -104,7 +104,7 @@ def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
     """Show a question, whose button posts to the same address with `confirmed`."""
-    return own_page(
+    return render_admin_page(
         model_admin,
         request,
         "sync/question.html",

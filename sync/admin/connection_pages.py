@@ -55,7 +55,7 @@ class StopBanner:
     may_pause: bool = False
 
     @property
-    def is_still(self) -> bool:
+    def stops_everything(self) -> bool:
         """Whether nothing is synced at all; Home then shows no state line."""
         return bool(self.stops) or any(not pause.entity_type for _label, pause in self.pauses)
 
@@ -73,15 +73,13 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
 
 def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     user = request.user
-    if not hasattr(request, "page_overview") and is_connected and not breaker.may_be_stopped():
-        return StopBanner()
-    now = overview_of(request)
-    stops = [_stop_for(user, stop) for stop in availability.stops_of(now)]
+    overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
+    stops = [_stop_for(user, stop) for stop in availability.stops_of(overview)]
     button = ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
-    pauses = [(pause_label(pause.entity_type), pause) for pause in now.pauses]
+    pauses = [(pause_label(pause.entity_type), pause) for pause in overview.pauses]
     return StopBanner(stops, pauses, button, may_try, is_allowed(user, "pause"))
 
 
@@ -191,11 +189,11 @@ def removal_question() -> confirmed_action.Question:
     return confirmed_action.Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
-def has_answered(now: availability.Overview) -> bool:
+def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
-    if now.missing_token:
+    if overview.missing_token:
         return False
-    return is_token_answered(now.account) or any(link.last_pass_at for link in now.links.values())
+    return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
 
 
 def is_token_answered(account: MondayAccount) -> bool:
@@ -222,8 +220,8 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
     board = registry.entity(entity_type).board_title
     if link is not None and link.has_board:
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
-    doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
-    return "Set up the sync with a board on Monday, import a file, or add them here.", doors
+    links = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
+    return "Set up the sync with a board on Monday, import a file, or add them here.", links
 
 
 # The form field for the country of phone numbers without a country code.

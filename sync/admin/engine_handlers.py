@@ -111,8 +111,8 @@ class CheckColumn(handlers.Handler):
         return may_change_mapping(user)
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        answers = list[str]()
-        problems = list[str]()
+        answers = []
+        problems = []
         for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
             try:
                 answers.append(ask_for_columns(request, link))
@@ -121,6 +121,7 @@ class CheckColumn(handlers.Handler):
         return confirmed_action.Report(" ".join(answers), problems)
 
 
+# What the board's setting does with the items of deleted records, for the effect of an approval.
 _REMOVED: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "archived", DeletedRecordPolicy.DELETE: "deleted"}
 
 
@@ -231,6 +232,7 @@ def _record_count(entries: Sequence[Entry], number: int | None = None) -> str:
     return registry.count_of_type(len(entries) if number is None else number, handlers.common_type(entries))
 
 
+# The form field with the time of the question.
 _ASKED_AT = "asked_at"
 
 
@@ -259,7 +261,7 @@ class RemovalAnswer(handlers.Handler):
 
     def table(self, entries: Sequence[Entry]) -> confirmed_action.RecordTable:
         """Return the entries with what tells their records from namesakes."""
-        details = dict[Any, str]()
+        details: dict[Any, str] = {}
         for entity_type, ids in _ids_by_type(entries[: confirmed_action.MAX_ROWS_SHOWN]).items():
             model = registry.entity(entity_type).model
             relations = [relation.name for relation in registry.own_relations(model)]
@@ -297,7 +299,7 @@ class CreateAgain(RemovalAnswer):
             yield cost
 
     def run(self, request: HttpRequest, entries: Sequence[Entry], shown: Mapping[str, Any]) -> confirmed_action.Report:
-        problems = list[str]()
+        problems: list[str] = []
         for entity_type, ids in _ids_by_type(entries).items():
             _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
             problems += item_links.request_recreation_many(entity_type, ids, request.user.get_username())
@@ -331,7 +333,7 @@ class DeleteRecord(RemovalAnswer):
         """Delete the records that nobody has edited since the question."""
         asked_at = parse_moment(request.POST.get(_ASKED_AT))
         deleted = 0
-        problems = list[str]()
+        problems = []
         for entity_type, ids in _ids_by_type(entries).items():
             manager = registry.entity(entity_type).model._default_manager
             rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()

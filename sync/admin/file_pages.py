@@ -167,7 +167,7 @@ class RecordFilesMixin(ImportExportMixin):
                 context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
                 context["confirm_form"].initial["shown_digest"] = result.digest
         labels = [field.column_name for field in resource_of(self.model)().fields.values()]
-        context["known_columns"] = f"The first row has titles. Known ones: {', '.join(labels)}, and usual others."
+        context["known_columns"] = f"The first row has titles: {', '.join(labels)}, or other usual names for these."
         context["title"] = f"Import {self.opts.verbose_name_plural}"
         answer: HttpResponse = response
         return answer

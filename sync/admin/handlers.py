@@ -24,6 +24,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
 from sync.models import ApprovalRequest, FieldMapping
 
+# An act takes this many ticked rows at most.
 MOST_TICKED = 300
 
 # The session key of the last act, for its undo.
@@ -179,16 +180,15 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
         return see_other(back_url)
-    scope = attention.scope_of(request.user)
-    entries = attention.entries(
-        replace(scope, kinds=scope.kinds | scope.others), keys=keys, of_causes=[] if keys else [cause], limit=None
-    )
+    visible = attention.seen_by(request.user)
+    rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
+    entries = attention.entries(rows, limit=None)
     handler = next((HANDLERS[entry.kind, code] for entry in entries if (entry.kind, code) in HANDLERS), None)
     if handler is None:
         messages.warning(request, "Nothing was done: it isn't waiting any more, or that is not possible there.")
         return see_other(back_url)
-    whole = with_values(entries, attention.Wording.of_boards())
-    fitting = [entry for entry in whole if handler.is_for(request.user, entry)]
+    with_sides = with_values(entries, attention.Wording.of_boards())
+    fitting = [entry for entry in with_sides if handler.is_for(request.user, entry)]
     skipped = max(len(keys), len(entries)) - len(fitting)
     waiting = len(fitting)
     fitting = fitting[: handler.act.max_per_request or None]
@@ -202,15 +202,13 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     hidden += [(f"{SEEN_PREFIX}{entry.key}", json.dumps(shown[entry.key])) for entry in fitting if entry.key in shown]
     asks = bool(fitting) and handler.is_asked(fitting, is_all=not keys)
 
-    def ask() -> confirmed_action.Question:
-        question = handler.question(request, fitting)
-        effects = question.effects
+    def question() -> confirmed_action.Question:
+        page = handler.question(request, fitting)
+        effects = list(page.effects)
         if waiting > len(fitting):
-            limit = (
-                f"{waiting:,} wait. At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
-            )
-            effects = [limit, *effects]
-        return replace(question, effects=effects, hidden=[*question.hidden, *hidden])
+            limit = f"At most {len(fitting)} are done at once, the oldest first; repeat it for the rest."
+            effects.insert(0, f"{waiting:,} wait. {limit}")
+        return replace(page, effects=effects, hidden=[*page.hidden, *hidden])
 
     def run() -> confirmed_action.Report:
         if asks and not keys and (expected := confirmed_action.expected_count(request)) != len(fitting):
@@ -232,7 +230,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
             return confirmed_action.Report(problems=problems)
         return confirmed_action.Report(report.sentence, problems)
 
-    return confirmed_action.run_action(_page_admin(), request, run, back_url, ask if asks else None)
+    return confirmed_action.run_action(_page_admin(), request, run, back_url, question if asks else None)
 
 
 def _shown_values(request: HttpRequest) -> dict[str, Any]:

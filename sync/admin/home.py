@@ -69,13 +69,13 @@ class StateLine:
 
 
 def _state_line(
-    request: HttpRequest, boards: Sequence[BoardLine], groups: int, now: availability.Overview
+    request: HttpRequest, boards: Sequence[BoardLine], groups: int, overview: availability.Overview
 ) -> StateLine:
     if not any(board.availability.has_board for board in boards):
-        running = any(is_running(link) for link in now.links.values())
-        why, button, url = next_setup_step(request.user, connected=has_answered(now), running=running)
+        running = any(is_running(link) for link in overview.links.values())
+        why, button, url = next_setup_step(request.user, connected=has_answered(overview), running=running)
         return StateLine(admin_base.Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
-    if stalled := _stalled(boards, now):
+    if stalled := _stalled(boards, overview):
         span = humanize.time_span(max(board.seconds for board in stalled))
         titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
         on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
@@ -83,8 +83,8 @@ def _state_line(
         return StateLine(badge, titles, on_server=on_server)
     pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
-        until = humanize.due_time(max(slowed), now.now)
-        used = api_quota.forecast(now.quota, now.account).used_text
+        until = humanize.due_time(max(slowed), overview.now)
+        used = api_quota.forecast(overview.quota, overview.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine(admin_base.Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
@@ -107,22 +107,24 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     return StateLine(admin_base.Badge("ok", "check_circle", "All is well"), checked)
 
 
-def _stalled(boards: Sequence[BoardLine], now: availability.Overview) -> list[availability.Overdue]:
+def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> list[availability.Overdue]:
     """Return the boards whose due jobs don't move, without boards that had a pass just now."""
-    recently = now.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
+    recently = overview.now - timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     resting = [
         board.availability
         for board in boards
         if (link := board.availability.link) and not (link.last_pass_at and link.last_pass_at > recently)
     ]
     # Counted by jobs, because those of deletions and of items belong to no record.
-    if not any(now.first_job_of(availability) for availability in resting):
+    if not any(overview.first_job_of(board) for board in resting):
         return []
-    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, now)
+    return availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
 
 
 @dataclass(frozen=True)
 class BoardLine:
+    """A board's line on Home."""
+
     spec: registry.EntitySpec
     availability: availability.BoardAvailability
     counts: Mapping[record_view.RecordState, int]
@@ -159,19 +161,19 @@ class BoardLine:
         ]
 
 
-def _board_lines(request: HttpRequest, now: availability.Overview) -> list[BoardLine]:
+def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[BoardLine]:
     boards = [
         (registry.entity(board.entity_type), board)
-        for board in now.displayed_boards
+        for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.health_counts(spec for spec, _board in boards)
+    counts = record_view.counts_by_reason(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
-        by_state = record_view.by_state(counts.get(spec.entity_type, {}))
-        load = _load_of(board.link, by_state, now.now)
-        blocked = now.blocked_columns.get(spec.entity_type, ())
-        lines.append(BoardLine(spec, board, by_state, blocked, now.slowed_until(board), load))
+        by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
+        load = _load_of(board.link, by_state, overview.now)
+        blocked = overview.blocked_columns.get(spec.entity_type, ())
+        lines.append(BoardLine(spec, board, by_state, blocked, overview.slowed_until(board), load))
     return lines
 
 
@@ -196,7 +198,7 @@ def _load_of(
 class ActButton:
     code: str
     label: str
-    key: str
+    key: str  # of the keyboard
     takes_away: bool
 
 
@@ -222,6 +224,8 @@ class Row:
 
 @dataclass(frozen=True)
 class GroupBox:
+    """A group of entries on Home, with its buttons."""
+
     group: attention.Group
     rows: Sequence[Row]
     folds: bool  # whether it can be folded
@@ -267,9 +271,9 @@ def rows_url(cause: str, page: int) -> str:
 def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
     wording = attention.Wording.of_boards()
-    groups = attention.groups(scope, limit=MOST_GROUPS, wording=wording)
+    groups = attention.groups(attention.waiting(scope), limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
-        # Saves the sidebar's count.
+        # These are all groups, so the sidebar needs no query of its own for its number.
         tallies = dict.fromkeys(attention.Kind, attention.Tally())
         for group in groups:
             tally = tallies[group.kind]
@@ -277,15 +281,11 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
-    first = attention.entries(
-        scope,
-        of_causes=[group.cause for group in groups],
-        first_of_each=ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE,
-        limit=MOST_GROUPS * ROWS_ON_A_PAGE,
-        wording=wording,
-    )
+    waiting = attention.waiting(scope).filter(cause__in=[group.cause for group in groups])
+    first_rows = attention.first_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
+    entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
-    for row in _rows(request, first, wording, now):
+    for row in _rows(request, entries, wording, now):
         rows_by_cause[row.entry.cause].append(row)
     links = admin_base.overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
@@ -412,42 +412,42 @@ def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str
     number = 0
     for board in boards:
         records = board.spec.model._default_manager.all()
-        waiting = record_view.filter_by_health(records, record_view.RecordState.ATTENTION.value)
+        waiting = record_view.filter_by_state(records, record_view.RecordState.ATTENTION.value)
         number += waiting.exclude(pk__in=listed).count()
     if not number:
         return ""
     return f"{humanize.count_with_noun(number, 'more record needs', 'more records need')} somebody else."
 
 
-def _calls(now: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
+def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Forecast | None:
     """Return the forecast of the day's calls, if few are left or a load uses them."""
-    calls_left = now.quota.day_left()
+    calls_left = overview.quota.day_left()
     is_low = calls_left is not None and (
-        now.quota.is_tight or calls_left <= (1 - api_quota.LOW_SHARE) * (now.quota.day_limit or 0)
+        overview.quota.is_tight or calls_left <= (1 - api_quota.LOW_SHARE) * (overview.quota.day_limit or 0)
     )
-    if now.missing_token or not (is_loading or is_low):
+    if overview.missing_token or not (is_loading or is_low):
         return None
-    return api_quota.forecast(now.quota, now.account)
+    return api_quota.forecast(overview.quota, overview.account)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add Home's context to the index page, with a constant number of queries."""
-    now = admin_base.overview_of(request)
+    overview = admin_base.overview_of(request)
     scope = shown_scope(request.user)
-    boards = _board_lines(request, now)
-    boxes = _boxes(request, scope, request.GET.getlist("cause"), now.now)
+    boards = _board_lines(request, overview)
+    boxes = _boxes(request, scope, request.GET.getlist("cause"), overview.now)
     is_loading = any(board.load for board in boards)
-    is_still = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
+    is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
     home = {
-        "home_state": _state_line(request, boards, len(boxes), now) if boards else None,
+        "home_state": _state_line(request, boards, len(boxes), overview) if boards else None,
         "boards": boards,
         "boxes": boxes,
         "reads_only": scope.reads_only and bool(boxes),
         "others": _others_sentence(scope, boards),
         "sees_nothing": not scope.kinds and not boards,
-        "calls": _calls(now, is_loading=is_loading),
-        "pause_url": "" if is_still else pause_url(request, back=reverse("admin:index")),
-        "now": now.now,
+        "calls": _calls(overview, is_loading=is_loading),
+        "pause_url": "" if is_idle else pause_url(request, back=reverse("admin:index")),
+        "now": overview.now,
     }
     return context | home | handlers.last_act(request)
 
@@ -459,13 +459,11 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
     wording = attention.Wording.of_boards()
     now = admin_base.overview_of(request).now
-    entries = attention.entries(
-        shown_scope(request.user),
-        of_causes=[cause.replace("\0", "")],
-        limit=ROWS_ON_A_PAGE + 1,
-        offset=(page - 1) * ROWS_ON_A_PAGE,
-        wording=wording,
-    )
+    # PostgreSQL refuses NUL in a text.
+    waiting = attention.waiting(shown_scope(request.user)).filter(cause=cause.replace("\0", ""))
+    # One more than is shown, to know whether there are more.
+    offset = (page - 1) * ROWS_ON_A_PAGE
+    entries = attention.entries(waiting, limit=ROWS_ON_A_PAGE + 1, offset=offset, wording=wording)
     context = {
         "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording, now),
         "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",

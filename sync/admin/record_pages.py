@@ -138,9 +138,6 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         return len(records)
 
 
-# Results of a list in unfold's command search, which has no limit of its own.
-COMMAND_RESULTS = 20
-
 _LINK_EFFECTS = (
     "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
     (
@@ -150,6 +147,9 @@ _LINK_EFFECTS = (
 )
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
+
+# Results of a list in unfold's command search, which has no limit of its own.
+COMMAND_RESULTS = 20
 
 SYNC_FILTERS: list[Any] = [admin_base.HealthFilter, ("sync_direction", ChoicesCheckboxFilter), "updated_at"]
 
@@ -179,8 +179,9 @@ class RecordChangeList(admin_base.PageChangeList):
             records = self.get_queryset(request, [admin_base.HealthFilter.parameter_name])
         self._counts = record_view.state_counts(records)
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
+        # The paginator would count the same rows again.
         request.page_total = total  # type: ignore[attr-defined]
-        self.queryset: models.QuerySet[Any] = record_view.with_parts(self.queryset)
+        self.queryset: models.QuerySet[Any] = record_view.with_state_reasons(self.queryset)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -210,6 +211,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
+    changelist = RecordChangeList
+    list_before_template = "sync/list_tabs.html"
     form = concurrent_edits.ConcurrentForm
     formfield_overrides: ClassVar[dict[Any, Any]] = {
         models.EmailField: {"form_class": concurrent_edits.EmailAddressField},
@@ -232,7 +235,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             paginator.count = request.page_total
         return paginator
 
-    # Cached properties, because not every application has registered its models when an admin is created.
+    # Cached properties, because an admin may be created before all applications have registered their models.
 
     @cached_property
     def list_display(self) -> tuple[str, ...]:
@@ -340,9 +343,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return record_panel.record_item_link(record.sync_view)
 
     updated = admin_base.time_column("updated_at", "Updated")
-
-    changelist = RecordChangeList
-    list_before_template = "sync/list_tabs.html"
 
     def _url_name(self, view: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
@@ -515,11 +515,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         consequence = tombstones.deletion_consequence([obj])
-        key = obj.pk
+        link = activity_pages.deleted_records_link(request.user, "Restore it", f"?q={obj.pk}")
         super().delete_model(request, obj)
-        self._report_deletion(
-            request, consequence, activity_pages.deleted_records_link(request.user, "Restore it", f"?q={key}")
-        )
+        self._report_deletion(request, consequence, link)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
@@ -530,9 +528,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def _report_deletion(self, request: HttpRequest, consequence: Any, *links: SafeString | str) -> None:
         approvals = approvals_link(request.user) if consequence.waits else ""
-        sentences = [part for part in (consequence.sentence, approvals, *links) if part]
-        if sentences:
-            self.message_user(request, format_html_join(" ", "{}", ((part,) for part in sentences)), messages.SUCCESS)
+        parts = [(part,) for part in (consequence.sentence, approvals, *links) if part]
+        if parts:
+            self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
         """Add the consequences to the page that asks before a deletion."""

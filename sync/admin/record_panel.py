@@ -31,15 +31,15 @@ STATE_BADGES = {
 
 def state_badge(view: record_view.RecordView) -> SafeString:
     icon, colour = STATE_BADGES[view.state]
-    return admin_base.badge(colour, icon, str(view.state.label), title=_beside(view))
+    return admin_base.badge(colour, icon, str(view.state.label), title=_reason_text(view))
 
 
-def _beside(view: record_view.RecordView) -> str:
+def _reason_text(view: record_view.RecordView) -> str:
     """Return the text beside the badge in a list: the next attempt and the reason."""
     if view.state is record_view.RecordState.SYNCED:
         return ""
-    tried = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
-    return " ".join(part for part in (tried, humanize.shorten(view.reason, 120)) if part)
+    attempt = f"Next attempt {view.next_try_words}." if view.next_try_words and not view.has_failed else ""
+    return " ".join(part for part in (attempt, humanize.shorten(view.reason, 120)) if part)
 
 
 def respell(record: Any, view: record_view.RecordView) -> None:
@@ -60,19 +60,19 @@ def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, st
 
 def list_cell(view: record_view.RecordView) -> SafeString:
     """Return the list's column *Sync*: the badge and the reason, with a link to the page that solves it."""
-    beside = _beside(view)
     if view.state is record_view.RecordState.SYNCED:
         # Most records are synced, so the icon alone saves space; its word is a tooltip, also for screen readers.
         icon, colour = STATE_BADGES[view.state]
         words = format_html('<span class="npd-hidden">{}</span>', view.state.label)
-        return admin_base.badge(colour, icon, words, title=beside or str(view.state.label))
+        return admin_base.badge(colour, icon, words, title=str(view.state.label))
+    reason = _reason_text(view)
     state = state_badge(view)
     if view.state is record_view.RecordState.ATTENTION and view.entries:
         entry = view.entries[0]
         kind = attention.KINDS[entry.kind]
         url = entry.url if kind.has_page else ""
-        state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=beside)
-    return format_html('{}<span class="npd-why" title="{}">{}</span>', state, beside, beside)
+        state = admin_base.badge("warn", kind.icon, capfirst(kind.nouns[0]), url=url, title=reason)
+    return format_html('{}<span class="npd-why" title="{}">{}</span>', state, reason, reason)
 
 
 def record_item_link(view: record_view.RecordView, text: str = "Open") -> SafeString | str:
@@ -91,18 +91,19 @@ _AFTER_QUIET_TIME = {
 
 def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
     """Return what will happen, and when, to records whose items were archived, deleted or moved."""
+    # The quiet time: who removed items by mistake can restore them before anything follows.
     until = noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if noticed else now
     if until <= now or link is None:
         return "Nothing is changed or synced until somebody answers, or what was removed is restored on Monday."
     # The board's setting doesn't cover moved items: a person decides.
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about"
-    outcome = _AFTER_QUIET_TIME[policy]
+    then = _AFTER_QUIET_TIME[policy]
     if policy is RemovedItemPolicy.DELETE and removals_wait(link):
-        outcome = "so many at once wait for your approval before they are deleted in NPD"
+        then = "so many at once wait for your approval before they are deleted in NPD"
     return (
         f"Nothing is changed until {humanize.due_time(until)}: what is restored by then is synced as before. Then "
-        f"{outcome}{edited}."
+        f"{then}{edited}."
     )
 
 
@@ -166,14 +167,14 @@ def buttons_of(
     buttons: list[Button] = []
     if view.is_explained_by_entries:
         buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
-    elif view.reason_code is record_view.Part.PENDING and not view.is_connected:
+    elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
     elif may_change:
-        if view.reason_code is record_view.Part.SYNC_OFF:
+        if view.reason_code is record_view.StateReason.SYNC_OFF:
             buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
-        elif view.reason_code is record_view.Part.NO_SYNC:
+        elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
         if not record.monday_id and unlinked_item(record) is not None:
@@ -255,7 +256,7 @@ def _field_mark(
     _colour, icon, text = FIELD_BADGES[side.reason_code]
     link: SafeString | str = ""
     if entry and entry.kind is attention.Kind.APPROVAL:
-        text = record_view.Part.APPROVAL.label
+        text = record_view.StateReason.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
     if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))
@@ -280,21 +281,22 @@ DIRECTION_EFFECTS = {
     SyncDirection.NONE: "Nothing is synced; both sides keep what they have.",
 }
 
-_OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY_TO_NPD: "npd"}
-
 
 def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
     """Return the values that the next sync would overwrite in this direction, or None if it overwrites nothing new."""
-    loser = _OVERWRITTEN_SIDE.get(SyncDirection(direction)) if direction in SyncDirection.values else None
-    if loser is None or record.sync_direction == direction:
+    overwriting = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
+    if record.sync_direction == direction or direction not in overwriting:
         return None
     differing = [
-        (field.label, field.remote or "(empty)", field.local or "(empty)")
+        field
         for field in record_view.describe_one(record).fields
         if field.state not in (record_view.RecordState.SYNCED, record_view.RecordState.OFF)
         and field.local != field.remote
     ]
-    if loser == "monday":
-        return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
-    rows = [(label, local, remote) for label, remote, local in differing]
-    return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
+    if direction == SyncDirection.NPD_TO_MONDAY:
+        heads = ("Field", "On Monday, is overwritten", "In NPD")
+        rows = [(field.label, field.remote or "(empty)", field.local or "(empty)") for field in differing]
+    else:
+        heads = ("Field", "In NPD, is overwritten", "On Monday")
+        rows = [(field.label, field.local or "(empty)", field.remote or "(empty)") for field in differing]
+    return RecordTable(heads, rows, len(rows))

@@ -112,7 +112,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         free = unmatched_items.linkable_records(row.entity_type)
         matching = free.filter(registry.searching(free.model, registry.searched_fields(free.model), term))
         ordered = matching.order_by(*registry.default_ordering(free.model))
-        return admin_base.own_page(
+        return admin_base.render_admin_page(
             self,
             request,
             "sync/unmatched_link.html",

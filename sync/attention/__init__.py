@@ -1,9 +1,8 @@
-"""What waits for a person: rows in one place (`sync_attention`), and the one table of causes.
+"""What waits for a person: the rows of `sync_attention`, as entries, groups by cause, and counts.
 
-`sources` defines for each kind what waits, and keeps the rows by triggers: who changes a job, a conflict, a sync state
-or a stop changes the rows in the same transaction, and nobody has to call anything. `cause_table` says what each kind
-and code is called, how grave it is and who may do what. Here are the groups by cause, a page of a group, and counts,
-for a person (`scope_of`). Home, record page, badge, API, notifications and metrics read those.
+Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `sources` defines
+what waits. `cause_table` has the label, the severity and the acts of each kind and cause. Home, the record's page, the
+sidebar, the API, notifications and metrics read from here, each for the kinds that a person may see (`scope_of`).
 """
 
 from __future__ import annotations
@@ -33,14 +32,15 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "groups", "keys", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "severity_of", "tallies", "waiting",
+    "first_of_each_cause", "groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "severity_of",
+    "tallies", "waiting", "with_keys",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
 
-# Characters of a value of which nobody says where it differs.
+# The characters that a row shows of a value without an excerpt.
 MAX_SHOWN_VALUE = 120
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
@@ -50,6 +50,9 @@ ORDER = models.Case(
     *(models.When(kind=kind.value, then=models.Value(place)) for place, kind in enumerate(Kind)),
     output_field=models.IntegerField(),
 )
+
+# The gravest kind first, then the oldest. The source makes the order of entries of one moment certain.
+IN_ORDER = (ORDER, "since", "source")
 
 _SEVERITY = models.Case(
     *(
@@ -62,26 +65,22 @@ _SEVERITY = models.Case(
 )
 
 
-# Who sees and does what.
-
-
 @dataclass(frozen=True)
 class Scope:
-    """What a person is shown: these kinds."""
+    """The kinds that a person is shown."""
 
     kinds: frozenset[Kind]
-    reads_only: bool = False  # this person may act on none of it
-    others: frozenset[Kind] = frozenset()  # kinds that they may see, and others act on
+    reads_only: bool = False  # this person may act on none of them
+    others: frozenset[Kind] = frozenset()  # kinds that they may see, and only others may act on
 
 
-# The scope of code that speaks to nobody.
 EVERYTHING = Scope(frozenset(Kind))
 
 
 def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
-    """Return what this person may see and act on, among these kinds; of who may act on nothing, all that they may see.
+    """Return the kinds that this person may act on, or all that they may see if they may act on none.
 
-    Nothing is asked of the database but their permissions, once.
+    Reads only the person's permissions.
     """
     visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].seen_with))
     types = [spec.entity_type for spec in registry.entities()]
@@ -91,7 +90,7 @@ def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
 
 
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
-    """Whether this person may do something about a thing."""
+    """Whether this person may act on entries of a kind about records of this type."""
     facts = KINDS[kind]
     if user.has_perm(facts.acted_on_with):
         return True
@@ -99,28 +98,25 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
 
 
 def may_do(user: Any, act: Act, entity_type: str) -> bool:
-    """Whether this person may do an act about a record of this type, or an item of its board."""
+    """Whether this person may do an act on a record of this type, or on an item of its board."""
     has_right = not act.right or user.has_perm(act.right)
     return bool(has_right and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
 
 
-# What is read.
-
-
 @dataclass(frozen=True)
 class SideValues:
-    """A field with what each side has; of long values `excerpts` has what differs, in pieces that may be marked."""
+    """A field with the values of both sides."""
 
     key: str
     label: str
     npd: str | None
     monday: str | None
-    excerpts: Sequence[Sequence[tuple[str, bool]]] = ()
-    names: tuple[str, str] = ("NPD", "Monday")  # what each of the two is, where both sides have one value
+    excerpts: Sequence[Sequence[tuple[str, bool]]] = ()  # what differs in each, in pieces with whether each is marked
+    names: tuple[str, str] = ("NPD", "Monday")  # others for a lost edit: both sides then have one value
 
     @property
     def sides(self) -> list[tuple[str, str | None, Sequence[tuple[str, bool]]]]:
-        """What a row shows: the side, the whole value, and the pieces of its excerpt."""
+        """The name, the whole value and the excerpt of each side."""
         wholes = (self.npd, self.monday)
         shortened = [[(humanize.shorten(whole, MAX_SHOWN_VALUE), False)] if whole else [] for whole in wholes]
         return list(zip(self.names, wholes, self.excerpts or shortened, strict=True))
@@ -128,13 +124,13 @@ class SideValues:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that waits."""
+    """A row of `sync_attention` in words."""
 
     id: int
     kind: Kind
-    key: str  # stays the same while the same thing is wrong
+    key: str  # stays the same as long as the entry waits
     entity_type: str
-    entity_id: UUID | None  # None for an item that no record has, and for what concerns a board
+    entity_id: UUID | None  # None for an entry about an unmatched item or a board
     item_id: str
     name: str
     board: str
@@ -143,14 +139,14 @@ class Entry:
     cause_code: str
     cause_text: str  # the title of its group
     detail: str  # its own reason
-    url: str  # the page on which it is dealt with
+    url: str  # the page that solves it
     record_url: str
     field: str = ""
     values: tuple[SideValues, ...] = ()
-    failures: int = 0  # how many attempts of a job that is tried again came to nothing
-    job: int = 0  # the job that is current
-    acts: tuple[str, ...] = ()  # what can be done with a deletion, or with a record whose item was removed
-    noticed: datetime | None = None  # when a pass first found its item removed
+    failures: int = 0  # failed attempts of a job that is tried again
+    job: int = 0  # the current job
+    acts: tuple[str, ...] = ()  # the possible acts on a deletion, or on a record whose item was removed
+    noticed: datetime | None = None  # when a pass first found the item removed
 
     @property
     def is_being_retried(self) -> bool:
@@ -162,38 +158,38 @@ class Entry:
 
     @property
     def row_id(self) -> str:
-        """What the kind's own table calls it: the key without its kind."""
+        """The key in the kind's own table."""
         return self.key.partition(":")[2]
 
     @property
     def sentence(self) -> str:
-        """What waits and why, where nothing above it says so."""
+        """What waits and why, for pages that don't show it below its cause."""
         if self.kind is Kind.FAILED:
             return self.detail if self.is_being_retried else f"Failed: {self.detail}"
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property
     def own_detail(self) -> str:
-        """Its reason without what its cause says above it already."""
+        """Its reason without the text of its cause, which is shown above it."""
         return self.detail.replace(self.cause_text, "", 1).lstrip(" .").rstrip()
 
 
 @dataclass(frozen=True)
 class Group:
-    """What waits for one cause: how many things, of how many records, and since when the first."""
+    """The entries of one cause."""
 
     kind: Kind
     cause: str
     text: str
     board: str
-    number: int
-    since: datetime | None
+    number: int  # of entries
+    since: datetime | None  # of the oldest
     entity_type: str = ""
     code: str = ""
-    entity_id: UUID | None = None  # the record of a single one
-    records: int = 1
-    noticed: datetime | None = None  # when a pass first found one of removed items to be so
-    removed: str = ""  # what was done with the items of records whose deletion waits
+    entity_id: UUID | None = None  # of a single entry
+    records: int = 1  # more than entries if a column blocks a field of many records
+    noticed: datetime | None = None  # when a pass first found one of the items removed
+    removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
 
     @property
     def severity(self) -> Severity:
@@ -209,12 +205,12 @@ class Group:
 
     @property
     def sentence(self) -> str:
-        """What it means, where its title doesn't say it."""
+        """What the cause means, if its title doesn't say it."""
         return cause_of(self.kind, self.code).sentence.replace("{removed}", self.removed or "removed")
 
     @property
     def count_text(self) -> str:
-        """How many they are about, as “60 contacts”; empty of one alone."""
+        """The number of records or items, such as “60 contacts”; empty for one."""
         if self.records < 2:
             return ""
         if self.kind is Kind.UNMATCHED:
@@ -224,14 +220,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Tally:
-    """How much of a kind waits: by causes, which is what there is to do, and each thing by itself."""
+    """The numbers of a kind's causes, which a person solves at once, and of its entries."""
 
     causes: int = 0
     entries: int = 0
 
 
 def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
-    """Return the rows of these kinds that a scope has; what ended by its own time is none of them."""
+    """Return the rows of these kinds within the scope, without those whose time is over."""
     wanted = scope.kinds if kinds is None else scope.kinds & set(kinds)
     rows = Attention.objects.filter(models.Q(until=None) | models.Q(until__gt=SyncNow()))
     if wanted == EVERYTHING.kinds:
@@ -240,13 +236,31 @@ def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> m
 
 
 def seen_by(user: Any) -> models.QuerySet[Attention]:
-    """Return the rows that a person may see, also those on which others act."""
+    """Return the rows that a person may see, also those on which only others may act."""
     scope = scope_of(user)
     return waiting(Scope(scope.kinds | scope.others))
 
 
+def with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models.QuerySet[Attention]:
+    """Return the rows with these keys, which may come from a form."""
+    sources: dict[str, list[str]] = {}
+    for key in keys:
+        kind, _, source = key.partition(":")
+        sources.setdefault(kind, []).append(source)
+    condition = models.Q(pk__in=[])
+    for kind, own_sources in sources.items():
+        condition |= models.Q(kind=kind, source__in=own_sources)
+    return rows.filter(condition)
+
+
+def first_of_each_cause(rows: models.QuerySet[Attention], number: int) -> models.QuerySet[Attention]:
+    """Return the oldest rows of each cause, at most this many."""
+    place = models.Window(RowNumber(), partition_by=models.F("cause"), order_by=["since", "source"])
+    return rows.annotate(place=place).filter(place__lte=number)
+
+
 def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
-    """Return how many causes and things of each kind there are, none of kinds that the scope leaves out; one query."""
+    """Return the numbers of causes and entries of each kind, zeros for kinds outside the scope; one query."""
     rows = (
         waiting(scope).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
     )
@@ -255,43 +269,18 @@ def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
 
 
 def counts(scope: Scope = EVERYTHING) -> dict[Kind, int]:
-    """Return how many things of each kind there are, zeros for kinds that the scope leaves out; one query."""
+    """Return the number of entries of each kind, zeros for kinds outside the scope; one query."""
     return {kind: tally.entries for kind, tally in tallies(scope).items()}
 
 
-def keys(*, kinds: Iterable[Kind], limit: int) -> list[str]:
-    """Return the keys of things in their order; one query."""
-    rows = waiting(kinds=kinds).order_by(ORDER, "since", "source").values_list("kind", "source")
-    return [f"{kind}:{source}" for kind, source in rows[:limit]]
-
-
-def _with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models.QuerySet[Attention]:
-    """Those with these keys, which may come from outside."""
-    sources: dict[str, list[str]] = {}
-    for key in keys:
-        kind, _, source = key.partition(":")
-        sources.setdefault(kind, []).append(source)
-    wanted = models.Q(pk__in=[])
-    for kind, named in sources.items():
-        wanted |= models.Q(kind=kind, source__in=named)
-    return rows.filter(wanted)
-
-
 def groups(
-    scope: Scope = EVERYTHING,
-    *,
-    kinds: Iterable[Kind] | None = None,
-    of_causes: Sequence[str] = (),
-    limit: int = 50,
-    wording: Wording | None = None,
+    rows: models.QuerySet[Attention] | None = None, *, limit: int = 50, wording: Wording | None = None
 ) -> list[Group]:
-    """Return the groups, the gravest and those of most records first, in a number of queries that doesn't grow.
+    """Return the groups of these rows, or of all that wait, the gravest and those of most records first.
 
-    `of_causes` leaves only those.
+    The number of queries doesn't grow with the rows.
     """
-    rows = waiting(scope, kinds)
-    if of_causes:
-        rows = rows.filter(cause__in=of_causes)
+    rows = waiting() if rows is None else rows
     grouped = (
         rows.order_by()
         .values("kind", "cause")
@@ -310,23 +299,22 @@ def groups(
     firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
     wording = wording or Wording.of_boards()
     built = [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
-    # A row of a board is of as many records as it keeps waiting.
+    # Sorted again, because a column's single row may be about many records.
     return sorted(built, key=lambda group: (group.severity, -group.records))
 
 
 def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     kind = Kind(first.kind)
     number = row["number"]
-    # Where all say the same, nothing has to be left out of it.
-    is_told_whole = kind is Kind.FAILED and row["sentences"] == 1
+    has_one_sentence = kind is Kind.FAILED and row["sentences"] == 1
     records = number
     if _is_column(first):
-        entry = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
-        records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**entry).count()
+        is_blocked = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
+        records = SyncMetadata.objects.of(first.entity_type).exclude(blocked_fields={}).filter(**is_blocked).count()
     return Group(
         kind=kind,
         cause=first.cause,
-        text=wording.cause(first, first.values["error"] if is_told_whole else ""),
+        text=wording.cause(first, first.values["error"] if has_one_sentence else ""),
         board=registry.board_title(first.entity_type) if first.entity_type else "",
         number=number,
         since=row["oldest"],
@@ -339,58 +327,44 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     )
 
 
-def entries(  # noqa: PLR0913 - filters, all optional
-    scope: Scope = EVERYTHING,
+def entries(
+    rows: models.QuerySet[Attention] | None = None,
     *,
-    kinds: Iterable[Kind] | None = None,
-    of_causes: Sequence[str] = (),
-    keys: Sequence[str] = (),
-    first_of_each: int = 0,
     limit: int | None = 50,
     offset: int = 0,
     wording: Wording | None = None,
 ) -> list[Entry]:
-    """Return things, the gravest kind and the oldest first, in a number of queries that doesn't grow with them.
+    """Return the entries of these rows, or of all that wait, the gravest kind and the oldest first.
 
-    `of_causes` and `keys` leave only those; `first_of_each` no more than so many of one cause.
+    The number of queries doesn't grow with the rows.
     """
-    rows = waiting(scope, kinds)
-    if of_causes:
-        rows = rows.filter(cause__in=of_causes)
-    if keys:
-        rows = _with_keys(rows, keys)
-    if first_of_each:
-        place = models.Window(
-            RowNumber(), partition_by=models.F("cause"), order_by=[models.F("since"), models.F("source")]
-        )
-        rows = rows.annotate(place=place).filter(place__lte=first_of_each)
+    rows = waiting() if rows is None else rows
     end = None if limit is None else offset + limit
-    return as_entries(list(rows.order_by(ORDER, "since", "source")[offset:end]), wording)
+    return as_entries(list(rows.order_by(*IN_ORDER)[offset:end]), wording)
 
 
 def on_records(
     entity_type: str, columns: Mapping[UUID, Collection[str]], names: Mapping[UUID, str], wording: Wording
 ) -> dict[UUID, list[Entry]]:
-    """Return why each of these records waits, the gravest first; one query.
+    """Return the entries of these records, the gravest first; one query.
 
-    `columns` has the fields of each that wait for their column: one that can't be used is one thing of the board.
+    `columns` has the fields of each record that wait for a column that can't be used, whose one entry is the board's.
     """
     is_column = models.Q(kind=Kind.BLOCKED.value, code=BlockedCode.COLUMN.value, entity_id=None)
     rows = waiting().filter(models.Q(entity_id__in=columns) | is_column, entity_type=entity_type)
-    entries: dict[UUID, list[Entry]] = {}
-    for row in rows.order_by(ORDER, "since", "source"):
+    entries_of: dict[UUID, list[Entry]] = {}
+    for row in rows.order_by(*IN_ORDER):
         entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "")
         if entry.entity_id is not None:
-            entries.setdefault(entry.entity_id, []).append(entry)
+            entries_of.setdefault(entry.entity_id, []).append(entry)
             continue
         for record_id, fields in columns.items():
             if entry.field in fields:
-                entries.setdefault(record_id, []).append(entry)
-    return entries
+                entries_of.setdefault(record_id, []).append(entry)
+    return entries_of
 
 
 def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> list[Entry]:
-    """Return rows as a person reads them."""
     if not rows:
         return []
     wording = wording or Wording.of_boards()
@@ -438,7 +412,7 @@ def _is_column(row: Attention) -> bool:
 
 
 def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
-    """A thing's own reason."""
+    """Return an entry's own reason."""
     values = row.values
     detail = str(values.get("reason") or values.get("what") or values.get("problem") or "")
     match row.kind:
@@ -461,17 +435,17 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
 
 
 def _edits_sentence(wording: Wording, entity_type: str, fields: Sequence[str], values: Mapping[str, Any]) -> str:
-    """What of a record whose item is gone was edited since both sides agreed, and of what that can't be told."""
+    """Return which fields were edited since the last sync of a record whose item is gone, and which can't be read."""
     npd, base, monday = (values[side] for side in ("npd", "base", "monday"))
     edited = [key for key in fields if npd.get(key) != base.get(key) or monday.get(key)]
     unread = [key for key in fields if key not in edited]
-    named = (("Edited since the last sync", edited), ("Can't be read on Monday", unread))
-    labels = ((heading, ", ".join(wording.label(entity_type, key) for key in keys)) for heading, keys in named)
+    headings = (("Edited since the last sync", edited), ("Can't be read on Monday", unread))
+    labels = ((heading, ", ".join(wording.label(entity_type, key) for key in keys)) for heading, keys in headings)
     return " ".join(f"{heading}: {text}." for heading, text in labels if text)
 
 
 def _names(rows: Sequence[Attention]) -> dict[int, str]:
-    """What each record, item, board or person is called; without a name, its type."""
+    """Return the name of each row's record, item, board or person, by the row's id; else its type."""
     records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {stone.entity_id: stone for stone in Tombstone.objects.filter(entity_id__in=gone)} if gone else {}
@@ -497,7 +471,6 @@ def _names(rows: Sequence[Attention]) -> dict[int, str]:
 
 
 def _deleted_name(stone: Tombstone) -> str:
-    """What a deleted record was called."""
     if not registry.is_registered(stone.entity_type):
         return ""
     field = registry.entity(stone.entity_type).name_field
@@ -506,10 +479,10 @@ def _deleted_name(stone: Tombstone) -> str:
 
 
 def _url(row: Attention) -> str:
-    """The page on which a thing is dealt with; empty where no application shows it."""
+    """Return the page that solves an entry; empty if no application shows it."""
     kind = Kind(row.kind)
-    is_asked = kind is Kind.REMOVED and row.values["conflict"]
-    if row.entity_id and (kind is Kind.BLOCKED or (kind is Kind.REMOVED and not is_asked)):
+    has_conflict = kind is Kind.REMOVED and row.values["conflict"]
+    if row.entity_id and (kind is Kind.BLOCKED or (kind is Kind.REMOVED and not has_conflict)):
         return registry.record_url(row.entity_type, row.entity_id)
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
         return f"{reverse('admin:index')}?cause={row.cause}"
@@ -522,7 +495,7 @@ def _url(row: Attention) -> str:
     return registry.page_url(name, str(next(filter(None, keys), row.source)))
 
 
-# The page of the row's own table, or, behind a colon, another one.
+# The admin's page with the row's key, or, behind a colon, the name of a page without arguments.
 _PAGES = {
     Kind.STOP: ":admin:index",
     Kind.DIFFERENCE: "sync_boardlink_change",
@@ -537,18 +510,15 @@ _PAGES = {
 }
 
 
-# Words, with the fields' labels as the boards have them now.
-
-
 @dataclass(frozen=True)
 class Wording:
-    """Fills in the table of causes."""
+    """The texts of causes, with the present labels of the boards' fields."""
 
     mappings: Mapping[tuple[str, str], FieldMapping]
 
     @classmethod
     def of_boards(cls) -> Wording:
-        """Read the fields of all boards, which are few; one query."""
+        """Read the fields of all boards; one query."""
         rows = FieldMapping.objects.select_related("link")
         return cls({(row.link.entity_type, row.key): row for row in rows})
 
@@ -557,29 +527,26 @@ class Wording:
         return mapping.label if mapping else key.replace("_", " ").capitalize()
 
     def cause(self, row: Attention, whole: str = "") -> str:
-        """Say a row's cause in a few words, the same for all that have it.
-
-        `whole` is what all of them say, word for word.
-        """
+        """Return the title of a row's cause, the same for all rows with it; `whole` is the error that all share."""
         kind = Kind(row.kind)
         labels = [self.label(row.entity_type, key) for key in row.field.split(",") if key]
         fields = humanize.join_first(labels)
-        # What others wrote may hold braces of its own.
-        title = whole or self._own_words(row)
+        title = whole or self._stored_title(row)
+        # Only our own titles are formatted, because Monday's words may have braces.
         if not title:
             names = {"field": fields, "record": registry.type_name(row.entity_type) if row.entity_type else ""}
             numbers = {name: f"{row.values[name]:,}" for name in ("differed", "compared") if name in row.values}
             title = cause_of(kind, row.code).title.format(**names, **numbers)
         if kind is Kind.REMOVED and row.actor:
-            # That it was on Monday is said anyway.
+            # The title names Monday already.
             title = f"{title} by {row.actor.removesuffix(' on Monday')}"
         if labels and row.code in DELETIONS:
             title = f"{title}; edited since the last sync: {fields}"
         return humanize.first_sentences(title, MAX_CAUSE_LENGTH)
 
     @staticmethod
-    def _own_words(row: Attention) -> str:
-        """What the source itself says of all with this cause: Monday's words, or what is wrong with a column."""
+    def _stored_title(row: Attention) -> str:
+        """Return Monday's own words, or a column's problem, which all rows of the cause have; empty for others."""
         if row.kind == Kind.FAILED:
             return str(row.values["common"])
         return str(row.values["reason"]) if _is_column(row) or row.kind == Kind.STOP else ""

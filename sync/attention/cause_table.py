@@ -1,7 +1,7 @@
-"""The one table of causes: what each kind and code of what waits is called, how grave it is, and who may do what."""
+"""The table of causes: for each kind and code of what waits its title, its severity, its acts, and who may do them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 from conflicts import reports
@@ -11,7 +11,7 @@ from sync.models.attention import AttentionKind as Kind
 
 
 class Severity(IntEnum):
-    """What comes first, and its colour."""
+    """The order of groups, the gravest first."""
 
     STOPPED = 0
     FAILED = 1
@@ -25,7 +25,7 @@ class Severity(IntEnum):
 
     @property
     def colour(self) -> str:
-        """The badge of pages: bad, warn or wait."""
+        """The badge's colour on pages."""
         if self <= Severity.FAILED:
             return "bad"
         return "wait" if self is Severity.NOTICE else "warn"
@@ -36,15 +36,14 @@ class KindFacts:
     """What all causes of a kind have in common."""
 
     severity: Severity
-    nouns: tuple[str, str]  # of one, and of several
+    nouns: tuple[str, str]  # singular and plural
     icon: str
-    button: str  # what the door to it is called, for who may act
-    seen_with: str  # the row that a person has to be allowed to view: that of the list on which it was always shown
-    acted_on_with: str  # the right that the kind asks for, of whatever type its records are
-    acts: tuple[str, ...] = ()  # what can be done, the main act first
-    # What somebody may do with records of a type, who so may act on it: of an item, create or link one.
-    record_rights: tuple[str, ...] = ()
-    has_page: bool = False  # it is dealt with on a page of its own, to which its main button leads
+    button: str  # the label of the link to its page, for people who may act
+    seen_with: str  # the model that a person must be allowed to view
+    acted_on_with: str  # the permission to act on it, for records of any type
+    acts: tuple[str, ...] = ()  # the main act first
+    record_rights: tuple[str, ...] = ()  # rights on records of the type, each of which also permits acting on it
+    has_page: bool = False  # whether its main button leads to a page that solves it
 
 
 KINDS: Mapping[Kind, KindFacts] = {
@@ -60,7 +59,7 @@ KINDS: Mapping[Kind, KindFacts] = {
         Severity.FAILED, ("change fails", "changes fail"), "error", "Open",
         "sync.syncqueue", "sync.retry_syncqueue", ("retry", "discard"),
     ),
-    # A right that superusers alone have.
+    # Only superusers have this permission.
     Kind.NOTIFICATION: KindFacts(
         Severity.FAILED, ("failing notification", "failing notifications"), "notifications_off", "See why",
         "sync.notificationreceiver", "sync.change_notificationreceiver", has_page=True,
@@ -100,31 +99,26 @@ KINDS: Mapping[Kind, KindFacts] = {
     ),
 }  # fmt: skip
 
-# What concerns a board or the account, and no record or item.
+# The kinds about a board or the account, not about a record or item.
 OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A cause in words: `title` names it, with {field} and {record} filled in; `sentence` says what it means, with
-    what was {removed} how.
+    """A cause in words."""
 
-    An empty title is what the source says itself, in `values["reason"]`.
-    """
-
-    title: str = ""
-    sentence: str = ""
-    severity: Severity | None = None  # where it differs from its kind's
-    icon: str = ""
-    # Instead of the kind's acts.
-    acts: tuple[str, ...] | None = field(default=None)
+    title: str = ""  # with {field} and {record}; rows whose source has a text of its own show that instead
+    sentence: str = ""  # what it means; with {removed}, how the items were removed
+    severity: Severity | None = None  # if not its kind's
+    icon: str = ""  # if not its kind's
+    acts: tuple[str, ...] | None = None  # if not its kind's
 
 
 _TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
 _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
-# By kind and code; those of an empty code are for all others of the kind.
+# By kind and code; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.STOP, ""): Cause("Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."),
     (Kind.STOP, choices.StopCode.TOKEN): Cause("Monday refuses the API token"),
@@ -216,7 +210,7 @@ def cause_of(kind: Kind, code: str) -> Cause:
 
 
 def acts_of(kind: Kind, code: str) -> tuple[str, ...]:
-    """What can be done about things of a cause, the main act first."""
+    """Return the acts on entries of a cause, the main act first."""
     acts = cause_of(kind, code).acts
     return KINDS[kind].acts if acts is None else acts
 

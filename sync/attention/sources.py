@@ -1,8 +1,9 @@
-"""What waits for a person, in SQL: one definition for each kind, of which triggers make the rows of `sync_attention`.
+"""When something waits for a person: definitions in SQL, and the triggers that keep the rows of `sync_attention`.
 
-The definitions are the only place that says when something waits. A trigger on each table that they read refreshes the
-rows of what was written, in the same transaction; the chaos suite compares all rows with all definitions. They are
-installed after each `migrate` (`install`), for one of their functions names the tables of the registered models.
+Each definition selects the rows of one kind. A trigger on each table that a definition reads refreshes the rows of the
+written record, item or board in the same transaction. `install` creates the functions and triggers after each
+`migrate`, because one function names the tables of the registered models. The chaos suite compares all rows with all
+definitions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,16 +20,17 @@ from sync.models import Attention
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
-# What is quoted or numbered in a sentence differs from record to record, though its cause is one.
+# Quotes and numbers of an error differ from record to record, though the cause is the same.
 VARYING = r"“[^”]*”|\d+"
 
-# The states of an item that somebody took off the board.
+# The states of an item that somebody removed from the board.
 TAKEN_AWAY = (ARCHIVED, DELETED, "moved")
 
-# What one person removed with shorter breaks is one act.
+# Removals by one person with shorter pauses are one act.
 ACT_GAP = "interval '10 minutes'"
 
-# What a definition selects, in this order; `since` is NULL where its source doesn't know: then its first moment.
+# The columns of a definition, in this order. If its source knows no `since`, it is NULL, and the row keeps the moment
+# when it first appeared.
 COLUMNS = (
     "kind",
     "source",
@@ -43,19 +45,20 @@ COLUMNS = (
     "values",
 )
 
-# ruff: noqa: S608 - made of names of our own
+# ruff: noqa: S608 - the statements are made of names of our own
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What is refreshed at once: the parameters that name it, and which rows are its own."""
+    """The rows that one call of a function refreshes: those of a record, an item, a board or a receiver."""
 
     name: str
-    parameters: Mapping[str, str]  # name → type
-    rows: str  # the condition on `sync_attention AS stored`
-    # Taken first, so that who refreshes second sees all that the first has written: a statement after a lock has a
-    # snapshot of its own. What one row says alone needs none. A row and no advisory lock of each record: one statement
-    # may refresh thousands, and PostgreSQL's table of locks has room for some thousands in all.
+    parameters: Mapping[str, str]  # of the function: types by name
+    rows: str  # the condition for its rows, `sync_attention AS stored`
+    # Taken first, so that the second of two transactions sees what the first has written: a statement after the lock
+    # has a snapshot of its own. A unit whose rows are all read from one row needs none. A record locks its row of the
+    # ledger, because one statement may refresh thousands of records, and PostgreSQL has room for a few thousand
+    # advisory locks in all.
     lock: str = ""
 
 
@@ -82,19 +85,16 @@ UNITS = (RECORD, JOB_OF_ITEM, ITEM, BOARD, RECEIVER)
 
 @dataclass(frozen=True)
 class Definition:
-    """What waits, of one unit or of all: `sql` has {wanted} where the condition on the unit stands."""
+    """A SELECT of rows that wait; {wanted} in `sql` is the place of the condition for one unit."""
 
     unit: Unit
     sql: str
-    wanted: str
-
-    def of_unit(self) -> str:
-        return self.sql.replace("{wanted}", self.wanted)
+    wanted: str  # the condition
 
 
-# A failed job; one that somebody retried, which is not done before it succeeds and keeps its key, so that nobody is
-# notified anew; and a change that failed again, from its second failure on, under the key that it keeps once it has
-# failed for good.
+# Failed jobs, jobs that somebody retried, and jobs that fail repeatedly (FAILING_ATTEMPTS). A retried job keeps the key
+# of the failed one until it succeeds, so that nobody is notified again; a job that fails repeatedly keeps its own key
+# when it fails for good.
 _JOBS = f"""
     SELECT 'failed',
         coalesce(CASE WHEN job.status <> 'failed' THEN job.payload #>> '{{retried,job}}' END, job.id::text), '',
@@ -133,7 +133,7 @@ _UNANSWERED = "conflict.resolved_at IS NULL AND (conflict.resolution IS NULL OR 
 _TAKEN_AWAY = f"""ledger.system = 'monday' AND ledger.removed_since IS NOT NULL
     AND ledger.remote_state IN ({", ".join(f"'{state}'" for state in TAKEN_AWAY)})"""
 
-# A question about an item that somebody took away is asked with the item, below.
+# Without the conflicts about removed items, which wait as `_REMOVED`.
 _CONFLICTS = f"""
     SELECT CASE conflict.kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, conflict.id::text,
         CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
@@ -160,14 +160,14 @@ _CONFLICTS = f"""
             AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text))
 """
 
-# Records whose items are gone, since somebody took them away, as far as webhooks told, else since the first pass that
-# found it so: those that are waited for, and those about which a question is open. What somebody has answered is on its
-# way, and what waits for an approval is listed as that. Who did it says the history.
+# Records whose items somebody removed, both during the quiet time and once a conflict asks about them. They wait since
+# the removal if a webhook reported it, otherwise since the first pass that found it. Records with an answer that a job
+# still carries out, and those that wait for an approval, don't wait here. The activity says who removed the item.
 _REMOVED = f"""
     SELECT 'removed', concat_ws(':', ledger.entity_type, ledger.entity_id), ledger.remote_state, ledger.entity_type,
         ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), '', coalesce(author.actor, ''),
         coalesce(author.done_at, ledger.removed_since), NULL::timestamptz,
-        -- Up to the next second: rounded down, what is due would be said a minute too early.
+        -- Rounded up, because rounded down the page would show a minute too early.
         jsonb_build_object('noticed', ceil(extract(epoch FROM ledger.removed_since))::bigint,
             'conflict', conflict.id, 'edited', array_to_string(conflict.conflict_fields, ','),
             'asked', jsonb_build_object(
@@ -195,8 +195,9 @@ _REMOVED = f"""
                 AND jsonb_exists_any(answer.payload, ARRAY['recreate', 'unlink']))
 """
 
-# Rejected by Monday, or blocked here. A deleted or unsynced record needs nobody, a field in conflict is asked about by
-# the conflict, a value that a person kept different and an approval by themselves; and a column concerns its board.
+# Fields that Monday rejected, or that are blocked. Not those of deleted records or of records whose sync is off, those
+# in conflict, those that a person keeps different, those that wait for an approval, and those whose column can't be
+# used, which the board's row is about.
 _FIELDS = f"""
     SELECT CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END,
         concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), coalesce(field.value ->> 'code', ''),
@@ -214,7 +215,7 @@ _FIELDS = f"""
         AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL
 """
 
-# A field in an update loop is held also where nothing waits to be sent just now.
+# Fields in an update loop, also if nothing waits to be sent now.
 _LOOPS = f"""
     SELECT 'blocked', concat_ws(':', loop.entity_type, loop.entity_id, loop.key), '{BlockedCode.THROTTLED}',
         loop.entity_type, loop.entity_id, coalesce(ledger.remote_id, ''), loop.key, '',
@@ -228,7 +229,7 @@ _LOOPS = f"""
         AND sync_synced_direction(loop.entity_type, loop.entity_id::text) IS NOT NULL
 """
 
-# A question about who an item is stands among the conflicts.
+# Without the items that an identity conflict asks about.
 _UNMATCHED = f"""
     SELECT 'unmatched', item.id::text, item.reason_code, item.entity_type, NULL::uuid, item.item_id, '', '',
         item.first_seen, NULL::timestamptz, jsonb_build_object('name', item.name, 'details', item.details)
@@ -236,8 +237,7 @@ _UNMATCHED = f"""
         AND item.reason_code NOT IN ({", ".join(f"'{code}'" for code in EXPLAINED_REASONS)})
 """
 
-# A column that can't be used blocks its field on every record: that is one thing to do, also before the first record
-# needs it. One that a field doesn't have is missed once a record needs it.
+# Columns that can't be used, one row for all records. A field without a column waits only if a record needs the column.
 _BROKEN_COLUMNS = f"""
     SELECT 'blocked', concat_ws(':', link.entity_type, mapping.key), '{BlockedCode.COLUMN}', link.entity_type,
         NULL::uuid, '', mapping.key, '', NULL::timestamptz, NULL::timestamptz,
@@ -278,7 +278,7 @@ _BOARD_PROBLEMS = """
     WHERE {wanted} AND problem.reason <> ''
 """
 
-# What Monday refuses of one board, until a call of that kind has succeeded.
+# Kinds of calls that Monday refuses for one board, until one of them succeeds.
 _REFUSED_CALLS = """
     SELECT 'board', concat_ws(':', link.entity_type, 'refused_' || call.kind), 'refused_' || call.kind,
         link.entity_type, NULL::uuid, '', '', '', (call.stop ->> 'since')::timestamptz, NULL::timestamptz,
@@ -287,7 +287,7 @@ _REFUSED_CALLS = """
     WHERE {wanted}
 """
 
-# One for each comparison that found some: until the next one, or for a day.
+# Nightly comparisons that found differences, until the next comparison or for a day.
 _DIFFERENCES = """
     SELECT 'difference', concat_ws(':', link.entity_type, (link.verified_at AT TIME ZONE 'UTC')::date), '',
         link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + interval '1 day',
@@ -295,7 +295,7 @@ _DIFFERENCES = """
     FROM sync_board_links AS link WHERE {wanted} AND link.differed_records > 0
 """
 
-# People and chats whose messages don't arrive: the administrators correct it.
+# People and chats whose messages fail; administrators solve it.
 _NOTIFICATIONS = """
     SELECT 'notification', receiver.id::text, CASE WHEN receiver.user_id IS NULL THEN 'chat' ELSE 'email' END, '',
         NULL::uuid, '', '', '', receiver.failed_since, NULL::timestamptz,
@@ -329,7 +329,7 @@ DEFINITIONS = (
     Definition(RECEIVER, _NOTIFICATIONS, "receiver.id = its_id"),
 )
 
-# Rows of one cause are one group: of what failed by the error without names and numbers, of removed items by the act.
+# Rows with the same cause form a group: failed jobs by the error without names and numbers, removed items by the act.
 _CAUSE = """
     CASE waiting.kind
         WHEN 'failed' THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
@@ -342,9 +342,9 @@ _CAUSE = """
         ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
 """
 
-# A session keeps the plan of the first calls, when tables may have been empty: so none of it may read a table through.
-# A table that has to be read all the same then counts as so expensive that PostgreSQL before 18 would compile the plan
-# (jit), for seconds, at each call.
+# Without seqscan, because a session keeps the plan of its first calls, when tables may have been empty. Without jit,
+# because a table that must be scanned anyway then costs so much that PostgreSQL before 18 would compile the plan, for
+# seconds, at each call.
 _REFRESH = f"""
 CREATE OR REPLACE FUNCTION sync_attention_of_{{name}}({{parameters}}) RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off AS $$
@@ -385,7 +385,11 @@ END $$
 
 def _refresh_functions() -> Iterator[str]:
     for unit in UNITS:
-        own = [definition.of_unit() for definition in DEFINITIONS if definition.unit is unit]
+        own = [
+            definition.sql.replace("{wanted}", definition.wanted)
+            for definition in DEFINITIONS
+            if definition.unit is unit
+        ]
         yield (
             _REFRESH.replace("{name}", unit.name)
             .replace("{parameters}", ", ".join(f"{name} {kind}" for name, kind in unit.parameters.items()))
@@ -395,9 +399,10 @@ def _refresh_functions() -> Iterator[str]:
         )
 
 
-# NULL where the record is deleted, or its sync is off. The ids of other code's things may be no UUIDs.
+# The ledger's ids are texts, and other code's may be no UUIDs.
 _IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
+# NULL if the record is deleted or its sync is off.
 _DIRECTION = """
 CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -421,20 +426,14 @@ def _direction_function() -> str:
     return _DIRECTION.replace("{is_uuid}", _IS_UUID).replace("{cases}", "".join(cases))
 
 
-# Which writes refresh what.
-
-
 @dataclass(frozen=True)
 class Watched:
-    """A table that definitions read: what is refreshed where a row of it is written that `matters` before or after.
-
-    `{row}` is the row; an update counts where one of `columns` differs, or any where none is named.
-    """
+    """A table that definitions read, whose writes refresh rows; `{row}` in its SQL is the written row."""
 
     table: str
-    refresh: str
-    matters: str = "true"
-    columns: tuple[str, ...] = ()
+    refresh: str  # the statements that refresh the rows
+    matters: str = "true"  # the condition for the row before or after the write
+    columns: tuple[str, ...] = ()  # an update matters only if one of these changes; empty for any
 
     def statements(self) -> Iterator[str]:
         before = self.matters.replace("{row}", "OLD")
@@ -452,7 +451,6 @@ class Watched:
             )
 
     def function(self) -> str:
-        """The trigger's function, for the row as it was and as it is: a job may be another record's by now."""
         refresh = self.refresh.replace("{row}", "written")
         return f"""
             CREATE OR REPLACE FUNCTION sync_attention_at_{self.table}() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -525,9 +523,9 @@ WATCHED = (
 
 
 def _watched_records() -> Iterator[Watched]:
-    """Synced tables: a record that is deleted, or whose sync is turned off or on, or another way.
+    """Yield the synced tables, for deletions and changes of sync and direction.
 
-    Of one that is new nothing waits, unless it was restored: then its ledger is there already.
+    A new record has no rows, unless it was restored and already has a ledger.
     """
     for spec in registry.entities():
         yield Watched(
@@ -540,7 +538,7 @@ def _watched_records() -> Iterator[Watched]:
 
 
 def install(using: str = "default", **kwargs: Any) -> None:
-    """Create the functions and triggers anew, on the tables that there are."""
+    """Create or replace the functions and triggers, on the tables that exist yet."""
     with connections[using].cursor() as cursor:
         tables = set(connections[using].introspection.table_names(cursor))
         if Attention._meta.db_table not in tables:
@@ -553,6 +551,3 @@ def install(using: str = "default", **kwargs: Any) -> None:
                 cursor.execute(watched.function())
                 for statement in watched.statements():
                     cursor.execute(statement)
-
-
-# The law: rows are what the definitions say.

@@ -136,6 +136,13 @@ def overview() -> Overview:
     return Overview([spec.entity_type for spec in registry.entities()])
 
 
+def stops_overview() -> Overview:
+    """Return an overview that knows only stops and pauses, for the banner of every page; mostly one query."""
+    now = overview()
+    now.read_stops()
+    return now
+
+
 @dataclass
 class Overview(LimitFacts):
     """The availability of several types' boards, and their jobs."""
@@ -175,7 +182,7 @@ class Overview(LimitFacts):
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
     ) -> BoardAvailability:
         """Return the availability of one of these boards; for the arguments see the function `of`."""
-        answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
+        answer = self.grant_or_wait(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
         if isinstance(answer, Wait):

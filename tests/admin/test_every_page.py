@@ -115,12 +115,18 @@ def test_a_reader_of_the_account_sees_the_connection_without_buttons(client: Cli
 
 
 @pytest.mark.django_db
-def test_no_list_takes_more_than_twelve_queries(browser: Client, person: User, world: dict[str, Any]) -> None:
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_no_list_takes_more_than_twelve_queries(
+    browser: Client, person: User, world: dict[str, Any], is_stopped: bool
+) -> None:
     all_pages.furnish(world, person)
     MondayAccount.objects.update(stop_reason="", stopped_until=None)
     pauses.resume("dora", entity_type="organization")
     ApiQuota.objects.create(id=1, day=sync_now().date())  # as the day's first call to Monday does
-    browser.get("/admin/")  # a session's first page also writes the session down
+    if is_stopped:
+        states.stop_board()
+    home = browser.get("/admin/")  # a session's first page also writes the session down
+    assert ("is stopped" in home.content.decode()) == is_stopped
     numbers: dict[Any, int] = {}
     for model in admin.site._registry:
         page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

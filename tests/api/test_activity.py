@@ -86,7 +86,7 @@ def test_it_is_filtered_by_kind_record_item_cause_and_time(api: APIClient, kinds
     def keys(**query: object) -> list[str]:
         return [row["key"] for row in api.get(ATTENTION, query).json()["results"]]
 
-    [conflict] = attention.entries(kinds=[Kind.CONFLICT])
+    [conflict] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert keys(kind=["conflict", "failed"]) == [kinds[Kind.FAILED][0], conflict.key]
     assert keys(entity_type="contact", entity_id=conflict.entity_id) == [conflict.key]
     assert keys(cause=conflict.cause) == [conflict.key]

@@ -113,7 +113,7 @@ def kinds(db: None) -> Kinds:
 
 
 def test_an_approval_says_whose_it_is_by_its_name_alone_and_then_what_would_be_lost(kinds: Kinds) -> None:
-    [entry] = attention.entries(kinds=[Kind.APPROVAL])
+    [entry] = attention.entries(attention.waiting(kinds=[Kind.APPROVAL]))
     assert (entry.name, entry.own_detail) == ("Dan", "Notes “met at the fair”")
 
 
@@ -181,14 +181,14 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
         blocked(f"Gone {number}", f"60{number}", **gone)
     for number in range(3):
         blocked(f"Unread {number}", f"61{number}", code="unknown", side="npd")
-    found = attention.groups(kinds=[Kind.BLOCKED])
+    found = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
     expected = {("Column Phone was deleted.", 1), ("Phone: the value can't be read", 4)}
     assert {(cause.text, cause.number) for cause in found} == expected
     [unread] = [cause for cause in found if cause.number == 4]
-    members = attention.entries(of_causes=[unread.cause])
+    members = attention.entries(attention.waiting().filter(cause=unread.cause))
     assert {entry.name for entry in members} == {"Dan", "Unread 0", "Unread 1", "Unread 2"}
     assert {entry.cause_text for entry in members} == {unread.text}
-    assert len(attention.entries(of_causes=[unread.cause], first_of_each=2)) == 2
+    assert len(attention.entries(attention.first_of_each_cause(attention.waiting(), 2).filter(cause=unread.cause))) == 2
 
 
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
@@ -202,14 +202,14 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     assert (entry.key, entry.entity_id, entry.field) == ("blocked:contact:phone", None, "phone")
     # It blocks a record whose value is in conflict, too: one number, wherever it is told.
     SyncMetadata.objects.filter(remote_id="600").update(conflicts={"fields": ["phone"]})
-    [cause] = attention.groups(kinds=[Kind.BLOCKED])
+    [cause] = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
     assert (cause.number, cause.records, cause.count_text) == (1, 3, "3 contacts")
     # It waits since it was lost, however often its records are tried, and however many need it.
     phone.update(problem="Column Phone was deleted by Maya Lind.")
     SyncMetadata.objects.update(last_sync_attempt=sync_now() + timedelta(hours=1))
     assert [one.since for one in attention.entries()] == [entry.since]
     [entry] = attention.entries()
-    assert attention.entries(keys=[entry.key]) == [entry]
+    assert attention.entries(attention.with_keys(attention.waiting(), [entry.key])) == [entry]
     assert [thing.key for thing in things_to_notify_of() if thing.kind == "blocked"] == [entry.key]
     # It is back, and its records are synced again one after another.
     phone.update(problem="", problem_code="")
@@ -257,7 +257,7 @@ def test_what_one_person_removes_without_a_break_is_one_act_and_what_others_do_i
     states.removed("Another's", "521", who="Bea Board", minutes=2)
     states.removed("Deleted", "522", how="deleted", minutes=2)
     states.removed("Nobody knows whose", "523", who="", how="moved", minutes=2)
-    found = sorted((cause.text, cause.number) for cause in attention.groups(kinds=[Kind.REMOVED]))
+    found = sorted((cause.text, cause.number) for cause in attention.groups(attention.waiting(kinds=[Kind.REMOVED])))
     assert found == [
         ("Archived on the board by Bea Board", 1),
         ("Archived on the board by Maya Lind", 1),
@@ -308,7 +308,7 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
     for number, direction in enumerate(("bidirectional", "npd_to_monday", "monday_to_npd")):
         made = states.removed(direction, f"500{number}")
         Contact.objects.filter(pk=made.pk).update(sync_direction=direction)
-    assert {one.name: one.acts for one in attention.entries(kinds=[Kind.REMOVED])} == {
+    assert {one.name: one.acts for one in attention.entries(attention.waiting(kinds=[Kind.REMOVED]))} == {
         "bidirectional": ("create_item", "delete_record", "unlink"),
         "npd_to_monday": ("create_item", "unlink"),
         "monday_to_npd": ("delete_record", "unlink"),
@@ -338,7 +338,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
 
 
 def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> None:
-    [entry] = attention.entries(kinds=[Kind.CONFLICT])
+    [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     [shown] = entry.values
     assert (shown.label, shown.npd, shown.monday) == ("Phone", "+44 20 7946 0812", "+44 20 7946 0018 ext. 4")
     assert entry.cause_text == "Phone changed on both sides"
@@ -346,24 +346,24 @@ def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> No
 
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
-    [entry] = attention.entries(kinds=[Kind.CONFLICT])
+    [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "first_match"
     # Both sides filled what was empty on both.
     SyncMetadata.objects.filter(entity_id=str(entry.entity_id)).update(base={"phone": {"local": {"phone": ""}}})
-    [entry] = attention.entries(kinds=[Kind.CONFLICT])
+    [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "fields"
 
 
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
     assert not any(attention.counts(attention.scope_of(reader)).values())
-    assert attention.entries(attention.scope_of(reader)) == []
+    assert attention.entries(attention.waiting(attention.scope_of(reader))) == []
     reader.user_permissions.set(Permission.objects.filter(codename__in=["view_syncqueue", "view_unmatcheditem"]))
     scope = attention.scope_of(User.objects.get(pk=reader.pk))
     seen = {kind for kind, number in attention.counts(scope).items() if number}
     assert seen == {Kind.FAILED, Kind.UNMATCHED}
-    assert {entry.name for entry in attention.entries(scope)} == {"Bob", "Item 7001"}
-    assert attention.entries(scope, kinds=[Kind.CONFLICT]) == []
+    assert {entry.name for entry in attention.entries(attention.waiting(scope))} == {"Bob", "Item 7001"}
+    assert attention.entries(attention.waiting(scope, kinds=[Kind.CONFLICT])) == []
 
 
 def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(kinds: Kinds) -> None:

@@ -58,7 +58,7 @@ def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str |
 
 
 def waits() -> list[tuple[str, str]]:
-    return [(one.name, one.field) for one in attention.entries(kinds=[Kind.REJECTED])]
+    return [(one.name, one.field) for one in attention.entries(attention.waiting(kinds=[Kind.REJECTED]))]
 
 
 @pytest.mark.parametrize(

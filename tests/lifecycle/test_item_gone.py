@@ -84,7 +84,7 @@ def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open
         take_away(world, contact)
     assert not SyncConflict.objects.exists()
     mutations = world.calls("mutation")
-    [cause] = attention.groups(kinds=[Kind.REMOVED])
+    [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
     assert cause.number == 2
     browser, form = world.browser(pat), {"action": "delete_record", "cause": cause.cause}
     page = browser.post("/admin/home/act/", form).content.decode()
@@ -149,7 +149,7 @@ def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_not
     done = sync_now()
     world.sandbox.act("archive", item_id=contact.monday_id)
     world.hear(minutes=11)
-    [cause] = attention.groups(kinds=[Kind.REMOVED])
+    [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
     assert cause.since is not None
     assert abs(cause.since - done) < timedelta(minutes=1)
     assert cause.noticed is not None
