@@ -18,10 +18,8 @@ from sync.monday.board import (
     ActivityEntry,
     Board,
     BoardActivity,
-    BoardCheck,
     BoardColumn,
     BoardSetup,
-    CheckResult,
     ColumnSpec,
     ListedBoard,
     UpdatedItemsPage,
@@ -32,7 +30,7 @@ from sync.monday.board import (
     unfit_reasons,
     url_fingerprint,
 )
-from sync.monday.connection import AccountInfo
+from sync.monday.connection import AccountInfo, BoardCheck, CheckResult
 from sync.monday.errors import MondayError
 
 BOARDS_PER_PAGE = 100
