@@ -19,7 +19,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirec
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
-from sync.models.board_link import EVERYTHING
+from sync.models.boards_and_account import EVERYTHING
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board import Board, BoardSetup, ColumnSpec

@@ -395,7 +395,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.plans.values()
-        if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
+        if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:

@@ -262,7 +262,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     plans = decide_fields(facts, plan)
     lines = []
     for key, field_plan in plans.items():
-        if not field_plan.is_left_out:
+        if not field_plan.is_relation_skipped:
             continue
         before = plan.ledger.blocked_fields.get(key)
         is_known = before and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)

@@ -167,8 +167,8 @@ class FieldPlan:
         return self.decision.reason == DROPPED
 
     @property
-    def is_left_out(self) -> bool:
-        """Whether it is blocked without keeping its record from being in sync."""
+    def is_relation_skipped(self) -> bool:
+        """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
         return self.blocked_code is choices.BlockedCode.LEFT_OUT
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
@@ -320,8 +320,8 @@ class RecordPlan:
         return record
 
     @property
-    def may_sync(self) -> bool:
-        """Whether its own settings and the filter let it be synced."""
+    def is_synced(self) -> bool:
+        """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
         return self.record.may_sync and not self.left_out
 
     @property

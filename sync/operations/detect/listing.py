@@ -81,7 +81,7 @@ class ListedPage:
     @property
     def syncing(self) -> list[pass_plan.RecordPlan]:
         """The records that may sync: neither their own settings nor the filter excludes them."""
-        return [plan for plan in self.plan.records.values() if plan.may_sync]
+        return [plan for plan in self.plan.records.values() if plan.is_synced]
 
     @property
     def differing(self) -> list[UUID]:
@@ -202,7 +202,7 @@ def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: dat
     waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
     busy = records_with_jobs(link, plan.records)
     changed = changed_records(facts, plan, waiting, busy)
-    unread = {p.id for p in plan.records.values() if p.may_sync and p.record.monday_id in gatherer.unread}
+    unread = {p.id for p in plan.records.values() if p.is_synced and p.record.monday_id in gatherer.unread}
     return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 

@@ -292,7 +292,8 @@ class Planner:
         relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             name = f"{plan.record}: {field_plan.mapping.label}"
-            if field_plan.blocked_reason and not field_plan.is_left_out and not is_kept_different(plan, field_plan):
+            is_skipped = field_plan.is_relation_skipped or is_kept_different(plan, field_plan)
+            if field_plan.blocked_reason and not is_skipped:
                 is_stuck = True
                 awaits = field_plan.awaits
                 if awaits is not None and awaits.by == "name" and awaits.is_missing:

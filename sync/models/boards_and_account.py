@@ -1,4 +1,4 @@
-"""Boards and the account: links, field mappings, leases, the account's state, its quota, and stored secrets."""
+"""Boards with their mappings and leases; the account with its quota and its stored secrets."""
 
 from __future__ import annotations
 
