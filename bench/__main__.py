@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.ground import ROOT, machine
+from bench.servers import ROOT, machine
 from bench.table import ROWS_FILE, Row, status, text_table
 
 BENCHES = ("calls", "first_load", "latency", "saves", "claims", "takeover", "webhooks", "memory")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.ground import NOWHERE, Ground, ground, machine
+from bench.servers import NOWHERE, Sandbox, database_and_sandbox, machine
 from bench.table import Row, options_of, publish
 
 GATE = 0.02  # API calls per changed record
@@ -30,18 +30,19 @@ class Measured:
         return self.calls / self.records
 
 
-def measure(name: str, records: int, place: Ground, push: Callable[[], None], title: str) -> Measured:
+def measure(name: str, records: int, sandbox: Sandbox, push: Callable[[], None], title: str) -> Measured:
     """Change every contact, push the changes, check that all arrived, and count the calls."""
     from npd.models import Contact
 
     Contact.objects.update(role_title=title)
-    mark, begun = place.last_call(), time.monotonic()
+    mark = sandbox.last_call()
+    begun = time.monotonic()
     push()
     seconds = time.monotonic() - begun
-    on_board = [item["values"]["role_title"] for board in place.control("boards") for item in board["items"]]
+    on_board = [item["values"]["role_title"] for board in sandbox.control("boards") for item in board["items"]]
     if on_board.count(title) != records:
         raise SystemExit(f"{name}: {on_board.count(title)} of {records} changes are on the board.")
-    return Measured(records, len(place.calls_since(mark)), seconds)
+    return Measured(records, len(sandbox.calls_since(mark)), seconds)
 
 
 def engine() -> None:
@@ -101,7 +102,8 @@ def decisions() -> float:
     from sync.reconcile.lookups import load_board
     from sync.registry import link_of
 
-    link, contact = link_of("contact"), Contact.objects.first()
+    link = link_of("contact")
+    contact = Contact.objects.first()
     if link is None or contact is None:
         raise SystemExit("monday_setup made no link for contacts.")
     Contact.objects.filter(pk=contact.pk).update(role_title="Changed for a plan")
@@ -113,31 +115,31 @@ def decisions() -> float:
     return (time.process_time() - begun) * 1_000
 
 
-def outage(place: Ground) -> int:
+def outage(sandbox: Sandbox) -> int:
     """Return the calls of an hour in which every write fails and new contacts wait."""
     from npd.models import Contact
     from sync.operations.worker import drain
 
-    place.control("faults", status=500, on="mutation", count=100_000)
+    sandbox.control("faults", status=500, on="mutation", count=100_000)
     Contact.objects.bulk_create(
         Contact(name=f"New {number}", email=f"new{number}@example.com") for number in range(WAITING)
     )
-    mark = place.last_call()
+    mark = sandbox.last_call()
     for _ in range(60):
         drain()
-        place.pass_time(60)
-    return len(place.calls_since(mark))
+        sandbox.pass_time(60)
+    return len(sandbox.calls_since(mark))
 
 
 def main() -> int:
     records = options_of("calls", __doc__, records=1_000).records
-    with ground(SITE_URL=NOWHERE) as place:
+    with database_and_sandbox(SITE_URL=NOWHERE) as sandbox:
         prepare(records)
-        ours = measure("NPD Sync", records, place, engine, "Changed once")
+        ours = measure("NPD Sync", records, sandbox, engine, "Changed once")
         milliseconds = decisions()
         # Last, because the engine would take its writes for another writer's.
-        theirs = measure("one call a record", records, place, naive, "Changed twice")
-        failing = outage(place)
+        theirs = measure("one call a record", records, sandbox, naive, "Changed twice")
+        failing = outage(sandbox)
     print(f"{records:,} changed contacts on the sandbox in {ours.seconds:.1f} s ({machine()})")
     figure = f"API calls a record, {records:,} changed at once (naive: {theirs.ratio:.2f})"
     rules = f"{DECISIONS:,} plans for a changed record, by what was read"

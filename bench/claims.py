@@ -21,7 +21,7 @@ from typing import Any
 
 import psycopg
 
-from bench.ground import ground, machine
+from bench.servers import database_and_sandbox, machine
 from bench.table import Row, options_of, publish
 
 BATCH = 100
@@ -57,9 +57,10 @@ _start: dict[int, Any] = {}
 
 def by_hand(board: str, rows: int) -> None:
     """Claim and complete rows with SQL alone."""
-    from sync.models.board_link import BoardLink
+    from sync.models.boards_and_account import BoardLink
 
-    link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
+    link = BoardLink.objects.get(entity_type=board).pk
+    token = uuid.uuid4()
     db = _plain_connection()
     assert db.execute(_TAKE_LEASE, [token, link]).rowcount == 1
     while rows > 0:
@@ -83,7 +84,7 @@ def _plain_connection() -> psycopg.Connection[Any]:
 
 def ours(board: str, rows: int) -> None:
     """Claim and complete rows as a worker does."""
-    from sync.models.board_link import BoardLink
+    from sync.models.boards_and_account import BoardLink
     from sync.outbox.claim import acquire, claim
     from sync.outbox.finish import complete
 
@@ -154,7 +155,7 @@ def queue(url: str) -> Iterator[Queue]:
     """Make a board for each worker, and the processes."""
     from django.db import connection
 
-    from sync.models.board_link import BoardLease, BoardLink
+    from sync.models.boards_and_account import BoardLease, BoardLink
 
     for board in BOARDS:
         BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))
@@ -166,11 +167,11 @@ def queue(url: str) -> Iterator[Queue]:
         yield Queue(url, pool)
 
 
-def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
+def beside_by_hand(jobs: Queue, workers: int, rows: int, rounds: int) -> Row:
     speeds_of: dict[str, list[float]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way, speeds in speeds_of.items():
-            speed = here.run(way, workers, rows if number else BATCH * 10)
+            speed = jobs.run(way, workers, rows if number else BATCH * 10)
             if number:  # the first round warms up
                 speeds.append(speed)
     ratio = statistics.median(
@@ -188,9 +189,9 @@ def beside_by_hand(here: Queue, workers: int, rows: int, rounds: int) -> Row:
 
 def main() -> int:
     options = options_of("claims", __doc__, rows=5_000, rounds=5)
-    with ground(), queue(os.environ["DATABASE_URL"]) as here:
+    with database_and_sandbox(), queue(os.environ["DATABASE_URL"]) as jobs:
         print(f"Batches of {BATCH}, {options.rounds} rounds of {options.rows:,} rows a worker ({machine()})")
-        rows = [beside_by_hand(here, workers, options.rows, options.rounds) for workers in WORKERS]
+        rows = [beside_by_hand(jobs, workers, options.rows, options.rounds) for workers in WORKERS]
     return publish(rows)
 
 

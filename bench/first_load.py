@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from bench.ground import NOWHERE, Ground, ground, machine
+from bench.servers import NOWHERE, Sandbox, database_and_sandbox, machine
 from bench.table import Row, publish
 
 PASS = 100  # records
@@ -54,17 +54,17 @@ def main() -> int:
     if options.child:
         entity_type, death = options.child
         return child(entity_type, death, options.records // PASS // PARTS)
-    with ground(SITE_URL=NOWHERE) as place:
-        prepare(place, options.records)
-        plain = measure(place, "contact", options.records, [])
-        killed = measure(place, "organization", options.records, list(DEATHS))
+    with database_and_sandbox(SITE_URL=NOWHERE) as sandbox:
+        prepare(sandbox, options.records)
+        plain = measure(sandbox, "contact", options.records, [])
+        killed = measure(sandbox, "organization", options.records, list(DEATHS))
     print(f"{options.records:,} new records put on a board by ordinary passes, on the sandbox ({machine()})")
     for name, load in (("undisturbed", plain), (f"killed {len(DEATHS)} times", killed)):
         print(f"{name:16} {load.calls:,} calls, {load.points:,} points, {load.seconds:.1f} s")
     return publish(rows(options.records, plain, killed))
 
 
-def prepare(place: Ground, records: int) -> None:
+def prepare(sandbox: Sandbox, records: int) -> None:
     """Make large boards, and records that are only in NPD."""
     from npd.models import Contact, Organization
     from sync.boards.board_setup import set_up_all
@@ -74,7 +74,7 @@ def prepare(place: Ground, records: int) -> None:
     for entity_type in ("contact", "organization"):
         link = link_of(entity_type)
         assert link is not None
-        place.control("boards", board_id=int(link.board_id), items_limit=max(10_000, records))
+        sandbox.control("boards", board_id=int(link.board_id), items_limit=max(10_000, records))
     for start in range(0, records, 2_000):
         numbers = range(start, min(start + 2_000, records))
         Contact.objects.bulk_create(
@@ -86,20 +86,21 @@ def prepare(place: Ground, records: int) -> None:
         )
 
 
-def measure(place: Ground, entity_type: str, records: int, deaths: list[str]) -> Measured:
+def measure(sandbox: Sandbox, entity_type: str, records: int, deaths: list[str]) -> Measured:
     """Put all records on the board by workers in their own processes, which are killed at these points."""
-    mark, begun = place.last_call(), time.monotonic()
+    mark = sandbox.last_call()
+    begun = time.monotonic()
     for death in [*deaths, ""]:
-        place.control("latency", call_ms=CALL_MS if death and DEATHS[death][1] else 0)
+        sandbox.control("latency", call_ms=CALL_MS if death and DEATHS[death][1] else 0)
         status = run_child(entity_type, death, records)
         if status != (-signal.SIGKILL if death else 0):
             return Measured(0, 0, 0.0, f"The process ended with {status} at “{death or 'the end'}”.")
         time.sleep(CALL_MS / 1_000)
-        place.pass_time(OUTCOME_SECONDS)
-    calls = place.calls_since(mark)
+        sandbox.pass_time(OUTCOME_SECONDS)
+    calls = sandbox.calls_since(mark)
     seconds = time.monotonic() - begun
     points = sum(int(call.get("complexity") or 0) for call in calls)
-    return Measured(len(calls), points, seconds, check(place, entity_type, records))
+    return Measured(len(calls), points, seconds, check(sandbox, entity_type, records))
 
 
 def run_child(entity_type: str, death: str, records: int) -> int:
@@ -143,15 +144,16 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def check(place: Ground, entity_type: str, records: int) -> str:
+def check(sandbox: Sandbox, entity_type: str, records: int) -> str:
     """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
     from sync.models.state import Intent
     from sync.registry import link_of
 
-    link, model = link_of(entity_type), registry.entity(entity_type).model
+    link = link_of(entity_type)
+    model = registry.entity(entity_type).model
     assert link is not None
-    boards = {board["id"]: board for board in place.control("boards")}
+    boards = {board["id"]: board for board in sandbox.control("boards")}
     ids = [item["values"][link.npd_id_column] for item in boards[link.board_id]["items"]]
     synced = model._default_manager.filter(sync_status="synced").exclude(monday_id=None).count()
     open_rows = Intent.objects.filter(entity_type=entity_type, state="open").count()

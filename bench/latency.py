@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import requests
 
-from bench.ground import machine
-from bench.site import Site, site
+from bench.servers import machine
+from bench.site import Site, running_site
 from bench.table import Row, options_of, publish
 
 LOOK_SECONDS = 0.05
@@ -66,33 +66,34 @@ def percentile(values: Sequence[float], share: float) -> float:
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else math.inf
 
 
-def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
+def to_monday(site: Site, contacts: Contacts, rate: float) -> list[float]:
     """Save contacts through the API, and wait until the items change."""
-    session, api = here.session(), requests.Session()
+    session = site.session()
+    api = requests.Session()
     api.headers["Authorization"] = "bench-token"
     numbers = {item: number for number, (_, item) in enumerate(contacts)}
 
     def save(number: int) -> None:
-        address = f"{here.url}/api/v1/contacts/{contacts[number][0]}/"
+        address = f"{site.url}/api/v1/contacts/{contacts[number][0]}/"
         session.patch(address, json={"role_title": f"Saved {number}"}, timeout=30).raise_for_status()
 
     def arrived(waiting: Collection[int]) -> set[int]:
         document = {"query": ITEMS, "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]}}
-        items = api.post(f"{here.place.sandbox_url}/v2", json=document, timeout=30).json()["data"]["items"]
+        items = api.post(f"{site.sandbox.url}/v2", json=document, timeout=30).json()["data"]["items"]
         texts = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
         return {number for number, text in texts.items() if text == f"Saved {number}"}
 
     return Play(save, arrived, rate).run(len(contacts))
 
 
-def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
+def to_npd(site: Site, contacts: Contacts, rate: float) -> list[float]:
     """Edit cells on the board, and wait until the contacts change."""
     from npd.models import Contact
 
     numbers = {key: number for number, (key, _) in enumerate(contacts)}
 
     def edit(number: int) -> None:
-        here.place.control(
+        site.sandbox.control(
             "actions", action="edit", item_id=int(contacts[number][1]), column_id="role_title", text=f"Edited {number}"
         )
 
@@ -104,15 +105,15 @@ def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
     return Play(edit, arrived, rate).run(len(contacts))
 
 
-def prepare(here: Site, records: int) -> Contacts:
+def prepare(site: Site, records: int) -> Contacts:
     """Start everything, make contacts that are in sync, and wait until no job is left."""
     from bench.calls import prepare as on_both_sides
     from npd.models import Contact
     from sync.models.jobs import SyncQueue
 
-    here.start("web")
+    site.start("web")
     on_both_sides(records)
-    here.start("worker", "beat")
+    site.start("worker", "beat")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while SyncQueue.objects.exclude(status="completed").exists() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
@@ -122,14 +123,14 @@ def prepare(here: Site, records: int) -> Contacts:
 
 def measure(seconds: float, rate: float) -> list[Row]:
     saves = int(seconds * rate)
-    with site() as here:
-        contacts = prepare(here, saves + WARM)
+    with running_site() as site:
+        contacts = prepare(site, saves + WARM)
         if len(contacts) < saves + WARM:
             raise SystemExit(f"Only {len(contacts)} of {saves + WARM} contacts came into sync.")
-        to_monday(here, contacts[saves:], rate)  # warm up
-        rows = _rows("save → board", saves, to_monday(here, contacts[:saves], rate))
-        to_npd(here, contacts[saves:], rate)
-        return [*rows, *_rows("board edit → NPD", saves, to_npd(here, contacts[:saves], rate))]
+        to_monday(site, contacts[saves:], rate)  # warm up
+        rows = _rows("save → board", saves, to_monday(site, contacts[:saves], rate))
+        to_npd(site, contacts[saves:], rate)
+        return [*rows, *_rows("board edit → NPD", saves, to_npd(site, contacts[:saves], rate))]
 
 
 def _rows(way: str, acts: int, seconds: Sequence[float]) -> list[Row]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.ground import ROOT
+from bench.servers import ROOT
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -43,7 +43,8 @@ async def _send(plan: dict[str, Any]) -> Answers:
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(plan["connections"]):
         free.put_nowait(await asyncio.open_connection(host, port))
-    answers, begun = Answers(), time.perf_counter()
+    answers = Answers()
+    begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number, request in enumerate(requests):
             due = begun + number / plan["rate"] if plan["rate"] else 0.0

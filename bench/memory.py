@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from bench.ground import NOWHERE, ROOT, Ground, ground, machine
+from bench.servers import NOWHERE, ROOT, Sandbox, database_and_sandbox, machine
 from bench.table import Row, options_of, publish
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Watched:
         return self.most / max(self.megabytes[: max(1, len(self.megabytes) // 10)])
 
 
-def fill(place: Ground, records: int) -> None:
+def fill(sandbox: Sandbox, records: int) -> None:
     """Make contacts with their items."""
     from npd.models import Contact
     from sync.boards.board_setup import set_up_all
@@ -67,14 +67,14 @@ def fill(place: Ground, records: int) -> None:
     list(set_up_all())
     link = link_of("contact")
     assert link is not None
-    place.control("boards", board_id=int(link.board_id), items_limit=records + 1)
+    sandbox.control("boards", board_id=int(link.board_id), items_limit=records + 1)
     for start in range(0, records, CHUNK):
         contacts = [_contact(number) for number in range(start, min(start + CHUNK, records))]
         rows = [
             {"name": contact.name, "values": _values(contact) | {link.npd_id_column: str(contact.pk)}}
             for contact in contacts
         ]
-        ids = place.control("items", board_id=int(link.board_id), items=rows)
+        ids = sandbox.control("items", board_id=int(link.board_id), items=rows)
         for contact, item_id in zip(contacts, ids, strict=True):
             contact.monday_id = item_id
         Contact.objects.bulk_create(contacts)
@@ -104,19 +104,21 @@ def agree() -> None:
         raise SystemExit(f"{waiting:,} contacts did not come into sync.")
 
 
-def watch(place: Ground, command: Sequence[str]) -> Watched:
+def watch(sandbox: Sandbox, command: Sequence[str]) -> Watched:
     """Run a command to its end; exit if it fails."""
-    mark, begun = place.last_call(), time.monotonic()
-    log = place.folder / "run.log"
+    mark = sandbox.last_call()
+    begun = time.monotonic()
+    log = sandbox.folder / "run.log"
     with log.open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=dict(os.environ), stdout=out, stderr=subprocess.STDOUT
         )
         megabytes = list(_megabytes(child))
-    seconds, output = time.monotonic() - begun, log.read_text()
+    seconds = time.monotonic() - begun
+    output = log.read_text()
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}:\n{output[-2000:]}")
-    return Watched(place.last_call() - mark, megabytes, seconds, output)
+    return Watched(sandbox.last_call() - mark, megabytes, seconds, output)
 
 
 def _megabytes(child: subprocess.Popen[bytes]) -> Iterator[float]:
@@ -136,10 +138,10 @@ def compare_contacts() -> None:
     compare_board(link)
 
 
-def comparison(place: Ground, records: int) -> list[Row]:
+def comparison(sandbox: Sandbox, records: int) -> list[Row]:
     from sync.registry import link_of
 
-    run = watch(place, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
+    run = watch(sandbox, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
     pages = math.ceil(records / LISTED)
     link = link_of("contact")
     words = link.compared if link else ""
@@ -163,11 +165,11 @@ def comparison(place: Ground, records: int) -> list[Row]:
 
 def main() -> int:
     records = options_of("memory", __doc__, records=100_000).records
-    with ground(SITE_URL=NOWHERE) as place:
-        fill(place, records)
+    with database_and_sandbox(SITE_URL=NOWHERE) as sandbox:
+        fill(sandbox, records)
         agree()
-        place.pass_time(QUIET_SECONDS)
-        rows = comparison(place, records)
+        sandbox.pass_time(QUIET_SECONDS)
+        rows = comparison(sandbox, records)
     print(f"{records:,} unchanged contacts ({machine()})")
     return publish(rows)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.ground import ground, machine
+from bench.servers import database_and_sandbox, machine
 from bench.table import Row, options_of, publish
 
 GATE = 1.3
@@ -92,7 +92,7 @@ def row(figure: str, times_of_models: Sequence[Sequence[float]]) -> Row:
 
 def main() -> int:
     saves = options_of("saves", __doc__, saves=400).saves
-    with ground():
+    with database_and_sandbox():
         from npd.models import Contact
 
         models = (Contact, plain_contact())

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import redis
 import requests
 
-from bench.ground import ROOT, Ground, free_port, ground, wait_for
+from bench.servers import ROOT, Sandbox, database_and_sandbox, free_port, wait_for
 from tests.support.child import Child, command_of, stop_all
 
 WEBHOOK_TOKEN = "bench-webhook-token"
@@ -19,7 +19,7 @@ REDIS = os.environ.get("BENCH_REDIS_URL") or "redis://127.0.0.1:6379/14"
 
 @dataclass
 class Site:
-    place: Ground
+    sandbox: Sandbox
     url: str
     children: dict[str, Child] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ class Site:
     def start(self, *names: str) -> None:
         """Start some of web, worker and beat, and wait until web answers."""
         for name in names:
-            child = Child(name, command_of(name), dict(os.environ), ROOT, self.place.folder / f"{name}.log")
+            child = Child(name, command_of(name), dict(os.environ), ROOT, self.sandbox.folder / f"{name}.log")
             child.start()
             self.children[name] = child
             if name == "web":
@@ -57,7 +57,7 @@ class Site:
 
 
 @contextmanager
-def site(**variables: str) -> Iterator[Site]:
+def running_site(**variables: str) -> Iterator[Site]:
     """Prepare an empty NPD without processes. Its broker is Redis if one answers, otherwise PostgreSQL."""
     broker = REDIS if has_redis() else ""
     print(f"Broker: {'Redis' if broker else 'PostgreSQL; set BENCH_REDIS_URL to measure on Redis'}", flush=True)
@@ -72,8 +72,8 @@ def site(**variables: str) -> Iterator[Site]:
         "EMBEDDED": "" if broker else "true",
         "DEBUG": "" if broker else "true",
     }
-    with ground(fast=False, **settings, **variables) as place:
-        started = Site(place, url)
+    with database_and_sandbox(fast=False, **settings, **variables) as sandbox:
+        started = Site(sandbox, url)
         try:
             yield started
         finally:

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bench.calls import prepare
-from bench.ground import ROOT, machine
 from bench.latency import percentile
-from bench.site import Site, site
+from bench.servers import ROOT, machine
+from bench.site import Site, running_site
 from bench.table import Row, options_of, publish
 from tests.support.child import Child, command_of
 
@@ -43,13 +43,13 @@ def wait_until(event: str, condition: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def start_worker(here: Site, name: str) -> None:
+def start_worker(site: Site, name: str) -> None:
     """Start a worker, and wait until it takes messages."""
     # `lease_holder` finds the worker by this name in pg_stat_activity.
     env = {**os.environ, "PGAPPNAME": name}
-    child = Child(name, command_of("worker"), env, ROOT, here.place.folder / f"{name}.log")
+    child = Child(name, command_of("worker"), env, ROOT, site.sandbox.folder / f"{name}.log")
     child.start()
-    here.children[name] = child
+    site.children[name] = child
     wait_until(f"{name} is ready", lambda: " ready." in "\n".join(child.last_lines(50)))
 
 
@@ -98,13 +98,13 @@ def is_queue_empty() -> bool:
     return not SyncQueue.objects.exclude(status="completed").exists()
 
 
-def kill(here: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
+def kill(site: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
     """Kill a worker during a call; return the seconds until the board is taken over, and until the rest is in sync."""
     from sync.models import BoardLease
     from sync.outbox import notify
 
     wait_until("the board is free", lambda: lease_holder() is None)
-    here.place.control("latency", call_ms=0 if writes else READ_MS, mutation_ms=MUTATION_MS if writes else 0)
+    site.sandbox.control("latency", call_ms=0 if writes else READ_MS, mutation_ms=MUTATION_MS if writes else 0)
     change(names[:CLAIMED])
     notify.notify_board("contact")
     wait_until("the call has begun", lambda: is_in_call(writes, names[:CLAIMED]))
@@ -113,38 +113,38 @@ def kill(here: Site, writes: bool, names: Sequence[str]) -> tuple[float, float]:
     if lease is None:
         raise SystemExit("The worker ended its call before it could be killed.")
     token, name = lease
-    os.killpg(here.children[name].pid, signal.SIGKILL)
+    os.killpg(site.children[name].pid, signal.SIGKILL)
     begun = time.monotonic()
-    here.place.control("latency", call_ms=0, mutation_ms=0)
+    site.sandbox.control("latency", call_ms=0, mutation_ms=0)
     wait_until("another worker takes the board", lambda: not BoardLease.objects.filter(token=token).exists())
     takeover_seconds = time.monotonic() - begun
     wait_until("the other records are in sync", lambda: are_synced(names[CLAIMED:] if writes else names))
     sync_seconds = time.monotonic() - begun
-    here.children.pop(name).stop(1)
-    start_worker(here, name)
+    site.children.pop(name).stop(1)
+    start_worker(site, name)
     return takeover_seconds, sync_seconds
 
 
-def arrived(here: Site) -> int:
+def arrived(site: Site) -> int:
     """Return the number of changes on the board, each on its own item."""
-    boards = here.place.control("boards")
+    boards = site.sandbox.control("boards")
     titles = {item["name"]: item["values"]["role_title"] for board in boards for item in board["items"]}
     return list(titles.values()).count("Changed")
 
 
 def measure(kills: int) -> list[Row]:
     names = [f"Person {number}" for number in range(kills * RECORDS_PER_KILL)]
-    with site() as here:
-        here.start("web")
+    with running_site() as site:
+        site.start("web")
         prepare(len(names))
-        here.start("beat")
+        site.start("beat")
         for worker in ("worker-1", "worker-2"):
-            start_worker(here, worker)
+            start_worker(site, worker)
         wait_until("the set-up's jobs have ended", is_queue_empty)
         groups = [names[start : start + RECORDS_PER_KILL] for start in range(0, len(names), RECORDS_PER_KILL)]
-        times = [kill(here, bool(number % 2), group) for number, group in enumerate(groups)]
+        times = [kill(site, bool(number % 2), group) for number, group in enumerate(groups)]
         wait_until("the killed writes are settled", lambda: are_synced(names))
-        changes = arrived(here)
+        changes = arrived(site)
     return [
         _seconds(f"{kills} killed workers: the board has another", [takeover for takeover, _ in times]),
         _seconds("… all but what it wrote in sync", [sync for _, sync in times]),

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.calls import prepare
-from bench.ground import machine
 from bench.latency import percentile
 from bench.load import post
-from bench.site import Site, site
+from bench.servers import machine
+from bench.site import Site, running_site
 from bench.table import Row, options_of, publish
 
 GOAL_MS = 25.0
@@ -58,12 +58,12 @@ def _event(item_id: str, board_id: str, text: str) -> dict[str, Any]:
     return {"event": event}
 
 
-def edit_all(here: Site, items: Sequence[str], text: str) -> None:
+def edit_all(site: Site, items: Sequence[str], text: str) -> None:
     """Edit the items on the board as a person, without the sandbox's own webhooks."""
-    here.place.control("webhooks", rule="drop", count=len(items))
+    site.sandbox.control("webhooks", rule="drop", count=len(items))
     for item in items:
         edit = {"item_id": int(item), "column_id": "role_title", "text": text}
-        here.place.control("actions", action="edit", **edit)
+        site.sandbox.control("actions", action="edit", **edit)
 
 
 def arrived(text: str) -> int:
@@ -89,14 +89,14 @@ def wait_until_processed() -> None:
         time.sleep(0.2)
 
 
-def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds: float) -> list[Row]:
-    edit_all(here, items, "On the board during the stream")
+def stream(site: Site, board_id: str, items: Sequence[str], rate: float, seconds: float) -> list[Row]:
+    edit_all(site, items, "On the board during the stream")
     before = in_inbox()
-    mark = here.place.last_call()
+    mark = site.sandbox.last_call()
     bodies = events(items, board_id, int(rate * seconds), "Streamed")
-    answers = post(here.address, here.webhooks, bodies, rate=rate, connections=CONNECTIONS)
+    answers = post(site.address, site.webhooks, bodies, rate=rate, connections=CONNECTIONS)
     wait_until_processed()
-    calls = len(here.place.calls_since(mark))
+    calls = len(site.sandbox.calls_since(mark))
     most = len(bodies) // EVENTS_PER_CALL
     p50 = percentile(answers.milliseconds, 0.5)
     p99 = percentile(answers.milliseconds, 0.99)
@@ -116,18 +116,18 @@ def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds
 
 
 def measure(rate: float, seconds: float, items: int) -> list[Row]:
-    with site() as here:
+    with running_site() as site:
         from npd.models import Contact
         from sync.registry import link_of
 
-        here.start("web")
+        site.start("web")
         prepare(items)
-        here.start("worker", "beat")
+        site.start("worker", "beat")
         link = link_of("contact")
         assert link is not None
         ids = [str(item) for item in Contact.objects.order_by("pk").values_list("monday_id", flat=True)]
         wait_until_processed()
-        return stream(here, link.board_id, ids, rate, seconds)
+        return stream(site, link.board_id, ids, rate, seconds)
 
 
 def main() -> int:

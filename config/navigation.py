@@ -29,8 +29,6 @@ if TYPE_CHECKING:  # the settings import this module, before Django is ready for
     from django.http import HttpResponseBase
 
 CONFLICTS = "conflicts_syncconflict"
-QUEUE = "sync_syncqueue"
-GUARD = "sync_approvalrequest"
 HOME = "Home"
 RECORDS = "Records"
 SETTINGS = "Settings"
@@ -102,7 +100,7 @@ class Section:
 
 JOB_PERMISSIONS = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SETUP_PERMISSIONS = ("sync.change_boardlink", "sync.change_mondayaccount")
-FIRST = Section("", HOME, "home", url="admin:index")
+HOME_SECTION = Section("", HOME, "home", url="admin:index")
 # All sections except Home and the lists of records.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
@@ -120,7 +118,7 @@ SECTIONS = (
     Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, "Jobs", "queue", QUEUE, LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
+    Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed."),
     Section(HOME, "Unmatched items", "fiber_new", "sync_unmatcheditem", block=SETTINGS,
             about="Items on the boards that no record has."),
@@ -131,7 +129,7 @@ SECTIONS = (
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(HOME, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
     Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
-    Section(HOME, "Approvals", "gpp_maybe", GUARD, block=ADVANCED),
+    Section(HOME, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
     Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
     Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),
@@ -152,7 +150,7 @@ def sections() -> list[Section]:
         Section(RECORDS, capfirst(str(opts.verbose_name_plural)), icon, f"{opts.app_label}_{opts.model_name}")
         for opts, icon in synced
     ]
-    return [FIRST, *sorted(records, key=lambda section: section.title), *SECTIONS]
+    return [HOME_SECTION, *sorted(records, key=lambda section: section.title), *SECTIONS]
 
 
 def section_of(request: HttpRequest) -> Section | None:
@@ -164,12 +162,12 @@ def section_of(request: HttpRequest) -> Section | None:
 
 
 def _section_at(address: str) -> Section | None:
-    if address == FIRST.path:
-        return FIRST
+    if address == HOME_SECTION.path:
+        return HOME_SECTION
     matches = [
         (len(path), section)
         for section in sections()
-        if section != FIRST and (path := section.own_path) and address.startswith(path)
+        if section != HOME_SECTION and (path := section.own_path) and address.startswith(path)
     ]
     return max(matches, key=lambda match: match[0], default=(0, None))[1]
 
@@ -182,7 +180,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[str, Any]:
     is_active = here is not None and entry.title in (here.title, here.group)
-    is_seen = entry.may_be_seen(request)
+    may_be_seen = entry.may_be_seen(request)
     # Counted late, when Home has counted its groups already.
     badge = {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
     return {
@@ -190,7 +188,7 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
         "icon": entry.icon,
         "link": entry.link,
         "active": lambda request: is_active,
-        "permission": lambda request: is_seen,
+        "permission": lambda request: may_be_seen,
         **(badge if entry.title == HOME else {}),
     }
 

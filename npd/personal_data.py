@@ -53,7 +53,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 300
 
-OWNER_COLUMNS = ("entity_id", "record_id", "pgh_obj_id", "object_id")
+# The columns with a record's id, in the sync's tables, the history and the admin's log, and those with an item's id.
+OWNER_COLUMNS = ("entity_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
 
 ERASED_REASON = "Its person was erased in NPD."
@@ -246,7 +247,7 @@ def _quotes(entry: Any, person: Person) -> bool:
 
 
 def _erase_rows(person: Person) -> int:
-    # Both are cached, because they are read from rows that are deleted now.
+    # Read before the rows that they are read from are deleted; both are cached.
     item_ids = person.items
     _name = person.name
     for link in BoardLink.objects.exclude(differences=[]):

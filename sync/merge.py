@@ -184,7 +184,7 @@ class Field:
     first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
     # A person emptied it in NPD while it was blocked, as the base of its former column shows. Pulling Monday's value
-    # would undo that silently.
+    # would undo that silently, so the rule for first matches decides.
     emptied_while_blocked: bool = False
     resolution: FieldSelection | None = None  # a person's, for the current values
     typed: Canonical = None  # the person's value

@@ -1,11 +1,11 @@
-"""The queue for code outside of sync: enqueue records, work due jobs, retry, count; and a person's bulk retry and
-resume. `cancel`, `discard` and `pause` are in the outbox.
+"""The queue for code outside of sync: enqueue a record, work due jobs, try jobs again, count them, end a pause.
+
+`cancel`, `discard` and `pause`, which start no work, are in sync/outbox.
 """
 
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from sync.choices import Cause, Priority, QueueDirection
@@ -40,7 +40,7 @@ class SyncQueueService:
     def manual_retry(self, row_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, ahead of others, with all attempts; raises Conflict."""
         row = operate.operate_one(row_id, by, "retry")
-        _ask_again()
+        breaker.ask_again_after_commit()
         return row
 
     def get_queue_stats(self) -> dict[str, Any]:
@@ -51,17 +51,12 @@ class SyncQueueService:
 def retry_all(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Make failed or pending jobs due now, behind others; raises Conflict if saves keep them locked."""
     result = operate.retry(rows, by)
-    _ask_again()
+    breaker.ask_again_after_commit()
     return result
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
     """End a pause and wake its boards; return whether there was one. Raises Conflict like `pauses.pause`."""
     is_ended = pauses.resume(by, entity_type=entity_type)
-    _ask_again()
+    breaker.ask_again_after_commit()
     return is_ended
-
-
-def _ask_again() -> None:
-    """Test once whether a stop is over, after the commit, because a person doesn't want to wait for the next probe."""
-    transaction.on_commit(breaker.ask_again, robust=True)

@@ -386,7 +386,7 @@ class HealthFilter(RadioFilter):
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        return record_view.filter_by_health(queryset, self.value() or "")
+        return record_view.filter_by_state(queryset, self.value() or "")
 
 
 @dataclass(frozen=True)

@@ -167,10 +167,10 @@ def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[
         for board in overview.displayed_boards
         if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
-    counts = record_view.health_counts(spec for spec, _board in boards)
+    counts = record_view.counts_by_reason(spec for spec, _board in boards)
     lines = []
     for spec, board in boards:
-        by_state = record_view.by_state(counts.get(spec.entity_type, {}))
+        by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
         load = _load_of(board.link, by_state, overview.now)
         blocked = overview.blocked_columns.get(spec.entity_type, ())
         lines.append(BoardLine(spec, board, by_state, blocked, overview.slowed_until(board), load))
@@ -417,7 +417,7 @@ def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str
     number = 0
     for board in boards:
         records = board.spec.model._default_manager.all()
-        waiting = record_view.filter_by_health(records, record_view.RecordState.ATTENTION.value)
+        waiting = record_view.filter_by_state(records, record_view.RecordState.ATTENTION.value)
         number += waiting.exclude(pk__in=listed).count()
     if not number:
         return ""

@@ -167,14 +167,14 @@ def buttons_of(
     buttons: list[Button] = []
     if view.is_explained_by_entries:
         buttons += buttons_of_entry(record, view.entries[0], user) if view.entries else ()
-    elif view.reason_code is record_view.Part.PENDING and not view.is_connected:
+    elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
     elif may_change:
-        if view.reason_code is record_view.Part.SYNC_OFF:
+        if view.reason_code is record_view.StateReason.SYNC_OFF:
             buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
-        elif view.reason_code is record_view.Part.NO_SYNC:
+        elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
             buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
         if not record.monday_id and unlinked_item(record) is not None:
@@ -249,7 +249,7 @@ def _field_mark(
     _colour, icon, text = FIELD_BADGES[side.reason_code]
     link: SafeString | str = ""
     if entry and entry.kind is attention.Kind.APPROVAL:
-        text = record_view.Part.APPROVAL.label
+        text = record_view.StateReason.APPROVAL.label
     page_url = registry.record_url(record.entity_type(), record.pk)
     if entry and entry.url != page_url and registry.may_view(user, attention.KINDS[entry.kind].seen_with):
         link = format_html('<a class="npd-take" href="{}">{}</a>', entry.url, door_label(entry, user))

@@ -80,7 +80,7 @@ class QueueStatsSerializer(QueueBoardStatsSerializer):
     by_type = serializers.DictField(child=QueueBoardStatsSerializer())
 
 
-class MaySteer(ModelPermissions):
+class JobPermissions(ModelPermissions):
     """Each action on a job has a permission of its own."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -98,7 +98,7 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     serializer_class = QueueRowSerializer
     filterset_class = QueueFilter
     ordering_fields = ["id", "priority", "attempts", "next_retry", "created_at", "finished_at"]
-    permission_classes = [MaySteer]
+    permission_classes = [JobPermissions]
 
     @extend_schema(responses=QueueStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])
@@ -110,22 +110,22 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Retry a job now, with all its attempts."""
-        return self._steer(request, SyncQueueService().manual_retry, "Retried")
+        return self._operate(request, SyncQueueService().manual_retry, "Retried")
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Close a pending job without a sync."""
-        return self._steer(request, partial(operate_one, action="cancel"), "Cancelled")
+        return self._operate(request, partial(operate_one, action="cancel"), "Cancelled")
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
         """Close a failed job."""
-        return self._steer(request, partial(operate_one, action="discard"), "Discarded")
+        return self._operate(request, partial(operate_one, action="discard"), "Discarded")
 
     @transaction.atomic
-    def _steer(self, request: Request, act: Callable[[int, str], SyncQueue], verb: str) -> Response:
+    def _operate(self, request: Request, act: Callable[[int, str], SyncQueue], verb: str) -> Response:
         job = self.get_object()
         updated = act(job.pk, request.user.get_username())
         log_queue_action(request.user, f"{verb} by the API.", job)

@@ -83,7 +83,9 @@ class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)
-    reason_code = serializers.CharField(help_text=f"Why it is in this state: {', '.join(record_view.Part.values)}.")
+    reason_code = serializers.CharField(
+        help_text=f"Why it is in this state: {', '.join(record_view.StateReason.values)}."
+    )
 
 
 class FieldBaseSerializer(serializers.Serializer[record_view.FieldView]):

@@ -108,7 +108,7 @@ class StableOrdering(OrderingFilter):
         return [*ordering, "id"] if ordering else ordering
 
 
-class ById(CursorPagination):
+class IdCursorPagination(CursorPagination):
     """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows if the order isn't unique."""
 
     page_size = PAGE_SIZE
@@ -131,11 +131,11 @@ class Pages(PageNumberPagination):
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
-    cursor: ById | None = None
+    cursor: IdCursorPagination | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         if "cursor" in request.query_params or request.query_params.get("pagination") == "cursor":
-            self.cursor = ById()
+            self.cursor = IdCursorPagination()
             return self.cursor.paginate_queryset(queryset, request, view)
         return super().paginate_queryset(queryset, request, view)
 

@@ -22,18 +22,6 @@ from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
-# Time between attempts to register after a failure.
-RETRY_AFTER = timedelta(hours=1)
-
-# Webhooks take seconds; a change older than this without one counts as missed.
-LONGEST_DELAY = timedelta(minutes=15)
-
-# Fewer prove nothing: Monday sends no webhook for an edit that changes nothing.
-MIN_MISSED = 3
-
-# The type of stored events that only say that an item changed; they come from no webhook.
-ITEM_UPDATED = "touched"
-
 
 def webhook_url() -> str:
     """Return the address to which Monday sends events; secret if it contains the token."""
@@ -48,6 +36,34 @@ def is_public_address() -> bool:
         return ip_address(host).is_global
     except ValueError:
         return "." in host and not host.endswith((".local", ".localhost", ".internal"))
+
+
+# Time between attempts to register after a failure.
+RETRY_AFTER = timedelta(hours=1)
+
+
+def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
+    """Register our missing webhooks, as set-up does, and store the problem if that fails.
+
+    `existing` are the board's webhooks, {webhook id: event}; None if they could not be read. Raises MondayError.
+    """
+    if not any(credentials.webhook_secrets()):
+        return
+    if existing is None:
+        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
+        return
+    # One that goes to a former address of ours counts as missing.
+    fingerprint = url_fingerprint(webhook_url())
+    current_ids = [hook_id for hook_id, hook in link.webhooks.items() if hook["fingerprint"] == fingerprint]
+    registered_events = {existing[hook_id] for hook_id in current_ids if hook_id in existing}
+    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in registered_events]
+    checked_at = link.webhooks_checked_at
+    if not missing:
+        _store_problem(link, "")
+    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
+        steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
+        _store_problem(link, " ".join(problems))
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
@@ -73,46 +89,19 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
         return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
 
 
-# Users with negative ids are Monday's automations.
-_COUNT_MISSED = """
-    SELECT count(*), min(happened_at) FROM sync_webhook_events
-    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
-        AS event (happened_at, user_id)
-    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
-      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
-      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
-"""
-
-
-def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
-    """Register our missing webhooks, as set-up does, and store the problem if that fails.
-
-    `existing` are the board's webhooks, {webhook id: event}; None if they could not be read. Raises MondayError.
-    """
-    if not any(credentials.webhook_secrets()):
-        return
-    if existing is None:
-        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
-        return
-    fingerprint = url_fingerprint(webhook_url())
-    ours = {
-        existing[hook]
-        for hook, webhook in link.webhooks.items()
-        if webhook["fingerprint"] == fingerprint and hook in existing
-    }
-    missing = [event for event in board_events.WEBHOOK_EVENTS if event not in ours]
-    checked_at = link.webhooks_checked_at
-    if not missing:
-        _store_problem(link, "")
-    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        registered, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
-        log.warning("webhooks missing", board=link.entity_type, missing=missing, done=registered, problems=problems)
-        _store_problem(link, " ".join(problems))
-
-
 def _store_problem(link: BoardLink, problem: str) -> None:
     BoardLink.objects.filter(pk=link.pk).update(webhooks_checked_at=SyncNow(), webhooks_problem=problem)
     link.webhooks_problem = problem
+
+
+# Webhooks take seconds; a change older than this without one counts as missed.
+LONGEST_DELAY = timedelta(minutes=15)
+
+# Fewer prove nothing: Monday sends no webhook for an edit that changes nothing.
+MIN_MISSED = 3
+
+# The type of stored events that only say that an item changed; they come from no webhook.
+ITEM_UPDATED = "touched"
 
 
 def check_silence(link: BoardLink, own_user_id: str) -> None:
@@ -126,20 +115,23 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
         link.silence = reason
 
 
-def last_webhook(link: BoardLink) -> datetime | None:
-    """Return when the last webhook of this board arrived."""
-    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
-    last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
-    return last
+# Changes by people that the sweep found in the activity log; users with negative ids are Monday's automations.
+_COUNT_MISSED = """
+    SELECT count(*), min(happened_at) FROM sync_webhook_events
+    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
+        AS event (happened_at, user_id)
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
+      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
+"""
 
 
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
-    last = last_webhook(link)
+    last = last_webhook_at(link)
     params = {
         "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
         "time_path": list(board_events.HAPPENED_AT_PATH), "user_path": list(board_events.USER_ID_PATH),
     }  # fmt: skip
-    # Changes by other people since then, and the first of them.
     [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
         return ""
@@ -149,3 +141,10 @@ def _silence_reason(link: BoardLink, own_user_id: str) -> str:
         f"later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and search the log of "
         "web for refused deliveries."
     )
+
+
+def last_webhook_at(link: BoardLink) -> datetime | None:
+    """Return when the last webhook of this board arrived."""
+    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+    last: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+    return last

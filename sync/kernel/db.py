@@ -14,9 +14,24 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday.texts import SEEN_SQL, drop_invisible, search_spellings
 
+# ruff: noqa: S608 - statements made of names of columns and of fragments below
+
 # The defaults of columns of JSON, in the database.
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 EMPTY_LIST = models.Value([], models.JSONField())
+
+
+def fetch_rows(sql: str, params: Any = None) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def run_sql(sql: str, params: Any = None) -> int:
+    """Run a statement and return the number of affected rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
 
 
 def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
@@ -87,8 +102,6 @@ def _fetch_once(sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 # Each attempt waits half a second for locks; no save holds its locks for ten seconds.
 MAX_ATTEMPTS = 20
 
-# ruff: noqa: S608 - statements made of the fragments above
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -141,19 +154,6 @@ def storable_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable_json(entry) for entry in value]
     return value
-
-
-def fetch_rows(sql: str, params: Any = None) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
-
-
-def run_sql(sql: str, params: Any = None) -> int:
-    """Run a statement and return the number of affected rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.rowcount)
 
 
 _LOCKS = {

@@ -12,6 +12,12 @@ from django.utils.safestring import SafeString
 
 from sync.monday import errors
 
+DASH = "–"
+_REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
+
+_IRREGULAR = {"job is": "jobs are"}
+
+# Defined there, because sentences about Monday's errors have it and sync.monday imports nothing of ours.
 time_span = errors.time_span
 
 
@@ -72,12 +78,6 @@ def zone_name(here: datetime) -> str:
     hours = name[1:3].lstrip("0") or "0"
     minutes = name[3:5]
     return f"UTC{name[0]}{hours}{':' + minutes if minutes.strip('0') else ''}"
-
-
-DASH = "–"
-_REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
-
-_IRREGULAR = {"job is": "jobs are"}
 
 
 def relative_time(moment: datetime | None, now: datetime) -> str:

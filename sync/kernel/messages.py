@@ -1,5 +1,6 @@
-"""The engine's words: sentences for the codes of logic, the acts of a person, and the errors that refuse one, which the
-admin shows and the API returns.
+"""The engine's words for people: sentences for its codes, errors that refuse a request, and the acts of a person.
+
+Pages show them, and the API returns them.
 """
 
 from collections.abc import Mapping

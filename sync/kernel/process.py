@@ -1,4 +1,4 @@
-"""The running process: shutdown and garbage collection."""
+"""The shutdown of this process, which long work looks for at each place where it may end, and garbage collection."""
 
 import gc
 import mmap
@@ -12,12 +12,13 @@ from types import FrameType
 from typing import Any
 
 SHUTDOWN_POLL_SECONDS = 0.05
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Shared with forked Celery children, which get no signal.
+
+# One byte of memory shared with forked Celery children: only the main process gets the signal.
 _shutdown_flag = mmap.mmap(-1, 1)
 
 
 def request_shutdown() -> None:
+    """Ask this process and its forked children to end soon."""
     _shutdown_flag[0] = 1
 
 
@@ -33,25 +34,15 @@ def is_shutting_down() -> bool:
 def wait_or_shutdown(seconds: float) -> bool:
     """Wait until the time is over or a shutdown is requested; return whether it was requested."""
     until = time.monotonic() + seconds
+    # In short steps, because a forked child can't be woken: it only sees the flag.
     while not is_shutting_down() and (seconds_left := until - time.monotonic()) > 0:
         time.sleep(min(SHUTDOWN_POLL_SECONDS, seconds_left))
     return is_shutting_down()
 
 
-# Measured over 120 pages: the slowest collection took 191 ms with Python's
-# defaults (700, 10, 10), 57 after gc.freeze(), 33 with these thresholds too; 50,000 made it 53 again.
-GC_THRESHOLDS = (5_000, 10, 10)
-
-
-def freeze_loaded_objects() -> None:
-    """Exclude the objects loaded so far from later garbage collections; they live as long as the process."""
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
 @dataclass
 class Interruption:
-    """The signal that interrupted, 0 for none."""
+    """The signal that interrupted a command, 0 for none."""
 
     signal_number: int = 0
 
@@ -63,7 +54,7 @@ class Interruption:
 
 @contextmanager
 def shutdown_on_signals() -> Iterator[Interruption]:
-    """Turn Ctrl-C and TERM into a request to shut down; a second signal ends the process at once.
+    """Make Ctrl-C and TERM request a shutdown of what runs inside; a second signal ends the process at once.
 
     Only the main thread receives signals; elsewhere this does nothing.
     """
@@ -72,25 +63,35 @@ def shutdown_on_signals() -> Iterator[Interruption]:
         yield interruption
         return
 
-    # Before `handle` is installed, which needs them.
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    # Read before the first is replaced: a signal may come at once, and its handler restores both.
+    former_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def request_once(number: int, frame: FrameType | None) -> None:
         interruption.signal_number = number
-        _restore_handlers(handlers)
+        _install_handlers(former_handlers)
         request_shutdown()
 
     try:
-        for number in _SIGNALS:
-            signal.signal(number, handle)
+        _install_handlers(dict.fromkeys(former_handlers, request_once))
         yield interruption
     finally:
-        _restore_handlers(handlers)
+        _install_handlers(former_handlers)
         # The flag outlives this block: later work in the same process would end at once.
         if interruption.signal_number:
             cancel_shutdown()
 
 
-def _restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
+def _install_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+# Measured over 120 pages: the slowest collection took 191 ms with Python's defaults (700, 10, 10), 57 after
+# gc.freeze(), 33 with these thresholds too; 50,000 made it 53 again.
+GC_THRESHOLDS = (5_000, 10, 10)
+
+
+def freeze_loaded_objects() -> None:
+    """Exclude the objects loaded so far from later garbage collections; they live as long as the process."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

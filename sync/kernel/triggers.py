@@ -7,6 +7,8 @@ import pgtrigger
 from sync.choices import Cause, Priority
 from sync.monday.texts import MATCH_KEY_SQL
 
+# ruff: noqa: S608 - statements made of names that applications declare, for migrations
+
 # The sync's own columns; changing them doesn't count as a change of the record.
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
 
@@ -55,15 +57,23 @@ _TOMBSTONES = """
 
 
 def _upsert(operation: str, changed: str, payload: str = "'{{}}'::jsonb", replace: str = "") -> str:
-    return (
-        _UPSERT.replace("__OPERATION__", operation)
-        .replace("__CHANGED__", changed)
-        .replace("__PAYLOAD__", payload)
-        .replace("__REPLACE__", replace)
-        .replace("__EDIT__", str(int(Priority.EDIT)))
-        .replace("__SAVE__", str(int(Cause.SAVE)))
-        .replace("__SETTLING__", SETTLING_IDS)
+    return _fill(
+        _UPSERT,
+        OPERATION=operation,
+        CHANGED=changed,
+        PAYLOAD=payload,
+        REPLACE=replace,
+        EDIT=int(Priority.EDIT),
+        SAVE=int(Cause.SAVE),
+        SETTLING=SETTLING_IDS,
     )
+
+
+def _fill(sql: str, **values: object) -> str:
+    """Replace placeholders such as __TABLE__; those in braces stay, because pgtrigger fills them in."""
+    for name, value in values.items():
+        sql = sql.replace(f"__{name}__", str(value))
+    return sql
 
 
 class _Statement(pgtrigger.Composer):
@@ -90,6 +100,45 @@ ON_DELETE = _TOMBSTONES + _upsert(
 )
 
 ON_UPDATE = _upsert("update", "SELECT new_values.id FROM {cond_joined_values}")
+
+
+def synced_triggers() -> list[pgtrigger.Trigger]:
+    """Return the triggers that every synced table has."""
+    return [
+        pgtrigger.Trigger(
+            name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
+        ),
+        pgtrigger.Trigger(
+            name="sync_bookkeeping",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update,
+            condition=ChangedColumns(),
+            func=_BOOKKEEPING_BEFORE_UPDATE,
+        ),
+        _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(ON_INSERT)),
+        _Statement(
+            name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
+        ),
+        _Statement(
+            name="sync_outbox_delete",
+            operation=pgtrigger.Delete,
+            declare=[("deletion", "uuid")],
+            func=_function(ON_DELETE),
+        ),
+        # A row trigger, because with a condition it costs a bulk insert nothing.
+        pgtrigger.Trigger(
+            name="sync_item_matched",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert | pgtrigger.UpdateOf("monday_id"),  # type: ignore[no-untyped-call]
+            condition=pgtrigger.Q(new__monday_id__isnull=False),
+            func="DELETE FROM sync_unmatched_items WHERE item_id = NEW.monday_id; RETURN NULL;",
+        ),
+    ]
+
+
+def _function(statements: str) -> pgtrigger.Func:
+    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
+
 
 # Only if a mapped column shows the relation, by its item or as text by its name.
 _FIND_DEPENDENTS = """
@@ -142,15 +191,14 @@ _ENQUEUE_AWAITING = (
 )
 
 
-# ruff: noqa: S608 - statements made of names that applications declare, for migrations
 def _enqueue_awaiting(*values: str, name: str) -> str:
     """Return SQL that enqueues records waiting for these rows, named as in `AwaitedRelation.target`."""
     targets = [
         f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
-        f" UNION SELECT 'name ' || {MATCH_KEY_SQL.replace('__TEXT__', name)} FROM {rows}"
+        f" UNION SELECT 'name ' || {_fill(MATCH_KEY_SQL, TEXT=name)} FROM {rows}"
         for rows in values
     ]
-    return _ENQUEUE_AWAITING.replace("__TARGETS__", " UNION ".join(targets))
+    return _fill(_ENQUEUE_AWAITING, TARGETS=" UNION ".join(targets))
 
 
 def dependency_triggers(entity_type: str, table: str, field: str, *, name: str = "name") -> list[pgtrigger.Trigger]:
@@ -163,17 +211,16 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
     """
 
     def build_trigger(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
-        placeholders = {
-            "__TYPE__": entity_type,
-            "__TABLE__": table,
-            "__COLUMN__": f"{field}_id",
-            "__FIELD__": field,
-            "__NAME__": name,
-            "__SWEEP__": str(int(Priority.SWEEP)),
-            "__DEPENDENCY__": str(int(Cause.DEPENDENCY)),
-        }
-        for placeholder, value in placeholders.items():
-            sql = sql.replace(placeholder, value)
+        sql = _fill(
+            sql,
+            TYPE=entity_type,
+            TABLE=table,
+            COLUMN=f"{field}_id",
+            FIELD=field,
+            NAME=name,
+            SWEEP=int(Priority.SWEEP),
+            DEPENDENCY=int(Cause.DEPENDENCY),
+        )
         return _Statement(
             name=f"wake_{entity_type}_{field}_{when}",
             operation=operation,
@@ -189,42 +236,4 @@ def dependency_triggers(entity_type: str, table: str, field: str, *, name: str =
         build_trigger("new", pgtrigger.Insert, _enqueue_awaiting("new_values", name=name)),
         build_trigger("changed", pgtrigger.Update, changed, relevant_change),
         build_trigger("gone", pgtrigger.Delete, _enqueue_awaiting("old_values", name=name)),
-    ]
-
-
-def _function(statements: str) -> pgtrigger.Func:
-    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
-
-
-def synced_triggers() -> list[pgtrigger.Trigger]:
-    """Return the triggers that every synced table has."""
-    return [
-        pgtrigger.Trigger(
-            name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
-        ),
-        pgtrigger.Trigger(
-            name="sync_bookkeeping",
-            when=pgtrigger.Before,
-            operation=pgtrigger.Update,
-            condition=ChangedColumns(),
-            func=_BOOKKEEPING_BEFORE_UPDATE,
-        ),
-        _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(ON_INSERT)),
-        _Statement(
-            name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
-        ),
-        _Statement(
-            name="sync_outbox_delete",
-            operation=pgtrigger.Delete,
-            declare=[("deletion", "uuid")],
-            func=_function(ON_DELETE),
-        ),
-        # A row trigger, because with a condition it costs a bulk insert nothing.
-        pgtrigger.Trigger(
-            name="sync_item_matched",
-            when=pgtrigger.After,
-            operation=pgtrigger.Insert | pgtrigger.UpdateOf("monday_id"),  # type: ignore[no-untyped-call]
-            condition=pgtrigger.Q(new__monday_id__isnull=False),
-            func="DELETE FROM sync_unmatched_items WHERE item_id = NEW.monday_id; RETURN NULL;",
-        ),
     ]

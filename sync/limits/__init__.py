@@ -22,8 +22,9 @@ from sync import registry
 from sync.choices import Priority
 from sync.clock import SyncNow
 from sync.kernel import humanize
+from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, breaker, credentials, rate_limits, stops, write_stop
-from sync.limits.api_quota import Demand, batch_size
+from sync.limits.api_quota import batch_size
 from sync.limits.metered_client import (
     MeteredClient,
     PassGrant,
@@ -36,7 +37,7 @@ from sync.limits.metered_client import (
 from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Quota, Wait
 from sync.limits.stops import monday_account
 from sync.models import ApiQuota, BoardLink, MondayAccount
-from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
+from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "PassGrant", "Wait", "batch_size", "grant"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
@@ -60,9 +61,9 @@ class Grant:
 def grant(entity_type: str) -> Grant | Wait:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
     facts = LimitFacts([entity_type])
-    permission = facts.answer(entity_type)
+    permission = facts.grant_or_wait(entity_type)
     if facts.account.only_writes:
-        permission = facts.answer(entity_type, reads=True)
+        permission = facts.grant_or_wait(entity_type, reads=True)
         return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
     # A wait for the quota ends by itself, so the account is probed during it.
     is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
@@ -71,10 +72,25 @@ def grant(entity_type: str) -> Grant | Wait:
     return permission
 
 
-def _unknown_account() -> MondayAccount:
-    """Return an unsaved account without a stop."""
-    texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-    return MondayAccount(id=1, needs_probe=False, only_writes=False, **texts)
+@dataclass(frozen=True)
+class Demand:
+    """A board's due jobs."""
+
+    rows: int  # counted up to a full batch, because more make no difference
+    priority: int | None  # of the most urgent
+    oldest: datetime | None
+
+
+_DEMANDS = """
+    SELECT board.entity_type, due.rows, due.priority, due.oldest
+    FROM unnest(%s::text[], %s::int[]) AS board (entity_type, size)
+    CROSS JOIN LATERAL (SELECT count(*) AS rows, min(priority) AS priority, min(next_retry) AS oldest FROM (
+        SELECT priority, next_retry FROM sync_queue
+        WHERE status = 'pending' AND entity_type = board.entity_type AND next_retry <= sync_now()
+          AND NOT {paused}
+        ORDER BY priority, next_retry LIMIT board.size
+    ) AS few) AS due
+""".format(paused=IS_PAUSED.format(entity_type="board.entity_type"))  # noqa: S608
 
 
 @dataclass
@@ -141,27 +157,11 @@ class LimitFacts:
     @cached_property
     def batching_delay(self) -> float:
         """The seconds for which every board gathers changes before its next pass; 0 if they aren't gathered."""
-        return rate_limits.window_seconds(self.quota, api_quota.active_boards()) if self.quota.is_tight else 0.0
-
-    @cached_property
-    def _demands(self) -> dict[str, Demand]:
-        return api_quota.demands_of({kind: self._batch_size(link) for kind, link in self.links.items()})
-
-    def _has_longer_waiting(self, link: BoardLink) -> bool:
-        """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
-        if (last := link.last_pass_at) is None:
-            return False
-        waiting = [other for other in self.links.values() if other.last_pass_at is None or other.last_pass_at < last]
-        return any(
-            other.has_board
-            and self._demands[other.entity_type].rows
-            and not ((stop := other.stop_of()) and stop.until > self.now)
-            for other in waiting
-        )
-
-    def _batch_size(self, link: BoardLink) -> int:
-        account_limit = None if self.account.only_writes else self.account.batch_limit
-        return min(link.batch_limit or FULL_BATCH, account_limit or FULL_BATCH)
+        if not self.quota.is_tight:
+            return 0.0
+        # Of a whole day, because on a small quota a board may wait for more than an hour.
+        active = BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
+        return rate_limits.window_seconds(self.quota, active)
 
     @property
     def hold_seconds(self) -> float:
@@ -176,7 +176,7 @@ class LimitFacts:
             return None
         return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It goes on once Monday has answered.".strip())
 
-    def answer(
+    def grant_or_wait(
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
     ) -> Grant | Wait:
         """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
@@ -213,7 +213,7 @@ class LimitFacts:
         return Grant(link, since)
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
-        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `answer`."""
+        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`."""
         link = self.links[entity_type]
         size = self._batch_size(link)
         if not self.quota.is_limited:
@@ -252,6 +252,18 @@ class LimitFacts:
         calls = rate_limits.PASS_CALLS
         return quota.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
 
+    def _has_longer_waiting(self, link: BoardLink) -> bool:
+        """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
+        if (last := link.last_pass_at) is None:
+            return False
+        for other in self.links.values():
+            has_waited_longer = other.last_pass_at is None or other.last_pass_at < last
+            stop = other.stop_of()
+            is_stopped = stop is not None and stop.until > self.now
+            if has_waited_longer and other.has_board and not is_stopped and self._demands[other.entity_type].rows:
+                return True
+        return False
+
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
         full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.quota.full_points))
@@ -273,3 +285,20 @@ class LimitFacts:
             "“Sync now” sends one record at once."
         )
         return Wait(BlockedKind.BATCHING, reason, until)
+
+    def _batch_size(self, link: BoardLink) -> int:
+        account_limit = None if self.account.only_writes else self.account.batch_limit
+        return min(link.batch_limit or FULL_BATCH, account_limit or FULL_BATCH)
+
+    @cached_property
+    def _demands(self) -> Mapping[str, Demand]:
+        max_rows = {entity_type: self._batch_size(link) for entity_type, link in self.links.items()}
+        columns = [list(max_rows), list(max_rows.values())]
+        rows = fetch_rows(_DEMANDS, columns)
+        return {entity_type: Demand(number, priority, oldest) for entity_type, number, priority, oldest in rows}
+
+
+def _unknown_account() -> MondayAccount:
+    """Return an unsaved account without a stop."""
+    texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
+    return MondayAccount(id=1, needs_probe=False, only_writes=False, **texts)

@@ -1,4 +1,4 @@
-"""The account's API quota as it is stored: its usage, Monday's figures, the forecast, and the size of batches."""
+"""The account's API quota as it is stored: what is used, Monday's figures, the forecast, and the size of batches."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -14,44 +13,13 @@ from django.db import transaction
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.kernel.db import fetch_rows, run_sql
+from sync.kernel.db import run_sql
 from sync.limits import rate_limits
 from sync.models import ApiQuota, ApiUsage, BoardLink, MondayAccount
 from sync.monday.connection import AccountInfo
-from sync.outbox.pauses import IS_PAUSED
-
-USAGE_RETENTION = timedelta(days=8)
-
-_ADD_USAGE = """
-    INSERT INTO sync_api_usage (slot, calls) VALUES (date_trunc('minute', sync_now()), %s)
-    ON CONFLICT (slot) DO UPDATE SET calls = sync_api_usage.calls + excluded.calls
-"""
-
-
-def record_usage(calls: Decimal) -> None:
-    """Add a call that counts as `calls` to this minute's row; the caller holds the quota's lock."""
-    run_sql(_ADD_USAGE, [calls])
-
-
-def active_boards() -> int:
-    # A whole day, because on a small quota a board may wait for more than an hour.
-    return BoardLink.objects.filter(last_pass_at__gt=SyncNow() - timedelta(days=1)).count()
-
-
-def calls_between(start: datetime, end: datetime) -> Decimal:
-    """Return our calls in the minutes that began from `start` to `end`."""
-    rows = ApiUsage.objects.filter(slot__gte=start, slot__lte=end).values_list("calls", flat=True)
-    return sum(rows, Decimal(0))
-
-
-def delete_old_usage() -> None:
-    """Delete usage that no page and no forecast reads any more."""
-    ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
-
 
 # Seconds between taking a call from the quota and sending it, at most.
 MAX_SEND_DELAY_SECONDS = 10.0
-
 
 # The row's columns have the names of the quota's attributes.
 _STORED = [field.name for field in ApiQuota._meta.concrete_fields if field.name != "id"]
@@ -67,14 +35,11 @@ def read_quota() -> rate_limits.Quota:
 def lock_quota() -> Iterator[rate_limits.Quota]:
     """Lock the quota for one short transaction, and store it at the end."""
     with transaction.atomic():
-        rows = ApiQuota.objects.select_for_update().filter(id=1)
-        if (row := rows.first()) is None:
-            ApiQuota.objects.get_or_create(id=1)
-            row = rows.get()
+        row, _ = ApiQuota.objects.select_for_update().get_or_create(id=1)
         # The time is read under the lock, because a minute may have ended during the wait for it.
         quota = _load(row, sync_now())
         yield quota
-        rows.update(**{name: getattr(quota, name) for name in _STORED})
+        ApiQuota.objects.filter(id=1).update(**{name: getattr(quota, name) for name in _STORED})
 
 
 def _load(row: ApiQuota, now: datetime) -> rate_limits.Quota:
@@ -87,6 +52,30 @@ def _load(row: ApiQuota, now: datetime) -> rate_limits.Quota:
         # Our first calls of a new UTC day may be counted in the old one; the minutes' rows have them.
         quota.begin_day(calls_between(datetime.combine(today, datetime.min.time(), UTC), now))
     return quota
+
+
+# Pages and forecasts read no older usage.
+USAGE_RETENTION = timedelta(days=8)
+
+_ADD_USAGE = """
+    INSERT INTO sync_api_usage (slot, calls) VALUES (date_trunc('minute', sync_now()), %s)
+    ON CONFLICT (slot) DO UPDATE SET calls = sync_api_usage.calls + excluded.calls
+"""
+
+
+def record_usage(calls: Decimal) -> None:
+    """Add a call that counts as `calls` to this minute's row; the caller holds the quota's lock."""
+    run_sql(_ADD_USAGE, [calls])
+
+
+def calls_between(start: datetime, end: datetime) -> Decimal:
+    """Return our calls in the minutes that began from `start` to `end`."""
+    rows = ApiUsage.objects.filter(slot__gte=start, slot__lte=end).values_list("calls", flat=True)
+    return sum(rows, Decimal(0))
+
+
+def delete_old_usage() -> None:
+    ApiUsage.objects.filter(slot__lt=SyncNow() - USAGE_RETENTION).delete()
 
 
 def share_of_day(calls: int) -> float | None:
@@ -220,27 +209,6 @@ def cost_sentence(records: Mapping[int, int]) -> str:
     return f"Takes about {calls:,} of today's {math.floor(now.calls_left):,} API calls left."
 
 
-_DEMANDS = """
-    SELECT asked.entity_type, due.rows, due.priority, due.oldest
-    FROM unnest(%s::text[], %s::int[]) AS asked (entity_type, most)
-    CROSS JOIN LATERAL (SELECT count(*) AS rows, min(priority) AS priority, min(next_retry) AS oldest FROM (
-        SELECT priority, next_retry FROM sync_queue
-        WHERE status = 'pending' AND entity_type = asked.entity_type AND next_retry <= sync_now()
-          AND NOT {paused}
-        ORDER BY priority, next_retry LIMIT asked.most
-    ) AS few) AS due
-""".format(paused=IS_PAUSED.format(entity_type="asked.entity_type"))  # noqa: S608
-
-
-@dataclass(frozen=True)
-class Demand:
-    """A board's due jobs."""
-
-    rows: int  # counted up to a maximum
-    priority: int | None  # of the most urgent
-    oldest: datetime | None
-
-
 def batch_size(link_id: int) -> int:
     """Return how many records a document of the board may have.
 
@@ -249,13 +217,6 @@ def batch_size(link_id: int) -> int:
     account_limit = MondayAccount.objects.filter(id=1, only_writes=False).values("batch_limit")
     link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
     return min(link.batch_limit or rate_limits.FULL_BATCH, link.account_limit or rate_limits.FULL_BATCH)
-
-
-def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
-    """Return the due jobs of each of these boards, counted up to its maximum, by one query."""
-    columns: list[Any] = [list(max_rows), list(max_rows.values())]
-    rows_of_types = fetch_rows(_DEMANDS, columns)
-    return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in rows_of_types}
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:

@@ -1,4 +1,7 @@
-"""The breaker that stops all boards after failures of Monday's account, its probes, and smaller batches."""
+"""The breaker: it stops all boards after failures of Monday's account, and probes whether Monday answers again.
+
+What Monday tells of the account ends a stop too, so it is stored here. After failures, batches are smaller.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -21,11 +24,10 @@ from sync.outbox import notify, pauses
 
 log = structlog.get_logger(__name__)
 
-# Seconds before the first, second … probe after a failure. Further ones come every six minutes, on small plans less
-# often (`_probe_wait`).
+# Seconds before the first, second … probe after a failure.
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
-LATER_PROBE_WAIT = 360
+LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans (`_probe_wait`)
 
 OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
@@ -43,10 +45,10 @@ def trip(link: BoardLink, error: errors.MondayError) -> None:
 
 def trip_if_shared(error: errors.MondayError) -> bool:
     """Stop every board if the error would meet all of them alike; return whether it would."""
-    is_shared = error.scope in SHARED_SCOPES
-    if is_shared:
-        trip_account(error)
-    return is_shared
+    if error.scope not in SHARED_SCOPES:
+        return False
+    trip_account(error)
+    return True
 
 
 def trip_account(error: errors.MondayError) -> None:
@@ -147,13 +149,8 @@ def probe_if_due() -> bool:
 # Monday is asked once in this time, however many people try again.
 ASK_INTERVAL = timedelta(seconds=5)
 
-
-# A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
-UNFINISHED_CHECK_AGE = timedelta(days=1)
-
 # Timeout of such a call: a person waits for it, in one of the web process's few threads.
 ASK_SECONDS = 4.0
-
 
 # The results of a person's trying again.
 NOT_STOPPED = "Nothing is stopped any more: sync goes on."
@@ -180,10 +177,10 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
-    is_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
+    asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     has_refusals = stops.try_refused_again()
     write_stop.next_turns()
-    if not (is_account or _stopped_links()):
+    if not (asks_for_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         return RESUMED if has_refusals else NOT_STOPPED
     if pauses.active_pause(""):
@@ -199,7 +196,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     if not free.update(asked_at=SyncNow()):
         return JUST_ASKED
     try:
-        if is_account:
+        if asks_for_account:
             fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
@@ -208,6 +205,11 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     stops.release_held()
     row.refresh_from_db()
     return RESUMED if is_over and not _is_waiting(row) else STOPPED
+
+
+def ask_again_after_commit() -> None:
+    """Ask again once the transaction is committed, because a person doesn't want to wait for the next probe."""
+    transaction.on_commit(ask_again, robust=True)
 
 
 def ask_for_boards(timeout: float | None = None) -> bool:
@@ -237,6 +239,10 @@ def _resume(links: Sequence[BoardLink]) -> None:
     for link in links:
         notify.notify_board(link.entity_type)
     check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
+
+
+# A board whose last check for missed changes is set back by this is due for the next one: no interval is longer.
+UNFINISHED_CHECK_AGE = timedelta(days=1)
 
 
 def check_soon(links: models.QuerySet[BoardLink]) -> None:
@@ -309,7 +315,7 @@ def shrink_batches(size: int) -> None:
     MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
 
 
-def grow_batches(*, has_written: bool) -> None:
+def pass_succeeded(*, has_written: bool) -> None:
     """Forget failures after a successful pass and double the batch size, up to full batches.
 
     A pass that only read doesn't prove that writes work again.

@@ -36,9 +36,8 @@ class Wait:
     until: datetime | None = None  # None if it waits until somebody acts
 
 
-# A plan's published limits for a personal token: calls a day, complexity points a minute.
-#
-# Its 1,000 to 5,000 calls a minute aren't counted, because passes of two calls stay far below.
+# A plan's published limits for a personal token: calls a day, complexity points a minute. Its 1,000 to 5,000 calls a
+# minute aren't counted, because passes of two calls stay far below.
 PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "free": (1_000, 1_000_000),
     "trial": (1_000, 1_000_000),
@@ -54,6 +53,7 @@ WINDOW_SECONDS = 60.0
 # Monday reports the rest of its window in whole seconds, and ours must not end before it.
 MARGIN_SECONDS = 1.0
 
+DAY_SECONDS = 86_400.0
 
 # Our day begins this many seconds after 00:00 UTC, because Monday's clock may be behind ours.
 MIDNIGHT_SECONDS = 5.0
@@ -70,6 +70,24 @@ PASS_CALLS = 2  # a pass makes one call to read both sides and one to write
 
 # A request that was rejected because of a limit counts as this part of a call.
 REJECTED_CALL_COST = Decimal("0.1")
+
+# Records in one document at most: the ids that one `items` query takes (reference/items).
+FULL_BATCH = 100
+
+# A document below this share of a full one waits for the next minute, to save a call.
+TOO_SMALL_SHARE = 0.1
+
+# A call should take at most this share of the client's timeout: 20 s of 30 s.
+SHARE_OF_TIMEOUT = 2 / 3
+
+# Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
+FIXED_CALLS_A_DAY = 100
+
+# Changes are gathered if less of the day is left than this share of what an even use would leave.
+PACING_SHARE = 0.85
+
+# With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
+ALWAYS_PACED_LIMIT = 500
 
 
 @dataclass
@@ -108,6 +126,7 @@ class Quota:
 
     @property
     def used_today(self) -> Decimal:
+        """Calls of this installation and of the account's other tokens."""
         return self.day_calls + self.others_calls
 
     @property
@@ -266,29 +285,6 @@ def day_of(now: datetime) -> date:
 def midnight_after(now: datetime) -> datetime:
     start = datetime.combine(day_of(now), datetime.min.time(), UTC)
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
-
-
-# Records in one document at most: the ids that one `items` query takes (reference/items).
-FULL_BATCH = 100
-
-# A call should take at most this share of the client's timeout: 20 s of 30 s.
-SHARE_OF_TIMEOUT = 2 / 3
-
-
-# Calls a day of sweeps and the hourly check of the quota; at most a tenth of a small quota.
-FIXED_CALLS_A_DAY = 100
-
-# Changes are gathered if less of the day is left than this share of what an even use would leave.
-PACING_SHARE = 0.85
-
-# With fewer calls a day, changes are gathered from the first on: else single edits would use the day up by noon.
-ALWAYS_PACED_LIMIT = 500
-
-# A document below this share of a full one waits for the next minute, to save a call.
-TOO_SMALL_SHARE = 0.1
-
-
-DAY_SECONDS = 86_400.0
 
 
 def window_seconds(quota: Quota, boards: int) -> float:

@@ -28,7 +28,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, stops
 from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.board_link import EVERYTHING
+from sync.models.boards_and_account import EVERYTHING
 from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
@@ -47,7 +47,6 @@ FEW = 8  # a failed batch of at most this many records is split into single reco
 
 # Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
-
 
 # This share of them, at least one, may be used for records that have failed for longer than an hour.
 LATER_SHARE = 0.3
@@ -140,6 +139,7 @@ def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> lis
         own = [document for document in failed if others_written or _is_own(document, failures, account)]
         unexplained = [document for document in failed if document not in own]
         outage = _count_unexplained(account, unexplained) if unexplained else WriteFailure()
+    # A record that failed alone waits only for those before it; of several, each has a turn of its own.
     place = int(len(failed) > 1)
     verdicts = []
     for document in failed:
@@ -194,51 +194,6 @@ def writes_refused(error: MondayError) -> None:
         account.save()
 
 
-def repeats_left() -> Repeats:
-    """Return how many repeats may be made at once; each uses one up, and one is added every ten minutes or more.
-
-    Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
-    """
-    account = stops.monday_account()
-    if account.only_writes:
-        return Repeats(BURST, BURST, seem_needless=False)
-    now = sync_now()
-    refill = max(REFILL_SECONDS, turn_seconds() / 2)
-    limit = api_quota.read_quota().day_limit
-    burst = max(1, min(BURST, limit // 40)) if limit else BURST
-    since = now - timedelta(seconds=burst * refill)
-    if account.asked_at is not None:
-        since = max(since, account.asked_at)
-    failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
-    documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
-    used = 0.0
-    failed_at = since
-    for at in documents.values_list("at", flat=True):
-        used = max(0.0, used - (at - failed_at).total_seconds() / refill) + 1
-        failed_at = at
-    remaining = int(burst - max(0.0, used - (now - failed_at).total_seconds() / refill))
-    # If a write has succeeded since, at least one repeat finds out whether others succeed too.
-    least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    remaining_late = remaining - burst + max(1, int(burst * LATER_SHARE))
-    is_quiet = not used or (now - failed_at).total_seconds() > turn_seconds()
-    return Repeats(max(least, remaining), max(least, remaining_late), seem_needless=is_quiet)
-
-
-def turn_seconds() -> float:
-    return max(TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
-
-
-def wait_for_turn(place: int) -> float:
-    """Return the seconds until the turn after all waiting records, plus `place` turns."""
-    turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
-    return (turns.count() + place) * turn_seconds()
-
-
-def _in_turn() -> models.QuerySet[SyncQueue]:
-    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
-    return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(reason__startswith=TURN))
-
-
 def wait_after(failures: int) -> float:
     """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WAITS[min(max(failures, 1), len(WAITS)) - 1]
@@ -248,6 +203,7 @@ def wait_after(failures: int) -> float:
 def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     now = sync_now()
     is_waiting = account.stopped_until is not None and account.stopped_until > now
+    # Everything is stopped already, writes too.
     if account.needs_probe or (is_waiting and not account.only_writes):
         return
     if account.stopped_since is None:
@@ -260,7 +216,79 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-PROBE_SECONDS = 180  # time limit of a probe; if its worker dies, the next probe starts after it
+def write_succeeded() -> None:
+    """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
+    account = MondayAccount.objects.filter(id=1).first()
+    if account is None or not account.write_failures:
+        return
+    if account.only_writes:
+        stops.end_account_stop()
+        log.info("writes go on")
+    stops.release_held()
+    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+
+
+def repeats_left() -> Repeats:
+    """Return how many repeats may be made at once; each uses one up, and one is added every ten minutes or more.
+
+    Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
+    """
+    account = stops.monday_account()
+    if account.only_writes:
+        return Repeats(BURST, BURST, seem_needless=False)
+    now = sync_now()
+    refill = max(REFILL_SECONDS, turn_seconds() / 2)
+    limit = api_quota.read_quota().day_limit
+    # Fewer on small plans, because repeats may use only a tenth of the day's calls.
+    burst = max(1, min(BURST, limit // 40)) if limit else BURST
+    since = now - timedelta(seconds=burst * refill)
+    if account.asked_at is not None:
+        since = max(since, account.asked_at)
+    failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
+    documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
+    # A leaky bucket, worked out from the intents, so that all workers share it without a row of its own.
+    used = 0.0
+    failed_at = since
+    for at in documents.values_list("at", flat=True):
+        used = max(0.0, used - (at - failed_at).total_seconds() / refill) + 1
+        failed_at = at
+    quiet_seconds = (now - failed_at).total_seconds()
+    remaining = int(burst - max(0.0, used - quiet_seconds / refill))
+    # If a write has succeeded since, at least one repeat finds out whether others succeed too.
+    least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
+    remaining_late = remaining - burst + max(1, int(burst * LATER_SHARE))
+    is_quiet = not used or quiet_seconds > turn_seconds()
+    return Repeats(max(least, remaining), max(least, remaining_late), seem_needless=is_quiet)
+
+
+def turn_seconds() -> float:
+    """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
+    return max(TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
+
+
+def wait_for_turn(place: int) -> float:
+    """Return the seconds until the turn after all waiting records, plus `place` turns."""
+    turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
+    return (turns.count() + place) * turn_seconds()
+
+
+def next_turns(number: int = 1) -> None:
+    """Make the first waiting turns due, because others of these records were written or a person tries again."""
+    first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
+    SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(
+        next_retry=SyncNow()
+    )
+    for entity_type in {entity_type for _, entity_type in first}:
+        notify.notify_board(entity_type)
+
+
+def _in_turn() -> models.QuerySet[SyncQueue]:
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
+    return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(reason__startswith=TURN))
+
+
+# Time limit of a probe; if its worker dies, the next probe starts after it.
+PROBE_SECONDS = 180
 
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
@@ -329,30 +357,9 @@ def _account_to_probe() -> models.QuerySet[MondayAccount]:
 
 
 def _has_sign_of_life(failed_at: datetime) -> bool:
+    """Whether Monday has delivered a webhook since, or a person has saved something that it could be tried with."""
     delivered = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
     saved = SyncQueue.objects.filter(
         status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
     )
     return (delivered is not None and delivered > failed_at) or saved.exists()
-
-
-def write_succeeded() -> None:
-    """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
-    account = MondayAccount.objects.filter(id=1).first()
-    if account is None or not account.write_failures:
-        return
-    if account.only_writes:
-        stops.end_account_stop()
-        log.info("writes go on")
-    stops.release_held()
-    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
-
-
-def next_turns(number: int = 1) -> None:
-    """Make the first waiting turns due, because others of these records were written or a person tries again."""
-    first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
-    SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(
-        next_retry=SyncNow()
-    )
-    for entity_type in {entity_type for _, entity_type in first}:
-        notify.notify_board(entity_type)

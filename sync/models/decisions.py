@@ -16,18 +16,33 @@ from sync.kernel.humanize import timestamp
 
 MAX_ACTOR_LENGTH = 200
 
+# The kinds of a stop, of a board or of the account, and of its end.
+STOP_KIND = "stop"
+STOP_END_KIND = "stop_end"
+
+# The kind of events of user accounts, visible only to people who may see users.
+PEOPLE_KIND = "people"
+
+# The kind of a conflict found, also about a removed item.
+CONFLICT_FOUND_KIND = "conflict_found"
+
+# The kind of a person's request in a conflict, by the kind of its result: pages show both in one line.
+REQUEST_KINDS = {
+    "conflict_settled": "conflict_chosen",
+    "undo": "conflict_undo",
+    "conflict_undo_refused": "conflict_undo",
+}
+IMPORT_KIND = "import"
+
+# The kinds of acts with which a person writes many records as one batch.
+BATCH_KINDS = (IMPORT_KIND, "undo")
+
+# The key in an entry's values which marks a refill (see `is_refill`).
+REFILLS = "refills"
+
 
 class Decision(models.Model):
-    """An entry of the activity: one decision on one field or record, as a sentence.
-
-    `cause`: {rows: job ids, causes: their names, events: inbox ids, rule, conflict, made: the entry belongs to the
-    creation of an item, deletion: the act that deleted the record, act: the person's edit or deletion behind it}.
-    `values`: for a moved value {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo; for
-    a removed item its `reason`, and `at`, the time of the removal.
-
-    Entries with the same `fold_id` belong to one act; all but the newest are `folded` (see `fold_alike`). An entry
-    folded without an id repeats another entry of its record, such as a choice that was applied.
-    """
+    """An entry of the activity: one decision on one field or record, as a sentence."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
@@ -36,13 +51,21 @@ class Decision(models.Model):
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
+    # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
+    # item: its `reason`, and `at`, the time of the removal.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
+    # What is known of these: `rows` and `causes`, the jobs' ids and what caused them; `by`, who asked for it; `events`,
+    # the ids of webhooks; `npd` and `monday`, the last edit on that side ({who, at, way}); `rule` and `action`, the
+    # merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs to
+    # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id.
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
+    # Entries with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). An entry that
+    # is folded without an id repeats another entry of its record, such as a choice that was applied.
     folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
     fold_id = models.UUIDField("act", null=True, blank=True)
 
@@ -125,90 +148,6 @@ def _as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
-    """Log an event of a board, the sync as a whole, or a user account; it has no record."""
-    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
-
-
-# The kinds of a stop, of a board or of the account, and of its end.
-STOP_KIND = "stop"
-STOP_END_KIND = "stop_end"
-
-# The kind of events of user accounts, visible only to people who may see users.
-PEOPLE_KIND = "people"
-
-
-def visible_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
-    """Return the entries that a person may see."""
-    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
-
-
-# The kind of a conflict found, also about a removed item.
-CONFLICT_FOUND_KIND = "conflict_found"
-
-# The kind of a person's request in a conflict, by the kind of its result: pages show both in one line.
-REQUEST_KINDS = {
-    "conflict_settled": "conflict_chosen",
-    "undo": "conflict_undo",
-    "conflict_undo_refused": "conflict_undo",
-}
-
-IMPORT_KIND = "import"
-
-# The kinds of acts with which a person writes many records as one batch.
-BATCH_KINDS = (IMPORT_KIND, "undo")
-
-# The key in an entry's values which marks a refill (see `is_refill`).
-REFILLS = "refills"
-
-
-MANY_ALIKE = 2
-# Similar entries with shorter pauses belong to one act, across passes.
-ACT_PAUSE = timedelta(minutes=1)
-# The same for batches of many entries: an import waits for Monday's quota in between.
-BULK_PAUSE = timedelta(minutes=10)
-
-
-def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
-    """Fold entries about to be saved, with stored entries of the same act; return `entries`.
-
-    If an act is about more than MANY_ALIKE records, only the newest record's entries stay listed. Marking entries when
-    they are written is cheaper than finding them in a list of a hundred thousand.
-    """
-    alike = grouped((entry for entry in entries if not entry.folded), lambda entry: entry.fold_key)
-    listed = _recently_listed(entries)
-    for key, group in alike.items():
-        pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
-        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
-        acts = {entry.fold_id for entry in before} - {None}
-        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
-            continue
-        act = next(iter(acts), None) or uuid.uuid4()
-        for entry in group:
-            entry.fold_id = act
-            entry.folded = entry.subject != group[-1].subject
-        if before:
-            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
-            # Skip entries already in the act, or each entry of a bulk would update all before it.
-            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
-    return entries
-
-
-def _recently_listed(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
-    """Return recent listed entries that may belong to the same acts, annotated with their age, by `fold_key`."""
-    if not entries:
-        return {}
-    types = {entry.entity_type for entry in entries}
-    kinds = {entry.kind for entry in entries}
-    actors = {entry.actor for entry in entries}
-    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
-    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
-    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
-    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
-    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
-    return grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
-
-
 _CAUSE_WORDS = {
     "save": "a save in NPD",
     "person": "a person's click",
@@ -257,3 +196,62 @@ def triggers_of(row: Decision) -> list[str]:
 def causes_text(row: Decision) -> str:
     """Return the triggers and reasons of a decision as a chain."""
     return " → ".join([*triggers_of(row), *reasons_of(row)])
+
+
+def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
+    """Log an event of a board, the sync as a whole, or a user account; it has no record."""
+    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
+
+
+def visible_to(user: Any, rows: models.QuerySet[Decision]) -> models.QuerySet[Decision]:
+    """Return the entries that a person may see."""
+    return rows if user.has_perm("auth.view_user") else rows.exclude(kind=PEOPLE_KIND)
+
+
+MANY_ALIKE = 2
+
+# Similar entries with shorter pauses belong to one act, across passes.
+ACT_PAUSE = timedelta(minutes=1)
+
+# The same for batches of many entries: an import waits for Monday's quota in between.
+BULK_PAUSE = timedelta(minutes=10)
+
+
+def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
+    """Fold entries about to be saved, with stored entries of the same act; return `entries`.
+
+    If an act is about more than MANY_ALIKE records, only the newest record's entries stay listed. Marking entries when
+    they are written is cheaper than finding them in a list of a hundred thousand.
+    """
+    alike = grouped((entry for entry in entries if not entry.folded), lambda entry: entry.fold_key)
+    listed = _recently_listed(entries)
+    for key, group in alike.items():
+        pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
+        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
+        acts = {entry.fold_id for entry in before} - {None}
+        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
+            continue
+        act = next(iter(acts), None) or uuid.uuid4()
+        for entry in group:
+            entry.fold_id = act
+            entry.folded = entry.subject != group[-1].subject
+        if before:
+            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
+            # Skip entries already in the act, or each entry of a bulk would update all before it.
+            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
+    return entries
+
+
+def _recently_listed(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
+    """Return recent listed entries that may belong to the same acts, annotated with their age, by `fold_key`."""
+    if not entries:
+        return {}
+    types = {entry.entity_type for entry in entries}
+    kinds = {entry.kind for entry in entries}
+    actors = {entry.actor for entry in entries}
+    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
+    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
+    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
+    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
+    columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    return grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)

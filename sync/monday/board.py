@@ -1,4 +1,4 @@
-"""Boards: their columns and groups, set-up, checks, and the events on them."""
+"""Boards: their columns and groups, how set-up finds or makes them, and the events on boards."""
 
 import hashlib
 import json
@@ -108,49 +108,6 @@ class BoardSetup:
 def url_fingerprint(url: str) -> str:
     """Return a short hash of an address, because the address may hold a secret."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The result of one check."""
-
-    ok: bool
-    message: str
-    fix: str = ""  # how to fix it
-    subject: str = ""  # token, version, plan, board, columns, webhooks, settings, pause, queue …
-    is_warning: bool = False  # it works for now; `fix` prevents a problem
-    for_administrator: str = ""  # continues `fix` with the steps on the server
-
-    @property
-    def full_fix(self) -> str:
-        """How to fix it, with the administrator's part."""
-        return " ".join(filter(None, (self.fix, self.for_administrator)))
-
-    @property
-    def level(self) -> str:
-        return "problem" if not self.ok else "warning" if self.is_warning else "ok"
-
-
-@dataclass(frozen=True)
-class ColumnCheck:
-    """What to check about a mapped column."""
-
-    title: str
-    types: tuple[str, ...]  # that are allowed
-    target_board: str | None = None  # to which a relation must lead
-    labels: frozenset[str] | None = None  # that a status or dropdown column had when the mapping was set up
-
-
-@dataclass(frozen=True)
-class BoardCheck:
-    """What to check about a board."""
-
-    title: str
-    board_id: str | None
-    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)  # by column id
-    hook_ids: Sequence[str] = ()  # our webhooks with the present address
-    former_hook_ids: Sequence[str] = ()  # ours with another address
-    group_id: str = ""  # the group for new items
 
 
 class EventKind(StrEnum):

@@ -28,102 +28,6 @@ from sync.monday.error_codes import translate_error
 from sync.monday.errors import MondayError
 from sync.monday.graphql import Answer, Complexity
 
-# The API's answers have the request's id in the body; those of the proxies before it only in a header.
-_REQUEST_IDS = ("X-Request-Id", "Request-Id")
-_POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
-_WHOLE = re.compile(r"[0-9]{1,9}")
-_PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
-
-_POINTS = "complexityMinute"  # the policy's name (developer.monday.com/api-reference/docs/rate-limits)
-
-
-def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """Return the request's id in the headers, if there is one."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
-
-
-def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None:
-    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the used-up limits."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        waits = [p["t"] for _, p in _policies(headers.get("RateLimit", "")) if p.get("r") == 0 and "t" in p]
-        # The longest wait, because all used-up limits have to begin again.
-        return max(waits) if waits and status == 429 else None
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return float(text)
-    until = _parse_http_date(text)
-    now = _parse_http_date(headers.get("Date", ""))
-    # From the server's Date header, because our clock may differ.
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
-
-
-def points_limit(headers: Mapping[str, str]) -> int | None:
-    """Return the complexity points of a whole minute, if a header names them."""
-    return next((p.get("q") for name, p in _policies(headers.get("RateLimit-Policy", "")) if name == _POINTS), None)
-
-
-def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
-    """Yield the name of each policy in a header, with those of its parameters that are whole numbers."""
-    for part in header.split(","):
-        if match := _POLICY.match(part):
-            pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
-            yield match["name"].strip(), {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
-
-
-def _parse_http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-TransportFailure = requests.RequestException | HTTPError
-
-
-def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> MondayError:
-    """Translate a failed exchange; UNREACHABLE only if Monday has certainly received nothing.
-
-    `request_id` is the one in the answer's headers, if they came before the answer broke off.
-    """
-    if _never_connected(error):
-        return errors.MondayError(
-            errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
-        )
-    if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return errors.MondayError(
-            errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id
-        )
-    message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
-    return errors.MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
-
-
-def _never_connected(error: TransportFailure) -> bool:
-    # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
-        return True
-    # A failed certificate check comes before any byte of the request.
-    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
-    return any(isinstance(cause, before) for cause in _causes(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those inside it: requests wraps urllib3's, which has its own in `reason` or `args`."""
-    pending: list[Any] = [error]
-    visited: set[int] = set()
-    while pending:
-        cause = pending.pop()
-        if isinstance(cause, BaseException) and id(cause) not in visited:
-            visited.add(id(cause))
-            yield cause
-            pending += [getattr(cause, "reason", None), cause.__cause__, *cause.args]
-
-
-def _innermost_type(error: BaseException) -> str:
-    """Return the type of the innermost error, whose text could show addresses."""
-    return type(list(_causes(error))[-1]).__name__
-
-
 _CHUNK_BYTES = 65_536
 # Shorter than the deadline of an answer, because trying again is safe while nothing was sent.
 _CONNECT_SECONDS = 10.0
@@ -277,6 +181,52 @@ def _read_until(deadline: float, response: requests.Response) -> Iterator[bytes]
             raise requests.ReadTimeout("the answer took too long")
 
 
+TransportFailure = requests.RequestException | HTTPError
+
+
+def transport_error(error: TransportFailure, timeout: float, request_id: str | None = None) -> MondayError:
+    """Translate a failed exchange; UNREACHABLE only if Monday has certainly received nothing.
+
+    `request_id` is the one in the answer's headers, if they came before the answer broke off.
+    """
+    if _never_connected(error):
+        return errors.MondayError(
+            errors.UNREACHABLE, f"No connection to Monday could be made ({_innermost_type(error)})"
+        )
+    if isinstance(error, requests.Timeout | ReadTimeoutError):
+        return errors.MondayError(
+            errors.TIMED_OUT, f"Monday did not answer within {timeout:g} s", request_id=request_id
+        )
+    message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
+    return errors.MondayError(errors.CONNECTION_LOST, message, request_id=request_id)
+
+
+def _never_connected(error: TransportFailure) -> bool:
+    # For a malformed URL the library raises errors that are ValueErrors too, before it opens a socket.
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
+        return True
+    # A failed certificate check comes before any byte of the request.
+    before = (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError)
+    return any(isinstance(cause, before) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those inside it: requests wraps urllib3's, which has its own in `reason` or `args`."""
+    pending: list[Any] = [error]
+    visited: set[int] = set()
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, BaseException) and id(cause) not in visited:
+            visited.add(id(cause))
+            yield cause
+            pending += [getattr(cause, "reason", None), cause.__cause__, *cause.args]
+
+
+def _innermost_type(error: BaseException) -> str:
+    """Return the type of the innermost error, whose text could show addresses."""
+    return type(list(_causes(error))[-1]).__name__
+
+
 def _decode(body: bytes, status: int) -> dict[str, Any] | None:
     try:
         payload = json.loads(body)
@@ -302,8 +252,13 @@ def _failure_of(
         )
     entries = _parse_errors(payload or {}, status, headers)
     # Other aliases may have been executed before the error of this one, or before the server failed.
-    executed = [e for e in entries if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
-    executed = [e for e in executed if not e.kind.refuses_document]
+    executed = [
+        error
+        for error in entries
+        if error.scope in _SCOPES_OF_EXECUTION
+        and not error.kind.refuses_document
+        and (error.path or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR)
+    ]
     if is_mutation and executed:
         return _no_results_error(executed[0], entries, status)
     if entries:
@@ -381,3 +336,56 @@ def _parse_complexity(node: Any) -> Complexity | None:
     if not isinstance(node, dict) or not all(isinstance(node.get(name), int) for name in names):
         return None
     return Complexity(*(node[name] for name in names))
+
+
+# The API's answers have the request's id in the body; those of the proxies before it only in a header.
+_REQUEST_IDS = ("X-Request-Id", "Request-Id")
+_POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
+
+_POINTS = "complexityMinute"  # the policy's name (developer.monday.com/api-reference/docs/rate-limits)
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the request's id in the headers, if there is one."""
+    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None:
+    """Return the seconds to wait by Retry-After, a number or a date (RFC 9110, 10.2.3), else by the used-up limits."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        # `r` is what is left of a limit, `t` the seconds until it begins again.
+        limits = [parameters for _, parameters in _policies(headers.get("RateLimit", ""))]
+        waits = [limit["t"] for limit in limits if limit.get("r") == 0 and "t" in limit]
+        # The longest wait, because all used-up limits have to begin again.
+        return max(waits) if waits and status == 429 else None
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return float(text)
+    until = _parse_http_date(text)
+    now = _parse_http_date(headers.get("Date", ""))
+    # From the server's Date header, because our clock may differ.
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds()) if until else None
+
+
+def points_limit(headers: Mapping[str, str]) -> int | None:
+    """Return the complexity points of a whole minute, if a header names them."""
+    policies = _policies(headers.get("RateLimit-Policy", ""))
+    return next((parameters.get("q") for name, parameters in policies if name == _POINTS), None)
+
+
+def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield the name of each policy in a header, with those of its parameters that are whole numbers."""
+    for part in header.split(","):
+        if match := _POLICY.match(part):
+            pairs = [(pair["key"], pair["value"].strip()) for pair in _PARAMETER.finditer(match["parameters"])]
+            yield match["name"].strip(), {key: int(value) for key, value in pairs if _WHOLE.fullmatch(value)}
+
+
+def _parse_http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -5,13 +5,13 @@ docs/optimizing-api-usage (platform_api) and reference/users.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sync.monday import graphql
-from sync.monday.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
+from sync.monday.board import RELATION, Board
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.columns.labels import current_labels
@@ -111,6 +111,49 @@ def parse_users(answer: graphql.Answer) -> dict[str, dict[str, str]]:
 
 def _mappings_in(value: Any) -> list[Mapping[str, Any]]:
     return [node for node in value if isinstance(node, Mapping)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of one check."""
+
+    ok: bool
+    message: str
+    fix: str = ""  # how to fix it
+    subject: str = ""  # token, version, plan, board, columns, webhooks, settings, pause, queue …
+    is_warning: bool = False  # it works for now; `fix` prevents a problem
+    for_administrator: str = ""  # continues `fix` with the steps on the server
+
+    @property
+    def full_fix(self) -> str:
+        """How to fix it, with the administrator's part."""
+        return " ".join(filter(None, (self.fix, self.for_administrator)))
+
+    @property
+    def level(self) -> str:
+        return "problem" if not self.ok else "warning" if self.is_warning else "ok"
+
+
+@dataclass(frozen=True)
+class ColumnCheck:
+    """What to check about a mapped column."""
+
+    title: str
+    types: tuple[str, ...]  # that are allowed
+    target_board: str | None = None  # to which a relation must lead
+    labels: frozenset[str] | None = None  # that a status or dropdown column had when the mapping was set up
+
+
+@dataclass(frozen=True)
+class BoardCheck:
+    """What to check about a board."""
+
+    title: str
+    board_id: str | None
+    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)  # by column id
+    hook_ids: Sequence[str] = ()  # our webhooks with the present address
+    former_hook_ids: Sequence[str] = ()  # ours with another address
+    group_id: str = ""  # the group for new items
 
 
 NEARLY_FULL_SHARE = 0.95  # of a board's items, from which on a check warns

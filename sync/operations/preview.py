@@ -21,7 +21,7 @@ from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
-from sync.operations.detect.listing import BoardListing, records_without_item
+from sync.operations.detect.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
@@ -94,19 +94,17 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
 def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     """Return the records that this pass would link, create or answer for, as it would leave them."""
     plan = planned.plan
-    facts = planned.facts.answers
-    named = facts.records.keys()
-    for answer in plan.answers:
-        facts = facts_after(facts, answer)
-    created = {p.record.pk: p.record for p in plan.items if p.act in pass_plan.ASSIGNING and p.record}
-    records = {key: record for key, record in created.items() if key not in plan.records}
+    created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    records = {record.pk: record for record in created if record.pk not in plan.records}
+    records |= {key: p.linked_record for key, p in plan.records.items() if p.ending == LINKED}
+    answers = planned.facts.answers
     answered = {key: p.record for key, p in plan.records.items() if p.ending == ANSWERED}
-    linking = {key: p for key, p in plan.records.items() if p.ending == LINKED}
-    records |= {key: p.linked_record for key, p in linking.items()}
-    # A record that is merged into another one is gone.
-    records |= {key: record for key, record in answered.items() if key not in named}
+    records |= {key: record for key, record in answered.items() if key not in answers.records}
     linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
-    return records | {key: facts.records[key] for key in answered.keys() | linked if key in facts.records}
+    for answer in plan.answers:
+        answers = facts_after(answers, answer)
+    # A record that an answer merged into another one is gone from `answers`.
+    return records | {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
 
 
 def decide_pass(
@@ -254,8 +252,8 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
     ).order_by("id")
     # A sweep leaves out records that are unlinked, disabled or deleted, but their jobs may be due.
     extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
-    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
-    extra_ids -= set(linked.filter(pk__any_of=list(extra_ids)).values_list("pk", flat=True))  # kernel/db.py: AnyOf
+    swept = swept_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
+    extra_ids -= set(swept.values_list("pk", flat=True))
     all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
     for start in range(0, len(all_ids), size):
         yield from _record_claims(spec, all_ids[start : start + size])
@@ -397,7 +395,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.plans.values()
-        if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
+        if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:

@@ -27,8 +27,9 @@ _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed
 # Rows per transaction, few enough that nobody waits long for their locks.
 BATCH_SIZE = 1_000
 
-# A sweep begins this long before its cursor, and needs the deliveries since then to recognize new changes.
-SWEEP_OVERLAP = "1 hour"
+# A sweep needs the deliveries of up to 20 minutes before its cursor to recognize what no webhook reported (its OVERLAP,
+# and CLOCKS_DIFFER of missed_events).
+SWEEP_MARGIN = "1 hour"
 
 # An expired or revoked token is listed this much longer, so that its refusal can give the reason.
 ENDED_TOKEN_DAYS = 90
@@ -39,7 +40,7 @@ SWEEP_MAX_AGE = "30 days"
 _AGE = "sync_now() - make_interval(days => %(days)s)"
 
 _JOURNAL_AGE = f"""least({_AGE}, (
-    SELECT min(greatest(link.swept_to - interval '{SWEEP_OVERLAP}', sync_now() - interval '{SWEEP_MAX_AGE}'))
+    SELECT min(greatest(link.swept_to - interval '{SWEEP_MARGIN}', sync_now() - interval '{SWEEP_MAX_AGE}'))
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 
 # Only literals of this module and names of our own tables are formatted in; values are parameters.

@@ -202,16 +202,12 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
     shared_claims: dict[tuple[UUID, int], list[SyncQueue]] = {}
     for row in orphaned.select_for_update().order_by("entity_id", "id"):
         assert row.lease_token is not None
-        if row.claim_size > 1:
-            shared_claims.setdefault((row.lease_token, _next_claim_size(row)), []).append(row)
-        else:
+        if row.claim_size <= 1:
             fail_unsettled([row], row.lease_token, "The worker ended while it synced this record alone.")
+            continue
+        # A record is seldom the cause and each part costs calls, so a large batch is tried once more as it was.
+        is_tried_whole = not row.claim_at_most and row.claim_size >= 2 * PARTS
+        at_most = row.claim_size if is_tried_whole else max(1, row.claim_size // PARTS)
+        shared_claims.setdefault((row.lease_token, at_most), []).append(row)
     for (owner, at_most), rows in shared_claims.items():
         release(rows, owner, "Its worker ended before it was done.", at_most=at_most)
-
-
-def _next_claim_size(row: SyncQueue) -> int:
-    # A record is seldom the cause and each part costs calls, so a large batch is tried once more before it is divided.
-    if not row.claim_at_most and row.claim_size >= 2 * PARTS:
-        return row.claim_size
-    return max(1, row.claim_size // PARTS)

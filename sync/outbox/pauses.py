@@ -27,16 +27,6 @@ PAUSE_LOCK = 0x50415553
 IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL) OR EXISTS (
     SELECT FROM sync_board_links AS paused WHERE paused.pause IS NOT NULL AND paused.entity_type = {entity_type}))"""
 
-# Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
-_MAKE_DUE_NOW = """
-    UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
-    WHERE id IN (
-        SELECT id FROM sync_queue
-        WHERE status = 'pending' AND next_retry < %(at)s - interval '10 seconds'
-          AND %(entity_type)s IN ('', entity_type)
-        LIMIT 1000 FOR UPDATE SKIP LOCKED)
-"""
-
 
 @dataclass(frozen=True)
 class Pause:
@@ -46,11 +36,6 @@ class Pause:
     paused_by: str
     paused_at: datetime
     why: str
-
-
-def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[MondayAccount]:
-    """Return the row with the pause of this board, or of everything."""
-    return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
 
 
 def active_pauses() -> list[Pause]:
@@ -66,10 +51,6 @@ def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]
     return [_pause(board, row) for board, row in sorted(rows.items()) if row]
 
 
-def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
-    return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"])
-
-
 def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
     """Pause a board or all boards, unless they are paused; return the active pause, and whether it is new.
 
@@ -83,14 +64,25 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
         if not entity_type:
             MondayAccount.objects.get_or_create(id=1)
         row = {"by": by, "at": sync_now().isoformat(), "why": humanize.one_line(why)}
-        created = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
+        is_new = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
         current = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
-        if created:
+        if is_new:
             sentence = f"Paused: {pause_label(entity_type)}. {current.why}".strip()
             log_event("pause", sentence, by=by, entity_type=entity_type)
-    if created:
+    if is_new:
         log.info("paused", by=by, board=entity_type or "all", why=current.why)
-    return current, created
+    return current, is_new
+
+
+# Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
+_MAKE_DUE_NOW = """
+    UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
+    WHERE id IN (
+        SELECT id FROM sync_queue
+        WHERE status = 'pending' AND next_retry < %(at)s - interval '10 seconds'
+          AND %(entity_type)s IN ('', entity_type)
+        LIMIT 1000 FOR UPDATE SKIP LOCKED)
+"""
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
@@ -154,3 +146,12 @@ def _check_known(entity_type: str) -> None:
         raise Conflict(
             f"There is no board for “{entity_type}”. Name one of {', '.join(types)}, or none for all of them."
         )
+
+
+def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[MondayAccount]:
+    """Return the row with the pause of this board, or of everything."""
+    return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
+
+
+def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
+    return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"])

@@ -77,15 +77,6 @@ def enqueue(  # noqa: PLR0913 - the columns of a job
         transaction.on_commit(partial(notify.notify_board, entity_type, due_in_seconds), robust=True)
 
 
-# Only synced records, so that a conflict doesn't become pending.
-_MARK_PENDING = """
-    UPDATE {table} SET sync_status = 'pending' WHERE id IN (
-        SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
-        ORDER BY id FOR NO KEY UPDATE {locked}
-    )
-"""
-
-
 def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
     """Enqueue records to be compared with their items, at the lowest priority."""
     enqueue(
@@ -95,6 +86,15 @@ def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
         priority=choices.Priority.SWEEP,
         direction=choices.QueueDirection.TO_NPD,
     )
+
+
+# Only synced records, so that a conflict doesn't become pending.
+_MARK_PENDING = """
+    UPDATE {table} SET sync_status = 'pending' WHERE id IN (
+        SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
+        ORDER BY id FOR NO KEY UPDATE {locked}
+    )
+"""
 
 
 def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -> None:

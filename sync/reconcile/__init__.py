@@ -57,7 +57,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records.
         if not executor.stop_reason and all(ended in (ANSWERED, LINKED) for ended in released):
-            breaker.grow_batches(has_written=executor.has_written)
+            breaker.pass_succeeded(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, hold_seconds=hold_seconds)
     run.calls = gatherer.calls + executor.calls
     run.read_request = gatherer.read_request

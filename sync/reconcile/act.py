@@ -705,7 +705,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
     ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in pairs if duplicates.still_archives(board, pair[0], cleared.get(pair[1].unit))]
+    leaving = [pair for pair in pairs if duplicates.is_still_to_archive(board, pair[0], cleared.get(pair[1].unit))]
     if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
         requests = known_requests(board.link, [choices.ApprovalKind.ITEMS], ours)
         new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
@@ -716,7 +716,7 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         unit = duplicates.duplicate_write(duplicate).unit
         answers = [sent[unit] for sent in (cleared, archived) if unit in sent]
         is_handled = _is_handled_now(plan, duplicate)
-        after_calls.append(duplicates.answered(duplicate, answers) if is_handled else duplicate)
+        after_calls.append(duplicates.after_calls(duplicate, answers) if is_handled else duplicate)
     return replace(plan, duplicates=tuple(after_calls))
 
 

@@ -4,7 +4,8 @@ Implements “What a filter leaves out” of docs/reference/merge.md. new_items.
 items without a record and for matches.
 
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
-is merged from that base when it returns. A condition that can't be evaluated leaves the pair as it was.
+is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
+sync were off. A condition that can't be evaluated leaves the pair as it was.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -171,7 +172,7 @@ def _wanted(
 
 
 def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
-    """End a record because this side's conditions leave it out."""
+    """End a record because this side's conditions leave it out; settling closes its open conflicts."""
     if not plan.ledger.left_out:
         kept = " Both sides keep what they have." if plan.record.monday_id else ""
         plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))

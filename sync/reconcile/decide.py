@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sync.reconcile import pass_plan, sides
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_unread_deleted
+from sync.reconcile.deleted_records import decide_deleted_records, end_before_reading
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
@@ -35,7 +35,7 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     carry_out_answers,
     # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
     # that we overwrote.
-    end_unread_deleted,
+    end_before_reading,  # deleted records
     each_record(filter_record),  # by the conditions on NPD's records
     find_lost_updates,  # also of deleted records
     sides.end_unchanged,  # sync off; nothing changed; our own echo

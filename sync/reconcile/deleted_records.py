@@ -4,6 +4,7 @@ Implements the rows *deleted | …* of “A record and its item” in docs/refer
 
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
 policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
+An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_settle_deleted` in new_items.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -49,6 +50,8 @@ STATE_AFTER = {
     choices.DeletedRecordPolicy.ARCHIVE: choices.TombstoneState.ARCHIVED,
     choices.DeletedRecordPolicy.DELETE: choices.TombstoneState.DELETED,
 }
+
+# With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
 _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
 
 
@@ -83,7 +86,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     return _by_policy(board, plan, item)
 
 
-def decide_unread(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
+def decide_before_reading(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
     """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
@@ -271,8 +274,9 @@ def edits_since_base(
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
-    Nobody is asked about edits of fields that are only synced to Monday, or in columns that the board lacks. Without a
-    base, a cell counts if it differs from the record's value.
+    Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
+    the history. Columns that the board lacks don't count. Without a base, a cell counts if it differs from the record's
+    value.
     """
     edits = [
         _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)
@@ -468,9 +472,9 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
 
 
-def end_unread_deleted(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_before_reading(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End the deleted records that need no call to Monday."""
-    return plan.with_deleted(decide_unread(facts.board, deleted) for deleted in plan.open_deleted)
+    return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 
 
 def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:

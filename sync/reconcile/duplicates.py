@@ -2,6 +2,9 @@
 
 Implements the row *there, linked | a second item bears its NPD ID* of “A record and its item” in
 docs/reference/merge.md, the last sentence of *none | there, never linked* ("same person?"), and people's answers.
+
+An `ItemPlan` with the act DUPLICATE loses its NPD ID, and then is archived if our own create made it; else a person is
+asked. One with the act COPY is archived because that person called it a copy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,25 +29,69 @@ from sync.records.approvals import ApprovalFacts
 DUPLICATE_STAYS = "conflict_identity"
 
 
-def archives(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether it is to be archived: because our own create made it, or because a person said so."""
-    if duplicate.act is pass_plan.ItemAct.DUPLICATE:
-        return duplicate.is_ours
-    return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
+def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Ask about records that were made from an item and now share its match key with another record.
+
+    For example, a new item without an email address becomes a record; the address that is filled in later is a known
+    record's. A person decides whether the two are the same.
+    """
+    board = facts.board
+    merged = {answer.merged_id for answer in plan.answers if answer.result}
+    asked_about = []
+    for record in plan.open_records:
+        is_possible = record.ledger.made_from_item and record.id in facts.identity.possible_duplicates
+        if not is_possible or record.item is None:
+            continue
+        key = field_values.match_text_of_item(board, record.item)
+        same_key = facts.identity.same_key.get(key, ()) if key else ()
+        others = [other for other in same_key if other.pk not in (record.id, *merged)]
+        if others:
+            question = identity.duplicate_question(record.record, others, board.match_label)
+            asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
+    return plan.with_records(asked_about)
 
 
-def is_asked(duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether this pass asks a person about it."""
-    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == DUPLICATE_STAYS
+def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Decide about duplicates: those that this pass read, and those that a person called copies."""
+    board = facts.board
+    duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
+    decided = identity.answered_items(facts, plan)
+    linked_now = assigned_items(plan)
+    for record in plan.open_records:
+        copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is pass_plan.AnswerKind.COPY]
+        for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
+            if item_id in decided:
+                continue
+            # With an owner it is not archived: the answer was not about that record's item.
+            owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
+            item = facts.items.linked.get(item_id) or Item(item_id, item_id, pass_plan.MISSING)
+            item_facts = ItemFacts(Claim(None, item_id, []), item, owner=owner)
+            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
+            duplicates.append(copy)
+    if not duplicates:
+        return plan
+    ours = {duplicate.duplicate_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
+    # Over the limit, people are asked about all of them.
+    approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
+    if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
+        duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
+    return replace(plan, duplicates=tuple(duplicates))
 
 
-def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
-    """Return the unit of the calls about a duplicate, without values."""
-    record_id = duplicate.duplicate_of.pk
-    return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
+def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
+    """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
+    creates = _creates_that_sent_its_values(board, duplicate)
+    history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
+    us = history.token_user
+    if us and history.users - {us}:
+        return False
+    if us and history.maker:
+        return bool(creates)
+    # No event names who created it: then only a create that was searched for in vain can have landed later.
+    return any(intent.state == IntentState.VOID and intent.lookups for intent in creates)
 
 
-def sent_same(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
+def _creates_that_sent_its_values(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
     record = duplicate.facts.duplicate_of
     # Without the original, the duplicate is the record's only item on the board.
@@ -59,11 +106,11 @@ def sent_same(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -
         intent
         for intent in history.intents
         if is_create(intent)
-        if all(_matches_sent(board, duplicate, mapping, intent.values.get(mapping.key)) for mapping in board.mapped)
+        if all(_has_sent_value(board, duplicate, mapping, intent.values.get(mapping.key)) for mapping in board.mapped)
     ]
 
 
-def _matches_sent(
+def _has_sent_value(
     board: field_values.BoardContext,
     duplicate: pass_plan.ItemPlan,
     mapping: FieldMapping,
@@ -79,27 +126,31 @@ def _matches_sent(
         return False
 
 
-def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
-    """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
-    same = sent_same(board, duplicate)
-    history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
-    us = history.token_user
-    if us and history.users - {us}:
-        return False
-    if us and history.maker:
-        return bool(same)
-    return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
+def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
+    """Return the unit of the calls about a duplicate, without values."""
+    record_id = duplicate.duplicate_of.pk
+    return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
-def still_archives(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
+def is_to_archive(duplicate: pass_plan.ItemPlan) -> bool:
+    """Whether it is to be archived: because our own create made it, or because a person said so."""
+    if duplicate.act is pass_plan.ItemAct.DUPLICATE:
+        return duplicate.is_ours
+    return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
+
+
+def is_still_to_archive(
+    board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None
+) -> bool:
     """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
-    if not archives(duplicate) or duplicate.act is pass_plan.ItemAct.COPY:
-        return archives(duplicate)
-    is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
-    return is_cleared and bool(sent_same(board, _as_shown(duplicate, [cleared])))
+    if duplicate.act is pass_plan.ItemAct.COPY or not duplicate.is_ours:
+        return is_to_archive(duplicate)
+    if cleared is None or cleared.verdict is not Verdict.DONE:
+        return False
+    return bool(_creates_that_sent_its_values(board, _with_answered_item(duplicate, [cleared])))
 
 
-def _as_shown(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -> pass_plan.ItemPlan:
+def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -> pass_plan.ItemPlan:
     """Return a duplicate with the item in the answer to its clearing; questions show that."""
     item = next((answer.item for answer in answers if answer and answer.item), None)
     if item is None or duplicate.act is not pass_plan.ItemAct.DUPLICATE:
@@ -107,12 +158,12 @@ def _as_shown(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -
     return replace(duplicate, facts=replace(duplicate.facts, item=item))
 
 
-def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_plan.ItemPlan:
+def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_plan.ItemPlan:
     """Return it after Monday's answers to clearing its NPD ID and archiving it.
 
     If it was removed meanwhile, nothing is left to do.
     """
-    duplicate = _as_shown(duplicate, answers)
+    duplicate = _with_answered_item(duplicate, answers)
     intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
     failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
@@ -145,41 +196,22 @@ def answered(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_p
     return replace(duplicate, ending=settled, sentence=sentence, kind=kind, intents=intents)
 
 
+def asks_person(duplicate: pass_plan.ItemPlan) -> bool:
+    """Whether this pass asks a person about it."""
+    return duplicate.act is pass_plan.ItemAct.DUPLICATE and duplicate.kind == DUPLICATE_STAYS
+
+
 def copy_reports(
     board: field_values.BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
 ) -> Iterator[reports.ConflictReport]:
     """Yield the questions about duplicates, and the answers that were applied."""
     for duplicate in settled:
-        if is_asked(duplicate):
+        if asks_person(duplicate):
             yield duplicate_report(board, duplicate)
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
             record = plan.records[duplicate.duplicate_of.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
             yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
-
-
-def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
-    """Return the plan with the records of applied answers; a record with a failed one is tried again."""
-    for duplicate in settled:
-        if duplicate.act is not pass_plan.ItemAct.COPY:
-            continue
-        record = plan.records[duplicate.duplicate_of.pk]
-        if duplicate.outcome is pass_plan.Outcome.SETTLED:
-            conflicts = record.facts.conflicts
-            others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
-            plan = plan.with_records([record.with_facts(conflicts=others)])
-        elif record.is_open:
-            # The first failure of a record's answers stays.
-            plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
-    return plan
-
-
-def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
-    """Return the text of the question; it is the same in every pass."""
-    return (
-        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.duplicate_of}”, which already has another "
-        "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
-    )
 
 
 def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
@@ -203,6 +235,30 @@ def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.Item
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, reports.KIND_IDENTITY, data=data)
 
 
+def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
+    """Return the text of the question; it is the same in every pass."""
+    return (
+        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.duplicate_of}”, which already has another "
+        "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
+    )
+
+
+def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]) -> pass_plan.Plan:
+    """Return the plan with the records of applied answers; a record with a failed one is tried again."""
+    for duplicate in settled:
+        if duplicate.act is not pass_plan.ItemAct.COPY:
+            continue
+        record = plan.records[duplicate.duplicate_of.pk]
+        if duplicate.outcome is pass_plan.Outcome.SETTLED:
+            conflicts = record.facts.conflicts
+            others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
+            plan = plan.with_records([record.with_facts(conflicts=others)])
+        elif record.is_open:
+            # The first failure of a record's answers stays.
+            plan = plan.with_records([record.end(duplicate.outcome, duplicate.ending.detail)])
+    return plan
+
+
 def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
     """Return the approval requests to store for archiving our own duplicates: they count as done."""
     ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
@@ -221,55 +277,3 @@ def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_pl
         for duplicate in ours
         if (duplicate.duplicate_of.pk, "copy") in new
     ]
-
-
-def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide about duplicates: those that this pass read, and those that a person answered about."""
-    board = facts.board
-    duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
-    decided = identity.answered_items(facts, plan)
-    linked_now = assigned_items(plan)
-    for record in plan.open_records:
-        copies = [answer for answer in identity.answers_of(record.facts) if answer.kind is pass_plan.AnswerKind.COPY]
-        for item_id in [answer.item_id for answer in copies if (record.item or record.creates)]:
-            if item_id in decided:
-                continue
-            # With an owner it is not archived: the answer was not about that record's item.
-            owner = facts.answers.owners.get(item_id) or linked_now.get(item_id)
-            item = facts.items.linked.get(item_id) or Item(item_id, item_id, pass_plan.MISSING)
-            item_facts = ItemFacts(Claim(None, item_id, []), item, owner=owner)
-            copy = pass_plan.ItemPlan(item_facts, pass_plan.OPEN, act=pass_plan.ItemAct.COPY, record=record.record)
-            duplicates.append(copy)
-    if not duplicates:
-        return plan
-    ours = {duplicate.duplicate_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
-    # Over the limit, people are asked about all of them.
-    approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
-    if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
-        duplicates = [replace(duplicate, is_ours=is_own_create(board, duplicate)) for duplicate in duplicates]
-    return replace(plan, duplicates=tuple(duplicates))
-
-
-def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Ask about records that were made from an item and now share its match key with another record.
-
-    For example, a new item without an email address becomes a record; the address that is filled in later is a known
-    record's. A person decides whether the two are the same.
-    """
-    board = facts.board
-    merged = {answer.merged_id for answer in plan.answers if answer.result}
-    asked_about = []
-    for record in plan.open_records:
-        if (
-            not record.ledger.made_from_item
-            or record.item is None
-            or record.id not in facts.identity.possible_duplicates
-        ):
-            continue
-        key = field_values.match_text_of_item(board, record.item)
-        same_key = facts.identity.same_key.get(key, ()) if key else ()
-        others = [other for other in same_key if other.pk not in (record.id, *merged)]
-        if others:
-            question = identity.duplicate_question(record.record, others, board.match_label)
-            asked_about.append(replace(record, identity=replace(record.identity, duplicate=question)))
-    return plan.with_records(asked_about)

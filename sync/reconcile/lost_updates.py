@@ -399,7 +399,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
-    is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.leaving or plan.unlink or is_deleting)
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 

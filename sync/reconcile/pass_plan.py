@@ -167,8 +167,8 @@ class FieldPlan:
         return self.decision.reason == DROPPED
 
     @property
-    def is_left_out(self) -> bool:
-        """Whether it is blocked without keeping its record from being in sync."""
+    def is_relation_skipped(self) -> bool:
+        """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
         return self.blocked_code is choices.BlockedCode.LEFT_OUT
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
@@ -304,6 +304,14 @@ class RecordPlan:
         return self.ending.outcome is Outcome.SETTLED
 
     @property
+    def writes_npd(self) -> bool:
+        """Whether settling would write more than the record's bookkeeping."""
+        pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
+        act = self.removal.act if self.removal else RecordAction.NOTHING
+        acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(self.unlink)
+        return self.is_settled and (pulls or acts)
+
+    @property
     def creates(self) -> bool:
         return self.identity.creates
 
@@ -320,8 +328,8 @@ class RecordPlan:
         return record
 
     @property
-    def may_sync(self) -> bool:
-        """Whether its own settings and the filter let it be synced."""
+    def is_synced(self) -> bool:
+        """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
         return self.record.may_sync and not self.left_out
 
     @property

@@ -1,7 +1,8 @@
 """Implements the rows for removed items in docs/reference/merge.md, “A record and its item”.
 
-These are the rows *there | …* for an item that is archived, deleted, not returned or on another board. The pass waits
-first; then the board's policy or a person decides (deleted_records.py does the same for deleted records).
+These are the rows *there | …* for an item that is archived, deleted, not returned or on another board, and *unlinked by
+policy*. The pass waits first; then the board's policy or a person decides (deleted_records.py does the same for deleted
+records).
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
 the quiet time: Monday has an undo.
@@ -422,7 +423,8 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
     removals = []
     for record_plan in plan.open_records:
         if record_plan.removal:
-            removal = facts.removals[record_plan.id].with_record(record_plan.facts)
+            # With the record's facts as earlier rules left them.
+            removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
             removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
     return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
 

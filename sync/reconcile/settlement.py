@@ -100,7 +100,7 @@ def _comparable(value: Any) -> Any:
 
 
 def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
-    if not plan.may_sync:
+    if not plan.is_synced:
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     kinds = {kind: fields for kind, fields in before.items() if kind != reports.KIND_OVERWRITTEN}
@@ -126,7 +126,7 @@ def sync_status(
     board: BoardContext, plan: pass_plan.RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
 ) -> RecordSyncStatus:
     """Return the record's status; the order of the checks matters. `ledger` is its sync state after the pass."""
-    if not plan.may_sync:
+    if not plan.is_synced:
         return RecordSyncStatus.DISABLED
     if ledger["conflicts"]:
         return RecordSyncStatus.CONFLICT
@@ -145,7 +145,7 @@ def sync_status(
     has_diverged = plan.item is not None and any(
         field_plan.decision.action is not Action.NOTHING and key not in ledger["base"]
         for key, field_plan in plan.plans.items()
-        if field_plan.mapping.column_id and not field_plan.is_left_out
+        if field_plan.mapping.column_id and not field_plan.is_relation_skipped
         if blocked_fields.KEPT_BY not in ledger["blocked_fields"].get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
@@ -299,7 +299,7 @@ def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
         return plan.removal.result
     if plan.unlink:
         return "The record was unlinked from its item."
-    if not plan.may_sync:
+    if not plan.is_synced:
         return plan.off_reason
     is_active = plan.item is not None and plan.ledger.remote_state == ACTIVE
     return "The item is on the board again." if is_active and plan.removal is None else ""
@@ -312,7 +312,7 @@ def _field_reports(
     applied = plan.applied_choices(reports.KIND_FIELDS)
     undone = resolutions.undo_results(plan, reports.KIND_FIELDS)
     was_open = plan.facts.open_fields(reports.KIND_FIELDS)
-    if not (conflicts or undone or (was_open and (plan.plans or not plan.may_sync))):
+    if not (conflicts or undone or (was_open and (plan.plans or not plan.is_synced))):
         return
     # The reason is about fields whose conflict ended without a person.
     ended_keys = [key for key in was_open if key not in applied] or was_open
@@ -327,7 +327,7 @@ def _field_reports(
         undecided=() if plan.left_out else undecided_fields(plan),
         applied=applied,
         rejected=plan.rejected_choices(reports.KIND_FIELDS),
-        closing_reason=reason if plan.may_sync else plan.off_reason,
+        closing_reason=reason if plan.is_synced else plan.off_reason,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied},
         undone=undone,
         asked_in=dict.fromkeys((conflict.key for conflict in replaced), reports.KIND_OVERWRITTEN),
@@ -392,7 +392,7 @@ def identity_report(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict, 
 
 def _is_identity_known(plan: pass_plan.RecordPlan, conflict: reports.OpenConflict) -> bool:
     """Whether the item's record is known by now, or this record no longer needs an item."""
-    if not plan.may_sync or conflict.monday_item_id in plan.facts.owned_items:
+    if not plan.is_synced or conflict.monday_item_id in plan.facts.owned_items:
         return True
     if plan.link_to is not None or plan.creates or plan.identity.question is not None:
         return True

@@ -130,8 +130,10 @@ def requested_unlink(facts: RecordFacts) -> str:
 def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Unlink the records that a person asked to unlink, whatever happened to their items.
 
-    The write of the pass clears the item's NPD ID (`cleared_columns`); settling then turns the record's sync off. The
-    base stays in the sync state, in case a person links the two again (sync/records/item_links.py).
+    The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
+    stores the item as ignored: it is neither matched nor made into a record until a person says so. The board's policy
+    for removed items may unlink too (`removed_items.plan_removal`). The base stays in the sync state, in case a person
+    links the two again (sync/records/item_links.py).
     """
     requests = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
     return plan.with_records(record.unlinked(why) for record, why in requests if why)

@@ -85,7 +85,7 @@ def _confirm_document(
         answer = executor.resend(intents)
         plans = unconfirmed_writes.after_resending(facts, answer)
         if executor.has_written:
-            breaker.grow_batches(has_written=True)
+            breaker.pass_succeeded(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
             stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)

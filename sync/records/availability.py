@@ -182,7 +182,7 @@ class Overview(LimitFacts):
         self, entity_type: str, *, urgent: bool = False, unblocked: bool = False, reads: bool = False
     ) -> BoardAvailability:
         """Return the availability of one of these boards; for the arguments see the function `of`."""
-        answer = self.answer(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
+        answer = self.grant_or_wait(entity_type, urgent=urgent, unblocked=unblocked, reads=reads)
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
         if isinstance(answer, Wait):

@@ -1,8 +1,7 @@
-"""SyncStateService: how each thing stands with the system that it is kept in sync with.
+"""SyncStateService: the sync states of things that other code syncs with another system, and statistics of all states.
 
-Code that keeps something of its own in sync with another system (sprints and issues with Jira, say) writes its rows by
-this service. Rows of this application's own records are written by the pass that settles them, and only read here;
-how such a record stands is said by record_view.py.
+Code that syncs things of its own, such as sprints and issues with Jira, writes their states by this service. The states
+of this application's records are written by passes; the service only counts them, and record_view.py shows them.
 """
 
 import statistics
@@ -21,15 +20,15 @@ from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
 from sync.models import SyncQueue, SyncState
 from sync.models.state import JIRA
 
-# Types of things that are Jira's where no system is named and no synced model is called so.
+# Types whose system is Jira if none is named and no synced model has the type.
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 
-# The system that a strategy names; it says nothing about rows of another one.
+# The system that a strategy names; it doesn't apply to states of another system.
 SYSTEM_OF_STRATEGY = {choices.ResolutionStrategy.JIRA_WINS: "jira", choices.ResolutionStrategy.MONDAY_WINS: "monday"}
 
 UNKNOWN_TIMES = EditTimes()
 
-# Not the conflicts: somebody may have resolved them since the state was loaded.
+# Without `conflicts`, because somebody may have resolved them since the state was loaded.
 _ENDED_FIELDS = (
     *("sync_status", "last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note"),
     *("sync_duration_ms", "api_calls_count", "content_hash", "local_modified", "remote_modified", "remote_id"),
@@ -39,10 +38,10 @@ DAY = timedelta(days=1)
 
 
 class SyncStateService:
-    """The sync states of what other code keeps in sync, and the figures of all.
+    """Writes the sync states of things that other code syncs, and counts all states.
 
-    The methods that write raise ValueError for this application's own records, and where neither a system is named nor
-    the type is one of Jira's.
+    The methods that write raise ValueError for this application's records, and if neither a system is named nor the
+    type is one of Jira's.
     """
 
     def create_sync_state(  # noqa: PLR0913 - the columns of a state
@@ -56,10 +55,9 @@ class SyncStateService:
         sync_direction: choices.LedgerDirection = choices.LedgerDirection.BIDIRECTIONAL,
         resolution_strategy: choices.ResolutionStrategy = choices.ResolutionStrategy.MANUAL,
     ) -> SyncState:
-        """Return the thing's state, made as pending where there is none; a state that lacked its remote id gets it.
+        """Get or create the thing's state, pending at first; a stored state without a remote id gets it.
 
-        `jira_id` is the remote id in Jira and makes Jira the system. Raises ValueError where another remote id is
-        stored.
+        `jira_id` is the remote id in Jira and makes Jira the system. Raises ValueError if another remote id is stored.
         """
         if jira_id is not None:
             if system not in (None, JIRA) or remote_id not in (None, jira_id):
@@ -85,7 +83,7 @@ class SyncStateService:
         return state
 
     def begin(self, state: SyncState, *, direction: choices.LedgerDirection | None = None) -> SyncState:
-        """Have the state in progress from now on."""
+        """Store that the sync has begun."""
         _refuse_own_record(state.entity_type)
         state.sync_status = choices.SyncStatus.IN_PROGRESS
         state.last_sync_attempt = sync_now()
@@ -104,10 +102,10 @@ class SyncStateService:
         remote_modified: datetime | None = None,
         remote_id: str | None = None,
     ) -> SyncState:
-        """End a state that was begun as completed: its errors are over and, unless a conflict is open, it is in sync.
+        """Store that the sync succeeded: errors are reset and, unless a conflict is open, the thing is in sync.
 
-        `duration_ms` are milliseconds, measured since `begin` where not given. The hash of what was synced, the
-        modified times and the remote id are stored where given.
+        `duration_ms` are milliseconds, by default since `begin`. A hash of the synced content, modified times and a
+        remote id are stored if given.
         """
         values = {
             "content_hash": content_hash,
@@ -127,7 +125,7 @@ class SyncStateService:
         return self._end(state, choices.SyncStatus.COMPLETED, duration_ms, api_calls)
 
     def fail(self, state: SyncState, error: str, *, duration_ms: int | None = None, api_calls: int = 0) -> SyncState:
-        """End a state that was begun as failed with what went wrong, and count it."""
+        """Store that the sync failed, with the reason, and count the error."""
         state.error_count += 1
         state.last_error = without_secrets(error)
         return self._end(state, choices.SyncStatus.FAILED, duration_ms, api_calls)
@@ -150,11 +148,11 @@ class SyncStateService:
         *,
         edited: EditTimes = UNKNOWN_TIMES,
     ) -> dict[str, Any]:
-        """Return the value that both sides are to have, of each field that differs and can be decided.
+        """Decide fields that differ; return the value for both sides of each decided field.
 
-        What one side alone changed is that side's. Where both did, the strategy decides: the state's, or the one given,
-        which it then has; *auto* takes the side that was `edited` later. What stays open waits in `state.conflicts`,
-        with both values, until `resolve_conflict`. Fields that are not named are open no more.
+        If one side changed a field, its value wins. If both did, the strategy decides: the state's, or the given one,
+        which replaces it; *auto* takes the side that was `edited` later. Undecided fields wait in `state.conflicts`,
+        with both values, for `resolve_conflict`. The conflict of a field that isn't named ends.
         """
         _refuse_own_record(state.entity_type)
         strategy = choices.ResolutionStrategy(resolution_strategy or state.resolution_strategy)
@@ -174,10 +172,9 @@ class SyncStateService:
     def resolve_conflict(
         self, state: SyncState, sides: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the values that resolve fields of an open conflict: `sides` says “local” or “remote” of a field.
+        """Resolve fields of an open conflict by a side (“local” or “remote”) or by another value; return the values.
 
-        `values` names another value. Once no field is left the state is pending, to be synced so. Raises ValueError for
-        a field that no open conflict is about.
+        Once no field is left, the state is pending. Raises ValueError for a field without an open conflict.
         """
         _refuse_own_record(state.entity_type)
         sides = sides or {}
@@ -197,10 +194,8 @@ class SyncStateService:
         state.refresh_from_db()
         return resolved
 
-    # Figures, of other code's rows and of this application's own. A window has each thing once, by its last attempt.
-
     def statistics(self, system: str | None = None, entity_type: str | None = None) -> dict[str, Any]:
-        """Return how many states there are, by status and by system and type, in conflict, and never in sync."""
+        """Count the states by status, by system and type, in conflict, and never in sync."""
         states = _states(system, entity_type)
         groups = states.order_by().values("system", "entity_type", "served_status").annotate(number=models.Count("pk"))
         by_status = dict.fromkeys(choices.SyncStatus.values, 0)
@@ -218,12 +213,12 @@ class SyncStateService:
     def performance(
         self, system: str | None = None, entity_type: str | None = None, window: timedelta = DAY
     ) -> dict[str, Any]:
-        """Return what syncing took and how it ended, of the things that were tried within the window."""
+        """Return durations, calls and success rate of the things whose last attempt was within the window."""
         tried = _states(system, entity_type).filter(last_sync_attempt__gt=sync_now() - window)
         failed = tried.filter(sync_status=choices.SyncStatus.FAILED).count()
         completed = tried.filter(sync_status=choices.SyncStatus.COMPLETED).count()
         durations = sorted(tried.exclude(sync_duration_ms=None).values_list("sync_duration_ms", flat=True))
-        # The calls of a batch stand on each of its rows.
+        # Each state of a batch has the calls of the whole batch.
         batches = tried.exclude(sync_batch_id=None).order_by().values("sync_batch_id")
         calls = sum(batch["calls"] for batch in batches.annotate(calls=models.Max("api_calls_count")))
         calls += tried.filter(sync_batch_id=None).aggregate(calls=models.Sum("api_calls_count", default=0))["calls"]
@@ -257,7 +252,7 @@ def _refuse_own_record(entity_type: str) -> None:
 
 
 def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, later_side: str | None) -> str | None:
-    """Return the side whose value both are to have; None where a person has to say."""
+    """Return the side whose value wins; None if a person has to decide."""
     if isinstance(sides.local, Unknown) or isinstance(sides.remote, Unknown):
         return None
     if not sides.remote_changed or not sides.local_changed:
@@ -274,14 +269,14 @@ def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, later_side:
 
 
 def _later_side(edited: EditTimes) -> str | None:
-    """Return the side that was edited later; None where a time isn't known, or both are about the same."""
+    """Return the side that was edited later; None if a time is unknown, or both are about the same."""
     if edited.local is None or edited.remote is None or abs(edited.local - edited.remote) <= CLOCK_TOLERANCE:
         return None
     return "local" if edited.local > edited.remote else "remote"
 
 
 def _both_values(sides: FieldSides) -> dict[str, Any]:
-    """Return both values as they are stored; nothing of a side that isn't known."""
+    """Return both values for `state.conflicts`; an unknown value is stored as None."""
     return {
         "local": None if isinstance(sides.local, Unknown) else sides.local,
         "remote": None if isinstance(sides.remote, Unknown) else sides.remote,
@@ -289,7 +284,7 @@ def _both_values(sides: FieldSides) -> dict[str, Any]:
 
 
 def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:
-    """Have these fields in conflict; without one the conflict that was open is resolved."""
+    """Set the fields in conflict; without any, an open conflict is resolved."""
     if values:
         state.conflicts = {"fields": list(values), "values": dict(values)}
         state.conflict_resolved_at = None
@@ -310,16 +305,16 @@ def _states(system: str | None, entity_type: str | None) -> models.QuerySet[Any]
 
 
 def with_served_status(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-    """Add `served_status` to sync states: as stored, but for what the queue says of this application's own records."""
+    """Annotate sync states with `served_status`: the stored status, or for an own record with a job that of the job."""
 
     def in_queue(status: choices.QueueStatus) -> models.Q:
-        # By the queue's own columns, which its index has.
+        # The queue's index has just these columns.
         jobs = SyncQueue.objects.filter(status=status, entity_id=models.OuterRef("own_id"))
         jobs = jobs.filter(entity_type=models.OuterRef("entity_type"))
         return models.Q(models.Exists(jobs), system="monday", entity_type__in=own_types)
 
     own_types = [spec.entity_type for spec in registry.entities()]
-    # Only an own record's id is a UUID for sure.
+    # Ids of other code's things need not be UUIDs, so only own records' ids are cast.
     is_own = models.When(system="monday", entity_type__in=own_types, then=Cast("entity_id", models.UUIDField()))
     served: models.QuerySet[Any] = rows.alias(own_id=models.Case(is_own, output_field=models.UUIDField())).annotate(
         served_status=models.Case(

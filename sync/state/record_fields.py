@@ -1,4 +1,4 @@
-"""A record's fields outside a pass: as pages show them, as people type them, and as files are compared with them."""
+"""A record's fields outside a pass: displayed on pages, typed by people, and compared with files."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ NOT_KNOWN = "(not known)"
 
 
 class FieldDisplay:
-    """What the fields of some records of one model say; asks for their relations in one query each."""
+    """Displays the fields of some records of one model; reads their related records in a query for each relation."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FieldDisplay:
         prefetch_related_objects(list(records), *self.board.joined_relations)
 
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
-        """Return NPD's value now and both halves of the base, as a person reads them."""
+        """Return NPD's value and both halves of the base, as displayed."""
         convert = self.board.converter(mapping, record)
         now = field_values.stored_values(record, mapping)
         self._learn_names(now, base["local"] if base else {})
@@ -48,12 +48,12 @@ class FieldDisplay:
         return local, self._display_local(convert, base["local"]), remote
 
     def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
-        """Return raw values of NPD's, of now or of another time, as a person reads them."""
+        """Return raw values of NPD, current or earlier ones, as displayed."""
         self._learn_names(raw)
         return field_values.related_name(raw) or self._display_local(self.board.converter(mapping, record), dict(raw))
 
     def spelling(self, record: SyncedModel, name: str, text: str) -> str:
-        """Return a text of one of NPD's fields as both sides' are shown, where that typed in would say the same."""
+        """Return a field's text as it is displayed, if typing that would store an equal value; else the text itself."""
         mapping = self._by_field.get(name)
         if mapping is None or not text:
             return text
@@ -67,7 +67,7 @@ class FieldDisplay:
         return text
 
     def spellings(self, record: SyncedModel) -> dict[str, str]:
-        """Return those of its texts that are stored in another spelling than they are shown in, as shown."""
+        """Return the displayed texts of fields that are stored in another spelling, by field."""
         stored = {name: getattr(record, name) for name in self._by_field}
         texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
         return {name: text for name, text in texts.items() if text != stored[name]}
@@ -77,7 +77,7 @@ class FieldDisplay:
         return {mapping.fields[0]: mapping for mapping in self.board.mappings if len(mapping.fields) == 1}
 
     def _learn_names(self, *raws: Mapping[str, Any]) -> None:
-        """Items of related records are shown by these records' names."""
+        """Remember the names of related records, by which their items are displayed."""
         for value in (value for raw in raws for value in raw.values()):
             if isinstance(value, dict) and value.get("item"):
                 self._names[str(value["item"])] = str(value.get("name") or "")
@@ -90,7 +90,7 @@ class FieldDisplay:
 
 
 def display_of(record: SyncedModel) -> FieldDisplay | None:
-    """Return how a record's fields are shown; None where its type has no board."""
+    """Return the display of a record's fields; None if its type has no board."""
     link = link_of(record.entity_type())
     return FieldDisplay(link, list(link.mappings.all()), [record]) if link else None
 
@@ -110,7 +110,7 @@ def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], 
 
 
 def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return raw values whose related records are ones that are there, outside a pass; raises RelatedNotFound."""
+    """Return raw values with existing related records, outside a pass; raises RelatedNotFound."""
     related = lookups.read_related(field_values.references_of(model, [raw]))
     return field_values.resolve_relations(related, model, raw)
 
@@ -118,7 +118,7 @@ def resolve_related(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[st
 def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
     """Return a field's value as the sync compares it; two values equal in this form are no change.
 
-    `region` is the country of phone numbers without one, where the record or the caller knows it.
+    `region` is the country of phone numbers without a country code, if the caller knows it.
     """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):

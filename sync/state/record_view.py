@@ -1,4 +1,4 @@
-"""The one view of a record's sync that all doors render; and the four states of a record, of one as of many."""
+"""How a record's sync stands, as pages, API and commands show it: state, reason, and each field on both sides."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ from sync.records.blocked_fields import KEPT_BY, is_blocking, is_rejected
 from sync.registry import EntitySpec, item_url
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay
 
-# The four states of a record, and why it is in one: of one record, as a filter of a list, and counted.
-
 
 class RecordState(models.TextChoices):
-    """What a badge, a list, a filter, the first page and the API say of a record."""
+    """The state of a record's sync, as badges, lists, filters, Home and the API show it."""
 
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
@@ -40,7 +38,7 @@ class RecordState(models.TextChoices):
     OFF = "off", "Sync off"
 
 
-class Part(models.TextChoices):
+class StateReason(models.TextChoices):
     """Why a record is in its state."""
 
     IN_SYNC = "in_sync", "Both ways"
@@ -59,81 +57,87 @@ class Part(models.TextChoices):
 
     @property
     def state(self) -> RecordState:
-        return next(state for state, parts in PARTS.items() if self in parts)
+        return next(state for state, reasons in REASONS_OF_STATE.items() if self in reasons)
 
 
-PARTS: Mapping[RecordState, tuple[Part, ...]] = {
-    # A column that can't be used is one thing of the board, whose line and page say so.
-    RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD, Part.COLUMN),
-    RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED),
-    RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
+REASONS_OF_STATE: Mapping[RecordState, tuple[StateReason, ...]] = {
+    # A column that can't be used is a problem of the board, and the board's page says so.
+    RecordState.SYNCED: (StateReason.IN_SYNC, StateReason.TO_MONDAY, StateReason.TO_NPD, StateReason.COLUMN),
+    RecordState.PENDING: (StateReason.PENDING,),
+    RecordState.ATTENTION: (
+        StateReason.CONFLICT,
+        StateReason.FAILED,
+        StateReason.APPROVAL,
+        StateReason.GONE,
+        StateReason.BLOCKED,
+    ),
+    RecordState.OFF: (StateReason.SYNC_OFF, StateReason.NO_SYNC, StateReason.LEFT_OUT),
 }
 
-_ONE_WAY = {choices.SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, choices.SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
+_ONE_WAY = {
+    choices.SyncDirection.NPD_TO_MONDAY: StateReason.TO_MONDAY,
+    choices.SyncDirection.MONDAY_TO_NPD: StateReason.TO_NPD,
+}
 
 
-def filter_by_health(records: models.QuerySet[SyncedModel], health: str) -> models.QuerySet[SyncedModel]:
-    """Return the records in this state; all of them where no such one is known."""
-    if health not in RecordState.values:
+def filter_by_state(records: models.QuerySet[SyncedModel], state: str) -> models.QuerySet[SyncedModel]:
+    """Return the records in this state, or all if there is no such state."""
+    if state not in RecordState.values:
         return records
-    return with_parts(records).filter(models.Q(part__in=PARTS[RecordState(health)]))
+    return with_state_reasons(records).filter(models.Q(state_reason__in=REASONS_OF_STATE[RecordState(state)]))
 
 
-def with_parts(records: models.QuerySet[SyncedModel]) -> models.QuerySet[SyncedModel]:
-    """Have each record say, as `part`, why it is in its state: in the query that reads a page of them."""
-    return records.annotate(part=_part(records.model))
+def with_state_reasons(records: models.QuerySet[SyncedModel]) -> models.QuerySet[SyncedModel]:
+    """Annotate each record with `state_reason`, so that the query that reads a page of records reads it, too."""
+    return records.annotate(state_reason=_state_reason(records.model))
 
 
-def by_state(counts: Mapping[Part, int]) -> dict[RecordState, int]:
-    """Return how many records are in each state, of the numbers by part."""
-    return {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
+def counts_by_state(counts: Mapping[StateReason, int]) -> dict[RecordState, int]:
+    """Return the number of records in each state, from the numbers by reason."""
+    return {state: sum(counts.get(reason, 0) for reason in reasons) for state, reasons in REASONS_OF_STATE.items()}
 
 
 def state_counts(records: models.QuerySet[SyncedModel]) -> Counter[RecordState]:
     """Count these records by state, in one query."""
-    rows = records.order_by().values_list(_part(records.model)).annotate(number=models.Count("pk"))
+    rows = records.order_by().values_list(_state_reason(records.model)).annotate(number=models.Count("pk"))
     counts: Counter[RecordState] = Counter()
-    for part, number in rows:
-        counts[Part(part).state] += number
+    for reason, number in rows:
+        counts[StateReason(reason).state] += number
     return counts
 
 
-def health_counts(specs: Iterable[EntitySpec]) -> dict[str, dict[Part, int]]:
-    """Count the records of every type by part, in one query for all of them."""
+def counts_by_reason(specs: Iterable[EntitySpec]) -> dict[str, dict[StateReason, int]]:
+    """Count the records of these types by type and reason, in one query."""
     queries = []
     for spec in specs:
-        part = _part(spec.model)
         records = spec.model._default_manager.order_by().annotate(
-            board=models.Value(spec.entity_type, models.CharField()), part=part
+            board=models.Value(spec.entity_type, models.CharField()), state_reason=_state_reason(spec.model)
         )
-        queries.append(records.values_list("board", "part").annotate(number=models.Count("pk")))
+        queries.append(records.values_list("board", "state_reason").annotate(number=models.Count("pk")))
     if not queries:
         return {}
     rows = queries[0].union(*queries[1:], all=True) if len(queries) > 1 else queries[0]
-    counts: dict[str, dict[Part, int]] = {}
+    counts: dict[str, dict[StateReason, int]] = {}
     for entity_type, name, number in rows:
-        counts.setdefault(entity_type, {})[Part(name)] = number
+        counts.setdefault(entity_type, {})[StateReason(name)] = number
     return counts
 
 
-def _part(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
-    """Why a record is in its state; `ids`: of these records alone."""
-    rules = _rules(model, ids)
+def _state_reason(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
+    """Return the SQL expression for why a record is in its state, reading only what is about `ids` if given."""
     cases = [
-        models.When(models.Q(sync_status__in=statuses) & holds, then=models.Value(part.value))
-        for statuses, part, holds in rules
+        models.When(models.Q(sync_status__in=statuses) & condition, then=models.Value(reason.value))
+        for statuses, reason, condition in _rules(model, ids)
     ]
-    return models.Case(*cases, default=models.Value(Part.PENDING.value), output_field=models.CharField())
+    return models.Case(*cases, default=models.Value(StateReason.PENDING.value), output_field=models.CharField())
 
 
 def _rules(
     model: type[models.Model], ids: Collection[UUID] | None
-) -> list[tuple[list[choices.RecordSyncStatus], Part, models.Q]]:
-    """What of each status makes the state what it is: the first of these that holds.
+) -> list[tuple[list[choices.RecordSyncStatus], StateReason, models.Q]]:
+    """Return the rules in order, the first that fits counts: the stored statuses, the reason, and its condition.
 
-    Whether a record waits for a person say its rows of `sync_attention`. A pause is its board's, and changes none of
-    them. With `ids` no more is read than what is about these.
+    A record waits for a person if it has a row in the view `sync_attention`. A pause changes no record's state.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
@@ -142,7 +146,7 @@ def _rules(
         rows = attention.waiting(kinds=kinds).filter(entity_type=entity_type, **among, **values)
         return models.Q(pk__in=rows.values("entity_id"))
 
-    # One column that can't be used is one row of the board; of its records those wait that were edited since.
+    # A column that can't be used has one row for the whole board. Only records edited since then wait for it.
     columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(
         entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
     )
@@ -152,40 +156,41 @@ def _rules(
     ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
     resting = ledgers.filter(models.Exists(columns), ~models.Exists(edited))
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among).exclude(status=choices.QueueStatus.COMPLETED)
+    # The ledger has ids as text. Compared as text, all of them are read once, by the index.
+    pk_as_text = Cast(models.F("pk"), models.TextField())
     asked = waits_as(Kind.CONFLICT, Kind.DUPLICATE)
     synced = [choices.RecordSyncStatus.SYNCED]
     disabled = [choices.RecordSyncStatus.DISABLED]
     conflict = [choices.RecordSyncStatus.CONFLICT]
     changing = [*conflict, choices.RecordSyncStatus.PENDING]
     return [
-        *((synced, part, models.Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
-        (synced, Part.IN_SYNC, models.Q()),
-        (disabled, Part.SYNC_OFF, models.Q(sync_enabled=False)),
-        (disabled, Part.NO_SYNC, models.Q(sync_direction=choices.SyncDirection.NONE)),
-        (disabled, Part.LEFT_OUT, models.Q()),
-        (conflict, Part.GONE, waits_as(Kind.REMOVED) & ~asked),
-        (conflict, Part.CONFLICT, asked),
-        # What was chosen for a conflict is on its way, as any change of a record that is pending.
-        (changing, Part.FAILED, waits_as(Kind.FAILED, values__failures=0)),
-        (changing, Part.APPROVAL, waits_as(Kind.APPROVAL)),
-        (changing, Part.GONE, waits_as(Kind.REMOVED)),
-        (changing, Part.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
-        (changing, Part.PENDING, models.Q(pk__in=jobs.values("entity_id"))),
-        # The ledger names records as text; asked so, all of them are read once, by their index.
-        (changing, Part.COLUMN, models.Q(In(Cast(models.F("pk"), models.TextField()), resting.values("entity_id")))),
-        (changing, Part.PENDING, models.Q()),
+        *((synced, reason, models.Q(sync_direction=direction)) for direction, reason in _ONE_WAY.items()),
+        (synced, StateReason.IN_SYNC, models.Q()),
+        (disabled, StateReason.SYNC_OFF, models.Q(sync_enabled=False)),
+        (disabled, StateReason.NO_SYNC, models.Q(sync_direction=choices.SyncDirection.NONE)),
+        (disabled, StateReason.LEFT_OUT, models.Q()),
+        (conflict, StateReason.GONE, waits_as(Kind.REMOVED) & ~asked),
+        (conflict, StateReason.CONFLICT, asked),
+        # A conflict whose resolution was chosen is like any pending change.
+        (changing, StateReason.FAILED, waits_as(Kind.FAILED, values__failures=0)),
+        (changing, StateReason.APPROVAL, waits_as(Kind.APPROVAL)),
+        (changing, StateReason.GONE, waits_as(Kind.REMOVED)),
+        (changing, StateReason.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
+        (changing, StateReason.PENDING, models.Q(pk__in=jobs.values("entity_id"))),
+        (changing, StateReason.COLUMN, models.Q(In(pk_as_text, resting.values("entity_id")))),
+        (changing, StateReason.PENDING, models.Q()),
     ]
 
 
 def _of_field(column: str, key: str) -> models.Func:
-    """A value of the field of an attention row, as the ledger around it has it in this column."""
+    """Return the SQL expression for a value of an attention row's field in a JSON column of the outer ledger."""
     return models.Func(
         models.OuterRef(column), models.F("field"), models.Value(key),
         function="jsonb_extract_path_text", output_field=models.TextField(),
     )  # fmt: skip
 
 
-# An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost.
+# The length of an entry of `seen` that has a value and its time, as a pass read it; longer ones are about lost values.
 _READING_PARTS = 2
 
 
@@ -223,7 +228,7 @@ _FIELD_STATES = {
 
 @dataclass(frozen=True)
 class FieldView:
-    """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands."""
+    """A mapped field as displayed: NPD's value, both halves of the base, Monday's last known value, and its state."""
 
     key: str
     label: str
@@ -231,13 +236,13 @@ class FieldView:
     base_local: str
     base_remote: str
     remote: str
-    read_at: datetime | None  # when a pass last knew that Monday shows this value; None where it was never read
+    read_at: datetime | None  # when a pass last knew that Monday has this value; None if it was never read
     reason_code: FieldReason
     detail: str  # the stored reason
     to_monday: bool
     to_npd: bool
-    rule: choices.Rule  # what decides where both sides changed
-    names: tuple[str, ...] = ()  # the record's own fields that it is made of
+    rule: choices.Rule  # what decides if both sides changed
+    names: tuple[str, ...] = ()  # the record's own fields
 
     @property
     def state(self) -> RecordState:
@@ -245,9 +250,9 @@ class FieldView:
 
 
 class RecordView:
-    """How one record's sync stands: its state and why, when it goes on, and each field on both sides.
+    """How a record's sync stands: its state, the reason, the next attempt, and each field on both sides.
 
-    `status` is what the record itself says, one of the four that are stored; what a page or the API shows is `state`.
+    `status` is the record's stored status; pages and the API show `state`.
     """
 
     def __init__(self, record: SyncedModel, page: _Page) -> None:
@@ -276,21 +281,18 @@ class RecordView:
         return next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
 
     @cached_property
-    def reason_code(self) -> Part:
-        return Part(self._page.parts.get(self.record.pk, Part.PENDING))
+    def reason_code(self) -> StateReason:
+        return StateReason(self._page.state_reasons.get(self.record.pk, StateReason.PENDING))
 
     @property
-    def _held_still(self) -> dict[str, dict[str, Any]]:
-        """Its blocked fields without those whose column is back: they are synced again and need nobody."""
-        held: dict[str, dict[str, Any]] = self.ledger.blocked_fields
-        if not any(entry.get("code") == choices.BlockedCode.COLUMN for entry in held.values()):
-            return held
-        broken = {mapping.key for mapping in self._page.mappings if not mapping.has_usable_column}
-        return {
-            key: entry
-            for key, entry in held.items()
-            if entry.get("code") != choices.BlockedCode.COLUMN or key in broken
-        }
+    def _blocked_entries(self) -> dict[str, dict[str, Any]]:
+        """The blocked fields without those whose column is back, because these are being synced again."""
+        blocked: dict[str, dict[str, Any]] = self.ledger.blocked_fields
+        by_column = {key for key, entry in blocked.items() if entry.get("code") == choices.BlockedCode.COLUMN}
+        if not by_column:  # most records, for which no mappings have to be read
+            return blocked
+        usable = {mapping.key for mapping in self._page.mappings if mapping.has_usable_column}
+        return {key: entry for key, entry in blocked.items() if key not in by_column & usable}
 
     @property
     def state(self) -> RecordState:
@@ -298,44 +300,46 @@ class RecordView:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Why it waits for a person, the gravest first."""
+        """What waits for a person, the gravest first."""
         return self._page.entries.get(self.record.pk, ())
 
     @property
     def is_explained_by_entries(self) -> bool:
-        """Whether what waits for a person is all that is to be said: of the record, or of its board's column."""
-        return self.state is RecordState.ATTENTION or self.reason_code is Part.COLUMN
+        """Whether the first entry is the reason of the state: something of the record, or a column of its board."""
+        return self.state is RecordState.ATTENTION or self.reason_code is StateReason.COLUMN
 
     @property
     def reason(self) -> str:
-        """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
+        """The reason of the state as a sentence; pages show the next attempt beside it, and a stop's end above it."""
         if self.is_explained_by_entries:
             return self.entries[0].sentence if self.entries else ""
-        if self.reason_code is Part.PENDING and self.status == choices.RecordSyncStatus.CONFLICT and not self.stop:
+        is_resolved = self.reason_code is StateReason.PENDING and self.status == choices.RecordSyncStatus.CONFLICT
+        if is_resolved and not self.stop:
             return "What was chosen for its conflict is being applied."
-        words = humanize.without_request_id(self.words)
-        if words and self.status != choices.RecordSyncStatus.SYNCED and words.startswith(self.stop):
-            words = self.stop or words
-        return words
+        sentence = humanize.without_request_id(self._explanation)
+        # The page shows the rest of the stop's reason above all records.
+        if self.stop and self.status != choices.RecordSyncStatus.SYNCED and sentence.startswith(self.stop):
+            return self.stop
+        return sentence
 
     @property
     def others(self) -> Sequence[Entry]:
-        """What waits beside the reason."""
+        """The entries beside the reason."""
         return self.entries[1:] if self.is_explained_by_entries else self.entries
 
     @property
     def stop(self) -> str:
-        """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
+        """Why nothing is sent to Monday now, in one sentence; for a person's pause the whole reason."""
         return self.stop_reason if self.pause else humanize.first_sentence(self.stop_reason)
 
     @property
     def has_failed(self) -> bool:
         """Whether all attempts failed, so that nothing happens before a person acts."""
-        return self.reason_code is Part.FAILED
+        return self.reason_code is StateReason.FAILED
 
     @property
     def agrees(self) -> bool:
-        """Whether both sides say the same, and nothing else is to be said."""
+        """Whether both sides are the same, without a remark."""
         return self.state is RecordState.SYNCED and not self.reason
 
     @property
@@ -345,16 +349,16 @@ class RecordView:
     @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
-        return humanize.request_ids(self.words)
+        return humanize.request_ids(self._explanation)
 
     @property
     def now(self) -> datetime:
-        """The time of all that is said here."""
+        """The time at which all of this was read."""
         return self._page.boards.now
 
     @property
     def next_try_words(self) -> str:
-        """When the next look comes, in words; empty where none is planned, or the reason says until when."""
+        """When the next attempt comes; empty if none is planned, or the reason says when."""
         if self.status != choices.RecordSyncStatus.PENDING or self.stop_reason:
             return ""
         moment = self.next_try
@@ -368,7 +372,7 @@ class RecordView:
 
     @property
     def next_try(self) -> datetime | None:
-        """The later of the job's own time and the end of a stop; None where a person's resume or a pass comes first."""
+        """The later of the job's time and the end of a stop; None during a pass or a pause."""
         job = self._pending
         if job is None or any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
             return None
@@ -379,14 +383,15 @@ class RecordView:
 
     @property
     def stop_reason(self) -> str:
-        """Why nothing is sent to Monday now, also if a person asks: a pause, a stop, or that nothing is set up."""
+        """Why nothing is sent to Monday now even on a person's click: a pause, a stop, or a missing set-up."""
         board = self._page.board
-        passes = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-        return "" if passes else humanize.without_request_id(board.detail)
+        # A person's click may use the reserve of the quota, and skips batching.
+        is_passable = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+        return "" if is_passable else humanize.without_request_id(board.detail)
 
     @property
     def pause(self) -> Pause | None:
-        """A person's pause of its board, or of everything."""
+        """A person's pause of the board, or of all boards."""
         return self._page.pause
 
     @property
@@ -395,7 +400,7 @@ class RecordView:
 
     @property
     def removed_item(self) -> str:
-        """How its item left the board, as the last pass found: archived, deleted, moved, missing; else empty."""
+        """The state of an item that the last pass found to have left the board, such as “archived”; else empty."""
         state = self.ledger.remote_state
         return state if self.record.monday_id and self.record.may_sync and state in UNWRITABLE_STATES else ""
 
@@ -411,13 +416,13 @@ class RecordView:
 
     @property
     def conflict_fields(self) -> tuple[str, ...]:
-        """The fields about which a person is asked; one whose answer is on its way is as any other."""
+        """The fields in conflict, without those whose resolution was chosen already."""
         asked = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
         return tuple(key for key in self.ledger.conflicts.get("fields", ()) if key in asked)
 
     @property
     def spellings(self) -> Mapping[str, str]:
-        """Those of its texts that are stored in another spelling than they are shown in, by field."""
+        """The displayed texts of fields that are stored in another spelling, by field."""
         return self._page.display.spellings(self.record) if self._page.link else {}
 
     @property
@@ -433,11 +438,8 @@ class RecordView:
         return self._page.columns[self.record.pk]
 
     @property
-    def words(self) -> str:
-        """The first reason that fits, as a sentence; of a record in sync only what of it may differ.
-
-        What needs a person is said by its `entries`.
-        """
+    def _explanation(self) -> str:
+        """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
         if not self.record.may_sync:
             is_on = self.record.sync_enabled
             return "Its direction is “no sync”." if is_on else "Sync is off for this record."
@@ -465,16 +467,16 @@ class RecordView:
             else:
                 yield job.reason
         yield self.ledger.note
-        for key, entry in [*self._held_still.items(), *self.ledger.altered.items()]:
+        for key, entry in [*self._blocked_entries.items(), *self.ledger.altered.items()]:
             yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property
     def fields(self) -> tuple[FieldView, ...]:
-        """Every mapped field; related records are read for all records of the page at once."""
+        """The mapped fields; related records are read for all records of the page at once."""
         return tuple(self._field(mapping) for mapping in self._page.mappings)
 
     def _field(self, mapping: FieldMapping) -> FieldView:
-        # A pair that belongs to another item or column than those of now is no base.
+        # A base of another item or column doesn't count.
         entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
         is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
         key = mapping.key
@@ -488,7 +490,7 @@ class RecordView:
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [entries[key]["reason"] for entries in (self._held_still, self.ledger.altered) if key in entries]
+        details = [entries[key]["reason"] for entries in (self._blocked_entries, self.ledger.altered) if key in entries]
         if key in self.ledger.blocked_fields and not details:
             details = ["Its column is back, or was replaced: the value is on its way."]
         return FieldView(
@@ -508,7 +510,7 @@ class RecordView:
         )
 
     def _blocked(self, key: str) -> FieldReason | None:
-        entry = self._held_still.get(key)
+        entry = self._blocked_entries.get(key)
         if key in self.conflict_fields:
             return FieldReason.CONFLICT
         if entry is None:
@@ -522,8 +524,9 @@ class RecordView:
     def _monday(
         self, mapping: FieldMapping, base: Mapping[str, Any] | None, base_remote: str
     ) -> tuple[str, datetime | None]:
-        """What Monday shows and since when that is known: read by the pass that left this field open, or as in the
-        base, which our own write moves past what its pass had read.
+        """Return Monday's last known value and the time of that knowledge.
+
+        That is the base, or for a blocked or conflicting field what a pass has read since.
         """
         key = mapping.key
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
@@ -543,7 +546,7 @@ class RecordView:
 
 
 def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
-    """Told from what each side shows now and what it showed when both were in sync."""
+    """Compare what each side shows now with what it showed when both were in sync."""
     if NOT_KNOWN in (*npd, *monday):
         return FieldReason.UNKNOWN
     npd_changed = npd[0] != npd[1]
@@ -556,10 +559,7 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
 
 
 def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> dict[UUID, RecordView]:
-    """Return how records of one model stand, in a few queries whatever their number.
-
-    `boards` is how all boards stand, where that was read.
-    """
+    """Return the views of records of one model, in a few queries; pass `boards` if the overview was read already."""
     page = _Page(records, boards) if records else None
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
@@ -569,7 +569,7 @@ def describe_one(record: SyncedModel, boards: Overview | None = None) -> RecordV
 
 
 class _Page:
-    """Everything that the views of some records of one model rest on."""
+    """The rows that the views of some records of one model share; each table is read once, when first needed."""
 
     def __init__(self, records: Sequence[SyncedModel], boards: Overview | None = None) -> None:
         entity_type = records[0].entity_type()
@@ -584,7 +584,7 @@ class _Page:
 
     @cached_property
     def jobs(self) -> Mapping[UUID, Sequence[SyncQueue]]:
-        """The records' jobs that are not completed, by what comes first."""
+        """The records' jobs that are not completed, those due first before others."""
         jobs: dict[UUID, list[SyncQueue]] = {}
         rows = SyncQueue.objects.filter(entity_type=self._entity_type, entity_id__in=self._ids)
         for job in rows.exclude(status=choices.QueueStatus.COMPLETED).order_by("next_retry"):
@@ -593,13 +593,13 @@ class _Page:
         return jobs
 
     @cached_property
-    def parts(self) -> Mapping[UUID, str]:
-        """Why each record is in its state, as lists and counts have it."""
-        if all(hasattr(record, "part") for record in self._records):
-            return {record.pk: record.part for record in self._records}  # type: ignore[attr-defined]  # with_parts
+    def state_reasons(self) -> Mapping[UUID, str]:
+        """Why each record is in its state, by the same SQL as lists and counts."""
+        if all(hasattr(record, "state_reason") for record in self._records):
+            return {record.pk: record.state_reason for record in self._records}  # type: ignore[attr-defined]  # with_state_reasons
         model = type(self._records[0])
         rows = model._default_manager.filter(pk__in=self._ids).order_by()
-        return dict(rows.annotate(part=_part(model, self._ids)).values_list("pk", "part"))
+        return dict(rows.annotate(state_reason=_state_reason(model, self._ids)).values_list("pk", "state_reason"))
 
     @cached_property
     def board(self) -> BoardAvailability:
@@ -607,18 +607,17 @@ class _Page:
 
     @cached_property
     def columns(self) -> Mapping[UUID, Sequence[str]]:
-        """The fields of each record that have no column on the board, or one that doesn't fit, by their keys."""
+        """The keys of each record's fields that have no fitting column on the board."""
         columns = {record.pk: list[str]() for record in self._records}
         for ledger in self.ledgers.values():
-            held = ledger.blocked_fields.items()
             columns[UUID(ledger.entity_id)] = [
-                key for key, entry in held if entry.get("code") == choices.BlockedCode.COLUMN
+                key for key, entry in ledger.blocked_fields.items() if entry.get("code") == choices.BlockedCode.COLUMN
             ]
         return columns
 
     @cached_property
     def entries(self) -> Mapping[UUID, Sequence[Entry]]:
-        """Why the records wait for a person; a column that can't be used is one thing of all that wait for it."""
+        """What waits for a person, by record; records that wait for the same column share one entry."""
         names = {record.pk: str(record) for record in self._records}
         mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
         return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
@@ -633,11 +632,11 @@ class _Page:
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
-        """The board's mappings, read where a field is shown or named."""
+        """The board's mappings."""
         return list(self.link.mappings.all()) if self.link else []
 
     @cached_property
     def display(self) -> FieldDisplay:
-        """What the fields of these records say, read where a page shows fields."""
+        """The display of these records' fields."""
         assert self.link is not None
         return FieldDisplay(self.link, self.mappings, self._records, settings_of(self.boards.account))

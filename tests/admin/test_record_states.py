@@ -12,7 +12,7 @@ from sync.models import FieldMapping, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.registry import entity
 from sync.state import record_view
-from sync.state.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
+from sync.state.record_view import FieldReason, RecordState, RecordView, StateReason, counts_by_reason, filter_by_state
 from tests.admin import states
 from tests.metrics.test_page import noon
 
@@ -28,7 +28,7 @@ def described() -> dict[str, RecordView]:
 
 
 def listed_as(state: RecordState) -> set[str]:
-    found = filter_by_health(Contact.objects.all(), state.value)
+    found = filter_by_state(Contact.objects.all(), state.value)
     return set(found.values_list("name", flat=True))
 
 
@@ -113,8 +113,8 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
         if paused:
             pauses.pause("anna", entity_type=paused)
         views = described()
-        counted = health_counts([entity("contact")])["contact"]
-        for part in Part:
+        counted = counts_by_reason([entity("contact")])["contact"]
+        for part in StateReason:
             named = {name for name, view in views.items() if view.reason_code is part}
             assert counted.get(part, 0) == len(named), (paused, part)
         for state in RecordState:
@@ -126,42 +126,42 @@ def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
     pauses.pause("anna", entity_type="contact")
     views = described()
     assert {name: (view.state, view.reason_code) for name, view in views.items()} == before
-    assert views["To Monday, nothing"].words.startswith("Paused by anna")
-    assert views["Synced"].words == ""
+    assert views["To Monday, nothing"].reason.startswith("Paused by anna")
+    assert views["Synced"].reason == ""
 
 
 def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
     found = {name: (view.state, view.reason_code) for name, view in described().items()}
-    pending, attention = (RecordState.PENDING, Part.PENDING), RecordState.ATTENTION
-    assert found["Synced"] == (RecordState.SYNCED, Part.IN_SYNC)
-    assert found["Direction monday_to_npd"] == (RecordState.SYNCED, Part.TO_NPD)
-    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, Part.TO_MONDAY)
-    assert found["Direction none"] == (RecordState.OFF, Part.NO_SYNC)
-    assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
-    assert found["Conflict"] == (attention, Part.CONFLICT)
-    assert found["Failed"] == (attention, Part.FAILED)
+    pending, attention = (RecordState.PENDING, StateReason.PENDING), RecordState.ATTENTION
+    assert found["Synced"] == (RecordState.SYNCED, StateReason.IN_SYNC)
+    assert found["Direction monday_to_npd"] == (RecordState.SYNCED, StateReason.TO_NPD)
+    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, StateReason.TO_MONDAY)
+    assert found["Direction none"] == (RecordState.OFF, StateReason.NO_SYNC)
+    assert found["Off"] == (RecordState.OFF, StateReason.SYNC_OFF)
+    assert found["Conflict"] == (attention, StateReason.CONFLICT)
+    assert found["Failed"] == (attention, StateReason.FAILED)
     assert found["Both ways, nothing"] == found["To Monday, nothing"] == found["To NPD, nothing"] == pending
-    assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, Part.BLOCKED)
+    assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, StateReason.BLOCKED)
     # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
     assert found["To NPD, kept"] == found["To NPD, left out"] == pending
     # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
     gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
-    assert (gone, found["To NPD, missing"]) == ({(attention, Part.GONE)}, pending)
+    assert (gone, found["To NPD, missing"]) == ({(attention, StateReason.GONE)}, pending)
     # A question about it, which is a conflict, is counted as it is listed in the inbox; one about its values as that.
     gone = {found[f"Asked, {name}"] for name in ("archived", "deleted", "moved")}
-    conflict = (attention, Part.CONFLICT)
-    assert (gone, found["Asked, missing"]) == ({(attention, Part.GONE)}, conflict)
+    conflict = (attention, StateReason.CONFLICT)
+    assert (gone, found["Asked, missing"]) == ({(attention, StateReason.GONE)}, conflict)
     assert found["Asked, and in conflict"] == conflict
     assert found["Removed, answered"] == pending
     # What would be deleted or emptied waits for an answer; an answered one is on its way.
     asked = {found[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
-    assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
-    assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
+    assert (asked, found["Asks, failed"]) == ({(attention, StateReason.APPROVAL)}, (attention, StateReason.FAILED))
+    assert found["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
     assert found["Answered, approved"] == found["Answered, rejected"] == pending
     # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    assert found["No job, no column"] == (RecordState.SYNCED, Part.COLUMN)
+    assert found["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
     assert found["To NPD, no column"] == pending
-    assert found["To NPD, rejected and no column"] == (attention, Part.BLOCKED)
+    assert found["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
     assert found["To NPD, column is back"] == pending
 

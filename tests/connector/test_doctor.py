@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from sync.monday import errors
-from sync.monday.board import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.connection import AccountInfo
+from sync.monday.connection import AccountInfo, BoardCheck, CheckResult, ColumnCheck
 from sync.monday.connector import MondayConnector
 from tests.connector.fake_account import FakeAccount
 

@@ -14,8 +14,8 @@ from sync.reconcile.deleted_records import (
     after_restoring,
     approve_removals,
     ask_about_item,
+    decide_before_reading,
     decide_deleted,
-    decide_unread,
     deleted_as_locked,
     item_npd_id,
     lost_edits,
@@ -60,7 +60,7 @@ def decide(
     of_board = on or board()
     of_board.link.deleted_record_policy = policy
     of_pass = PassFacts(of_board, NOW)
-    plan = decide_unread(of_pass.board, DeletedPlan(facts))
+    plan = decide_before_reading(of_pass.board, DeletedPlan(facts))
     return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
 
 
@@ -229,20 +229,21 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     ],
 )
 def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, reason: TombstoneReason) -> None:
-    plan = decide_unread(board(), DeletedPlan(facts))
+    plan = decide_before_reading(board(), DeletedPlan(facts))
     assert (plan.new_state, plan.reason_code) == (state, reason)
     assert decide(facts) == plan
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
     only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-    plan = decide_unread(board(mapping(), sync_filter=only), DeletedPlan(deletion(contact(role_title="Vendor"))))
+    vendor = deletion(contact(role_title="Vendor"))
+    plan = decide_before_reading(board(mapping(), sync_filter=only), DeletedPlan(vendor))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
 @pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
 def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
-    plan = decide_unread(board(), DeletedPlan(deletion(tombstone={"state": state, "note": "It stays."})))
+    plan = decide_before_reading(board(), DeletedPlan(deletion(tombstone={"state": state, "note": "It stays."})))
     assert (plan.new_state, plan.reason, plan.log) == (None, "It stays.", ())
 
 

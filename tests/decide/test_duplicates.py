@@ -14,7 +14,7 @@ from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.calls import Answer, Verdict
-from sync.reconcile.duplicates import archives, decide_duplicates, is_own_create, still_archives
+from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, PassFacts, Plan, RecordPlan
@@ -93,7 +93,7 @@ PLANS: dict[str, tuple[ItemPlan, bool]] = {
 @pytest.mark.parametrize("row", PLANS)
 def test_what_becomes_of_it(row: str) -> None:
     plan, leaves = PLANS[row]
-    assert archives(plan) is leaves
+    assert is_to_archive(plan) is leaves
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_becomes_of_it(row: str) -> None:
     ids=["as it was read", "edited since", "gone since"],
 )
 def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Answer, leaves: bool) -> None:
-    assert still_archives(BOARD, duplicate(is_ours=True), answer) is leaves
+    assert is_still_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
 
 
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
@@ -128,7 +128,7 @@ RESULTS: dict[str, tuple[ItemPlan, list[Answer], str, str]] = {
 @pytest.mark.parametrize("row", RESULTS)
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
-    found = duplicates.answered(plan, answers)
+    found = duplicates.after_calls(plan, answers)
     assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
     assert detail in found.sentence
     assert len(found.intents) == answers.count(DONE)
@@ -145,7 +145,7 @@ def test_what_is_said_of_it(row: str) -> None:
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
-        found = duplicates.answered(OWN, answers)
+        found = duplicates.after_calls(OWN, answers)
         assert (found.outcome, found.ending.detail, found.kind) == (outcome, "Why.", "")
 
 

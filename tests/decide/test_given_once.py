@@ -11,7 +11,7 @@ from sync.choices import TombstoneState
 from sync.merge import FieldSelection
 from sync.models import Tombstone
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.duplicates import archives
+from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.pass_plan import ItemAct, Outcome
@@ -63,7 +63,7 @@ def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
     plan = world(FREE, linked, items=items).plan()
     assert plan.records[ANN].link_to == "10"
-    assert [(one.item.id, archives(one)) for one in plan.duplicates] == [("10", False)]
+    assert [(one.item.id, is_to_archive(one)) for one in plan.duplicates] == [("10", False)]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
     items = [one for one in (first, shown("11", ANN)) if one]
     plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
-    assert [(one.item.id, archives(one)) for one in plan.duplicates] == [("11", archived)]
+    assert [(one.item.id, is_to_archive(one)) for one in plan.duplicates] == [("11", archived)]
 
 
 def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:

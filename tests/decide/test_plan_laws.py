@@ -19,7 +19,7 @@ from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
-from sync.reconcile.duplicates import archives
+from sync.reconcile.duplicates import is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
@@ -86,7 +86,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
     taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.item_removal}
-    taken |= {one.item.id for one in plan.duplicates if archives(one)}
+    taken |= {one.item.id for one in plan.duplicates if is_to_archive(one)}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(one.facts.item_id for one in plan.items) == sorted(world.unmatched)
 
@@ -254,7 +254,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
         one = plan.records.get(key)
         if (
             one is None
-            or not one.may_sync
+            or not one.is_synced
             or mapping.version != 1
             or one.outcome not in (Outcome.OPEN, Outcome.SETTLED)
         ):
@@ -286,7 +286,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, one in plan.records.items():
         item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
-        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost_updates or one.leaving)
+        is_whole = one.is_open and one.is_synced and not (one.unlink or one.lost_updates or one.leaving)
         if is_whole and (one.item is not None or one.creates):
             items[item_id] = item = item_after(world, one, item_id)
             records.append(record_after(world, one, item))

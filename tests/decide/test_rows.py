@@ -117,7 +117,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("there | on another board", "removed_items.an_item_on_another_board_is_asked_about"),
         ("deleted | there, as the base", "deleted_records.deleted_there_as_the_base_goes_by_the_policy"),
         ("| there, changed", "deleted_records.deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy"),
-        ("or not to be read", "deleted_records.an_unshown_value_of_a_column_is_asked_about_but_is_no_edit"),
+        ("or with an unreadable", "deleted_records.an_unshown_value_of_a_column_is_asked_about_but_is_no_edit"),
         ("is synced to Monday", "deleted_records.an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about"),
         ("deleted, its sync off or one way from Monday", "deleted_records.what_needs_no_item_is_decided_first"),
         ("deleted | on another board", "deleted_records.an_item_on_another_board_stays_there"),

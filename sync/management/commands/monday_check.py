@@ -23,8 +23,9 @@ from sync.kernel.messages import FORMER_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
 from sync.monday import connection
-from sync.monday.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
+from sync.monday.board import url_fingerprint
 from sync.monday.columns import selectable_labels
+from sync.monday.connection import BoardCheck, CheckResult, ColumnCheck
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.monday.probe import Finding, Probe
@@ -252,7 +253,7 @@ def _delivery_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
         if not link.webhooks:
             continue
         title = registry.board_title(link.entity_type)
-        last = webhooks.last_webhook(link)
+        last = webhooks.last_webhook_at(link)
         now = sync_now()
         sent = Intent.objects.filter(
             board_id=link.board_id,

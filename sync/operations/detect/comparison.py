@@ -40,6 +40,15 @@ from sync.reconcile.gather.record_facts import claimed
 
 log = structlog.get_logger(__name__)
 
+# Records without a listed item that are loaded at once.
+PAGE = 500
+
+# Differences that are stored for the board's page.
+MAX_DIFFERENCES = 20
+
+# The difference of a record whose item isn't listed, in the form of `BoardLink.differences`.
+UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
+
 
 @dataclass
 class ComparisonResult:
@@ -92,6 +101,29 @@ def compare_board(link: BoardLink) -> ComparisonResult:
     return result
 
 
+def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
+    """Return when these boards (or all) were last verified, and how many records were compared and differed."""
+    links = list(BoardLink.objects.all() if links is None else links)
+    return {
+        "at": max((link.verified_at for link in links if link.verified_at), default=None),
+        "compared": sum(link.verified_records for link in links),
+        "differed": sum(link.differed_records for link in links),
+    }
+
+
+def verification_text(at: datetime | None, compared: int, differed: int) -> str:
+    """Return the verification as a sentence."""
+    if at is None or not compared:
+        return "Not verified yet: both sides are compared every night."
+    span = humanize.time_span((sync_now() - at).total_seconds())
+    if not differed:
+        return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
+    return (
+        f"Differences, found {span} ago: {differed:,} of {compared:,} checked records said “synced” and differed. They "
+        "are synced again, or you are asked."
+    )
+
+
 def _compare(link: BoardLink) -> ComparisonResult:
     spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
@@ -135,33 +167,6 @@ def _compare(link: BoardLink) -> ComparisonResult:
     return result
 
 
-def latest_verification(links: Iterable[BoardLink] | None = None) -> dict[str, Any]:
-    """Return when these boards (or all) were last verified, and how many records were compared and differed."""
-    links = list(BoardLink.objects.all() if links is None else links)
-    return {
-        "at": max((link.verified_at for link in links if link.verified_at), default=None),
-        "compared": sum(link.verified_records for link in links),
-        "differed": sum(link.differed_records for link in links),
-    }
-
-
-def verification_text(at: datetime | None, compared: int, differed: int) -> str:
-    """Return the verification as a sentence."""
-    if at is None or not compared:
-        return "Not verified yet: both sides are compared every night."
-    span = humanize.time_span((sync_now() - at).total_seconds())
-    if not differed:
-        return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
-    return (
-        f"Differences, found {span} ago: {differed:,} of {compared:,} checked records said “synced” and differed. They "
-        "are synced again, or you are asked."
-    )
-
-
-# The difference of a record whose item isn't listed, in the form of `BoardLink.differences`.
-UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
-
-
 def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
@@ -184,10 +189,6 @@ def _divergence(plan: pass_plan.FieldPlan) -> dict[str, str]:
         agreed = f", last synced was “{values['agreed']}”."
     text = f"{plan.mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”{agreed}"
     return {"key": plan.mapping.key, "words": text} | values
-
-
-PAGE = 500
-MAX_DIFFERENCES = 20
 
 
 def _verify(result: ComparisonResult, page: ListedPage) -> None:

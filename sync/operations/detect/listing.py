@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from sync import choices, limits
 from sync.boards.board_columns import InspectedColumns
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import BatchItems, Item
@@ -79,7 +81,7 @@ class ListedPage:
     @property
     def syncing(self) -> list[pass_plan.RecordPlan]:
         """The records that may sync: neither their own settings nor the filter excludes them."""
-        return [plan for plan in self.plan.records.values() if plan.may_sync]
+        return [plan for plan in self.plan.records.values() if plan.is_synced]
 
     @property
     def differing(self) -> list[UUID]:
@@ -188,11 +190,7 @@ class BoardListing:
 
     def unlisted(self) -> list[UUID]:
         """Return the linked records whose items were not listed; the items may still exist."""
-        # Records that the filter leaves out are disabled, too.
-        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(
-            sync_status=choices.RecordSyncStatus.DISABLED
-        )
-        rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
+        rows = swept_records(self.board.model).order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
         return [pk for pk, item_id in rows if item_id not in self.listed]
 
 
@@ -204,7 +202,7 @@ def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: dat
     waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
     busy = records_with_jobs(link, plan.records)
     changed = changed_records(facts, plan, waiting, busy)
-    unread = {p.id for p in plan.records.values() if p.may_sync and p.record.monday_id in gatherer.unread}
+    unread = {p.id for p in plan.records.values() if p.is_synced and p.record.monday_id in gatherer.unread}
     return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 
@@ -212,6 +210,11 @@ def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]
     states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
     rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
     return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
+
+
+def swept_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
+    """Return the linked records that are synced; those that the filter leaves out are disabled, too."""
+    return model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
 
 
 def records_without_item(spec: EntitySpec) -> list[UUID]:

@@ -26,87 +26,20 @@ from sync.monday.board import BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.monday.connector import MondayConnector
 from sync.operations import worker
 from sync.operations.detect import boards_to_sweep, missed_events
-from sync.operations.detect.listing import BoardListing, ListedPage, enqueue_unmatched, records_without_item
+from sync.operations.detect.listing import (
+    BoardListing,
+    ListedPage,
+    enqueue_unmatched,
+    records_without_item,
+    swept_records,
+)
 from sync.outbox.queue_rows import enqueue
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
-# The times of an item's last update and of its event differ by at most this much.
-SAME_UPDATE = timedelta(seconds=5)
-
-
-def updated_since(
-    connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
-) -> Iterator[list[UpdatedItem]]:
-    """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
-
-    Its kind is LISTING_TRUNCATED if the listing ends before the board's last item and before `begin`, and
-    UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing explains it.
-    """
-    page, cursor = first
-    listed = set[str]()
-    newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
-    oldest: datetime | None = None  # so far, without the items that were edited during the listing
-    while True:
-        times = [item.at for item in page if item.at is not None]
-        for at in times:
-            if oldest is None or at <= oldest:
-                oldest = at
-            elif newest is None or at < newest:
-                raise errors.MondayError(
-                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
-                )
-        newest = newest or next(iter(times), None)
-        listed |= {item.item_id for item in page}
-        yield [item for item in page if item.at is not None and item.at >= begin]
-        if oldest is not None and oldest < begin:
-            return
-        if cursor is None:
-            break
-        page, cursor = connector.updated_items(cursor)
-    if items_count is not None and len(listed) < items_count:
-        short = errors.MondayError(
-            errors.LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items"
-        )
-        short.shortfall = items_count - len(listed)
-        raise short
-
-
-def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
-    """Enqueue the items whose last update no event and no pass explains; return how many."""
-    updated_at = {item.item_id: item.at for item in items if item.at is not None}
-    if not updated_at:
-        return 0
-    event_times = _newest_events(link, updated_at)
-    ledgers = SyncMetadata.objects.of(link.entity_type).filter(
-        remote_id__in=updated_at, last_sync_attempt__isnull=False
-    )
-    attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
-    rows = []
-    for item_id, moment in updated_at.items():
-        event_at = event_times.get(item_id)
-        attempt_at = attempt_times.get(item_id)
-        has_event = event_at is not None and event_at >= moment - SAME_UPDATE
-        if not has_event and (attempt_at is None or attempt_at < moment):
-            trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
-            rows.append(missed_events.valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
-    return missed_events.store_events(link, rows)
-
-
-def _newest_events(link: BoardLink, updated_at: dict[str, datetime]) -> dict[str, datetime]:
-    """Return the time of each item's newest event."""
-    since = min(updated_at.values()) - missed_events.CLOCKS_DIFFER
-    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
-    newest: dict[str, datetime] = {}
-    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
-        happened = row.event.happened_at if row.event else None
-        if happened is not None:
-            item_id = str(row.item_id)
-            newest[item_id] = max(happened, newest.get(item_id, happened))
-    return newest
-
-
 log = structlog.get_logger(__name__)
+
+# Log entries come late and out of order.
 OVERLAP = timedelta(minutes=10)
 
 # No log entry is this late, and no clock this wrong.
@@ -117,6 +50,9 @@ LOG_DAYS = timedelta(days=89)
 
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
+
+# The times of an item's last update and of its event differ by at most this much.
+SAME_UPDATE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -241,6 +177,77 @@ class _Sweep:
             self.newest = max(self.newest, moment)
 
 
+def updated_since(
+    connector: MondayConnector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
+) -> Iterator[list[UpdatedItem]]:
+    """Yield the items updated since `begin`, page by page, the newest first. Raises MondayError.
+
+    Its kind is LISTING_TRUNCATED if the listing ends before the board's last item and before `begin`, and
+    UNREADABLE_ANSWER if the items aren't in the order of their last update and no edit during the listing explains it.
+    """
+    page, cursor = first
+    listed = set[str]()
+    newest: datetime | None = None  # of the first page; an item with a later time was edited during the listing
+    oldest: datetime | None = None  # so far, without the items that were edited during the listing
+    while True:
+        times = [item.at for item in page if item.at is not None]
+        for at in times:
+            if oldest is None or at <= oldest:
+                oldest = at
+            elif newest is None or at < newest:
+                raise errors.MondayError(
+                    errors.UNREADABLE_ANSWER, "Monday doesn't list the items in the order of their last update"
+                )
+        newest = newest or next(iter(times), None)
+        listed |= {item.item_id for item in page}
+        yield [item for item in page if item.at is not None and item.at >= begin]
+        if oldest is not None and oldest < begin:
+            return
+        if cursor is None:
+            break
+        page, cursor = connector.updated_items(cursor)
+    if items_count is not None and len(listed) < items_count:
+        short = errors.MondayError(
+            errors.LISTING_TRUNCATED, f"Monday listed {len(listed):,} of the board's {items_count:,} items"
+        )
+        short.shortfall = items_count - len(listed)
+        raise short
+
+
+def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
+    """Enqueue the items whose last update no event and no pass explains; return how many."""
+    updated_at = {item.item_id: item.at for item in items if item.at is not None}
+    if not updated_at:
+        return 0
+    event_times = _newest_events(link, updated_at)
+    ledgers = SyncMetadata.objects.of(link.entity_type).filter(
+        remote_id__in=updated_at, last_sync_attempt__isnull=False
+    )
+    attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
+    rows = []
+    for item_id, moment in updated_at.items():
+        event_at = event_times.get(item_id)
+        attempt_at = attempt_times.get(item_id)
+        has_event = event_at is not None and event_at >= moment - SAME_UPDATE
+        if not has_event and (attempt_at is None or attempt_at < moment):
+            trigger_id = f"{ITEM_UPDATED}:{moment:%Y%m%dT%H%M%SZ}"
+            rows.append(missed_events.valueless_event_row(link, trigger_id, item_id, ITEM_UPDATED))
+    return missed_events.store_events(link, rows)
+
+
+def _newest_events(link: BoardLink, updated_at: dict[str, datetime]) -> dict[str, datetime]:
+    """Return the time of each item's newest event."""
+    since = min(updated_at.values()) - missed_events.CLOCKS_DIFFER
+    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=updated_at, received_at__gte=since)
+    newest: dict[str, datetime] = {}
+    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
+        happened = row.event.happened_at if row.event else None
+        if happened is not None:
+            item_id = str(row.item_id)
+            newest[item_id] = max(happened, newest.get(item_id, happened))
+    return newest
+
+
 def run_full_sweep(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
     """Compare every linked record; reconcile those that differ or have open work, and every unmatched item.
 
@@ -284,7 +291,6 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
         return "", reason
     listing = BoardListing(link)
     _enqueue(spec, records_without_item(spec))
-    linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
     try:
         same = _compare(listing)
         changes = sweep_board(link, grace=timedelta(0))
@@ -298,8 +304,9 @@ def enqueue_full_sweep(spec: EntitySpec) -> tuple[str, str]:
     listing.forget_unlisted(changes.items)
     unmatched = listing.unmatched
     enqueue_unmatched(spec, listing.matchable(unmatched))
+    linked = swept_records(spec.model).count()
     line = (
-        f"{linked.count():,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
+        f"{linked:,} linked records, {same:,} of them the same on both sides; {len(listing.listed):,} items on "
         f"the board, {len(unmatched):,} of them without a record."
     )
     return "" if changes.problem else line, changes.problem

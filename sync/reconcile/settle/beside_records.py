@@ -18,7 +18,7 @@ from sync.kernel.messages import RestoreError
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
-from sync.reconcile.duplicates import after_copy_answers, copy_reports, is_asked
+from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
 from sync.reconcile.gather.owners import answer_facts
 from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle import pass_run
@@ -249,7 +249,7 @@ def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             pass_run.end_events(duplicate.ending.detail, item_id=item_id)
     unmatched_items.clear_unmatched(
-        run.entity_type, {duplicate.item.id for duplicate in ended if not is_asked(duplicate)}
+        run.entity_type, {duplicate.item.id for duplicate in ended if not asks_person(duplicate)}
     )
     save_reports(list(copy_reports(run.board, plan, settled)))
     pass_run.end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])

@@ -1,4 +1,4 @@
-"""The ground of a bench: its own migrated PostgreSQL and a sandbox, both of which end with the process."""
+"""The servers of a bench: its own migrated PostgreSQL and a sandbox, both of which end with the process."""
 
 import logging
 import os
@@ -27,15 +27,15 @@ START_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A running sandbox, and Django on an empty database."""
+class Sandbox:
+    """The running sandbox, and a folder for logs."""
 
-    sandbox_url: str
+    url: str
     folder: Path
 
     def control(self, name: str, **body: Any) -> Any:
         """Call the sandbox under /_control/, by POST if there is a body."""
-        url = f"{self.sandbox_url}/_control/{name}"
+        url = f"{self.url}/_control/{name}"
         answer = requests.post(url, json=body, timeout=60) if body else requests.get(url, timeout=60)
         answer.raise_for_status()
         return answer.json()
@@ -63,7 +63,7 @@ class Ground:
 
 
 @contextmanager
-def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
+def database_and_sandbox(*, fast: bool = False, **variables: str) -> Iterator[Sandbox]:
     """Start both, and set up Django with these environment variables; delete everything at the end.
 
     No wake-ups are sent unless CELERY_BROKER_URL is among the variables; an empty one means the same PostgreSQL.
@@ -72,19 +72,19 @@ def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
     with tempfile.TemporaryDirectory(prefix="npd-bench-") as name:
         Path(name).chmod(0o755)  # for root, PostgreSQL runs as another account
         postgres = EmbeddedPostgres(Path(name) / "pg", fast=fast)
-        sandbox = None
+        process = None
         try:
             postgres.start()
             postgres.create_database("bench")
             port = free_port()
-            sandbox = _sandbox(port, Path(name))
+            process = _start_sandbox(port, Path(name))
             url = f"http://127.0.0.1:{port}"
-            wait_for(sandbox, url)
+            wait_for(process, url)
             _set_up_django({"DATABASE_URL": postgres.url("bench"), "MONDAY_API_URL": f"{url}/v2", **variables})
-            yield Ground(url, Path(name))
+            yield Sandbox(url, Path(name))
         finally:
-            if sandbox is not None:
-                sandbox.stop(5)
+            if process is not None:
+                process.stop(5)
             postgres.stop()
 
 
@@ -102,7 +102,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _sandbox(port: int, folder: Path) -> Child:
+def _start_sandbox(port: int, folder: Path) -> Child:
     command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN]
     child = Child("sandbox", command, dict(os.environ), ROOT, folder / "sandbox.log")
     child.start()
