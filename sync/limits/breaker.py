@@ -35,23 +35,23 @@ OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, ov
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
 
-def trip(link: BoardLink, error: errors.MondayError) -> None:
+def stop(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board if the error concerns only it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         stops.stop_board(link, error)
     else:
-        trip_account(error)
+        stop_account(error)
 
 
-def trip_if_shared(error: errors.MondayError) -> bool:
+def stop_if_shared(error: errors.MondayError) -> bool:
     """Stop every board if the error would meet all of them alike; return whether it would."""
     if error.scope not in SHARED_SCOPES:
         return False
-    trip_account(error)
+    stop_account(error)
     return True
 
 
-def trip_account(error: errors.MondayError) -> None:
+def stop_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # The quota itself decides when there is room again.
     if error.kind in errors.NEVER_SENT:
@@ -133,7 +133,7 @@ def probe_if_due() -> bool:
     except errors.MondayError as error:
         # Ends this probe's own wait, but not one that was set meanwhile.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
-        trip_account(error)
+        stop_account(error)
         return False
     # Another read may be what fails, so the failures count until a pass has succeeded.
     stops.end_account_stop(
@@ -200,7 +200,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
             fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
-        trip_if_shared(error)
+        stop_if_shared(error)
         return STOPPED
     stops.release_held()
     row.refresh_from_db()
@@ -307,7 +307,7 @@ def refresh_quota() -> None:
         store_account_info(connector(urgent=True).account_info())
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
-        trip_if_shared(error)
+        stop_if_shared(error)
 
 
 def shrink_batches(size: int) -> None:
