@@ -61,14 +61,7 @@ def stop_account(error: errors.MondayError) -> None:
         row = stops.locked_account()
         now = sync_now()
         is_waiting = _is_waiting(row)
-        wait = error.wait_seconds or _probe_wait(row.failures)
-        if row.failures >= OUTAGE_IS_NEWS:
-            # The wait that Monday asks for was too short several times.
-            wait = max(wait, _probe_wait(row.failures))
-        until = now + timedelta(seconds=wait)
-        if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
-            # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
-            until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+        until = _next_attempt(row, error, now)
         # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
@@ -85,7 +78,8 @@ def stop_account(error: errors.MondayError) -> None:
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)
         # Calls that were in flight together count as one failure.
-        row.failures += not is_waiting
+        if not is_waiting:
+            row.failures += 1
         # A limit's wait ends by itself; any other failure needs a probe.
         row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
         row.only_writes = False
@@ -95,6 +89,18 @@ def stop_account(error: errors.MondayError) -> None:
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
+
+
+def _next_attempt(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
+    """Return until when calls wait after this error: as long as Monday asks, else until the next probe."""
+    if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
+        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
+        return datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+    wait = error.wait_seconds or _probe_wait(row.failures)
+    if row.failures >= OUTAGE_IS_NEWS:
+        # The wait that Monday asks for was too short several times.
+        wait = max(wait, _probe_wait(row.failures))
+    return now + timedelta(seconds=wait)
 
 
 def _probe_wait(failures: int) -> float:
