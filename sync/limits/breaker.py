@@ -184,6 +184,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
+    # Monday isn't asked about these: the calls that it refused are the test.
     has_refusals = stops.try_refused_again()
     write_stop.next_turns()
     if not (asks_for_account or _stopped_links()):
@@ -195,11 +196,11 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
-    free = MondayAccount.objects.filter(id=1).filter(
+    due_account = MondayAccount.objects.filter(id=1).filter(
         models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - ASK_INTERVAL)
     )
     # The update matches for the first request only.
-    if not free.update(asked_at=SyncNow()):
+    if not due_account.update(asked_at=SyncNow()):
         return JUST_ASKED
     try:
         if asks_for_account:
