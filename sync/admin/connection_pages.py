@@ -134,7 +134,7 @@ def examine_connection(user: User) -> ConnectionTest:
 def apply_test(result: ConnectionTest) -> None:
     """Stop what the test's error stops, and read the names of Monday's users."""
     if result.error is not None:
-        breaker.trip_if_shared(result.error)
+        breaker.stop_if_shared(result.error)
     if result.account is not None:
         with suppress(MondayError), urgent_calls():
             board_setup.refresh_users(connector(urgent=True))
