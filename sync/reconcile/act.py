@@ -246,23 +246,23 @@ class Executor:
         if not self.failed:
             return {}
         documents = [
-            write_stop.FailedWrite(error, frozenset(write.record_id for write in writes))
+            write_stop.FailedDocument(error, frozenset(write.record_id for write in writes))
             for error, writes in self.failed
         ]
         judged: ByUnit = {}
-        failures = write_stop.writes_failed(documents, others_written=self.has_written)
-        for (error, writes), failure in zip(self.failed, failures, strict=True):
-            detail = f"{failure.reason} {error.sentence}"
-            if failure.ends_pass and not failure.is_own:
+        judgements = write_stop.writes_failed(documents, others_written=self.has_written)
+        for (error, writes), judgement in zip(self.failed, judgements, strict=True):
+            detail = f"{judgement.reason} {error.sentence}"
+            if judgement.ends_pass and not judgement.is_own:
                 self.stop_reason = detail
             verdict = calls.Verdict.HELD
             if len(writes) > 1:
                 verdict = calls.Verdict.STOPPED
-            elif failure.is_own:
+            elif judgement.is_own:
                 verdict = calls.Verdict.FAILED
                 detail = error.sentence
             for write in writes:
-                wait = failure.wait_seconds
+                wait = judgement.wait_seconds
                 judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
         self.failed_before += len(self.failed)
         self.failed = []
@@ -567,7 +567,7 @@ class Executor:
     def _stop(self, error: errors.MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
-        breaker.trip(self.board.link, error)
+        breaker.stop(self.board.link, error)
         if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
