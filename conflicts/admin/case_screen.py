@@ -1,6 +1,7 @@
 """The pages of a conflict and of a value that Monday rejected, on which a person decides."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -94,7 +95,7 @@ URL_NAME = "admin:conflicts_syncconflict"
 CONFLICT_PARAMETER = "after"
 ANSWER_PARAMETER = "answered"
 
-# The buttons “next” and “previous” go through these cases in a circle.
+# The buttons “next” and “previous” go through these cases.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
 MAX_WALKED = 2_000
@@ -115,19 +116,30 @@ def check_permission(model_admin: Any, request: HttpRequest, action: str) -> Non
 
 
 def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
-    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours."""
-    rows = attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER)
-    keys = [row.key for row in rows.only("kind", "source")[:MAX_WALKED]]
+    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours.
+
+    Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
+    """
+    rows = list(
+        attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER).only("kind", "source", "cause")[:MAX_WALKED]
+    )
+    sizes = Counter(row.cause for row in rows)
+    first_places: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first_places.setdefault(row.cause, place)
+    # The order of Home's groups (attention.groups); the sort keeps the order within a group.
+    rows.sort(key=lambda row: (attention.KINDS[Kind(row.kind)].severity, -sizes[row.cause], first_places[row.cause]))
     key = f"{kind}:{row_id}"
-    place = keys.index(key) if key in keys else -1
-    others = keys[place + 1 :] + keys[: max(place, 0)]
-    alike = [other for other in keys if other.startswith(f"{kind}:")]
+    alike = [row.key for row in rows if row.kind == kind]
+    place = alike.index(key) if key in alike else -1
+    circle = alike[place + 1 :] + alike[: max(place, 0)]
+    neighbours = circle or [row.key for row in rows if row.kind != kind]
     return {
         "label": kind.label,
-        "number": alike.index(key) + 1 if key in keys else 0,
+        "number": place + 1,
         "total": len(alike),
-        "next_url": _case_url(others[0]) if others else "",
-        "previous_url": _case_url(others[-1]) if others else "",
+        "next_url": _case_url(neighbours[0]) if neighbours else "",
+        "previous_url": _case_url(neighbours[-1]) if neighbours else "",
     }
 
 
