@@ -332,15 +332,19 @@ class Executor:
             Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
         request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
-            return self._write(request, intents[0].idempotency_key, len(intents))
+            result = self._write(request, intents[0].idempotency_key, len(intents))
         except errors.MondayError as error:
             # A repeated failure proves nothing new about other writes.
             if error.scope is not errors.Scope.TRANSPORT and not calls.is_refused(error):
                 self._stop_writing(error)
             return error
+        # A replayed answer is the first call's, and so doesn't show that Monday writes now.
+        self.has_written |= _has_item(result) and not result.replayed
+        return result
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
-        is_written = any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
+        """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
+        is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
             stops.end_board_stop(self.board.link, call.kind)
@@ -650,6 +654,10 @@ def check_intent_age(executor: Executor) -> None:
     """
     if time.monotonic() - executor.intended_at > INTENT_SECONDS:
         raise LeaseLost("This process was suspended between announcing a call and sending it; nothing was sent.")
+
+
+def _has_item(result: board_items.WriteResult) -> bool:
+    return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
 def _deadline_seconds() -> float:
