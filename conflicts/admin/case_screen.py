@@ -97,6 +97,7 @@ ANSWER_PARAMETER = "answered"
 # The buttons “next” and “previous” go through these cases in a circle.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
+# Each page reads the keys of the waiting cases, so their number is bounded.
 MAX_WALKED = 2_000
 
 
@@ -339,6 +340,7 @@ class ConflictView(CaseView):
         """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
+        # A choice that a pass rejected is suggested again, with the reason.
         chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
