@@ -184,7 +184,7 @@ class RecordFilesMixin(ImportExportMixin):
             raise PermissionDenied
         name = request.POST.get("import_file_name", "")
         why = "The file is kept for an hour only. Choose it again."
-        # The name comes from the form, and the cache has other keys than those of uploads.
+        # The name comes from the form and is a key of the cache, so it has to look like one of ours.
         if re.fullmatch("[0-9a-f]{32}", name):
             if Uploads.take(name):
                 try:
