@@ -139,6 +139,8 @@ def _case_url(key: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
+    """The page of one case: shows both sides, and on POST stores the choices."""
+
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
     # Set by `load`.
@@ -269,6 +271,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
+    """Return the context of the strip about a conflict's progress, with its undo."""
     return {
         "name": context.name,
         "url": screen_url(conflict.pk),
@@ -279,6 +282,7 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+    """Return the context of the strip about an answer to a rejected value."""
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
@@ -291,6 +295,8 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
 
 
 class ConflictView(CaseView):
+    """The page of a conflict."""
+
     conflict: SyncConflict
 
     def load(self, **kwargs: Any) -> None:
@@ -482,6 +488,8 @@ class RejectionView(CaseView):
 
 
 class CaseMixin(admin_base.PageAdmin):
+    """Adds the pages of conflicts and rejected values, with their progress and undo, to the admin of conflicts."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"
