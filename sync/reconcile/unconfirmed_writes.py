@@ -35,8 +35,10 @@ from sync.reconcile.pass_plan import PassFacts, RecordPlan
 
 # How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
 IDEMPOTENCY_MINUTES = 30
+
 # Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
+
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
 FAULT_WAIT_SECONDS = 300
 
