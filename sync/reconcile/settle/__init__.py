@@ -79,7 +79,7 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Settle plans that are still open, and release records whose items were created with only their names."""
+    """Settle open plans; release records whose items have only their names, for the next pass to send the rest."""
     plans = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
