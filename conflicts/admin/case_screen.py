@@ -98,6 +98,7 @@ ANSWER_PARAMETER = "answered"
 # The buttons “next” and “previous” go through these cases.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
+# Each page reads the keys of the waiting cases, so their number is bounded.
 MAX_WALKED = 2_000
 
 
@@ -150,6 +151,8 @@ def _case_url(key: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
+    """The page of one case: shows both sides, and on POST stores the choices."""
+
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
     # Set by `load`.
@@ -280,6 +283,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
+    """Return the context of the strip about a conflict's progress, with its undo."""
     return {
         "name": context.name,
         "url": screen_url(conflict.pk),
@@ -290,6 +294,7 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+    """Return the context of the strip about an answer to a rejected value."""
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
@@ -302,6 +307,8 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
 
 
 class ConflictView(CaseView):
+    """The page of a conflict."""
+
     conflict: SyncConflict
 
     def load(self, **kwargs: Any) -> None:
@@ -351,6 +358,7 @@ class ConflictView(CaseView):
         """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
+        # A choice that a pass rejected is suggested again, with the reason.
         chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
@@ -492,6 +500,8 @@ class RejectionView(CaseView):
 
 
 class CaseMixin(admin_base.PageAdmin):
+    """Adds the pages of conflicts and rejected values, with their progress and undo, to the admin of conflicts."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"
