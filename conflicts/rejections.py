@@ -293,8 +293,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
                 "The value is not kept different any more: since then it was changed, sent, or became a conflict."
             )
         blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
-        value = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record}"
-        sentence = f"{value} is open again, as {authors.actor_label(by)} asked."
+        sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
         # This pass doesn't send the rejected value again; it only updates the record's state.
@@ -334,9 +333,8 @@ def _keep_different(rejection: Rejection, by: User) -> Decision:
     cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
     blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
     sentence = (
-        f"{rejection.field.label} “{rejection.sides[NPD] or ''}” of {rejection.record} is kept different, as "
-        f"{authors.actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
-        f"{quote_value(rejection.sides[MONDAY])}."
+        f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "
+        f"changes. Monday keeps {quote_value(rejection.sides[MONDAY])}."
     )
     return _save_answer(rejection, by, sentence, {"choose": NPD, blocked_fields.KEPT_BY: mark})
 
@@ -364,14 +362,13 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     now = field_values.stored_field_values(record, before)
     after = rejection.display.local(record, rejection.field, now)
     label = rejection.field.label
-    who = authors.actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
-        sentence = f"{label} of {record} is {quote_value(after)} as on Monday, as {who} chose; {was}"
+        sentence = f"{label} is {quote_value(after)} as on Monday; {was}"
     elif now == before:
-        sentence = f"{label} {quote_value(after)} of {record} is sent to Monday once more, as {who} asked."
+        sentence = f"{label} {quote_value(after)} is sent to Monday once more."
     else:
-        sentence = f"{label} of {record} became {quote_value(after)}, typed by {who}, and is sent; {was}"
+        sentence = f"{label} became {quote_value(after)}, which was typed here, and is sent; {was}"
     raw_change = {} if now == before else {"raw_before": before, "raw_after": now}
     return _save_answer(rejection, by, sentence, {"choose": choose, "before": previous, "after": after, **raw_change})
 

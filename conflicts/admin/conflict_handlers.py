@@ -14,6 +14,7 @@ from conflicts.case import LOST_SIDES
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
 from conflicts.text_diff import excerpts
+from sync import registry
 from sync.admin import handlers
 from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Group, Kind, SideValues
@@ -170,11 +171,22 @@ class UseSide(Resolve):
             else:
                 undo.append(f"answer {answer.pk}")
                 answered.append(entry)
-        sentences = []
-        if answered:
-            effects = dict.fromkeys(self.effect(entry) for entry in answered)
-            sentences = [f"{humanize.count_with_noun(len(answered), 'rejected value')} answered.", *effects]
-        return Report(" ".join([report.sentence, *sentences]).strip(), problems, undo)
+        sentences = [report.sentence, self._answered_sentence(answered)]
+        return Report(" ".join(filter(None, sentences)), problems, undo)
+
+    def _answered_sentence(self, entries: Sequence[Entry]) -> str:
+        """Return what was chosen for rejected values: “Monday's email taken: Ann Lee.”; empty for none."""
+        if not entries:
+            return ""
+        entry_type = handlers.common_type(entries)
+        whose = entries[0].name if len(entries) == 1 else registry.count_of_type(len(entries), entry_type)
+        if self.code == ResolutionType.KEEP_NPD:
+            return f"Kept different: {whose}."
+        labels = {value.label for entry in entries for value in entry.values}
+        label = labels.pop() if len(labels) == 1 else "value"
+        # “Email” within a sentence, but not the “URL” of an acronym.
+        label = label if label[1:2].isupper() else label[:1].lower() + label[1:]
+        return f"Monday's {label} taken: {whose}."
 
     def undo(self, request: HttpRequest, tokens: Sequence[str]) -> Report:
         """Undo each stored choice on its own."""

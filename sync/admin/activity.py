@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from sync import registry
+from sync import attention, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
@@ -31,8 +31,13 @@ MAX_SHOWN = 80
 # The kind of a decision about an applied resolution.
 _RESOLVED = "conflict_settled"
 
+_ABOUT_CONFLICTS = (CONFLICT_FOUND_KIND, _RESOLVED)
+
 # The kind of an unsaved decision about an edit that waits to be sent.
 WAITING = "waiting"
+
+# What an edit says whose job failed for good.
+NOT_SYNCED = "Not synced: its job failed"
 
 # The directions that send NPD's edits.
 SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
@@ -101,7 +106,7 @@ class UndoOffer:
     """The undo of an act."""
 
     url: str = ""
-    label: str = ""  # "Undo" or "Redo"
+    label: str = ""  # of its link
     is_undone: bool = False
     conflict_url: str = ""  # the conflict's page, which has the undo of its resolution
 
@@ -123,15 +128,28 @@ class UndoOffers:
         self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
 
     @cached_property
+    def _open_conflicts(self) -> set[str]:
+        keys = {
+            row.cause["conflict"] for row in self._decisions if row.kind in _ABOUT_CONFLICTS and "conflict" in row.cause
+        }
+        waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
+        return set(waiting.filter(source__in=keys).values_list("source", flat=True))
+
+    @cached_property
     def _undone(self) -> set[int]:
         return _undone_ids(self._decisions)
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return the undo of an act with these decisions."""
         for row in rows if self._sees_conflicts else ():
-            if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) and "conflict" in row.cause:
+            if row.kind in _ABOUT_CONFLICTS and "conflict" in row.cause:
                 url = registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
-                return UndoOffer(conflict_url=url)
+                if row.cause["conflict"] in self._open_conflicts:
+                    return UndoOffer(conflict_url=url, label="See conflict")
+                # The answer about a whole record can't be undone by a button.
+                return (
+                    UndoOffer(conflict_url=url, label="Undo…") if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
+                )
         moves = [row for row in rows if is_undoable(row)]
         if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
@@ -234,6 +252,10 @@ class Act:
         return next((line.waits for line in self.lines if line.waits), "")
 
     @property
+    def waits_colour(self) -> str:
+        return "bad" if self.waits == NOT_SYNCED else "wait"
+
+    @property
     def why(self) -> Sequence[str]:
         return list(dict.fromkeys(text for line in self.lines for text in line.why))
 
@@ -324,7 +346,7 @@ class PendingSave:
 
     @property
     def words(self) -> str:
-        return "Not synced: its job failed" if self.has_failed else "Pending"
+        return NOT_SYNCED if self.has_failed else "Pending"
 
     def is_later(self, event: Any) -> bool:
         """Whether a person's change came after the last sync and so is still to be sent."""

@@ -45,7 +45,7 @@ _KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
 
 def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     """Return the tabs that this person may see. The list of one act has none as current, so “All” leads back."""
-    tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted", DELETED, "sync.view_tombstone")]
+    tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted records", DELETED, "sync.view_tombstone")]
     user: Any = request.user
     return [
         admin_base.ListTab(label, reverse(name), name == here and "fold_id" not in request.GET)
@@ -207,6 +207,9 @@ class ActivityList(admin_base.PageChangeList):
         for row in self.result_list:
             row.page_act = act_of[id(row)]
             row.page_path = request.get_full_path()
+        if not self.multi_page:
+            # Of the rows that are shown, where entries of one act are one row.
+            self.result_count = len(self.result_list)
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
@@ -351,7 +354,7 @@ _STATES = {
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
-def deleted_records_link(user: Any, label: str = "See the deleted records", query: str = "") -> SafeString | str:
+def deleted_records_link(user: Any, label: str = "Deleted records", query: str = "") -> SafeString | str:
     """Return a link to the deleted records; empty for users who may not see them."""
     if not user.has_perm("sync.view_tombstone"):
         return ""
@@ -373,13 +376,9 @@ def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) ->
 
 
 def restored_item(row: Tombstone) -> str:
-    """Return which item a restored record gets. Only its next sync asks Monday about an item that left the board."""
-    if not row.monday_id:
-        return "It had none and gets one."
-    number = f" (Item {row.monday_id})"
-    if row.state in tombstones.REMOVED_TOMBSTONE_STATES:
-        return f"Its item had left the board.{number}"
-    return f"It is linked with its item again.{number}"
+    """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
+    is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
+    return "New item" if is_gone else "Linked again"
 
 
 class DeletedList(admin_base.PageChangeList):
@@ -540,6 +539,6 @@ def _restore_effects(number: int) -> list[str]:
     subject = humanize.plural(number, "It", "Each")
     return [
         f"{subject} comes back with its id and the values that it had when it was deleted.",
-        "Records that referred to it are not linked with it again automatically.",
+        f"Records that referred to {humanize.plural(number, 'it', 'one')} refer to it again, unless they have another.",
         f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
     ]

@@ -78,10 +78,8 @@ class Retry(handlers.Handler):
         if not tried:
             return confirmed_action.Report(problems=problems)
         wait = wait_sentence(tried, {entry.entity_type for entry in entries})
-        number = humanize.count_with_noun(tried, "entry", "entries")
-        when = f". {wait}" if wait else " now."
-        stay = " It stays listed until then." if jobs else ""
-        return confirmed_action.Report(f"{number} will be tried again{when}{stay}", problems)
+        subject = entries[0].name if len(entries) == 1 else humanize.count_with_noun(tried, "entry", "entries")
+        return confirmed_action.Report(f"Trying again: {subject}. {wait}".rstrip(), problems)
 
 
 class Discard(handlers.Handler):

@@ -22,7 +22,7 @@ from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
 from sync.admin.unmatched_pages import request_badge
-from sync.choices import BlockedCode, QueueStatus
+from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS
 from sync.limits import api_quota
@@ -30,6 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
 from sync.operations.setup.selection import is_running
 from sync.records import availability
+from sync.records.authors import deletion_authors
 from sync.records.unmatched_items import open_jobs
 from sync.state import record_view
 
@@ -245,6 +246,11 @@ class GroupBox:
     on_monday: tuple[str, str]  # the label and address of what is done on the board itself
 
     @property
+    def title(self) -> str:
+        """What the group is about; a job's error stands below it, or in its only row."""
+        return "Could not be synced" if self.group.kind is attention.Kind.FAILED else self.group.text
+
+    @property
     def restores_first(self) -> bool:
         """Whether the main button leads to the board, where people restore removed items."""
         return self.group.kind is attention.Kind.REMOVED and bool(self.on_monday[1])
@@ -299,6 +305,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
     links = admin_base.overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
     boxes = []
+    consequences: set[str] = set()
     for group in groups:
         rows = rows_by_cause[group.cause]
         link = links.get(group.entity_type)
@@ -306,9 +313,16 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         is_open = not folds or group.cause in opened
         acts = _group_acts(group, rows)
         lead = group.sentence
+        if group.kind is attention.Kind.FAILED and group.number > 1:
+            lead = group.text
+        if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+            lead = lead.replace("Their records were deleted in NPD.", _deletion_sentence(group))
         if group.kind is attention.Kind.REMOVED and link is not None:
-            lead = removal_sentence(group.noticed, group.code, link, now)
-            lead = f"{lead} {_RESTORE_STEPS[group.code]}" if acts else lead
+            consequence = removal_sentence(group.noticed, group.code, link, now)
+            # Once, where several groups wait for the same.
+            lead = "" if consequence in consequences else consequence
+            consequences.add(consequence)
+            lead = f"{lead} {_RESTORE_STEPS[group.code]}".lstrip() if acts else lead
         boxes.append(
             GroupBox(
                 group=group,
@@ -322,6 +336,17 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
             )
         )
     return boxes
+
+
+def _deletion_sentence(group: attention.Group) -> str:
+    """Return who deleted the records whose items wait for an approval, if one person did."""
+    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+    deleted_by = deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deleted_by.values()}
+    records = registry.count_of_type(group.number, group.entity_type)
+    if len(people) == 1 and len(deleted_by) == group.number:
+        return f"{people.pop()} deleted {records} in NPD."
+    return f"{records} {humanize.plural(group.number, 'was', 'were')} deleted in NPD."
 
 
 def _link_to_board(group: attention.Group, link: BoardLink) -> tuple[str, str]:
@@ -402,7 +427,11 @@ def _row(
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
         links.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
-    badge = admin_base.badge("wait", "sync", f"Next attempt {next_attempt(job)}") if job is not None else ""
+    badge: SafeString | str = ""
+    if job is not None:
+        is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
+        words = "Waits: paused" if is_paused else f"Next attempt {next_attempt(job)}"
+        badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = handlers.offered_to(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 

@@ -492,6 +492,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return super().row_context(request, record) | {
             "sync_view": view,
             "sync_badge": record_panel.state_badge(view),
+            "sync_reason": record_panel.reason_above_form(view),
             "sync_tone": "bad" if view.has_failed else record_panel.STATE_BADGES[view.state][1],
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
             "sides": record_panel.differing_sides(record, view, request.user),
@@ -518,23 +519,30 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        consequence = tombstones.deletion_consequence([obj])
-        link = activity_pages.deleted_records_link(request.user, "Restore it", f"?q={obj.pk}")
+        items = tombstones.items_consequence([obj])
+        link = activity_pages.deleted_records_link(request.user, "Restore it under Deleted records", f"?q={obj.pk}")
         super().delete_model(request, obj)
-        self._report_deletion(request, consequence, link)
+        self._report_deletion(request, f"“{obj}” deleted.", items, link)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         keys = list(queryset.values_list("pk", flat=True))
-        consequence = tombstones.deletion_consequence(queryset)
+        items = tombstones.items_consequence(queryset)
         super().delete_queryset(request, queryset)
         undo = activity_pages.restore_link(request, self.model.entity_type(), keys)
-        self._report_deletion(request, consequence, undo, activity_pages.deleted_records_link(request.user))
+        link = activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+        self._report_deletion(request, f"{self._count_text(len(keys))} deleted.", items, undo, link)
 
-    def _report_deletion(self, request: HttpRequest, consequence: Any, *links: SafeString | str) -> None:
-        approvals = approvals_link(request.user) if consequence.waits else ""
-        parts = [(part,) for part in (consequence.sentence, approvals, *links) if part]
-        if parts:
-            self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
+    def _report_deletion(self, request: HttpRequest, sentence: str, items: Any, *links: SafeString | str) -> None:
+        """Say in one message what was deleted and where it is restored; the question said what becomes of the items."""
+        waiting = (items.sentence, approvals_link(request.user)) if items.waits else ()
+        parts = [(part,) for part in (sentence, *waiting, *links) if part]
+        self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
+        request.deletion_is_reported = True  # type: ignore[attr-defined]
+
+    def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Leave out Django's own message about a deletion, which follows ours."""
+        if not hasattr(request, "deletion_is_reported"):
+            super().message_user(request, *args, **kwargs)
 
     def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
         """Add the consequences to the page that asks before a deletion."""

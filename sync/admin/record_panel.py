@@ -42,6 +42,14 @@ def _reason_text(view: record_view.RecordView) -> str:
     return " ".join(part for part in (attempt, humanize.shorten(view.reason, 120)) if part)
 
 
+def reason_above_form(view: record_view.RecordView) -> str:
+    """Return the reason of the state; a rejected value's own reason stands below its field, in Monday's words."""
+    is_rejected = (
+        view.is_explained_by_entries and bool(view.entries) and view.entries[0].kind is attention.Kind.REJECTED
+    )
+    return view.entries[0].title_or_sentence if is_rejected else view.reason
+
+
 def respell(record: Any, view: record_view.RecordView) -> None:
     """Spell the texts of a record that is shown, and never saved, as on all pages."""
     for name, text in view.spellings.items():

@@ -32,7 +32,7 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
     "first_of_each_cause", "groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "tallies", "waiting",
     "with_keys",
@@ -42,6 +42,9 @@ MAX_CAUSE_LENGTH = 140
 
 # The characters that a row shows of a value without an excerpt.
 MAX_SHOWN_VALUE = 120
+
+# The beginning of the reason of a job that is tried again.
+RETRYING = "Retrying; "
 
 NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
 
@@ -169,6 +172,11 @@ class Entry:
         return f"{self.cause_text.rstrip('.')}. {self.own_detail}".rstrip()
 
     @property
+    def title_or_sentence(self) -> str:
+        """What a record's page says above its form; a rejected value's reason stands below its field there."""
+        return f"{self.cause_text.rstrip('.')}." if self.kind is Kind.REJECTED else self.sentence
+
+    @property
     def own_detail(self) -> str:
         """Its reason without the text of its cause, which is shown above it."""
         return self.detail.replace(self.cause_text, "", 1).lstrip(" .").rstrip()
@@ -208,6 +216,12 @@ class Group:
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
         return cause_of(self.kind, self.code).sentence.replace("{removed}", self.removed or "removed")
+
+    @property
+    def head(self) -> list[str]:
+        """The number, and the board unless the number names the type of its records."""
+        names_type = bool(self.count_text) and self.kind is not Kind.UNMATCHED
+        return [text for text in (self.count_text, "" if names_type else self.board) if text]
 
     @property
     def count_text(self) -> str:
@@ -422,7 +436,7 @@ def _detail(row: Attention, wording: Wording, cause_text: str) -> str:
             detail = unmatched_sentence(UnmatchedReason(row.code), **values["details"])
         case Kind.FAILED:
             times = humanize.count_with_noun(values["failures"], "time") if values["failures"] else ""
-            detail = f"Retrying; failed {times}. {values['error']}" if times else values["error"]
+            detail = f"{RETRYING}failed {times}. {values['error']}" if times else values["error"]
         case Kind.REMOVED if values["edited"]:
             edited = _edits_sentence(wording, row.entity_type, values["edited"].split(","), values["asked"])
             detail = f"{cause_text}. {edited}"

@@ -105,7 +105,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
         complete_unclaimed(failed, f"retried by {by}")
         changed = [*failed, *pending]
-        _add_decisions(changed, by, f"{by} had it tried again at once, with all its attempts.")
+        _add_decisions(changed, by, "Retried.")
         entity_types = (
             SyncQueue.objects.filter(pk__in=changed).order_by().values_list("entity_type", flat=True).distinct()
         )

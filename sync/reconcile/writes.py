@@ -119,7 +119,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
         problem = error.message.rstrip(" .")
         reason = f"Monday rejected “{value}”: {problem}. {advice} The record's other fields are synced."
         plans[key] = field_plan.block(BlockedCode.REJECTED, reason)
-        sentence = f"{field_plan.mapping.label}: {reason}"
+        sentence = f"{field_plan.mapping.label} rejected: {problem}."
         lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
     for key, field_plan in plans.items():
         if key in answer.unsent or (answer.is_bare and field_plan.mapping.column_id != NAME_COLUMN):

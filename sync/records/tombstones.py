@@ -228,15 +228,13 @@ class DeletionConsequence(NamedTuple):
 
 def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     """Return the consequence of deleting these records at once, for related records and for items."""
-    items = items_consequence(records)
-    relations = _lost_relations(records)
-    # The approval comes first.
-    sentences = [items.sentence, relations] if items.waits else [relations, items.sentence]
+    items = _items_consequence(records)
+    sentences = [items.sentence, _lost_relations(records), _restorable() if items.sentence else ""]
     return items._replace(sentence=" ".join(filter(None, sentences)))
 
 
 def _lost_relations(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
-    """Return which relations the deletion empties: “3 contacts lose their organization.”; empty if none."""
+    """Return which relations the deletion empties: “3 contacts lose their organization; …”; empty if none."""
     ids = [record.pk for record in records]
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
@@ -245,33 +243,44 @@ def _lost_relations(records: Collection[SyncedModel] | models.QuerySet[SyncedMod
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
     if not parts:
         return ""
-    return f"{' and '.join(parts)}. Restoring gives it back where none is set by then."
+    return f"{' and '.join(parts)}; restoring gives it back where none is set by then."
 
 
 def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return the consequence for the items of deleted records of one type; empty without items."""
+    """Return the consequence for the items of deleted records of one type, and how to restore; empty without items."""
+    items = _items_consequence(records)
+    return items._replace(sentence=f"{items.sentence} {_restorable()}") if items.sentence else items
+
+
+def _restorable() -> str:
+    return f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
+
+
+def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()
-    items = plural(len(linked), "Its item on Monday", "Their items on Monday")
-    restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
+    entity_type = linked[0].entity_type()
+    whose = f"The {registry.count_of_type(len(linked), entity_type)}'"
+    items = plural(len(linked), "Its item on Monday", f"{whose} items on Monday")
     sent = [record.pk for record in linked if not _is_kept_on_monday(record)]
     if not sent:
-        return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday. {restorable}")
-    entity_type = linked[0].entity_type()
+        return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday.")
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
-        items = plural(len(linked), "Its item", f"Their {len(linked):,} items")
+        # Only these wait; the others stay on Monday.
+        whose = f"The {registry.count_of_type(len(sent), entity_type)}'"
+        items = plural(len(sent), "Its item on Monday", f"{whose} items on Monday")
         why = f"deletions of {limit} within an hour do"
-        waits = plural(len(linked), "waits", "wait")
-        return DeletionConsequence(f"{items} on Monday {waits} for approval, as {why}. {restorable}", True)
+        waits = plural(len(sent), "waits", "wait")
+        return DeletionConsequence(f"{items} {waits} for approval, as {why}.", True)
     kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
     if policy is not DeletedRecordPolicy.ASK:
         kept.append("it was edited there since the last sync")
     exception = f", but not where {' or '.join(kept)}" if kept else ""
-    return DeletionConsequence(f"{items} {_CONSEQUENCES[policy]}{exception}. {restorable}")
+    return DeletionConsequence(f"{items} {_CONSEQUENCES[policy]}{exception}.")
 
 
 def _is_kept_on_monday(record: SyncedModel) -> bool:

@@ -300,19 +300,29 @@ class RecordView:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """What waits for a person, the gravest first."""
-        return self._page.entries.get(self.record.pk, ())
+        """What waits for a person, the gravest first; of several jobs that are tried again, the next one."""
+        entries = self._page.entries.get(self.record.pk, ())
+        retried = {entry.job for entry in entries if entry.is_being_retried}
+        if len(retried) < 2:
+            return entries
+        # A job for each direction, with different attempts and times: two sentences would contradict each other.
+        following = next((job.pk for job in self._jobs if job.pk in retried), max(retried))
+        return [entry for entry in entries if not entry.is_being_retried or entry.job == following]
 
     @property
     def is_explained_by_entries(self) -> bool:
         """Whether the first entry is the reason of the state: something of the record, or a column of its board."""
-        return self.state is RecordState.ATTENTION or self.reason_code is StateReason.COLUMN
+        is_asked = self.state is RecordState.ATTENTION or self.reason_code is StateReason.COLUMN
+        return is_asked or self._is_retried
 
     @property
     def reason(self) -> str:
         """The reason of the state as a sentence; pages show the next attempt beside it, and a stop's end above it."""
         if self.is_explained_by_entries:
-            return self.entries[0].sentence if self.entries else ""
+            sentence = self.entries[0].sentence if self.entries else ""
+            if self._is_retried and self.pause:
+                return f"Waits: paused; {sentence.removeprefix(attention.RETRYING)}"
+            return sentence
         is_resolved = self.reason_code is StateReason.PENDING and self.status == choices.RecordSyncStatus.CONFLICT
         if is_resolved and not self.stop:
             return "What was chosen for its conflict is being applied."
@@ -321,6 +331,12 @@ class RecordView:
         if self.stop and self.status != choices.RecordSyncStatus.SYNCED and sentence.startswith(self.stop):
             return self.stop
         return sentence
+
+    @property
+    def _is_retried(self) -> bool:
+        """Whether nothing but the next attempt of a job is awaited, or the end of a pause."""
+        is_stopped = bool(self.stop_reason) and self.pause is None
+        return not is_stopped and bool(self.entries) and self.entries[0].is_being_retried
 
     @property
     def others(self) -> Sequence[Entry]:

@@ -125,7 +125,7 @@ def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(
     page = browser.get("/admin/sync/decision/").content.decode()
     assert re.findall(r"and (\d) more records", page) == ["3", "2"]
     assert words_of(page).count("Deleted by the undo of the import “people.csv”. Its item") == 1
-    assert '<a href="/admin/sync/tombstone/" >Deleted</a>' in page
+    assert '<a href="/admin/sync/tombstone/" >Deleted records</a>' in page
 
 
 # What waits to be synced
@@ -164,6 +164,9 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     client.force_login(staff_who_may("view_decision"))
     assert record.pk in dict(waiting_entries(client))
     client.force_login(person)
+    assert 'npd-badge-wait">Pending' in browser.get("/admin/sync/decision/").content.decode()
+    SyncQueue.objects.filter(entity_id=record.pk).update(status="failed")
+    assert 'npd-badge-bad">Not synced: its job failed' in browser.get("/admin/sync/decision/").content.decode()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     assert record.pk not in dict(waiting_entries(client))
     assert not any(act.waits for act in acts_of(client, record))
@@ -199,6 +202,7 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert "<li><span>Chose Monday for phone.</span></li>" in re.sub(r"\s*\n\s*", "", page)
     assert len(re.findall(r'<tr class="data-row', page)) == 4
+    assert "4 activity entries" in words_of(page), "the number below counts the lines"
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
     assert summaries == ["Conflict: Email, Phone", "Email a → b and 2 more"]
 

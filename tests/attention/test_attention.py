@@ -27,6 +27,7 @@ from sync.models import (
 from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
+from sync.state import record_view
 from tests.admin import states
 from tests.support.attention import untrue_rows
 from tests.support.people import unlink
@@ -313,6 +314,24 @@ def test_what_can_be_done_about_a_removed_item_follows_the_records_direction(db:
         "npd_to_monday": ("create_item", "unlink"),
         "monday_to_npd": ("delete_record", "unlink"),
     }
+
+
+def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None) -> None:
+    states.boards()
+    contact = states.waiting("Ann", "Monday answered 500.")
+    jobs = SyncQueue.objects.filter(entity_id=contact.pk)
+    jobs.update(reason="", attempts=2)
+    later = sync_now() + timedelta(hours=1)
+    SyncQueue.objects.create(
+        entity_type="contact", entity_id=contact.pk, direction="to_npd", attempts=4, next_retry=later,
+        error_message="Monday answered 502.",
+    )  # fmt: skip
+    assert attention.waiting(kinds=[Kind.FAILED]).count() == 2
+    view = record_view.describe_one(contact)
+    assert (view.reason, view.others) == ("Retrying; failed 2 times. Monday answered 500.", [])
+    pauses.pause("maya", entity_type="contact")
+    view = record_view.describe_one(contact)
+    assert (view.reason, view.next_try_words) == ("Waits: paused; failed 2 times. Monday answered 500.", "")
 
 
 def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_has_failed_for_good(db: None) -> None:

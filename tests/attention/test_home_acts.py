@@ -54,6 +54,7 @@ def keys_of(html: str) -> list[str]:
 
 
 def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser: Client) -> None:
+    states.boards()
     states.dead("Ann", "Monday answered 500.")
     failed = SyncQueue.objects.get(status="failed")
     browser.post(ACT, {"one": f"retry failed:{failed.pk}"})
@@ -65,7 +66,14 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     html = page(browser)
     assert "Retrying; failed 7 times." in words_of(html)
     assert "Next attempt in 5 minutes" in words_of(html)
+    assert "Could not be synced · Contacts" in words_of(html), "the error stands in the row"
     assert reverse("admin:npd_contact_change", args=[current.entity_id]) in html, "its page has “Retry now”, too"
+
+    pauses.pause("maya", entity_type="contact")
+    paused = words_of(page(browser))
+    assert "Waits: paused" in paused
+    assert "Next attempt" not in paused
+    pauses.resume("maya", entity_type="contact")
 
     [key] = keys_of(html)
     assert [label for _name, label, _red in acts_of(browser)] == ["Retry now"]
@@ -237,7 +245,7 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
     assert "ann@example.com" in html
     assert f'href="{attention.entries()[0].url}"' in html
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "1 rejected value answered. Leaves the field different on both sides." in words_of(page(browser))
+    assert "Kept different: Ann." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
     browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]

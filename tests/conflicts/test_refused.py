@@ -1,5 +1,6 @@
 """Values that Monday refuses: corrected and sent again, Monday's taken, left in NPD; by real looks at a sandbox."""
 
+import html
 import json
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: Use
         world.work()
         contact.refresh_from_db()
         assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), side
-    assert LogEntry.objects.filter(object_id=str(contact.pk), change_message__contains="typed by Ada").exists()
+    assert LogEntry.objects.filter(object_id=str(contact.pk), change_message__contains="which was typed here").exists()
 
 
 def test_what_changed_since_can_not_be_taken_back_and_says_so(rejected: Contact, ada: User) -> None:
@@ -218,6 +219,12 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     assert 'data-state="handed_back"' in strip.content.decode()
     assert "Monday rejected" in text_of(strip)
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
+
+
+def test_the_records_page_says_mondays_reason_once_below_the_field(rejected: Contact, browser: Client) -> None:
+    page = html.unescape(text_of(browser.get(f"/admin/npd/contact/{rejected.pk}/change/")))
+    assert page.count(f"Monday rejected “{REFUSED}”") == 1
+    assert "Email was rejected by Monday." in page
 
 
 def test_the_screen_asks_fourteen_times(rejected: Contact, browser: Client, django_assert_max_num_queries: Any) -> None:

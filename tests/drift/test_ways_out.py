@@ -245,11 +245,11 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     for name in ("Ann", "Bob"):
         held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
     held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
-    assert "Role was rejected by Monday 2 contacts" in shown(mapped, REJECTED)
+    assert "Role was rejected by Monday · 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
     form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
-    assert "2 entries will be tried again now." in asked(mapped, form)[0]
+    assert "Trying again: 2 entries." in asked(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
     assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
