@@ -57,7 +57,7 @@ _start: dict[int, Any] = {}
 
 def by_hand(board: str, rows: int) -> None:
     """Claim and complete rows with SQL alone."""
-    from sync.models.board_link import BoardLink
+    from sync.models.boards_and_account import BoardLink
 
     link = BoardLink.objects.get(entity_type=board).pk
     token = uuid.uuid4()
@@ -84,7 +84,7 @@ def _plain_connection() -> psycopg.Connection[Any]:
 
 def ours(board: str, rows: int) -> None:
     """Claim and complete rows as a worker does."""
-    from sync.models.board_link import BoardLink
+    from sync.models.boards_and_account import BoardLink
     from sync.outbox.claim import acquire, claim
     from sync.outbox.finish import complete
 
@@ -155,7 +155,7 @@ def queue(url: str) -> Iterator[Queue]:
     """Make a board for each worker, and the processes."""
     from django.db import connection
 
-    from sync.models.board_link import BoardLease, BoardLink
+    from sync.models.boards_and_account import BoardLease, BoardLink
 
     for board in BOARDS:
         BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))

@@ -4,6 +4,8 @@ sandbox      the Monday simulator, running and empty; settings.MONDAY_API_URL po
 world        both boards set up and empty, worked in the test's own process; see tests/support/world.py
 site         sandbox, web, worker and beat as real processes on the test database, boards and webhooks set up
 quiet_site   the same, while worker and beat rest
+person       an administrator, Dora Demo
+browser      Django's test client, in which `person` is signed in
 open_page    signed-in pages of a real browser on this process's own web server, one for each call
 page         a page of a real browser; with `site` its relative addresses are NPD's
 admin_page   the same, signed in as the site's administrator
@@ -19,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection, connections
+from django.test import Client
 
 from sandbox import __main__ as sandbox_program
 from sync.boards.webhooks import webhook_url
@@ -284,8 +288,6 @@ def page(chromium: "Browser") -> Iterator["Page"]:
 @pytest.fixture
 def admin_page(page: "Page", site: Site) -> "Page":
     """A page that is signed in as the site's administrator."""
-    from django.test import Client
-
     client = Client()
     client.force_login(site.user)
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -294,10 +296,19 @@ def admin_page(page: "Page", site: Site) -> "Page":
 
 
 @pytest.fixture
+def person(db: None) -> User:
+    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+
+
+@pytest.fixture
+def browser(person: User, client: Client) -> Client:
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
 def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Callable[..., tuple["Page", list[str]]]]:
     """Opens a page of a width and a colour scheme in which `person` is signed in; its errors stand in the list."""
-    from django.test import Client
-
     contexts = []
 
     def is_fault(line: Any) -> bool:

@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from conflicts.reports import DELETIONS
 from sync import registry
-from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Cause, Severity, acts_of, cause_of, severity_of
+from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Cause, Severity, acts_of, cause_of
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -34,8 +34,8 @@ from sync.monday.board_items import ARCHIVED, DELETED
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "first_of_each_cause", "groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "severity_of",
-    "tallies", "waiting", "with_keys",
+    "first_of_each_cause", "groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "tallies", "waiting",
+    "with_keys",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -193,7 +193,8 @@ class Group:
 
     @property
     def severity(self) -> Severity:
-        return severity_of(self.kind, self.code)
+        severity = cause_of(self.kind, self.code).severity
+        return KINDS[self.kind].severity if severity is None else severity
 
     @property
     def icon(self) -> str:

@@ -1,8 +1,13 @@
-"""The columns of a board: the stored mappings, checks against the board, and fields blocked by a changed column."""
+"""The columns of a board that is set up: checks of the mappings against the board, and fields blocked by a column.
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+A renamed column is followed by its id; a removed or retyped column blocks its field. Sweeps, nightly comparisons, and
+passes with an answer that lacks a column detect it. The mapping's `problem` is set, and its field is blocked on every
+record in NPD's own tables, without a call: no record may say `synced` after Monday lost its value. When a column is
+usable again, the blocked records get a pass; only a restored column keeps its base.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,160 +19,20 @@ from sync import limits, registry
 from sync.choices import BlockedCode, ColumnProblem, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
-from sync.kernel.humanize import count_with_noun
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
-from sync.monday.board_items import Item
+from sync.monday.board import Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.outbox.queue_rows import enqueue_comparison
+
+log = structlog.get_logger(__name__)
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
 # The type, and also the id, of the column with an item's name; every board has it.
 NAME_TYPE = "name"
-
-
-@dataclass
-class StoredColumns:
-    """The result of storing columns: the steps and problems as sentences, and whether records need a pass."""
-
-    done: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    needs_resync: bool = False
-    remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
-
-
-def column_type(converter_name: str) -> str:
-    return make_converter(converter_name).column_type
-
-
-def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
-    """Return the types of columns that fit a mapping, the best first."""
-    spec = mapping_spec(mapping)
-    return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
-
-
-def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
-    """Return the registered spec of a mapping, or None if it is no longer registered."""
-    specs = registry.entity(mapping.link.entity_type).mappings
-    return next((spec for spec in specs if spec.key == mapping.key), None)
-
-
-def npd_id_spec(column_id: str) -> ColumnSpec:
-    return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
-
-
-def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
-    """Store the column of each mapping; `reason` explains why a field got another column.
-
-    A mapping with another column or converter gets a new version.
-    """
-    result = StoredColumns()
-    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
-    proposed = {proposal.key for proposal in spec.mappings}
-    for position, proposal in enumerate(spec.mappings):
-        column = setup.columns.get(proposal.key)
-        if proposal.key not in mappings and column is not None:
-            # An optional field is synced from when it has a column.
-            converter = proposal.converter_for(column.type) or proposal.converter
-            options = _options(column)
-            make_mapping(link, proposal, position, column_id=column.id, converter=converter, options=options)
-            where = f"“{column.title}” ({column.id}, {column.type})"
-            result.done.append(f"{proposal.label} is synced now, with the column {where}")
-            result.needs_resync = True
-    for mapping in mappings.values():
-        column = setup.columns.get(mapping.key)
-        if column is not None:
-            _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
-        # Nobody misses a field that is no longer registered.
-        elif (
-            mapping.key in proposed
-            and mapping.column_id not in ("", NAME_TYPE)
-            and mapping.direction != SyncDirection.NONE
-        ):
-            why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
-            result.problems.append(
-                f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or create "
-                "a new one or choose “No sync” in the set-up (Boards, “Set up…”)."
-            )
-    unused = [proposal for proposal in spec.mappings if proposal.key not in mappings and proposal.key in setup.unfit]
-    result.done += [f"{proposal.label} is not synced: {setup.unfit[proposal.key]}" for proposal in unused]
-    return result
-
-
-def target_board_of(mapping: FieldMapping) -> str | None:
-    """Return the board to which a mapping's relation must lead, or None if its field is no relation."""
-    relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
-    link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
-    return (link and link.board_id) or None
-
-
-def make_mapping(
-    link: BoardLink, proposal: registry.MappingSpec, position: int, *, column_id: str, **values: Any
-) -> tuple[FieldMapping, bool]:
-    """Get or create the field's mapping; new ones get the registered values, then `values`."""
-    defaults = {
-        "label": proposal.label,
-        "fields": list(proposal.fields),
-        "converter": proposal.converter,
-        "required": proposal.required,
-        "position": position,
-        "column_id": column_id,
-    }
-    return FieldMapping.objects.get_or_create(link=link, key=proposal.key, defaults=defaults | values)
-
-
-def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardColumn, reason: str) -> None:
-    spec = mapping_spec(mapping)
-    converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
-    changed: dict[str, Any] = {}
-    if column.id != mapping.column_id:
-        changed["column_id"] = column.id
-        # A new version invalidates the base, which belongs to the old column.
-        if mapping.column_id:
-            changed["version"] = models.F("version") + 1
-            why = reason or f"it was {mapping.column_id}, which is gone"
-            result.done.append(f"{mapping.label} is now in the column {column.id} ({why})")
-        result.needs_resync = True
-    if converter != mapping.converter:
-        changed["converter"] = converter
-        result.needs_resync = True
-        # Another converter stores different values in the base.
-        if mapping.column_id:
-            changed["version"] = models.F("version") + 1
-            result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
-    # The column is usable again, so the blocked records need a pass.
-    if mapping.problem:
-        changed |= NO_PROBLEM
-        result.needs_resync = True
-    # Labels and settings change without a new version, because the column is the same.
-    if mapping.column_id != NAME_TYPE and (options := _options(column)) != mapping.options:
-        changed["options"] = options
-    if changed:
-        FieldMapping.objects.filter(pk=mapping.pk).update(**changed)
-
-
-def _options(column: BoardColumn) -> dict[str, Any]:
-    return {"column_type": column.type, "settings": dict(column.settings)}
-
-
-def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]:
-    """Yield the optional fields that have no column, as `--with` names them."""
-    mapped = set(link.mappings.values_list("key", flat=True))
-    yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)
-
-
-# Schema drift: a renamed column is followed by its id; a removed or retyped column blocks its field.
-#
-# Sweeps, nightly comparisons, and passes with an answer that lacks a column detect it. The mapping's `problem` is set,
-# and its field is blocked on every record in NPD's own tables, without a call: no record may say `synced` after Monday
-# lost its value. When a column is usable again, the blocked records get a pass; only a restored column keeps its base.
-
-
-log = structlog.get_logger(__name__)
 
 # Time between two passes that test whether a hidden column is visible again.
 HIDDEN_RECHECK = timedelta(hours=1)
@@ -192,6 +57,33 @@ _BLOCK_FIELD = """
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
+
+
+def column_type(converter_name: str) -> str:
+    return make_converter(converter_name).column_type
+
+
+def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
+    """Return the types of columns that fit a mapping, the best first."""
+    spec = mapping_spec(mapping)
+    return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
+
+
+def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
+    """Return the registered spec of a mapping, or None if it is no longer registered."""
+    specs = registry.entity(mapping.link.entity_type).mappings
+    return next((spec for spec in specs if spec.key == mapping.key), None)
+
+
+def npd_id_spec(column_id: str) -> ColumnSpec:
+    return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
+
+
+def target_board_of(mapping: FieldMapping) -> str | None:
+    """Return the board to which a mapping's relation must lead, or None if its field is no relation."""
+    relation = registry.relation_of(registry.entity(mapping.link.entity_type).model, mapping.fields)
+    link = registry.link_of(registry.target_of(relation).entity_type()) if relation is not None else None
+    return (link and link.board_id) or None
 
 
 def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
@@ -282,7 +174,7 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
     for key in columns.hidden:
         if mapping := mappings.get(key):
             # Only the pass's records are blocked, because Monday may show the column on other items.
-            set_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping), everywhere=False)
+            _store_problem(link, mapping, ColumnProblem.HIDDEN, hidden_problem(link, mapping))
 
 
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
@@ -356,43 +248,47 @@ def _store_shape(link: BoardLink, board: Board) -> None:
     BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
 
 
-def set_problem(
-    link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "", *, everywhere: bool = True
-) -> None:
-    """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records.
-
-    Without `everywhere` only the mapping is changed.
-    """
-    log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
+def set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
+    """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
+    had_problem = bool(mapping.problem)
     with transaction.atomic():
-        before = mapping.problem
-        mapping.problem = problem
-        mapping.problem_code = code or ""
-        FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
-        waiting = blocked_ledgers(link, mapping).count() if before and everywhere else 0
-        if problem and everywhere:
-            model = registry.entity(link.entity_type).model
-            params: dict[str, Any] = {
-                "entity_type": link.entity_type,
-                "key": mapping.key,
-                "reason": problem,
-                "code": BlockedCode.COLUMN.value,
-                "column": mapping.column_id,
-                "version": mapping.version,
-                "status": SyncStatus.PENDING.value,
-                "pending": RecordSyncStatus.PENDING.value,
-            }
-            # Lock order: records, then the ledger.
-            synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
-            synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
-            waiting = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
-        elif before and not problem:
+        _store_problem(link, mapping, code, problem)
+        number = 0
+        if problem:
+            number = _block_field(link, mapping)
+        elif had_problem:
+            number = blocked_ledgers(link, mapping).count()
             unblock_field(link, mapping)
-        if everywhere:
-            records = registry.count_of_type(waiting, link.entity_type)
-            sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
-            board = registry.board_title(link.entity_type)
-            log_event("column", f"{board}: {sentence}: {mapping.label}, {records}.", entity_type=link.entity_type)
+        records = registry.count_of_type(number, link.entity_type)
+        sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
+        board = registry.board_title(link.entity_type)
+        log_event("column", f"{board}: {sentence}: {mapping.label}, {records}.", entity_type=link.entity_type)
+
+
+def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str) -> None:
+    log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
+    mapping.problem = problem
+    mapping.problem_code = code or ""
+    FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
+
+
+def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
+    """Block a field on every synced record with an item; return how many."""
+    model = registry.entity(link.entity_type).model
+    # Lock order: records, then the ledger.
+    synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
+    synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
+    params = {
+        "entity_type": link.entity_type,
+        "key": mapping.key,
+        "reason": mapping.problem,
+        "code": BlockedCode.COLUMN.value,
+        "column": mapping.column_id,
+        "version": mapping.version,
+        "status": SyncStatus.PENDING.value,
+        "pending": RecordSyncStatus.PENDING.value,
+    }
+    return run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
 
 
 def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
@@ -431,55 +327,3 @@ def enqueue_unlinked(link: BoardLink) -> None:
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
-
-
-def is_matched_by(link: BoardLink, column_id: str) -> bool:
-    """Whether records and items are matched by this column already, and creates aren't held."""
-    return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
-
-
-def ask_reason_to_hold(
-    connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
-) -> str:
-    """Return why creates are held, as in `reason_to_hold`; usually one call. Raises MondayError.
-
-    `types` are the types of columns that can hold the match key.
-    """
-    others = [column for column in board.columns if column.type in types and column.id not in (match.id, npd_id_column)]
-    columns = [match.id, npd_id_column, *(column.id for column in others)]
-    return reason_to_hold(match, others, npd_id_column, connector.list_items(board.id, columns))
-
-
-def reason_to_hold(
-    match: BoardColumn, others: Sequence[BoardColumn], npd_id_column: str, pages: Iterable[Iterable[Item]]
-) -> str:
-    """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
-
-    They are held on a board where no item can be matched, because everybody might be created twice.
-    Reads pages until an item without an NPD ID has a value in the match column.
-    """
-    unknown = 0
-    filled = Counter[str]()
-    for items in pages:
-        without_id = [item for item in items if not is_filled(item, npd_id_column)]
-        if any(is_filled(item, match.id) for item in without_id):
-            return ""
-        unknown += len(without_id)
-        filled.update(column.title for column in others for item in without_id if is_filled(item, column.id))
-    if not unknown:
-        return ""
-    candidates = [f"“{column.title}”" for column in others if filled[column.title]]
-    choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
-    have = "has" if unknown == 1 else "have"
-    return (
-        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which records and "
-        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
-        f"be there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
-        "the same (on the board's page)."
-    )
-
-
-def is_filled(item: Item, column_id: str) -> bool:
-    """Whether a cell has a value, or can't be read."""
-    reading = item.reading(column_id)
-    return not reading.known or bool((reading.text or "").strip())

@@ -4,25 +4,29 @@ It can be repeated, also after a worker was killed: a new board is stored at onc
 another choice of a person overwrites an administrator's changes.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import structlog
-from django.db import transaction
+from django.db import models, transaction
 
 from sync import limits, registry
 from sync.boards import board_columns, field_choices
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, SyncDirection
+from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
-from sync.models.board_link import EVERYTHING
+from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
+from sync.models.boards_and_account import EVERYTHING
 from sync.models.synced_model import unsynced
 from sync.monday import errors
-from sync.monday.board import Board, BoardSetup, ColumnSpec
+from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
+from sync.monday.board_items import Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
@@ -82,6 +86,16 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
         return error
     MondayAccount.objects.update_or_create(id=1, defaults={"users": users})
     return None
+
+
+@dataclass
+class StoredColumns:
+    """The result of storing columns: the steps and problems as sentences, and whether records need a pass."""
+
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    needs_resync: bool = False
+    remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
 
 
 class SetupChoices:
@@ -146,9 +160,9 @@ class SetupChoices:
     def check(self, link: BoardLink) -> None:
         """Hook: raise ActionError if the locked link changed since the choices were made."""
 
-    def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
+    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
         """Store the mappings, in the transaction that stores the link."""
-        return board_columns.store_columns(self.spec, link, setup)
+        return store_columns(self.spec, link, setup)
 
 
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
@@ -160,7 +174,7 @@ def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[s
             # Every board has the name's column.
             is_name = board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
             column_id = board_columns.NAME_TYPE if is_name else ""
-            board_columns.make_mapping(link, mapping, position, column_id=column_id)
+            make_mapping(link, mapping, position, column_id=column_id)
     return apply_choices(SetupChoices(spec, link, requested), connector)
 
 
@@ -200,6 +214,21 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     return SetupOutcome(spec, link, [*steps, *messages, *hooks], [*problems, *missing])
 
 
+def make_mapping(
+    link: BoardLink, proposal: registry.MappingSpec, position: int, *, column_id: str, **values: Any
+) -> tuple[FieldMapping, bool]:
+    """Get or create the field's mapping; new ones get the registered values, then `values`."""
+    defaults = {
+        "label": proposal.label,
+        "fields": list(proposal.fields),
+        "converter": proposal.converter,
+        "required": proposal.required,
+        "position": position,
+        "column_id": column_id,
+    }
+    return FieldMapping.objects.get_or_create(link=link, key=proposal.key, defaults=defaults | values)
+
+
 def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     """Store another board for the link.
 
@@ -224,11 +253,63 @@ def _create_obstacle(spec: EntitySpec, connector: MondayConnector, setup: BoardS
         return ""
     # Read the row, not link_of(): the board named in the environment isn't stored yet.
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
-    if link is not None and link.board_id == setup.board.id and board_columns.is_matched_by(link, match.id):
+    if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
         return ""
     types = next(set(mappable.types) for mappable in field_choices.mappable_fields(spec) if mappable.is_match_key)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
-    return board_columns.ask_reason_to_hold(connector, setup.board, npd_id, match, types)
+    return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
+
+
+def is_matched_by(link: BoardLink, column_id: str) -> bool:
+    """Whether records and items are matched by this column already, and creates aren't held."""
+    return not link.creates_held and link.mappings.filter(key=link.match_key, column_id=column_id).exists()
+
+
+def ask_reason_to_hold(
+    connector: MondayConnector, board: Board, npd_id_column: str, match: BoardColumn, types: Collection[str]
+) -> str:
+    """Return why creates are held, as in `reason_to_hold`; usually one call. Raises MondayError.
+
+    `types` are the types of columns that can hold the match key.
+    """
+    others = [column for column in board.columns if column.type in types and column.id not in (match.id, npd_id_column)]
+    columns = [match.id, npd_id_column, *(column.id for column in others)]
+    return reason_to_hold(match, others, npd_id_column, connector.list_items(board.id, columns))
+
+
+def reason_to_hold(
+    match: BoardColumn, others: Sequence[BoardColumn], npd_id_column: str, pages: Iterable[Iterable[Item]]
+) -> str:
+    """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
+
+    They are held on a board where no item can be matched, because everybody might be created twice.
+    Reads pages until an item without an NPD ID has a value in the match column.
+    """
+    unknown = 0
+    filled = Counter[str]()
+    for items in pages:
+        without_id = [item for item in items if not is_filled(item, npd_id_column)]
+        if any(is_filled(item, match.id) for item in without_id):
+            return ""
+        unknown += len(without_id)
+        filled.update(column.title for column in others for item in without_id if is_filled(item, column.id))
+    if not unknown:
+        return ""
+    candidates = [f"“{column.title}”" for column in others if filled[column.title]]
+    choose = f"choose {' or '.join(candidates)}, which has values, instead" if candidates else "choose another column"
+    have = "has" if unknown == 1 else "have"
+    return (
+        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which records and "
+        "items are matched, is empty for all of them. Nothing new is created on either side, because everybody could "
+        f"be there twice. Fill in “{match.title}” on Monday, or {choose} (Boards, “Set up…”), or create new ones all "
+        "the same (on the board's page)."
+    )
+
+
+def is_filled(item: Item, column_id: str) -> bool:
+    """Whether a cell has a value, or can't be read."""
+    reading = item.reading(column_id)
+    return not reading.known or bool((reading.text or "").strip())
 
 
 def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardSetup) -> list[UnmatchedFinding]:
@@ -248,7 +329,7 @@ def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     columns = [npd_id] if column is None else [npd_id, column_id]
     findings = []
     for item in chain.from_iterable(connector.list_items(setup.board.id, columns, sorted({kind, "text"}))):
-        if not board_columns.is_filled(item, npd_id):
+        if not is_filled(item, npd_id):
             with suppress(UnknownValue):
                 text = convert.remote(convert.stored_value(item.reading(column_id)))
                 values = {spec.match_key: text} if isinstance(text, str) else {}
@@ -300,6 +381,78 @@ def _store_board(
     return link, steps, stored.problems
 
 
+def store_columns(spec: registry.EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
+    """Store the column of each mapping; `reason` explains why a field got another column.
+
+    A mapping with another column or converter gets a new version.
+    """
+    result = StoredColumns()
+    mappings = {mapping.key: mapping for mapping in link.mappings.all()}
+    proposed = {proposal.key for proposal in spec.mappings}
+    for position, proposal in enumerate(spec.mappings):
+        column = setup.columns.get(proposal.key)
+        if proposal.key not in mappings and column is not None:
+            # An optional field is synced from when it has a column.
+            converter = proposal.converter_for(column.type) or proposal.converter
+            options = _options(column)
+            make_mapping(link, proposal, position, column_id=column.id, converter=converter, options=options)
+            where = f"“{column.title}” ({column.id}, {column.type})"
+            result.done.append(f"{proposal.label} is synced now, with the column {where}")
+            result.needs_resync = True
+    for mapping in mappings.values():
+        column = setup.columns.get(mapping.key)
+        if column is not None:
+            _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
+        # Nobody misses a field that is no longer registered.
+        elif (
+            mapping.key in proposed
+            and mapping.column_id not in ("", board_columns.NAME_TYPE)
+            and mapping.direction != SyncDirection.NONE
+        ):
+            why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
+            result.problems.append(
+                f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or create "
+                "a new one or choose “No sync” in the set-up (Boards, “Set up…”)."
+            )
+    unused = [proposal for proposal in spec.mappings if proposal.key not in mappings and proposal.key in setup.unfit]
+    result.done += [f"{proposal.label} is not synced: {setup.unfit[proposal.key]}" for proposal in unused]
+    return result
+
+
+def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardColumn, reason: str) -> None:
+    spec = board_columns.mapping_spec(mapping)
+    converter = (spec.converter_for(column.type) if spec else None) or mapping.converter
+    changed: dict[str, Any] = {}
+    if column.id != mapping.column_id:
+        changed["column_id"] = column.id
+        # A new version invalidates the base, which belongs to the old column.
+        if mapping.column_id:
+            changed["version"] = models.F("version") + 1
+            why = reason or f"it was {mapping.column_id}, which is gone"
+            result.done.append(f"{mapping.label} is now in the column {column.id} ({why})")
+        result.needs_resync = True
+    if converter != mapping.converter:
+        changed["converter"] = converter
+        result.needs_resync = True
+        # Another converter stores different values in the base.
+        if mapping.column_id:
+            changed["version"] = models.F("version") + 1
+            result.done.append(f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so")
+    # The column is usable again, so the blocked records need a pass.
+    if mapping.problem:
+        changed |= board_columns.NO_PROBLEM
+        result.needs_resync = True
+    # Labels and settings change without a new version, because the column is the same.
+    if mapping.column_id != board_columns.NAME_TYPE and (options := _options(column)) != mapping.options:
+        changed["options"] = options
+    if changed:
+        FieldMapping.objects.filter(pk=mapping.pk).update(**changed)
+
+
+def _options(column: BoardColumn) -> dict[str, Any]:
+    return {"column_type": column.type, "settings": dict(column.settings)}
+
+
 def _choose_group(link: BoardLink, board: Board) -> list[str]:
     """New items go to the topmost group, unless a person chose another that still takes items."""
     group_before = link.group_id
@@ -333,3 +486,9 @@ def _requeue_waiting_saves(spec: EntitySpec) -> None:
     )  # fmt: skip
     ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
     enqueue(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
+
+
+def missing_columns(spec: registry.EntitySpec, link: BoardLink) -> Iterator[str]:
+    """Yield the optional fields that have no column, as `--with` names them."""
+    mapped = set(link.mappings.values_list("key", flat=True))
+    yield from (f"{spec.entity_type}.{m.key}" for m in spec.mappings if m.optional and m.key not in mapped)

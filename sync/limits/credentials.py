@@ -41,28 +41,6 @@ class TokenState:
         return self.is_in_environment or (self.is_stored and not self.is_unreadable)
 
 
-def conceal(*texts: str) -> None:
-    """Hide these texts from now on in this process's logs, error pages and stored errors."""
-    secret_texts = settings.SECRET_TEXTS
-    secret_texts += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in secret_texts]
-
-
-def _stored(name: str) -> str:
-    """Return a stored secret; empty if there is none, or no current key decrypts it."""
-    row = StoredSecret.objects.filter(name=name).first()
-    return _decrypted(row) if row else ""
-
-
-def _decrypted(row: StoredSecret) -> str:
-    """Return the row's secret; empty if no current key decrypts it."""
-    try:
-        text = decrypt(row.sealed)
-    except KeyChanged:
-        return ""
-    conceal(text)
-    return text
-
-
 def api_token() -> str:
     """Return the token to call Monday with; empty if none can be used."""
     return settings.MONDAY_API_KEY or _stored(API_TOKEN)
@@ -138,6 +116,28 @@ def store_token(token: str, user: User) -> None:
 def remove_token() -> None:
     """Forget the stored token."""
     StoredSecret.objects.filter(name=API_TOKEN).delete()
+
+
+def conceal(*texts: str) -> None:
+    """Hide these texts from now on in this process's logs, error pages and stored errors."""
+    secret_texts = settings.SECRET_TEXTS
+    secret_texts += [text for text in texts if len(text) >= SHORTEST_SECRET and text not in secret_texts]
+
+
+def _stored(name: str) -> str:
+    """Return a stored secret; empty if there is none, or no current key decrypts it."""
+    row = StoredSecret.objects.filter(name=name).first()
+    return _decrypted(row) if row else ""
+
+
+def _decrypted(row: StoredSecret) -> str:
+    """Return the row's secret; empty if no current key decrypts it."""
+    try:
+        text = decrypt(row.sealed)
+    except KeyChanged:
+        return ""
+    conceal(text)
+    return text
 
 
 def _store(name: str, text: str, user: User) -> None:

@@ -67,7 +67,7 @@ class PassGrant:
         self.size = size
         self.urgent = urgent
         self.only_urgent = only_urgent
-        self.is_begun = False
+        self.is_begun = False  # whether its first call was answered, which is stored as the board's last pass
 
     def __enter__(self) -> PassGrant:
         self._token = _current_pass.set(self)
@@ -77,24 +77,10 @@ class PassGrant:
         _current_pass.reset(self._token)
 
 
+# Context variables, because sync.monday, which makes the calls, knows nothing of boards and passes of ours.
 _current_pass: ContextVar[PassGrant | None] = ContextVar("current_pass", default=None)
 _current_call: ContextVar[CallInfo | None] = ContextVar("current_call", default=None)
 _override: ContextVar[MeteredClient | None] = ContextVar("client_override", default=None)
-
-
-def board_call(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
-    """Describe the calls inside as reads or writes of this many records of a board."""
-    return describe_calls(CallInfo(link.pk, records, writes))
-
-
-@contextmanager
-def describe_calls(call: CallInfo) -> Iterator[None]:
-    """Describe the calls inside."""
-    token = _current_call.set(call)
-    try:
-        yield
-    finally:
-        _current_call.reset(token)
 
 
 class MeteredClient:
@@ -139,6 +125,70 @@ class MeteredClient:
             raise
         _record_answer(call, answer)
         return answer
+
+
+def client(
+    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
+) -> MeteredClient:
+    """Return a client for the configured token; inside `client_override`, that client with its own settings.
+
+    `urgent` and `before_call` are those of MeteredClient; `timeout` shortens the usual seconds of a call.
+    """
+    if (override := _override.get()) is not None:
+        assert before_call is None, "An override's calls would not be preceded by it."
+        return override
+    return MeteredClient(_client_of(credentials.api_token(), timeout), urgent=urgent, before_call=before_call)
+
+
+def connector(
+    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
+) -> MondayConnector:
+    """Return the connector whose calls are sent by `client`."""
+    return MondayConnector(client(urgent=urgent, timeout=timeout, before_call=before_call))
+
+
+@contextmanager
+def client_override(override: MeteredClient) -> Iterator[None]:
+    """Make everything inside call Monday by this client, such as a preview's read-only one."""
+    token = _override.set(override)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+@contextmanager
+def urgent_calls(token: str = "") -> Iterator[None]:
+    """Let all calls inside use the reserve, because a person waits; `token` may be one that isn't stored yet."""
+    sender = MeteredClient(_client_of(token), urgent=True) if token else client(urgent=True)
+    with client_override(sender):
+        yield
+
+
+def board_call(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
+    """Describe the calls inside as reads or writes of this many records of a board."""
+    return describe_calls(CallInfo(link.pk, records, writes))
+
+
+@contextmanager
+def describe_calls(call: CallInfo) -> Iterator[None]:
+    """Describe the calls inside."""
+    token = _current_call.set(call)
+    try:
+        yield
+    finally:
+        _current_call.reset(token)
+
+
+def _client_of(token: str, timeout: float | None = None) -> MondayClient:
+    longest = settings.MONDAY_TIMEOUT_SECONDS
+    seconds = min(timeout or longest, longest)
+    return _shared_client(settings.MONDAY_API_URL, token, settings.MONDAY_API_VERSION, seconds)
+
+
+@lru_cache(maxsize=4)
+def _shared_client(url: str, token: str, version: str, timeout: float) -> MondayClient:
+    return MondayClient(url, token, version=version, timeout=timeout)
 
 
 def _spend(call: CallInfo, *, urgent: bool) -> date | None:
@@ -219,52 +269,3 @@ def _mark_pass(call: CallInfo) -> None:
     if current_pass is not None and not current_pass.is_begun and call.link_id is not None:
         current_pass.is_begun = True
         BoardLink.objects.filter(pk=call.link_id).update(last_pass_at=SyncNow())
-
-
-def client(
-    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
-) -> MeteredClient:
-    """Return a client for the configured token; inside `client_override`, that client with its own settings.
-
-    `urgent` and `before_call` are those of MeteredClient; `timeout` shortens the usual seconds of a call.
-    """
-    if (override := _override.get()) is not None:
-        assert before_call is None, "An override's calls would not be preceded by it."
-        return override
-    return MeteredClient(_client_of(credentials.api_token(), timeout), urgent=urgent, before_call=before_call)
-
-
-def connector(
-    *, urgent: bool = False, timeout: float | None = None, before_call: Callable[[], None] | None = None
-) -> MondayConnector:
-    """Return the connector whose calls are sent by `client`."""
-    return MondayConnector(client(urgent=urgent, timeout=timeout, before_call=before_call))
-
-
-@contextmanager
-def client_override(override: MeteredClient) -> Iterator[None]:
-    """Make everything inside call Monday by this client, such as a preview's read-only one."""
-    token = _override.set(override)
-    try:
-        yield
-    finally:
-        _override.reset(token)
-
-
-@contextmanager
-def urgent_calls(token: str = "") -> Iterator[None]:
-    """Let all calls inside use the reserve, because a person waits; `token` may be one that isn't stored yet."""
-    sender = MeteredClient(_client_of(token), urgent=True) if token else client(urgent=True)
-    with client_override(sender):
-        yield
-
-
-def _client_of(token: str, timeout: float | None = None) -> MondayClient:
-    longest = settings.MONDAY_TIMEOUT_SECONDS
-    seconds = min(timeout or longest, longest)
-    return _shared_client(settings.MONDAY_API_URL, token, settings.MONDAY_API_VERSION, seconds)
-
-
-@lru_cache(maxsize=4)
-def _shared_client(url: str, token: str, version: str, timeout: float) -> MondayClient:
-    return MondayClient(url, token, version=version, timeout=timeout)

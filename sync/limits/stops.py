@@ -16,7 +16,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
 from sync.models import BoardLink, Decision, Intent, IntentState, MondayAccount, SyncQueue
-from sync.models.board_link import EVERYTHING
+from sync.models.boards_and_account import EVERYTHING
 from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 from sync.outbox import notify

@@ -28,7 +28,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, stops
 from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.board_link import EVERYTHING
+from sync.models.boards_and_account import EVERYTHING
 from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
@@ -83,7 +83,7 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class FailedWrite:
+class FailedDocument:
     """A document without a known outcome."""
 
     error: MondayError
@@ -91,7 +91,7 @@ class FailedWrite:
 
 
 @dataclass(frozen=True)
-class WriteFailure:
+class Judgement:
     """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
     is_own: bool = False
@@ -126,7 +126,7 @@ def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
     return {record_id: Failures(*failures) for record_id, *failures in rows}
 
 
-def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
+def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
     """Judge the failed documents of one pass, and stop all writes if no other write succeeded in between.
 
     With `others_written`, the same pass has written other records.
@@ -138,31 +138,31 @@ def writes_failed(failed: Sequence[FailedWrite], *, others_written: bool) -> lis
         account = stops.locked_account()
         own = [document for document in failed if others_written or _is_own(document, failures, account)]
         unexplained = [document for document in failed if document not in own]
-        outage = _count_unexplained(account, unexplained) if unexplained else WriteFailure()
+        outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
     # A record that failed alone waits only for those before it; of several, each has a turn of its own.
     place = int(len(failed) > 1)
-    verdicts = []
+    judgements = []
     for document in failed:
         if document not in own:
-            verdicts.append(outage)
+            judgements.append(outage)
         elif len(document.records) > 1:
-            verdicts.append(WriteFailure(is_own=True))
+            judgements.append(Judgement(is_own=True))
         else:
             wait = wait_for_turn(place)
             place += 1
             counts = others_written or all(failures[record_id].is_own_again for record_id in document.records)
-            verdicts.append(WriteFailure(counts, wait if counts else max(ALONE_WAIT, wait), reason=TURN))
-    return verdicts
+            judgements.append(Judgement(counts, wait if counts else max(ALONE_WAIT, wait), reason=TURN))
+    return judgements
 
 
-def _is_own(document: FailedWrite, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
+def _is_own(document: FailedDocument, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
     """Whether its records are at fault, because others were written between the failures of each of them."""
     if account.only_writes:
         return False
     return all(record_id in failures and failures[record_id].is_own for record_id in document.records)
 
 
-def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite]) -> WriteFailure:
+def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
     """Count failures while nothing else was written; stop writes unless only one record keeps failing."""
     first = documents[0]
     only_record = str(*first.records) if len(documents) == len(first.records) == 1 else ""
@@ -181,7 +181,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedWrite])
     account.save()
     # A record that fails again is at fault if Monday's error names it.
     is_own = bool(only_record) and not stops_all and (is_first or first.error.path_alias is not None)
-    return WriteFailure(is_own, 0 if is_own else wait, ends_pass=True)
+    return Judgement(is_own, 0 if is_own else wait, ends_pass=True)
 
 
 def writes_refused(error: MondayError) -> None:

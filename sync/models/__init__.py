@@ -1,7 +1,15 @@
 """The engine's tables."""
 
 from sync.models.attention import ApiToken, Attention, CacheEntry, Notification, NotificationReceiver
-from sync.models.board_link import ApiQuota, ApiUsage, BoardLease, BoardLink, FieldMapping, MondayAccount, StoredSecret
+from sync.models.boards_and_account import (
+    ApiQuota,
+    ApiUsage,
+    BoardLease,
+    BoardLink,
+    FieldMapping,
+    MondayAccount,
+    StoredSecret,
+)
 from sync.models.decisions import Decision
 from sync.models.jobs import SyncQueue
 from sync.models.state import (

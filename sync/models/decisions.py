@@ -42,18 +42,7 @@ REFILLS = "refills"
 
 
 class Decision(models.Model):
-    """An entry of the activity: one decision on one field or record, as a sentence.
-
-    `cause` has what is known of these: `rows` and `causes`, the jobs' ids and what caused them; `by`, who asked for it;
-    `events`, the ids of webhooks; `npd` and `monday`, the last edit on that side ({who, at, way}); `rule` and `action`,
-    the merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs
-    to the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id.
-    `values`: for a moved value {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo; for
-    a removed item its `reason`, and `at`, the time of the removal.
-
-    Entries with the same `fold_id` belong to one act; all but the newest are `folded` (see `fold_alike`). An entry
-    folded without an id repeats another entry of its record, such as a choice that was applied.
-    """
+    """An entry of the activity: one decision on one field or record, as a sentence."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
@@ -62,13 +51,21 @@ class Decision(models.Model):
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
+    # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
+    # item: its `reason`, and `at`, the time of the removal.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
+    # What is known of these: `rows` and `causes`, the jobs' ids and what caused them; `by`, who asked for it; `events`,
+    # the ids of webhooks; `npd` and `monday`, the last edit on that side ({who, at, way}); `rule` and `action`, the
+    # merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs to
+    # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id.
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
+    # Entries with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). An entry that
+    # is folded without an id repeats another entry of its record, such as a choice that was applied.
     folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
     fold_id = models.UUIDField("act", null=True, blank=True)
 

@@ -38,11 +38,7 @@ class SyncMetadataManager(models.Manager["SyncMetadata"]):
 class SyncMetadata(models.Model):
     """The ledger: one row for each record and other system, with the last pass's result and the bases.
 
-    By a mapping's key: `base` has {local, remote, item, column, version, at}, the last agreed pair and what it belongs
-    to; `blocked_fields` and `altered` (values that Monday stored differently) have {reason, code, …}, with `kept_by` if
-    a person kept the value different; `seen` has the values that recent passes read on Monday, [[value, when], …],
-    newest last, which distinguish an event that a pass saw from a lost edit. `conflicts` has the fields of open
-    conflicts by kind, `asked_items` the items of open identity conflicts.
+    `base`, `blocked_fields`, `altered` and `seen` have an entry for each mapping, by its key.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -62,6 +58,7 @@ class SyncMetadata(models.Model):
     )
     sync_batch_id = models.UUIDField(null=True, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
+    # The fields of open conflicts, by kind.
     conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
@@ -70,7 +67,9 @@ class SyncMetadata(models.Model):
     api_calls_count = models.IntegerField("API calls of the last sync", db_default=0)
     local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
+    # The last agreed pair, and what it belongs to: {local, remote, item, column, version, at}.
     base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY_OBJECT, blank=True)
+    # These two: {reason, code, …}, with `kept_by` if a person kept the value different.
     blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(
         "values that Monday stored differently", db_default=EMPTY_OBJECT, blank=True
@@ -79,11 +78,14 @@ class SyncMetadata(models.Model):
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, db_default="")
     removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
     removed_passes = models.SmallIntegerField("checks in a row that found it deleted", db_default=0)
+    # The values on Monday that differed from the base when a pass of the last days read them: [[value, when], …],
+    # newest last. They distinguish an event that a pass saw from a lost edit. Lost edits: [value, when, our write].
     seen: models.JSONField[Any, Any] = models.JSONField(
         "values last seen on Monday", db_default=EMPTY_OBJECT, blank=True
     )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
     left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, db_default="")
+    # The items of open identity conflicts.
     asked_items = ArrayField(
         models.CharField(max_length=50), default=list, blank=True, db_default=[], verbose_name="items in question"
     )
@@ -190,12 +192,7 @@ class IntentState(models.TextChoices):
 
 
 class Intent(models.Model):
-    """A mutation, committed before it is sent.
-
-    By a mapping's key: `values` has {read, read_at, local, base, column, version, united}, `answer` the value in
-    Monday's answer. For a create, `body` is the whole document with its variables, which is sent again with the same
-    `idempotency_key`.
-    """
+    """A mutation, committed before it is sent."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField("type of record", max_length=50)
@@ -205,12 +202,15 @@ class Intent(models.Model):
     lease_token = models.UUIDField("worker that has it")
     idempotency_key = models.CharField(max_length=64)
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
+    # By a mapping's key: {read, read_at, local, base, column, version, united}.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    # Of a create: the whole document with its variables, which is sent again with the same `idempotency_key`.
     body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
     deadline = models.DateTimeField()
     lookups = models.SmallIntegerField("how often it was looked for", db_default=0)
+    # The values in Monday's answer, by a mapping's key.
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     settled_at = models.DateTimeField("done at", null=True, blank=True)
@@ -300,10 +300,7 @@ class WebhookEvent(models.Model):
 
 
 class Tombstone(models.Model):
-    """A deleted record, kept so that its item creates no new record.
-
-    Written by a trigger. Records deleted in one act share a `context_id`; those deleted by a script have none.
-    """
+    """A deleted record, written by a trigger and kept so that its item creates no new record."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
@@ -317,6 +314,7 @@ class Tombstone(models.Model):
         max_length=20, choices=choices.TombstoneState.choices, db_default=choices.TombstoneState.WAITING
     )
     settled_at = models.DateTimeField("done at", null=True, blank=True)
+    # Shared by the records deleted in one act; null for those deleted by a script.
     context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
 
     class Meta:
@@ -335,10 +333,7 @@ class Tombstone(models.Model):
 
 
 class IgnoredItem(models.Model):
-    """An item that must not become a record, with the reason, so that nobody is asked again.
-
-    For an `erased` item no delivery is stored, and pages don't show that it is ignored.
-    """
+    """An item that must not become a record, with the reason, so that nobody is asked again."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
@@ -346,6 +341,7 @@ class IgnoredItem(models.Model):
     reason = models.TextField()
     unlinked = models.BooleanField("unlinked by a policy or a person", db_default=False)
     entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
+    # Then no delivery about it is stored, and pages don't show that it is ignored.
     erased = models.BooleanField("its person was erased: nothing of it may be stored", db_default=False)
     at = models.DateTimeField(db_default=SyncNow())
 
@@ -371,7 +367,6 @@ class UnmatchedItem(models.Model):
     """An item without a record, as it was last read, with the reason; it decides nothing.
 
     It is deleted when a record gets the item (by a trigger of the synced tables), or the item leaves the board.
-    `details` are the arguments of the reason's sentence, `values` the item's values by field.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -380,7 +375,9 @@ class UnmatchedItem(models.Model):
     item_id = models.CharField("Monday item", max_length=50)
     name = models.TextField(blank=True, db_default="")
     reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
+    # The arguments of the reason's sentence.
     details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    # The item's values by field.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
@@ -468,15 +465,13 @@ class ApprovalRequest(models.Model):
 
 
 class WriteLoop(models.Model):
-    """A field that somebody on Monday rewrites after each of our writes; throttled until `throttled_until`.
-
-    `times` has {at, write: the intent's id} for each of our writes of the last hour that was rewritten.
-    """
+    """A field that somebody on Monday rewrites after each of our writes; throttled until `throttled_until`."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField()
     key = models.CharField("field", max_length=100)
+    # {at, write: the intent's id} for each of our writes of the last hour that was rewritten.
     times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=EMPTY_LIST)
     by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
     throttled_until = models.DateTimeField(null=True, blank=True)
@@ -495,8 +490,7 @@ class WriteLoop(models.Model):
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
-    `target` is “item ” and an item's id, or “name ” and a name's `match_key`. Only the triggers read it; the ledger's
-    `blocked_fields` has the reason why the field is blocked.
+    Only the triggers read it; the ledger's `blocked_fields` has the reason why the field is blocked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -504,6 +498,7 @@ class AwaitedRelation(models.Model):
     entity_id = models.UUIDField()
     key = models.CharField("field", max_length=50)
     target_type = models.CharField(max_length=50)
+    # “item ” and an item's id, or “name ” and a name's `match_key`.
     target = models.TextField()
 
     class Meta:

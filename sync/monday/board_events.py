@@ -30,6 +30,28 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import api_column_type
 from sync.monday.errors import BOARD_NOT_FOUND, LOG_SHAPE_CHANGED, UNREADABLE_ANSWER, MondayError
 
+# Each has a webhook, all to the same address.
+WEBHOOK_EVENTS = (
+    "create_item",
+    "change_column_value",
+    "change_name",
+    "item_archived",
+    "item_deleted",
+    "item_restored",
+    "item_moved_to_any_group",
+)
+
+MAX_URL_CHARACTERS = 255  # of a webhook (developer.monday.com/api-reference/reference/webhooks)
+
+# The board's webhooks, other programs' too; their addresses are not returned (reference/webhooks).
+READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
+
+CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
+  create_webhook(board_id: $board, url: $url, event: $event) { id board_id event }
+}"""
+
+DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
+
 _EVENT_KINDS = {
     "create_pulse": EventKind.CREATED,
     "update_column_value": EventKind.COLUMN,
@@ -39,7 +61,6 @@ _EVENT_KINDS = {
     "restore_pulse": EventKind.RESTORED,
     "move_pulse_into_group": EventKind.MOVED,
 }
-
 
 # The `type` of the stored deliveries of each kind.
 EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
@@ -103,6 +124,31 @@ def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
+def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
+    value = event.get("value")
+    if is_rename and isinstance(value, Mapping):
+        return _text_or_none(value.get("name"))
+    return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
+
+
+# As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
+_ID = re.compile(r"[1-9][0-9]{0,19}")
+_USER_ID = re.compile(r"-?[0-9]{1,20}")
+
+
+def _id_under(event: Mapping[str, Any], *keys: str, pattern: re.Pattern[str] = _ID) -> str | None:
+    for key in keys:
+        value = event.get(key)
+        # A bool is an int in Python, but no id.
+        if isinstance(value, int | str) and not isinstance(value, bool) and pattern.fullmatch(str(value)):
+            return str(value)
+    return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
 LEEWAY = timedelta(minutes=1)  # between two clocks
 
 
@@ -148,54 +194,6 @@ def _parse_timestamp(claim: Any) -> datetime | None:
         return datetime.fromtimestamp(claim, UTC)
     except (OverflowError, OSError, ValueError):
         return None
-
-
-def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
-    value = event.get("value")
-    if is_rename and isinstance(value, Mapping):
-        return _text_or_none(value.get("name"))
-    return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
-
-
-# As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
-_ID = re.compile(r"[1-9][0-9]{0,19}")
-_USER_ID = re.compile(r"-?[0-9]{1,20}")
-
-
-def _id_under(event: Mapping[str, Any], *keys: str, pattern: re.Pattern[str] = _ID) -> str | None:
-    for key in keys:
-        value = event.get(key)
-        # A bool is an int in Python, but no id.
-        if isinstance(value, int | str) and not isinstance(value, bool) and pattern.fullmatch(str(value)):
-            return str(value)
-    return None
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-# Each has a webhook, all to the same address.
-WEBHOOK_EVENTS = (
-    "create_item",
-    "change_column_value",
-    "change_name",
-    "item_archived",
-    "item_deleted",
-    "item_restored",
-    "item_moved_to_any_group",
-)
-
-URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
-
-# The board's webhooks, other programs' too; their addresses are not returned (reference/webhooks).
-READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
-
-CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
-  create_webhook(board_id: $board, url: $url, event: $event) { id board_id event }
-}"""
-
-DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
 
 
 class LogForm(NamedTuple):

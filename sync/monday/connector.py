@@ -266,7 +266,7 @@ class MondayConnector:
         lost with a killed process would stay on the board for ever. Raises WEBHOOKS_INCOMPLETE, and ValueError for an
         address that is too long.
         """
-        most = board_events.URL_CHARACTERS
+        most = board_events.MAX_URL_CHARACTERS
         if len(url) > most:
             raise ValueError(f"A webhook's address can have {most} characters; this one has {len(url)}.")
         fingerprint = url_fingerprint(url)

@@ -15,6 +15,16 @@ from typing import Any, NamedTuple, Protocol
 from sync.monday import errors
 from sync.monday.errors import MondayError
 
+# The points of the call; a root field of queries and of mutations.
+COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
+
+
+class Document(NamedTuple):
+    """A document and its variables: `client.execute(*document)`."""
+
+    text: str
+    variables: Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -116,17 +126,6 @@ def _root_field(answer: Answer, alias: str) -> Any:
     if node is None:
         raise answer.failure(alias, f"Monday answered nothing for {alias}")
     return node
-
-
-class Document(NamedTuple):
-    """A document and its variables: `client.execute(*document)`."""
-
-    text: str
-    variables: Mapping[str, Any]
-
-
-# The points of the call; a root field of queries and of mutations.
-COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 
 
 def time_or_none(text: Any) -> datetime | None:

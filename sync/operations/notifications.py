@@ -60,6 +60,11 @@ KINDS = [kind for kind in Kind if kind not in (Kind.NOTIFICATION, Kind.BOARD)]
 # More things than a company has records.
 MAX_THINGS = 100_000
 
+# Of one message.
+MAX_CAUSES = 8
+MAX_NAMES = 4  # below each cause
+MAX_LINE_LENGTH = 110
+
 
 def things_to_notify_of() -> list[Entry]:
     """Return the things that need attention now, the gravest first."""
@@ -193,12 +198,6 @@ def send_test(receiver: NotificationReceiver) -> str:
     return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_home_line()}")
 
 
-# The length of a message.
-MAX_LINES = 8
-MAX_NAMES = 4
-MAX_LINE = 110
-
-
 def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     """Return the subject and the text of a message: a line for each cause, the gravest first.
 
@@ -209,14 +208,14 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
     # Within a kind, the most frequent cause first.
     groups = sorted(by_cause.values(), key=lambda group: (kinds.index(group[0].kind), -len(group)))
     lines = []
-    for group in groups[:MAX_LINES]:
+    for group in groups[:MAX_CAUSES]:
         lines.append(_headline(group))
         if with_names:
             lines += [f"  - {_short(thing.name)}: {_absolute(thing.url)}" for thing in group[:MAX_NAMES]]
             lines += [f"  - and {len(group) - MAX_NAMES:,} more"] if len(group) > MAX_NAMES else []
             lines.append("")
-    if len(groups) > MAX_LINES:
-        lines.append(f"And {count_with_noun(len(groups) - MAX_LINES, 'more cause')}.")
+    if len(groups) > MAX_CAUSES:
+        lines.append(f"And {count_with_noun(len(groups) - MAX_CAUSES, 'more cause')}.")
     number = count_with_noun(len(groups), "thing needs", "things need")
     subject = _headline(groups[0]) if len(groups) == 1 or groups[0][0].kind is Kind.STOP else f"{number} attention"
     text = "\n".join(lines).rstrip()
@@ -233,7 +232,7 @@ def _headline(group: Sequence[Entry]) -> str:
 
 
 def _short(text: str) -> str:
-    return shorten(one_line(text), MAX_LINE)
+    return shorten(one_line(text), MAX_LINE_LENGTH)
 
 
 def _home_line() -> str:

@@ -13,7 +13,7 @@ from django.db.models import F, Q, Subquery
 from pghistory.core import event_models
 
 from sync import limits, registry
-from sync.boards import board_columns
+from sync.boards import board_columns, board_setup
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
@@ -188,7 +188,7 @@ def check_board(link: BoardLink) -> str:
             column = board.column(match.column_id)
             if column is not None:
                 types = board_columns.fitting_types(match)
-                reason = board_columns.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
+                reason = board_setup.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
                 board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
         raise Conflict(

@@ -311,7 +311,6 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
 
     Every record is returned, even if none of its rows was claimed.
     """
-
     claimed = {record.entity_id: record for record in _claim_named(lease, _CLAIM_RECORDS, {"ids": list(ids)})}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 

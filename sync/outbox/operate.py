@@ -178,11 +178,14 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
         raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
     if not result.changed:
         raise Conflict(f"Job {row_id} changed at the same moment. Check it again.")
-    same = {"entity_id": row.entity_id, "direction": row.direction}
-    if row.entity_id is None:
-        same = {"entity_id": None, "remote_id": row.remote_id}
-    waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **same)
-    return (waiting.first() if action == "retry" else None) or rows.get()
+    if action == "retry":
+        same = {"entity_id": row.entity_id, "direction": row.direction}
+        if row.entity_id is None:
+            same = {"entity_id": None, "remote_id": row.remote_id}
+        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **same)
+        # There is none any more if a worker took it at once.
+        return waiting.first() or rows.get()
+    return rows.get()
 
 
 def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:

@@ -246,23 +246,23 @@ class Executor:
         if not self.failed:
             return {}
         documents = [
-            write_stop.FailedWrite(error, frozenset(write.record_id for write in writes))
+            write_stop.FailedDocument(error, frozenset(write.record_id for write in writes))
             for error, writes in self.failed
         ]
         judged: ByUnit = {}
-        failures = write_stop.writes_failed(documents, others_written=self.has_written)
-        for (error, writes), failure in zip(self.failed, failures, strict=True):
-            detail = f"{failure.reason} {error.sentence}"
-            if failure.ends_pass and not failure.is_own:
+        judgements = write_stop.writes_failed(documents, others_written=self.has_written)
+        for (error, writes), judgement in zip(self.failed, judgements, strict=True):
+            detail = f"{judgement.reason} {error.sentence}"
+            if judgement.ends_pass and not judgement.is_own:
                 self.stop_reason = detail
             verdict = calls.Verdict.HELD
             if len(writes) > 1:
                 verdict = calls.Verdict.STOPPED
-            elif failure.is_own:
+            elif judgement.is_own:
                 verdict = calls.Verdict.FAILED
                 detail = error.sentence
             for write in writes:
-                wait = failure.wait_seconds
+                wait = judgement.wait_seconds
                 judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
         self.failed_before += len(self.failed)
         self.failed = []
@@ -332,15 +332,19 @@ class Executor:
             Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
         request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
         try:
-            return self._write(request, intents[0].idempotency_key, len(intents))
+            result = self._write(request, intents[0].idempotency_key, len(intents))
         except errors.MondayError as error:
             # A repeated failure proves nothing new about other writes.
             if error.scope is not errors.Scope.TRANSPORT and not calls.is_refused(error):
                 self._stop_writing(error)
             return error
+        # A replayed answer is the first call's, and so doesn't show that Monday writes now.
+        self.has_written |= _has_item(result) and not result.replayed
+        return result
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
-        is_written = any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
+        """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
+        is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
             stops.end_board_stop(self.board.link, call.kind)
@@ -563,7 +567,7 @@ class Executor:
     def _stop(self, error: errors.MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
         self.stop_reason = error.sentence
-        breaker.trip(self.board.link, error)
+        breaker.stop(self.board.link, error)
         if error.scope is errors.Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
@@ -650,6 +654,10 @@ def check_intent_age(executor: Executor) -> None:
     """
     if time.monotonic() - executor.intended_at > INTENT_SECONDS:
         raise LeaseLost("This process was suspended between announcing a call and sending it; nothing was sent.")
+
+
+def _has_item(result: board_items.WriteResult) -> bool:
+    return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
 def _deadline_seconds() -> float:

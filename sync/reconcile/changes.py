@@ -28,7 +28,6 @@ from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -78,7 +77,7 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
 
     `paused` is why nothing may be written any more; `board_now` has the board's current settings.
     """
-    if paused and has_local_writes(plan):
+    if paused and plan.writes_npd:
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
@@ -263,7 +262,7 @@ def settled_field(  # noqa: PLR0911 - a table
 ) -> FieldSettlement:
     """Return the result for a field; `record` has NPD's current values.
 
-    `read` is the item before the call, `written` the item in the answer; with `creates`, the call created it.
+    `read` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
     """
     item = answered_item or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:

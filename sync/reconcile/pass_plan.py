@@ -304,6 +304,14 @@ class RecordPlan:
         return self.ending.outcome is Outcome.SETTLED
 
     @property
+    def writes_npd(self) -> bool:
+        """Whether settling would write more than the record's bookkeeping."""
+        pulls = any(field_plan.write_raw is not None for field_plan in self.plans.values())
+        act = self.removal.act if self.removal else RecordAction.NOTHING
+        acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(self.unlink)
+        return self.is_settled and (pulls or acts)
+
+    @property
     def creates(self) -> bool:
         return self.identity.creates
 

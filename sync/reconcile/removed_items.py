@@ -423,7 +423,8 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
     removals = []
     for record_plan in plan.open_records:
         if record_plan.removal:
-            removal = facts.removals[record_plan.id].with_record(record_plan.facts)
+            # With the record's facts as earlier rules left them.
+            removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
             removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
     return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
 

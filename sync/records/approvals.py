@@ -32,6 +32,11 @@ from sync.registry import EntitySpec, link_of
 
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
 ENDED_REQUEST_STATES = (ApprovalState.DONE, ApprovalState.KEPT, ApprovalState.RELEASED)
+CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
+
+# States of tombstones whose item is still to be removed.
+UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
+
 HOUR = timedelta(hours=1)
 
 # The percentage doesn't apply to smaller boards: two of ten is a person tidying up.
@@ -231,10 +236,6 @@ def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> l
 
 def _label_in_sentence(request: ApprovalRequest) -> str:
     return request.label.replace("The ", "the ", 1) if request.kind == ApprovalKind.ITEMS else request.label
-
-
-UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
-CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 
 def release_obsolete(ids: Collection[UUID] | None = None) -> int:

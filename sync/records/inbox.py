@@ -30,6 +30,21 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_pending
 from sync.registry import configured_board_id
 
+log = structlog.get_logger(__name__)
+
+# Monday's largest deliveries have some kilobytes.
+MAX_BODY_BYTES = 64_000
+
+MAX_CHALLENGE_CHARACTERS = 1_000
+
+MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
+
+# The outcomes of a delivery, as the inbox and the answer have them.
+STORED = "stored"
+DUPLICATE = "again"
+NO_BOARD = "no board link: no record type is linked to this board"
+NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
+
 # The quiet time before an unmatched item's pass: people fill in a row cell by cell.
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 
@@ -37,89 +52,6 @@ UNMATCHED_ITEM_WAIT_SECONDS = 10
 # to LONGEST_BURST_WAIT_SECONDS, so that an endless automation costs a call a minute.
 FREE_DELIVERIES = 20
 LONGEST_BURST_WAIT_SECONDS = 60
-
-# A repeated delivery (ON CONFLICT DO NOTHING) enqueues nothing, nor does one about an item whose person was erased.
-_DELIVER = """
-WITH link AS MATERIALIZED (
-    SELECT entity_type, shape #>> ARRAY['columns', %(column_id)s, 'title'] AS title, swept_at FROM sync_board_links
-    WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
-        THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
-    ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
-), stored AS (
-    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
-    SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
-        CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
-    FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS delivery
-    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
-    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
-    RETURNING outcome
-), record AS MATERIALIZED (
-    {records}
-), target AS (
-    SELECT link.entity_type FROM link CROSS JOIN stored WHERE stored.outcome = ''
-), burst AS MATERIALIZED (
-    SELECT greatest(0, count(*) - %(free)s) AS seconds FROM (
-        SELECT FROM sync_webhook_events WHERE item_id = %(item_id)s::varchar
-            AND received_at > sync_now() - make_interval(mins => 1)
-        LIMIT %(free)s + %(longest)s
-    ) AS recent
-), woken AS (
-    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT target.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
-        sync_now() + make_interval(secs => burst.seconds)
-    FROM target CROSS JOIN record CROSS JOIN burst
-    {record_waits}
-    RETURNING entity_type
-), candidate AS (
-    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT target.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
-        sync_now() + make_interval(secs => %(wait)s)
-    FROM target WHERE NOT EXISTS (SELECT FROM record)
-    {item_waits}
-), unmatched AS (
-    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
-    SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
-    FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
-        AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
-            WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
-        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = target.entity_type
-            AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
-    ON CONFLICT (item_id, entity_type) DO NOTHING
-)
--- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced;
--- the type whose column has another title than stored
-SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
-    (SELECT id FROM record WHERE sync_status = 'synced'),
-    (SELECT entity_type FROM link WHERE title <> %(column_title)s
-        AND swept_at BETWEEN sync_now() - %(check_age)s AND sync_now() - make_interval(mins => 1))
-"""
-
-_RECORD = """
-    SELECT id, sync_status FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
-"""
-
-
-@lru_cache(maxsize=8)
-def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
-    """Return the statement for these types and their tables."""
-    quote = connection.ops.quote_name
-    records = " UNION ALL ".join(
-        _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
-        for entity_type, model in models
-    )
-    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)
-
-
-log = structlog.get_logger(__name__)
-# Monday's largest deliveries have some kilobytes.
-MAX_BODY_BYTES = 64_000
-MAX_CHALLENGE_CHARACTERS = 1_000
-MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
-STORED = "stored"
-DUPLICATE = "again"
-NO_BOARD = "no board link: no record type is linked to this board"
-NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
-
 
 # HTTP status, code and sentence of refusals.
 CLOSED = (
@@ -294,3 +226,75 @@ def _store_delivery(raw_body: bytes, body: Any, event: board.ItemEvent) -> str:
     if renamed_type is not None:
         breaker.check_soon(BoardLink.objects.filter(entity_type=renamed_type))
     return DUPLICATE if outcome is None else outcome or STORED
+
+
+# A repeated delivery (ON CONFLICT DO NOTHING) enqueues nothing, nor does one about an item whose person was erased.
+_DELIVER = """
+WITH link AS MATERIALIZED (
+    SELECT entity_type, shape #>> ARRAY['columns', %(column_id)s, 'title'] AS title, swept_at FROM sync_board_links
+    WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
+        THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
+    ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
+), stored AS (
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
+    SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
+        CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
+    FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS delivery
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = %(item_id)s::varchar AND item.erased)
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING outcome
+), record AS MATERIALIZED (
+    {records}
+), target AS (
+    SELECT link.entity_type FROM link CROSS JOIN stored WHERE stored.outcome = ''
+), burst AS MATERIALIZED (
+    SELECT greatest(0, count(*) - %(free)s) AS seconds FROM (
+        SELECT FROM sync_webhook_events WHERE item_id = %(item_id)s::varchar
+            AND received_at > sync_now() - make_interval(mins => 1)
+        LIMIT %(free)s + %(longest)s
+    ) AS recent
+), woken AS (
+    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT target.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => burst.seconds)
+    FROM target CROSS JOIN record CROSS JOIN burst
+    {record_waits}
+    RETURNING entity_type
+), candidate AS (
+    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT target.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => %(wait)s)
+    FROM target WHERE NOT EXISTS (SELECT FROM record)
+    {item_waits}
+), unmatched AS (
+    INSERT INTO sync_unmatched_items (entity_type, board_id, item_id, name, reason_code)
+    SELECT target.entity_type, %(board_id)s, %(item_id)s, %(name)s, 'queued'
+    FROM target WHERE %(notes)s AND NOT EXISTS (SELECT FROM record)
+        AND NOT EXISTS (SELECT FROM sync_ignored_items AS ignored
+            WHERE ignored.entity_type = target.entity_type AND ignored.item_id = %(item_id)s AND ignored.unlinked)
+        AND NOT EXISTS (SELECT FROM sync_tombstones AS tombstone WHERE tombstone.entity_type = target.entity_type
+            AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
+    ON CONFLICT (item_id, entity_type) DO NOTHING
+)
+-- the outcome, null for a repeated delivery; the type with new work, and its delay; the record if it still says synced;
+-- the type whose column has another title than stored
+SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
+    (SELECT id FROM record WHERE sync_status = 'synced'),
+    (SELECT entity_type FROM link WHERE title <> %(column_title)s
+        AND swept_at BETWEEN sync_now() - %(check_age)s AND sync_now() - make_interval(mins => 1))
+"""
+
+_RECORD = """
+    SELECT id, sync_status FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
+"""
+
+
+@lru_cache(maxsize=8)
+def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
+    """Return the statement for these types and their tables."""
+    quote = connection.ops.quote_name
+    records = " UNION ALL ".join(
+        _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
+        for entity_type, model in models
+    )
+    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)

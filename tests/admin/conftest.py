@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 
 from sync.models import NotificationReceiver
 from sync.outbox import notify
@@ -20,20 +19,9 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def person(db: None) -> User:
-    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
-
-
-@pytest.fixture
 def told(person: User) -> None:
     """The administrator is told of what happens, so Health doesn't advise it."""
     NotificationReceiver.objects.create(user=person, frequency="daily")
-
-
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.models.board_link import EVERYTHING
+from sync.models.boards_and_account import EVERYTHING
 from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 

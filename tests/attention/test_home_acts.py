@@ -22,13 +22,13 @@ from sync.clock import sync_now
 from sync.models import ApiQuota, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.conftest import browser, monday, person
+from tests.admin.conftest import monday
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, kinds
 from tests.conflicts.conftest import record
 from tests.support.people import staff_who_may
 
-__all__ = ["browser", "kinds", "monday", "person"]
+__all__ = ["kinds", "monday"]
 
 pytestmark = pytest.mark.django_db
 HOME = "/admin/"

@@ -10,14 +10,14 @@ from playwright.sync_api import expect
 from conflicts.models import SyncConflict
 from sync.models import IgnoredItem
 from tests.admin import states
-from tests.admin.conftest import monday, person
+from tests.admin.conftest import monday
 from tests.attention.test_attention import Kinds, kinds
 from tests.support.pages import barriers, press
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["kinds", "monday", "person"]
+__all__ = ["kinds", "monday"]
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 HOME = "/admin/"

@@ -5,7 +5,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import isfunction
 from itertools import islice
+from types import ModuleType
 
 import requests
 
@@ -18,56 +20,18 @@ from tests.chaos.quiet import A_DAY, come_to_rest, sweep, wait_out
 from tests.chaos.script import Script, Step
 from tests.chaos.stage import SKIPPED, Stage
 
-STEPS: dict[str, Callable[..., str | None]] = {
-    "create": people_npd.create,
-    "patch": people_npd.patch,
-    "open_form": people_npd.open_form,
-    "save_form": people_npd.save_form,
-    "import_new": people_npd.import_new,
-    "import_update": people_npd.import_update,
-    "delete": people_npd.delete,
-    "toggle": people_npd.toggle,
-    "push_by_name": people_npd.push_by_name,
-    "change_mapping": people_npd.change_mapping,
-    "change_policy": people_npd.change_policy,
-    "look_at_conflicts": people_npd.look_at_conflicts,
-    "resolve": people_npd.resolve,
-    "undo_conflict": people_npd.undo_conflict,
-    "undo_change": people_npd.undo_change,
-    "add": people_monday.add,
-    "edit": people_monday.edit,
-    "move_state": people_monday.move_state,
-    "move_to_other_board": people_monday.move_to_other_board,
-    "duplicate": people_monday.duplicate,
-    "automation": people_monday.automation,
-    "delete_many": people_npd.delete_many,
-    "empty_many": people_npd.empty_many,
-    "look_what_went": people_npd.look_what_went,
-    "decide_guarded": people_npd.decide_guarded,
-    "begin_save": people_npd.begin_save,
-    "commit_save": people_npd.commit_save,
-    "work": meddling.work,
-    "deliver": meddling.deliver,
-    "clock": meddling.clock,
-    "beat": meddling.beat,
-    "reconcile": meddling.reconcile,
-    "hold_worker": meddling.hold_worker,
-    "hide_column": meddling.hide_column,
-    "calm": meddling.calm,
-    "let_go": meddling.let_go,
-    "kill_worker": meddling.kill_worker,
-    "expect_attempts": meddling.expect_attempts,
-    "two_workers": meddling.two_workers,
-    "kill_celery": meddling.kill_celery,
-    "stop_beat": meddling.stop_beat,
-    "flush_broker": meddling.flush_broker,
-    "restart_postgres": meddling.restart_postgres,
-    "api_fault": meddling.api_fault,
-    "webhook_rule": meddling.webhook_rule,
-    "release": meddling.release,
-    "forge": meddling.forge,
-    "replay": meddling.replay,
-}
+
+def steps_of(module: ModuleType, *others: str) -> dict[str, Callable[..., str | None]]:
+    """What somebody in a script may do: each public function of a module, but for these others."""
+    functions = {name: function for name, function in vars(module).items() if isfunction(function)}
+    return {
+        name: function
+        for name, function in functions.items()
+        if function.__module__ == module.__name__ and not name.startswith("_") and name not in others
+    }
+
+
+STEPS = steps_of(people_npd) | steps_of(people_monday, "run_automations") | steps_of(meddling, "end_faults")
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
 
 
 def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
-    from sync.models.board_link import BoardLink
+    from sync.models.boards_and_account import BoardLink
 
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     values = {"email": "new@example.com"}

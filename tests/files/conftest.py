@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -18,17 +17,6 @@ def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
     monkeypatch.setattr(notify, "notify_board", lambda *args: None)
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
-
-
-@pytest.fixture
-def person(db: None) -> User:
-    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
-
-
-@pytest.fixture
-def admin(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
 
 
 def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:

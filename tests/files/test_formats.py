@@ -81,10 +81,10 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, w
         CSV().create_dataset(content)
 
 
-def test_a_refused_file_is_said_beside_the_field(admin: Client) -> None:
-    page = preview(admin, "Name\nZoë".encode()[:-1])
+def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
+    page = preview(browser, "Name\nZoë".encode()[:-1])
     assert "cut off" in str(page.context["form"].errors["import_file"])
-    page = preview(admin, b"PK\x03\x04 and nothing more")
+    page = preview(browser, b"PK\x03\x04 and nothing more")
     assert "no XLSX file" in str(page.context["form"].errors["import_file"])
 
 
@@ -152,7 +152,7 @@ def test_the_escape_of_formulae_is_taken_off_again(text: str) -> None:
 
 
 @pytest.mark.parametrize("file_format", [0, 1])
-def test_an_unchanged_export_changes_nothing(admin: Client, file_format: int) -> None:
+def test_an_unchanged_export_changes_nothing(browser: Client, file_format: int) -> None:
     nova = [Organization.objects.create(name="Nova", aliases=["a;b", "'c", 'q"x', "=1", "a,b", "-"]) for _ in range(2)]
     billed = Contact.objects.create(name="billing@nova", email="")
     Organization.objects.create(name="Orbit", billing_contact=billed, address_country="Sweden")
@@ -161,42 +161,42 @@ def test_an_unchanged_export_changes_nothing(admin: Client, file_format: int) ->
             name=text[:200].strip() or "x", email=f"p{number}@x.org", notes=text, organization=nova[number % 2]
         )
     for kind in ("contact", "organization"):
-        content = exported(admin, kind, file_format)
-        page = preview(admin, content, kind)
+        content = exported(browser, kind, file_format)
+        page = preview(browser, content, kind)
         assert list(counts(page)) == ["skip"], (kind, [row.changes for row in page.context["valid_rows"]])
-        assert list(counts(preview(admin, content, kind, clear_empty="on"))) == ["skip"]
+        assert list(counts(preview(browser, content, kind, clear_empty="on"))) == ["skip"]
 
 
-def test_no_cell_of_an_export_is_a_formula(admin: Client) -> None:
+def test_no_cell_of_an_export_is_a_formula(browser: Client) -> None:
     for text in ("=HYPERLINK(1)", "+1", "-1", "@SUM(A1)"):
         Contact.objects.create(name=text)
     Contact.objects.create(name="Ann;=1+1")
-    content = exported(admin)
+    content = exported(browser)
     assert b'"\'=HYPERLINK(1)"' in content
     assert b'"Ann;=1+1"' in content
-    book = openpyxl.load_workbook(io.BytesIO(exported(admin, file_format=1)))
+    book = openpyxl.load_workbook(io.BytesIO(exported(browser, file_format=1)))
     cells = [cell for row in book.active.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in cells} == {"s"}
     assert "+1" in {cell.value for cell in cells}
 
 
-def test_a_text_that_no_cell_of_excel_takes_is_not_cut_off(admin: Client) -> None:
+def test_a_text_that_no_cell_of_excel_takes_is_not_cut_off(browser: Client) -> None:
     Contact.objects.create(name="Ann", notes="😀" * 20_000)
-    answer = admin.post("/admin/npd/contact/export/", {"format": "1", "resource": "0"}, follow=True)
+    answer = browser.post("/admin/npd/contact/export/", {"format": "1", "resource": "0"}, follow=True)
     assert "Row 2 has a text that is too long for a cell of Excel. Use CSV." in answer.content.decode()
-    assert list(counts(preview(admin, exported(admin)))) == ["skip"]
+    assert list(counts(preview(browser, exported(browser)))) == ["skip"]
 
 
-def test_an_export_has_the_list_and_no_sync_field(admin: Client, django_assert_max_num_queries: Any) -> None:
+def test_an_export_has_the_list_and_no_sync_field(browser: Client, django_assert_max_num_queries: Any) -> None:
     nova = Organization.objects.create(name="Nova")
     for number in range(60):
         Contact.objects.create(name=f"Person {number}", organization=nova)
     with django_assert_max_num_queries(60):
-        rows = rows_of(exported(admin, query="?q=person+1"))
+        rows = rows_of(exported(browser, query="?q=person+1"))
     assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
     assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
     assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q."
-    assert admin.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
+    assert browser.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
 
 
 def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: None) -> None:

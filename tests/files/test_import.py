@@ -31,10 +31,10 @@ def names() -> set[str]:
 # --- matching ---
 
 
-def test_a_row_is_matched_by_its_npd_id_else_its_email_else_its_name(admin: Client) -> None:
+def test_a_row_is_matched_by_its_npd_id_else_its_email_else_its_name(browser: Client) -> None:
     ann, bob, cid = contact("Ann", "ann@x.org"), contact("Bob", "bob@x.org"), contact("Cid")
     file = f"NPD ID,Name,Email,Role\n{ann.pk},Anne,anne@x.org,A\n,Bob,BOB@X.org,B\n,Cid,,C\n,Dan,dan@x.org,D\n"
-    assert imported(admin, file) == "Imported: 1 new, 3 changed, 0 unchanged. Undo…"
+    assert imported(browser, file) == "Imported: 1 new, 3 changed, 0 unchanged. Undo…"
     for record, expected in (
         (ann, ("Anne", "anne@x.org", "A")),
         (bob, ("Bob", "bob@x.org", "B")),
@@ -45,7 +45,7 @@ def test_a_row_is_matched_by_its_npd_id_else_its_email_else_its_name(admin: Clie
     assert Contact.objects.get(name="Dan").role_title == "D"
 
 
-def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_imported(admin: Client) -> None:
+def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_imported(browser: Client) -> None:
     contact("Twin", "twin@x.org")
     contact("Twin too", "twin@x.org")
     file = (
@@ -60,7 +60,7 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
         ",,nobody@x.org,\n"
         ",Too,many@x.org,,cells\n"
     )
-    page = preview(admin, file)
+    page = preview(browser, file)
     assert counts(page) == {"new": 1, "skip": 1, "invalid": 7}
     reasons = refused(page)
     assert "There is no contact with this NPD ID" in reasons[2]
@@ -73,11 +73,11 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     html = page.content.decode()
     assert html.index("Not imported: 7") < html.index("New: 1")
     assert "Row 10, Too, many@x.org" in html
-    assert "7 rows were not imported" in said(confirm(admin, page))
+    assert "7 rows were not imported" in said(confirm(browser, page))
     assert names() == {"Twin", "Twin too", "Eve"}
 
 
-def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_ticked(admin: Client) -> None:
+def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_ticked(browser: Client) -> None:
     nova = Organization.objects.create(name="Nova")
     Organization.objects.create(name="Acme")
     Organization.objects.create(name="ACME")
@@ -85,14 +85,14 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
         "Name,Email,Company\nAnn,ann@x.org,nova\nBob,bob@x.org,Unknown\n"
         "Cid,cid@x.org,acmé\nDan,dan@x.org,Acme\nEve,eve@x.org,unknown\n"
     )
-    page = preview(admin, file)
+    page = preview(browser, file)
     assert (3, "No organization is called “Unknown”: Organization is left out.") in page.context["result"].warnings
     assert "Row 3: No organization is called “Unknown”" in page.content.decode()
-    imported(admin, file)
+    imported(browser, file)
     assert Contact.objects.get(name="Ann").organization == nova
     assert Contact.objects.get(name="Bob").organization is None
     assert Organization.objects.count() == 3
-    assert "2 changed" in imported(admin, file.replace("acmé", ""), create_missing="on")
+    assert "2 changed" in imported(browser, file.replace("acmé", ""), create_missing="on")
     made = Organization.objects.get(name="Unknown")
     assert {Contact.objects.get(name=name).organization for name in ("Bob", "Eve")} == {made}
 
@@ -108,23 +108,23 @@ def test_only_who_may_add_organizations_lets_an_import_make_them(client: Client,
     assert not Organization.objects.exists()
 
 
-def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_alone(admin: Client) -> None:
+def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_alone(browser: Client) -> None:
     ann = contact("Ann", "ann@x.org", phone="+49 30 12345678", role_title="CEO", notes="a\r\nb")
     file = 'Name,Email,Phone,Role,Notes\n ann ,ANN@x.org,+493012345678,#N/A,"a\nb"\n'
-    assert counts(preview(admin, file)) == {"skip": 1}
-    assert "confirm_form" not in preview(admin, file).context
-    assert changes(preview(admin, "Email,Role\nann@x.org,Chair\n")) == {2: [("Role", "CEO", "Chair")]}
-    assert changes(preview(admin, "Email,Role\nann@x.org,\n", clear_empty="on")) == {2: [("Role", "CEO", "")]}
-    imported(admin, "Email,Role,Phone\nann@x.org,n/a,\n", clear_empty="on")
+    assert counts(preview(browser, file)) == {"skip": 1}
+    assert "confirm_form" not in preview(browser, file).context
+    assert changes(preview(browser, "Email,Role\nann@x.org,Chair\n")) == {2: [("Role", "CEO", "Chair")]}
+    assert changes(preview(browser, "Email,Role\nann@x.org,\n", clear_empty="on")) == {2: [("Role", "CEO", "")]}
+    imported(browser, "Email,Role,Phone\nann@x.org,n/a,\n", clear_empty="on")
     ann.refresh_from_db()
     assert (ann.role_title, ann.phone, ann.name) == ("", "", "Ann")
 
 
 @pytest.mark.parametrize("nothing", ["#N/A", "#REF!", "n/a", "NULL"])
-def test_what_spreadsheets_write_for_no_value_is_none(admin: Client, nothing: str) -> None:
-    imported(admin, f"Name,Email,Role\nAnn,{nothing},{nothing}\n")
+def test_what_spreadsheets_write_for_no_value_is_none(browser: Client, nothing: str) -> None:
+    imported(browser, f"Name,Email,Role\nAnn,{nothing},{nothing}\n")
     assert Contact.objects.values_list("name", "email", "role_title").get() == ("Ann", "", "")
-    imported(admin, "Name,Email\nChristopher Null,null@x.org\n")
+    imported(browser, "Name,Email\nChristopher Null,null@x.org\n")
     assert "Christopher Null" in names()
 
 
@@ -132,7 +132,7 @@ def test_what_spreadsheets_write_for_no_value_is_none(admin: Client, nothing: st
 
 
 @pytest.mark.parametrize(
-    ("titles", "cells", "name", "organization"),
+    ("titles", "cells", "name", "firm"),
     [
         ("First name,Last name,Email,Company name", "Ann,Lee,a@x.org,Nova", "Ann Lee", "Nova"),
         ("Given Name,Family Name,Organization Name,E-Mail-Adresse", "Ann,Lee,Nova,a@x.org", "Ann Lee", "Nova"),
@@ -145,27 +145,27 @@ def test_what_spreadsheets_write_for_no_value_is_none(admin: Client, nothing: st
         ("ID,Name,Email,Organization", "17,Ann Lee,a@x.org,Nova", "Ann Lee", "Nova"),
     ],
 )
-def test_other_programs_titles_are_known(admin: Client, titles: str, cells: str, name: str, organization: str) -> None:
+def test_other_programs_titles_are_known(browser: Client, titles: str, cells: str, name: str, firm: str) -> None:
     Organization.objects.create(name="Nova")
-    imported(admin, f"{titles}\n{cells}\n")
+    imported(browser, f"{titles}\n{cells}\n")
     person = Contact.objects.get()
-    assert (person.name, person.email, str(person.organization)) == (name, "a@x.org", organization)
+    assert (person.name, person.email, str(person.organization)) == (name, "a@x.org", firm)
 
 
-def test_in_a_file_of_companies_their_name_is_theirs(admin: Client) -> None:
+def test_in_a_file_of_companies_their_name_is_theirs(browser: Client) -> None:
     for titles in ("Company Name,City,Contact", "Account name,Ort,Contact Name", "Firma,Stadt,Person"):
-        assert counts(preview(admin, f"{titles}\nNova,Kiel,Ann\n", "organization")) == {"new": 1}
-    imported(admin, "Company Name,City,Contact\nNova,Kiel,Ann\n", "organization")
+        assert counts(preview(browser, f"{titles}\nNova,Kiel,Ann\n", "organization")) == {"new": 1}
+    imported(browser, "Company Name,City,Contact\nNova,Kiel,Ann\n", "organization")
     assert Organization.objects.values_list("name", "address_city").get() == ("Nova", "Kiel")
 
 
-def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_refused(admin: Client) -> None:
-    page = preview(admin, "Name,Email,Colour,Phone,Mobile\nAnn,ann@x.org,red,+46 8 12345678,+46 70 1234567\n")
+def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_refused(browser: Client) -> None:
+    page = preview(browser, "Name,Email,Colour,Phone,Mobile\nAnn,ann@x.org,red,+46 8 12345678,+46 70 1234567\n")
     assert page.context["result"].ignored == ["Colour", "Mobile"]
     assert "Columns that are not imported: Colour, Mobile." in page.content.decode()
-    page = preview(admin, "Colour,Phone\nred,1\n")
+    page = preview(browser, "Colour,Phone\nred,1\n")
     assert "No column tells which contact a row is about." in str(page.context["form"].errors)
-    page = preview(admin, "Contacts export 2026\nName,Email\nAnn,ann@x.org\n")
+    page = preview(browser, "Contacts export 2026\nName,Email\nAnn,ann@x.org\n")
     refusal = "The first row reads “Contacts export 2026”: are the titles in another row?"
     assert refusal in str(page.context["form"].errors)
     assert "result" not in page.context
@@ -175,13 +175,13 @@ def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_r
 
 
 def test_a_preview_is_a_read_only_transaction_of_few_statements(
-    admin: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+    browser: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(60):
         contact(f"Person {number}", f"p{number}@x.org")
     rows = "".join(f"Person {number},p{number}@x.org,Role\n" for number in range(120))
     with django_assert_max_num_queries(40):
-        page = preview(admin, f"Name,Email,Role\n{rows}")
+        page = preview(browser, f"Name,Email,Role\n{rows}")
     assert counts(page) == {"new": 60, "update": 60}
     assert not Contact.objects.exclude(role_title="").exists()
     assert page.content.decode().count("<b>Row ") == 100  # 50 of each kind
@@ -191,45 +191,45 @@ def test_a_preview_is_a_read_only_transaction_of_few_statements(
         Contact.objects.update(role_title="Planted")
 
     monkeypatch.setattr(resource_of(Contact), "before_import", planted)
-    page = preview(admin, f"Name,Email,Role\n{rows}")
+    page = preview(browser, f"Name,Email,Role\n{rows}")
     assert "read-only transaction" in str(page.context["form"].errors)
 
 
-def test_what_was_not_shown_is_not_written(admin: Client) -> None:
+def test_what_was_not_shown_is_not_written(browser: Client) -> None:
     ann = contact("Ann", "ann@x.org", role_title="CEO")
-    page = preview(admin, "Email,Role\nann@x.org,Chair\n")
+    page = preview(browser, "Email,Role\nann@x.org,Chair\n")
     Contact.objects.filter(pk=ann.pk).update(role_title="Cook")
-    assert said(confirm(admin, page)).startswith("Nothing was imported. Records were changed since the preview")
+    assert said(confirm(browser, page)).startswith("Nothing was imported. Records were changed since the preview")
     ann.refresh_from_db()
     assert ann.role_title == "Cook"
 
 
-def test_an_import_the_database_refuses_leaves_nothing(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     contact("Ann", "ann@x.org")
-    page = preview(admin, "Name,Email,Role,Company\nAnn,ann@x.org,Chair,Nova\nBob,bob@x.org,,\n", create_missing="on")
+    page = preview(browser, "Name,Email,Role,Company\nAnn,ann@x.org,Chair,Nova\nBob,bob@x.org,,\n", create_missing="on")
 
     def refusing(*args: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 / 0")
 
     monkeypatch.setattr(record_files, "update_many", refusing)
-    assert said(confirm(admin, page)) == "Nothing was imported. division by zero. Preview the file again."
+    assert said(confirm(browser, page)) == "Nothing was imported. division by zero. Preview the file again."
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not Decision.objects.filter(kind="import").exists()
 
 
-def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(admin: Client) -> None:
-    page = preview(admin, "Name,Email\nAnn,ann@x.org\n")
-    confirm(admin, page)
-    assert "confirmed already" in said(confirm(admin, page))
+def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Client) -> None:
+    page = preview(browser, "Name,Email\nAnn,ann@x.org\n")
+    confirm(browser, page)
+    assert "confirmed already" in said(confirm(browser, page))
     assert Contact.objects.count() == 1
-    page = preview(admin, "Name,Email\nBob,bob@x.org\n")
+    page = preview(browser, "Name,Email\nBob,bob@x.org\n")
     name = page.context["confirm_form"].initial["import_file_name"]
     assert len(name) == 32
     caches["uploads"].delete(name)
-    assert "Choose it again." in said(confirm(admin, page))
-    answer = admin.post(
+    assert "Choose it again." in said(confirm(browser, page))
+    answer = browser.post(
         "/admin/npd/contact/process_import/",
         {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
     )
@@ -239,10 +239,10 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(admin: Clie
 # --- history, activity and undo ---
 
 
-def test_an_import_is_one_act_that_its_undo_takes_back(admin: Client, person: User) -> None:
+def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: User) -> None:
     ann = contact("Ann", "ann@x.org", role_title="CEO")
     file = "Name,Email,Role,Company\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Cook,Nova\nCid,cid@x.org,,\nDan,dan@x.org,,\n"
-    imported(admin, file, create_missing="on")
+    imported(browser, file, create_missing="on")
     batch = set(Decision.objects.filter(kind="import").values_list("batch_id", flat=True))
     assert len(batch) == 1
     batch_id = batch.pop()
@@ -255,51 +255,51 @@ def test_an_import_is_one_act_that_its_undo_takes_back(admin: Client, person: Us
     assert listed.count() == 1
     assert LogEntry.objects.get().change_message == "Imported “people.csv”: 3 new, 1 changed."
     undo = f"/admin/sync/decision/batch/{batch_id}/undo/"
-    activity = admin.get("/admin/sync/decision/").content.decode()
+    activity = browser.get("/admin/sync/decision/").content.decode()
     assert f'href="{undo}?' in activity
     assert "and 3 more records" in activity
 
     Contact.objects.filter(name="Cid").update(role_title="Changed since")
-    question = admin.get(undo).content.decode()
+    question = browser.get(undo).content.decode()
     assert "Undo the import of “people.csv”?" in question
     assert "3 records that the import made are deleted in NPD." in question
     assert "Yes, undo it and delete 3 records" in question
-    answer = admin.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
+    answer = browser.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
     assert "1 value restored and 3 records deleted." in answer
     assert "Delete it yourself where it should go." in answer
     ann.refresh_from_db()
     assert ann.role_title == "CEO"
     assert names() == {"Ann", "Cid"}
     assert not Organization.objects.exists()
-    assert "2 values" not in admin.get(undo).content.decode()
+    assert "2 values" not in browser.get(undo).content.decode()
 
 
-def test_what_an_import_made_and_others_point_at_stays(admin: Client) -> None:
-    imported(admin, "Name\nNova\nOrbit\n", "organization")
+def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
+    imported(browser, "Name\nNova\nOrbit\n", "organization")
     contact("Ann", organization=Organization.objects.get(name="Nova"))
     batch_id = Decision.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
-    admin.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"})
+    browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"})
     assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
 
 
-def test_who_may_not_delete_does_not_undo_what_was_made(admin: Client, person: User) -> None:
-    imported(admin, "Name,Email\nAnn,ann@x.org\n")
+def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
+    imported(browser, "Name,Email\nAnn,ann@x.org\n")
     batch_id = Decision.objects.get(kind="import").batch_id
     clerk = User.objects.create_user("clerk", password="x", is_staff=True)
     clerk.user_permissions.set(Permission.objects.filter(codename__in=["change_contact", "view_contact"]))
-    admin.force_login(clerk)
-    assert admin.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
+    browser.force_login(clerk)
+    assert browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
 
 
 # --- limits and rights ---
 
 
-def test_a_file_has_five_thousand_rows_and_ten_megabytes(admin: Client) -> None:
+def test_a_file_has_five_thousand_rows_and_ten_megabytes(browser: Client) -> None:
     rows = "".join(f"Person {number},p{number}@x.org\n" for number in range(MAX_ROWS + 1))
-    page = preview(admin, f"Name,Email\n{rows}")
+    page = preview(browser, f"Name,Email\n{rows}")
     assert "A file may have 5,000 rows below its titles" in str(page.context["form"].errors)
-    page = preview(admin, b"Name,Email\n" + b"x" * 10_000_001)
+    page = preview(browser, b"Name,Email\n" + b"x" * 10_000_001)
     assert "A file may have 10 MB." in str(page.context["form"].errors)
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -16,11 +15,6 @@ __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
 @pytest.fixture
 def pat(world: World) -> Any:
     return world.administrator("pat")
-
-
-@pytest.fixture
-def person(world: World) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
 
 
 def take_away(world: World, record: Any, how: str = "archive") -> str:

@@ -20,17 +20,6 @@ PAGE = "/admin/notifications/"
 CHAT = {"name": "Slack, channel ops", "address": SLACK, "frequency": "at_once"}
 
 
-@pytest.fixture
-def person() -> User:
-    return User.objects.create_superuser("ada", "ada@example.com", "x", first_name="Ada")
-
-
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
-
-
 def words(answer: Any) -> str:
     html = re.sub(r"<(script|style).*?</\1>", " ", answer.content.decode(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html)))
@@ -41,7 +30,7 @@ def send(browser: Client, act: str, **values: object) -> Any:
 
 
 def test_a_person_chooses_and_the_page_says_how_it_is(browser: Client, mail: MailServer) -> None:
-    assert "They go to ada@example.com" in words(browser.get(PAGE))
+    assert "They go to dora@example.com" in words(browser.get(PAGE))
     ids = re.findall(r'\bid="([^"]+)"', browser.get(PAGE).content.decode().partition("npd-guide")[2])
     assert len(ids) == len(set(ids)), "the two forms have fields of one name"
     text = words(send(browser, "choose", frequency="daily"))
@@ -52,10 +41,10 @@ def test_a_person_chooses_and_the_page_says_how_it_is(browser: Client, mail: Mai
 
 
 def test_a_test_says_in_words_whether_it_worked(browser: Client, mail: MailServer, chats: Chats) -> None:
-    assert "The test was sent to ada@example.com." in words(send(browser, "test"))
+    assert "The test was sent to dora@example.com." in words(send(browser, "test"))
     assert mail.mails[0]["Subject"] == "NPD Sync: test"
-    mail.refuses["ada@example.com"] = 550
-    assert "The test was not sent. The email server does not accept ada@example.com" in words(send(browser, "test"))
+    mail.refuses["dora@example.com"] = 550
+    assert "The test was not sent. The email server does not accept dora@example.com" in words(send(browser, "test"))
     send(browser, "add", **CHAT)
     chat = NotificationReceiver.objects.get(user=None)
     assert "The test was sent to “Slack, channel ops”." in words(send(browser, "test", chat=chat.pk))
@@ -114,7 +103,7 @@ def test_only_superusers_have_chats(browser: Client, client: Client, mail: MailS
         assert send(client, act, **CHAT, chat=chat.pk).status_code == 403
     assert send(client, "choose", frequency="daily").status_code == 200
     for act, number in (("nonsense", ""), ("test", "x"), ("remove", "\0"), ("remove", "9" * 30)):
-        client.force_login(User.objects.get(username="ada"))
+        client.force_login(User.objects.get(username="dora"))
         assert send(client, act, chat=number).status_code == 404
     assert not chats.calls
     assert set(NotificationReceiver.objects.values_list("user__username", flat=True)) == {None, "eve"}

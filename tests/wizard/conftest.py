@@ -36,11 +36,6 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
-@pytest.fixture
-def person(db: None) -> User:
-    return User.objects.create_superuser("dora", "dora@example.com", "x")
-
-
 class Wizard:
     """What a person clicks, and what a worker does between two clicks."""
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.boards.board_columns import missing_columns
-from sync.boards.board_setup import SetupOutcome, set_up_all
+from sync.boards.board_setup import SetupOutcome, missing_columns, set_up_all
 from sync.boards.sync_filter import SyncFilter
 from sync.kernel.messages import ActionError
 from sync.limits import monday_account

@@ -1,1 +1,1 @@
-"""Set-up by a person: a draft, a comparison of both sides, a confirmed plan, and the run that applies it."""
+"""Set-up by a person: the choices (selection), the plan of their effects (plan), and the run that applies them."""

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from django.core.cache import cache
 
-from sync.boards import board_columns
+from sync.boards import board_columns, board_setup
 from sync.boards.field_choices import NEW_COLUMN
 from sync.choices import SyncDirection
 from sync.clock import sync_now
@@ -156,12 +156,12 @@ class Planner:
         link = self.chosen.choices.link
         if match is None or match.column_id == board_columns.NAME_TYPE or self.chosen.choices.creates_all:
             return
-        if link is not None and board_columns.is_matched_by(link, match.column_id):
+        if link is not None and board_setup.is_matched_by(link, match.column_id):
             return
         column = self.chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         match_columns = [other for other in self._match_columns() if other.id != column.id]
         pages = [self.listed.items.values()]
-        self.result.hold = board_columns.reason_to_hold(column, match_columns, self.board.link.npd_id_column, pages)
+        self.result.hold = board_setup.reason_to_hold(column, match_columns, self.board.link.npd_id_column, pages)
         self.board.link.creates_held = self.result.hold
 
     def _plan_passes(self) -> None:

@@ -25,7 +25,7 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards import board_columns, field_choices
+from sync.boards import board_columns, board_setup, field_choices
 from sync.boards.board_setup import SetupChoices, apply_choices
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import sync_now
@@ -182,7 +182,7 @@ def _advance(started: StartedSetup) -> None:
             started.release(STOPPED, problem=error.sentence)
             return
         # A later run tries again.
-        breaker.trip_account(error)
+        breaker.stop_account(error)
         problem = f"{error.sentence} The set-up goes on by itself."
         started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
         return
@@ -280,14 +280,14 @@ class StartedSetup(SetupChoices):
         if not is_new_board:
             selection.ChosenBoard(self.choices, None).check_settings()
 
-    def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
+    def store(self, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
         filter_before = link.sync_filter
         link.sync_filter = dict(self.choices.sync_filter)
         link.creates_records = self.choices.creates_records
         link.save(update_fields=["creates_records", "sync_filter"])
         previous = {mapping.key: mapping for mapping in link.mappings.all()}
         needs_pass = self._store_mappings(link)
-        stored = board_columns.store_columns(self.spec, link, setup, reason="as chosen")
+        stored = board_setup.store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
         for mapping in link.mappings.all():
             before = previous.get(mapping.key)
@@ -318,7 +318,7 @@ class StartedSetup(SetupChoices):
                 values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
             column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
             # `make_mapping` gives the values only to new rows.
-            mapping, is_new = board_columns.make_mapping(link, mappable, position, column_id=column_id, **values)
+            mapping, is_new = board_setup.make_mapping(link, mappable, position, column_id=column_id, **values)
             direction_before = SyncDirection.NONE if is_new else mapping.direction
             needs_pass |= direction_before != values["direction"]
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)

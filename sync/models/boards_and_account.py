@@ -1,4 +1,4 @@
-"""Boards and the account: links, field mappings, leases, the account's state, its quota, and stored secrets."""
+"""Boards with their mappings and leases; the account with its quota and its stored secrets."""
 
 from __future__ import annotations
 
@@ -131,10 +131,7 @@ class BoardLink(models.Model):
 
 
 class FieldMapping(models.Model):
-    """One or several NPD fields ↔ one Monday column; a new `version` invalidates the base.
-
-    `options` has what the converter needs of the column: its type, labels, target board.
-    """
+    """One or several NPD fields ↔ one Monday column."""
 
     id = models.BigAutoField(primary_key=True)
     link = models.ForeignKey(BoardLink, on_delete=models.CASCADE, related_name="mappings")
@@ -149,8 +146,10 @@ class FieldMapping(models.Model):
     rule = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
     first_match = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
+    # A new version invalidates the base.
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
+    # What the converter needs of the column: its type, labels, target board.
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     problem = models.TextField("what is wrong with its column", blank=True, db_default="")
     problem_code = models.CharField(max_length=30, blank=True, db_default="")
@@ -180,17 +179,16 @@ class FieldMapping(models.Model):
 
 
 class BoardLease(models.Model):
-    """The lease of the worker that may write to a board, until `expires` or its database session ends.
-
-    Each lease has a new `token`. `lost` counts the consecutive holders that never released it.
-    """
+    """The lease of the worker that may write to a board, until `expires` or its database session ends."""
 
     link = models.OneToOneField(BoardLink, on_delete=models.CASCADE, primary_key=True, related_name="lease")
+    # New for each holder; null while nobody has the lease.
     token = models.UUIDField(null=True, blank=True)
     expires = models.DateTimeField(db_default=SyncNow())
     # The holder's database session; if it has ended, the holder was killed.
     session_pid = models.IntegerField(null=True, blank=True)
     session_start = models.DateTimeField(null=True, blank=True)
+    # The consecutive holders that never released it.
     lost = models.SmallIntegerField(db_default=0)
 
     class Meta:
@@ -244,9 +242,10 @@ class MondayAccount(models.Model):
 
 
 class StoredSecret(models.Model):
-    """A secret by name; `sealed` is encrypted by sync/kernel/secret_texts.py."""
+    """A secret by name."""
 
     name = models.CharField(primary_key=True, max_length=30, choices=list(choices.SECRET_NAMES.items()))
+    # Encrypted by sync/kernel/secret_texts.py.
     sealed = models.TextField()
     set_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -270,9 +269,7 @@ class StoredSecret(models.Model):
 class ApiQuota(models.Model):
     """The account's API quota, which all workers share: one row, changed in a short transaction for each call.
 
-    A limit that is null is unknown and not enforced. `day_calls` counts this installation's calls of the UTC day `day`,
-    `others_calls` those of the account's other tokens until `reported_at`. At `refused_at` Monday refused a call, as
-    the day was used up, and has reported no newer figure since.
+    A limit that is null is unknown and not enforced.
     """
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
@@ -280,11 +277,14 @@ class ApiQuota(models.Model):
     points_limit = models.BigIntegerField(null=True, blank=True)
     points_end = models.DateTimeField(null=True, blank=True)
     points = models.BigIntegerField("complexity points spent in the window", db_default=0)
+    # The UTC day on which the calls are counted.
     day = models.DateField(null=True, blank=True)
-    # Decimal, because a call refused for a limit counts 0.1.
+    # This installation's. Decimal, because a call refused for a limit counts 0.1.
     day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
+    # Those of the account's other tokens until `reported_at`.
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     reported_at = models.DateTimeField(null=True, blank=True)
+    # When Monday refused a call because the day was used up; null once it has reported a newer figure.
     refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
