@@ -91,6 +91,7 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
 
     def run() -> confirmed_action.Report:
+        # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
         was_slowed = availability.is_slowed()
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
         if was_slowed and answer == breaker.RESUMED and availability.is_slowed():

@@ -84,6 +84,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     """Return the account's boards for each type of records, or why they can't be listed."""
     problem = ""
     try:
+        # Urgent, because a person waits: the call may use the quota's reserve.
         listed, is_complete = connector(urgent=True).list_boards()
     except MondayError as error:
         listed = []

@@ -81,9 +81,9 @@ def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
 def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the writes whose record's settings, mappings or board's filter have changed since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
-    now = lookups.load_board(board.link, settings_now=board.settings)
-    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in now.mappings}
-    same_filter = now.link.sync_filter == board.link.sync_filter
+    board_now = lookups.load_board(board.link, settings_now=board.settings)
+    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in board_now.mappings}
+    same_filter = board_now.link.sync_filter == board.link.sync_filter
 
     def is_same(write: calls.Write) -> bool:
         record = records.get(write.record_id)
@@ -106,11 +106,13 @@ def _outdated_removals(board: BoardContext, writes: Sequence[calls.Write]) -> di
     owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
     tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    now = BoardLink.objects.get(pk=board.link.pk)
+    link_now = BoardLink.objects.get(pk=board.link.pk)
 
     def is_same(write: calls.Write) -> bool:
         same_item = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = write.policy in (None, now.deleted_record_policy) and now.sync_filter == board.link.sync_filter
+        same_policy = (
+            write.policy in (None, link_now.deleted_record_policy) and link_now.sync_filter == board.link.sync_filter
+        )
         return same_item and same_policy and write.record_id not in restored_ids
 
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}

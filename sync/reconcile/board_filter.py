@@ -119,13 +119,13 @@ def left_after_write(
 def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
     """End a record because this side's conditions leave it out; settling closes its open conflicts."""
     if not plan.ledger.left_out:
-        kept = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))
+        addition = " Both sides keep what they have." if plan.record.monday_id else ""
+        plan = plan.logged(HistoryLine("left_out", f"{sentence}{addition}"))
     # The first pass after its return reads the item.
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
     identity = replace(plan.identity, creates=False, question=None, duplicate=None)
-    out = replace(plan, left_out=sentence, identity=identity)
-    return out.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    left_out_plan = replace(plan, left_out=sentence, identity=identity)
+    return left_out_plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
 def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
@@ -191,13 +191,13 @@ def matching_items(
     if not board.sync_filter.items or not hits:
         return list(hits), "", False
     verdicts = [(item, item_verdict(board, item, record)) for item in hits]
-    kept = [item for item, verdict in verdicts if verdict.holds is True]
+    matching = [item for item, verdict in verdicts if verdict.holds is True]
     unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
-    if unknown is None and kept:
-        return kept, "", False
+    if unknown is None and matching:
+        return matching, "", False
     item, verdict = unknown or verdicts[0]
     why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
-    return kept, why, not unknown
+    return matching, why, not unknown
 
 
 def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:

@@ -162,13 +162,13 @@ def _removed(
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     is_archived = state == choices.TombstoneState.ARCHIVED
-    more = ""
+    addition = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
-        more = f" What was edited there before is in its activity: {', '.join(edits)}."
+        addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = plan.logged(*edits.values())
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
-    return _settled(plan, state, reason, kind=kind, more=more, item=item.name)
+    return _settled(plan, state, reason, kind=kind, more=addition, item=item.name)
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:

@@ -194,8 +194,8 @@ def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: 
 
 def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
     candidates = identity.question["candidates"] if identity.question else ()
-    own = {identity.item.id} if identity.item else set[str]()
-    return not items.isdisjoint({*own, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
+    own_ids = {identity.item.id} if identity.item else set[str]()
+    return not items.isdisjoint({*own_ids, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:
@@ -336,8 +336,12 @@ def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> p
     if not (answer.result or answer.outdated):
         return plan
     # An applied answer closes its question; a rejected answer leaves it open without the choice.
-    kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
-    conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
+    open_conflicts = [
+        conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict
+    ]
+    conflicts = [
+        replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in open_conflicts
+    ]
     plan = plan.with_facts(conflicts=tuple(conflicts))
     if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         plan = plan.with_state(made_from_item=False)

@@ -494,8 +494,8 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     applied = _applied_choices(plan)
     rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
-    ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
-    if not (fields or applied or rejected or undone or ended):
+    unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
+    if not (fields or applied or rejected or undone or unmapped):
         return None
     return plan.conflict_report(
         KIND_OVERWRITTEN,
@@ -504,7 +504,7 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
         rejected=rejected,
         inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
         undone=undone,
-        ended=ended,
+        ended=unmapped,
     )
 
 

@@ -454,8 +454,8 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    ended = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
-    return replace(_without_removed_state(ended), reason="Its item is created again at the next sync.")
+    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 
 def plan_after_deletion(

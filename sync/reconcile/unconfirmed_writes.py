@@ -289,9 +289,9 @@ def _base_from_creates(
         sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
     except UnknownValue:
         return None
-    same = next((raw for raw, value in sent if raw and value == current), None)
-    if same is not None:
-        return field_plan.new_base(mapping, item.id, same, remote_raw)
+    sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+    if sent_raw is not None:
+        return field_plan.new_base(mapping, item.id, sent_raw, remote_raw)
     raw, value = sent[0]
     is_unanimous = raw is not None and all(other == value for _, other in sent)
     return field_plan.new_base(mapping, item.id, raw, remote_raw) | {field_plan.AS_SENT: True} if is_unanimous else None
