@@ -56,11 +56,15 @@ class RecordContext:
             return {mapping.key: mapping for mapping in self.mappings}
         return {
             spec.key: FieldMapping(
-                key=spec.key, label=spec.label, fields=list(spec.fields), converter=spec.converter,
-                required=spec.required, options={},
+                key=spec.key,
+                label=spec.label,
+                fields=list(spec.fields),
+                converter=spec.converter,
+                required=spec.required,
+                options={},
             )
             for spec in registry.entity(self.entity_type).mappings
-        }  # fmt: skip
+        }
 
     def converter(self, key: str) -> Converter:
         assert self.record is not None
@@ -132,7 +136,7 @@ SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
 @dataclass
 class CaseField:
-    """A field with the displayed values of both sides and the base, and a person's choice."""
+    """A field with the displayed values of both sides and the base, and a person's choice; None is an empty value."""
 
     key: str
     label: str
@@ -199,7 +203,7 @@ class CaseField:
     def _marked(self, value: str | None, other: str | None) -> list[TextPart]:
         base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base)
-        # Nothing is marked against a base that is too unlike; then the other side is compared.
+        # Against a base that is too unlike, nothing is marked; then the other side is compared.
         return parts if any(is_marked for _, is_marked in parts) else diff_parts(value, other)
 
     @cached_property

@@ -8,7 +8,7 @@ from conflicts.history import quote_value
 from conflicts.lifecycle import CLOSING_NOTE, chosen_option, resolved_parts
 from conflicts.models import CLOSED_ITSELF, SyncConflict
 from conflicts.reports import RECORD_KEY
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.records import availability
 
 OPEN = "open"
@@ -86,11 +86,8 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
     sentences = [_applied_sentence(conflict)]
     if not entries:
         sentences.append(f"It closed by itself. {note}".strip())
-    closed_by_reason: dict[str, list[str]] = {}
-    for key in conflict.in_order(entries):
-        if entries[key]["choose"] == CLOSED_ITSELF:
-            closed_by_reason.setdefault(str(entries[key].get("why", note)), []).append(key)
-    for reason, keys in closed_by_reason.items():
+    closed = [key for key in conflict.in_order(entries) if entries[key]["choose"] == CLOSED_ITSELF]
+    for reason, keys in grouped(closed, lambda key: str(entries[key].get("why", note))).items():
         moved_keys = [key for key in keys if "asked_in" in entries[key]]
         closed_keys = [key for key in keys if key not in moved_keys]
         if moved_keys:

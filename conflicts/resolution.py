@@ -234,8 +234,8 @@ def record_selection(
             raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(conflict)}")
         unexpected = sorted(set(selections) - {RECORD_KEY})
         if unexpected or RECORD_KEY not in selections:
-            problem = f"This conflict is about the record itself: choose under “{RECORD_KEY}”."
-            problem = f"{problem} {_offered_options(conflict)}"
+            options = _offered_options(conflict)
+            problem = f"This conflict is about the record itself: choose under “{RECORD_KEY}”. {options}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
         option = lifecycle.chosen_option(conflict, selection)
@@ -370,11 +370,11 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             who = conflict.stored_resolution.by
             problem = f"{who} asked for this already, and it is being done. Check again soon."
         elif conflict.is_being_applied:
-            problem = f"The conflict of {context.name} is being written at this moment."
-            problem = f"{problem} It can be undone once that is done."
+            advice = "It can be undone once that is done."
+            problem = f"The conflict of {context.name} is being written at this moment. {advice}"
         elif conflict.is_open and not parts:
-            problem = f"The conflict of {context.name} is not resolved, so there is nothing to undo."
-            problem = f"{problem} Resolve it instead."
+            advice = "Resolve it instead."
+            problem = f"The conflict of {context.name} is not resolved, so there is nothing to undo. {advice}"
         if problem:
             raise NotOpen(problem, current_values(conflict))
         if problem := undo_problem(conflict, context):

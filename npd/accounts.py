@@ -46,6 +46,8 @@ KEY_LOST = "Codes can't be checked, as this server's encryption key was changed.
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Signs in users that administrators have added."""
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 

@@ -202,6 +202,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
                 "Nothing was done. Try again in some minutes."
             )
             raise Conflict(sentence, code="outcome_unknown")
+        # First, so that nothing is erased if Monday refuses.
         if link and delete_items and person.items:
             _delete_items(link, person.items)
 

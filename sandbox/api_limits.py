@@ -77,6 +77,7 @@ class Usage:
 
     def add(self, tenths: int, moment: float) -> None:
         """Add tenths of a call to the day of `moment`; negative ones correct an earlier count."""
+        # Added up by second, so that a day takes at most 86,400 entries, however many calls it has.
         second = int(moment)
         before = self._used.pop()[1] if self._used and self._used[-1][0] == second else 0
         self._used.append((second, before + tenths))

@@ -49,7 +49,7 @@ USERS = (API_USER, *PEOPLE, GUEST)
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
 ACCOUNT_ID = 25910000
 SUBSCRIPTIONS_AFTER = 50_000  # webhooks
-NOBODY = 0
+NOBODY = 0  # who changed an item that was loaded as if it had always been there
 _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 
 
@@ -140,6 +140,8 @@ class Board:
 
 @dataclass
 class Hook:
+    """A subscription to the webhooks of one event on a board."""
+
     id: int
     board_id: int
     url: str

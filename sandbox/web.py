@@ -183,7 +183,7 @@ class Application:
             return json_response({"error": f"There is nothing at {request.path}"}, 404)
         except BadRequestError as error:
             return json_response({"error": str(error)}, 400)
-        except ClientDisconnected:
+        except ClientDisconnected:  # cuts the connection without an answer, as some faults want
             raise
         except Exception:
             traceback.print_exc()

@@ -46,6 +46,7 @@ EFFECTS = {
     MONDAY: ("column value on Monday is overwritten", "column values on Monday are overwritten"),
 }
 
+# The effects that make the button red.
 TAKES_AWAY = ("npd_emptied", "monday_emptied", *DELETING_ACTS)
 _VALUE_HEADS = ("Record", "Field", "Overwritten", "New value")
 _RECORD_HEADS = ("Record", "What happened", "What is done")
@@ -91,8 +92,8 @@ def bulk_question(
     counted = {kind: count_with_noun(len(effects[kind]), *EFFECTS[kind]) for kind in kinds}
     lines = [f"{counted[kind]}." for kind in kinds]
     if total > MAX_CONFLICTS:
-        lines.insert(0, f"{total:,} are selected. At most {MAX_CONFLICTS} are resolved at once: these are the "
-                        "ones that wait longest. Repeat it for the rest.")  # fmt: skip
+        limit = f"At most {MAX_CONFLICTS} are resolved at once: these are the ones that wait longest."
+        lines.insert(0, f"{total:,} are selected. {limit} Repeat it for the rest.")
     if digests:
         lines.append("Conflicts that change before you press the button are skipped and listed afterwards.")
         lines += [ACTS[kind].way_back for kind in kinds if kind in ACTS]
@@ -153,6 +154,7 @@ def bulk_problem(conflict: SyncConflict, choice: str, option: Option | None, *, 
 def digest_of(values: Mapping[str, Sides]) -> str:
     """Return a hash of a conflict's present values."""
     text = json.dumps(values, sort_keys=True)
+    # It only tells whether values changed, and the form carries one for each conflict.
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

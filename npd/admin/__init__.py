@@ -72,6 +72,7 @@ class ContactAdmin(SyncedModelAdmin):
         )
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        # The export shows other people's acts, and an erasure can't be undone.
         return bool(getattr(request.user, "is_superuser", False))
 
 

@@ -42,67 +42,6 @@ from sandbox import api_errors
 from sandbox.graph import resolvers
 from sandbox.graph.resolvers import Context, Middleware
 
-MUTATION_POINTS = 10_000
-# Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
-# community.monday.com 36629). Similar mutations of items are assumed to cost the same. Monday's
-# docs/development-best-practices say 10,000 for create_item.
-ITEM_MUTATION_POINTS = 30_000
-ITEM_MUTATIONS = ("archive_item", "change_column_value", "change_multiple_column_values", "create_item", "delete_item")
-# The smallest reads cost 23 (the same source), larger ones more.
-READ_POINTS = 22
-COLUMN_VALUES_POINTS = 12
-FREE = ("complexity", "__typename")
-LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
-DEFAULT_LIMIT = 25  # of a page where a query names none
-QUOTED = re.compile(r"'([\w.$!\[\]]+)'")
-Fragments = dict[str, FragmentDefinitionNode]
-
-
-def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
-    total = 0
-    for field in expanded_fields(selections, fragments):
-        name = field.name.value
-        if field.selection_set is None or name in FREE:
-            continue
-        inner = times * (_count(field, variables) if name in LISTS else 1)
-        # The items of a page were counted with the page.
-        if name == "items" and times > 1:
-            inner = times
-        total += inner * (COLUMN_VALUES_POINTS if name == "column_values" else 1)
-        if name != "column_values":
-            total += _points(field.selection_set, fragments, variables, inner)
-    return total
-
-
-def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
-    """Return the fields of a selection and of its fragments."""
-    fields: list[FieldNode] = []
-    for node in selections.selections:
-        if isinstance(node, FieldNode):
-            fields.append(node)
-        elif isinstance(node, InlineFragmentNode):
-            fields += expanded_fields(node.selection_set, fragments)
-        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
-            fields += expanded_fields(fragments[node.name.value].selection_set, fragments)
-    return fields
-
-
-def _count(field: FieldNode, variables: dict[str, Any]) -> int:
-    """Return how many rows a listing may have, by its arguments."""
-    arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
-    ids = arguments.get("ids")
-    limit = arguments.get("limit")
-    if isinstance(ids, ListValueNode):
-        return len(ids.values)
-    if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
-        return len(variables[ids.name.value])
-    if isinstance(limit, IntValueNode):
-        return max(0, int(limit.value))
-    if isinstance(limit, VariableNode) and isinstance(variables.get(limit.name.value), int):
-        return max(0, int(variables[limit.name.value]))
-    return DEFAULT_LIMIT if ids is None else 1
-
-
 # Of the version 2026-10; a file named after an era holds the types and fields that other versions have instead.
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 
@@ -139,11 +78,27 @@ def _with_changes(era: str) -> DocumentNode:
     return replace(document, definitions=(*definitions, *changes.values()))
 
 
+FREE = ("complexity", "__typename")
+MUTATION_POINTS = 10_000
+
+# Measured: change_column_value in 2026-07 (users' notes on live answers), creating and deleting items in 2022 (30,001;
+# community.monday.com 36629). Similar mutations of items are assumed to cost the same. Monday's
+# docs/development-best-practices say 10,000 for create_item.
+ITEM_MUTATION_POINTS = 30_000
+ITEM_MUTATIONS = ("archive_item", "change_column_value", "change_multiple_column_values", "create_item", "delete_item")
+
+# The smallest reads cost 23 (the same source), larger ones more.
+READ_POINTS = 22
+Fragments = dict[str, FragmentDefinitionNode]
+
+
 @dataclass(frozen=True)
 class Operation:
+    """The operation of a document that a request asks for."""
+
     document: DocumentNode
     node: OperationDefinitionNode
-    fragments: dict[str, FragmentDefinitionNode]
+    fragments: Fragments
     schema: GraphQLSchema
 
     @property
@@ -161,7 +116,7 @@ class Operation:
     @functools.cached_property
     def fields(self) -> list[tuple[str, str]]:
         """The alias and the name of each root field."""
-        nodes = expanded_fields(self.node.selection_set, self.fragments)
+        nodes = _expanded_fields(self.node.selection_set, self.fragments)
         return [(node.alias.value if node.alias else node.name.value, node.name.value) for node in nodes]
 
     @functools.cached_property
@@ -169,6 +124,7 @@ class Operation:
         return list(_nested_fields(self.node.selection_set, self.fragments))
 
     def names(self) -> set[str]:
+        """Return the names of the fields at any depth."""
         return {node.name.value for node in self._nodes}
 
     def has_cursor(self, variables: dict[str, Any]) -> bool:
@@ -180,15 +136,8 @@ class Operation:
         if self.is_mutation:
             names = [name for _, name in self.fields if name not in FREE]
             return sum(ITEM_MUTATION_POINTS if name in ITEM_MUTATIONS else MUTATION_POINTS for name in names)
-        root_points = _points(self.node.selection_set, self.fragments, variables, 1)
+        root_points = _selection_points(self.node.selection_set, self.fragments, variables, 1)
         return READ_POINTS + root_points if root_points else 0
-
-
-def _nested_fields(selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[FieldNode]:
-    for node in expanded_fields(selections, fragments):
-        yield node
-        if node.selection_set is not None:
-            yield from _nested_fields(node.selection_set, fragments)
 
 
 # For a document with 25 aliases parsing took 3.4 ms and validating 5.4, while executing it took 0.5.
@@ -243,7 +192,68 @@ def run(
     return answer
 
 
+QUOTED = re.compile(r"'([\w.$!\[\]]+)'")
+
+
 def _invalid(errors: list[GraphQLError]) -> api_errors.RequestError:
     # graphql-core quotes names by ', and Monday's library by ".
     entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in errors]
     return api_errors.invalid_document(entries)
+
+
+COLUMN_VALUES_POINTS = 12
+LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
+DEFAULT_LIMIT = 25  # of a page where a query names none
+
+
+def _selection_points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
+    """Return the points of a selection in so many rows."""
+    total = 0
+    for field in _expanded_fields(selections, fragments):
+        name = field.name.value
+        if field.selection_set is None or name in FREE:
+            continue
+        # The items of a page were counted with the page.
+        is_counted = name == "items" and times > 1
+        rows = times if is_counted or name not in LISTS else times * _row_limit(field, variables)
+        if name == "column_values":
+            total += rows * COLUMN_VALUES_POINTS
+        else:
+            total += rows + _selection_points(field.selection_set, fragments, variables, rows)
+    return total
+
+
+def _row_limit(field: FieldNode, variables: dict[str, Any]) -> int:
+    """Return how many rows a listing may have, by its arguments."""
+    arguments = {argument.name.value: argument.value for argument in field.arguments or ()}
+    ids = arguments.get("ids")
+    limit = arguments.get("limit")
+    if isinstance(ids, ListValueNode):
+        return len(ids.values)
+    if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
+        return len(variables[ids.name.value])
+    if isinstance(limit, IntValueNode):
+        return max(0, int(limit.value))
+    if isinstance(limit, VariableNode) and isinstance(variables.get(limit.name.value), int):
+        return max(0, int(variables[limit.name.value]))
+    return DEFAULT_LIMIT if ids is None else 1
+
+
+def _nested_fields(selections: SelectionSetNode, fragments: Fragments) -> Iterator[FieldNode]:
+    for node in _expanded_fields(selections, fragments):
+        yield node
+        if node.selection_set is not None:
+            yield from _nested_fields(node.selection_set, fragments)
+
+
+def _expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
+    """Return the fields of a selection and of its fragments."""
+    fields: list[FieldNode] = []
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            fields.append(node)
+        elif isinstance(node, InlineFragmentNode):
+            fields += _expanded_fields(node.selection_set, fragments)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
+            fields += _expanded_fields(fragments[node.name.value].selection_set, fragments)
+    return fields

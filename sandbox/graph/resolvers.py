@@ -119,6 +119,7 @@ class OpenCursors:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
         end = listing.start + limit
+        # The state is checked now, because an item may have been archived since the first page.
         items = []
         for item_id in listing.item_ids[listing.start : end]:
             item = world.items.get(item_id)
@@ -128,6 +129,7 @@ class OpenCursors:
             return Page(None, items)
         cursor = secrets.token_urlsafe(24)
         with self._lock:
+            # Expired cursors are dropped when another is made.
             now = self._clock.time()
             self._open = {key: state for key, state in self._open.items() if state.expires_at > now}
             self._open[cursor] = replace(listing, start=end)

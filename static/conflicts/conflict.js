@@ -1,4 +1,4 @@
-// The conflict screen: choosing by key, the result column, and how far an earlier choice is.
+// The conflict screen: choices by key, the result column, and the progress of an earlier choice.
 // Without this script everything still works by mouse, form and the refresh link.
 (() => {
   "use strict";
@@ -9,7 +9,7 @@
   const effects = JSON.parse(document.getElementById("cfl-effects").textContent);
   const ask = summary?.textContent.trim();
   let current = 0;
-  // What was chosen or typed and not sent: whoever leaves the page is asked first.
+  // Asks before leaving a page with choices that weren't sent.
   let isChanged = Boolean(form && "kept" in form.dataset);
   const askToStay = (event) => isChanged && event.preventDefault();
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
@@ -39,14 +39,14 @@
     return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
-  // Where the page itself says what a choice leads to, as of a value that Monday rejected.
+  // For a value that Monday rejected the page itself says what a choice leads to.
   const leads = (row) => {
     const { leads: once, again } = row.querySelector("input[type=radio]:checked").dataset;
     const sentence = again && unified(field(row).value) === unified(row.dataset.npd) ? again : once;
     return sentence ? `→ ${sentence}` : "";
   };
 
-  // On which side a choice removes what is there; a rejected value that is kept different changes nothing.
+  // The side on which a choice removes a value; keeping a rejected value different changes nothing.
   const emptied = (row) => {
     const choice = picked(row);
     if (!choice || unified(result(row)) || ("rejected" in form.dataset && choice === "npd")) return "";
@@ -67,7 +67,7 @@
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
-  // What deletes or empties has red buttons that say so; the server asks once more.
+  // Choices that delete or empty have red buttons that say so; the server asks once more.
   const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
   const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
   const nameButtons = (danger) => {
@@ -133,16 +133,16 @@
     else form.requestSubmit(document.querySelector("button[name=next]"));
   };
 
-  // A side for the field that has the keyboard, or the option that means this side.
+  // Chooses a side for the focused field, or the option that means this side.
   const choose = (side) => {
     if (!rows.length) options.find((option) => option.value === side && !option.disabled)?.click();
     else if (pick(rows[current], side)) goTo(current + 1);
   };
 
-  // To the next conflict, or the one before; nothing where no other waits.
+  // Goes to the next or previous conflict, if another one waits.
   const leave = (where) => document.querySelector(`[data-${where}]`)?.click();
 
-  // What was resolved just now, or on this page; else the page says why not.
+  // Undoes the last resolution, or the one on this page.
   const undo = () => {
     const undoForm = [...document.querySelectorAll("form[data-undo]")].find((candidate) => !candidate.inert);
     if (undoForm) return undoForm.requestSubmit();
@@ -167,10 +167,10 @@
 
   const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
   const typing = (target) => target.matches("input:not([type=radio]), textarea, select, [contenteditable]");
-  // Enter on what does something by itself is its own.
+  // Enter on an element with its own action does that.
   const opens = (event) => event.key === "Enter" && event.target.closest("a, button, summary") !== null;
 
-  // Enter in a field resolves, as beside it, once every row has a choice; until then it moves to one that has none.
+  // Enter resolves once every row has a choice; until then it moves to a row without one.
   const unchosen = () => {
     const after = rows.findIndex((row, i) => i > current && !picked(row));
     return after >= 0 ? after : rows.findIndex((row) => !picked(row));
@@ -220,7 +220,7 @@
     summarise();
     const wrong = rows.findIndex((row) => row.querySelector("[aria-invalid], .cfl-changed"));
     goTo(Math.max(0, wrong), wrong > 0);
-    // What was typed and not taken is corrected where it stands.
+    // A typed value that was rejected gets the focus.
     if (rows[current].querySelector("[aria-invalid]")) edit();
   };
 
@@ -239,7 +239,7 @@
     summariseOption();
   };
 
-  // Once, however often Enter is pressed: the second answer would find the first one's.
+  // Sends once, however often Enter is pressed, because a second resolution would find the first one.
   let isSent = false;
   window.addEventListener("pageshow", () => (isSent = false));
   form?.addEventListener("submit", (event) => {

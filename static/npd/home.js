@@ -1,4 +1,4 @@
-// Home's keys, as a mouse would press: j and k move, Enter opens, x selects, 1 and 3 use a side, u undoes the last act.
+// Home's keys: j and k move, Enter opens, x selects, 1 and 3 use a side, u undoes the last act.
 const STOPS = "#npd-home [data-row], #npd-home .npd-home-head > details > summary";
 const stops = () => [...document.querySelectorAll(STOPS)].filter((stop) => stop.checkVisibility());
 const here = () => document.activeElement?.closest("[data-row]");
@@ -13,7 +13,7 @@ const move = (step) => {
   all[next].scrollIntoView({ block: "nearest" });
 };
 
-// A side is used in the row that has the keyboard; with ticked rows in these, by their group's button.
+// Uses a side in the selected rows, by their group's button; without any, in the focused row.
 const press = (key) => {
   const group = ticked()[0]?.closest(".npd-home-group");
   const place = ticked().length ? group : here();
@@ -33,13 +33,13 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
   if (field || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  // Enter on a link or a button is that link's or button's own.
+  // Enter on a link or button does what that link or button does.
   if (event.key === "Enter" && event.target !== here()) return;
   event.preventDefault();
   keys[event.key]();
 });
 
-// The address says which groups somebody has opened, so that the page has their rows when it is fetched anew (live.js).
+// Keeps the opened groups in the address, so that a refreshed page has their rows (live.js).
 const folds = () => [...document.querySelectorAll("#npd-home details[data-cause]")];
 const sayOpened = (event) => {
   if (!event.target.matches("details[data-cause]")) return;

@@ -1,24 +1,24 @@
-// Keeps an open page as the database is: every few seconds the page fetches itself, and its live parts take their
-// places. A part in which somebody is at work is left alone until they have finished; a hidden page fetches nothing.
+// Keeps an open page up to date: every few seconds it fetches itself and replaces its live parts, except parts in which
+// somebody is typing or choosing. A hidden page fetches nothing.
 const EVERY = 5000; // milliseconds
-const QUICK = 1000; // while the record of the page is on its way
+const QUICK = 1000; // while the page's record is being synced
 
 const parts = () => [...document.querySelectorAll("[data-live][id], #changelist-form")];
 const shownOf = (page) => page.querySelector("input[name=_shown]");
 const stored = (input) => JSON.parse(input?.value || "{}");
 const plain = (text) => String(text ?? "").replace(/\r\n?/g, "\n").trim();
 
-let moved = 0; // rows must not move away under a pointer that is about to click
+let moved = 0; // when the pointer moved last: rows must not move under a pointer that is about to click
 document.addEventListener("pointermove", () => (moved = Date.now()), { passive: true });
 
-// A page that is about to be replaced stays as it is: the keys that are pressed meanwhile were meant for what it shows.
-const LEAVING = 60_000; // at most: what is answered with a file replaces no page
+// A page that is being left isn't refreshed, because keys pressed meanwhile are meant for what it shows.
+const LEAVING = 60_000; // at most, because a form that is answered with a file leaves no page
 let leftAt = -LEAVING;
 document.addEventListener("submit", (event) => !event.defaultPrevented && (leftAt = Date.now()));
 
 const atWork = (part) =>
   Date.now() - leftAt < LEAVING ||
-  part.inert || // behind the sheet of filters: what took its place would be within reach
+  part.inert || // behind the panel of filters; its replacement wouldn't be inert
   (part.matches(":hover") && Date.now() - moved < 2000) ||
   (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
   part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox]:checked:is(.action-select, .npd-home-tick), .htmx-request") !== null ||
@@ -26,7 +26,7 @@ const atWork = (part) =>
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
   [...document.querySelectorAll(".htmx-request")].some((element) => element.getAttribute("hx-target") === `#${part.id}`);
 
-// What a person has folded open or shut (data-live-keep) stays so; where the keyboard is (data-live-focus), it stays.
+// Keeps what a person has opened or closed (data-live-keep), and the focus (data-live-focus).
 const keepFolds = (part, placed) => {
   for (const fold of part.querySelectorAll("details[data-live-keep][id]")) {
     const next = placed.querySelector(`#${CSS.escape(fold.id)}`);
@@ -34,7 +34,7 @@ const keepFolds = (part, placed) => {
   }
 };
 
-// What listens to rows that are gone keeps them in memory: after so many a page is loaded anew.
+// Listeners keep replaced rows in memory, so the page is reloaded after this many refreshes.
 const MOST_PLACINGS = 200;
 let placings = 0;
 const placedHtml = new WeakMap();
@@ -58,7 +58,7 @@ const place = (fresh) => {
   if (placings > MOST_PLACINGS && !shownOf(document) && !parts().some(atWork)) location.reload();
 };
 
-// Says what changed to who can't see it: of the page's one line of state, and only something new.
+// Announces a changed line of state to screen readers, only if it is new.
 let announced = null;
 const announce = (part) => {
   const line = part.querySelector("[data-live-status]")?.textContent.replace(/\s+/g, " ").trim();
@@ -71,7 +71,7 @@ const announce = (part) => {
 const valueOf = (field) => (field.type === "checkbox" ? (field.checked ? "yes" : "") : field.value);
 const fieldOf = (name) => document.getElementById(`id_${name}`);
 
-// The form takes a new value where nobody has touched the field, else it is offered; below the field stands which.
+// Puts a new value into an untouched field; for a touched field, offers it below.
 const merge = (fresh) => {
   const input = shownOf(document);
   const now = stored(shownOf(fresh));
@@ -104,7 +104,7 @@ const merge = (fresh) => {
 
 const changeOf = (name) => document.querySelector(`.npd-changed[data-field="${name}"]`);
 
-// Below a field that changed meanwhile: the value that it doesn't show now, with a button that loads it.
+// Shows below a changed field the value that it doesn't show, with a button that loads it.
 const showChange = (field, isTaken, value, text = value) => {
   const shownValue = field.type === "checkbox" ? (value ? "on" : "off") : value && text;
   const name = field.name;
@@ -134,7 +134,7 @@ const renewSecrets = (fresh) => {
   if (secret) for (const input of document.querySelectorAll(SECRET)) input.value = secret;
 };
 
-// Says that the page is not kept up to date, and why; nothing where it is.
+// Says why the page is not kept up to date, or hides that line.
 const sayStale = (why) => {
   const line = document.getElementById("npd-stale");
   if (!line) return;
@@ -150,15 +150,15 @@ const refresh = async () => {
   if (answer.url.includes("/login/") || answer.status === 403) throw new SignedOut();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  // A record that was deleted leads to its list: its page stays, with what somebody may have typed. And where somebody
-  // has chosen meanwhile what the page shows, the answer is of another one.
+  // A deleted record's page redirects to the list; it stays, because somebody may have typed something. If the address
+  // has changed meanwhile, the answer is about another page.
   if (answer.redirected || location.href !== page) return;
-  renewSecrets(fresh); // who has signed in again sends a form with another secret than the page was made with
+  renewSecrets(fresh); // after another sign-in, forms need the new CSRF token
   place(fresh);
   merge(fresh);
 };
 
-// An answer that can't be had (signed out, the server restarts) is asked for more and more rarely.
+// Without an answer (signed out, the server restarts) the page asks more and more rarely.
 const SAID_AFTER = 2; // failures in a row
 let failures = 0;
 let timer = 0;
@@ -181,7 +181,7 @@ const run = async () => {
 const delay = () => (document.querySelector("[data-live-quick]") ? QUICK : EVERY);
 
 document.addEventListener("DOMContentLoaded", () => {
-  // On other pages nothing runs or waits that they show.
+  // Other pages show nothing that changes by itself.
   if (!document.querySelector("main [data-live], #changelist-form")) return;
   document.addEventListener("visibilitychange", () => !document.hidden && again(0));
   parts().forEach(announce);

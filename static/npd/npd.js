@@ -1,8 +1,8 @@
-// Until the icons' font is there, their names would be read.
+// Until the icons' font is loaded, their names would be visible.
 document.documentElement.dataset.iconless = "";
 document.fonts.load('1em "Material Symbols Outlined"').then(() => delete document.documentElement.dataset.iconless, () => {});
 
-// Tells the server the browser's time zone, in which the pages after this one say their times (config/navigation.py).
+// Sends the browser's time zone to the server, for the times of the next pages (config/navigation.py).
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
   const secure = location.protocol === "https:" ? "; secure" : "";
@@ -19,11 +19,11 @@ window.npdTake = (field, value, label) => {
     }
     field.value = value;
   }
-  // Autocomplete fields are drawn by select2, which listens to jQuery's event and not to the browser's.
+  // Autocomplete fields are drawn by select2, which only listens to jQuery's events.
   if (window.django && window.django.jQuery) window.django.jQuery(field).trigger("change");
 };
 
-// "take the new one": the value that stands in the database instead of the one that the form kept back.
+// "take the new one": puts the stored value into the form, instead of the one typed.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-npd-take]");
   const field = button && document.getElementById(button.dataset.npdTake);
@@ -33,7 +33,7 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
-// Copies what stands before the button. Not by navigator.clipboard, which a browser has on https alone.
+// Copies the text before the button. Not by navigator.clipboard, which browsers only have on https.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-npd-copied]");
   if (!button) return;
@@ -42,7 +42,7 @@ document.addEventListener("click", (event) => {
   button.textContent = button.nextElementSibling.textContent = button.dataset.npdCopied;
 });
 
-// select2 names its box by what is chosen, so an empty one has no name: give it the field's label.
+// select2 names its box by the chosen value, so an empty one has no name; it gets the field's label.
 const nameAutocomplete = (container) => {
   const select = container.previousElementSibling;
   const box = container.querySelector(".select2-selection");
@@ -61,7 +61,7 @@ new MutationObserver((changes) => {
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
 
-// A menu is closed by Escape, which gives its button the focus back, and by a click beside it.
+// Closes a menu on Escape, which moves the focus back to its button, and on a click outside.
 const openMenus = () => document.querySelectorAll("details.npd-menu[open]");
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -74,7 +74,7 @@ document.addEventListener("click", (event) => {
   for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
 });
 
-// While the sheet of filters is open all else is out of reach, but for dialogs and what is drawn beside the sheet for it.
+// While the panel of filters is open, only it, dialogs, and what it draws beside itself can be reached.
 let heldOpen = false;
 window.npdHold = (sheet, isOpen) => {
   if (isOpen === heldOpen) return;
@@ -88,7 +88,7 @@ window.npdHold = (sheet, isOpen) => {
   window.Alpine.nextTick(() => next?.focus());
 };
 
-// The theme “System” follows the system while a page is open: Alpine looks again only at what was set anew.
+// The theme “System” follows the system while a page is open; Alpine only notices a value that is set again.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   const page = window.Alpine.$data(document.documentElement);
   if (page.adminTheme !== "auto") return;
@@ -96,19 +96,19 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   page.adminTheme = "auto";
 });
 
-// Once something was typed into a record, Save is its primary button (record.css).
+// Makes Save the primary button once something was typed into a record (record.css).
 const markTyped = (event) => {
   const row = document.getElementById("submit-row");
   if (row && event.target.form?.id === row.querySelector("[name=_save]")?.getAttribute("form")) row.dataset.typed = "";
 };
 document.addEventListener("input", markTyped);
 document.addEventListener("change", markTyped);
-// A choice in select2 is told by jQuery's events alone.
+// select2 reports a choice only by jQuery's events.
 document.addEventListener("DOMContentLoaded", () => {
   window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);
 });
 
-// The way back from a page leads to its list as it was left, with its filters, also to Home if that was the last one.
+// The link back from a page leads to its list with the filters it had, or to Home if the page was opened there.
 const LEFT = "npd-list-left";
 document.addEventListener("DOMContentLoaded", () => {
   const crumbs = [...document.querySelectorAll(".npd-crumb > a")];
@@ -123,7 +123,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelector(".npd-crumbs").classList.toggle("npd-crumbs-from-group", same === crumbs[0] && crumbs.length > 1);
 });
 
-// The skip link moves the keyboard, not the address: in that unfold keeps the tab of a form.
+// The skip link moves the focus without changing the address, in which unfold keeps a form's tab.
 document.addEventListener("click", (event) => {
   const content = event.target.closest(".npd-skip") && document.getElementById("content");
   if (!content) return;
@@ -132,7 +132,7 @@ document.addEventListener("click", (event) => {
   content.focus();
 });
 
-// Unfold's search box doesn't say to a screen reader that it is one.
+// Unfold's search box isn't announced as one by screen readers.
 document.addEventListener("DOMContentLoaded", () => {
   const box = document.querySelector("[x-data='searchCommand()']");
   box?.setAttribute("role", "dialog");

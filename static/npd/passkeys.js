@@ -1,4 +1,4 @@
-/* A refusal of the browser's is shown and not only logged. */
+/* Shows the browser's error, which is otherwise only logged. */
 document.addEventListener("allauth.error", (event) => {
     document.getElementById("passkey-error").hidden = false;
     event.preventDefault();

@@ -1,5 +1,5 @@
 "use strict";
-/* Beside a condition's field: the values that the field may have. No condition has none, and compares nothing. */
+/* Offers the chosen field's values beside a condition; an empty condition has none. */
 document.querySelectorAll("select[data-lists]").forEach((select) => {
   const text = document.getElementById(select.dataset.text);
   const offer = () => text.setAttribute("list", select.dataset.lists + select.value);
@@ -12,14 +12,14 @@ document.querySelectorAll("select[data-lists]").forEach((select) => {
     }
   });
 });
-/* Who chooses a column wants the field synced; who chooses not to sync it wants no new column for it. */
+/* Choosing a column turns the field's sync on; choosing no direction drops a new column. */
 document.querySelectorAll("select[data-column]").forEach((direction) => {
   const column = document.getElementById(direction.dataset.column);
   if (!column || column.tagName !== "SELECT") return;
-  // Of a field that isn't synced neither direction nor rule says anything.
+  // Direction and rule mean nothing for a field that isn't synced.
   const show = () => direction.closest(".npd-wizard-row").classList.toggle("npd-wizard-unsynced", !column.value);
   column.addEventListener("change", show);
-  // A page that the browser kept has the choices that were made on it.
+  // A page from the browser's cache still has the choices made on it.
   window.addEventListener("pageshow", show);
   column.addEventListener("change", () => {
     if (column.value && direction.value === "none") direction.value = "bidirectional";

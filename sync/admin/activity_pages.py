@@ -25,9 +25,9 @@ from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneState
 from sync.clock import sync_now
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.models import Decision, SyncedModel, Tombstone, decisions
+from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
@@ -55,6 +55,8 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
 
 
 class UndoPagesMixin(admin_base.PageAdmin):
+    """Adds the pages that undo an act, or a whole import or pass."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -137,10 +139,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
         button = "Yes, put it back" if len(values) == 1 else "Yes, put them back"
     if deletions:
         records = humanize.count_with_noun(len(deletions), "record")
-        by_type: dict[str, list[SyncedModel]] = {}
-        for step in deletions:
-            if step.record:
-                by_type.setdefault(step.decision.entity_type, []).append(step.record)
+        by_type = grouped((step.record for step in deletions if step.record), lambda record: record.entity_type())
         consequences = dict.fromkeys(tombstones.items_consequence(group).sentence for group in by_type.values())
         effects.append(
             f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
@@ -237,10 +236,7 @@ def _waiting_rows(
 ) -> list[Any]:
     """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
     types = {entity_type for entity_type, _ in labels}
-    groups: dict[tuple[UUID, str], list[activity.WaitingEdit]] = {}
-    for edit in edits:
-        if edit.entity_type in types:
-            groups.setdefault((edit.entity_id, edit.who), []).append(edit)
+    groups = grouped((edit for edit in edits if edit.entity_type in types), lambda edit: (edit.entity_id, edit.who))
     acts: dict[tuple[object, ...], list[Any]] = {}
     for group in groups.values():
         newest = group[0]
@@ -394,6 +390,8 @@ class DeletedList(admin_base.PageChangeList):
 
 @admin.register(Tombstone)
 class TombstoneAdmin(admin_base.ReadOnlyAdmin):
+    """The deleted records, with their restore."""
+
     class Media:
         css = {"all": ["npd/record.css"]}
 

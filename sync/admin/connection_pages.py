@@ -28,7 +28,7 @@ from sync.monday.columns.phones import phone_regions
 from sync.monday.connection import AccountInfo, check_account
 from sync.monday.errors import WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
-from sync.outbox.pauses import Pause, pause_label
+from sync.outbox.pauses import pause_label
 from sync.reconcile.lookups import phone_region
 from sync.records import authors, availability
 
@@ -44,22 +44,6 @@ def may_see_connection(user: Any) -> bool:
     return registry.may_view(user, "sync.mondayaccount")
 
 
-@dataclass(frozen=True)
-class StopBanner:
-    """The stops and pauses that every page shows."""
-
-    stops: Sequence[availability.Stop] = ()
-    pauses: Sequence[tuple[str, Pause]] = ()
-    button: str = ""  # the page that it opens: "token", or "connection" where the environment sets the token
-    may_try: bool = False  # whether it offers to ask Monday again
-    may_pause: bool = False
-
-    @property
-    def stops_everything(self) -> bool:
-        """Whether nothing is synced at all; Home then shows no state line."""
-        return bool(self.stops) or any(not pause.entity_type for _label, pause in self.pauses)
-
-
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the banners above every page."""
     is_connected = credentials.is_configured()
@@ -71,7 +55,8 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
     return context
 
 
-def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
+def _stop_banner(request: HttpRequest, *, is_connected: bool) -> dict[str, Any]:
+    """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user = request.user
     overview = overview_of(request) if hasattr(request, "page_overview") else availability.stops_overview()
     stops = [_stop_for(user, stop) for stop in availability.stops_of(overview)]
@@ -80,7 +65,15 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, "retry")
     pauses = [(pause_label(pause.entity_type), pause) for pause in overview.pauses]
-    return StopBanner(stops, pauses, button, may_try, is_allowed(user, "pause"))
+    return {
+        "stops": stops,
+        "pauses": pauses,
+        "button": button,  # the page that it opens: "token", or "connection" if the environment sets the token
+        "may_try": may_try,  # whether it offers to ask Monday again
+        "may_pause": is_allowed(user, "pause"),
+        # Home then shows no state line.
+        "stops_everything": bool(stops) or any(not pause.entity_type for _label, pause in pauses),
+    }
 
 
 def _stop_for(user: Any, stop: availability.Stop) -> availability.Stop:
@@ -98,6 +91,7 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
 
     def run() -> confirmed_action.Report:
+        # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
         was_slowed = availability.is_slowed()
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
         if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
@@ -141,7 +135,7 @@ def examine_connection(user: User) -> ConnectionTest:
 def apply_test(result: ConnectionTest) -> None:
     """Stop what the test's error stops, and read the names of Monday's users."""
     if result.error is not None:
-        breaker.trip_if_shared(result.error)
+        breaker.stop_if_shared(result.error)
     if result.account is not None:
         with suppress(MondayError), urgent_calls():
             board_setup.refresh_users(connector(urgent=True))

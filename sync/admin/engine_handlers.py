@@ -19,7 +19,7 @@ from sync.admin.record_panel import may_change_mapping
 from sync.attention import Entry, Group, Kind
 from sync.choices import ApprovalKind, DeletedRecordPolicy
 from sync.clock import parse_moment, sync_now
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
@@ -60,13 +60,11 @@ class Retry(handlers.Handler):
             problems += left_alone(result, "done already")
             if tried:
                 authors.log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
-        fields: dict[tuple[str, str], list[Any]] = {}
-        for entry in entries:
-            if entry.field:
-                fields.setdefault((entry.entity_type, entry.field), []).append(entry.entity_id)
-        mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
-        for mapping in mappings:
-            ids = fields.get((mapping.link.entity_type, mapping.key), [])
+        with_field = [entry for entry in entries if entry.field]
+        by_field = grouped(with_field, lambda entry: (entry.entity_type, entry.field))
+        for mapping in FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in by_field}):
+            field_entries = by_field.get((mapping.link.entity_type, mapping.key), ())
+            ids = [entry.entity_id for entry in field_entries if entry.entity_id]
             if not ids:
                 continue
             try:
@@ -221,10 +219,8 @@ class Ignore(handlers.Handler):
 
 
 def _ids_by_type(entries: Iterable[Entry]) -> dict[str, list[Any]]:
-    ids: dict[str, list[Any]] = {}
-    for entry in entries:
-        ids.setdefault(entry.entity_type, []).append(entry.entity_id)
-    return ids
+    by_type = grouped(entries, lambda entry: entry.entity_type)
+    return {entity_type: [entry.entity_id for entry in group] for entity_type, group in by_type.items()}
 
 
 def _record_count(entries: Sequence[Entry], number: int | None = None) -> str:
@@ -292,9 +288,8 @@ class CreateAgain(RemovalAnswer):
             if mapping.problem and person_requests.needs_column(mapping)
         ]
         if labels:
-            is_blocked = humanize.plural(len(labels), "is", "are")
-            it = humanize.plural(len(labels), "it", "them")
-            yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without {it} for now."
+            blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"
+            yield f"{blocked}: the items are created without {humanize.plural(len(labels), 'it', 'them')} for now."
         if cost := api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
             yield cost
 

@@ -155,6 +155,7 @@ class RecordFilesMixin(ImportExportMixin):
         """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
         response = super().import_action(request, **kwargs)
         context = response.context_data
+        # The library offers the confirmation even if nothing would be written.
         context.pop("confirm_form", None)
         result = context.get("result")
         if result is not None and result.has_errors():
@@ -183,6 +184,7 @@ class RecordFilesMixin(ImportExportMixin):
             raise PermissionDenied
         name = request.POST.get("import_file_name", "")
         why = "The file is kept for an hour only. Choose it again."
+        # The name comes from the form and is a key of the cache, so it has to look like one of ours.
         if re.fullmatch("[0-9a-f]{32}", name):
             if Uploads.take(name):
                 try:

@@ -128,9 +128,9 @@ class BoardLine:
     spec: registry.EntitySpec
     availability: availability.BoardAvailability
     counts: Mapping[record_view.RecordState, int]
-    blocked: Sequence[FieldMapping] = ()  # its fields whose columns can't be used
-    slowed_until: datetime | None = None  # the end of a long wait for the quota
-    load: tuple[int, int, str] | None = None  # the first load's records: synced, all, and the time left in words
+    blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
+    slowed_until: datetime | None  # the end of a long wait for the quota
+    load: tuple[int, int, str] | None  # the first load's records: synced, all, and the time left in words
 
     @property
     def title(self) -> str:
@@ -171,9 +171,16 @@ def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[
     lines = []
     for spec, board in boards:
         by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
-        load = _load_of(board.link, by_state, overview.now)
-        blocked = overview.blocked_columns.get(spec.entity_type, ())
-        lines.append(BoardLine(spec, board, by_state, blocked, overview.slowed_until(board), load))
+        lines.append(
+            BoardLine(
+                spec=spec,
+                availability=board,
+                counts=by_state,
+                blocked=overview.blocked_columns.get(spec.entity_type, ()),
+                slowed_until=overview.slowed_until(board),
+                load=_load_of(board.link, by_state, overview.now),
+            )
+        )
     return lines
 
 
@@ -196,6 +203,8 @@ def _load_of(
 
 @dataclass(frozen=True)
 class ActButton:
+    """A button that posts an act."""
+
     code: str
     label: str
     key: str  # of the keyboard
@@ -233,7 +242,7 @@ class GroupBox:
     lead: str  # what happens with its entries, and when
     acts: Sequence[ActButton]
     links: Sequence[tuple[str, str]]
-    on_monday: tuple[str, str] = ("", "")  # the label and address of what is done on the board itself
+    on_monday: tuple[str, str]  # the label and address of what is done on the board itself
 
     @property
     def restores_first(self) -> bool:
@@ -295,30 +304,34 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         link = links.get(group.entity_type)
         folds = group.number > SHOWN_AT_ONCE
         is_open = not folds or group.cause in opened
-        buttons = _group_acts(group, rows)
+        acts = _group_acts(group, rows)
         lead = group.sentence
-        on_monday = ("", "")
         if group.kind is attention.Kind.REMOVED and link is not None:
             lead = removal_sentence(group.noticed, group.code, link, now)
-            if buttons:
-                lead = f"{lead} {_RESTORE_STEPS[group.code]}"
-            label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
-            on_monday = (label, registry.board_url(link))
-        elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN) and link is not None:
-            on_monday = ("Open the board", registry.board_url(link))
+            lead = f"{lead} {_RESTORE_STEPS[group.code]}" if acts else lead
         boxes.append(
             GroupBox(
-                group,
-                rows[:ROWS_ON_A_PAGE] if is_open else [],
-                folds,
-                is_open,
-                lead,
-                buttons,
-                _group_links(group, rows, board_urls),
-                on_monday if buttons else ("", ""),
+                group=group,
+                rows=rows[:ROWS_ON_A_PAGE] if is_open else [],
+                folds=folds,
+                is_open=is_open,
+                lead=lead,
+                acts=acts,
+                links=_group_links(group, rows, board_urls),
+                on_monday=_link_to_board(group, link) if acts and link else ("", ""),
             )
         )
     return boxes
+
+
+def _link_to_board(group: attention.Group, link: BoardLink) -> tuple[str, str]:
+    """Return the label and address of what people do on the board itself; empty for other groups."""
+    if group.kind is attention.Kind.REMOVED:
+        label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
+        return label, registry.board_url(link)
+    if (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
+        return "Open the board", registry.board_url(link)
+    return "", ""
 
 
 _RESTORE_STEPS = {
@@ -329,12 +342,13 @@ _RESTORE_STEPS = {
 
 
 def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
-    free = [row for row in rows if row.handlers]
+    """Return the acts that are possible on all of the group's rows that this person may act on now."""
+    open_rows = [row for row in rows if row.handlers]
+    entries = [row.entry for row in open_rows]
     buttons = []
     for handler in handlers.handlers_of(group.kind, group.code):
-        is_possible = free and all(handler in row.handlers for row in free)
+        is_possible = open_rows and all(handler in row.handlers for row in open_rows)
         if is_possible and (group.number == 1 or handler.act.many):
-            entries = [row.entry for row in free]
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
             buttons.append(ActButton(handler.code, label, handler.act.key, takes_away))

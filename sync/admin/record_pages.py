@@ -68,6 +68,8 @@ _UNLINK_EFFECTS = (
 
 
 class RecordSelectionMixin(admin_base.PageAdmin):
+    """Adds the actions on selected records."""
+
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
 
     @admin.action(description="Turn sync on", permissions=["change"])
@@ -499,7 +501,9 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
             "sync_turned_off": person_requests.sync_turned_off(record),
-            "sync_others": record_panel.others_of(record, view, request.user),
+            "sync_others": [
+                (entry, list(record_panel.buttons_of_entry(record, entry, request.user))) for entry in view.others
+            ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [
                 (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()

@@ -166,7 +166,7 @@ def buttons_of(
     """Return the buttons for this person, the most helpful first; `urls` are the record's own actions by name."""
     buttons: list[Button] = []
     if view.is_explained_by_entries:
-        buttons += _buttons_of_entry(record, view.entries[0], user) if view.entries else ()
+        buttons += buttons_of_entry(record, view.entries[0], user) if view.entries else ()
     elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
@@ -184,13 +184,6 @@ def buttons_of(
     return buttons
 
 
-def others_of(
-    record: SyncedModel, view: record_view.RecordView, user: Any
-) -> list[tuple[attention.Entry, list[Button]]]:
-    """Return the record's other entries, each with its buttons."""
-    return [(entry, list(_buttons_of_entry(record, entry, user))) for entry in view.others]
-
-
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     """Return what will happen, and when, to a record whose item was removed; empty for other records."""
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
@@ -199,7 +192,7 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
 
-def _buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
+def buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
     """Yield the buttons of the acts that this person may do, or a link to the page that solves it."""
     kind = attention.KINDS[entry.kind]
     if not registry.may_view(user, kind.seen_with):

@@ -40,7 +40,7 @@ View = Callable[..., HttpResponse]
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
 
-# The step that these pages belong to.
+# The step of the wizard that these pages belong to.
 _SHOWN_AS = {"filter": "fields", "run": "plan"}
 
 
@@ -84,6 +84,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     """Return the account's boards for each type of records, or why they can't be listed."""
     problem = ""
     try:
+        # Urgent, because a person waits: the call may use the quota's reserve.
         listed, is_complete = connector(urgent=True).list_boards()
     except MondayError as error:
         listed = []
@@ -103,14 +104,15 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
         options: list[tuple[str, str, int | None]] = [(board.id, board.name, board.items) for board in listed]
         if selected not in {selection.NO_BOARD, selection.NEW_BOARD, *(board.id for board in listed)}:
             options.insert(0, (selected, f"board {selected}", None))
-        kinds.append({
+        kind = {
             "kind": spec.entity_type,
             "title": spec.board_title,
             "present": selected,
             "options": options,
             "is_named": bool(configured),
             "set_up": link is not None and bool(link.board_id),
-        })  # fmt: skip
+        }
+        kinds.append(kind)
     return {"kinds": kinds, "is_complete": is_complete, "why_none": problem}
 
 
@@ -119,7 +121,7 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
     rows = []
     for mappable in chosen.fields:
         choice = chosen.choices.choice_of(mappable)
-        rows.append({
+        row = {
             "field": mappable,
             "choice": choice,
             "columns": _fitting_columns(chosen, mappable, choice),
@@ -127,7 +129,8 @@ def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequen
             "rules": [(rule.value, rule.label) for rule in mappable.rules],
             "errors": problems.get(mappable.key, []),
             "note": chosen.second_column_note(mappable) if choice.column == field_choices.NEW_COLUMN else "",
-        })  # fmt: skip
+        }
+        rows.append(row)
     return {
         "chosen": chosen,
         "choices": chosen.choices,
@@ -164,14 +167,15 @@ def _filter_context(
     sides = []
     for side, (title, noun) in titles.items():
         filled = [row for row in rows[side] if not planned_board.is_empty(row)]
-        sides.append({
+        side_context = {
             "name": side.value,
             "title": title,
             "noun": noun,
             "fields": list(planned_board.filterable_fields(chosen, side).items()),
             "ops": [(op.value, op.label) for op in sync_filter.FilterOp],
             "rows": [*filled, {}],
-        })  # fmt: skip
+        }
+        sides.append(side_context)
     return {
         "kind_title": chosen.choices.spec.board_title,
         "sides": sides,
@@ -287,7 +291,10 @@ class SetupWizardMixin(PageAdmin):
         token = credentials.token_state()
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
         is_known = token.is_usable and connection_pages.is_token_answered(account) and not is_stopped
-        return self._page(request, "connect", {
+        on_server = [text for text in (tested.for_administrator if tested else ()) if text]
+        if token.is_unreadable:
+            on_server.append(FORMER_KEY)
+        context = {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "tested": tested,
@@ -297,16 +304,14 @@ class SetupWizardMixin(PageAdmin):
             "token_problem": credentials.unusable_reason(),
             "may_connect": connection_pages.may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
-            "on_server": list(filter(None, [
-                *(tested.for_administrator if tested else ()),
-                FORMER_KEY if token.is_unreadable else "",
-            ])),
+            "on_server": on_server,
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),
             "allowance": api_quota.forecast().words if is_known else "",
             **connection_pages.region_context(request.user),
-        }, status=400 if wrong else 200)  # fmt: skip
+        }
+        return self._page(request, "connect", context, status=400 if wrong else 200)
 
     def wizard_token(self, request: HttpRequest) -> HttpResponse:
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
@@ -495,13 +500,14 @@ def _after_fields(request: HttpRequest) -> HttpResponse:
 
 
 def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection.Choices:
+    """Return the choices with those of the form; `ChosenBoard.problems` checks them."""
     fields = {}
     for mapping in choices.spec.mappings:
         column = "name" if mapping.converter == "name" else request.POST.get(f"column-{mapping.key}", "")
         direction = request.POST.get(f"direction-{mapping.key}", "")
-        choice = field_choices.FieldChoice(
-            column[:50], direction[:20], request.POST.get(f"rule-{mapping.key}", "")[:20]
-        )
+        rule = request.POST.get(f"rule-{mapping.key}", "")
+        # Cut to the lengths of the model's fields, because they are kept in the session before they are checked.
+        choice = field_choices.FieldChoice(column[:50], direction[:20], rule[:20])
         fields[mapping.key] = choice.with_implied_direction()
     choices = replace(choices, fields=fields)
     first_match = request.POST.get("first_match")

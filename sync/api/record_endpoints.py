@@ -79,7 +79,7 @@ def check_if_match(request: Request, record: SyncedModel) -> None:
 class RecordSyncSerializer(serializers.Serializer[record_view.RecordView]):
     """The record's sync state, for people."""
 
-    words = serializers.CharField(help_text="Why it isn't synced, in a sentence; empty if it is.")
+    words = serializers.CharField(source="explanation", help_text="Why it isn't synced, in a sentence; empty if it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=record_view.RecordState.choices)

@@ -213,8 +213,3 @@ def acts_of(kind: Kind, code: str) -> tuple[str, ...]:
     """Return the acts on entries of a cause, the main act first."""
     acts = cause_of(kind, code).acts
     return KINDS[kind].acts if acts is None else acts
-
-
-def severity_of(kind: Kind, code: str) -> Severity:
-    severity = cause_of(kind, code).severity
-    return KINDS[kind].severity if severity is None else severity

@@ -35,23 +35,23 @@ OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, ov
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
 
-def trip(link: BoardLink, error: errors.MondayError) -> None:
+def stop(link: BoardLink, error: errors.MondayError) -> None:
     """Stop the board if the error concerns only it, else every board."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
         stops.stop_board(link, error)
     else:
-        trip_account(error)
+        stop_account(error)
 
 
-def trip_if_shared(error: errors.MondayError) -> bool:
+def stop_if_shared(error: errors.MondayError) -> bool:
     """Stop every board if the error would meet all of them alike; return whether it would."""
     if error.scope not in SHARED_SCOPES:
         return False
-    trip_account(error)
+    stop_account(error)
     return True
 
 
-def trip_account(error: errors.MondayError) -> None:
+def stop_account(error: errors.MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # The quota itself decides when there is room again.
     if error.kind in errors.NEVER_SENT:
@@ -61,14 +61,7 @@ def trip_account(error: errors.MondayError) -> None:
         row = stops.locked_account()
         now = sync_now()
         is_waiting = _is_waiting(row)
-        wait = error.wait_seconds or _probe_wait(row.failures)
-        if row.failures >= OUTAGE_IS_NEWS:
-            # The wait that Monday asks for was too short several times.
-            wait = max(wait, _probe_wait(row.failures))
-        until = now + timedelta(seconds=wait)
-        if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
-            # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
-            until = datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+        until = _next_attempt(row, error, now)
         # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
@@ -85,7 +78,8 @@ def trip_account(error: errors.MondayError) -> None:
         # A longer wait is never shortened by a later, milder failure.
         row.stopped_until = max(row.stopped_until or until, until)
         # Calls that were in flight together count as one failure.
-        row.failures += not is_waiting
+        if not is_waiting:
+            row.failures += 1
         # A limit's wait ends by itself; any other failure needs a probe.
         row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
         row.only_writes = False
@@ -95,6 +89,18 @@ def trip_account(error: errors.MondayError) -> None:
     if is_news:
         log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
+
+
+def _next_attempt(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
+    """Return until when calls wait after this error: as long as Monday asks, else until the next probe."""
+    if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
+        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
+        return datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+    wait = error.wait_seconds or _probe_wait(row.failures)
+    if row.failures >= OUTAGE_IS_NEWS:
+        # The wait that Monday asks for was too short several times.
+        wait = max(wait, _probe_wait(row.failures))
+    return now + timedelta(seconds=wait)
 
 
 def _probe_wait(failures: int) -> float:
@@ -133,7 +139,7 @@ def probe_if_due() -> bool:
     except errors.MondayError as error:
         # Ends this probe's own wait, but not one that was set meanwhile.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
-        trip_account(error)
+        stop_account(error)
         return False
     # Another read may be what fails, so the failures count until a pass has succeeded.
     stops.end_account_stop(
@@ -178,6 +184,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
     asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
+    # Monday isn't asked about these: the calls that it refused are the test.
     has_refusals = stops.try_refused_again()
     write_stop.next_turns()
     if not (asks_for_account or _stopped_links()):
@@ -189,18 +196,18 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return STOPPED
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
-    free = MondayAccount.objects.filter(id=1).filter(
+    due_account = MondayAccount.objects.filter(id=1).filter(
         models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - ASK_INTERVAL)
     )
     # The update matches for the first request only.
-    if not free.update(asked_at=SyncNow()):
+    if not due_account.update(asked_at=SyncNow()):
         return JUST_ASKED
     try:
         if asks_for_account:
             fetch_account_info(timeout=ASK_SECONDS)
         is_over = ask_for_boards(timeout=ASK_SECONDS)
     except errors.MondayError as error:
-        trip_if_shared(error)
+        stop_if_shared(error)
         return STOPPED
     stops.release_held()
     row.refresh_from_db()
@@ -307,7 +314,7 @@ def refresh_quota() -> None:
         store_account_info(connector(urgent=True).account_info())
     except errors.MondayError as error:
         log.warning("API quota not refreshed", reason=error.sentence)
-        trip_if_shared(error)
+        stop_if_shared(error)
 
 
 def shrink_batches(size: int) -> None:

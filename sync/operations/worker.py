@@ -163,12 +163,12 @@ class _Run:
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
                 return False
-            reserved = _settle_creates_and_reserve(board_lease, granted)
-            if isinstance(reserved, Wait):
-                granted = reserved
+            pass_grant = _grant_pass(board_lease, granted)
+            if isinstance(pass_grant, Wait):
+                granted = pass_grant
                 break
-            with reserved:
-                claimed, is_probe = _claim_batch(board_lease, granted, reserved, reads_all=reads_all)
+            with pass_grant:
+                claimed, is_probe = _claim_batch(board_lease, granted, pass_grant, reads_all=reads_all)
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if is_probe else granted.hold_seconds)
             # The probed record needed no write. Others may not either: one pass reads all of them and ends those in
@@ -177,7 +177,7 @@ class _Run:
             reads_all = is_probe and not has_read_all and write_stop.release_unused_probe()
             has_read_all = has_read_all or reads_all
             # A short claim has usually left nothing. Asking costs a tenth of another round.
-            may_have_more = len(claimed) >= reserved.size or (claimed and has_due_rows(entity_type))
+            may_have_more = len(claimed) >= pass_grant.size or (claimed and has_due_rows(entity_type))
             if not (reads_all or probe_is_due or may_have_more):
                 if has_lingered:
                     return True
@@ -229,8 +229,8 @@ def _notify_others(entity_type: str) -> None:
         notify.notify_board(entity_type)
 
 
-def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
-    """Look for the items of unanswered creates, then reserve the next pass; return a wait if Monday can't be asked."""
+def _grant_pass(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
+    """Look for the items of unanswered creates, then return the permission for the next pass, or why it waits."""
     stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
     if not stopped:
         return granted.next_pass()
@@ -239,16 +239,16 @@ def _settle_creates_and_reserve(board_lease: Lease, granted: Grant) -> PassGrant
 
 
 def _claim_batch(
-    board_lease: Lease, granted: Grant, reserved: PassGrant, *, reads_all: bool
+    board_lease: Lease, granted: Grant, pass_grant: PassGrant, *, reads_all: bool
 ) -> tuple[list[Claim], bool]:
     """Claim the records of the next pass; return also whether they are the probe of stopped writes.
 
     While writes are stopped, only records that may have something for NPD are claimed, with `reads_all` all.
     """
     only_pulls = bool(granted.hold_seconds) and not reads_all
-    if only_pulls and (probe := _claim_probe(board_lease, only_urgent=reserved.only_urgent)):
+    if only_pulls and (probe := _claim_probe(board_lease, only_urgent=pass_grant.only_urgent)):
         return probe, True
-    return claim(board_lease, reserved.size, only_urgent=reserved.only_urgent, only_pulls=only_pulls), False
+    return claim(board_lease, pass_grant.size, only_urgent=pass_grant.only_urgent, only_pulls=only_pulls), False
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:

@@ -28,7 +28,6 @@ from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.restraints import has_local_writes
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -78,7 +77,7 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
 
     `paused` is why nothing may be written any more; `board_now` has the board's current settings.
     """
-    if paused and has_local_writes(plan):
+    if paused and plan.writes_npd:
         plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
@@ -92,10 +91,10 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
     is_overtaken = bool(changes.wakes)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
-    ended = changes.plan.with_facts(record=_as_written(record, changes.values))
+    final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
     if not is_overtaken:
-        ended = left_after_write(board, ended, plan.answer.item)
-    return replace(changes, plan=ended)
+        final_plan = left_after_write(board, final_plan, plan.answer.item)
+    return replace(changes, plan=final_plan)
 
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
@@ -153,21 +152,21 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the record's new item, and exclude the items that a person rejected once its own is created."""
     plan = removed_items.plan_after_unlink(changes.plan)
-    own = plan.link_to or plan.record.monday_id
+    own_item_id = plan.link_to or plan.record.monday_id
     values = changes.values
     excluded: dict[str, str] = {}
     if plan.link_to not in (None, record.monday_id):
         values = {**values, "monday_id": plan.link_to}
-    if own and wants_new_item(plan.facts):
+    if own_item_id and wants_new_item(plan.facts):
         # If the own item was created by a call without an answer, only the conflicts name the rejected ones.
         rejected = [
             conflict.monday_item_id
             for conflict in plan.facts.conflicts
             if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
         ]
-        others = plan.identity.excluded_items or rejected
+        other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
-        excluded = {item_id: reason for item_id in others if item_id and item_id != own}
+        excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
     return replace(changes, plan=plan, values=values, excluded=excluded)
 
 
@@ -263,7 +262,7 @@ def settled_field(  # noqa: PLR0911 - a table
 ) -> FieldSettlement:
     """Return the result for a field; `record` has NPD's current values.
 
-    `read` is the item before the call, `written` the item in the answer; with `creates`, the call created it.
+    `read` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
     """
     item = answered_item or read
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from conflicts.reports import KIND_DELETE, RECORD_KEY, OpenConflict
@@ -269,10 +269,6 @@ class RemovalFacts(RecordFacts):
     def choice(self) -> FieldSelection | None:
         """A person's choice about it, if any."""
         return self.resolution_for(KIND_DELETE, RECORD_KEY)
-
-    def with_record(self, facts: RecordFacts) -> Self:
-        """Return it with the record's facts as earlier rules left them."""
-        return replace(self, **vars(facts))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
+Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
+
 Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
 “Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
 """
@@ -23,6 +25,159 @@ from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
+
+
+def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Add the fields' plans, and lines about relations that are newly left out."""
+    if plan.unlink:
+        return plan
+    plans = decide_fields(facts, plan)
+    lines = []
+    for key, field_plan in plans.items():
+        if not field_plan.is_relation_skipped:
+            continue
+        before = plan.ledger.blocked_fields.get(key)
+        is_known = before and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
+        if not is_known:
+            lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
+    write_npd_id = False
+    npd_id_column = facts.board.link.npd_id_column
+    if plan.item is not None and npd_id_column:
+        reading = plan.item.reading(npd_id_column)
+        write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
+    plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
+    if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return plan.end_settled(
+            "There is no item for it on Monday, and its direction lets nothing be sent. "
+            "Create the item on the board, or change the direction."
+        )
+    return plan
+
+
+def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
+    """Decide every mapped field of a record; without an item, for the item to be created."""
+    decided = (_decide_field(facts, plan, mapping) for mapping in facts.board.mappings)
+    return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
+
+
+def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
+    item = plan.item
+    convert = facts.board.converter(mapping, plan.record)
+    local_raw = field_values.stored_values(plan.record, mapping)
+    way = way_of(plan, mapping)
+    is_open = plan.facts.intents or plan.facts.conflicts
+    if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
+        resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
+        if resting is not None:
+            return resting
+    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
+    if not mapping.column_id:
+        missing = "It has no column on the board. Choose or create one on the board's page."
+        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
+    if item is None:
+        return _decide_create(facts, plan, field_plan, way)
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        field_plan = with_values(field_plan, remote_raw=remote_raw)
+        remote = convert.remote(remote_raw)
+    except conversion.UnknownValue as unknown:
+        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
+        code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
+        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
+    try:
+        local = convert.local(local_raw)
+    except conversion.UnknownValue as unknown:
+        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
+    return _decide_merged(facts, plan, field_plan, way, merge.Base(local, remote))
+
+
+def _at_rest(
+    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
+) -> FieldPlan | None:
+    """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
+    base = base_of(ledger, mapping, item.id)
+    if base is None or base["local"] != local_raw or base.get(AS_SENT):
+        return None
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        if remote_raw != base["remote"]:
+            return None
+        if not convert.is_stateless:
+            # A value may have become unknown, such as a deleted label.
+            convert.remote(remote_raw)
+            convert.local(local_raw)
+    except conversion.UnknownValue:
+        return None
+    return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
+
+
+@cache  # of keys of mappings; one value for all records whose field is at rest
+def _nothing(key: str) -> merge.FieldDecision:
+    return merge.FieldDecision(key, merge.Action.NOTHING)
+
+
+def _decide_merged(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base
+) -> FieldPlan:
+    """Decide a field with known values on both sides, `now`."""
+    key = field_plan.mapping.key
+    try:
+        base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
+        field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
+        removal = ""
+        if values.local is not None and way is not merge.FieldDirection.NONE:
+            removal = _removal_reason(facts, field_plan, values.remote, base)
+        field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(removal))
+        if removal and (way is merge.FieldDirection.TO_NPD or not field.sides.local_changed):
+            return _block_undecided(field_plan, BlockedCode.RELATION, removal)
+        field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
+    except conversion.UnknownValue as unknown:
+        detail = f"The last synced value is not known any more: {unknown}."
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
+    field_plan = resolutions.with_undo(facts, plan, field_plan, field)
+    if field_plan.resolved_kind == KIND_UNDO:
+        return field_plan
+    decision = merge.decide_field(field)
+    # merge.py compares names; a relation is equal if both sides name the same record.
+    if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
+        decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
+    return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
+
+
+def _merge_field(
+    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base, *, emptied_by_removal: bool
+) -> merge.Field:
+    mapping = field_plan.mapping
+    convert = field_plan.convert
+    base = field_plan.base
+    agreed = merge.Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
+    if agreed and emptied_by_removal:
+        # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
+        agreed = merge.Base(agreed.local, None)
+    was_filled = False
+    if base is None and values.local is None and (entry := plan.ledger.base.get(mapping.key)):
+        # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
+        # related record, was not empty.
+        was_filled = side_of(convert.local, entry["local"]) is not None
+    field = merge.Field(
+        key=mapping.key,
+        local=values.local,
+        remote=values.remote,
+        base=agreed,
+        direction=way,
+        rule=merge.Rule(mapping.rule),
+        first_match=merge.Rule(mapping.first_match),
+        required=mapping.required,
+        emptied_while_blocked=was_filled,
+    )
+    rule = field.first_match if base is None else field.rule
+    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:
+        return field
+    if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
+        return field
+    # Only now, because it costs queries.
+    edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
+    return replace(field, edited=edited)
 
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
@@ -59,78 +214,92 @@ def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, field: merge.Fiel
     return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
-# A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
-# version changes, also through passes that can't read the cell and through a conflict on the field. If Monday's value
-# changes without a conflict, people are asked again.
+def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
+    """Whether both sides of a relation name the same record: “ACME” and “Acme” do if only one has that name."""
+    model = facts.board.model
+    if relation_of(model, field_plan.mapping.fields) is None:
+        return False
+    remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
+    try:
+        resolved = field_values.resolve_relations(facts.related, model, remote)
+    except field_values.RelatedNotFound:
+        return False
+    return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
 
 
-def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
-    """Return why a value that Monday refused isn't sent again; empty if it may be sent.
-
-    It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
-    Monday's value has changed too.
-    """
-    entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
-    kept = blocked_fields.kept_entry(entry)
-    entry_in_force = kept or entry
-    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+def _removal_reason(
+    facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
+) -> str:
+    """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
+    relation = relation_of(facts.board.model, field_plan.mapping.fields)
+    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
         return ""
-    if not _is_same_value(entry_in_force, field_plan):
-        return ""
-    by_person = bool(facts.causes & Cause.PERSON)
-    if kept is None:
-        return "" if by_person else str(entry_in_force["reason"])
-    is_requested = (by_person or bool(field_plan.choice)) and not _is_monday_unchanged(kept, facts.item, field_plan)
-    return "" if is_requested else str(entry_in_force["reason"])
-
-
-def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
-    """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
-    kept = blocked_fields.kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
+    kind = target_of(relation)._meta.verbose_name
+    name = field_values.related_name(base["local"])
     return (
-        kept is not None
-        and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
-        and _is_same_value(kept, field_plan)
-        and _is_monday_unchanged(kept, facts.item, field_plan)
+        f"The item of the {kind} “{name}” left its board, so Monday doesn't show it here any more. "
+        f"NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
     )
 
 
-def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a pass found blocked, with those of `before` that a person keeps in NPD only."""
-    for key, field_plan in plan.plans.items():
-        kept = blocked_fields.kept_entry(before.get(key))
-        entry = blocked.get(key)
-        if kept is None or not _is_same_value(kept, field_plan):
-            continue
-        if entry is None:
-            if field_plan.decision.action is merge.Action.CONFLICT:
-                blocked[key] = kept
-        elif not blocked_fields.is_rejected(entry):
-            entry[blocked_fields.KEPT_ENTRY] = kept
-        elif _is_monday_unchanged(kept, plan.item, field_plan):
-            mark = dict(kept[blocked_fields.KEPT_BY])
-            if plan.item:
-                mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)
-            else:
-                mark.pop(blocked_fields.KEPT_REMOTE, None)
-            entry[blocked_fields.KEPT_BY] = mark
-    return blocked
+def is_emptied_by_removal(
+    facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
+) -> bool:
+    """Whether the cell is empty because the item that it named left its board."""
+    return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
 
 
-def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
-    return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
-
-
-def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
-    """Whether Monday shows the same value as when the person kept NPD's; true for a new item."""
-    mark = kept[blocked_fields.KEPT_BY]
-    if item is None or blocked_fields.KEPT_REMOTE not in mark:
-        return True
+def _decide_create(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection
+) -> FieldPlan | None:
+    mapping = field_plan.mapping
     convert = field_plan.convert
+    local_raw = field_plan.local_raw
+    if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
+        return None
+    field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
+    if mapping.problem:
+        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
-        return convert.remote(mark[blocked_fields.KEPT_REMOTE]) == convert.remote(field_plan.remote_raw)
-    except conversion.UnknownValue:
-        return False
+        empty = convert.local(local_raw) is None
+    except conversion.UnknownValue as unknown:
+        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
+    # A required column takes no empty value, so the field is blocked.
+    if not empty or convert.rejection_reason(local_raw):
+        return _plan_push(plan, field_plan, local_raw)
+    return _with_decision(field_plan, merge.Action.AGREED, "empty on both sides")
+
+
+def _decide_unknown_local(
+    facts: PassFacts,
+    plan: RecordPlan,
+    field_plan: FieldPlan,
+    way: merge.FieldDirection,
+    unknown: conversion.UnknownValue,
+) -> FieldPlan:
+    """Plan a relation to a record without an item: it waits, or is left out if there will be no item."""
+    mapping = field_plan.mapping
+    key = mapping.key
+    if way is merge.FieldDirection.TO_NPD:
+        # One way to NPD, Monday's value overwrites the one that can't be sent.
+        convert = field_plan.convert
+        local = "(a value that Monday can't show)"
+        remote = convert.remote(field_plan.remote_raw)
+        base = None
+        if entry := base_of(plan.ledger, mapping, plan.item_id):
+            if reason := _removal_reason(facts, field_plan, remote, entry):
+                return _block_undecided(field_plan, BlockedCode.RELATION, reason)
+            # NPD's side has changed only if it names another record than the base.
+            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
+            base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
+        field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
+        return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
+    is_relation = relation_of(facts.board.model, mapping.fields) is not None
+    related = getattr(plan.record, mapping.fields[0]) if is_relation else None
+    if related is None or way is merge.FieldDirection.NONE:
+        detail = f"NPD's value can't be sent: {unknown}."
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
+    return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
 def apply_decision(  # noqa: PLR0911 - a table
@@ -229,10 +398,6 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
     return _set_conflict(field_plan, field_plan.decision.reason)
 
 
-def _with_decision(field_plan: FieldPlan, action: merge.Action, reason: str) -> FieldPlan:
-    return with_values(field_plan, decision=merge.FieldDecision(field_plan.mapping.key, action, reason))
-
-
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     decided = _with_decision(field_plan, merge.Action.CONFLICT, reason)
     return with_values(decided, conflict=resolutions.as_conflict(field_plan, reason))
@@ -251,41 +416,93 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     return field_plan
 
 
-# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
-AS_SENT = "as_sent"
+def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
+    """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
+    if way is merge.FieldDirection.NONE:
+        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
+    return _block_undecided(field_plan, code, detail)
 
 
-def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Add the fields' plans, and lines about relations that are newly left out."""
-    if plan.unlink:
-        return plan
-    plans = decide_fields(facts, plan)
-    lines = []
-    for key, field_plan in plans.items():
-        if not field_plan.is_relation_skipped:
+def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
+    return _with_decision(field_plan, merge.Action.UNDECIDED, reason).block(code, reason)
+
+
+def _with_decision(field_plan: FieldPlan, action: merge.Action, reason: str) -> FieldPlan:
+    return with_values(field_plan, decision=merge.FieldDecision(field_plan.mapping.key, action, reason))
+
+
+# A person may keep a value that Monday refused in NPD only. It is kept until the value, its column or the mapping's
+# version changes, also through passes that can't read the cell and through a conflict on the field. If Monday's value
+# changes without a conflict, people are asked again.
+
+
+def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
+    """Return why a value that Monday refused isn't sent again; empty if it may be sent.
+
+    It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
+    Monday's value has changed too.
+    """
+    entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
+    kept = blocked_fields.kept_entry(entry)
+    entry_in_force = kept or entry
+    if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
+        return ""
+    if not _is_same_value(entry_in_force, field_plan):
+        return ""
+    by_person = bool(facts.causes & Cause.PERSON)
+    if kept is None:
+        return "" if by_person else str(entry_in_force["reason"])
+    is_requested = (by_person or bool(field_plan.choice)) and not _is_monday_unchanged(kept, facts.item, field_plan)
+    return "" if is_requested else str(entry_in_force["reason"])
+
+
+def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
+    """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
+    kept = blocked_fields.kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
+    return (
+        kept is not None
+        and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
+        and _is_same_value(kept, field_plan)
+        and _is_monday_unchanged(kept, facts.item, field_plan)
+    )
+
+
+def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a pass found blocked, with those of `before` that a person keeps in NPD only."""
+    for key, field_plan in plan.plans.items():
+        kept = blocked_fields.kept_entry(before.get(key))
+        entry = blocked.get(key)
+        if kept is None or not _is_same_value(kept, field_plan):
             continue
-        before = plan.ledger.blocked_fields.get(key)
-        is_known = before and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
-        if not is_known:
-            lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
-    write_npd_id = False
-    npd_id_column = facts.board.link.npd_id_column
-    if plan.item is not None and npd_id_column:
-        reading = plan.item.reading(npd_id_column)
-        write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, plans=plans, write_npd_id=write_npd_id).logged(*lines)
-    if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return plan.end_settled(
-            "There is no item for it on Monday, and its direction lets nothing be sent. "
-            "Create the item on the board, or change the direction."
-        )
-    return plan
+        if entry is None:
+            if field_plan.decision.action is merge.Action.CONFLICT:
+                blocked[key] = kept
+        elif not blocked_fields.is_rejected(entry):
+            entry[blocked_fields.KEPT_ENTRY] = kept
+        elif _is_monday_unchanged(kept, plan.item, field_plan):
+            mark = dict(kept[blocked_fields.KEPT_BY])
+            if plan.item:
+                mark.setdefault(blocked_fields.KEPT_REMOTE, field_plan.remote_raw)
+            else:
+                mark.pop(blocked_fields.KEPT_REMOTE, None)
+            entry[blocked_fields.KEPT_BY] = mark
+    return blocked
 
 
-def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
-    """Decide every mapped field of a record; without an item, for the item to be created."""
-    decided = (_decide_field(facts, plan, mapping) for mapping in facts.board.mappings)
-    return {field_plan.mapping.key: field_plan for field_plan in decided if field_plan is not None}
+def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
+    return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
+
+
+def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:
+    """Whether Monday shows the same value as when the person kept NPD's; true for a new item."""
+    mark = kept[blocked_fields.KEPT_BY]
+    if item is None or blocked_fields.KEPT_REMOTE not in mark:
+        return True
+    convert = field_plan.convert
+    try:
+        return convert.remote(mark[blocked_fields.KEPT_REMOTE]) == convert.remote(field_plan.remote_raw)
+    except conversion.UnknownValue:
+        return False
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> merge.FieldDirection:
@@ -301,10 +518,39 @@ def _way_of_both(*directions: str) -> merge.FieldDirection:
     return merge.FieldDirection.TO_NPD if down else merge.FieldDirection.NONE
 
 
+# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
+AS_SENT = "as_sent"
+
+
 def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
     """Return the base if it belongs to this item, column and mapping version; None otherwise."""
     entry = ledger.base.get(mapping.key)
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
+
+
+def base_with_intents(
+    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
+) -> tuple[dict[str, Any] | None, list[Intent]]:
+    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
+
+    Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
+    """
+    item_id = facts.item.id if facts.item else ""
+    base = base_of(facts.ledger, mapping, item_id)
+    confirmed = []
+    for intent in facts.intents_about(item_id):
+        entry = intent.values.get(mapping.key)
+        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
+            confirmed.append(intent)
+            # A united list is no base, because its elements from Monday would look removed in NPD.
+            if not entry.get("united"):
+                base = new_base(mapping, item_id, entry["local"], remote_raw)
+    return base, confirmed
+
+
+def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
+    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
+    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
 def is_as_agreed(board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
@@ -338,11 +584,6 @@ def agreed_base(board: field_values.BoardContext, record: SyncedModel, item: Ite
         if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
             bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
     return bases
-
-
-def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
-    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
-    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
 UNREAD: Any = merge.Unknown("It was not read.")
@@ -393,242 +634,3 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
         return read(raw)
     except conversion.UnknownValue as unknown:
         return merge.Unknown(str(unknown))
-
-
-def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
-    item = plan.item
-    convert = facts.board.converter(mapping, plan.record)
-    local_raw = field_values.stored_values(plan.record, mapping)
-    way = way_of(plan, mapping)
-    is_open = plan.facts.intents or plan.facts.conflicts
-    if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
-        resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
-        if resting is not None:
-            return resting
-    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
-    if not mapping.column_id:
-        missing = "It has no column on the board. Choose or create one on the board's page."
-        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
-    if item is None:
-        return _decide_create(facts, plan, field_plan, way)
-    try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
-        field_plan = with_values(field_plan, remote_raw=remote_raw)
-        remote = convert.remote(remote_raw)
-    except conversion.UnknownValue as unknown:
-        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
-        code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
-    try:
-        local = convert.local(local_raw)
-    except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    return _decide_merged(facts, plan, field_plan, way, merge.Base(local, remote))
-
-
-def _at_rest(
-    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
-) -> FieldPlan | None:
-    """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
-    base = base_of(ledger, mapping, item.id)
-    if base is None or base["local"] != local_raw or base.get(AS_SENT):
-        return None
-    try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
-        if remote_raw != base["remote"]:
-            return None
-        if not convert.is_stateless:
-            # A value may have become unknown, such as a deleted label.
-            convert.remote(remote_raw)
-            convert.local(local_raw)
-    except conversion.UnknownValue:
-        return None
-    return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
-
-
-@cache  # of keys of mappings; one value for all records whose field is at rest
-def _nothing(key: str) -> merge.FieldDecision:
-    return merge.FieldDecision(key, merge.Action.NOTHING)
-
-
-def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base
-) -> FieldPlan:
-    """Decide a field with known values on both sides, `now`."""
-    key = field_plan.mapping.key
-    try:
-        base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
-        field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
-        removal = ""
-        if now.local is not None and way is not merge.FieldDirection.NONE:
-            removal = _removal_reason(facts, field_plan, now.remote, base)
-        field = _merge_field(plan, field_plan, way, now, emptied_by_removal=bool(removal))
-        if removal and (way is merge.FieldDirection.TO_NPD or not field.sides.local_changed):
-            return _block_undecided(field_plan, BlockedCode.RELATION, removal)
-        field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
-    except conversion.UnknownValue as unknown:
-        detail = f"The last synced value is not known any more: {unknown}."
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    field_plan = resolutions.with_undo(facts, plan, field_plan, field)
-    if field_plan.resolved_kind == KIND_UNDO:
-        return field_plan
-    decision = merge.decide_field(field)
-    # merge.py compares names; a relation is equal if both sides name the same record.
-    if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
-        decision = merge.FieldDecision(key, merge.Action.AGREED, "both sides name the same record")
-    return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
-
-
-def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
-    """Whether both sides of a relation name the same record: “ACME” and “Acme” do if only one has that name."""
-    model = facts.board.model
-    if relation_of(model, field_plan.mapping.fields) is None:
-        return False
-    remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
-    try:
-        resolved = field_values.resolve_relations(facts.related, model, remote)
-    except field_values.RelatedNotFound:
-        return False
-    return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
-
-
-def _plan_unknown(field_plan: FieldPlan, way: merge.FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
-    """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
-    if way is merge.FieldDirection.NONE:
-        return _with_decision(field_plan, merge.Action.NOTHING, "its direction lets nothing be synced")
-    return _block_undecided(field_plan, code, detail)
-
-
-def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    return _with_decision(field_plan, merge.Action.UNDECIDED, reason).block(code, reason)
-
-
-def _decide_unknown_local(
-    facts: PassFacts,
-    plan: RecordPlan,
-    field_plan: FieldPlan,
-    way: merge.FieldDirection,
-    unknown: conversion.UnknownValue,
-) -> FieldPlan:
-    """Plan a relation to a record without an item: it waits, or is left out if there will be no item."""
-    mapping = field_plan.mapping
-    key = mapping.key
-    if way is merge.FieldDirection.TO_NPD:
-        # One way to NPD, Monday's value overwrites the one that can't be sent.
-        convert = field_plan.convert
-        local = "(a value that Monday can't show)"
-        remote = convert.remote(field_plan.remote_raw)
-        base = None
-        if entry := base_of(plan.ledger, mapping, plan.item_id):
-            if reason := _removal_reason(facts, field_plan, remote, entry):
-                return _block_undecided(field_plan, BlockedCode.RELATION, reason)
-            # NPD's side has changed only if it names another record than the base.
-            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
-            base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
-        field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
-        return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
-    is_relation = relation_of(facts.board.model, mapping.fields) is not None
-    related = getattr(plan.record, mapping.fields[0]) if is_relation else None
-    if related is None or way is merge.FieldDirection.NONE:
-        detail = f"NPD's value can't be sent: {unknown}."
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
-    return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
-
-
-def _decide_create(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection
-) -> FieldPlan | None:
-    mapping = field_plan.mapping
-    convert = field_plan.convert
-    local_raw = field_plan.local_raw
-    if way not in (merge.FieldDirection.BOTH, merge.FieldDirection.TO_MONDAY) and mapping.column_id != "name":
-        return None
-    field_plan = _with_decision(field_plan, merge.Action.PUSH, "new on Monday")
-    if mapping.problem:
-        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
-    try:
-        empty = convert.local(local_raw) is None
-    except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    # A required column takes no empty value, so the field is blocked.
-    if not empty or convert.rejection_reason(local_raw):
-        return _plan_push(plan, field_plan, local_raw)
-    return _with_decision(field_plan, merge.Action.AGREED, "empty on both sides")
-
-
-def base_with_intents(
-    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
-) -> tuple[dict[str, Any] | None, list[Intent]]:
-    """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
-
-    Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
-    """
-    item_id = facts.item.id if facts.item else ""
-    base = base_of(facts.ledger, mapping, item_id)
-    confirmed = []
-    for intent in facts.intents_about(item_id):
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
-            confirmed.append(intent)
-            # A united list is no base, because its elements from Monday would look removed in NPD.
-            if not entry.get("united"):
-                base = new_base(mapping, item_id, entry["local"], remote_raw)
-    return base, confirmed
-
-
-def is_emptied_by_removal(
-    facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
-) -> bool:
-    """Whether the cell is empty because the item that it named left its board."""
-    return remote is None and convert.names_items and str(base_remote(convert, base)) in facts.removed_items
-
-
-def _removal_reason(
-    facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
-) -> str:
-    """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
-    relation = relation_of(facts.board.model, field_plan.mapping.fields)
-    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
-        return ""
-    kind = target_of(relation)._meta.verbose_name
-    name = field_values.related_name(base["local"])
-    return (
-        f"The item of the {kind} “{name}” left its board, so Monday doesn't show it here any more. "
-        f"NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
-    )
-
-
-def _merge_field(
-    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base, *, emptied_by_removal: bool
-) -> merge.Field:
-    mapping = field_plan.mapping
-    convert = field_plan.convert
-    base = field_plan.base
-    agreed = merge.Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
-    if agreed and emptied_by_removal:
-        # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
-        agreed = merge.Base(agreed.local, None)
-    was_filled = False
-    if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
-        # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
-        # related record, was not empty.
-        was_filled = side_of(convert.local, entry["local"]) is not None
-    field = merge.Field(
-        key=mapping.key,
-        local=now.local,
-        remote=now.remote,
-        base=agreed,
-        direction=way,
-        rule=merge.Rule(mapping.rule),
-        first_match=merge.Rule(mapping.first_match),
-        required=mapping.required,
-        emptied_while_blocked=was_filled,
-    )
-    rule = field.first_match if base is None else field.rule
-    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or now.local == now.remote:
-        return field
-    if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
-        return field
-    # Only now, because it costs queries.
-    edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, field))
-    return replace(field, edited=edited)

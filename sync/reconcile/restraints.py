@@ -22,25 +22,53 @@ from sync.reconcile.field_values import BoardContext, PassSettings, stored_value
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
-
-def has_local_writes(plan: pass_plan.RecordPlan) -> bool:
-    """Whether settling would write more than the record's bookkeeping."""
-    pulls = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
-    act = plan.removal.act if plan.removal else pass_plan.RecordAction.NOTHING
-    acts = act in (pass_plan.RecordAction.DELETE, pass_plan.RecordAction.UNLINK) or bool(plan.unlink)
-    return plan.is_settled and (pulls or acts)
-
-
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
 
+# After so many blocks the next one is longer than MAX_THROTTLE in any case, so they aren't counted any further.
+MAX_THROTTLE_COUNT = 10
 
-def plan_loop(
+
+def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Plan the loops of a record's fields, and block the throttled fields."""
+    history = plan.facts.history
+    # Nearly all records have neither: for them a pass must not build anything.
+    if plan.item is None or plan.creates or not (history.loops or history.last_writes):
+        return plan
+    loops = {}
+    plans = dict(plan.plans)
+    lines = []
+    for key, field_plan in plan.plans.items():
+        stored = history.loops.get(key)
+        loop = _loop_after_pass(plan.facts, field_plan, facts.now, facts.board.settings)
+        if loop is None:
+            continue
+        label = field_plan.mapping.label
+        reason = throttle_reason(loop, label)
+        if loop is not stored:
+            loops[key] = loop
+        if not loop.times and stored and stored.throttle_count:
+            is_person = _is_person_acting(plan.facts, field_plan)
+            why = "a person acted" if is_person else "it stayed as it was for an hour"
+            line = f"{label}: what is written there counts as no loop any more; {why}."
+            lines.append(HistoryLine("loop", line, key))
+        if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
+            lines.append(HistoryLine("loop", reason, key))
+        if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
+            loops[key] = loop
+            plans[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
+    if not loops:
+        return plan
+    return replace(plan, loops=loops, plans=plans).logged(*lines)
+
+
+def _loop_after_pass(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
     """Return the loop of a field after this pass; None if it has none. A loop without `times` is over.
 
-    A rewrite since our last write counts; the field is throttled after `settings.loop_times` within an hour.
+    A rewrite since our last write counts; the field is throttled after `settings.loop_times` within an hour, and after
+    each further rewrite, because the automation that makes them still runs.
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
@@ -67,7 +95,7 @@ def plan_loop(
     if settings.loop_times > 0 and (loop.throttle_count or len(loop.times) >= settings.loop_times):
         # Each block is twice as long as the one before.
         loop.throttled_until = now + min(LOOP_WINDOW * 2**loop.throttle_count, MAX_THROTTLE)
-        loop.throttle_count = min(loop.throttle_count + 1, 10)
+        loop.throttle_count = min(loop.throttle_count + 1, MAX_THROTTLE_COUNT)
     return loop
 
 
@@ -79,24 +107,6 @@ def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -
     """Whether nobody has rewritten the field for an hour since it was last rewritten or throttled."""
     newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
     return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
-
-
-def throttle_reason(loop: WriteLoop, label: str) -> str:
-    """Return why nothing is sent to the field, and what a person can do; pages add the time."""
-    often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
-    return (
-        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
-        "to it for some time. Stop the automation that rewrites it, or change the field's direction; then press “Sync "
-        "now”."
-    )
-
-
-def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
-    base = field_plan.base
-    raw = field_plan.remote_raw
-    if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
-        return False
-    return sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
 def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
@@ -114,115 +124,21 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
     return None if is_counted else write
 
 
-def throttle_write_loops(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Plan the loops of a record's fields, and block the throttled fields."""
-    history = plan.facts.history
-    # Nearly all records have neither: for them a pass must not build anything.
-    if plan.item is None or plan.creates or not (history.loops or history.last_writes):
-        return plan
-    loops = {}
-    plans = dict(plan.plans)
-    lines = []
-    for key, field_plan in plan.plans.items():
-        stored = history.loops.get(key)
-        loop = plan_loop(plan.facts, field_plan, facts.now, facts.board.settings)
-        if loop is None:
-            continue
-        label = field_plan.mapping.label
-        reason = throttle_reason(loop, label)
-        if loop is not stored:
-            loops[key] = loop
-        if not loop.times and stored and stored.throttle_count:
-            is_person = _is_person_acting(plan.facts, field_plan)
-            why = "a person acted" if is_person else "it stayed as it was for an hour"
-            line = f"{label}: what is written there counts as no loop any more; {why}."
-            lines.append(HistoryLine("loop", line, key))
-        if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            lines.append(HistoryLine("loop", reason, key))
-        if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
-            loops[key] = loop
-            plans[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
-    if not loops:
-        return plan
-    return replace(plan, loops=loops, plans=plans).logged(*lines)
+def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
+    base = field_plan.base
+    raw = field_plan.remote_raw
+    if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
+        return False
+    return sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
-def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[pass_plan.Act]) -> set[pass_plan.Act]:
-    """Return the acts without a stored request: only these need the limit."""
-    return set(wanted) - facts.states(kind).keys()
-
-
-def approval_verdicts(
-    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
-) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
-    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
-
-    Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
-    within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
-    after a crash.
-    """
-    states = facts.states(kind)
-    new = new_acts(facts, kind, wanted)
-    is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
-    new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
-    allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
-    return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
-
-
-def _sides_of_clear(clear: ApprovalRequest) -> tuple[str, str]:
-    """Return the side where the field was emptied, and the side that still has a value."""
-    return ("in NPD", "on Monday") if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else ("on Monday", "in NPD")
-
-
-def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
-    """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
-    for mapping in board.mapped:
-        if is_as_agreed(board, facts, mapping, item):
-            continue
-        convert = board.converter(mapping, facts.record)
-        cell = cell_of(convert, mapping, item)
-        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
-        if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
-            return True
-    return False
-
-
-def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
-    """Yield a request, not stored yet, for each field of a record that the pass would empty.
-
-    A person's choice between values, and a push that a person asked for by name, need no approval.
-    """
-    if facts.is_push_by_name or facts.item is None:
-        return
-    for field_plan in plans:
-        if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
-            continue
-        send_raw = field_plan.send_raw
-        write_raw = field_plan.write_raw
-        convert = field_plan.convert
-        with suppress(UnknownValue):
-            local = convert.local(field_plan.local_raw)
-            remote = convert.remote(field_plan.remote_raw)
-            if send_raw is not None and convert.local(send_raw) is None and remote is not None:
-                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if write_raw is not None and convert.local(write_raw) is None and local is not None:
-                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
-
-
-def _clear_request(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
-) -> ApprovalRequest:
-    mapping = field_plan.mapping
-    displayed = field_plan.convert.display(value)
-    return ApprovalRequest(
-        entity_type=facts.record.entity_type(),
-        entity_id=facts.id,
-        remote_id=facts.item.id if facts.item else "",
-        kind=kind,
-        key=mapping.key,
-        label=f"{mapping.label} “{displayed}” of {facts.record}",
-        values={"record": str(facts.record), "label": mapping.label, "value": displayed},
-        state=choices.ApprovalState.PENDING,
+def throttle_reason(loop: WriteLoop, label: str) -> str:
+    """Return why nothing is sent to the field, and what a person can do; pages add the time."""
+    often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
+    return (
+        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is sent "
+        "to it for some time. Stop the automation that rewrites it, or change the field's direction; then press “Sync "
+        "now”."
     )
 
 
@@ -267,6 +183,50 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
             plan = plan.with_records([replace(record, plans={**record.plans, clear.key: changed}).logged(*lines)])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
+
+
+def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
+    """Yield a request, not stored yet, for each field of a record that the pass would empty.
+
+    A person's choice between values, and a push that a person asked for by name, need no approval.
+    """
+    if facts.is_push_by_name or facts.item is None:
+        return
+    for field_plan in plans:
+        if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
+            continue
+        send_raw = field_plan.send_raw
+        write_raw = field_plan.write_raw
+        convert = field_plan.convert
+        with suppress(UnknownValue):
+            local = convert.local(field_plan.local_raw)
+            remote = convert.remote(field_plan.remote_raw)
+            if send_raw is not None and convert.local(send_raw) is None and remote is not None:
+                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
+            if write_raw is not None and convert.local(write_raw) is None and local is not None:
+                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
+
+
+def _clear_request(
+    facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
+) -> ApprovalRequest:
+    mapping = field_plan.mapping
+    displayed = field_plan.convert.display(value)
+    return ApprovalRequest(
+        entity_type=facts.record.entity_type(),
+        entity_id=facts.id,
+        remote_id=facts.item.id if facts.item else "",
+        kind=kind,
+        key=mapping.key,
+        label=f"{mapping.label} “{displayed}” of {facts.record}",
+        values={"record": str(facts.record), "label": mapping.label, "value": displayed},
+        state=choices.ApprovalState.PENDING,
+    )
+
+
+def _sides_of_clear(clear: ApprovalRequest) -> tuple[str, str]:
+    """Return the side where the field was emptied, and the side that still has a value."""
+    return ("in NPD", "on Monday") if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else ("on Monday", "in NPD")
 
 
 def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
@@ -358,3 +318,38 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
     if request.state != decision:
         return choices.ApprovalState.RELEASED
     return choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT
+
+
+def approval_verdicts(
+    facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Collection[pass_plan.Act]
+) -> dict[pass_plan.Act, tuple[bool, choices.ApprovalState | None]]:
+    """Return for each of these acts whether it may go now, and the state to store if it wasn't counted yet.
+
+    Acts that were done or approved before may go, and new acts if they are within the limit. An act that is repeated
+    within the hour counts once. An act that goes without approval is stored before its intent, so that it counts even
+    after a crash.
+    """
+    states = facts.states(kind)
+    new = new_acts(facts, kind, wanted)
+    is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
+    new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
+    allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
+    return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
+
+
+def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[pass_plan.Act]) -> set[pass_plan.Act]:
+    """Return the acts without a stored request: only these need the limit."""
+    return set(wanted) - facts.states(kind).keys()
+
+
+def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
+    """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
+    for mapping in board.mapped:
+        if is_as_agreed(board, facts, mapping, item):
+            continue
+        convert = board.converter(mapping, facts.record)
+        cell = cell_of(convert, mapping, item)
+        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
+        if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
+            return True
+    return False

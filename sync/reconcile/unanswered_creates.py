@@ -1,7 +1,8 @@
 """Before a pass, find out whether creates whose answer was lost took effect.
 
-A document is one call that creates several items. One read searches for all items of a board; unconfirmed_writes.py
-decides; each document's decisions are stored in their own transaction.
+The creates of one call are a document: they have one idempotency key, under which they are sent again together or not
+at all. One read searches for all items of a board; unconfirmed_writes.py decides; each document's decisions are stored
+in their own transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         ids = {str(intent.entity_id) for intents in documents for intent in intents}
         items = items_with_npd_ids(board, sorted(ids))
     except MondayError as error:
-        breaker.trip(lease.link, error)
+        breaker.stop(lease.link, error)
         return error.sentence
     current_stop = stop_reason
     for intents in documents:
@@ -74,7 +75,6 @@ def _confirm_document(
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
     facts = _facts_of(board, intents, items)
     plans = unconfirmed_writes.decide_unconfirmed(facts)
-    executor = Executor(lease, board, len(intents), stop_reason)
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(facts.items or ()))
     wants_resend = any(plan.fate is unconfirmed_writes.Fate.RESEND for plan in plans)  # all or none of a document
     if wants_resend and stop_reason:
@@ -82,14 +82,16 @@ def _confirm_document(
         wait = facts.wait_seconds
         plans = [replace(plan, fate=unconfirmed_writes.Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
     elif wants_resend:
+        executor = Executor(lease, board, len(intents))
         answer = executor.resend(intents)
         plans = unconfirmed_writes.after_resending(facts, answer)
+        stop_reason = executor.stop_reason
         if executor.has_written:
             breaker.pass_succeeded(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
             stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)
-    return executor.stop_reason or stop_reason
+    return stop_reason
 
 
 def _due_documents(entity_type: str) -> list[list[Intent]]:
@@ -102,7 +104,7 @@ def _due_documents(entity_type: str) -> list[list[Intent]]:
 
 def _facts_of(
     board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None
-) -> unconfirmed_writes.UnconfirmedCreates:
+) -> unconfirmed_writes.UnansweredDocument:
     """Return the facts about a document; `items` may have NPD IDs of other documents' records too."""
     ids = [intent.entity_id for intent in intents]
     first = intents[0]
@@ -112,7 +114,7 @@ def _facts_of(
         status=choices.QueueStatus.IN_PROGRESS
     )
     due = SyncQueue.objects.filter(is_due, entity_id__in=ids).values_list("entity_id", flat=True)
-    return unconfirmed_writes.UnconfirmedCreates(
+    return unconfirmed_writes.UnansweredDocument(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},

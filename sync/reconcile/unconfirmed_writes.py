@@ -1,6 +1,9 @@
 """Decide about writes whose answer was lost: creates by their document, and values that late writes left on Monday.
 
-For a change whose intent is still open, see `field_plan.base_with_intents`.
+The intent of such a write is OPEN until its deadline. Then it is CONFIRMED if its effect was seen, else VOID; a VOID
+write may still land late. First come the creates whose deadline is over (unanswered_creates.py asks and stores); then
+the bases that ended intents left, for the record's next pass (`with_earlier_bases`). For a change whose intent is still
+open, see `field_plan.base_with_intents`.
 
 Implements *an intent without an answer* of “After a write” in docs/reference/merge.md. A create found by its NPD ID is
 linked. If nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its
@@ -41,7 +44,7 @@ FAULT_WAIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class UnconfirmedCreates:
+class UnansweredDocument:
     """The unanswered creates of one document, after their deadline."""
 
     board: BoardContext
@@ -80,11 +83,11 @@ class CreatePlan:
     detail: str = ""  # why it failed
 
 
-def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
+def decide_unconfirmed(facts: UnansweredDocument) -> list[CreatePlan]:
     """Decide about each create by the result of the search for its item."""
     items = facts.items
     if items is None:
-        return _all(facts, Fate.WAIT, facts.wait_seconds)
+        return _same_fate(facts, Fate.WAIT, facts.wait_seconds)
     if items:
         plans = []
         for intent in facts.intents:
@@ -96,13 +99,13 @@ def decide_unconfirmed(facts: UnconfirmedCreates) -> list[CreatePlan]:
                 plans.append(CreatePlan(intent, Fate.VOID))
         return plans
     if facts.is_paused:
-        return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
+        return _same_fate(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if is_resendable(facts) and {intent.entity_id for intent in facts.intents} <= facts.due:
-        return _all(facts, Fate.RESEND)
-    return _all(facts, Fate.VOID)
+        return _same_fate(facts, Fate.RESEND)
+    return _same_fate(facts, Fate.VOID)
 
 
-def is_resendable(facts: UnconfirmedCreates) -> bool:
+def is_resendable(facts: UnansweredDocument) -> bool:
     """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted."""
     first = facts.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > facts.now
@@ -111,7 +114,7 @@ def is_resendable(facts: UnconfirmedCreates) -> bool:
     return is_whole and is_young and has_body and all(_is_creatable(facts, intent) for intent in facts.intents)
 
 
-def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
+def _is_creatable(facts: UnansweredDocument, intent: Intent) -> bool:
     record = facts.records.get(intent.entity_id)
     return (
         record is not None
@@ -122,24 +125,24 @@ def _is_creatable(facts: UnconfirmedCreates, intent: Intent) -> bool:
     )
 
 
-def after_resending(facts: UnconfirmedCreates, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
+def after_resending(facts: UnansweredDocument, answer: WriteResult | MondayError | None) -> list[CreatePlan]:
     """Decide about each create after the document was sent again; `answer` is None if writing was paused before."""
     if answer is None:
-        return _all(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
+        return _same_fate(facts, Fate.WAIT, PAUSED_WAIT_SECONDS)
     if isinstance(answer, WriteResult):
         return [_after_answer(facts, intent, answer) for intent in facts.intents]
     is_alone = len(facts.intents) == 1
     if is_refused(answer):
         # The first call's outcome isn't known, but two searches have found nothing.
-        return _all(facts, Fate.VOID)
+        return _same_fate(facts, Fate.VOID)
     if answer.scope is Scope.TRANSPORT:
         # A record that fails alone while others are answered is at fault; an outage costs no attempt.
         fate = Fate.FAIL if is_alone and facts.others_answered else Fate.LOOK_AGAIN
-        return _all(facts, fate, facts.wait_seconds, answer.sentence)
-    return _all(facts, Fate.WAIT, facts.wait_seconds)
+        return _same_fate(facts, fate, facts.wait_seconds, answer.sentence)
+    return _same_fate(facts, Fate.WAIT, facts.wait_seconds)
 
 
-def _after_answer(facts: UnconfirmedCreates, intent: Intent, answer: WriteResult) -> CreatePlan:
+def _after_answer(facts: UnansweredDocument, intent: Intent, answer: WriteResult) -> CreatePlan:
     """Decide about a create by the answer to the second call; a replay has the result of the first."""
     written = answer.by_alias[intent.alias]
     if not isinstance(written, MondayError):
@@ -167,11 +170,23 @@ def may_link(record: SyncedModel | None, record_id: UUID, owner: UUID | None) ->
     return owner == record_id or (owner is None and record is not None and record.monday_id is None)
 
 
-def _all(facts: UnconfirmedCreates, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
+def _same_fate(facts: UnansweredDocument, fate: Fate, wait_seconds: float = 0, detail: str = "") -> list[CreatePlan]:
     return [CreatePlan(intent, fate, None, wait_seconds, detail) for intent in facts.intents]
 
 
-def late_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
+    """Take the values that our unanswered writes left on Monday as the bases of the plan's fields."""
+    if plan.unlink:
+        return plan
+    if plan.id in facts.histories:
+        plan = plan.with_facts(history=facts.histories[plan.id])
+    bases = bases_of_creates(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}
+    if plan.facts.history.void:
+        bases |= bases_of_late_writes(facts.board, plan.facts)
+    return plan.with_state(base={**plan.ledger.base, **bases}) if bases else plan
+
+
+def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
     """Return the bases of fields whose value on Monday was sent by a write that seemed to have had no effect.
 
     If the newest event with this value names another user than the token's, the value is an edit instead.
@@ -212,7 +227,21 @@ def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     )
 
 
-def unconfirmed_creates(facts: RecordFacts) -> list[Intent]:
+def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
+    """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
+    item = facts.item
+    creates = [intent for intent in _unanswered_creates(facts) if _may_be_created_by(board, facts, intent)]
+    if item is None or not creates:
+        return {}
+    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.ledger, mapping, item.id) is None]
+    bases = {}
+    for mapping in lacking:
+        if base := _base_from_creates(board, facts, item, mapping, creates):
+            bases[mapping.key] = base
+    return bases
+
+
+def _unanswered_creates(facts: RecordFacts) -> list[Intent]:
     """Return creates without an answer that have ended: linked since, given up, or found with another item."""
     linked = [intent for intent in facts.intents if intent.item_id]
     return [intent for intent in (*linked, *facts.history.ended_creates) if is_create(intent)]
@@ -224,7 +253,7 @@ def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
     An item that our first change found without a base was linked later, and that change wrote its NPD ID.
     """
     item = facts.item
-    if item is None or all(intent.item_id for intent in unconfirmed_creates(facts)):
+    if item is None or all(intent.item_id for intent in _unanswered_creates(facts)):
         return False
     is_adopted = any(
         change.item_id == item.id
@@ -233,20 +262,6 @@ def wants_maker(board: BoardContext, facts: RecordFacts) -> bool:
         for change in facts.history.changes
     )
     return not is_adopted and npd_id_of(board, item) == str(facts.id)
-
-
-def create_bases(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
-    """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
-    item = facts.item
-    creates = [intent for intent in unconfirmed_creates(facts) if _may_be_created_by(board, facts, intent)]
-    if item is None or not creates:
-        return {}
-    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.ledger, mapping, item.id) is None]
-    bases = {}
-    for mapping in lacking:
-        if base := _base_from_creates(board, facts, item, mapping, creates):
-            bases[mapping.key] = base
-    return bases
 
 
 def _may_be_created_by(board: BoardContext, facts: RecordFacts, intent: Intent) -> bool:
@@ -274,21 +289,9 @@ def _base_from_creates(
         sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
     except UnknownValue:
         return None
-    same = next((raw for raw, value in sent if raw and value == current), None)
-    if same is not None:
-        return field_plan.new_base(mapping, item.id, same, remote_raw)
+    sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+    if sent_raw is not None:
+        return field_plan.new_base(mapping, item.id, sent_raw, remote_raw)
     raw, value = sent[0]
     is_unanimous = raw is not None and all(other == value for _, other in sent)
     return field_plan.new_base(mapping, item.id, raw, remote_raw) | {field_plan.AS_SENT: True} if is_unanimous else None
-
-
-def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Take the values that our unanswered writes left on Monday as the bases of the plan's fields."""
-    if plan.unlink:
-        return plan
-    if plan.id in facts.histories:
-        plan = plan.with_facts(history=facts.histories[plan.id])
-    bases = create_bases(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}
-    if plan.facts.history.void:
-        bases |= late_bases(facts.board, plan.facts)
-    return plan.with_state(base={**plan.ledger.base, **bases}) if bases else plan

@@ -316,7 +316,7 @@ class RecordView:
         is_resolved = self.reason_code is StateReason.PENDING and self.status == choices.RecordSyncStatus.CONFLICT
         if is_resolved and not self.stop:
             return "What was chosen for its conflict is being applied."
-        sentence = humanize.without_request_id(self._explanation)
+        sentence = humanize.without_request_id(self.explanation)
         # The page shows the rest of the stop's reason above all records.
         if self.stop and self.status != choices.RecordSyncStatus.SYNCED and sentence.startswith(self.stop):
             return self.stop
@@ -349,7 +349,7 @@ class RecordView:
     @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
-        return humanize.request_ids(self._explanation)
+        return humanize.request_ids(self.explanation)
 
     @property
     def now(self) -> datetime:
@@ -438,7 +438,7 @@ class RecordView:
         return self._page.columns[self.record.pk]
 
     @property
-    def _explanation(self) -> str:
+    def explanation(self) -> str:
         """Why it isn't in sync, without what waits for a person; for a record in sync, the fields kept different."""
         if not self.record.may_sync:
             is_on = self.record.sync_enabled

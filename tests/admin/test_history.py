@@ -249,7 +249,7 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
 def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None, error: Any) -> None:
     states.boards()
     for _ in range(3):
-        breaker.trip_account(error)
+        breaker.stop_account(error)
     stops.end_account_stop(by="dora")
     stops.end_account_stop(by="erik")
     assert told() == [("stop", "", ""), ("stop_end", "", "dora")]
@@ -257,11 +257,11 @@ def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None
 
 def test_an_outage_of_seconds_is_not_told(db: None) -> None:
     states.boards()
-    breaker.trip_account(MondayError(UNREACHABLE, "x"))
+    breaker.stop_account(MondayError(UNREACHABLE, "x"))
     stops.end_account_stop()
     assert told() == []
     for _ in range(6):
-        breaker.trip_account(MondayError(UNREACHABLE, "x"))
+        breaker.stop_account(MondayError(UNREACHABLE, "x"))
         MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert told() == [("stop", "", "")]
 

@@ -41,7 +41,7 @@ def button_of(html: str) -> str:
 
 @pytest.fixture
 def stopped(world: dict[str, Any]) -> dict[str, Any]:
-    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
+    breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     return world
 
 
@@ -56,7 +56,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, 
 
 
 def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict[str, Any], settings: Any) -> None:
-    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     health = html_of(browser)
     page, _, place = button_of(health).partition("#")
     assert f'action="{TRY}"' in stop_of(health)
@@ -65,7 +65,7 @@ def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict
     assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered
     settings.MONDAY_API_KEY = ""
     credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
-    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     page, _, place = button_of(html_of(browser)).partition("#")
     assert place == "npd-token"
     assert TRY not in stop_of(html_of(browser))  # a new token is tested when it is entered
@@ -114,7 +114,7 @@ def test_without_a_token_set_up_boards_are_stopped(browser: Client, world: dict[
 
 
 def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Client, world: dict[str, Any]) -> None:
-    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     html = html_of(browser)
     headline = "Sync is stopped: Monday rejects the API token."
     assert words_of(html).count(headline) == 1
@@ -135,7 +135,7 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
     assert button_of(html) == ""
     assert client.post(TRY).status_code == 403
     MondayAccount.objects.update(stopped_until=None)
-    breaker.trip_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     staff_who_may("view_contact", "change_mondayaccount", name="nora")
     told = words_of(stop_of(html_of(client)))
     assert "Who may act: nora" in told
@@ -179,7 +179,7 @@ def test_the_button_asks_monday_once_and_leads_back(browser: Client, stopped: di
 
 def test_a_limit_that_monday_does_not_tell_is_never_called_none(browser: Client, world: dict[str, Any]) -> None:
     assert "no daily limit" not in (before := api_quota.forecast().words)
-    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
+    breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=63_877))
     assert "daily limit was reached" in api_quota.forecast().words
     assert "no daily limit" not in text_of(browser)
     MondayAccount.objects.update(**stops.NO_STOP)

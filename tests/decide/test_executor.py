@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.limits.stops import WRITES_STOPPED
-from sync.limits.write_stop import FEW, PARTS, TURN, FailedWrite, Failures, Repeats, WriteFailure
+from sync.limits.write_stop import FEW, PARTS, TURN, FailedDocument, Failures, Judgement, Repeats
 from sync.models import Intent, MondayAccount
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -47,7 +47,7 @@ class Monday:
     size: int = 100
     failed: list[int] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    failure: WriteFailure = field(default_factory=lambda: WriteFailure(wait_seconds=60, ends_pass=True))
+    judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
     repeats: Repeats = Repeats(20, 6, seem_needless=False)  # noqa: RUF009 - frozen
 
@@ -68,21 +68,21 @@ class Monday:
 
     # The breaker's part.
 
-    def trip(self, link: Any, error: MondayError) -> None:
+    def stop(self, link: Any, error: MondayError) -> None:
         self.stopped.append(error.kind.code)
 
     WRITES_STOPPED = WRITES_STOPPED
     PARTS = PARTS
     FEW = FEW
     TURN = TURN
-    FailedWrite = FailedWrite
+    FailedDocument = FailedDocument
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
 
-    def writes_failed(self, failed: Sequence[FailedWrite], *, others_written: bool) -> list[WriteFailure]:
+    def writes_failed(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
         self.failed += [len(document.records) for document in failed]
-        return [WriteFailure(is_own=True) if others_written else self.failure for _ in failed]
+        return [Judgement(is_own=True) if others_written else self.judgement for _ in failed]
 
     def writes_refused(self, error: MondayError) -> None:
         self.failed.append(0)
@@ -155,7 +155,7 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
-    monday.failure = WriteFailure(is_own=True)
+    monday.judgement = Judgement(is_own=True)
     found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
     assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
@@ -210,7 +210,7 @@ def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday
     assert several.verdict is Verdict.STOPPED
     alone = executor().send(RECORD_CHANGES, [change("a")])["a"]
     assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
-    monday.failure = WriteFailure(is_own=True)
+    monday.judgement = Judgement(is_own=True)
     act_now = executor()
     assert act_now.send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"

@@ -15,7 +15,7 @@ from sync.reconcile.unconfirmed_writes import (
     PAUSED_WAIT_SECONDS,
     CreatePlan,
     Fate,
-    UnconfirmedCreates,
+    UnansweredDocument,
     after_resending,
     decide_unconfirmed,
     may_link,
@@ -33,7 +33,7 @@ def unsure(record: Contact, alias: str = "r0", **differs: Any) -> Intent:
     return plain(Intent, entity_id=record.pk, alias=alias, **values)
 
 
-def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: Any) -> UnconfirmedCreates:
+def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: Any) -> UnansweredDocument:
     """A document with a create of each, of Ann if of nobody else, of which nothing is found; their jobs are due."""
     of = records or (ANN,)
     values: dict[str, Any] = {
@@ -49,7 +49,7 @@ def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: An
         "wait_seconds": SETTLE_SECONDS,
         "now": NOW,
     }
-    return UnconfirmedCreates(**values | differs)
+    return UnansweredDocument(**values | differs)
 
 
 def outline(plans: list[CreatePlan]) -> list[tuple[str, Fate, float]]:
@@ -63,7 +63,7 @@ LINK, RESEND, VOID = ("8", Fate.LINK, 0), ("", Fate.RESEND, 0), ("", Fate.VOID, 
 OFF, PULLED = contact(monday_id=None, sync_enabled=False), contact(monday_id=None, sync_direction="monday_to_npd")
 BOSSES = board(sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["Boss"], "labels": ["Boss"]}]})
 
-NOTHING_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
+NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "it goes again as it was": (facts(ANN, BOB), [RESEND, RESEND]),
     "a part of one that was looked for in vain is made anew": (facts(was_voided_before=True), [VOID]),
     "after half an hour the key is forgotten": (facts(intent={"created_at": NOW - timedelta(minutes=30)}), [VOID]),
@@ -90,7 +90,7 @@ def test_a_create_of_which_nothing_is_found_goes_again_only_as_the_same_document
     assert outline(decide_unconfirmed(known)) == expected
 
 
-SOME_FOUND: dict[str, tuple[UnconfirmedCreates, list[Any]]] = {
+SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "the rest is looked for once more": (facts(ANN, BOB), [LINK, LOOK_AGAIN]),
     "what is missing then is made anew": (facts(ANN, BOB, intent={"lookups": 1}), [LINK, VOID]),
     "a pause keeps nothing from being linked": (facts(ANN, is_paused=True), [LINK]),
@@ -106,7 +106,7 @@ def test_what_is_found_is_linked(row: str) -> None:
 
 LATE, NO_DATA = errors.MondayError(errors.TIMED_OUT, "late"), errors.MondayError(errors.ANSWER_WITHOUT_DATA, "errors")
 
-FAILED: dict[str, tuple[errors.MondayError | None, UnconfirmedCreates, list[Any]]] = {
+FAILED: dict[str, tuple[errors.MondayError | None, UnansweredDocument, list[Any]]] = {
     "paused before it could be sent": (None, facts(), [WAIT_FOR_RESUME]),
     "refused, so never carried out": (
         errors.MondayError(errors.DOCUMENT_REJECTED, "no"),

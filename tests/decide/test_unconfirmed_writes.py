@@ -11,7 +11,7 @@ from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.pass_plan import Outcome, PassFacts, RecordPlan
 from sync.reconcile.sides import is_stale
-from sync.reconcile.unconfirmed_writes import create_bases, late_bases, with_earlier_bases
+from sync.reconcile.unconfirmed_writes import bases_of_creates, bases_of_late_writes, with_earlier_bases
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
@@ -59,7 +59,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
     record = contact(role_title=local)
     ledger = {"base": {"role_title": base(agreed)} if agreed else {}}
     found = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
-    assert values_of(late_bases(builders.board(), found)) == expected
+    assert values_of(bases_of_late_writes(builders.board(), found)) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: st
     before = history(void=[void("First")], events=events, token_user=user)
     ledger = {"base": {"role_title": base("Second")}}
     found = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
-    assert bool(late_bases(builders.board(), found)) is is_ours
+    assert bool(bases_of_late_writes(builders.board(), found)) is is_ours
 
 
 # --- what a create without an answer left ---------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_what_a_create_gave_its_item(
     board = builders.board(builders.mapping())
     bases = {
         key: values_of({key: one})[key] + " as sent" * (AS_SENT in one)
-        for key, one in create_bases(board, found).items()
+        for key, one in bases_of_creates(board, found).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
 

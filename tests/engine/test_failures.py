@@ -3,7 +3,7 @@
 import pytest
 
 from npd.models import Contact
-from sync.models import BoardLink, Intent, SyncQueue
+from sync.models import BoardLink, Intent, MondayAccount, SyncQueue
 from sync.records import availability
 from tests.support.world import World
 
@@ -35,6 +35,17 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
     assert not any(c["different_body"] for c in creates)
     assert {world.status(c) for c in contacts} == {"synced"}
     assert not Intent.objects.filter(state="open").exists()
+
+
+def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_work(world: World) -> None:
+    """Else the next failure would count as the second in a row, and stop all writes."""
+    world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    assert MondayAccount.objects.get().write_failures == 1
+    world.settle()
+    assert len(world.sandbox.items()) == 1
+    assert MondayAccount.objects.get().write_failures == 0
 
 
 def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) -> None:

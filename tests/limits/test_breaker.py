@@ -31,7 +31,7 @@ def time_passes() -> None:
 def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_six(settings: Any) -> None:
     settings.MONDAY_TIMEOUT_SECONDS = 30.0
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     waits = [rest()]
     for _ in range(9):
         time_passes()
@@ -41,29 +41,29 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
 
 
 def test_calls_that_fail_together_are_one_failure() -> None:
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     assert stops.monday_account().failures == 1
     assert round(rest()) <= 10
 
 
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
-    breaker.trip_account(errors.MondayError(errors.MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
+    breaker.stop_account(errors.MondayError(errors.MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     assert round(rest()) == 90
 
 
 def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
-    breaker.trip_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
     begun = sync_now() - timedelta(minutes=20)
     MondayAccount.objects.update(stopped_since=begun, stopped_until=sync_now() - timedelta(seconds=1))
-    breaker.trip_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
+    breaker.stop_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
     assert stops.monday_account().stopped_since == begun
-    breaker.trip_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
+    breaker.stop_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     changed = stops.monday_account().stopped_since
     assert changed is not None
     assert changed > begun
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # which outlasts nothing
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # which outlasts nothing
     assert stops.monday_account().stopped_since == changed
     # Activity told of the first cause, and tells the end of it all.
     stops.end_account_stop()
@@ -74,7 +74,7 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
 def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
     responses.post("https://monday.test/v2", json=ANSWER)
-    breaker.trip_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
+    breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     assert not breaker.probe_if_due()
     time_passes()
     assert breaker.probe_if_due()
@@ -85,5 +85,5 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
 
 
 def test_an_allowance_without_room_is_no_pause() -> None:
-    breaker.trip_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
+    breaker.stop_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
     assert stops.monday_account().stopped_until is None

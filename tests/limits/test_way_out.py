@@ -67,7 +67,7 @@ def is_over_for_today(played: responses.RequestsMock) -> None:
 
 def day_is_used_up() -> MondayAccount:
     """As a pass has left it that met the limit of the day."""
-    breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
+    breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
     assert availability.of("contact").reason_code is BlockedKind.ACCOUNT
     return MondayAccount.objects.get()
 
@@ -110,7 +110,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 
 
 def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
-    breaker.trip_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
+    breaker.stop_account(MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
     assert breaker.ask_again() == breaker.WAITING
     assert len(monday_answers.calls) == 0
@@ -173,7 +173,7 @@ def test_what_monday_asked_to_wait_for_is_not_reworded_by_an_outage(monday_answe
 def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
     link = states.boards()["contact"]
     for seconds in (63_877, 40):
-        breaker.trip_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
+        breaker.stop_account(MondayError(DAILY_LIMIT_REACHED, "daily limit exceeded", wait_seconds=seconds))
         stops.stop_board(link, MondayError(BOARD_LOCKED, "board is locked", wait_seconds=seconds))
         link.refresh_from_db()
         stored = (MondayAccount.objects.get().stop_reason, link.stops["all"]["reason"])

@@ -60,7 +60,7 @@ def test_the_permission_to_work_is_three_statements(django_assert_num_queries: A
 
 
 def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped() -> None:
-    breaker.trip_account(MondayError(CONNECTION_LOST, "no answer"))
+    breaker.stop_account(MondayError(CONNECTION_LOST, "no answer"))
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     with api_quota.lock_quota() as quota:
         quota.day_limit = 10

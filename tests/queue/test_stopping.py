@@ -132,7 +132,7 @@ def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
     before = len(boards.calls())
     with refusal(SHUTTING_DOWN) as refused:
         metered_client.client().execute("query { me { id } }", {})
-    breaker.trip_account(refused.value)
+    breaker.stop_account(refused.value)
     assert len(boards.calls()) == before
     assert not MondayAccount.objects.exclude(stopped_until=None).exists()
     assert refused.value.sentence == SHUTDOWN_MESSAGE

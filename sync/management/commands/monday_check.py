@@ -84,7 +84,7 @@ class Command(BaseCommand):
         try:
             for finding in probe.run():
                 findings.append(finding)
-                self._print(finding)
+                self._print_finding(finding)
         except MondayError as error:
             raise CommandError(f"The probe's boards could not be made. {error.sentence}") from error
         finally:
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         if differing := [finding.assumption.key for finding in findings if finding.differs]:
             raise CommandError(f"Not as NPD Sync assumes: {len(differing)} ({', '.join(differing)}).")
 
-    def _print(self, finding: Finding) -> None:
+    def _print_finding(self, finding: Finding) -> None:
         assumption = finding.assumption
         about = f"{assumption.key}: {assumption.question}"
         if finding.reason:
@@ -132,27 +132,23 @@ def run_checks() -> list[CheckResult]:
         ]
     now = availability.overview()
     links = list(now.links.values())
-    local_findings = [*_secret_findings(), *_address_findings(), *_delivery_findings(links), *_sweep_findings(links)]
-    for board in now.boards:
-        if board.has_board and board.is_paused:
-            message = f"{registry.board_title(board.entity_type)}: sync is paused."
-            local_findings.append(CheckResult(False, message, board.blocked_reason, "pause"))
-    local_findings += [CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now)]
-    local_findings += _queue_findings()
-    findings = [*_monday_findings(), *_quota_findings()]
-    findings += local_findings
-    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
-        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
-        fix = "Approve or reject them in the admin, on Home."
-        findings.append(CheckResult(True, message, fix, "guard", is_warning=True))
-    # If a listing is shorter than Monday's count twice in a row, sweeps take it as complete.
-    for link in links:
-        if link.sweep_shortfall:
-            missing = count_with_noun(link.sweep_shortfall, "item")
-            message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
-            fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
-            findings.append(CheckResult(True, message, fix, "board", is_warning=True))
-    return [*findings, *_verification_findings()]
+    # Before Monday is asked, because its answer may end a stop.
+    local_findings = [
+        *_secret_findings(),
+        *_address_findings(),
+        *_delivery_findings(links),
+        *_sweep_findings(links),
+        *_pause_findings(now),
+        *_queue_findings(),
+    ]
+    return [
+        *_monday_findings(),
+        *_quota_findings(),
+        *local_findings,
+        *_approval_findings(),
+        *_listing_findings(links),
+        *_verification_findings(),
+    ]
 
 
 def _monday_findings() -> list[CheckResult]:
@@ -172,7 +168,7 @@ def _monday_findings() -> list[CheckResult]:
             boards.append(BoardCheck(spec.board_title, None))
             continue
         mappings = link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE)
-        columns = {mapping.column_id: _column(mapping) for mapping in mappings}
+        columns = {mapping.column_id: _column_check(mapping) for mapping in mappings}
         if link.npd_id_column:
             columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
         hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
@@ -181,7 +177,7 @@ def _monday_findings() -> list[CheckResult]:
     return connector(urgent=True).check_connection(account_info, api_version, boards)
 
 
-def _column(mapping: FieldMapping) -> ColumnCheck:
+def _column_check(mapping: FieldMapping) -> ColumnCheck:
     # Only the type that set-up found, because another fitting type would need another converter.
     column_type = mapping.options.get("column_type")
     labels = selectable_labels(column_type or "", mapping.options.get("settings") or {})
@@ -201,6 +197,32 @@ def _quota_findings() -> Iterator[CheckResult]:
         yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
     else:
         yield CheckResult(True, forecast.words, subject="allowance")
+
+
+def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:
+    for board in now.boards:
+        if board.has_board and board.is_paused:
+            message = f"{registry.board_title(board.entity_type)}: sync is paused."
+            yield CheckResult(False, message, board.blocked_reason, "pause")
+    for stop in availability.stops_of(now):
+        yield CheckResult(False, stop.headline, stop.rest, "pause")
+
+
+def _approval_findings() -> Iterator[CheckResult]:
+    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
+        message = f"Deletes and emptied fields that wait for approval: {pending:,}."
+        fix = "Approve or reject them in the admin, on Home."
+        yield CheckResult(True, message, fix, "guard", is_warning=True)
+
+
+def _listing_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
+    # If a listing is shorter than Monday's count twice in a row, sweeps take it as complete.
+    for link in links:
+        if link.sweep_shortfall:
+            missing = count_with_noun(link.sweep_shortfall, "item")
+            message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
+            fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
+            yield CheckResult(True, message, fix, "board", is_warning=True)
 
 
 def _verification_findings() -> Iterator[CheckResult]:

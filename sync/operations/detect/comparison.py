@@ -94,7 +94,7 @@ def compare_board(link: BoardLink) -> ComparisonResult:
             # It is due again. The differences found so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
             return ComparisonResult(problem=error.sentence)
-        breaker.trip_if_shared(error)
+        breaker.stop_if_shared(error)
         result = ComparisonResult(problem=error.sentence)
     BoardLink.objects.filter(pk=link.pk).update(compared_at=SyncNow(), compared=result.summary)
     log.info("compared", board=link.entity_type, result=result.summary)

@@ -83,10 +83,10 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         BoardLink.objects.filter(pk=link.pk).update(
             swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
         )
-        # As in a pass, errors of the account or the board trip the breaker; a short listing doesn't.
+        # As in a pass, errors of the account or the board stop it; a short listing doesn't.
         if (
             error.kind is not errors.LISTING_TRUNCATED
-            and not breaker.trip_if_shared(error)
+            and not breaker.stop_if_shared(error)
             and error.scope is errors.Scope.BOARD
         ):
             stops.stop_board(link, error)

@@ -182,7 +182,7 @@ def _advance(started: StartedSetup) -> None:
             started.release(STOPPED, problem=error.sentence)
             return
         # A later run tries again.
-        breaker.trip_account(error)
+        breaker.stop_account(error)
         problem = f"{error.sentence} The set-up goes on by itself."
         started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
         return

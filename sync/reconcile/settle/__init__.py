@@ -38,7 +38,7 @@ from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.resolutions import undo_context
-from sync.reconcile.restraints import ended_requests, has_local_writes
+from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import beside_records, pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -79,15 +79,15 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Settle plans that are still open, and release records whose items were created with only their names."""
-    ended = []
+    """Settle open plans; release records whose items have only their names, for the next pass to send the rest."""
+    plans = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
             detail = "Its item was created; the other fields follow."
-            ended.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
+            plans.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
         elif record_plan.is_open:
-            ended.append(record_plan.end(pass_plan.Outcome.SETTLED))
-    return plan.with_records(ended)
+            plans.append(record_plan.end(pass_plan.Outcome.SETTLED))
+    return plan.with_records(plans)
 
 
 def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -108,9 +108,9 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     _end_tombstones(run, [record_plan for record_plan in plan.records.values() if record_plan.id in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
-    is_written = any(map(has_local_writes, plan.records.values()))
-    paused = locked_pause(run.entity_type) if is_written else ""
-    rests_on_settings = is_written or any(record_plan.removal for record_plan in plan.records.values())
+    writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
+    paused = locked_pause(run.entity_type) if writes_npd else ""
+    rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, settings_now=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
