@@ -20,7 +20,7 @@ from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
 from sync.models import SyncQueue
-from sync.models.jobs import is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -85,7 +85,10 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Add the buttons of the list's actions that fit this job and that this person may press."""
-        fitting = {QueueStatus.FAILED: ("retry", "discard"), QueueStatus.PENDING: ("retry", "cancel")}
+        fitting: dict[str, tuple[QueueAction, ...]] = {
+            QueueStatus.FAILED: ("retry", "discard"),
+            QueueStatus.PENDING: ("retry", "cancel"),
+        }
         acts = [ACTS[code] for code in fitting.get(row.status, ()) if is_allowed(request.user, code)]
         return super().row_context(request, row) | {"job_acts": acts}
 
