@@ -252,6 +252,7 @@ def answer_rejection(field_ref: blocked_fields.FieldRef, *, by: User, choose: st
     _check_permission(by)
     if choose == CUSTOM:
         resolution.check_may_type(by, field_ref[0])
+    # With the person in the context, the record's history says who changed the value.
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.field.label

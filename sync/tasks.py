@@ -15,6 +15,10 @@ from sync.operations.setup.run import advance_setups
 from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 
+# The time limit of tasks that read whole boards, because a board of 100,000 items takes 200 calls. The others have
+# CELERY_TASK_TIME_LIMIT.
+LONG_SECONDS = 3_600
+
 
 @shared_task(name="sync.work_board")
 def work_board(entity_type: str) -> None:
@@ -36,6 +40,7 @@ def refresh_quota() -> None:
 
 @shared_task(name="sync.prune")
 def prune_old() -> None:
+    """Delete rows that are kept no longer."""
     prune()
 
 
@@ -45,28 +50,25 @@ def sweep_boards() -> None:
     sweep_due_boards()
 
 
-@shared_task(name="sync.compare_boards", soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.compare_boards", soft_time_limit=LONG_SECONDS, time_limit=LONG_SECONDS + 60)
 def compare_boards() -> None:
-    """Compare every item with its record and base, nightly on the boards that are due.
-
-    A board of 100,000 items takes 200 calls, so this task may run for an hour.
-    """
+    """Compare every item with its record and base, nightly on the boards that are due."""
     compare_due_boards()
 
 
 @shared_task(name="sync.release_approvals")
 def release_approvals() -> None:
-    """Release approval requests without a cause."""
+    """End the open approval requests whose cause is gone, such as a deletion whose item was restored."""
     release_obsolete()
 
 
-@shared_task(name="sync.set_up", soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.set_up", soft_time_limit=LONG_SECONDS, time_limit=LONG_SECONDS + 60)
 def carry_on_set_ups() -> None:
-    """Carry out started set-ups."""
+    """Continue the set-ups that people have started."""
     advance_setups()
 
 
-@shared_task(name="sync.plan_set_up", soft_time_limit=3_600, time_limit=3_660)
+@shared_task(name="sync.plan_set_up", soft_time_limit=LONG_SECONDS, time_limit=LONG_SECONDS + 60)
 def plan_set_up(token: str) -> None:
     """Make the plan that a page of the set-up waits for; for thousands of records it takes long."""
     make_plan(token)

@@ -1,6 +1,7 @@
 """The pages of a conflict and of a value that Monday rejected, on which a person decides."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -94,9 +95,10 @@ URL_NAME = "admin:conflicts_syncconflict"
 CONFLICT_PARAMETER = "after"
 ANSWER_PARAMETER = "answered"
 
-# The buttons “next” and “previous” go through these cases in a circle.
+# The buttons “next” and “previous” go through these cases.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
+# Each page reads the keys of the waiting cases, so their number is bounded.
 MAX_WALKED = 2_000
 
 
@@ -115,19 +117,30 @@ def check_permission(model_admin: Any, request: HttpRequest, action: str) -> Non
 
 
 def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
-    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours."""
-    rows = attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER)
-    keys = [row.key for row in rows.only("kind", "source")[:MAX_WALKED]]
+    """Return a case's number among its kind, 0 if it no longer waits, and the addresses of its neighbours.
+
+    Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
+    """
+    rows = list(
+        attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER).only("kind", "source", "cause")[:MAX_WALKED]
+    )
+    sizes = Counter(row.cause for row in rows)
+    first_places: dict[str, int] = {}
+    for place, row in enumerate(rows):
+        first_places.setdefault(row.cause, place)
+    # The order of Home's groups (attention.groups); the sort keeps the order within a group.
+    rows.sort(key=lambda row: (attention.KINDS[Kind(row.kind)].severity, -sizes[row.cause], first_places[row.cause]))
     key = f"{kind}:{row_id}"
-    place = keys.index(key) if key in keys else -1
-    others = keys[place + 1 :] + keys[: max(place, 0)]
-    alike = [other for other in keys if other.startswith(f"{kind}:")]
+    alike = [row.key for row in rows if row.kind == kind]
+    place = alike.index(key) if key in alike else -1
+    circle = alike[place + 1 :] + alike[: max(place, 0)]
+    neighbours = circle or [row.key for row in rows if row.kind != kind]
     return {
         "label": kind.label,
-        "number": alike.index(key) + 1 if key in keys else 0,
+        "number": place + 1,
         "total": len(alike),
-        "next_url": _case_url(others[0]) if others else "",
-        "previous_url": _case_url(others[-1]) if others else "",
+        "next_url": _case_url(neighbours[0]) if neighbours else "",
+        "previous_url": _case_url(neighbours[-1]) if neighbours else "",
     }
 
 
@@ -138,6 +151,8 @@ def _case_url(key: str) -> str:
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
+    """The page of one case: shows both sides, and on POST stores the choices."""
+
     template_name = "conflicts/screen.html"
     title: str = "Conflict"
     # Set by `load`.
@@ -268,6 +283,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
+    """Return the context of the strip about a conflict's progress, with its undo."""
     return {
         "name": context.name,
         "url": screen_url(conflict.pk),
@@ -278,6 +294,7 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
+    """Return the context of the strip about an answer to a rejected value."""
     field_ref = rejections.field_ref_of(answer)
     undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
     return {
@@ -290,6 +307,8 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
 
 
 class ConflictView(CaseView):
+    """The page of a conflict."""
+
     conflict: SyncConflict
 
     def load(self, **kwargs: Any) -> None:
@@ -339,6 +358,7 @@ class ConflictView(CaseView):
         """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
+        # A choice that a pass rejected is suggested again, with the reason.
         chosen = {**stored.handed_back, **stored.fields}
         if self.seen_values:
             self.select(fields)
@@ -480,6 +500,8 @@ class RejectionView(CaseView):
 
 
 class CaseMixin(admin_base.PageAdmin):
+    """Adds the pages of conflicts and rejected values, with their progress and undo, to the admin of conflicts."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         name = "conflicts_syncconflict"

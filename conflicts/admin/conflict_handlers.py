@@ -66,6 +66,8 @@ def _seen_sides(shown: Any, key: str) -> Sides:
 
 
 class Resolve(handlers.Handler):
+    """The base of both handlers of conflicts, with the question of the list's bulk actions."""
+
     kinds = frozenset({Kind.CONFLICT})
 
     def __init__(self, code: str) -> None:
@@ -77,6 +79,8 @@ class Resolve(handlers.Handler):
 
 
 class ChooseOption(Resolve):
+    """Chooses an option of conflicts about whole records."""
+
     def fits(self, entry: Entry) -> bool:
         return self.code in entry.acts
 

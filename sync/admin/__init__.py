@@ -1,4 +1,4 @@
-"""The engine's admin: jobs, boards, journal, and what every synced model's admin shares."""
+"""The engine's admin: jobs, boards, activity, set-up, and the base of every synced model's admin."""
 
 from sync.admin import (  # noqa: F401 - each registers its admins or handlers
     activity_pages,

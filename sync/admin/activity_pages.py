@@ -55,6 +55,8 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
 
 
 class UndoPagesMixin(admin_base.PageAdmin):
+    """Adds the pages that undo an act, or a whole import or pass."""
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -388,6 +390,8 @@ class DeletedList(admin_base.PageChangeList):
 
 @admin.register(Tombstone)
 class TombstoneAdmin(admin_base.ReadOnlyAdmin):
+    """The deleted records, with their restore."""
+
     class Media:
         css = {"all": ["npd/record.css"]}
 

@@ -288,9 +288,8 @@ class CreateAgain(RemovalAnswer):
             if mapping.problem and person_requests.needs_column(mapping)
         ]
         if labels:
-            is_blocked = humanize.plural(len(labels), "is", "are")
-            it = humanize.plural(len(labels), "it", "them")
-            yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without {it} for now."
+            blocked = f"{humanize.join_first(labels)} {humanize.plural(len(labels), 'is', 'are')} blocked"
+            yield f"{blocked}: the items are created without {humanize.plural(len(labels), 'it', 'them')} for now."
         if cost := api_quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
             yield cost
 

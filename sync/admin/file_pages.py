@@ -25,7 +25,7 @@ from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations import file_formats
 from sync.operations.record_files import resource_of
-from sync.records.authors import log_kind_action
+from sync.records.authors import log_model_action
 
 FORMATS = [file_formats.CSV, file_formats.XLSX]
 
@@ -155,6 +155,7 @@ class RecordFilesMixin(ImportExportMixin):
         """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
         response = super().import_action(request, **kwargs)
         context = response.context_data
+        # The library offers the confirmation even if nothing would be written.
         context.pop("confirm_form", None)
         result = context.get("result")
         if result is not None and result.has_errors():
@@ -183,6 +184,7 @@ class RecordFilesMixin(ImportExportMixin):
             raise PermissionDenied
         name = request.POST.get("import_file_name", "")
         why = "The file is kept for an hour only. Choose it again."
+        # The name comes from the form and is a key of the cache, so it has to look like one of ours.
         if re.fullmatch("[0-9a-f]{32}", name):
             if Uploads.take(name):
                 try:
@@ -234,7 +236,7 @@ class RecordFilesMixin(ImportExportMixin):
         # Without the values of filters: a search may be a person's address, which an erasure wouldn't find here.
         filters = f" Filters: {', '.join(request.GET)}." if request.GET else ""
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
-        log_kind_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
+        log_model_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
         return data
 
 

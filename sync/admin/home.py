@@ -128,9 +128,9 @@ class BoardLine:
     spec: registry.EntitySpec
     availability: availability.BoardAvailability
     counts: Mapping[record_view.RecordState, int]
-    blocked: Sequence[FieldMapping] = ()  # its fields whose columns can't be used
-    slowed_until: datetime | None = None  # the end of a long wait for the quota
-    load: tuple[int, int, str] | None = None  # the first load's records: synced, all, and the time left in words
+    blocked: Sequence[FieldMapping]  # its fields whose columns can't be used
+    slowed_until: datetime | None  # the end of a long wait for the quota
+    load: tuple[int, int, str] | None  # the first load's records: synced, all, and the time left in words
 
     @property
     def title(self) -> str:
@@ -171,9 +171,16 @@ def _board_lines(request: HttpRequest, overview: availability.Overview) -> list[
     lines = []
     for spec, board in boards:
         by_state = record_view.counts_by_state(counts.get(spec.entity_type, {}))
-        load = _load_of(board.link, by_state, overview.now)
-        blocked = overview.blocked_columns.get(spec.entity_type, ())
-        lines.append(BoardLine(spec, board, by_state, blocked, overview.slowed_until(board), load))
+        lines.append(
+            BoardLine(
+                spec=spec,
+                availability=board,
+                counts=by_state,
+                blocked=overview.blocked_columns.get(spec.entity_type, ()),
+                slowed_until=overview.slowed_until(board),
+                load=_load_of(board.link, by_state, overview.now),
+            )
+        )
     return lines
 
 
@@ -196,6 +203,8 @@ def _load_of(
 
 @dataclass(frozen=True)
 class ActButton:
+    """A button that posts an act."""
+
     code: str
     label: str
     key: str  # of the keyboard

@@ -76,6 +76,7 @@ class ChatForm(forms.Form):
     )
 
     def clean_address(self) -> str:
+        # Imported here, because Apprise takes 14 MB, which processes without chats needn't load.
         from sync.operations import chats
 
         address = str(self.cleaned_data["address"])

@@ -20,7 +20,7 @@ from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import ACTS, Act
 from sync.models import SyncQueue
-from sync.models.jobs import is_allowed
+from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -74,8 +74,23 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
+    change_form_outer_before_template = "sync/job_buttons.html"
     # Facets would count the whole table.
     show_facets = admin.ShowFacets.NEVER
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Leave out what only the engine reads, and empty texts."""
+        fields = ["state", "about", "direction", "operation", "attempts", "next_try", "why", "queued", "last_try"]
+        return [*fields, "payload"] if obj is not None and obj.payload else fields
+
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Add the buttons of the list's actions that fit this job and that this person may press."""
+        fitting: dict[str, tuple[QueueAction, ...]] = {
+            QueueStatus.FAILED: ("retry", "discard"),
+            QueueStatus.PENDING: ("retry", "cancel"),
+        }
+        acts = [ACTS[code] for code in fitting.get(row.status, ()) if is_allowed(request.user, code)]
+        return super().row_context(request, row) | {"job_acts": acts}
 
     def get_urls(self) -> list[URLPattern]:
         pause = self.admin_site.admin_view(self.pause_view)
@@ -92,6 +107,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
     next_try = admin_base.plain_column("Next attempt", lambda job: next_attempt(job) or humanize.DASH, "next_retry")
     queued = admin_base.time_column("created_at", "Queued")
+    last_try = admin_base.time_column("last_attempt", "Last attempt")
 
     @admin.display(description="Record")
     def about(self, job: Any) -> SafeString | str:

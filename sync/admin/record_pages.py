@@ -68,6 +68,8 @@ _UNLINK_EFFECTS = (
 
 
 class RecordSelectionMixin(admin_base.PageAdmin):
+    """Adds the actions on selected records."""
+
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
 
     @admin.action(description="Turn sync on", permissions=["change"])

@@ -84,6 +84,7 @@ def _boards_context(request: HttpRequest) -> dict[str, Any]:
     """Return the account's boards for each type of records, or why they can't be listed."""
     problem = ""
     try:
+        # Urgent, because a person waits: the call may use the quota's reserve.
         listed, is_complete = connector(urgent=True).list_boards()
     except MondayError as error:
         listed = []
@@ -322,7 +323,7 @@ class SetupWizardMixin(PageAdmin):
                 credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
                 sentence = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                authors.log_model_action(user, MondayAccount, sentence, name="Monday")
                 return sentence
 
             return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
@@ -344,7 +345,7 @@ class SetupWizardMixin(PageAdmin):
         about = (
             f"Connected. {result.message} It is stored encrypted." if result.is_ok else "The token is stored encrypted."
         )
-        authors.log_kind_action(user, MondayAccount, about, name="Monday")
+        authors.log_model_action(user, MondayAccount, about, name="Monday")
         messages.success(request, about)
         if result.is_ok:
             breaker.ask_again()  # the former token may not have seen all boards

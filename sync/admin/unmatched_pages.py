@@ -1,6 +1,5 @@
 """Unmatched items: their list, and the page on which one is linked with a record."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -38,7 +37,7 @@ _SIDES = {
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
-    list_display: Sequence[str] = ("item", "why", "board", "since", "on_monday")
+    list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
     search_fields = ("name", "item_id")
     search_help_text = "An item's name or number"

@@ -355,7 +355,7 @@ def on_records(
     rows = waiting().filter(models.Q(entity_id__in=columns) | is_column, entity_type=entity_type)
     entries_of: dict[UUID, list[Entry]] = {}
     for row in rows.order_by(*IN_ORDER):
-        entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "")
+        entry = _entry(row, wording, names[row.entity_id] if row.entity_id else "", has_record=bool(row.entity_id))
         if entry.entity_id is not None:
             entries_of.setdefault(entry.entity_id, []).append(entry)
             continue
@@ -369,11 +369,12 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     if not rows:
         return []
     wording = wording or Wording.of_boards()
-    names = _names(rows)
-    return [_entry(row, wording, names[row.pk]) for row in rows]
+    records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
+    names = _names(rows, records)
+    return [_entry(row, wording, names[row.pk], has_record=(row.entity_type, row.entity_id) in records) for row in rows]
 
 
-def _entry(row: Attention, wording: Wording, name: str) -> Entry:
+def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> Entry:
     kind = Kind(row.kind)
     cause_text = wording.cause(row)
     is_job = kind is Kind.FAILED
@@ -392,7 +393,7 @@ def _entry(row: Attention, wording: Wording, name: str) -> Entry:
         cause_code=row.code,
         cause_text=cause_text,
         detail=humanize.without_request_id(_detail(row, wording, cause_text)),
-        url=_url(row),
+        url=_url(row, has_record=has_record),
         record_url=registry.record_url(row.entity_type, row.entity_id) if row.entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
@@ -445,9 +446,8 @@ def _edits_sentence(wording: Wording, entity_type: str, fields: Sequence[str], v
     return " ".join(f"{heading}: {text}." for heading, text in labels if text)
 
 
-def _names(rows: Sequence[Attention]) -> dict[int, str]:
+def _names(rows: Sequence[Attention], records: Mapping[tuple[str, UUID], str]) -> dict[int, str]:
     """Return the name of each row's record, item, board or person, by the row's id; else its type."""
-    records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {stone.entity_id: stone for stone in Tombstone.objects.filter(entity_id__in=gone)} if gone else {}
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
@@ -479,11 +479,13 @@ def _deleted_name(stone: Tombstone) -> str:
     return f"{name} (deleted)" if name else ""
 
 
-def _url(row: Attention) -> str:
+def _url(row: Attention, *, has_record: bool) -> str:
     """Return the page that solves an entry; empty if no application shows it."""
     kind = Kind(row.kind)
     has_conflict = kind is Kind.REMOVED and row.values["conflict"]
-    if row.entity_id and (kind is Kind.BLOCKED or (kind is Kind.REMOVED and not has_conflict)):
+    # The record's page says why its job failed, and has the button “Retry”.
+    is_job_of_record = kind is Kind.FAILED and has_record
+    if row.entity_id and (kind is Kind.BLOCKED or is_job_of_record or (kind is Kind.REMOVED and not has_conflict)):
         return registry.record_url(row.entity_type, row.entity_id)
     if kind in (Kind.BLOCKED, Kind.APPROVAL):
         return f"{reverse('admin:index')}?cause={row.cause}"

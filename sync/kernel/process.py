@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -40,7 +39,6 @@ def wait_or_shutdown(seconds: float) -> bool:
     return is_shutting_down()
 
 
-@dataclass
 class Interruption:
     """The signal that interrupted a command, 0 for none."""
 

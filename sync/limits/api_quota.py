@@ -173,19 +173,13 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
             outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
         words = f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, quota.reported_at)
-    midnight = rate_limits.midnight_after(quota.now)
-    until = f"until {humanize.time_of_day(midnight)}."
+    until = f"until {humanize.time_of_day(rate_limits.midnight_after(quota.now))}."
+    ends_at = _end_of_calls(quota, usual_left)
     outlook = f"It lasts {until}"
-    ends = None
     if usual_left < 1:
-        ends = quota.now
         outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
-    elif quota.is_tight and (calls_an_hour := float(calls_between(quota.now - timedelta(hours=1), quota.now))):
-        ends = quota.now + timedelta(hours=usual_left / calls_an_hour)
-        if ends < midnight:
-            outlook = f"At this rate they are used up at {humanize.time_of_day(ends)}; changes then wait {until}"
-        else:
-            ends = None
+    elif ends_at is not None:
+        outlook = f"At this rate they are used up at {humanize.time_of_day(ends_at)}; changes then wait {until}"
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
     refused_at = quota.refused_at if calls_left else None
     if refused_at is not None:
@@ -197,7 +191,18 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     if as_of is not None and (quota.others_calls or refused_at):
         figure = f"last figure, {round(used):,}," if refused_at else "own figure"
         words += f" Monday's {figure} is {humanize.time_span((quota.now - as_of).total_seconds())} old."
-    return Forecast(used, limit, calls_left, quota.day_reserve, ends, words, as_of, refused_at)
+    return Forecast(used, limit, calls_left, quota.day_reserve, ends_at, words, as_of, refused_at)
+
+
+def _end_of_calls(quota: rate_limits.Quota, calls_left: float) -> datetime | None:
+    """Return when these calls are used up at the last hour's rate; None if they last until midnight."""
+    if calls_left < 1:
+        return quota.now
+    calls_an_hour = float(calls_between(quota.now - timedelta(hours=1), quota.now)) if quota.is_tight else 0
+    if not calls_an_hour:
+        return None
+    end = quota.now + timedelta(hours=calls_left / calls_an_hour)
+    return end if end < rate_limits.midnight_after(quota.now) else None
 
 
 def cost_sentence(records: Mapping[int, int]) -> str:

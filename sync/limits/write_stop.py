@@ -94,7 +94,7 @@ class FailedDocument:
 class Judgement:
     """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
-    is_own: bool = False
+    is_own: bool = False  # its records are at fault; a single one's attempt counts
     wait_seconds: float = 0
     ends_pass: bool = False  # nothing more is sent in this pass
     reason: str = stops.WRITES_STOPPED
@@ -150,8 +150,9 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
         else:
             wait = wait_for_turn(place)
             place += 1
-            counts = others_written or all(failures[record_id].is_own_again for record_id in document.records)
-            judgements.append(Judgement(counts, wait if counts else max(ALONE_WAIT, wait), reason=TURN))
+            is_own_again = others_written or all(failures[record_id].is_own_again for record_id in document.records)
+            wait_seconds = wait if is_own_again else max(ALONE_WAIT, wait)
+            judgements.append(Judgement(is_own=is_own_again, wait_seconds=wait_seconds, reason=TURN))
     return judgements
 
 
@@ -165,14 +166,15 @@ def _is_own(document: FailedDocument, failures: Mapping[UUID, Failures], account
 def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
     """Count failures while nothing else was written; stop writes unless only one record keeps failing."""
     first = documents[0]
-    only_record = str(*first.records) if len(documents) == len(first.records) == 1 else ""
+    is_alone = len(documents) == 1 and len(first.records) == 1
+    only_record = str(next(iter(first.records))) if is_alone else ""
     is_same = bool(only_record) and only_record == account.failed_record
     is_first = not account.write_failures and len(documents) == 1
     number = account.write_failures + len(documents)
     stops_all = account.only_writes or not (is_first or is_same)
     if stops_all and not account.only_writes:
         number = 2  # a stop begins with the shortest wait, whatever failed before it
-    account.write_failures = min(number, 1_000)
+    account.write_failures = min(number, 1_000)  # the column is a small integer
     account.write_failed_at = sync_now()
     account.failed_record = only_record if is_first or is_same else ""
     wait = wait_after(number - 1)
@@ -181,7 +183,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     account.save()
     # A record that fails again is at fault if Monday's error names it.
     is_own = bool(only_record) and not stops_all and (is_first or first.error.path_alias is not None)
-    return Judgement(is_own, 0 if is_own else wait, ends_pass=True)
+    return Judgement(is_own=is_own, wait_seconds=0 if is_own else wait, ends_pass=True)
 
 
 def writes_refused(error: MondayError) -> None:

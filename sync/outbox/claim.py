@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Greatest
 
 from sync.choices import Cause, Priority, QueueDirection
@@ -109,8 +108,8 @@ class Lease:
 
     def renew(self, seconds: float = STEP_SECONDS) -> None:
         """Prolong the lease to at least this many seconds from now; raises LeaseLost."""
-        until = Greatest("expires", SyncNow() + timedelta(seconds=seconds))
-        if not self._own_row().update(expires=until):
+        row = BoardLease.objects.filter(link=self.link, token=self.token, expires__gt=SyncNow())
+        if not row.update(expires=Greatest("expires", SyncNow() + timedelta(seconds=seconds))):
             raise self._lost_error()
 
     @contextmanager
@@ -150,9 +149,6 @@ class Lease:
             token=None, expires=SyncNow(), session_pid=None, session_start=None, lost=0
         )
 
-    def _own_row(self) -> QuerySet[BoardLease]:
-        return BoardLease.objects.filter(link=self.link, token=self.token, expires__gt=SyncNow())
-
 
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     """Take the board's lease if it is free or its holder has died; return None if another worker has it."""
@@ -188,7 +184,7 @@ _DUE = f"""
         FROM sync_queue AS row
         WHERE status = 'pending' AND entity_type = %(entity_type)s AND row.priority = level.priority
           AND next_retry <= (SELECT sync_now()) AND {_NOT_PAUSED}
-          AND NOT (row.claim_at_most > 0 AND %(others)s)
+          AND NOT (row.claim_at_most > 0 AND %(skip_isolated)s)
           AND NOT (%(only_pulls)s AND row.direction = 'to_monday')
           AND NOT EXISTS (
             SELECT 1 FROM sync_intents AS intent
@@ -349,7 +345,8 @@ def _run_claim(
     lease: Lease, params: Mapping[str, Any], seconds_left: float, *, skip_isolated: bool = False
 ) -> list[SyncQueue]:
     """Claim due rows if the lease lasts that long; with `skip_isolated`, none that are claimed without others."""
-    claimed_rows = db.fetch_prepared(_CLAIM, lease.lock_params(seconds_left) | {**params, "others": skip_isolated})
+    params = {**lease.lock_params(seconds_left), **params, "skip_isolated": skip_isolated}
+    claimed_rows = db.fetch_prepared(_CLAIM, params)
     if claimed_rows:
         lease.was_isolated = bool(claimed_rows[0][-1])
     return [_load_row(values) for values in claimed_rows]
@@ -363,13 +360,14 @@ def _load_row(values: Sequence[Any]) -> SyncQueue:
 
 def _release_orphaned(lease: Lease) -> None:
     """Release the rows that another worker left in progress, once for each lease."""
+    if lease.has_released_orphans:
+        return
 
     def remember() -> None:
         lease.has_released_orphans = True
 
-    if not lease.has_released_orphans:
-        release_orphaned(lease.link.entity_type, lease.token)
-        transaction.on_commit(remember)
+    release_orphaned(lease.link.entity_type, lease.token)
+    transaction.on_commit(remember)
 
 
 def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:

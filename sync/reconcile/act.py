@@ -46,7 +46,7 @@ class Call:
 
     kind: calls.Kind
     # Reads again under the lease what may have changed since the plan; returns by unit why it isn't sent.
-    unwanted: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
+    outdated: Callable[[BoardContext, Sequence[calls.Write]], Mapping[str, str]]
     removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with its intents
     alone: bool = False  # each value of its only unit has an alias of its own
 
@@ -78,12 +78,12 @@ def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
         yield board_items.ItemWrite("npdid", write.columns, write.item_id)
 
 
-def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the records whose settings or mappings, or the board's filter, changed since they were read."""
+def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+    """Return the writes whose record's settings, mappings or board's filter have changed since they were read."""
     records = board.model._default_manager.in_bulk([write.record_id for write in writes])
-    now = lookups.load_board(board.link, settings_now=board.settings)
-    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in now.mappings}
-    same_filter = now.link.sync_filter == board.link.sync_filter
+    board_now = lookups.load_board(board.link, settings_now=board.settings)
+    mapped = {mapping.key: (mapping.version, mapping.direction) for mapping in board_now.mappings}
+    same_filter = board_now.link.sync_filter == board.link.sync_filter
 
     def is_same(write: calls.Write) -> bool:
         record = records.get(write.record_id)
@@ -94,11 +94,11 @@ def changed_records(board: BoardContext, writes: Sequence[calls.Write]) -> dict[
     return {write.unit: "Its settings changed while it was synced." for write in writes if not is_same(write)}
 
 
-RECORD_CHANGES = Call(calls.Kind.CHANGE, changed_records)
-RECORD_CREATES = Call(calls.Kind.CREATE, changed_records)
+RECORD_CHANGES = Call(calls.Kind.CHANGE, _outdated_writes)
+RECORD_CREATES = Call(calls.Kind.CREATE, _outdated_writes)
 
 
-def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+def _outdated_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
     """Return the removals whose policy, filter, record or item's owner changed since they were planned."""
     records = board.model._default_manager
     items = [write.item_id for write in writes]
@@ -106,26 +106,28 @@ def _changed_removals(board: BoardContext, writes: Sequence[calls.Write]) -> dic
     owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
     tombstones = Tombstone.objects.filter(pk__in=[write.tombstone for write in writes])
     items_now: dict[int | None, str | None] = dict(tombstones.values_list("pk", "monday_id"))
-    now = BoardLink.objects.get(pk=board.link.pk)
+    link_now = BoardLink.objects.get(pk=board.link.pk)
 
     def is_same(write: calls.Write) -> bool:
         same_item = items_now.get(write.tombstone) == write.item_id and write.item_id not in owned
-        same_policy = write.policy in (None, now.deleted_record_policy) and now.sync_filter == board.link.sync_filter
+        same_policy = (
+            write.policy in (None, link_now.deleted_record_policy) and link_now.sync_filter == board.link.sync_filter
+        )
         return same_item and same_policy and write.record_id not in restored_ids
 
     return {write.unit: "It changed while it was synced." for write in writes if not is_same(write)}
 
 
-def _changed_owner(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
-    """Return the items that were linked to a record since, or all if the filter changed, which may leave them out."""
+def _outdated_duplicates(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
+    """Return the duplicates that were linked to a record since, or all if the filter changed: it may leave them out."""
     if not BoardLink.objects.filter(pk=board.link.pk, sync_filter=board.link.sync_filter).exists():
         return {write.unit: "The filter changed while it was synced." for write in writes}
     owned = owners_of(board.link.entity_type, [write.item_id for write in writes])
     return {write.unit: "It was linked while it was synced." for write in writes if write.item_id in owned}
 
 
-_CLEAR = Call(calls.Kind.CHANGE, _changed_owner)
-_ARCHIVE = Call(calls.Kind.ARCHIVE, _changed_owner)
+_CLEAR = Call(calls.Kind.CHANGE, _outdated_duplicates)
+_ARCHIVE = Call(calls.Kind.ARCHIVE, _outdated_duplicates)
 
 ByUnit = dict[str, calls.Answer]
 
@@ -150,11 +152,11 @@ def _npd_id_again(board: BoardContext, record_id: UUID) -> dict[str, str]:
 
 
 def unchanged_write(
-    board: BoardContext, beside: Sequence[tuple[calls.Write, errors.MondayError]]
+    board: BoardContext, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
 ) -> calls.Write | None:
-    """Return a write that changes nothing, to the item of any other record in sync; None if there is none."""
+    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=choices.RecordSyncStatus.SYNCED)
-    record = in_sync.exclude(pk__in=[write.record_id for write, _ in beside]).order_by("?").first()
+    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None
     columns = _npd_id_again(board, record.pk)
@@ -166,7 +168,8 @@ def documents_of(
 ) -> list[list[calls.Write]]:
     """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
-    Writes that failed alone during an outage, such as probes, are sent together.
+    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
+    such as probes, are sent together.
     """
     documents = [[write for write in writes if write.record_id not in failures]]
     groups: dict[tuple[bool, str], list[calls.Write]] = {}
@@ -196,10 +199,10 @@ class Executor:
         self.board = board
         self.size = size  # the number of the pass's records
         self.stop_reason = stop_reason  # why nothing more is sent
-        self.read = {"read_at": read_at.isoformat()} if read_at else {}
-        self.calls = 0
+        self.read_at = read_at  # when the pass began to read what it decided by
+        self.calls = 0  # made to Monday
         self.began_at = time.monotonic()
-        self.intended_at = 0.0
+        self.intended_at = 0.0  # when the intents of the present call were committed, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
         # Documents without a known outcome, and how many there were in former calls of this pass.
         self.failed: list[tuple[errors.MondayError, Sequence[calls.Write]]] = []
@@ -507,7 +510,7 @@ class Executor:
         return replace(answer, rejected={**rejected, **answer.rejected})
 
     def end_failed_document(self, call: Call, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
-        """Split a document that Monday refused; one without a known outcome is never split."""
+        """Split a document that Monday refused. One without a known outcome never is: its parts could be made twice."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         writes = [write for write, _ in announced]
         if not calls.is_refused(error):
@@ -611,12 +614,13 @@ def commit_intents(
     """
     lease = executor.lease
     board = executor.board
+    read_at = {"read_at": executor.read_at.isoformat()} if executor.read_at else {}
     deadline_seconds = _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
-        unwanted = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
-        unsent = {unit: calls.Answer(calls.Verdict.WITHDRAWN, reason) for unit, reason in unwanted.items()}
+        reasons = {write.unit: paused for write in writes} if paused else call.outdated(board, writes)
+        unsent = {unit: calls.Answer(calls.Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
@@ -631,7 +635,7 @@ def commit_intents(
                 lease_token=lease.token,
                 idempotency_key=key,
                 alias=f"r{number}",
-                values={value.key: {**value.entry, **executor.read} for value in write.fields},
+                values={value.key: {**value.entry, **read_at} for value in write.fields},
                 body={"removes": call.removes} if call.removes else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
@@ -684,7 +688,7 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        call = Call(kind, _changed_removals, str(policy))
+        call = Call(kind, _outdated_removals, str(policy))
         of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

@@ -31,6 +31,188 @@ from sync.registry import relation_of
 LEFT_OUT = "Left out by the filter:"
 
 
+def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Leave a record out by the conditions on NPD's records, before any call."""
+    if not facts.board.sync_filter or not _is_filtered(plan.facts):
+        return plan
+    verdict = record_verdict(facts.board, plan.record)
+    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
+        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
+    return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
+
+
+def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
+
+    A synced pair is left out after this pass, which still pulls Monday's edits.
+    """
+    item = plan.item
+    if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
+        return plan
+    was_out = bool(plan.ledger.left_out)
+    verdict = item_verdict(facts.board, item, plan.record) if item else new_item_verdict(facts.board, plan.record)
+    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts, plan.facts, item)):
+        verdict = item_verdict(facts.board, item, plan.record, emptied)
+    sentence = verdict.sentence
+    if verdict.holds is False and item and not was_out and plan.ledger.base:
+        return replace(plan, leaving=sentence)
+    if verdict.leaves_out(was_out=was_out):
+        would_not_match = "" if item else " Its item would not match, so none is created."
+        return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
+    if verdict.holds is None:
+        return _not_known(plan, sentence, "No item was made.")
+    return _returned(plan) if was_out else plan
+
+
+def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
+    was_out = bool(plan.ledger.left_out)
+    if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
+        return plan
+    if plan.item is not None:
+        verdict = item_verdict(board, plan.item, plan.record)
+    else:
+        verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
+    if verdict.leaves_out(was_out=was_out):
+        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
+    return _returned(plan) if was_out else plan
+
+
+def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """If the pair is left out after this pass, drop all field plans except pulls."""
+    if not leaves_after_pass(facts.board, plan):
+        return plan
+    plans = dict(plan.plans)
+    for key, field_plan in plan.plans.items():
+        is_pull = field_plan.send_raw is None and field_plan.conflict is None
+        # A person's choice is still applied, unless it is the item that leaves the filter.
+        is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
+        if not is_kept:
+            plans[key] = dropped(field_plan)
+    return replace(plan, plans=plans, write_npd_id=False)
+
+
+def left_after_write(
+    board: field_values.BoardContext, plan: pass_plan.RecordPlan, written: Item | None
+) -> pass_plan.RecordPlan:
+    """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
+    field_plans = plan.plans.values()
+    if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
+        return plan
+    # A pull that waits for approval would never happen once the pair is left out.
+    is_waiting = any(
+        field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
+        for field_plan in field_plans
+    )
+    if plan.unlink or plan.removal or is_waiting:
+        return plan
+    if plan.leaving:
+        return leave_out(plan, FilterSide.ITEM, plan.leaving)
+    has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
+    if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
+        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
+    if written and (verdict := item_verdict(board, written, plan.record)).holds is False:
+        return leave_out(plan, FilterSide.ITEM, verdict.sentence)
+    return plan
+
+
+def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
+    """End a record because this side's conditions leave it out; settling closes its open conflicts."""
+    if not plan.ledger.left_out:
+        addition = " Both sides keep what they have." if plan.record.monday_id else ""
+        plan = plan.logged(HistoryLine("left_out", f"{sentence}{addition}"))
+    # The first pass after its return reads the item.
+    plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
+    identity = replace(plan.identity, creates=False, question=None, duplicate=None)
+    left_out_plan = replace(plan, left_out=sentence, identity=identity)
+    return left_out_plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+
+
+def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    line = HistoryLine("returned", "It matches the filter again, and is synced again.")
+    return plan.logged(line).with_state(left_out="")
+
+
+def _not_known(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
+    """Keep a pair although it isn't known if it matches; end a record without an item."""
+    if plan.record.monday_id or plan.item:
+        return replace(plan, reason=sentence)
+    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
+
+
+def _is_filtered(facts: RecordFacts) -> bool:
+    """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
+    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
+    return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
+
+
+def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
+    """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
+    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.DROPPED)
+    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
+
+
+def leaves_after_pass(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    return bool(plan.leaving) or leaves_by_pull(board, plan.record, plan.plans)
+
+
+def leaves_by_pull(
+    board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
+) -> bool:
+    """Whether the record fails its conditions with the values that this pass pulls."""
+    filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
+    pulled = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
+    return bool(pulled) and record_verdict(board, record, pulled).holds is False
+
+
+def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether the item fails its conditions with the values that this pass sends."""
+    item = plan.item
+    sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
+    if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
+        return False
+
+    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
+        if mapping.key in sent:
+            return side_of(convert.local, sent[mapping.key])
+        return side_of(convert.remote, cell_of(convert, mapping, item))
+
+    return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
+
+
+def matching_items(
+    board: field_values.BoardContext, record: SyncedModel, hits: Sequence[Item]
+) -> tuple[list[Item], str, bool]:
+    """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
+
+    There is a reason if the filter leaves out all items, or if that isn't known: none is linked, and a new item could
+    be a duplicate.
+    """
+    if not board.sync_filter.items or not hits:
+        return list(hits), "", False
+    verdicts = [(item, item_verdict(board, item, record)) for item in hits]
+    matching = [item for item, verdict in verdicts if verdict.holds is True]
+    unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
+    if unknown is None and matching:
+        return matching, "", False
+    item, verdict = unknown or verdicts[0]
+    why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
+    return matching, why, not unknown
+
+
+def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
+    """Return why a deleted record or its item is left out, or an empty text; an unknown verdict changes nothing."""
+    if not board.sync_filter:
+        return ""
+    side = FilterSide.RECORD if item is None else FilterSide.ITEM
+    verdict = record_verdict(board, deleted.record) if item is None else item_verdict(board, item, deleted.record)
+    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == side) else ""
+
+
+def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> bool:
+    return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
+
+
 def record_verdict(
     board: field_values.BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
 ) -> FilterVerdict:
@@ -145,10 +327,6 @@ def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: I
     return frozenset(emptied)
 
 
-def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> bool:
-    return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
-
-
 def _text(value: Canonical) -> str:
     return value if isinstance(value, str) else ""
 
@@ -169,181 +347,3 @@ def _wanted(
             # The field's mapping has changed since: no value equals this.
             wanted.add(text)
     return frozenset(wanted)
-
-
-def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
-    """End a record because this side's conditions leave it out; settling closes its open conflicts."""
-    if not plan.ledger.left_out:
-        kept = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))
-    # The first pass after its return reads the item.
-    plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
-    identity = replace(plan.identity, creates=False, question=None, duplicate=None)
-    out = replace(plan, left_out=sentence, identity=identity)
-    return out.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
-
-
-def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    line = HistoryLine("returned", "It matches the filter again, and is synced again.")
-    return plan.logged(line).with_state(left_out="")
-
-
-def _not_known(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
-    """Keep a pair although it isn't known if it matches; end a record without an item."""
-    if plan.record.monday_id or plan.item:
-        return replace(plan, reason=sentence)
-    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
-
-
-def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on NPD's records, before any call."""
-    if not facts.board.sync_filter or not _is_filtered(plan.facts):
-        return plan
-    verdict = record_verdict(facts.board, plan.record)
-    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
-        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
-
-
-def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
-
-    A synced pair is left out after this pass, which still pulls Monday's edits.
-    """
-    item = plan.item
-    if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
-        return plan
-    was_out = bool(plan.ledger.left_out)
-    verdict = item_verdict(facts.board, item, plan.record) if item else new_item_verdict(facts.board, plan.record)
-    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts, plan.facts, item)):
-        verdict = item_verdict(facts.board, item, plan.record, emptied)
-    sentence = verdict.sentence
-    if verdict.holds is False and item and not was_out and plan.ledger.base:
-        return replace(plan, leaving=sentence)
-    if verdict.leaves_out(was_out=was_out):
-        would_not_match = "" if item else " Its item would not match, so none is created."
-        return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
-    if verdict.holds is None:
-        return _not_known(plan, sentence, "No item was made.")
-    return _returned(plan) if was_out else plan
-
-
-def matching_items(
-    board: field_values.BoardContext, record: SyncedModel, hits: Sequence[Item]
-) -> tuple[list[Item], str, bool]:
-    """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
-
-    There is a reason if the filter leaves out all items, or if that isn't known: none is linked, and a new item could
-    be a duplicate.
-    """
-    if not board.sync_filter.items or not hits:
-        return list(hits), "", False
-    verdicts = [(item, item_verdict(board, item, record)) for item in hits]
-    kept = [item for item, verdict in verdicts if verdict.holds is True]
-    unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
-    if unknown is None and kept:
-        return kept, "", False
-    item, verdict = unknown or verdicts[0]
-    why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
-    return kept, why, not unknown
-
-
-def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
-    was_out = bool(plan.ledger.left_out)
-    if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
-        return plan
-    if plan.item is not None:
-        verdict = item_verdict(board, plan.item, plan.record)
-    else:
-        verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
-    if verdict.leaves_out(was_out=was_out):
-        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
-    return _returned(plan) if was_out else plan
-
-
-def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
-    """Return why a deleted record or its item is left out, or an empty text; an unknown verdict changes nothing."""
-    if not board.sync_filter:
-        return ""
-    side = FilterSide.RECORD if item is None else FilterSide.ITEM
-    verdict = record_verdict(board, deleted.record) if item is None else item_verdict(board, item, deleted.record)
-    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == side) else ""
-
-
-def _is_filtered(facts: RecordFacts) -> bool:
-    """Whether the filter applies: not if the record's sync is off, nor if a person unlinks it."""
-    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
-    return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
-
-
-def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """If the pair is left out after this pass, drop all field plans except pulls."""
-    if not leaves_after_pass(facts.board, plan):
-        return plan
-    plans = dict(plan.plans)
-    for key, field_plan in plan.plans.items():
-        is_pull = field_plan.send_raw is None and field_plan.conflict is None
-        # A person's choice is still applied, unless it is the item that leaves the filter.
-        is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
-        if not is_kept:
-            plans[key] = dropped(field_plan)
-    return replace(plan, plans=plans, write_npd_id=False)
-
-
-def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
-    """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.DROPPED)
-    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
-
-
-def leaves_after_pass(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    return bool(plan.leaving) or leaves_by_pull(board, plan.record, plan.plans)
-
-
-def leaves_by_pull(
-    board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
-) -> bool:
-    """Whether the record fails its conditions with the values that this pass pulls."""
-    filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
-    pulled = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
-    return bool(pulled) and record_verdict(board, record, pulled).holds is False
-
-
-def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the item fails its conditions with the values that this pass sends."""
-    item = plan.item
-    sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
-    if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
-        return False
-
-    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
-        if mapping.key in sent:
-            return side_of(convert.local, sent[mapping.key])
-        return side_of(convert.remote, cell_of(convert, mapping, item))
-
-    return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
-
-
-def left_after_write(
-    board: field_values.BoardContext, plan: pass_plan.RecordPlan, written: Item | None
-) -> pass_plan.RecordPlan:
-    """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
-    field_plans = plan.plans.values()
-    if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
-        return plan
-    # A pull that waits for approval would never happen once the pair is left out.
-    is_waiting = any(
-        field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
-        for field_plan in field_plans
-    )
-    if plan.unlink or plan.removal or is_waiting:
-        return plan
-    if plan.leaving:
-        return leave_out(plan, FilterSide.ITEM, plan.leaving)
-    has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
-    if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
-        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    if written and (verdict := item_verdict(board, written, plan.record)).holds is False:
-        return leave_out(plan, FilterSide.ITEM, verdict.sentence)
-    return plan

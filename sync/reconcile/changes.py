@@ -91,10 +91,10 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
     is_overtaken = bool(changes.wakes)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
-    ended = changes.plan.with_facts(record=_as_written(record, changes.values))
+    final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
     if not is_overtaken:
-        ended = left_after_write(board, ended, plan.answer.item)
-    return replace(changes, plan=ended)
+        final_plan = left_after_write(board, final_plan, plan.answer.item)
+    return replace(changes, plan=final_plan)
 
 
 def _is_outdated(plan: pass_plan.RecordPlan, board_now: BoardContext) -> bool:
@@ -152,21 +152,21 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
 def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
     """Add the record's new item, and exclude the items that a person rejected once its own is created."""
     plan = removed_items.plan_after_unlink(changes.plan)
-    own = plan.link_to or plan.record.monday_id
+    own_item_id = plan.link_to or plan.record.monday_id
     values = changes.values
     excluded: dict[str, str] = {}
     if plan.link_to not in (None, record.monday_id):
         values = {**values, "monday_id": plan.link_to}
-    if own and wants_new_item(plan.facts):
+    if own_item_id and wants_new_item(plan.facts):
         # If the own item was created by a call without an answer, only the conflicts name the rejected ones.
         rejected = [
             conflict.monday_item_id
             for conflict in plan.facts.conflicts
             if conflict.kind == KIND_IDENTITY and RECORD_KEY in conflict.resolutions
         ]
-        others = plan.identity.excluded_items or rejected
+        other_item_ids = plan.identity.excluded_items or rejected
         reason = f"A person said that it is not the item of “{plan.record}”."
-        excluded = {item_id: reason for item_id in others if item_id and item_id != own}
+        excluded = {item_id: reason for item_id in other_item_ids if item_id and item_id != own_item_id}
     return replace(changes, plan=plan, values=values, excluded=excluded)
 
 

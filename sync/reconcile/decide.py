@@ -91,7 +91,7 @@ def unread(
     facts: pass_plan.PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
 ) -> pass_plan.Plan:
     """Return the plan after a failed read: everything that is open ends with these endings."""
-    ended = [record.end(ending.outcome, ending.detail, at_most=ending.at_most) for record in plan.open_records]
-    plan = plan.with_records(ended).with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
+    plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
+    plan = plan.with_records(replace(record, ending=ending) for record in plan.open_records)
     jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

@@ -54,6 +54,51 @@ STATE_AFTER = {
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
 _ALL_WAYS = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
 
+# The reasons after our own call removed the item.
+_BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
+
+REMOVAL_KINDS = {
+    choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
+    choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
+    choices.DeletedRecordPolicy.UNLINK: calls.Kind.CHANGE,
+}
+
+
+def end_before_reading(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """End the deleted records that need no call to Monday."""
+    return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
+
+
+def decide_before_reading(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
+    """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
+    facts = plan.facts
+    tombstone = facts.tombstone
+    record = facts.record
+    if tombstone.state in FINAL_STATES:
+        return plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
+    if tombstone.monday_id is None:
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+    if facts.owner is not None:
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+    if not record.may_sync:
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+    if excluded := deleted_exclusion(board, facts):
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+    if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
+        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+    return plan
+
+
+def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Decide every open deleted record by its item."""
+    if not plan.open_deleted:
+        return plan
+    facts_by_id = {record.id: record for record in facts.deleted}
+    linked_now = assigned_items(plan)
+    plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
+    decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
+    return plan.with_deleted(approve_removals(decided, facts.approvals))
+
 
 def decide_deleted(  # noqa: PLR0911 - a table
     facts: pass_plan.PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
@@ -86,55 +131,6 @@ def decide_deleted(  # noqa: PLR0911 - a table
     return _by_policy(board, plan, item)
 
 
-def decide_before_reading(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
-    """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
-    facts = plan.facts
-    tombstone = facts.tombstone
-    record = facts.record
-    if tombstone.state in FINAL_STATES:
-        return plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
-    if tombstone.monday_id is None:
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
-    if facts.owner is not None:
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
-    if not record.may_sync:
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
-    if excluded := deleted_exclusion(board, facts):
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
-    if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
-    return plan
-
-
-def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
-    """Return the NPD ID of an active item, which may be another record's."""
-    item = facts.item
-    return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
-
-
-def _settled(
-    plan: pass_plan.DeletedPlan,
-    new_state: choices.TombstoneState,
-    reason: TombstoneReason,
-    *,
-    kind: str = "delete",
-    more: str = "",
-    **params: object,
-) -> pass_plan.DeletedPlan:
-    """End the deleted record's pass with this state and reason.
-
-    `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
-    """
-    sentence = tombstone_sentence(reason, **params) + more
-    tombstone = plan.facts.tombstone
-    is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
-    if is_news and kind:
-        code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
-        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": code}))
-    settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
-    return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
-
-
 def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime) -> pass_plan.DeletedPlan:
     """Defer a deleted record with a missing item until the quiet time is over, then end it."""
     since = plan.facts.ledger.removed_since or now
@@ -144,10 +140,6 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
-
-
-# The reasons after our own call removed the item.
-_BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
@@ -170,13 +162,13 @@ def _removed(
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     is_archived = state == choices.TombstoneState.ARCHIVED
-    more = ""
+    addition = ""
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
-        more = f" What was edited there before is in its activity: {', '.join(edits)}."
+        addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = plan.logged(*edits.values())
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
-    return _settled(plan, state, reason, kind=kind, more=more, item=item.name)
+    return _settled(plan, state, reason, kind=kind, more=addition, item=item.name)
 
 
 def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -242,6 +234,29 @@ def ask_about_item(
         data={"what": plan.reason, "options": [option.to_json() for option in options]},
     )
     return replace(plan, question=question)
+
+
+def _settled(
+    plan: pass_plan.DeletedPlan,
+    new_state: choices.TombstoneState,
+    reason: TombstoneReason,
+    *,
+    kind: str = "delete",
+    more: str = "",
+    **params: object,
+) -> pass_plan.DeletedPlan:
+    """End the deleted record's pass with this state and reason.
+
+    `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
+    """
+    sentence = tombstone_sentence(reason, **params) + more
+    tombstone = plan.facts.tombstone
+    is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
+    if is_news and kind:
+        code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
+        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": code}))
+    settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
+    return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
 def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
@@ -313,9 +328,10 @@ def _edit_since_base(
     return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail)
 
 
-def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
-    """Whether the item's removal counts towards the limit: not if a person chose it, nor if it is unlinked."""
-    return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
+def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
+    """Return the NPD ID of an active item, which may be another record's."""
+    item = facts.item
+    return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
 def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> list[pass_plan.DeletedPlan]:
@@ -339,44 +355,9 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
     return plans
 
 
-def after_removal(
-    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer
-) -> pass_plan.DeletedPlan:
-    """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
-    plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is calls.Verdict.GONE:
-        reason = TombstoneReason.REMOVED_MEANWHILE
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
-    if answer.item is None:
-        if answer.verdict is calls.Verdict.REFUSED:
-            problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-            plan = replace(plan, reason=problem)
-        return replace(plan, ending=ending_after(answer))
-    if plan.item_removal in STATE_AFTER:
-        return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
-    unlinked = TombstoneReason.UNLINKED
-    return _settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
-
-
-REMOVAL_KINDS = {
-    choices.DeletedRecordPolicy.ARCHIVE: calls.Kind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: calls.Kind.DELETE,
-    choices.DeletedRecordPolicy.UNLINK: calls.Kind.CHANGE,
-}
-
-
-def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
-    """Return the write of a planned removal; it depends on the policy unless a person chose it."""
-    tombstone = plan.facts.tombstone
-    return calls.Write(
-        str(plan.id),
-        plan.id,
-        str(tombstone.monday_id),
-        columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
-        tombstone=tombstone.pk,
-        policy=None if plan.facts.resolution else plan.item_removal,
-        approval=next(iter(new_removal_requests([plan])), None),
-    )
+def wants_approval(plan: pass_plan.DeletedPlan) -> bool:
+    """Whether the item's removal counts towards the limit: not if a person chose it, nor if it is unlinked."""
+    return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
 
 
 def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
@@ -395,6 +376,39 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
         for plan in plans
         if plan.approval is not None
     ]
+
+
+def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
+    """Return the write of a planned removal; it depends on the policy unless a person chose it."""
+    tombstone = plan.facts.tombstone
+    return calls.Write(
+        str(plan.id),
+        plan.id,
+        str(tombstone.monday_id),
+        columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
+        tombstone=tombstone.pk,
+        policy=None if plan.facts.resolution else plan.item_removal,
+        approval=next(iter(new_removal_requests([plan])), None),
+    )
+
+
+def after_removal(
+    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer
+) -> pass_plan.DeletedPlan:
+    """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
+    plan = replace(plan, approval=None, answer=answer)
+    if answer.verdict is calls.Verdict.GONE:
+        reason = TombstoneReason.REMOVED_MEANWHILE
+        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
+    if answer.item is None:
+        if answer.verdict is calls.Verdict.REFUSED:
+            problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+            plan = replace(plan, reason=problem)
+        return replace(plan, ending=ending_after(answer))
+    if plan.item_removal in STATE_AFTER:
+        return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
+    unlinked = TombstoneReason.UNLINKED
+    return _settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
 
 
 def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:
@@ -470,19 +484,3 @@ def with_its_history(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
     landed = {str(pk): str(pk) for pk in _removing_intents(plan.facts)} if is_confirmed else {}
     return replace(plan, replaced_intents={**plan.replaced_intents, **landed}).logged(*lost_lines(plan))
-
-
-def end_before_reading(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End the deleted records that need no call to Monday."""
-    return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
-
-
-def decide_deleted_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide every open deleted record by its item."""
-    if not plan.open_deleted:
-        return plan
-    facts_by_id = {record.id: record for record in facts.deleted}
-    linked_now = assigned_items(plan)
-    plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
-    decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
-    return plan.with_deleted(approve_removals(decided, facts.approvals))

@@ -117,7 +117,7 @@ def _nothing(key: str) -> merge.FieldDecision:
 
 
 def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base
 ) -> FieldPlan:
     """Decide a field with known values on both sides, `now`."""
     key = field_plan.mapping.key
@@ -125,9 +125,9 @@ def _decide_merged(
         base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         removal = ""
-        if now.local is not None and way is not merge.FieldDirection.NONE:
-            removal = _removal_reason(facts, field_plan, now.remote, base)
-        field = _merge_field(plan, field_plan, way, now, emptied_by_removal=bool(removal))
+        if values.local is not None and way is not merge.FieldDirection.NONE:
+            removal = _removal_reason(facts, field_plan, values.remote, base)
+        field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(removal))
         if removal and (way is merge.FieldDirection.TO_NPD or not field.sides.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, removal)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
@@ -145,7 +145,7 @@ def _decide_merged(
 
 
 def _merge_field(
-    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, now: merge.Base, *, emptied_by_removal: bool
+    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
     convert = field_plan.convert
@@ -155,14 +155,14 @@ def _merge_field(
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Base(agreed.local, None)
     was_filled = False
-    if base is None and now.local is None and (entry := plan.ledger.base.get(mapping.key)):
+    if base is None and values.local is None and (entry := plan.ledger.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
         was_filled = side_of(convert.local, entry["local"]) is not None
     field = merge.Field(
         key=mapping.key,
-        local=now.local,
-        remote=now.remote,
+        local=values.local,
+        remote=values.remote,
         base=agreed,
         direction=way,
         rule=merge.Rule(mapping.rule),
@@ -171,7 +171,7 @@ def _merge_field(
         emptied_while_blocked=was_filled,
     )
     rule = field.first_match if base is None else field.rule
-    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or now.local == now.remote:
+    if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field

@@ -338,15 +338,15 @@ def references_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) 
 
 def _record_of_name(target: type[SyncedModel], name: str, records: Sequence[SyncedModel]) -> SyncedModel:
     meta = target._meta
-    same = [record for record in records if fold_name(record_name(record)) == name] or records
-    if len(same) == 1:
-        return same[0]
+    namesakes = [record for record in records if fold_name(record_name(record)) == name] or records
+    if len(namesakes) == 1:
+        return namesakes[0]
     title = name_invisible(name)
     detail = f"No {meta.verbose_name} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
-    if same:
-        number = f"{len(same)} {meta.verbose_name_plural}"
+    if namesakes:
+        number = f"{len(namesakes)} {meta.verbose_name_plural}"
         detail = f"{number} in NPD are called “{title}”. Choose the right one in NPD."
-    raise RelatedNotFound(detail, AwaitedRecord("name", name, is_missing=not same))
+    raise RelatedNotFound(detail, AwaitedRecord("name", name, is_missing=not namesakes))
 
 
 def fold_name(name: Any) -> str:
@@ -365,11 +365,11 @@ def parse_input(
     current = stored_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
         return dict(convert.from_text(text, current))
-    [(field, now)] = current.items()
+    [(field, reference)] = current.items()
     name = fold_whitespace(text)
     if name is None:
         return {field: None}
-    if now and fold_whitespace(now["name"]) == name:
+    if reference and fold_whitespace(reference["name"]) == name:
         return current
     return resolve_relations(related, type(record), {field: {"name": name}})
 

@@ -29,16 +29,45 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
+# The values of answers, as stored choices name them.
+NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
+NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
+LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
+ARCHIVE_OPTION = "archive"  # the item is a duplicate and is archived
+SAME_AS = "same:"  # followed by a record's id: that record and the conflict's record, made from the item, are the same
+TAKES_ITEM = "takes:"  # followed by a record's id: that record, made from the item, is merged and gives its item away
+DIFFERENT_RECORDS = "different"  # they are two, and nobody is asked again
 
-def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the items from the search by NPD ID."""
-    return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
+_KIND_BY_VALUE = {
+    DIFFERENT_RECORDS: pass_plan.AnswerKind.TWO_RECORDS,
+    NEW_RECORD: pass_plan.AnswerKind.NEW_RECORD,
+    NEW_ITEM: pass_plan.AnswerKind.NEW_ITEM,
+    LEAVE_ALONE: pass_plan.AnswerKind.LEAVE_ALONE,
+    ARCHIVE_OPTION: pass_plan.AnswerKind.COPY,
+}
+
+# How a pass ends that only changes links: the next one reads and compares what is linked now.
+ANSWERED = pass_plan.Ending(
+    pass_plan.Outcome.RELEASED, "A person's answer comes first; what follows from it is synced next."
+)
+LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
 
-def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the active items from the search by match key."""
-    active = [item for item in items.by_match if item.state == field_values.ACTIVE]
-    return grouped(active, lambda item: field_values.match_text_of_item(board, item))
+def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Add its item to every open record, plan a new item, or end the record with the reason."""
+    unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
+    identities = identify_unlinked(facts, unlinked) if unlinked else {}
+    answered = answered_items(facts, plan)
+    identified = []
+    for record in plan.open_records:
+        identity = identities.get(record.id)
+        if identity is None:
+            identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
+        elif answered and _names_any(identity, answered):
+            identified.append(replace(record, ending=ANSWERED))
+        else:
+            identified.append(_identified(record, identity))
+    return plan.with_records(identified)
 
 
 def identify_unlinked(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
@@ -127,19 +156,51 @@ def identify(
     return replace(plan, excluded_items=excluded)
 
 
+def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the items from the search by NPD ID."""
+    return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
+
+
+def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
+    """Return the active items from the search by match key."""
+    active = [item for item in items.by_match if item.state == field_values.ACTIVE]
+    return grouped(active, lambda item: field_values.match_text_of_item(board, item))
+
+
+def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> pass_plan.RecordPlan:
+    plan = replace(plan, identity=identity)
+    if identity.item is not None:
+        # Calls are made only for committed links: the next pass compares the two, and sends.
+        linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
+        return replace(plan.with_facts(item=identity.item).logged(linked), ending=LINKED)
+    if identity.is_left_out:
+        return leave_out(plan, FilterSide.ITEM, identity.reason)
+    if identity.wait_seconds:
+        reason = identity.reason
+        return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
+    return plan.end_settled(identity.reason) if identity.reason else plan
+
+
+def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
+    """Add its item to a linked record, or the state of its removed item."""
+    if item is not None:
+        plan = plan.with_facts(item=item)
+    if state := removed_state(board, plan.facts):
+        plan = filter_removed_item(board, plan)
+        return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
+    returned = plan.logged(*return_lines(plan.ledger))
+    return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
+
+
+def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
+    candidates = identity.question["candidates"] if identity.question else ()
+    own_ids = {identity.item.id} if identity.item else set[str]()
+    return not items.isdisjoint({*own_ids, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
+
+
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:
     reason = f"Who is this? {question['what']} Answer it among the conflicts{alternative}."
     return pass_plan.IdentityPlan(question=question, reason=reason)
-
-
-# The values of answers, as stored choices name them.
-NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
-NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
-LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
-ARCHIVE_OPTION = "archive"  # the item is a duplicate and is archived
-SAME_AS = "same:"  # followed by a record's id: that record and the conflict's record, made from the item, are the same
-TAKES_ITEM = "takes:"  # followed by a record's id: that record, made from the item, is merged and gives its item away
-DIFFERENT_RECORDS = "different"  # they are two, and nobody is asked again
 
 
 def question_data(
@@ -246,13 +307,53 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-_KIND_BY_VALUE = {
-    DIFFERENT_RECORDS: pass_plan.AnswerKind.TWO_RECORDS,
-    NEW_RECORD: pass_plan.AnswerKind.NEW_RECORD,
-    NEW_ITEM: pass_plan.AnswerKind.NEW_ITEM,
-    LEAVE_ALONE: pass_plan.AnswerKind.LEAVE_ALONE,
-    ARCHIVE_OPTION: pass_plan.AnswerKind.COPY,
-}
+def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Plan every stored answer about identity, and end the passes of everything that the answers concern.
+
+    This pass only changes the links; the next pass syncs these records and items.
+    """
+    stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
+    # The record's own pass applies answers that need a call to Monday.
+    with_call = (pass_plan.AnswerKind.NEW_ITEM, pass_plan.AnswerKind.COPY)
+    answers = [answer for answer in stored if answer.kind not in with_call]
+    if not answers:
+        return plan
+    decided = decide_answers(answers, facts.answers)
+    changed: dict[UUID, pass_plan.RecordPlan] = {}
+    for answer in decided:
+        record = changed.get(answer.asked_of, plan.records[answer.asked_of])
+        changed[answer.asked_of] = _answered(record, answer)
+    for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
+        if key not in changed:
+            changed[key] = replace(plan.records[key], ending=ANSWERED)
+    items = {answer.item_id for answer in decided if answer.result}
+    owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
+    plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
+    return replace(plan.with_records(changed.values()), answers=tuple(decided))
+
+
+def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
+    if not (answer.result or answer.outdated):
+        return plan
+    # An applied answer closes its question; a rejected answer leaves it open without the choice.
+    open_conflicts = [
+        conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict
+    ]
+    conflicts = [
+        replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in open_conflicts
+    ]
+    plan = plan.with_facts(conflicts=tuple(conflicts))
+    if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+        plan = plan.with_state(made_from_item=False)
+    return replace(plan, ending=ANSWERED)
+
+
+def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
+    """Return the items that this pass's answers are about."""
+    applied = [answer for answer in plan.answers if answer.result]
+    merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
+    items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
+    return frozenset(str(item) for item in items if item)
 
 
 def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
@@ -369,103 +470,3 @@ def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerF
     owner.monday_id = item_id
     records[answer.record_id] = owner
     return replace(facts, records=records, owners={**facts.owners, item_id: owner})
-
-
-# How a pass ends that only changes links: the next one reads and compares what is linked now.
-ANSWERED = pass_plan.Ending(
-    pass_plan.Outcome.RELEASED, "A person's answer comes first; what follows from it is synced next."
-)
-LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
-
-
-def carry_out_answers(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Plan every stored answer about identity, and end the passes of everything that the answers concern.
-
-    This pass only changes the links; the next pass syncs these records and items.
-    """
-    stored = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    # The record's own pass applies answers that need a call to Monday.
-    with_call = (pass_plan.AnswerKind.NEW_ITEM, pass_plan.AnswerKind.COPY)
-    answers = [answer for answer in stored if answer.kind not in with_call]
-    if not answers:
-        return plan
-    decided = decide_answers(answers, facts.answers)
-    changed: dict[UUID, pass_plan.RecordPlan] = {}
-    for answer in decided:
-        record = changed.get(answer.asked_of, plan.records[answer.asked_of])
-        changed[answer.asked_of] = _answered(record, answer)
-    for key in plan.records.keys() & {key for answer in decided for key in answer.names}:
-        if key not in changed:
-            changed[key] = replace(plan.records[key], ending=ANSWERED)
-    items = {answer.item_id for answer in decided if answer.result}
-    owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
-    plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
-    return replace(plan.with_records(changed.values()), answers=tuple(decided))
-
-
-def _answered(plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> pass_plan.RecordPlan:
-    if not (answer.result or answer.outdated):
-        return plan
-    # An applied answer closes its question; a rejected answer leaves it open without the choice.
-    kept = [conflict for conflict in plan.facts.conflicts if answer.outdated or conflict is not answer.conflict]
-    conflicts = [replace(conflict, resolutions={}) if conflict is answer.conflict else conflict for conflict in kept]
-    plan = plan.with_facts(conflicts=tuple(conflicts))
-    if answer.result and answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
-        plan = plan.with_state(made_from_item=False)
-    return replace(plan, ending=ANSWERED)
-
-
-def answered_items(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
-    """Return the items that this pass's answers are about."""
-    applied = [answer for answer in plan.answers if answer.result]
-    merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
-    items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
-    return frozenset(str(item) for item in items if item)
-
-
-def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Add its item to every open record, plan a new item, or end the record with the reason."""
-    unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
-    identities = identify_unlinked(facts, unlinked) if unlinked else {}
-    answered = answered_items(facts, plan)
-    identified = []
-    for record in plan.open_records:
-        identity = identities.get(record.id)
-        if identity is None:
-            identified.append(_linked(facts.board, record, facts.items.linked.get(record.record.monday_id or "")))
-        elif answered and _names_any(identity, answered):
-            identified.append(replace(record, ending=ANSWERED))
-        else:
-            identified.append(_identified(record, identity))
-    return plan.with_records(identified)
-
-
-def _names_any(identity: pass_plan.IdentityPlan, items: frozenset[str]) -> bool:
-    candidates = identity.question["candidates"] if identity.question else ()
-    own = {identity.item.id} if identity.item else set[str]()
-    return not items.isdisjoint({*own, *identity.excluded_items, *(str(item["id"]) for item in candidates)})
-
-
-def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> pass_plan.RecordPlan:
-    plan = replace(plan, identity=identity)
-    if identity.item is not None:
-        # Calls are made only for committed links: the next pass compares the two, and sends.
-        linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
-        return replace(plan.with_facts(item=identity.item).logged(linked), ending=LINKED)
-    if identity.is_left_out:
-        return leave_out(plan, FilterSide.ITEM, identity.reason)
-    if identity.wait_seconds:
-        reason = identity.reason
-        return plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
-    return plan.end_settled(identity.reason) if identity.reason else plan
-
-
-def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
-    """Add its item to a linked record, or the state of its removed item."""
-    if item is not None:
-        plan = plan.with_facts(item=item)
-    if state := removed_state(board, plan.facts):
-        plan = filter_removed_item(board, plan)
-        return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    returned = plan.logged(*return_lines(plan.ledger))
-    return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)

@@ -35,96 +35,22 @@ _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 # The length of an entry about a lost value, which includes the write that overwrote it.
 _REPORT_LENGTH = 3
 
-
-def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
-    """Return the last raw value that differed from the base when a pass read it, in a tuple; None if there is none."""
-    for entry in reversed(ledger.seen.get(key, [])):
-        if len(entry) < _REPORT_LENGTH:
-            return (entry[0],)
-    return None
+AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
-def seen_after(
-    plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
-) -> dict[str, list[Any]]:
-    """Return the sync state's `seen` with this pass's values that differ from the base, and with lost values.
-
-    Values of an item that this pass creates are left out, and entries older than the journal are dropped.
-    """
-    entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
-    plans = {} if plan.creates else plan.plans
-    for key, field_plan in plans.items():
-        if field_plan.decision.action not in _UNINFORMATIVE:
-            entry = [field_plan.remote_raw, read_at.isoformat()]
-            entries = entries_of.setdefault(key, [])
-            # Only the time of the newest entry changes if it has the same value.
-            if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
-                entries[-1] = entry
-            else:
-                entries.append(entry)
-    # A pass that isn't settled reports no lost values, so the next one checks the same events again.
-    lost_updates = plan.lost_updates if plan.is_settled else ()
-    for lost_update in lost_updates:
-        reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
-        entries_of.setdefault(lost_update.key, []).extend(reports)
-    oldest = read_at - timedelta(days=settings.journal_days)
-    kept = {}
-    for key, entries in entries_of.items():
-        recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
-        # Limited for each kind, so that new values don't displace reports.
-        reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
-        values = [entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]
-        if reports or values:
-            kept[key] = [*reports, *values]
-    return kept
-
-
-def _as_json(value: merge.Canonical) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def has_news(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the pass read values on Monday that differ from the base, or found lost ones."""
-    actions = (field_plan.decision.action for field_plan in plan.plans.values())
-    return bool(plan.lost_updates) or any(action not in _UNINFORMATIVE for action in actions)
-
-
-class OwnWrite:
-    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
-
-    def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
-        entry = intent.values[mapping.key]
-        answer = intent.answer or {}
-        state = intent.state
-        self.id = str(intent.pk)
-        self.read = convert.remote(entry["read"])
-        self.sent = convert.local(entry["local"])
-        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
-        self.intended_at = intent.created_at
-        # The last time at which it may have taken effect, and the first at which its pass may have read the cell.
-        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
-        self.is_open = state == IntentState.OPEN
-        # It had no answer, so it may land late.
-        self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
-        self.took_effect = state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
-
-    def wrote(self, value: merge.Canonical) -> bool:
-        """Whether the cell may have this value because of this write."""
-        return value in (self.sent, self.answer)
-
-    def may_have_made(self, event: ChangeEvent) -> bool:
-        """Whether the event may be this write's own, by its value and time; one without an answer may land late."""
-        in_time = self.is_unconfirmed or event.at <= self.until + STALE_READ_WINDOW
-        return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
+def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
+    records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
+    deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
+    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
+    checked = [with_lost_updates(facts.board, deleted_plan, facts.now) for deleted_plan in deleted]
+    # Fields of deleted records aren't merged, so their bases stay.
+    return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
 
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
     """Whether the record's events have to be checked, because some are new and it is synced."""
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
-
-
-AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
 def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
@@ -161,10 +87,50 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
     return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
 
 
-def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
-    is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
-    return is_later and event.has_previous and event.previous == write.sent != write.read
+def _landed_bases(
+    board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return as bases the sent values that took effect according to events."""
+    item_id = facts.record.monday_id or ""
+    intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
+    bases = {}
+    for mapping in board.mappings:
+        intent = intents.get(landed.get(mapping.key, ""))
+        entry = intent.values[mapping.key] if intent else None
+        # A united list is no base before NPD has it too.
+        if entry and not entry.get("united"):
+            bases[mapping.key] = {**new_base(mapping, item_id, entry["local"], entry["read"]), AS_SENT: True}
+    return bases
+
+
+class OwnWrite:
+    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
+
+    def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
+        entry = intent.values[mapping.key]
+        answer = intent.answer or {}
+        state = intent.state
+        self.id = str(intent.pk)
+        self.read = convert.remote(entry["read"])
+        self.sent = convert.local(entry["local"])
+        self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.intended_at = intent.created_at
+        # The last time at which it may have taken effect, and the first at which its pass may have read the cell.
+        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
+        self.is_open = state == IntentState.OPEN
+        # It had no answer, so it may land late.
+        self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
+        self.took_effect = state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
+
+    def wrote(self, value: merge.Canonical) -> bool:
+        """Whether the cell may have this value because of this write."""
+        return value in (self.sent, self.answer)
+
+    def may_have_made(self, event: ChangeEvent) -> bool:
+        """Whether the event may be this write's own, by its value and time; one without an answer may land late."""
+        in_time = self.is_unconfirmed or event.at <= self.until + STALE_READ_WINDOW
+        return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
 
 class _FieldHistory:
@@ -359,6 +325,22 @@ class _FieldHistory:
         return False
 
 
+def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
+    """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
+    is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
+    return is_later and event.has_previous and event.previous == write.sent != write.read
+
+
+def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Report the suspected values that neither side has; a restored record's own next pass reports them. A rule."""
+    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
+    endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
+    records = plan.records.values()
+    suspected = [record for record in records if record.lost_updates and record.outcome in endings]
+    plan = plan.with_deleted(report_lost_updates(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
+    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
+
+
 def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
@@ -487,6 +469,85 @@ def left_with_item(
     return HistoryLine("overridden", f"{editor} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
+def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
+    """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
+    closing_reason = _closing_reason(plan)
+    if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
+        return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
+    if not _is_settled(plan):
+        return None
+    fields = [
+        FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
+        for line in plan.lost_reports
+        if line.kind == OVERWRITTEN
+    ]
+    fields += replaced
+    for key, field_plan in plan.plans.items():
+        # After a stale choice, the conflict shows the current value.
+        resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
+        rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
+        if resolution and rejection and rejection.is_stale:
+            current = field_plan.display_local(field_plan.local_raw) or None
+            fields.append(FieldConflict(key, current, None, resolution.monday))
+    keys = {conflict.key for conflict in fields}
+    fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
+    applied = _applied_choices(plan)
+    rejected = plan.rejected_choices(KIND_OVERWRITTEN)
+    undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
+    unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
+    if not (fields or applied or rejected or undone or unmapped):
+        return None
+    return plan.conflict_report(
+        KIND_OVERWRITTEN,
+        fields=fields,
+        applied=applied,
+        rejected=rejected,
+        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
+        undone=undone,
+        ended=unmapped,
+    )
+
+
+def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
+    """Return the fields whose lost value waits for a person after this pass."""
+    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
+    if _closing_reason(plan):
+        return []
+    report = lost_update_report(plan, replaced_values(plan))
+    if report is None:
+        return list(dict.fromkeys(waiting))
+    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
+    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
+
+
+def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
+    """Return Monday's values of open conflicts that were lost with a replaced column.
+
+    A person is asked about such a value once, if neither side has it any more.
+    """
+    facts = plan.facts
+    replaced: list[FieldConflict] = []
+    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
+    if not conflicts or not _is_settled(plan) or _closing_reason(plan):
+        return replaced
+    waiting = facts.open_fields(KIND_OVERWRITTEN)
+    for conflict in conflicts:
+        for key in conflict.fields:
+            field_plan = plan.plans.get(key)
+            lost_value = conflict.monday.get(key)
+            if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
+                continue
+            if not resolutions.is_column_replaced(facts, field_plan):
+                continue
+            if not field_plan.is_agreed and field_plan.conflict is None:
+                continue
+            monday = field_plan.conflict.monday if field_plan.conflict else None
+            if lost_value not in (field_plan.npd_value_after, monday):
+                reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
+                replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
+    return replaced
+
+
 def _is_settled(plan: pass_plan.RecordPlan) -> bool:
     """Whether the pass came to an end, and the filter doesn't leave the record out."""
     return plan.is_settled and not plan.left_out
@@ -519,116 +580,54 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
     return "None of its fields is mapped to a column any more." if all_unmapped else ""
 
 
-def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
-    """Return Monday's values of open conflicts that were lost with a replaced column.
+def seen_after(
+    plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
+) -> dict[str, list[Any]]:
+    """Return the sync state's `seen` with this pass's values that differ from the base, and with lost values.
 
-    A person is asked about such a value once, if neither side has it any more.
+    Values of an item that this pass creates are left out, and entries older than the journal are dropped.
     """
-    facts = plan.facts
-    replaced: list[FieldConflict] = []
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
-    if not conflicts or not _is_settled(plan) or _closing_reason(plan):
-        return replaced
-    waiting = facts.open_fields(KIND_OVERWRITTEN)
-    for conflict in conflicts:
-        for key in conflict.fields:
-            field_plan = plan.plans.get(key)
-            lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
-                continue
-            if not resolutions.is_column_replaced(facts, field_plan):
-                continue
-            if not field_plan.is_agreed and field_plan.conflict is None:
-                continue
-            monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (field_plan.npd_value_after, monday):
-                reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
-                replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
-    return replaced
+    entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
+    plans = {} if plan.creates else plan.plans
+    for key, field_plan in plans.items():
+        if field_plan.decision.action not in _UNINFORMATIVE:
+            entry = [field_plan.remote_raw, read_at.isoformat()]
+            entries = entries_of.setdefault(key, [])
+            # Only the time of the newest entry changes if it has the same value.
+            if entries and len(entries[-1]) < _REPORT_LENGTH and entries[-1][0] == entry[0]:
+                entries[-1] = entry
+            else:
+                entries.append(entry)
+    # A pass that isn't settled reports no lost values, so the next one checks the same events again.
+    lost_updates = plan.lost_updates if plan.is_settled else ()
+    for lost_update in lost_updates:
+        reports = [[_as_json(lost_update.value), read_at.isoformat(), write] for write in lost_update.writes]
+        entries_of.setdefault(lost_update.key, []).extend(reports)
+    oldest = read_at - timedelta(days=settings.journal_days)
+    kept = {}
+    for key, entries in entries_of.items():
+        recent = [entry for entry in entries if datetime.fromisoformat(entry[1]) >= oldest]
+        # Limited for each kind, so that new values don't displace reports.
+        reports = [entry for entry in recent if len(entry) == _REPORT_LENGTH][-MAX_ENTRIES:]
+        values = [entry for entry in recent if len(entry) < _REPORT_LENGTH][-MAX_ENTRIES:]
+        if reports or values:
+            kept[key] = [*reports, *values]
+    return kept
 
 
-def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(KIND_OVERWRITTEN)
-    if _closing_reason(plan):
-        return []
-    report = lost_update_report(plan, replaced_values(plan))
-    if report is None:
-        return list(dict.fromkeys(waiting))
-    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
-    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
+def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
+    """Return the last raw value that differed from the base when a pass read it, in a tuple; None if there is none."""
+    for entry in reversed(ledger.seen.get(key, [])):
+        if len(entry) < _REPORT_LENGTH:
+            return (entry[0],)
+    return None
 
 
-def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConflict]) -> ConflictReport | None:
-    """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
-    closing_reason = _closing_reason(plan)
-    if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
-        return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
-    if not _is_settled(plan):
-        return None
-    fields = [
-        FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
-        for line in plan.lost_reports
-        if line.kind == OVERWRITTEN
-    ]
-    fields += replaced
-    for key, field_plan in plan.plans.items():
-        # After a stale choice, the conflict shows the current value.
-        resolution = plan.facts.resolution_for(KIND_OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(KIND_OVERWRITTEN)
-        if resolution and rejection and rejection.is_stale:
-            current = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(FieldConflict(key, current, None, resolution.monday))
-    keys = {conflict.key for conflict in fields}
-    fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
-    applied = _applied_choices(plan)
-    rejected = plan.rejected_choices(KIND_OVERWRITTEN)
-    undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
-    ended = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
-    if not (fields or applied or rejected or undone or ended):
-        return None
-    return plan.conflict_report(
-        KIND_OVERWRITTEN,
-        fields=fields,
-        applied=applied,
-        rejected=rejected,
-        inverse={key: resolutions.inverse_of(plan, plan.plans[key]) for key in applied if key in plan.plans},
-        undone=undone,
-        ended=ended,
-    )
+def has_news(plan: pass_plan.RecordPlan) -> bool:
+    """Whether the pass read values on Monday that differ from the base, or found lost ones."""
+    actions = (field_plan.decision.action for field_plan in plan.plans.values())
+    return bool(plan.lost_updates) or any(action not in _UNINFORMATIVE for action in actions)
 
 
-def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
-    deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
-    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
-    checked = [with_lost_updates(facts.board, deleted_plan, facts.now) for deleted_plan in deleted]
-    # Fields of deleted records aren't merged, so their bases stay.
-    return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
-
-
-def _landed_bases(
-    board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Return as bases the sent values that took effect according to events."""
-    item_id = facts.record.monday_id or ""
-    intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
-    bases = {}
-    for mapping in board.mappings:
-        intent = intents.get(landed.get(mapping.key, ""))
-        entry = intent.values[mapping.key] if intent else None
-        # A united list is no base before NPD has it too.
-        if entry and not entry.get("united"):
-            bases[mapping.key] = {**new_base(mapping, item_id, entry["local"], entry["read"]), AS_SENT: True}
-    return bases
-
-
-def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Report the suspected values that neither side has; a restored record's own next pass reports them. A rule."""
-    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
-    endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    records = plan.records.values()
-    suspected = [record for record in records if record.lost_updates and record.outcome in endings]
-    plan = plan.with_deleted(report_lost_updates(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
-    return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
+def _as_json(value: merge.Canonical) -> Any:
+    return list(value) if isinstance(value, tuple) else value

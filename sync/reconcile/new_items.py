@@ -29,35 +29,48 @@ from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STA
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
 
-def item_finding(
-    board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
-) -> UnmatchedFinding:
-    name = facts.item.name if facts.item else ""
-    values = field_values.item_values(board, facts.item) if facts.item else {}
-    return UnmatchedFinding(facts.item_id, name, reason, details, values)
+def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Decide about the items that no record has, one after another."""
+    if not facts.item_claims:
+        return plan
+    answered_items = identity.answered_items(facts, plan)
+    answered_records = {key for answer in plan.answers if answer.result for key in answer.names}
+    for item in facts.unmatched:
+        if item.item_id in answered_items:
+            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
+        else:
+            decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
+        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
+            decided = released(decided, identity.ANSWERED.detail)
+        plan = replace(plan, items=(*plan.items, decided))
+    item_of_record = {
+        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
+    }
+    overruled = []
+    for record in plan.records.values():
+        if _is_overruled(record, item_of_record):
+            log = tuple(line for line in record.log if line.kind != "link")
+            without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+    return plan.with_records(overruled)
 
 
-def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
-    """Return the finding of a listing about an unmatched item; the item's own pass replaces it."""
-    reason = UnmatchedReason.QUEUED
-    details = _type_words(board)
-    verdict = item_verdict(board, item)
-    if verdict.holds is False:
-        reason = UnmatchedReason.LEFT_OUT
-        details["filter"] = verdict.sentence
-    elif not board.link.creates_records:
-        reason = (
-            UnmatchedReason.NO_KEY
-            if field_values.match_text_of_item(board, item) == ""
-            else UnmatchedReason.CREATION_OFF
-        )
-    return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
+def _with_planned_ledger(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
+    """Return a possible duplicate with its record's sync state as this pass planned it."""
+    planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
+    if item.duplicate_of is None or planned is None:
+        return item
+    return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
 
 
-def _type_words(board: field_values.BoardContext) -> dict[str, str]:
-    """Return the words for the board's records, and for what they are matched by."""
-    opts = board.model._meta
-    return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
+def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
+    """Whether an unmatched item replaces the item that the record's own plan links, creates or reports as removed, or
+    the item of its plan goes to another record.
+    """
+    assigned = item_of_record.get(plan.id)
+    if assigned is None:
+        return plan.link_to in item_of_record.values()
+    return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
 
 
 def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -74,16 +87,16 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     return replace(settled, closes=closes)
 
 
-def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
-    return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
-
-
 def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     return [
         tombstone
         for tombstone in tombstones
         if tombstone.entity_type == board.link.entity_type and tombstone.state != TombstoneState.RESTORED
     ]
+
+
+def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
+    return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
 
 
 class _ItemRule:
@@ -442,49 +455,90 @@ def record_from_item(
     return record, " ".join(problems)
 
 
-def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
-    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
+def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
+    """Return the items that records get by this pass."""
+    linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
+    return linked | {
+        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
+    }
 
 
-def item_as_locked(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> pass_plan.ItemPlan:
+def item_finding(
+    board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
+) -> UnmatchedFinding:
+    name = facts.item.name if facts.item else ""
+    values = field_values.item_values(board, facts.item) if facts.item else {}
+    return UnmatchedFinding(facts.item_id, name, reason, details, values)
+
+
+def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
+    """Return the finding of a listing about an unmatched item; the item's own pass replaces it."""
+    reason = UnmatchedReason.QUEUED
+    details = _type_words(board)
+    verdict = item_verdict(board, item)
+    if verdict.holds is False:
+        reason = UnmatchedReason.LEFT_OUT
+        details["filter"] = verdict.sentence
+    elif not board.link.creates_records:
+        reason = (
+            UnmatchedReason.NO_KEY
+            if field_values.match_text_of_item(board, item) == ""
+            else UnmatchedReason.CREATION_OFF
+        )
+    return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
+
+
+def _type_words(board: field_values.BoardContext) -> dict[str, str]:
+    """Return the words for the board's records, and for what they are matched by."""
+    opts = board.model._meta
+    return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
+
+
+def item_as_locked(
+    plan: pass_plan.ItemPlan, facts_now: ItemFacts, records: Mapping[UUID, SyncedModel]
+) -> pass_plan.ItemPlan:
     """Return the plan if it still holds by the item's present facts and the locked `records` that it names.
 
     Otherwise, return a plan that does nothing.
     """
     if plan.act in pass_plan.ASSIGNING and plan.facts.chosen_id is not None:
-        problem = identity.link_problem(records.get(plan.facts.chosen_id), now.owner)
+        problem = identity.link_problem(records.get(plan.facts.chosen_id), facts_now.owner)
         return not_linked(plan.facts, problem) if problem else plan
     if plan.act is pass_plan.ItemAct.ASK:
         still_holds = _link_states(plan.candidates) == _link_states(records.values())
     elif plan.act in pass_plan.ASSIGNING:
-        still_holds = _may_still_assign(plan, now, records)
+        still_holds = _may_still_assign(plan, facts_now, records)
     elif plan.tombstone is not None:
-        before = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
-        present = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in now.tombstones}
-        still_holds = bool(present) and present <= before
+        states_before = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
+        states_now = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in facts_now.tombstones}
+        still_holds = bool(states_now) and states_now <= states_before
     else:
         still_holds = True
     return plan if still_holds else released(plan)
+
+
+def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
+    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
+    return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def _link_states(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
     return {record.pk: (record.monday_id, record.may_sync) for record in records}
 
 
-def _may_still_assign(plan: pass_plan.ItemPlan, now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
+def _may_still_assign(plan: pass_plan.ItemPlan, facts_now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
     """Whether the item is still unowned and not ignored, and no other record has got its match key."""
     facts = plan.facts
     creates = plan.act is pass_plan.ItemAct.CREATE
     links_by_key = plan.act is pass_plan.ItemAct.LINK and facts.npd_id_record is None
     depends_on_key = not facts.as_new if creates else links_by_key
-    has_new_match = not {record.pk for record in now.matching} <= {record.pk for record in facts.matching}
-    if (depends_on_key and has_new_match) or (now.ignored is not None and facts.ignored is None):
+    has_new_match = not {record.pk for record in facts_now.matching} <= {record.pk for record in facts.matching}
+    if (depends_on_key and has_new_match) or (facts_now.ignored is not None and facts.ignored is None):
         return False
     if creates:
         return True
     record = records.get(plan.record.pk) if plan.record else None
-    if record is None or now.owner is not None:
+    if record is None or facts_now.owner is not None:
         return False
     if plan.act is pass_plan.ItemAct.REPLACE:
         return facts.original_item is not None and record.monday_id == facts.original_item.id
@@ -505,55 +559,3 @@ def after_rejection(
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:
     """Return a plan that does nothing with the item and is repeated by the next pass, or later after some rounds."""
     return pass_plan.ItemPlan(plan.facts, pass_plan.repeat_ending(plan.facts.claim, detail), keeps_finding=True)
-
-
-def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
-    """Return the items that records get by this pass."""
-    linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
-    return linked | {
-        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
-    }
-
-
-def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Decide about the items that no record has, one after another."""
-    if not facts.item_claims:
-        return plan
-    answered_items = identity.answered_items(facts, plan)
-    answered_records = {key for answer in plan.answers if answer.result for key in answer.names}
-    for item in facts.unmatched:
-        if item.item_id in answered_items:
-            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
-        else:
-            decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
-        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(decided, identity.ANSWERED.detail)
-        plan = replace(plan, items=(*plan.items, decided))
-    item_of_record = {
-        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
-    }
-    overruled = []
-    for record in plan.records.values():
-        if _is_overruled(record, item_of_record):
-            log = tuple(line for line in record.log if line.kind != "link")
-            without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
-    return plan.with_records(overruled)
-
-
-def _with_planned_ledger(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
-    """Return a possible duplicate with its record's sync state as this pass planned it."""
-    planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
-    if item.duplicate_of is None or planned is None:
-        return item
-    return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
-
-
-def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
-    """Whether an unmatched item replaces the item that the record's own plan links, creates or reports as removed, or
-    the item of its plan goes to another record.
-    """
-    assigned = item_of_record.get(plan.id)
-    if assigned is None:
-        return plan.link_to in item_of_record.values()
-    return assigned != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)

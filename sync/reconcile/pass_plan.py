@@ -375,9 +375,10 @@ class RecordPlan:
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> Self:
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> Self:
+        """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
         reason = self.reason if reason is None else reason
-        return with_values(self, ending=Ending(outcome, detail, **more), reason=reason)
+        return with_values(self, ending=Ending(outcome, detail, wait_seconds), reason=reason)
 
     def end_settled(self, reason: str) -> Self:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""

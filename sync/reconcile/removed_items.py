@@ -41,7 +41,6 @@ PASSES_BEFORE_ASKING = 3
 
 # The reason of a field whose last value on Monday is not NPD's.
 MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
-
 REMOVED_TOO_OFTEN = (
     "It was created several times within a day, and removed each time: look for an automation on the board that "
     "archives or deletes it."
@@ -54,7 +53,6 @@ RESTORE_HINTS = {
     pass_plan.MOVED: "move it back",
     pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
 }
-
 _OPTION_ACTIONS = {
     CREATE_OPTION: pass_plan.RecordAction.CREATE,
     DELETE_OPTION: pass_plan.RecordAction.DELETE,
@@ -65,30 +63,19 @@ _POLICY_ACTIONS = {
     choices.RemovedItemPolicy.DELETE: pass_plan.RecordAction.DELETE,
     choices.RemovedItemPolicy.CREATE: pass_plan.RecordAction.CREATE,
 }
-
 BY_PERSON = "as a person chose"
 BY_POLICY = "as this board's setting says"
 
 
-def removed_state(board: field_values.BoardContext, facts: RecordFacts) -> str:
-    """Return the state of a linked record's removed item; an empty text if the item is on its board.
-
-    An item that was deleted when it was last read, and is not returned any more, is still deleted: Monday forgets
-    deleted items in time.
-    """
-    item = facts.item
-    if item is None:
-        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
-    if item.state != field_values.ACTIVE:
-        return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
-    return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
-
-
-def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
-    """Return the history line about an item that is on its board again; none if it was there before."""
-    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
-        return (HistoryLine(RETURN, "Its item is on the board again."),)
-    return ()
+def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
+    removals = []
+    for record_plan in plan.open_records:
+        if record_plan.removal:
+            # With the record's facts as earlier rules left them.
+            removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
+            removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
+    return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
 
 
 def plan_removal(
@@ -129,56 +116,54 @@ def plan_removal(
     return plan.end_settled("")
 
 
-def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
-    """Whether the pass needs to know what keeps the record from being deleted in NPD."""
-    record = facts.record
-    if not record.may_sync or not _is_quiet_over(settings, facts, now):
-        return False
-    is_allowed = record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
-    return _chooses_deletion(facts) or (is_allowed and facts.state != pass_plan.MISSING)
+def approve_deletions(
+    removals: Sequence[tuple[RemovalFacts, pass_plan.RecordPlan]], approvals: ApprovalFacts
+) -> list[pass_plan.RecordPlan]:
+    """Approve deletions within the bulk limit and hold the rest.
 
-
-def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
-    """Whether the board's policy or a person's choice may have the record deleted."""
-    return _chooses_deletion(facts) or board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
-
-
-def _chooses_deletion(facts: RemovalFacts) -> bool:
-    return facts.choice is not None and facts.choice.choose == DELETE_OPTION
-
-
-def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
-    """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
-    ledger = facts.ledger
-    seen_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
-    passes = (ledger.removed_passes or 0) + 1 if seen_before and ledger.remote_state == facts.state else 1
-    return seen_before or now, passes
-
-
-def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
-    """Return how long the record still waits; a missing item has to be missed by several passes."""
-    since, passes = _seen_removed(facts, now)
-    wait = settings.gone_quiet_seconds - (now - since).total_seconds()
-    if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
-        wait = max(wait, settings.gone_quiet_seconds)
-    return wait
-
-
-def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
-    return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
-
-
-def _is_recreation(facts: RemovalFacts) -> bool:
-    """Whether a person asked for a new item and one may be created.
-
-    Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
-    counts.
+    Release a pending approval if the record is to be asked about instead.
     """
-    payload = facts.claim.payload
-    direction = facts.record.sync_direction
-    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
-    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
-    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
+    deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
+    verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
+    plans = []
+    for facts, plan in removals:
+        assert plan.removal is not None
+        released = choices.ApprovalState.RELEASED if plan.removal.needs_answer else None
+        may_go, approval = verdicts.get((plan.id, ""), (True, released))
+        removal = replace(plan.removal, is_rejection_new=facts.is_rejection_new, approval=approval)
+        if may_go:
+            plans.append(replace(plan, removal=removal))
+            continue
+        # Neither asked nor carried out: a choice of this deletion stays with its conflict.
+        options = removal.options if facts.is_asked else ()
+        waiting = replace(removal, act=pass_plan.RecordAction.NOTHING, options=options)
+        reason = (
+            f"{removal.sentence} Its deletion in NPD waits for approval: too many records would go at once. See "
+            "“Waiting for approval” in the admin."
+        )
+        plans.append(replace(plan, removal=waiting).end_settled(reason))
+    return plans
+
+
+def removed_state(board: field_values.BoardContext, facts: RecordFacts) -> str:
+    """Return the state of a linked record's removed item; an empty text if the item is on its board.
+
+    An item that was deleted when it was last read, and is not returned any more, is still deleted: Monday forgets
+    deleted items in time.
+    """
+    item = facts.item
+    if item is None:
+        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
+    if item.state != field_values.ACTIVE:
+        return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
+    return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
+
+
+def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
+    """Return the history line about an item that is on its board again; none if it was there before."""
+    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
+        return (HistoryLine(RETURN, "Its item is on the board again."),)
+    return ()
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
@@ -192,6 +177,40 @@ def removal_sentence(facts: RemovalFacts) -> str:
         assert item
         return f"The item “{name}” is on another board now ({item.board_id})."
     return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
+
+
+def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
+    """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
+    ledger = facts.ledger
+    seen_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
+    passes = (ledger.removed_passes or 0) + 1 if seen_before and ledger.remote_state == facts.state else 1
+    return seen_before or now, passes
+
+
+def _is_quiet_over(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
+    return _is_recreation(facts) or _quiet_seconds(settings, facts, now) <= 0
+
+
+def _quiet_seconds(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> float:
+    """Return how long the record still waits; a missing item has to be missed by several passes."""
+    since, passes = _seen_removed(facts, now)
+    wait = settings.gone_quiet_seconds - (now - since).total_seconds()
+    if facts.state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+        wait = max(wait, settings.gone_quiet_seconds)
+    return wait
+
+
+def _is_recreation(facts: RemovalFacts) -> bool:
+    """Whether a person asked for a new item and one may be created.
+
+    Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
+    counts.
+    """
+    payload = facts.claim.payload
+    direction = facts.record.sync_direction
+    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
+    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
+    return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
 def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
@@ -263,20 +282,6 @@ def _with_action(
     return removed
 
 
-def _dropped_edit_lines(
-    board: field_values.BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
-) -> tuple[HistoryLine, ...]:
-    """Return history lines for Monday edits that re-creating would drop."""
-    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-    if not missed:
-        return ()
-    changes = change_events(board, facts.record, facts.history.events)
-    why = "the item left the board with that."
-    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
-    return tuple(line for line in lines if line)
-
-
 def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
     """Apply a choice if the values that its author saw are unchanged, and its option is still open."""
     if choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
@@ -302,6 +307,20 @@ def _action_by_policy(
     has_obstacle = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
     may_act = is_surely_removed and not (removed.fields or is_forbidden or has_obstacle)
     return act if may_act else pass_plan.RecordAction.NOTHING
+
+
+def _dropped_edit_lines(
+    board: field_values.BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
+) -> tuple[HistoryLine, ...]:
+    """Return history lines for Monday edits that re-creating would drop."""
+    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
+    if not missed:
+        return ()
+    changes = change_events(board, facts.record, facts.history.events)
+    why = "the item left the board with that."
+    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
+    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
+    return tuple(line for line in lines if line)
 
 
 def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
@@ -389,44 +408,22 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
 
 
-def approve_deletions(
-    removals: Sequence[tuple[RemovalFacts, pass_plan.RecordPlan]], approvals: ApprovalFacts
-) -> list[pass_plan.RecordPlan]:
-    """Approve deletions within the bulk limit and hold the rest.
-
-    Release a pending approval if the record is to be asked about instead.
-    """
-    deleting = [plan for _, plan in removals if plan.removal and plan.removal.act is pass_plan.RecordAction.DELETE]
-    verdicts = approval_verdicts(approvals, choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
-    plans = []
-    for facts, plan in removals:
-        assert plan.removal is not None
-        released = choices.ApprovalState.RELEASED if plan.removal.needs_answer else None
-        may_go, approval = verdicts.get((plan.id, ""), (True, released))
-        removal = replace(plan.removal, is_rejection_new=facts.is_rejection_new, approval=approval)
-        if may_go:
-            plans.append(replace(plan, removal=removal))
-            continue
-        # Neither asked nor carried out: a choice of this deletion stays with its conflict.
-        options = removal.options if facts.is_asked else ()
-        waiting = replace(removal, act=pass_plan.RecordAction.NOTHING, options=options)
-        reason = (
-            f"{removal.sentence} Its deletion in NPD waits for approval: too many records would go at once. See "
-            "“Waiting for approval” in the admin."
-        )
-        plans.append(replace(plan, removal=waiting).end_settled(reason))
-    return plans
+def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, now: datetime) -> bool:
+    """Whether the pass needs to know what keeps the record from being deleted in NPD."""
+    record = facts.record
+    if not record.may_sync or not _is_quiet_over(settings, facts, now):
+        return False
+    is_allowed = record.sync_direction != choices.SyncDirection.NPD_TO_MONDAY
+    return _chooses_deletion(facts) or (is_allowed and facts.state != pass_plan.MISSING)
 
 
-def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    removals = []
-    for record_plan in plan.open_records:
-        if record_plan.removal:
-            # With the record's facts as earlier rules left them.
-            removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
-            removals.append((removal, plan_removal(facts.board, record_plan, removal, facts.now)))
-    return plan.with_records(approve_deletions(removals, facts.approvals)) if removals else plan
+def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
+    """Whether the board's policy or a person's choice may have the record deleted."""
+    return _chooses_deletion(facts) or board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
+
+
+def _chooses_deletion(facts: RemovalFacts) -> bool:
+    return facts.choice is not None and facts.choice.choose == DELETE_OPTION
 
 
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
@@ -457,8 +454,8 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    ended = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
-    return replace(_without_removed_state(ended), reason="Its item is created again at the next sync.")
+    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 
 def plan_after_deletion(

@@ -24,6 +24,7 @@ from sync.records.authors import monday_editor_name
 
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
+
 # After so many blocks the next one is longer than MAX_THROTTLE in any case, so they aren't counted any further.
 MAX_THROTTLE_COUNT = 10
 

@@ -214,23 +214,23 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
 
 def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
     """Whether the pass would leave this record exactly as it is stored."""
-    ended = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
-    if not ended.is_settled or _acts(plan, has_job=has_job):
+    settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
+    if not settled.is_settled or _acts(plan, has_job=has_job):
         return False
-    changes = field_changes(ended, plan.record, facts.now)
-    ended = changes.plan
-    if changes.values or changes.wakes or ended.log or not ended.is_settled:
+    changes = field_changes(settled, plan.record, facts.now)
+    settled = changes.plan
+    if changes.values or changes.wakes or settled.log or not settled.is_settled:
         return False
-    if lost_updates.has_news(ended):
-        ended = ended.with_state(seen=lost_updates.seen_after(ended, facts.board.settings, facts.now))
-    after = state_after(ended, before, facts.now)
+    if lost_updates.has_news(settled):
+        settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))
+    after = state_after(settled, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False
     # Dropping expired entries is no reason for a pass, so only the newest values are compared.
     is_seen = all(
         key in before.seen and before.seen[key][-1][0] == entries[-1][0] for key, entries in after["seen"].items()
     )
-    status = sync_status(facts.board, ended, after, has_open_work=False)
+    status = sync_status(facts.board, settled, after, has_open_work=False)
     ledger_status = SyncStatus.FAILED if plan.facts.has_failed_job else LEDGER_STATUS[status]
     is_same_status = has_job or (status, ledger_status) == (plan.record.sync_status, before.sync_status)
     if not is_seen or not is_same_status:
@@ -238,7 +238,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
     # Most records have nothing to report about conflicts.
     if not (plan.facts.conflicts or after["conflicts"] or plan.identity.duplicate):
         return True
-    return not any(_is_news(report, plan.facts) for report in conflict_reports(ended))
+    return not any(_is_news(report, plan.facts) for report in conflict_reports(settled))
 
 
 def _is_news(report: reports.ConflictReport, facts: RecordFacts) -> bool:

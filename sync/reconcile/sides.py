@@ -6,6 +6,7 @@ created while its item couldn't be matched later.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -37,7 +38,8 @@ def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPla
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
     if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
-        return plan.end(pass_plan.Outcome.SETTLED, "Monday reported what was known already.", is_processed=True)
+        known = "Monday reported what was known already."
+        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, known, is_processed=True))
     return None
 
 

@@ -35,8 +35,10 @@ from sync.reconcile.pass_plan import PassFacts, RecordPlan
 
 # How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency).
 IDEMPOTENCY_MINUTES = 30
+
 # Seconds between two searches while writing is paused; each costs a call, and a pause may last for days.
 PAUSED_WAIT_SECONDS = 600
+
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
 FAULT_WAIT_SECONDS = 300
 
@@ -287,9 +289,9 @@ def _base_from_creates(
         sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
     except UnknownValue:
         return None
-    same = next((raw for raw, value in sent if raw and value == current), None)
-    if same is not None:
-        return field_plan.new_base(mapping, item.id, same, remote_raw)
+    sent_raw = next((raw for raw, value in sent if raw and value == current), None)
+    if sent_raw is not None:
+        return field_plan.new_base(mapping, item.id, sent_raw, remote_raw)
     raw, value = sent[0]
     is_unanimous = raw is not None and all(other == value for _, other in sent)
     return field_plan.new_base(mapping, item.id, raw, remote_raw) | {field_plan.AS_SENT: True} if is_unanimous else None

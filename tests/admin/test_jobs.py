@@ -56,6 +56,36 @@ def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[Syn
     assert waiting.status == "pending"
 
 
+def test_a_jobs_page_has_what_can_be_done_and_no_raw_fields(browser: Client, three_dead: list[SyncQueue]) -> None:
+    dead = three_dead[-1]
+    address = f"{QUEUE}{dead.pk}/change/"
+    page = browser.get(address).content.decode()
+    assert re.findall(r'name="action"\s+value="(\w+)"', page) == ["retry", "discard"]
+    assert f"/admin/npd/contact/{dead.entity_id}/change/" in page
+    words = words_of(page)
+    assert "Monday refused the item" in words
+    for raw in ("present attempt counts", "Payload", "who wrote it", "Records synced"):
+        assert raw.lower() not in words.lower()
+    assert "1 job will be tried again now." in tick(browser, "retry", [dead])
+    done = browser.get(address).content.decode()
+    assert 'name="action"' not in done, "nothing can be done with a job that is done"
+
+
+def test_a_jobs_page_has_no_buttons_for_people_who_may_not_operate(three_dead: list[SyncQueue]) -> None:
+    client = Client()
+    client.force_login(staff_who_may("view_syncqueue", "view_contact"))
+    page = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
+    assert 'name="action"' not in page
+
+
+def test_the_question_before_a_pause_has_a_field_that_can_be_seen(browser: Client) -> None:
+    field = re.search(
+        r'class="npd-question-text">\s*<label[^>]*>([^<]+)</label>\s*<input', browser.get(PAUSE).content.decode()
+    )
+    assert field
+    assert field[1] == "Why? Shown to others."
+
+
 @pytest.mark.parametrize(
     ("act", "query", "becomes"),
     [("cancel", "status__exact=pending&q=number", "cancelled"), ("discard", f"{FAILED}&q=number", "discarded")],

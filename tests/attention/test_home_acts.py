@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
@@ -64,7 +65,7 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     html = page(browser)
     assert "Retrying; failed 7 times." in words_of(html)
     assert "Next attempt in 5 minutes" in words_of(html)
-    assert reverse("admin:sync_syncqueue_change", args=[current.pk]) in html
+    assert reverse("admin:npd_contact_change", args=[current.entity_id]) in html, "its page has “Retry now”, too"
 
     [key] = keys_of(html)
     assert [label for _name, label, _red in acts_of(browser)] == ["Retry now"]
@@ -72,6 +73,18 @@ def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser
     current.refresh_from_db()
     assert (current.attempts, current.next_retry <= sync_now()) == (0, True)
     assert "Retrying; failed 7 times." in words_of(page(browser)), "here until it has succeeded"
+
+
+def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) -> None:
+    states.boards()
+    item = states.candidate("77")
+    gone = uuid4()
+    jobs = [item, SyncQueue.objects.create(entity_type="contact", entity_id=gone, operation="delete")]
+    SyncQueue.objects.filter(pk__in=[job.pk for job in jobs]).update(status="failed", error_message="Monday said no.")
+    html = page(browser)
+    for job in jobs:
+        assert reverse("admin:sync_syncqueue_change", args=[job.pk]) in html
+    assert str(gone) not in html
 
 
 def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -> None:

@@ -45,7 +45,14 @@ def test_open_ones_are_listed_first_and_by_state_alone(browser: Client, ada: Use
     assert names(browser, "state=settled") == names(browser, "state=settled&q=Done") == ["Done"]
 
 
-def test_the_walk_goes_over_conflicts_and_rejected_values_and_ends_in_the_inbox(browser: Client, ada: User) -> None:
+def around(browser: Client, url: str) -> tuple[str, str]:
+    """The addresses of the cases before and after this one."""
+    links = re.findall(r'href="([^"]+)"\s+data-(before|after)', browser.get(url).content.decode())
+    found = {way: html.unescape(link) for link, way in links}
+    return found["before"], found["after"]
+
+
+def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(browser: Client, ada: User) -> None:
     states.boards()
     first, last = conflicting("first", PHONE), conflicting("last", PHONE)
     rejected = rejected_too("Ann", "75")
@@ -53,22 +60,29 @@ def test_the_walk_goes_over_conflicts_and_rejected_values_and_ends_in_the_inbox(
     held = {"phone": {"reason": "NPD can't take it.", "side": "npd", "code": "invalid"}}
     SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=held)
 
-    def around(url: str) -> tuple[str, str]:
-        page = browser.get(url).content.decode()
-        links = re.findall(r'href="([^"]+)"\s+data-(before|after)', page)
-        found = {way: html.unescape(link) for link, way in links}
-        return found["before"], found["after"]
-
     screens = [f"{LIST}{one.pk}/screen/" for one in (first, last)] + [page_of(rejected)]
-    assert around(screens[0]) == (screens[2], screens[1])
-    assert around(screens[1]) == (screens[0], screens[2])
-    assert around(screens[2]) == (screens[1], screens[0])
+    assert around(browser, screens[0]) == (screens[1], screens[1])
+    assert around(browser, screens[1]) == (screens[0], screens[0]), "its own kind first, in a circle"
+    assert around(browser, screens[2]) == (screens[1], screens[0]), "the only one of its kind"
     form = {"next": "1", f"seen-{'email'}": json.dumps([REFUSED, GOOD]), "pick-email": "npd"}
     for conflict in (first, last):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     # The blocked field is no decision on a value.
     assert browser.post(screens[2], form)["Location"] == "/admin/"
     assert "All resolved. Email “" in text_of(browser.get("/admin/"))
+
+
+def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
+    states.boards()
+    oldest = conflicting("role", ROLE)
+    phones = [conflicting(name, PHONE) for name in ("first", "last")]
+    page = browser.get("/admin/").content.decode()
+    in_order = [f"{LIST}{one.pk}/screen/" for one in (*phones, oldest)]
+    assert [page.index(url) for url in in_order] == sorted(page.index(url) for url in in_order), (
+        "the larger group first"
+    )
+    for place, url in enumerate(in_order):
+        assert around(browser, url)[1] == in_order[(place + 1) % 3]
 
 
 def names(browser: Client, query: str) -> list[str]:

@@ -85,7 +85,7 @@ def test_each_thing_comes_once_by_its_cause_with_a_link(ada: User, mail: MailSer
     assert "2 changes fail: Monday has no room for" in text(mail)
     assert "1 change fails: Another thing." in text(mail)
     for job, name in zip(jobs, ("Ann", "Bob", "Cid"), strict=True):
-        assert f"  - {name}: https://npd.example.org/admin/sync/syncqueue/{job.pk}/change/\n" in text(mail)
+        assert f"  - {name}: https://npd.example.org/admin/npd/contact/{job.entity_id}/change/\n" in text(mail)
     assert "https://npd.example.org/admin/notifications/" in text(mail)
     fails("Dan")
     notify_people()

@@ -292,11 +292,10 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
             yield f"{contact.name} was changed differently on both sides; resolve it side by side:", address
     if contact := contacts["held"]:
         yield f"{contact.name} has an email that Monday rejects; only that field is blocked:", _contact_address(contact)
-    job = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).first()
-    if job and (contact := contacts["failed"]):
+    has_failed = SyncQueue.objects.filter(entity_id=demo_people()["failed"], status=QueueStatus.FAILED).exists()
+    if has_failed and (contact := contacts["failed"]):
         hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
-        address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[job.pk])
-        yield f"A change of {contact.name} failed five times; {hint}", address
+        yield f"A change of {contact.name} failed five times; {hint}", _contact_address(contact)
     if contact := contacts["disabled"]:
         yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
     # The history tells whether the unmatched item became a record, even one that has been deleted since.

@@ -190,7 +190,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
     """Return the part of a record's history that its intents tell."""
     applied = list[Intent]()
     void = list[Intent]()
-    ended = list[Intent]()
+    ended_creates = list[Intent]()
     last_writes = dict[str, Intent]()
     oldest_write = now - timedelta(days=board.settings.journal_days)
     for intent in intents:
@@ -200,7 +200,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
         if not intent.item_id:
             is_lost = intent.state == IntentState.VOID and intent.lookups > 0
             is_ended = is_lost or intent.state == IntentState.CONFIRMED
-            ended += [intent] if is_recent and is_ended else []
+            ended_creates += [intent] if is_recent and is_ended else []
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
             applied.append(intent)
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
@@ -211,7 +211,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
         writes=tuple(write for write in carried_out if write.created_at > oldest_write),
         applied=tuple(applied),
         void=tuple(void),
-        ended_creates=tuple(ended),
+        ended_creates=tuple(ended_creates),
         changes=tuple(intent for intent in intents if intent.item_id),
         last_writes=last_writes,
         token_user=board.settings.token_user,

@@ -50,14 +50,14 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     is_about = models.Q(monday_id__in=ids) | models.Q(entity_id__in=npd_ids.values())
     types = [spec.entity_type for spec in registry.entities()]
     tombstones = list(Tombstone.objects.filter(is_about, entity_type__in=types).order_by("pk"))
-    others = _other_types_owners(entity_type, ids, npd_ids.values())
-    npd_ids_in_use = {record.pk for record in others}
+    records_of_other_types = _other_types_owners(entity_type, ids, npd_ids.values())
+    npd_ids_in_use = {record.pk for record in records_of_other_types}
     named_ids = [*npd_ids.values(), *filter(None, chosen_ids.values())]
     records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
-    owners = {record.monday_id: record for record in reversed([*others, *records]) if record.monday_id}
+    owners = {record.monday_id: record for record in reversed([*records_of_other_types, *records]) if record.monday_id}
     unmatched = []
     for claim in facts.item_claims:
         item_id = claim.remote_id or ""
@@ -126,14 +126,14 @@ def reread_item(
     key = field_values.match_text_of_item(board, item.item) if assigns_record and item.item else ""
     ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=item.item_id)
     tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
-    now = replace(
+    facts_now = replace(
         item,
         owner=owner,
         ignored=ignored.first() if assigns_record else None,
         matching=tuple(records_by_match_key(board, [key]).get(key, ())) if key else (),
         tombstones=tuple(tombstones),
     )
-    return now, records
+    return facts_now, records
 
 
 def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:

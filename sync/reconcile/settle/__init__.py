@@ -79,15 +79,15 @@ def _lock_records(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Settle plans that are still open, and release records whose items were created with only their names."""
-    ended = []
+    """Settle open plans; release records whose items have only their names, for the next pass to send the rest."""
+    plans = []
     for record_plan in plan.records.values():
         if record_plan.answer.is_bare and record_plan.answer.item is not None:
             detail = "Its item was created; the other fields follow."
-            ended.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
+            plans.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
         elif record_plan.is_open:
-            ended.append(record_plan.end(pass_plan.Outcome.SETTLED))
-    return plan.with_records(ended)
+            plans.append(record_plan.end(pass_plan.Outcome.SETTLED))
+    return plan.with_records(plans)
 
 
 def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:

@@ -240,16 +240,16 @@ def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.
     # The time matters, because reads in the next minutes are compared with recent writes.
     applied = [intent.pk for duplicate in settled for intent in duplicate.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    ended = [duplicate for duplicate in settled if duplicate.kind]
+    with_lines = [duplicate for duplicate in settled if duplicate.kind]
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
-    for duplicate in ended:
+    for duplicate in with_lines:
         item_id = duplicate.item.id
         line = (duplicate.duplicate_of.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             pass_run.end_events(duplicate.ending.detail, item_id=item_id)
     unmatched_items.clear_unmatched(
-        run.entity_type, {duplicate.item.id for duplicate in ended if not asks_person(duplicate)}
+        run.entity_type, {duplicate.item.id for duplicate in with_lines if not asks_person(duplicate)}
     )
     save_reports(list(copy_reports(run.board, plan, settled)))
     pass_run.end_jobs(run, [(duplicate.facts.claim, duplicate.ending) for duplicate in second_items.values()])
@@ -284,15 +284,15 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
-    ended = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(ended))
+    finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
+    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
     plans = [deleted_records.with_its_history(deleted) for deleted in settled]
     run.store_history(plans)
     pass_run.end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
     # A restored record's own pass reports its lost values.
     still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
-    checked = [deleted for deleted in ended if deleted.id in still_deleted]
+    checked = [deleted for deleted in finished if deleted.id in still_deleted]
     events = [event.pk for deleted in checked for event in deleted.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])

@@ -75,8 +75,8 @@ class PassHistory:
         moved = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
         self.edits = authors.latest_events(model, moved, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
-        ended = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
-        self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in ended)
+        with_deletion_lines = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
+        self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
 
     def rows(self) -> list[Decision]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
