@@ -181,10 +181,10 @@ def _taken_back(writes: Sequence[Write]) -> bool:
     last = writes[-1]
     own = [write for write in writes[:-1] if write.side == last.side]
     others = [write for write in writes if write.side != last.side]
-    if not own or own[-1].seen or own[-1].value != last.seen:
+    if not own or own[-1].seen or own[-1].value not in last.seen:
         return False
     came_after = [other for other in others if other.step > own[-1].step]
-    return bool(came_after) and all(other.seen != last.seen for other in came_after)
+    return bool(came_after) and all(own[-1].value not in other.seen for other in came_after)
 
 
 def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:
