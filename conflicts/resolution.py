@@ -331,7 +331,7 @@ def resolve(
                     "chosen", conflict, key, values, actor=authors.full_name(by), result=result, where=effect.where
                 )
         store_resolution(conflict, resolution_type, chosen, history, by=by)
-        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
@@ -389,7 +389,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             history.log("undo_requested", conflict, key, values, actor=authors.full_name(by))
         store_resolution(conflict, UNDO, selections, history, by=by)
-        authors.log_kind_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
+        authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 

@@ -16,7 +16,7 @@ from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.messages import Conflict
-from sync.records.authors import log_kind_action
+from sync.records.authors import log_model_action
 
 __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 
@@ -51,7 +51,7 @@ class ContactAdmin(SyncedModelAdmin):
         person = Person(Contact.entity_type(), contact.pk)
         act = request.POST.get("act")
         if act == "export":
-            log_kind_action(request.user, Contact, "Personal data exported.", name=str(contact), key=contact.pk)
+            log_model_action(request.user, Contact, "Personal data exported.", name=str(contact), key=contact.pk)
             response = JsonResponse(export(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
             response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
             response.headers["Cache-Control"] = "no-store"
@@ -62,7 +62,7 @@ class ContactAdmin(SyncedModelAdmin):
             except Conflict as why:
                 messages.warning(request, str(why))
                 return HttpResponseRedirect(request.path)
-            log_kind_action(
+            log_model_action(
                 request.user, Contact, f"A person was erased: {number:,} rows.", name="[erased]", key=person.id
             )
             messages.success(request, f"The person is erased: {number:,} rows.")

@@ -96,7 +96,7 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         answer = sentence = breaker.ask_again(is_slowed=was_slowed)
         if was_slowed and answer == breaker.RESUMED and availability.is_slowed():
             sentence = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
-        authors.log_kind_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
+        authors.log_model_action(user, MondayAccount, f"Tried again. {sentence}", name="Monday")
         is_over = answer in (breaker.RESUMED, breaker.NOT_STOPPED)
         return confirmed_action.Report(sentence) if is_over else confirmed_action.Report(problems=[sentence])
 
@@ -128,7 +128,7 @@ def examine_connection(user: User) -> ConnectionTest:
     else:
         result = try_connection(breaker.fetch_account_info, then=breaker.ask_for_boards)
         apply_test(result)
-    authors.log_kind_action(user, MondayAccount, result.message, name="Monday")
+    authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
 
 

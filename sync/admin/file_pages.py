@@ -25,7 +25,7 @@ from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations import file_formats
 from sync.operations.record_files import resource_of
-from sync.records.authors import log_kind_action
+from sync.records.authors import log_model_action
 
 FORMATS = [file_formats.CSV, file_formats.XLSX]
 
@@ -236,7 +236,7 @@ class RecordFilesMixin(ImportExportMixin):
         # Without the values of filters: a search may be a person's address, which an erasure wouldn't find here.
         filters = f" Filters: {', '.join(request.GET)}." if request.GET else ""
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
-        log_kind_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
+        log_model_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
         return data
 
 

@@ -323,7 +323,7 @@ class SetupWizardMixin(PageAdmin):
                 credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
                 sentence = f"The stored token was removed.{nothing}"
-                authors.log_kind_action(user, MondayAccount, sentence, name="Monday")
+                authors.log_model_action(user, MondayAccount, sentence, name="Monday")
                 return sentence
 
             return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
@@ -345,7 +345,7 @@ class SetupWizardMixin(PageAdmin):
         about = (
             f"Connected. {result.message} It is stored encrypted." if result.is_ok else "The token is stored encrypted."
         )
-        authors.log_kind_action(user, MondayAccount, about, name="Monday")
+        authors.log_model_action(user, MondayAccount, about, name="Monday")
         messages.success(request, about)
         if result.is_ok:
             breaker.ask_again()  # the former token may not have seen all boards

@@ -306,12 +306,14 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
 
 
 def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
-    """Split the decisions so that each field comes once in a part, and its later decisions in earlier parts."""
+    """Split decisions, newest first, into parts that have each field once; its newest decision is in the first part."""
     remaining = list(rows)
     while remaining:
-        first = {(row.entity_id, row.key): row for row in reversed(remaining)}
-        yield [row for row in remaining if first[row.entity_id, row.key] is row]
-        remaining = [row for row in remaining if first[row.entity_id, row.key] is not row]
+        newest: dict[tuple[UUID | None, str], Decision] = {}
+        for row in remaining:
+            newest.setdefault((row.entity_id, row.key), row)
+        yield list(newest.values())
+        remaining = [row for row in remaining if newest[row.entity_id, row.key] is not row]
 
 
 def _store(steps: Sequence[UndoStep]) -> None:

@@ -35,7 +35,7 @@ from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import load_board, match_key_of, phone_region
-from sync.records.authors import actor_label, log_kind_action, person_line
+from sync.records.authors import actor_label, log_model_action, person_line
 from sync.state.record_fields import canonical_value
 
 NPD_ID = "NPD ID"
@@ -469,7 +469,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         Decision.objects.bulk_create(fold_alike([*lines, *self.lines]))
         counts = f"{len(self.new):,} new, {len(self.changed):,} changed"
-        log_kind_action(
+        log_model_action(
             self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=str(self.opts.verbose_name_plural)
         )
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:

@@ -132,6 +132,10 @@ class _ItemRule:
         # An unlinked item has lost its NPD ID: it is decided like an item without a record.
         if tombstone and (self.npd_id or not was_unlinked):
             return self._settle_deleted(tombstone)
+        moved = self._tombstone_of_other_type
+        if moved is not None and not self.facts.may_create:
+            detail = f"It belongs to “{moved.data.get('name', 'a record')}”, which was deleted in NPD."
+            return self._end(f"{detail} The item stays, and makes no new record.")
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
@@ -183,6 +187,16 @@ class _ItemRule:
         npd_id = field_values.as_uuid(self.npd_id or "")
         by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
         return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
+
+    @property
+    def _tombstone_of_other_type(self) -> Tombstone | None:
+        """The deleted record of another type whose NPD ID the item still bears after a move to this board."""
+        if self._npd_id_record is not None:
+            return None
+        npd_id = field_values.as_uuid(self.npd_id or "")
+        others = [entry for entry in self.facts.tombstones if entry.entity_type != self.board.link.entity_type]
+        deleted = [entry for entry in others if entry.state != TombstoneState.RESTORED]
+        return next((entry for entry in deleted if npd_id and entry.entity_id == npd_id), None)
 
     def _leave(
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str

@@ -120,7 +120,7 @@ def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, 
     return name[:MAX_ACTOR_LENGTH], group_id_of(context, history[0].pgh_context_id)
 
 
-def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
+def last_npd_edits(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
     history = latest_events(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
@@ -129,7 +129,7 @@ def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, 
     return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
 
 
-def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
+def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
     """Return the last edit of each of an item's columns, by its key in `keys`, without our own writes."""
     if not keys or not item_id:
         return {}
@@ -262,6 +262,7 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:
+    """Log an action on one object in the admin's log."""
     log_action_many(user, [about], sentence, flag=flag)
 
 
@@ -289,13 +290,13 @@ def log_action_each(
     )
 
 
-def log_kind_action(
-    user: AbstractBaseUser | AnonymousUser, kind: type[Model], sentence: str, *, name: str, key: object | None = None
+def log_model_action(
+    user: AbstractBaseUser | AnonymousUser, model: type[Model], sentence: str, *, name: str, key: object | None = None
 ) -> None:
     """Log an action about a model. `name` is shown as its object; `key` links it to one row."""
     LogEntry.objects.create(
         user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
-        content_type=ContentType.objects.get_for_model(kind),
+        content_type=ContentType.objects.get_for_model(model),
         object_id=None if key is None else str(key),
         object_repr=name[:MAX_NAME_LENGTH],
         action_flag=CHANGE,
@@ -306,4 +307,4 @@ def log_kind_action(
 def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row: SyncQueue | None = None) -> None:
     """Log an action on one job, or on the queue as a whole."""
     name = f"#{row.pk} {row}" if row else "Sync queue"
-    log_kind_action(user, SyncQueue, sentence, key=row.pk if row else None, name=name)
+    log_model_action(user, SyncQueue, sentence, key=row.pk if row else None, name=name)

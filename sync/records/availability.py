@@ -21,6 +21,15 @@ from sync.outbox.pauses import IS_PAUSED, Pause, active_pause
 # A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
 
+# Why a board is overdue.
+NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
+WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
+WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: read its log"
+WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
+
+_DONE = QueueStatus.COMPLETED
+_LIVE = [status for status in QueueStatus if status is not _DONE]
+
 # A UNION, because each part has its own partial index. A record with an unanswered create isn't due while nobody can
 # look for its item.
 _JOBS = f"""
@@ -289,12 +298,6 @@ def is_leased(link: BoardLink, now: datetime) -> bool:
     return lease is not None and lease.token is not None and lease.expires > now
 
 
-NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
-WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
-WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: read its log"
-WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
-
-
 def queue_stats() -> dict[str, Any]:
     """Count jobs by status; `pending` includes deferred ones, `due` those that can be synced now."""
     by_type: dict[str, dict[str, int]] = {}
@@ -318,10 +321,6 @@ class Overdue:
     entity_type: str
     seconds: float  # since the oldest became due
     reason: str
-
-
-_DONE = QueueStatus.COMPLETED
-_LIVE = [status for status in QueueStatus if status is not _DONE]
 
 
 def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Overdue]:

@@ -6,7 +6,7 @@ single value went that a person wrote.
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import connection
@@ -163,6 +163,7 @@ def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
                 or writes[-1].by == UNDO
                 or entity.ever_in_conflict(key)
                 or excused(entity, key)
+                or _taken_back(writes)
             ):
                 continue
             if flow(evidence, entity, key) != "both" or _overridden(evidence, entity, key):
@@ -173,6 +174,17 @@ def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
                     f"{entity.words}.{key} was emptied by {last.by} in {last.side} at step {last.step}, and is"
                     f" {entity.local(key)!r} in NPD, {evidence.remote(entity, key)!r} on Monday"
                 )
+
+
+def _taken_back(writes: Sequence[Write]) -> bool:
+    """Whether the last write takes back what nobody on the other side ever saw: then only the other side changed it."""
+    last = writes[-1]
+    own = [write for write in writes[:-1] if write.side == last.side]
+    others = [write for write in writes if write.side != last.side]
+    if not own or own[-1].seen or own[-1].value not in last.seen:
+        return False
+    came_after = [other for other in others if other.step > own[-1].step]
+    return bool(came_after) and all(own[-1].value not in other.seen for other in came_after)
 
 
 def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:

@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
-from sync.models import BoardLink, Intent, Tombstone
+from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
@@ -65,6 +65,21 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)
     contact.refresh_from_db()
     assert contact.monday_id
+
+
+def test_nor_does_it_become_a_record_there_once_that_record_is_deleted(world: World) -> None:
+    contact = world.linked(email="ann@example.com")
+    link = BoardLink.objects.get(entity_type="organization")
+    item = contact.monday_id
+    world.sandbox.act("move_to_board", item_id=item, board_id=link.board_id, group_id=link.group_id)
+    contact.delete()
+    world.work(minutes=11)
+    assert Tombstone.objects.get().state == "kept"
+    enqueue("organization", items=[item], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    world.work(minutes=1)
+    assert not Organization.objects.exists()
+    job = SyncQueue.objects.filter(remote_id=item, entity_type="organization").latest("pk")
+    assert "deleted in NPD. The item stays, and makes no new record." in job.error_message
 
 
 def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:

@@ -56,7 +56,7 @@ def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, s
     assert not credentials.is_configured()
     page = bare.post("token/", token=f"  {bare.monday.token}\n")
     assert "Connected" in page
-    assert "Set by dora" in page
+    assert "Set by Dora Demo" in page
     assert credentials.is_configured()
     assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
     assert "Next: Boards" in page

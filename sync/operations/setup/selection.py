@@ -56,7 +56,7 @@ def is_running(link: BoardLink | None) -> bool:
 
 def log_setup(user: User, entity_type: str, sentence: str) -> None:
     """Write a line in the admin log, under the board's name."""
-    authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
+    authors.log_model_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
 @dataclass(frozen=True)
