@@ -322,10 +322,10 @@ def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None
     jobs = SyncQueue.objects.filter(entity_id=contact.pk)
     jobs.update(reason="", attempts=2)
     later = sync_now() + timedelta(hours=1)
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=contact.pk, direction="to_npd", attempts=4, next_retry=later,
-        error_message="Monday answered 502.",
-    )  # fmt: skip
+    error = "Monday answered 502."
+    other = SyncQueue(entity_type="contact", entity_id=contact.pk, direction="to_npd", attempts=4, error_message=error)
+    other.next_retry = later
+    other.save()
     assert attention.waiting(kinds=[Kind.FAILED]).count() == 2
     view = record_view.describe_one(contact)
     assert (view.reason, view.others) == ("Retrying; failed 2 times. Monday answered 500.", [])
