@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection
 
-from sync.models import BoardLease, SyncQueue
+from sync.models import SyncQueue
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -18,9 +18,9 @@ stale_finish = bug(
 )
 
 
-@instead_of(stale_finish, "sync.outbox.claim:Lease._own_row")
-def _is_mine_for_ever(right: Wrong, lease: Any) -> Any:
-    return BoardLease.objects.filter(link=lease.link)
+@instead_of(stale_finish, "sync.outbox.claim:Lease.renew")
+def _renews_what_it_has_lost(right: Wrong, lease: Any, seconds: float = 0) -> None:
+    """As if it still had the board."""
 
 
 @instead_of(stale_finish, "sync.outbox.claim:Lease._seconds_left")
