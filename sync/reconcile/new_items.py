@@ -132,10 +132,6 @@ class _ItemRule:
         # An unlinked item has lost its NPD ID: it is decided like an item without a record.
         if tombstone and (self.npd_id or not was_unlinked):
             return self._settle_deleted(tombstone)
-        moved = self._tombstone_of_other_type
-        if moved is not None and not self.facts.may_create:
-            detail = f"It belongs to “{moved.data.get('name', 'a record')}”, which was deleted in NPD."
-            return self._end(f"{detail} The item stays, and makes no new record.")
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
@@ -177,26 +173,19 @@ class _ItemRule:
     def _tombstone(self) -> Tombstone | None:
         """The deleted record that the item belongs to, by its NPD ID, or else because it had this item.
 
-        An item with the NPD ID of an existing record belongs to that record.
+        An item with the NPD ID of an existing record belongs to that record. One that was moved here from another
+        type's board belongs to the record of that type.
         """
         if self._npd_id_record is not None:
             return None
         changed = {plan.tombstone.pk: plan.tombstone for plan in self.plan.items if plan.tombstone}
         tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
-        own = _own_tombstones(self.board, tombstones)
         npd_id = field_values.as_uuid(self.npd_id or "")
-        by_npd_id = next((tombstone for tombstone in own if npd_id and tombstone.entity_id == npd_id), None)
-        return by_npd_id or next((tombstone for tombstone in own if tombstone.monday_id == self.item.id), None)
-
-    @property
-    def _tombstone_of_other_type(self) -> Tombstone | None:
-        """The deleted record of another type whose NPD ID the item still bears after a move to this board."""
-        if self._npd_id_record is not None:
-            return None
-        npd_id = field_values.as_uuid(self.npd_id or "")
-        others = [entry for entry in self.facts.tombstones if entry.entity_type != self.board.link.entity_type]
-        deleted = [entry for entry in others if entry.state != TombstoneState.RESTORED]
-        return next((entry for entry in deleted if npd_id and entry.entity_id == npd_id), None)
+        with_npd_id = [entry for entry in tombstones if npd_id and entry.entity_id == npd_id]
+        of_item = [entry for entry in tombstones if entry.monday_id == self.item.id]
+        own = _own_tombstones(self.board, (*with_npd_id, *of_item))
+        moved = [entry for entry in with_npd_id if entry.state != TombstoneState.RESTORED]
+        return next(iter((*own, *moved)), None)
 
     def _leave(
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
@@ -358,12 +347,15 @@ class _ItemRule:
         item = self.item
         name = tombstone.data.get("name", "a record")
         detail = f"It belongs to “{name}”, which was deleted in NPD."
+        stays = f"{detail} The item stays, and makes no new record."
+        if tombstone.entity_type != self.board.link.entity_type:
+            return self._end(stays)
         decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
         if item.id in decided_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             wakes = (tombstone.entity_id,) if self.facts.has_new_edit else ()
-            return replace(self._end(f"{detail} The item stays, and makes no new record."), wakes=wakes)
+            return replace(self._end(stays), wakes=wakes)
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
