@@ -59,7 +59,7 @@ class Retry(handlers.Handler):
             tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
-                authors.log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
+                authors.log_model_action(request.user, SyncQueue, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         with_field = [entry for entry in entries if entry.field]
         by_field = grouped(with_field, lambda entry: (entry.entity_type, entry.field))
         for mapping in FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in by_field}):
@@ -94,7 +94,7 @@ class Discard(handlers.Handler):
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
-            authors.log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
+            authors.log_model_action(request.user, SyncQueue, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 

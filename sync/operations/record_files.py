@@ -469,9 +469,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         Decision.objects.bulk_create(fold_alike([*lines, *self.lines]))
         counts = f"{len(self.new):,} new, {len(self.changed):,} changed"
-        log_model_action(
-            self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=str(self.opts.verbose_name_plural)
-        )
+        log_model_action(self.user, self.model, f"Imported “{self.file_name}”: {counts}.")
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
 
