@@ -1,6 +1,5 @@
 """The activity of all records and boards, with its undo, and the deleted records, with their restore."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -80,7 +79,9 @@ class UndoPagesMixin(admin_base.PageAdmin):
         rows = list(decision_undo.decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        return self._undo_page(request, rows, _batch_title(rows[0]), "")
+        file_name = rows[0].cause.get("file")
+        title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
+        return self._undo_page(request, rows, title, "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         if not decision_undo.may_undo_decisions(request.user, rows):
@@ -105,14 +106,6 @@ class UndoPagesMixin(admin_base.PageAdmin):
 
         question = partial(_undo_question, rows, title)
         return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
-
-
-def _batch_title(row: Decision) -> str:
-    """Name the file of an import; the entry's sentence ends with it."""
-    if row.kind != decisions.IMPORT_KIND:
-        return "Undo all of that sync?"
-    match = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
-    return f"Undo the import of {match[1]}?" if match else "Undo the import?"
 
 
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:
@@ -140,7 +133,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if deletions:
         records = humanize.count_with_noun(len(deletions), "record")
         by_type = grouped((step.record for step in deletions if step.record), lambda record: record.entity_type())
-        consequences = dict.fromkeys(tombstones.items_consequence(group).sentence for group in by_type.values())
+        consequences = dict.fromkeys(tombstones.deletion_consequence(group).sentence for group in by_type.values())
         effects.append(
             f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
             f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"

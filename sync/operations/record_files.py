@@ -493,7 +493,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         line.key = key
         line.values = values or {}
         line.batch_id = self.batch_id
-        line.cause["causes"] = [IMPORT_KIND]
+        line.cause |= {"causes": [IMPORT_KIND], "file": self.file_name}
         return line
 
     def _keys_of(self, names: Iterable[str]) -> Iterable[tuple[str, str, Sequence[str]]]:
