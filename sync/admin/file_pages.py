@@ -181,7 +181,7 @@ class RecordFilesMixin(ImportExportMixin):
         # Without the values of filters: a search may be a person's address, which an erasure wouldn't find here.
         filters = f" Filters: {', '.join(request.GET)}." if request.GET else ""
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
-        log_model_action(request.user, self.model, sentence, name=str(self.opts.verbose_name_plural))
+        log_model_action(request.user, self.model, sentence)
         return data
 
 

@@ -409,7 +409,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lines += [line for row in rows for line in self._row_lines(row)]
         Decision.objects.bulk_create(fold_alike(lines))
         counts = f"{len(new):,} new, {len(changed):,} changed"
-        log_model_action(self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=self.plural)
+        log_model_action(self.user, self.model, f"Imported “{self.file_name}”: {counts}.")
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             transaction.on_commit(partial(notify.notify_board, changed_type), robust=True)
 
@@ -448,7 +448,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _line(self, record: SyncedModel, sentence: str) -> Decision:
         line = person_line(record, IMPORT_KIND, sentence, actor_label(self.user))
         line.batch_id = self.batch_id
-        line.cause["causes"] = [IMPORT_KIND]
+        line.cause |= {"causes": [IMPORT_KIND], "file": self.file_name}
         return line
 
 
