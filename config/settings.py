@@ -157,7 +157,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "sync_cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},
-    },
+    }
 }
 # The pages also need the permissions to add and change, or to view.
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"
