@@ -140,6 +140,8 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(neighbours[0]) if neighbours else "",
+        "next_noun": attention.KINDS[Kind(neighbours[0].partition(":")[0])].nouns[0] if neighbours else "",
+        "ends_kind": not circle,
         "previous_url": _case_url(neighbours[-1]) if neighbours else "",
     }
 

@@ -40,6 +40,11 @@ from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
 LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
+HELP_TEXTS = {
+    "is_active": "Turn it off instead of deleting a user: what they did stays under their name.",
+    "is_staff": "Opens these pages. Off for a program that only uses the API.",
+    "is_superuser": "May do everything, whatever is chosen below.",
+}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 GROUP_WORDS = {
     "Resolve": "view contacts and organizations, and resolve conflicts",
@@ -100,6 +105,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 
     class Meta:
         labels = LABELS
+        help_texts = HELP_TEXTS
 
     def clean_usable_password(self) -> str:
         return "false"
@@ -108,6 +114,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
 class UserForm(UniqueEmailMixin, UserChangeForm):
     class Meta:
         labels = LABELS
+        help_texts = HELP_TEXTS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
