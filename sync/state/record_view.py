@@ -408,7 +408,7 @@ class RecordView:
     @property
     def pause(self) -> Pause | None:
         """A person's pause of the board, or of all boards."""
-        return self._page.pause
+        return self._page.board.pause
 
     @property
     def is_connected(self) -> bool:
@@ -637,10 +637,6 @@ class _Page:
         names = {record.pk: str(record) for record in self._records}
         mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
         return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
-
-    @property
-    def pause(self) -> Pause | None:
-        return self.board.pause
 
     @property
     def link(self) -> BoardLink | None:

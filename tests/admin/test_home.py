@@ -93,6 +93,7 @@ def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client
 
 def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, world: dict[str, Any]) -> None:
     html = html_of(browser)
+    assert 'npd-badge-"' not in html, "a badge has a colour"
     urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
     assert urls == {f"{CONTACTS}?health=synced", f"{CONTACTS}?health=pending"}
     figures = figures_of(browser)
