@@ -359,10 +359,6 @@ class RecordView:
         return self.state is RecordState.SYNCED and not self.reason
 
     @property
-    def has_conflict(self) -> bool:
-        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
-
-    @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.explanation)
