@@ -142,35 +142,30 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if not values and not deletions:
         effects.append("There is no value to restore.")
     tables = [
-        _step_table(values, ("Record", "Field", "Now", "Goes back to"), _goes_back),
-        _step_table(deletions, ("Record",), lambda step: (), f"Deleted: {len(deletions):,}"),
-        _step_table(
-            left_alone,
-            ("Record", "Field", "Now", "Why"),
-            lambda step: (step.label, step.current_text, step.refusal),
-            f"Can't be undone here: {len(left_alone):,}",
-        ),
+        _step_table(values, "Goes back to"),
+        _step_table(deletions, "", f"Deleted: {len(deletions):,}"),
+        _step_table(left_alone, "Why", f"Can't be undone here: {len(left_alone):,}"),
     ]
     return confirmed_action.Question(title, effects, button, [table for table in tables if table.rows])
 
 
-def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
-    back_to: SafeString | str = step.restored_text or "(empty)"
-    if step.note:
-        back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
-    return step.label, step.current_text or "(empty)", back_to
-
-
 def _step_table(
-    steps: Sequence[decision_undo.UndoStep], heads: Sequence[str], cells: Any, title: str = ""
+    steps: Sequence[decision_undo.UndoStep], last_head: str, title: str = ""
 ) -> confirmed_action.RecordTable:
     rows = []
     for step in steps[: confirmed_action.MAX_ROWS_SHOWN]:
         url = ""
         if step.record and step.decision.entity_id:
             url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
-        rows.append((admin_base.link_to(url, step.name), *cells(step)))
-    return confirmed_action.RecordTable(heads, rows, len(steps), title)
+        now = step.current_text
+        outcome: SafeString | str = step.refusal
+        if not step.refusal and not step.deletes:
+            now = now or "(empty)"
+            note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
+            outcome = format_html("{}{}", step.restored_text or "(empty)", note)
+        rows.append((admin_base.link_to(url, step.name), step.label, now, outcome))
+    heads = ("Record", "Field", "Now", last_head)
+    return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
 
 
 # With one of these parameters the list includes folded entries.
