@@ -21,9 +21,7 @@ from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.restraints import new_acts
 from sync.reconcile.writes import ending_after
-from sync.records.approvals import ApprovalFacts
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -259,21 +257,16 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
     return plan
 
 
-def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
-    """Return the approval requests to store for archiving our own duplicates: they count as done."""
-    ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
-    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.duplicate_of.pk, "copy") for duplicate in ours])
-    return [
-        ApprovalRequest(
-            entity_type=duplicate.duplicate_of.entity_type(),
-            entity_id=duplicate.duplicate_of.pk,
-            remote_id=duplicate.item.id,
-            kind=ApprovalKind.ITEMS,
-            key="copy",
-            label=f"The second item of “{duplicate.duplicate_of}”, created by a call whose answer was lost",
-            values={"record": str(duplicate.duplicate_of)},
-            state=ApprovalState.DONE,
-        )
-        for duplicate in ours
-        if (duplicate.duplicate_of.pk, "copy") in new
-    ]
+def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:
+    """Return the request to store for archiving our own duplicate: it counts as done."""
+    record = duplicate.duplicate_of
+    return ApprovalRequest(
+        entity_type=record.entity_type(),
+        entity_id=record.pk,
+        remote_id=duplicate.item.id,
+        kind=ApprovalKind.ITEMS,
+        key="copy",
+        label=f"The second item of “{record}”, created by a call whose answer was lost",
+        values={"record": str(record)},
+        state=ApprovalState.DONE,
+    )
