@@ -20,6 +20,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.writes import ending_after
 
@@ -76,7 +77,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     return replace(plan, duplicates=tuple(duplicates))
 
 
-def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
+def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
     creates = _creates_that_sent_its_values(board, duplicate)
     history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
@@ -89,7 +90,7 @@ def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPla
     return any(intent.state == IntentState.VOID and intent.lookups for intent in creates)
 
 
-def _creates_that_sent_its_values(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
+def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
     record = duplicate.facts.duplicate_of
     # Without the original, the duplicate is the record's only item on the board.
@@ -109,10 +110,7 @@ def _creates_that_sent_its_values(board: field_values.BoardContext, duplicate: p
 
 
 def _has_sent_value(
-    board: field_values.BoardContext,
-    duplicate: pass_plan.ItemPlan,
-    mapping: FieldMapping,
-    sent: Mapping[str, Any] | None,
+    board: BoardContext, duplicate: pass_plan.ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
     convert = board.converter(mapping, duplicate.duplicate_of)
     try:
@@ -137,9 +135,7 @@ def is_to_archive(duplicate: pass_plan.ItemPlan) -> bool:
     return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
 
 
-def is_still_to_archive(
-    board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None
-) -> bool:
+def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
     """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
     if duplicate.act is pass_plan.ItemAct.COPY or not duplicate.is_ours:
         return is_to_archive(duplicate)
@@ -200,7 +196,7 @@ def asks_person(duplicate: pass_plan.ItemPlan) -> bool:
 
 
 def copy_reports(
-    board: field_values.BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
+    board: BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
 ) -> Iterator[reports.ConflictReport]:
     """Yield the questions about duplicates, and the answers that were applied."""
     for duplicate in settled:
@@ -212,7 +208,7 @@ def copy_reports(
             yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
 
-def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
+def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.duplicate_of

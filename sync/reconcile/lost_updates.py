@@ -22,6 +22,7 @@ from sync.monday import conversion
 from sync.reconcile import field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, side_of, sides_of, way_of
+from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
@@ -54,7 +55,7 @@ def wants_events(plan: pass_plan.RecordPlan) -> bool:
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
 
 
-def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
+def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
@@ -324,7 +325,7 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
 
 
-def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
+def report_lost_updates(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
     A person is asked about a field's newest lost value; others only go to the history, as all do unless it `asks`.
@@ -347,10 +348,7 @@ def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks
 
 
 def _is_lost(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    mapping: FieldMapping,
-    lost_update: pass_plan.LostUpdate,
+    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
@@ -368,7 +366,7 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
-def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a lost value about which a person will be asked."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
     suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
@@ -376,10 +374,7 @@ def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 
 
 def _lost_line(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    mapping: FieldMapping,
-    lost_update: pass_plan.LostUpdate,
+    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
@@ -424,11 +419,7 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext,
-    facts: RecordFacts,
-    mapping: FieldMapping,
-    changes: Iterable[ChangeEvent],
-    why: str,
+    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
     """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
 
@@ -457,7 +448,7 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
         return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
-    if not _is_settled(plan):
+    if not plan.is_settled or plan.left_out:
         return None
     fields = [
         FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
@@ -511,7 +502,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     facts = plan.facts
     replaced: list[FieldConflict] = []
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
-    if not conflicts or not _is_settled(plan) or _closing_reason(plan):
+    if not conflicts or not plan.is_settled or _closing_reason(plan):
         return replaced
     waiting = facts.open_fields(KIND_OVERWRITTEN)
     for conflict in conflicts:
@@ -529,11 +520,6 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
                 replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
     return replaced
-
-
-def _is_settled(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the pass came to an end, and the filter doesn't leave the record out."""
-    return plan.is_settled and not plan.left_out
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:

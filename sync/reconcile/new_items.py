@@ -23,6 +23,7 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -87,7 +88,7 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     return replace(settled, closes=closes)
 
 
-def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
+def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     return [
         tombstone
         for tombstone in tombstones
@@ -420,7 +421,7 @@ class _ItemRule:
 
 
 def record_from_item(
-    board: field_values.BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
+    board: BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
 ) -> tuple[SyncedModel, str]:
     """Return a record with the item's values, and why it can't be created, in sentences.
 
@@ -455,15 +456,13 @@ def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     }
 
 
-def item_finding(
-    board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
-) -> UnmatchedFinding:
+def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
     name = facts.item.name if facts.item else ""
     values = field_values.item_values(board, facts.item) if facts.item else {}
     return UnmatchedFinding(facts.item_id, name, reason, details, values)
 
 
-def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
+def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
     """Return the finding of a listing about an unmatched item; the item's own pass replaces it."""
     reason = UnmatchedReason.QUEUED
     details = _type_words(board)
@@ -480,7 +479,7 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
     return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
 
 
-def _type_words(board: field_values.BoardContext) -> dict[str, str]:
+def _type_words(board: BoardContext) -> dict[str, str]:
     """Return the words for the board's records, and for what they are matched by."""
     opts = board.model._meta
     return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
@@ -507,7 +506,7 @@ def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
 
 
 def after_rejection(
-    board: field_values.BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
+    board: BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
 ) -> pass_plan.ItemPlan:
     """Return the plan of an item after the database rejected its record; `is_there` means that it has one by now."""
     if is_there:

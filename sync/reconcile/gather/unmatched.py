@@ -18,6 +18,7 @@ from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, lookups, pass_plan
 from sync.reconcile.facts import EDIT_KINDS, ItemFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
 from sync.records.unmatched_items import AS_NEW
@@ -62,7 +63,7 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     return _with_rows(board, unmatched, tombstones, records_of_other_types)
 
 
-def reread_items(board: field_values.BoardContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
+def reread_items(board: BoardContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
     """Return the facts about these items as NPD has them under settle's locks."""
     known = [tombstone.pk for item in items for tombstone in item.tombstones]
     tombstones = Tombstone.objects.select_for_update().filter(pk__in=known).order_by("pk")
@@ -70,7 +71,7 @@ def reread_items(board: field_values.BoardContext, items: Sequence[ItemFacts]) -
 
 
 def _with_rows(
-    board: field_values.BoardContext,
+    board: BoardContext,
     items: Sequence[ItemFacts],
     tombstones: Sequence[Tombstone],
     records_of_other_types: Sequence[SyncedModel],
@@ -107,13 +108,13 @@ def _with_rows(
     return complete
 
 
-def _npd_ids(board: field_values.BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
+def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
     """Return the NPD IDs that active items bear, by item."""
     npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in items if item.state == field_values.ACTIVE}
     return {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id is not None}
 
 
-def _event_stats(board: field_values.BoardContext, ids: Collection[str]) -> dict[str | None, dict[str, Any]]:
+def _event_stats(board: BoardContext, ids: Collection[str]) -> dict[str | None, dict[str, Any]]:
     """Return, by item, the times of the board's first and last event, and the events that no pass has checked."""
     on_this_board = models.Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
@@ -148,7 +149,7 @@ def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) ->
 
 
 def with_duplicate_history(
-    board: field_values.BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
+    board: BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
 ) -> list[ItemFacts]:
     """Add to possible duplicates the evidence: the original item, all intents about the record, the items that it was
     unlinked from, and the users who edited the duplicate.
