@@ -40,7 +40,7 @@ from sync import registry
 from sync.api.errors import error_response
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
-from sync.records.authors import log_model_action
+from sync.records.authors import log_action
 
 KEY_LOST = "Codes can't be checked, as this server's encryption key was changed. Ask an administrator for help."
 
@@ -162,7 +162,7 @@ def remove_second_factor(user: User, *, by: User) -> bool:
         sentence = (
             "Second factor removed." if had_factor else f"Signed out everywhere{unlinked}; there was no second factor."
         )
-        log_model_action(by, User, sentence, name=user.get_username(), key=user.pk)
+        log_action(by, user, sentence)
         for session in UserSession.objects.filter(user=user):
             session.end()
     return had_factor

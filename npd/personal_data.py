@@ -17,10 +17,11 @@ from uuid import UUID
 import structlog
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
-from django.core.cache import caches
+from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Cast
+from import_export.tmp_storages import CacheStorage
 
 from sync import registry
 from sync.choices import TombstoneState
@@ -270,5 +271,5 @@ def _erase_rows(person: Person) -> int:
         update_fields=["reason", "unlinked", "erased"],
     )
     # Uploaded files that wait for the confirmation of their import may contain the person.
-    CacheEntry.objects.filter(cache_key__startswith=caches["uploads"].make_key("")).delete()
+    CacheEntry.objects.filter(cache_key__startswith=cache.make_key(CacheStorage.CACHE_PREFIX)).delete()
     return number
