@@ -158,13 +158,10 @@ class _FieldHistory:
                 with suppress(conversion.UnknownValue):
                     self.writes.append(OwnWrite(intent, mapping, convert, now))
         us = facts.history.token_user
-        # By event, our writes that may have made it.
-        self.makers = {
-            event: [write for write in self.writes if write.may_have_made(event)]
-            if not us or event.user_id in ("", us)
-            else []
-            for event in changes
-        }
+        self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
+        for event in changes:
+            may_be_ours = not us or event.user_id in ("", us)
+            self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
         maybe_own = [event for event, makers in self.makers.items() if makers and event.has_previous]
         self.replacements = {(event.value, event.previous) for event in maybe_own}
         self.foreign = [event for event in changes if not self._is_own(event)]

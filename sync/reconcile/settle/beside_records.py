@@ -120,7 +120,7 @@ def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_p
     settled = replace(plan, items=())
     for planned in plan.items:
         item_plan = planned
-        if pause and planned in own_items:
+        if pause and planned.act is not pass_plan.ItemAct.DUPLICATE:
             paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
         elif item_now := facts_now.get(planned.facts.item_id):
