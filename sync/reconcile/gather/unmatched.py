@@ -63,11 +63,12 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     return _with_rows(board, unmatched, tombstones, records_of_other_types)
 
 
-def reread_items(board: BoardContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Return the facts about these items as NPD has them under settle's locks."""
-    known = [tombstone.pk for item in items for tombstone in item.tombstones]
+def reread_item(board: BoardContext, item: ItemFacts) -> ItemFacts:
+    """Return the facts about an item as NPD has them under settle's locks."""
+    known = [tombstone.pk for tombstone in item.tombstones]
     tombstones = Tombstone.objects.select_for_update().filter(pk__in=known).order_by("pk")
-    return _with_rows(board, items, list(tombstones), ()) if items else []
+    [item_now] = _with_rows(board, [item], list(tombstones), ())
+    return item_now
 
 
 def _with_rows(

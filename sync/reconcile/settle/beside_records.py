@@ -20,7 +20,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_plan, field_values, identity, new_items, pass_plan, settlement
 from sync.reconcile.duplicates import after_copy_answers, asks_person, copy_reports
 from sync.reconcile.gather.owners import answer_facts
-from sync.reconcile.gather.unmatched import reread_items
+from sync.reconcile.gather.unmatched import reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -111,11 +111,9 @@ def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_p
     ]
     if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
-    own_items = [item for item in plan.items if item.act is not pass_plan.ItemAct.DUPLICATE]
-    pause = locked_pause(run.entity_type) if own_items else ""
+    has_own_items = any(item.act is not pass_plan.ItemAct.DUPLICATE for item in plan.items)
+    pause = locked_pause(run.entity_type) if has_own_items else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
-    resting_on_rows = [item.facts for item in own_items if item.act in acting or item.tombstone]
-    facts_now = {item.item_id: item for item in reread_items(run.board, resting_on_rows)} if not pause else {}
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     settled = replace(plan, items=())
     for planned in plan.items:
@@ -123,7 +121,9 @@ def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_p
         if pause and planned.act is not pass_plan.ItemAct.DUPLICATE:
             paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
-        elif item_now := facts_now.get(planned.facts.item_id):
+        elif planned.act in acting or planned.tombstone:
+            # One by one, because a record with the item's key may come while others become records.
+            item_now = reread_item(run.board, planned.facts)
             item_plan = new_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
