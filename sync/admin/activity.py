@@ -1,6 +1,6 @@
 """The activity of records as acts of several entries, each with its undo."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,7 +134,7 @@ class _UndoOffers:
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
-        self._undone = _undone_ids(rows)
+        self._undone = _undone_ids([row for row in rows if is_undoable(row)])
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
         """Return the undo of an act with these entries."""
@@ -398,15 +398,18 @@ class Edit:
 
 
 def edits_of(
-    model: type[SyncedModel], ids: Iterable[UUID], saves: PendingSaves, *, limit: int = authors.MAX_EVENTS
+    keys: Collection[registry.RecordKey], saves: PendingSaves, *, limit: int = authors.MAX_EVENTS
 ) -> list[Edit]:
-    """Return the edits among the newest events of these records' history; two queries."""
-    histories = authors.latest_events(model, ids, limit=limit)
+    """Return the edits among the newest events of these records' history; one query for each type, and one."""
+    histories: dict[registry.RecordKey, list[Any]] = {}
+    for spec in registry.entities():
+        ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
+        events_by_id = authors.latest_events(spec.model, ids, limit=limit)
+        histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
     users = authors.users_of(event for events in histories.values() for event in events)
-    entity_type = model.entity_type()
-    fields = _edited_fields(model)
     edits = []
-    for entity_id, events in histories.items():
+    for (entity_type, entity_id), events in histories.items():
+        fields = _edited_fields(registry.entity(entity_type).model)
         is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
         since, words = saves.get((entity_type, entity_id), (None, "")) if is_sent else (None, "")
         for event, before in zip(events, [*events[1:], None], strict=True):
@@ -438,10 +441,7 @@ def _value(event: Any, field: Any) -> Any:
 def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
     """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs."""
     saves = pending_saves(ids, limit=limit)
-    edits: list[Edit] = []
-    for spec in registry.entities():
-        edits += edits_of(spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type], saves)
-    return sorted((edit for edit in edits if edit.waits), key=lambda edit: edit.at, reverse=True)
+    return sorted((edit for edit in edits_of(saves, saves) if edit.waits), key=lambda edit: edit.at, reverse=True)
 
 
 def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str) -> Decision:
@@ -478,7 +478,7 @@ def _with_edits(record: SyncedModel, rows: Sequence[Decision], mappings: Sequenc
     """Return a record's entries, and unsaved ones for the edits that none of them is about."""
     # One more than is shown, because the changes of an event are the differences to the one before.
     saves = pending_saves([record.pk], limit=1)
-    edits = edits_of(type(record), [record.pk], saves, limit=MOST_ENTRIES + 1)
+    edits = edits_of([(record.entity_type(), record.pk)], saves, limit=MOST_ENTRIES + 1)
     edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
     fields_of = {mapping.key: mapping.fields for mapping in mappings}
     # A pass, an import or an undo has entries of its own.

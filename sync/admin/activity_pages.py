@@ -53,61 +53,6 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     ]
 
 
-class UndoPagesMixin(admin_base.PageAdmin):
-    """Adds the pages that undo an act, or a whole import or pass."""
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            re_path(rf"^(?P<keys>{_KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
-            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
-            *super().get_urls(),
-        ]
-
-    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Show what undoing the decisions of an act would write; on POST, undo them."""
-        pks = {int(key) for key in keys.split(",")}
-        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
-        if missing := pks - {row.pk for row in rows}:
-            raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
-        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
-        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
-        return self._undo_page(request, rows, title, back_url)
-
-    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
-        """Show what undoing a batch would write; on POST, undo it."""
-        rows = list(decision_undo.decisions_of_batch(batch_id))
-        if not rows:
-            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        file_name = rows[0].cause.get("file")
-        title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
-        return self._undo_page(request, rows, title, "")
-
-    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        if not decision_undo.may_undo_decisions(request.user, rows):
-            raise PermissionDenied
-        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
-
-        def run() -> confirmed_action.Report:
-            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
-            restored = sum(not step.deletes for step in result.undone)
-            deleted = len(result.undone) - restored
-            parts = []
-            if restored:
-                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
-            if deleted:
-                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
-            problems = [
-                f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
-                for step in result.left_alone
-            ]
-            return confirmed_action.Report(sentence, problems)
-
-        question = partial(_undo_question, rows, title)
-        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
-
-
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:
     """Return when Monday gets the undone values; empty if the records are on no board."""
     types = {row.entity_type for row in rows if (link := registry.link_of(row.entity_type)) and link.board_id}
@@ -142,35 +87,30 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if not values and not deletions:
         effects.append("There is no value to restore.")
     tables = [
-        _step_table(values, ("Record", "Field", "Now", "Goes back to"), _goes_back),
-        _step_table(deletions, ("Record",), lambda step: (), f"Deleted: {len(deletions):,}"),
-        _step_table(
-            left_alone,
-            ("Record", "Field", "Now", "Why"),
-            lambda step: (step.label, step.current_text, step.refusal),
-            f"Can't be undone here: {len(left_alone):,}",
-        ),
+        _step_table(values, "Goes back to"),
+        _step_table(deletions, "", f"Deleted: {len(deletions):,}"),
+        _step_table(left_alone, "Why", f"Can't be undone here: {len(left_alone):,}"),
     ]
     return confirmed_action.Question(title, effects, button, [table for table in tables if table.rows])
 
 
-def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
-    back_to: SafeString | str = step.restored_text or "(empty)"
-    if step.note:
-        back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
-    return step.label, step.current_text or "(empty)", back_to
-
-
 def _step_table(
-    steps: Sequence[decision_undo.UndoStep], heads: Sequence[str], cells: Any, title: str = ""
+    steps: Sequence[decision_undo.UndoStep], last_head: str, title: str = ""
 ) -> confirmed_action.RecordTable:
     rows = []
     for step in steps[: confirmed_action.MAX_ROWS_SHOWN]:
         url = ""
         if step.record and step.decision.entity_id:
             url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
-        rows.append((admin_base.link_to(url, step.name), *cells(step)))
-    return confirmed_action.RecordTable(heads, rows, len(steps), title)
+        now = step.current_text
+        outcome: SafeString | str = step.refusal
+        if not step.refusal and not step.deletes:
+            now = now or "(empty)"
+            note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
+            outcome = format_html("{}{}", step.restored_text or "(empty)", note)
+        rows.append((admin_base.link_to(url, step.name), step.label, now, outcome))
+    heads = ("Record", "Field", "Now", last_head)
+    return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
 
 
 # With one of these parameters the list includes folded entries.
@@ -252,7 +192,7 @@ def _waiting_rows(edits: Sequence[activity.Edit], labels: Mapping[tuple[str, str
 
 
 @admin.register(Decision)
-class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
+class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
     list_filter = (admin_base.EntityFilter, "at")
@@ -297,6 +237,57 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         others = humanize.count_with_noun(row.page_alike, "more record", "more records") if row.page_alike else ""
         context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            re_path(rf"^(?P<keys>{_KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
+            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
+            *super().get_urls(),
+        ]
+
+    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Show what undoing the decisions of an act would write; on POST, undo them."""
+        pks = {int(key) for key in keys.split(",")}
+        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
+        if missing := pks - {row.pk for row in rows}:
+            raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
+        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
+        return self._undo_page(request, rows, title, back_url)
+
+    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
+        """Show what undoing a batch would write; on POST, undo it."""
+        rows = list(decision_undo.decisions_of_batch(batch_id))
+        if not rows:
+            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+        file_name = rows[0].cause.get("file")
+        title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
+        return self._undo_page(request, rows, title, "")
+
+    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
+        if not decision_undo.may_undo_decisions(request.user, rows):
+            raise PermissionDenied
+        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
+
+        def run() -> confirmed_action.Report:
+            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
+            restored = sum(not step.deletes for step in result.undone)
+            deleted = len(result.undone) - restored
+            parts = []
+            if restored:
+                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
+            if deleted:
+                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
+            sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
+            problems = [
+                f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
+                for step in result.left_alone
+            ]
+            return confirmed_action.Report(sentence, problems)
+
+        question = partial(_undo_question, rows, title)
+        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
