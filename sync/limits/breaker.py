@@ -332,7 +332,7 @@ def pass_succeeded(*, has_written: bool) -> None:
     if row.failures and is_proven and not (row.needs_probe or row.only_writes):
         MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        write_stop.write_succeeded()
+        write_stop.write_succeeded(row)
     limit = row.batch_limit
     if limit is not None and (has_written or not row.write_failures):
         doubled = limit * 2
