@@ -258,7 +258,7 @@ class Planner:
                 if key not in counted:
                     counted.add(key)
                     reason = f"{change.field}: {change.reason}" if change.field else change.reason
-                    self.result.add(row, self._name_of(change), reason.strip(": "))
+                    self.result.add(row, self._name_of(change), change.field if row in DONE_ROWS else reason)
 
     def _changes(self, run: PlannedRun) -> Iterable[PlannedChange]:
         for change in plan_changes(run):
