@@ -157,7 +157,8 @@ class ConditionForm(forms.Form):
     text = forms.CharField(label="Value", required=False, max_length=20_000)
 
     def __init__(self, *args: Any, chosen: selection.ChosenBoard, side: FilterSide, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
         self.chosen = chosen
         self.side = side
         self.board = planned_board(chosen)

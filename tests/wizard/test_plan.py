@@ -31,8 +31,9 @@ def connected(wizard: Wizard, firms: str) -> str:
     wizard.monday.query(
         'mutation ($b: ID!, $d: JSON) { create_column(board_id: $b, id: "firm", title: "Company",'
         " column_type: board_relation, defaults: $d) { id } }",
-        b=board, d=f'{{"boardIds": [{firms}]}}',
-    )  # fmt: skip
+        b=board,
+        d=f'{{"boardIds": [{firms}]}}',
+    )
     return board
 
 
