@@ -157,15 +157,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "sync_cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},
-    },
-    # Files between the preview of an import and its confirmation.
-    "uploads": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "sync_cache",
-        "KEY_PREFIX": "upload",
-        "TIMEOUT": 3_600,
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    },
+    }
 }
 # The pages also need the permissions to add and change, or to view.
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"

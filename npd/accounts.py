@@ -40,7 +40,7 @@ from sync import registry
 from sync.api.errors import error_response
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
-from sync.records.authors import log_model_action
+from sync.records.authors import log_action
 
 KEY_LOST = "Codes can't be checked, as this server's encryption key was changed. Ask an administrator for help."
 
@@ -157,12 +157,8 @@ def remove_second_factor(user: User, *, by: User) -> bool:
     with transaction.atomic():
         had_factor = bool(Authenticator.objects.filter(user=user).delete()[0])
         # The next sign-in by the identity provider links it again.
-        had_link = bool(SocialAccount.objects.filter(user=user).delete()[0])
-        unlinked = ", and unlinked from the identity provider" if had_link else ""
-        sentence = (
-            "Second factor removed." if had_factor else f"Signed out everywhere{unlinked}; there was no second factor."
-        )
-        log_model_action(by, User, sentence, name=user.get_username(), key=user.pk)
+        SocialAccount.objects.filter(user=user).delete()
+        log_action(by, user, "Second factor removed." if had_factor else "Signed out everywhere.")
         for session in UserSession.objects.filter(user=user):
             session.end()
     return had_factor

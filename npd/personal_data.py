@@ -6,7 +6,6 @@ id and the time, and the item stays ignored, so the person never comes back from
 
 import json
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ from uuid import UUID
 import structlog
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
-from django.core.cache import caches
+from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Cast
+from import_export.tmp_storages import CacheStorage
 
 from sync import registry
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import (
@@ -56,6 +55,16 @@ LEASE_SECONDS = 300
 # The columns with a record's id, in the sync's tables, the history and the admin's log, and those with an item's id.
 OWNER_COLUMNS = ("entity_id", "pgh_obj_id", "object_id")
 ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
+
+BOARD_BUSY = (
+    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
+    "in a minute."
+)
+OUTCOME_UNKNOWN = (
+    "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing was done. "
+    "Try again in some minutes."
+)
+ITEM_STAYS = "Nothing was erased in NPD. Try again, or leave the item on the board."
 
 ERASED_REASON = "Its person was erased in NPD."
 # Rows that stay, with these values: tombstones, who did what when, and which items make no record.
@@ -170,15 +179,6 @@ def export(person: Person) -> dict[str, Any]:
     return readable
 
 
-def counts(person: Person) -> list[tuple[str, int]]:
-    """Return the rows that an erasure deletes or empties: the name of each kind, and their number."""
-    numbers: Counter[tuple[str, str]] = Counter()
-    for rows in person.rows():
-        names = rows.model._meta
-        numbers[str(names.verbose_name), str(names.verbose_name_plural)] += rows.count()
-    return [(plural(number, *names), number) for names, number in numbers.items() if number]
-
-
 def erase(person: Person, *, delete_items: bool) -> int:
     """Erase a person irreversibly, and return the number of rows. Raises Conflict if nothing was erased.
 
@@ -188,20 +188,12 @@ def erase(person: Person, *, delete_items: bool) -> int:
     link = registry.link_of(person.entity_type)
     lease = acquire(link, LEASE_SECONDS) if link else None
     if link and lease is None:
-        sentence = (
-            "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try "
-            "again in a minute."
-        )
-        raise Conflict(sentence, code="board_busy")
+        raise Conflict(BOARD_BUSY, code="board_busy")
     with lease or nullcontext():
         # Read again, because the last pass may have stored more.
         person = Person(person.entity_type, person.id)
         if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
-            sentence = (
-                "A call to Monday about this person has no answer yet, so it is not known which items there are. "
-                "Nothing was done. Try again in some minutes."
-            )
-            raise Conflict(sentence, code="outcome_unknown")
+            raise Conflict(OUTCOME_UNKNOWN, code="outcome_unknown")
         # First, so that nothing is erased if Monday refuses.
         if link and delete_items and person.items:
             _delete_items(link, person.items)
@@ -221,23 +213,15 @@ def erase(person: Person, *, delete_items: bool) -> int:
 def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link, urgent=True)
     if not board.is_available:
-        sentence = (
-            f"Monday can't be called: {board.detail} Nothing was done. Try again when it can, or leave the item on the "
-            "board."
-        )
-        raise Conflict(sentence, code="board_unavailable")
-    removals = {f"e{number}": item_id for number, item_id in enumerate(item_ids)}
-    request = prepare_delete(removals, [])
+        raise Conflict(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
+    request = prepare_delete({f"e{number}": item_id for number, item_id in enumerate(item_ids)}, [])
     try:
         for outcome in connector(urgent=True).write(request, uuid.uuid4().hex).by_alias.values():
             # An item that is gone already needs no deletion.
             if isinstance(outcome, MondayError) and outcome.kind is not ITEM_NOT_FOUND:
                 raise outcome
     except MondayError as error:
-        sentence = (
-            f"Monday didn't delete the item: {error.sentence} Nothing was erased in NPD. Try again, or leave the item "
-            "on the board."
-        )
+        sentence = f"Monday didn't delete the item: {error.sentence} {ITEM_STAYS}"
         raise Conflict(sentence, code="item_not_deleted") from error
 
 
@@ -270,5 +254,5 @@ def _erase_rows(person: Person) -> int:
         update_fields=["reason", "unlinked", "erased"],
     )
     # Uploaded files that wait for the confirmation of their import may contain the person.
-    CacheEntry.objects.filter(cache_key__startswith=caches["uploads"].make_key("")).delete()
+    CacheEntry.objects.filter(cache_key__startswith=cache.make_key(CacheStorage.CACHE_PREFIX)).delete()
     return number

@@ -11,7 +11,7 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
 from npd.admin import user_pages
 from npd.models import Contact, Organization
-from npd.personal_data import Person, counts, erase, export
+from npd.personal_data import Person, erase, export
 from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
@@ -67,9 +67,7 @@ class ContactAdmin(SyncedModelAdmin):
             )
             messages.success(request, f"The person is erased: {number:,} rows.")
             return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
-        return render_admin_page(
-            self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person, counts=counts(person)
-        )
+        return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         # The export shows other people's acts, and an erasure can't be undone.

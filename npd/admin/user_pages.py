@@ -3,19 +3,17 @@
 from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
@@ -28,7 +26,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from npd.accounts import remove_second_factor
@@ -39,12 +37,7 @@ from sync.kernel.humanize import DASH
 from sync.models.decisions import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
-LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
-GROUP_WORDS = {
-    "Resolve": "view contacts and organizations, and resolve conflicts",
-    "Edit": "what Resolve may, and add, change, delete, import and export contacts and organizations",
-}
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
 LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
 
@@ -75,43 +68,29 @@ class UniqueEmailMixin:
         return email
 
 
-class GroupChoices(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # takes none when it runs
-    """Checkboxes of the groups; NPD Sync's own groups say what their members may do."""
-
-    widget = UnfoldAdminCheckboxSelectMultipleWidget
-
-    def label_from_instance(self, obj: Group) -> str:
-        words = GROUP_WORDS.get(obj.name, "")
-        return f"{obj.name}: {words}" if words else str(obj.name)
-
-
-class PasswordState(UnfoldReadOnlyPasswordHashWidget):
-    """Says only whether a password is set, not how it is stored."""
-
-    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        context: dict[str, Any] = super().get_context(name, value, attrs)
-        if value and is_password_usable(value):
-            context["summary"] = [{"label": "A password is set."}]
-        return context
+class UserFormMeta:
+    labels: ClassVar[dict[str, str]] = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
+    # unfold's list of names has no room for the boxes.
+    widgets: ClassVar[dict[str, Any]] = {"groups": UnfoldAdminCheckboxSelectMultipleWidget}
+    help_texts: ClassVar[dict[str, str]] = {
+        "groups": "Resolve: view contacts and organizations, and resolve conflicts. Edit: what Resolve may, and add, "
+        "change, delete, import and export contacts and organizations."
+    }
 
 
 class NewUserForm(UniqueEmailMixin, UserCreationForm):
     """Adds a user without a password; they set it by a link."""
 
-    class Meta:
-        labels = LABELS
+    class Meta(UserFormMeta):
+        pass
 
     def clean_usable_password(self) -> str:
         return "false"
 
 
 class UserForm(UniqueEmailMixin, UserChangeForm):
-    class Meta:
-        labels = LABELS
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password"].widget = PasswordState()
+    class Meta(UserFormMeta):
+        pass
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
@@ -127,12 +106,8 @@ class AdministratorsMixin:
     def has_administrator_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False))
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_administrator_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.has_administrator_permission(request)
-
+    has_module_permission = has_administrator_permission
+    has_add_permission = has_administrator_permission
     has_view_permission = has_administrator_permission
     has_change_permission = has_administrator_permission
     has_delete_permission = has_administrator_permission
@@ -184,12 +159,6 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         messages.success(request, f"{full_name(obj)} is added.")
         return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
 
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer the groups as checkboxes instead of the theme's list of names."""
-        if db_field.name != "groups":
-            return super().formfield_for_manytomany(db_field, request, **kwargs)
-        return GroupChoices(Group.objects.order_by("name"), required=False, label="Groups")
-
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Run list actions in one transaction, so that the lock of `get_deleted_objects` lasts until the deletion."""
         with transaction.atomic() if request.method == "POST" else nullcontext():
@@ -234,18 +203,28 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
             return see_other(back)
-        words = (
-            "Give them this link yourself, in a message that nobody else reads. It can't be shown again, and works "
-            f"once, within {LINK_LIFETIME}."
+        response = render_admin_page(
+            self,
+            request,
+            "npd/shown_once.html",
+            f"A link for {user}",
+            problem=problem,
+            before="Give them this link yourself, in a message that nobody else reads. It can't be shown again, and "
+            f"works once, within {LINK_LIFETIME}.",
+            text=link,
+            back=back,
+            back_label="Back to the user",
         )
-        context: dict[str, Any] = {"problem": problem, "before": words, "text": link}
-        context |= {"back": back, "back_label": "Back to the user"}
-        response = render_admin_page(self, request, "npd/shown_once.html", f"A link for {user}", **context)
         response.headers["Cache-Control"] = "no-store"
         return response
 
+    def has_second_factor_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Offer the act only where the user has a second factor."""
+        user = self.get_object(request, object_id) if self.has_administrator_permission(request) else None
+        return user is not None and Authenticator.objects.filter(user=user).exists()
+
     @action(  # type: ignore[untyped-decorator]
-        description="Remove second factor", url_path="remove-second-factor", permissions=["administrator"]
+        description="Remove second factor", url_path="remove-second-factor", permissions=["second_factor"]
     )
     def remove_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Remove another user's codes and passkeys, after a question. Your own have a page that asks for a code."""
@@ -254,25 +233,21 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, ModelAdmin):  # type: igno
             return see_other(reverse("mfa_index"))
 
         @transaction.atomic
-        def run() -> confirmed_action.Report:
-            if not remove_second_factor(user, by=cast("User", request.user)):
-                return confirmed_action.Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
+        def run() -> str:
+            remove_second_factor(user, by=cast("User", request.user))
             self.log_to_activity(request, f"Removed the second factor of {full_name(user)}.")
-            return confirmed_action.Report("The second factor is removed, and their sessions have ended.")
+            return "The second factor is removed, and their sessions have ended."
 
-        def question() -> confirmed_action.Question:
-            effects = [
-                "Their authenticator app, passkeys, recovery codes and link to the identity provider are deleted.",
-                "They are signed out everywhere, and sign in with their password alone.",
-                "Do this only if you are sure who is asking.",
-            ]
-            return confirmed_action.Question(
-                f"Remove the second factor of {user}?", effects, "Remove second factor", deletes=True
-            )
-
-        return confirmed_action.run_action(
-            self, request, run, question=question, back_url=reverse("admin:auth_user_change", args=[user.pk])
+        effects = [
+            "Their authenticator app, passkeys, recovery codes and link to the identity provider are deleted.",
+            "They are signed out everywhere, and sign in with their password alone.",
+            "Do this only if you are sure who is asking.",
+        ]
+        question = confirmed_action.Question(
+            f"Remove the second factor of {user}?", effects, "Remove second factor", deletes=True
         )
+        back = reverse("admin:auth_user_change", args=[user.pk])
+        return confirmed_action.run_action(self, request, run, back, question=lambda: question)
 
     def user_or_404(self, request: HttpRequest, object_id: str) -> User:
         user: User | None = self.get_object(request, object_id)

@@ -1,20 +1,20 @@
-"""The activity of records as lines and acts, each with its undo."""
+"""The activity of records as acts of several entries, each with its undo."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
 from sync import attention, registry
-from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, TombstoneState
+from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
@@ -24,25 +24,27 @@ from sync.records import authors
 from sync.records.tombstones import deleted_names
 from sync.state.record_fields import display_of
 
-MOST_LINES = 50
+MOST_ENTRIES = 50
 # A value's characters on a line.
 MAX_SHOWN = 80
 
 # The kind of a decision about an applied resolution.
 _RESOLVED = "conflict_settled"
 
-_ABOUT_CONFLICTS = (CONFLICT_FOUND_KIND, _RESOLVED)
+# The kind of an unsaved entry about an edit in NPD that no stored entry is about.
+EDIT = "edit"
 
-# The kind of an unsaved decision about an edit that waits to be sent.
+# The kind of an unsaved entry about the edits of a record that wait to be sent.
 WAITING = "waiting"
 
-# What an edit says whose job failed for good.
+# What an edit says that waits to be sent, or whose job failed for good.
+PENDING = "Pending"
 NOT_SYNCED = "Not synced: its job failed"
 
 # The directions that send NPD's edits.
 SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
-# The icon and its label, by the kind of a decision.
+# The icon and its label, by the kind of an entry.
 _MARKS = {
     "push": ("arrow_upward", "Sent to Monday"),
     "pull": ("arrow_downward", "Updated from Monday"),
@@ -58,6 +60,7 @@ _MARKS = {
     "archived": ("delete", "Archived on Monday"),
     "deleted": ("delete", "Deleted on Monday"),
     "restored": ("undo", "Restored"),
+    EDIT: ("edit", "Edited in NPD"),
     WAITING: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
@@ -73,13 +76,14 @@ _MARKS = {
 }
 
 
-def mark_of(row: Decision) -> tuple[str, str]:
+def _mark_of(row: Decision) -> tuple[str, str]:
     if row.is_refill:
         return "view_column", "New column filled"
     if row.kind == "removed" and row.reason in _MARKS:
         return _MARKS[row.reason]
-    other = ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
-    return _MARKS.get(row.kind, other)
+    if row.kind in _MARKS and not (row.kind == EDIT and row.actor == authors.SYNC_ACTOR):
+        return _MARKS[row.kind]
+    return ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
 
 
 def actor_of(row: Decision) -> str:
@@ -88,111 +92,124 @@ def actor_of(row: Decision) -> str:
     return requested_by or row.actor or authors.SYNC_ACTOR
 
 
-def _act_of(row: Decision) -> tuple[str, ...]:
-    """Return a key that the decisions of one act on one record share; empty for an act of its own."""
-    about = (row.entity_type, str(row.subject), row.actor)
+def _act_of(row: Decision) -> tuple[object, ...]:
+    """Return a key that the entries of one act on one record share; empty for an act of its own."""
+    about = (row.entity_type, row.subject, row.actor)
     if row.is_of_new_item:
-        return (*about, "create", str(row.batch_id or row.pk))
+        return (*about, "create", row.batch_id or row.pk)
     if not row.key:
         return ()
     # Several passes may send the values of one save.
-    if row.kind == "push" and (edited_at := row.cause.get("npd", {}).get("at")):
-        return (*about, str(edited_at))
-    return (*about, row.kind, str(row.batch_id or row.at.replace(microsecond=0)))
+    edited_at = row.at.isoformat() if row.kind == EDIT else row.cause.get("npd", {}).get("at")
+    if row.kind in (EDIT, "push") and edited_at:
+        return (*about, edited_at)
+    return (*about, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
 
 @dataclass(frozen=True)
 class UndoOffer:
-    """The undo of an act."""
+    """A link that undoes an act or leads to its conflict, or that the act was undone."""
 
     url: str = ""
-    label: str = ""  # of its link
+    label: str = ""
     is_undone: bool = False
-    conflict_url: str = ""  # the conflict's page, which has the undo of its resolution
 
 
 NOTHING_TO_UNDO = UndoOffer()
 
 
-def batch_undo_url(batch_id: UUID) -> str:
-    """Return the page that undoes a whole pass, import or undo."""
-    return reverse("admin:sync_decision_undo_batch", args=[batch_id])
+def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
+    """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
+    query = {"next": back_url} if back_url else None
+    return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
 
 
-class UndoOffers:
-    """The undos that a reader may use, for decisions of one page."""
+class _UndoOffers:
+    """The undos of a page's entries that its reader may use."""
 
-    def __init__(self, decisions: Sequence[Decision], reader: Any) -> None:
-        self._reader = reader
-        self._decisions = decisions
-        self._sees_conflicts = registry.may_view(reader, "conflicts.syncconflict")
-
-    @cached_property
-    def _open_conflicts(self) -> set[str]:
-        keys = {
-            row.cause["conflict"] for row in self._decisions if row.kind in _ABOUT_CONFLICTS and "conflict" in row.cause
-        }
+    def __init__(self, rows: Sequence[Decision], request: HttpRequest) -> None:
+        self._reader = request.user
+        self._next = {"next": request.get_full_path()}
+        self._sees_conflicts = registry.may_view(request.user, "conflicts.syncconflict")
+        conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
-        return set(waiting.filter(source__in=keys).values_list("source", flat=True))
-
-    @cached_property
-    def _undone(self) -> set[int]:
-        return _undone_ids(self._decisions)
+        self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
+        self._undone = _undone_ids([row for row in rows if is_undoable(row)])
 
     def of(self, rows: Sequence[Decision]) -> UndoOffer:
-        """Return the undo of an act with these decisions."""
+        """Return the undo of an act with these entries."""
         for row in rows if self._sees_conflicts else ():
-            if row.kind in _ABOUT_CONFLICTS and "conflict" in row.cause:
-                url = registry.page_url("conflicts_syncconflict_screen", row.cause["conflict"])
-                if row.cause["conflict"] in self._open_conflicts:
-                    return UndoOffer(conflict_url=url, label="See conflict")
+            if conflict := _conflict_of(row):
+                url = registry.page_url("conflicts_syncconflict_screen", conflict)
+                if conflict in self._open_conflicts:
+                    return UndoOffer(url, "See conflict")
                 # The answer about a whole record can't be undone by a button.
-                return (
-                    UndoOffer(conflict_url=url, label="Undo…") if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
-                )
+                return UndoOffer(url, "Undo…") if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
         moves = [row for row in rows if is_undoable(row)]
         if not moves or not may_undo_decisions(self._reader, moves):
             return NOTHING_TO_UNDO
-        keys = [row.pk for row in moves if row.pk not in self._undone]
+        keys = [str(row.pk) for row in moves if row.pk not in self._undone]
         if not keys:
             return UndoOffer(is_undone=True)
-        label = "Redo" if any(row.undoes is not None for row in moves) else "Undo"
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))]), label)
+        label = "Redo…" if any(row.undoes is not None for row in moves) else "Undo…"
+        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._next), label)
 
 
-def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
-    """Return the decisions that were undone, by an undo that was not undone itself."""
+def _conflict_of(row: Decision) -> str:
+    """Return the id of the conflict that the entry found or settled, or an empty text."""
+    return str(row.cause.get("conflict", "")) if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) else ""
+
+
+def _undone_ids(rows: Sequence[Decision]) -> set[int]:
+    """Return the entries that were undone, by an undo that was not undone itself."""
     undos: dict[int, list[int]] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
-    for pk, undoes in rows.order_by("pk").values_list("pk", "undoes"):
+    stored = Decision.objects.filter(entity_id__in={row.entity_id for row in rows}, undoes__isnull=False)
+    for pk, undoes in stored.order_by("pk").values_list("pk", "undoes"):
         undos.setdefault(undoes or 0, []).append(pk)
 
     def is_in_force(pk: int) -> bool:
         return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
-    return {row.pk for row in decisions if not is_in_force(row.pk)}
+    return {row.pk for row in rows if not is_in_force(row.pk)}
 
 
 @dataclass(frozen=True)
 class ActivityLine:
-    """A field's changed value, or another event in words."""
+    """An entry as a line: a field's changed value, or another event in words."""
 
-    line_id: str
-    at: datetime
-    actor: str
-    icon: str
-    icon_label: str
-    words: str = ""  # the event; empty for a changed value
-    field: str = ""  # the label of the field that the words are about
-    label: str = ""  # the label of the changed field
-    before: str = ""
-    after: str = ""
-    sentence: str = ""  # why and how the value was synced
-    why: Sequence[str] = ()  # the edit that led to it, and the rule
-    waits: str = ""  # that an edit waits to be sent, or has failed
-    act: tuple[str, ...] = ()  # equal for the lines of one act; empty for an act of its own
-    row: Decision | None = None
-    offer: UndoOffer = NOTHING_TO_UNDO
+    row: Decision
+    label: str  # of its field; empty if it is about the record
+    is_value: bool
+    sentence: str  # the event in words, or why and how the value was synced
+    before: str
+    after: str
+    offer: UndoOffer
+
+    @property
+    def line_id(self) -> str:
+        """Its id on the page, the same when the page is read again."""
+        return f"d{self.row.pk}" if self.row.pk else f"e{self.row.values['event']}-{self.row.key}"
+
+    @property
+    def at(self) -> datetime:
+        return self.row.happened_at
+
+    @property
+    def icon(self) -> str:
+        return _mark_of(self.row)[0]
+
+    @property
+    def icon_label(self) -> str:
+        return _mark_of(self.row)[1]
+
+    @property
+    def actor(self) -> str:
+        return actor_of(self.row)
+
+    @property
+    def waits(self) -> str:
+        """That the edit waits to be sent, or has failed; empty otherwise."""
+        return str(self.row.values.get("waits", ""))
 
     @property
     def shown_before(self) -> str:
@@ -222,13 +239,14 @@ def _part_that_differs(text: str, other: str) -> str:
 class Act:
     """The lines of one act on a record."""
 
+    row: Decision  # its first entry
     lines: Sequence[ActivityLine]
-    offer: UndoOffer = NOTHING_TO_UNDO
+    offer: UndoOffer
 
     @property
     def line(self) -> ActivityLine:
         """The main line: the creation of an item comes before its values."""
-        return next((line for line in self.lines if not line.label), self.lines[0])
+        return next((line for line in self.lines if not line.is_value), self.lines[0])
 
     @property
     def others(self) -> int:
@@ -238,13 +256,13 @@ class Act:
     def also(self) -> str:
         """The other changed field, or the number of other changed fields."""
         if self.others == 1:
-            return next(line.label or line.field for line in self.lines if line is not self.line)
+            return next(line.label for line in self.lines if line is not self.line)
         return f"{self.others} more" if self.others else ""
 
     @property
     def fields(self) -> str:
         """The labels of the fields that the act's words are about, if there are several."""
-        labels = [line.field for line in self.lines if line.field]
+        labels = [line.label for line in self.lines if line.label and not line.is_value]
         return humanize.join_first(labels) if len(labels) > 1 else ""
 
     @property
@@ -257,67 +275,51 @@ class Act:
 
     @property
     def why(self) -> Sequence[str]:
-        return list(dict.fromkeys(text for line in self.lines for text in line.why))
+        """The edits that led to it, and the rules."""
+        return list(dict.fromkeys(text for line in self.lines for text in decisions.reasons_of(line.row)))
 
 
-def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str], offers: UndoOffers) -> list[Act]:
-    """Return the acts of these lines, newest first, each with its fields in the order of `labels`."""
-    place = {label: number for number, label in enumerate(labels)}
+def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], request: HttpRequest) -> list[Act]:
+    """Return the acts of a page's entries, in the order of their first ones; `labels` are as in `labels_of`."""
+    offers = _UndoOffers(rows, request)
     groups: dict[tuple[object, ...], list[ActivityLine]] = {}
-    for line in sorted(lines, key=lambda line: line.at, reverse=True):
-        key: tuple[object, ...] = line.act or (line.line_id,)
-        about = line.label or line.field
+    for row in rows:
+        line = _line_of(row, labels, offers.of([row]))
+        key = _act_of(row) or (line.line_id,)
         # Repeated saves of one field in a transaction are separate acts.
-        while any(about == (other.label or other.field) for other in groups.get(key, ())):
-            key = (*key, about)
+        while any(line.label == other.label for other in groups.get(key, ())):
+            key = (*key, line.label)
         groups.setdefault(key, []).append(line)
+    place = {label: number for number, label in enumerate(labels.values())}
     acts = []
-    for group in groups.values():
-        group.sort(key=lambda line: place.get(line.label or line.field, len(place)))
-        acts.append(Act(group, offers.of([line.row for line in group if line.row is not None])))
+    for lines in groups.values():
+        group_rows = [line.row for line in lines]
+        in_order = sorted(lines, key=lambda line: place.get(line.label, len(place)))
+        acts.append(Act(group_rows[0], in_order, offers.of(group_rows)))
     return acts
 
 
-def lines_of(
-    rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], offers: UndoOffers
-) -> Iterator[ActivityLine]:
-    """Yield the lines of these decisions; `labels` are the fields' labels by type of records and key."""
-    for row in rows:
-        icon, icon_label = mark_of(row)
-        label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
-        before, after = values_of(row)
-        has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
-        is_move = bool(row.key) and not row.is_refill and has_values
-        sentence = humanize.without_request_id(row.sentence)
-        if deletion := row.cause.get("deletion"):
-            sentence = f"{deletion} {sentence}"
-        yield ActivityLine(
-            line_id=f"d{row.pk or id(row)}",
-            at=row.happened_at,
-            actor=actor_of(row),
-            icon=icon,
-            icon_label=icon_label,
-            words="" if is_move else sentence,
-            field=label if row.key and not is_move else "",
-            label=label if is_move else "",
-            before=before if is_move else "",
-            after=after if is_move else "",
-            sentence=sentence if is_move else "",
-            why=decisions.reasons_of(row),
-            waits=row.values.get("waits", ""),
-            act=_act_of(row),
-            row=row,
-            offer=offers.of([row]),
-        )
-
-
-def values_of(row: Decision) -> tuple[str, str]:
-    """Return the value before and after; for a resolution, the overwritten values of one or both sides."""
-    if row.kind != _RESOLVED:
-        return str(row.values.get("before") or ""), str(row.values.get("after") or "")
-    result = str(row.values.get("result") or "")
-    sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
-    return " / ".join(value for value in sides if value != result), result
+def _line_of(row: Decision, labels: Mapping[tuple[str, str], str], offer: UndoOffer) -> ActivityLine:
+    has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
+    sentence = humanize.without_request_id(row.sentence)
+    if deletion := row.cause.get("deletion"):
+        sentence = f"{deletion} {sentence}"
+    before = str(row.values.get("before") or "")
+    after = str(row.values.get("after") or "")
+    if row.kind == _RESOLVED:
+        # The overwritten values of one or both sides.
+        after = str(row.values.get("result") or "")
+        sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
+        before = " / ".join(value for value in sides if value != after)
+    return ActivityLine(
+        row=row,
+        label=labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize()),
+        is_value=bool(row.key) and not row.is_refill and has_values,
+        sentence=sentence,
+        before=before,
+        after=after,
+        offer=offer,
+    )
 
 
 def board_mappings() -> QuerySet[FieldMapping]:
@@ -326,48 +328,37 @@ def board_mappings() -> QuerySet[FieldMapping]:
     return rows.order_by("position", "pk")
 
 
-def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return the labels of the database columns that are sent to a board, by type of records and column."""
-    labels: dict[tuple[str, str], str] = {}
-    for mapping in mappings:
-        if mapping.column_id and mapping.direction in SENDING_DIRECTIONS:
-            model = registry.entity(mapping.link.entity_type).model
-            columns = authors.column_names(model, mapping.fields)
-            labels |= {(mapping.link.entity_type, column): mapping.label for column in columns}
+def labels_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
+    """Return the fields' labels by type of records and key: first the mapped fields in the order of their columns."""
+    labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in mappings}
+    for spec in registry.entities():
+        for field in _edited_fields(spec.model):
+            labels.setdefault((spec.entity_type, field.name), capfirst(str(field.verbose_name)))
     return labels
 
 
-@dataclass(frozen=True)
-class PendingSave:
-    """Whether a record's saves still wait to be sent, or their job failed for good."""
-
-    since: datetime
-    has_failed: bool
-
-    @property
-    def words(self) -> str:
-        return NOT_SYNCED if self.has_failed else "Pending"
-
-    def is_later(self, event: Any) -> bool:
-        """Whether a person's change came after the last sync and so is still to be sent."""
-        return event.pgh_created_at > self.since and authors.context_of(event).get("cause") != "sync"
+def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
+    """Return the labels of the fields that are sent to a board, by type of records and the field's name."""
+    return {
+        (mapping.link.entity_type, name): mapping.label
+        for mapping in mappings
+        if mapping.column_id and mapping.direction in SENDING_DIRECTIONS
+        for name in mapping.fields
+    }
 
 
-@dataclass(frozen=True)
-class WaitingEdit:
-    """An edit of a record that waits to be sent."""
-
-    entity_type: str
-    entity_id: UUID
-    at: datetime
-    who: str
-    columns: Sequence[str]  # those that it changed; none if it created the record
-    words: str  # its status
-    group_id: str  # as in `Edit`
+def _edited_fields(model: type[SyncedModel]) -> list[Any]:
+    """Return the fields that a record's history has."""
+    fields: Iterable[Any] = model._meta.concrete_fields
+    return [field for field in fields if not field.primary_key and field.name not in model.BOOKKEEPING]
 
 
-def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, PendingSave]:
-    """Return the pending saves of these records, or of those with the newest jobs; one query."""
+# By record: edits after this moment wait to be sent; and whether they are pending or their job failed, in words.
+PendingSaves = Mapping[registry.RecordKey, tuple[datetime, str]]
+
+
+def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> PendingSaves:
+    """Return the saves to be sent of these records, or of those with the newest jobs; one query."""
     # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
     about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
@@ -382,188 +373,150 @@ def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[regi
     rows = records.values("entity_type", "entity_id", "synced_at").annotate(
         first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
     )
-    saves: dict[Any, PendingSave] = {}
+    saves: dict[Any, tuple[datetime, str]] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
         since = row["first"] - timedelta(seconds=1)
         since = max(since, row["synced_at"] or since)
-        saves[row["entity_type"], row["entity_id"]] = PendingSave(since, has_failed=not row["alive"])
+        saves[row["entity_type"], row["entity_id"]] = (since, PENDING if row["alive"] else NOT_SYNCED)
     return saves
 
 
-def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[WaitingEdit]:
-    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs.
+@dataclass(frozen=True)
+class Edit:
+    """A change of a record's row in NPD."""
 
-    Of each record those among its newest changes; two queries, and one for each type.
-    """
-    saves = pending_saves(ids, limit=limit)
-    histories = []
+    entity_type: str
+    entity_id: UUID
+    at: datetime
+    who: str
+    event: Any  # of the record's history
+    before: Any | None  # the event before; None if the edit created the record
+    fields: Sequence[Any]  # those that it changed; none if it created the record
+    group_id: str  # as in `authors.Edit`
+    waits: str  # that it waits to be sent, if its fields are sent at all; empty if it doesn't
+
+
+def edits_of(
+    keys: Collection[registry.RecordKey], saves: PendingSaves, *, limit: int = authors.MAX_EVENTS
+) -> list[Edit]:
+    """Return the edits among the newest events of these records' history; one query for each type, and one."""
+    histories: dict[registry.RecordKey, list[Any]] = {}
     for spec in registry.entities():
-        history = authors.latest_events(
-            spec.model, [key for entity_type, key in saves if entity_type == spec.entity_type]
-        )
-        for key, events in history.items():
-            if events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS:
-                histories.append((spec, key, events))
-    users = authors.users_of(event for _, _, events in histories for event in events)
+        ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
+        events_by_id = authors.latest_events(spec.model, ids, limit=limit)
+        histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
+    users = authors.users_of(event for events in histories.values() for event in events)
     edits = []
-    for spec, key, events in histories:
-        save = saves[spec.entity_type, key]
-        columns = [str(field.attname) for field in registry.own_fields(spec.model)]
+    for (entity_type, entity_id), events in histories.items():
+        fields = _edited_fields(registry.entity(entity_type).model)
+        is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
+        since, words = saves.get((entity_type, entity_id), (None, "")) if is_sent else (None, "")
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
-            if not save.is_later(event) or (before is None and event.pgh_label != "insert"):
+            if before is None and event.pgh_label != "insert":
                 continue
             context = authors.context_of(event)
-            changed = [name for name in columns if before and getattr(event, name) != getattr(before, name)]
+            waits = since is not None and event.pgh_created_at > since and context.get("cause") != "sync"
             edits.append(
-                WaitingEdit(
-                    entity_type=spec.entity_type,
-                    entity_id=key,
+                Edit(
+                    entity_type=entity_type,
+                    entity_id=entity_id,
                     at=event.pgh_created_at,
                     who=authors.actor_name(context, users),
-                    columns=changed,
-                    words=save.words,
+                    event=event,
+                    before=before,
+                    fields=[field for field in fields if before and _value(event, field) != _value(before, field)],
                     group_id=authors.group_id_of(context, event.pgh_context_id),
+                    waits=words if waits else "",
                 )
             )
-    return sorted(edits, key=lambda edit: edit.at, reverse=True)
+    return edits
 
 
-def activity_of(record: SyncedModel, *, reader: Any) -> dict[str, Any]:
-    """Return the context of a record's activity: its newest decisions, and the edits in NPD without a decision."""
+def _value(event: Any, field: Any) -> Any:
+    return getattr(event, field.attname)
+
+
+def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
+    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs."""
+    saves = pending_saves(ids, limit=limit)
+    return sorted((edit for edit in edits_of(saves, saves) if edit.waits), key=lambda edit: edit.at, reverse=True)
+
+
+def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str) -> Decision:
+    """Return an unsaved entry about an edit, with the columns that the database would fill in."""
+    return Decision(
+        entity_type=edit.entity_type,
+        entity_id=edit.entity_id,
+        remote_id="",
+        key=key,
+        kind=kind,
+        sentence=sentence,
+        values={"event": edit.event.pgh_id, **values},
+        actor=edit.who,
+        at=edit.at,
+        cause={},
+    )
+
+
+def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
+    """Return the context of a record's activity: its newest entries, and the edits in NPD that none is about."""
     mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
-    keys, labels = _names_of_fields(record, mappings)
-    # A choice that a later decision about its result replaces is folded without a fold_id.
-    decisions = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-    rows = list(decisions.exclude(folded=True, fold_id=None)[:MOST_LINES])
-    offers = UndoOffers(rows, reader)
-    edits = _Edits(record, keys, rows, {column for _, column in sent_labels(mappings)})
-    lines = edits.lines(labels)
-    sent_of_batch = edits.sent_of_batch
-    visible_rows = [row for row in rows if row.pk not in sent_of_batch]
-    typed_labels = {(record.entity_type(), key): label for key, label in labels.items()}
-    for row, line in zip(visible_rows, lines_of(visible_rows, typed_labels, offers), strict=True):
-        edit = edits.sent.get(row.pk)
-        lines.append(edits.dated_like(edit, line) if edit else line)
-    opens = reader.has_perm("sync.view_decision")
+    # A choice that a later entry about its result replaces is folded without a fold_id.
+    stored = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
+    rows = _with_edits(record, list(stored.exclude(folded=True, fold_id=None)[:MOST_ENTRIES]), mappings)
+    rows.sort(key=lambda row: row.happened_at, reverse=True)
+    list_url = reverse("admin:sync_decision_changelist", query={"q": record.pk})
     return {
-        "acts": acts_of(lines, list(labels.values()), offers)[:MOST_LINES],
-        "all_url": f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
+        "acts": acts_of(rows, labels_of(mappings), request)[:MOST_ENTRIES],
+        "all_url": list_url if request.user.has_perm("sync.view_decision") else "",
     }
 
 
-def _names_of_fields(record: SyncedModel, mappings: Iterable[FieldMapping]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys of the record's own fields by field name, and the labels by key."""
-    keys: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    for mapping in mappings:
-        keys |= dict.fromkeys(mapping.fields, mapping.key)
-        labels[mapping.key] = mapping.label
-    for own_field in registry.own_fields(type(record)):
-        if own_field.name not in keys:
-            keys[own_field.name] = own_field.name
-            labels[own_field.name] = capfirst(str(own_field.verbose_name))
-    return keys, labels
-
-
-class _Edits:
-    """The newest changes of a record's row, and which of them have a decision."""
-
-    def __init__(
-        self, record: SyncedModel, keys: Mapping[str, str], decisions: Sequence[Decision], sent: Set[str]
-    ) -> None:
-        self._keys = keys
-        self._columns_sent = sent
-        self._wait = _wait_of(record)
-        columns = [column for column in record._meta.concrete_fields if not column.primary_key]
-        self._fields: list[Any] = [column for column in columns if column.name not in record.BOOKKEEPING]
-        # One more than is shown, because the changes of an event are the differences to the one before.
-        events = authors.latest_events(type(record), [record.pk], limit=MOST_LINES + 1).get(record.pk, [])
-        pairs = self._pairs = list(zip(events, [*events[1:], None], strict=False))
-        users = authors.users_of(events)
-        self.actors = {event.pgh_id: authors.actor_name(authors.context_of(event), users) for event in events}
-        self._texts = _Texts(record, self._fields, pairs)
-        self._batches = {str(row.batch_id) for row in decisions if row.batch_id}
-        at_time = {event.pgh_created_at.isoformat(): (event, before) for event, before in pairs if before}
-        # The edits whose values were sent unchanged, by the decision about sending them.
-        self.sent: dict[int, Any] = {}
-        for row in decisions:
-            edited_at = str(row.cause.get("npd", {}).get("at", "")) if row.kind == "push" else ""
-            event, before = at_time.get(edited_at, (None, None))
-            if event is not None and _was(before, [name for name, key in keys.items() if key == row.key], row.values):
-                self.sent[row.pk] = event
-        self._sent_keys = {(row.key, self.sent[row.pk].pgh_id) for row in decisions if row.pk in self.sent}
-
-    @property
-    def sent_of_batch(self) -> set[int]:
-        """The decisions about sending the changes of an import or an undo, which has its own decisions."""
-        return {pk for pk, event in self.sent.items() if _batch_of(event) in self._batches}
-
-    def act_of(self, event: Any) -> tuple[str, ...]:
-        return (self.actors[event.pgh_id], event.pgh_created_at.isoformat())
-
-    def dated_like(self, event: Any, line: ActivityLine) -> ActivityLine:
-        return replace(line, at=event.pgh_created_at, actor=self.actors[event.pgh_id], act=self.act_of(event))
-
-    def lines(self, labels: Mapping[str, str]) -> list[ActivityLine]:
-        """Return a line for each field that an edit changed, unless a decision is about it."""
-        lines = []
-        for event, before in self._pairs:
-            if _batch_of(event) in self._batches:
+def _with_edits(record: SyncedModel, rows: Sequence[Decision], mappings: Sequence[FieldMapping]) -> list[Decision]:
+    """Return a record's entries, and unsaved ones for the edits that none of them is about."""
+    # One more than is shown, because the changes of an event are the differences to the one before.
+    saves = pending_saves([record.pk], limit=1)
+    edits = edits_of([(record.entity_type(), record.pk)], saves, limit=MOST_ENTRIES + 1)
+    edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
+    fields_of = {mapping.key: mapping.fields for mapping in mappings}
+    # A pass, an import or an undo has entries of its own.
+    batches = {str(row.batch_id) for row in rows if row.batch_id}
+    sent = set[tuple[Any, str]]()
+    entries = []
+    for row in rows:
+        edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == "push" else None
+        names = fields_of.get(row.key, [row.key])
+        if edit and _was(edit.before, names, row.values):
+            if edit.group_id in batches:
                 continue
-            if before is not None:
-                lines += [
-                    self._line_of_field(event, before, field, labels)
-                    for field in self._fields
-                    if getattr(event, field.attname) != getattr(before, field.attname)
-                    and (self._keys.get(field.name), event.pgh_id) not in self._sent_keys
-                ]
-            elif event.pgh_label == "insert":
-                mark = (self.actors[event.pgh_id], *_MARKS["create"])
-                line = ActivityLine(f"e{event.pgh_id}", event.pgh_created_at, *mark, words="Created")
-                lines.append(replace(line, waits=self._waits(event, *self._columns_sent)))
-        return lines
-
-    def _line_of_field(self, event: Any, before: Any, changed: Any, labels: Mapping[str, str]) -> ActivityLine:
-        actor = self.actors[event.pgh_id]
-        mark = ("sync", "Sync") if actor == authors.SYNC_ACTOR else ("edit", "Edited in NPD")
-        line = ActivityLine(f"e{event.pgh_id}-{changed.name}", event.pgh_created_at, actor, *mark)
-        if changed.name == "sync_enabled":
-            return replace(line, words=f"Sync turned {'on' if event.sync_enabled else 'off'}")
-        key = self._keys.get(changed.name, "")
-        is_whole = list(self._keys.values()).count(key) == 1
-        was, now = self._texts.of_change(changed, before, event)
-        return replace(
-            line,
-            label=labels[key] if is_whole else capfirst(str(changed.verbose_name)),
-            before=was,
-            after=now,
-            waits=self._waits(event, changed.attname),
-            act=self.act_of(event),
-        )
-
-    def _waits(self, event: Any, *columns: str) -> str:
-        """Return that an edit of these columns waits to be sent; empty if it doesn't."""
-        if self._wait is None or not self._wait.is_later(event) or self._columns_sent.isdisjoint(columns):
-            return ""
-        return self._wait.words
-
-
-def _wait_of(record: SyncedModel) -> PendingSave | None:
-    """Return the wait of the record's edits; None if they aren't sent, or are sent already."""
-    may_wait = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
-    if not may_wait or record.sync_direction not in SENDING_DIRECTIONS:
-        return None
-    return pending_saves([record.pk], limit=1).get((record.entity_type(), record.pk))
-
-
-def _batch_of(event: Any) -> str:
-    return str(authors.context_of(event).get("batch", ""))
+            # What was sent unchanged is listed as what was edited.
+            row.at = edit.at
+            row.actor = edit.who
+            sent.update((edit.event.pgh_id, name) for name in names)
+        entries.append(row)
+    sent_fields = {name for _, name in sent_labels(mappings)}
+    keys = {names[0]: key for key, names in fields_of.items() if len(names) == 1}
+    texts = _Texts(record, edits)
+    for edit in edits:
+        if edit.group_id in batches:
+            continue
+        if edit.before is None:
+            entries.append(entry_of(edit, "create", "Created", waits=edit.waits if sent_fields else ""))
+        for field in edit.fields:
+            if field.name == "sync_enabled":
+                entries.append(entry_of(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
+            elif (edit.event.pgh_id, field.name) not in sent:
+                before, after = texts.of_change(field, edit)
+                waits = edit.waits if field.name in sent_fields else ""
+                key = keys.get(field.name, field.name)
+                entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, waits=waits))
+    return entries
 
 
 def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
-    """Whether a row had in these fields the value before that a decision about sending has."""
+    """Whether a row had in these fields the value before that an entry about sending has."""
     columns = {field.name: field.attname for field in event._meta.concrete_fields}
     values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
     if "raw_before" not in sent:
@@ -575,31 +528,30 @@ def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
 class _Texts:
     """A record's values in its history, as texts."""
 
-    def __init__(self, record: SyncedModel, fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]]) -> None:
+    def __init__(self, record: SyncedModel, edits: Sequence[Edit]) -> None:
         self._record = record
-        self._display = display_of(record) if pairs else None
+        self._display = display_of(record) if edits else None
         self._related: dict[str, dict[Any, str]] = {}
-        events = [event for pair in pairs for event in pair if event is not None]
-        for relation in fields:
-            if isinstance(relation, ForeignKey):
-                model: Any = relation.related_model
-                ids = {getattr(event, relation.attname) for event in events} - {None}
-                targets = model._default_manager.in_bulk(list(ids)) if ids else {}
-                deleted = deleted_names(model.entity_type(), ids - targets.keys())
-                self._related[relation.attname] = deleted | {key: str(target) for key, target in targets.items()}
+        for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
+            model: Any = field.related_model
+            events = [event for edit in edits for event in (edit.event, edit.before) if event]
+            ids = {_value(event, field) for event in events} - {None}
+            targets = model._default_manager.in_bulk(ids)
+            deleted = deleted_names(model.entity_type(), ids - targets.keys())
+            self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
 
-    def of_change(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
-        """Return a field's values in two rows: as typed if only the spelling differs."""
-        was = self._text(field, before)
-        now = self._text(field, after)
-        if self._display is None or field.choices or not isinstance(getattr(after, field.attname), str):
-            return was, now
-        spelled_was = self._display.spelling(self._record, field.name, was)
-        spelled_now = self._display.spelling(self._record, field.name, now)
-        return (was, now) if spelled_was == spelled_now else (spelled_was, spelled_now)
+    def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
+        """Return a field's values before and after: as typed if only the spelling differs."""
+        before = self._text(field, edit.before)
+        after = self._text(field, edit.event)
+        if self._display is None or field.choices or not isinstance(_value(edit.event, field), str):
+            return before, after
+        spelled_before = self._display.spelling(self._record, field.name, before)
+        spelled_after = self._display.spelling(self._record, field.name, after)
+        return (before, after) if spelled_before == spelled_after else (spelled_before, spelled_after)
 
     def _text(self, field: Any, event: Any) -> str:
-        value = getattr(event, field.attname)
+        value = _value(event, field)
         if isinstance(value, bool):
             return "on" if value else "off"
         if isinstance(field, ForeignKey):

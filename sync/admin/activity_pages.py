@@ -1,6 +1,5 @@
 """The activity of all records and boards, with its undo, and the deleted records, with their restore."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,67 +53,6 @@ def activity_tabs(request: HttpRequest, here: str) -> list[admin_base.ListTab]:
     ]
 
 
-class UndoPagesMixin(admin_base.PageAdmin):
-    """Adds the pages that undo an act, or a whole import or pass."""
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        return [
-            re_path(rf"^(?P<keys>{_KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
-            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
-            *super().get_urls(),
-        ]
-
-    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Show what undoing the decisions of an act would write; on POST, undo them."""
-        pks = {int(key) for key in keys.split(",")}
-        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
-        if missing := pks - {row.pk for row in rows}:
-            raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
-        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
-        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
-        return self._undo_page(request, rows, title, back_url)
-
-    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
-        """Show what undoing a batch would write; on POST, undo it."""
-        rows = list(decision_undo.decisions_of_batch(batch_id))
-        if not rows:
-            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        return self._undo_page(request, rows, _batch_title(rows[0]), "")
-
-    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        if not decision_undo.may_undo_decisions(request.user, rows):
-            raise PermissionDenied
-        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
-
-        def run() -> confirmed_action.Report:
-            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
-            restored = sum(not step.deletes for step in result.undone)
-            deleted = len(result.undone) - restored
-            parts = []
-            if restored:
-                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
-            if deleted:
-                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
-            problems = [
-                f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
-                for step in result.left_alone
-            ]
-            return confirmed_action.Report(sentence, problems)
-
-        question = partial(_undo_question, rows, title)
-        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
-
-
-def _batch_title(row: Decision) -> str:
-    """Name the file of an import; the entry's sentence ends with it."""
-    if row.kind != decisions.IMPORT_KIND:
-        return "Undo all of that sync?"
-    match = re.search(r"the import of (“[^“]*”)(?:, row \d+)?\.$", row.sentence)
-    return f"Undo the import of {match[1]}?" if match else "Undo the import?"
-
-
 def _monday_follows(rows: Sequence[Decision], number: int) -> str:
     """Return when Monday gets the undone values; empty if the records are on no board."""
     types = {row.entity_type for row in rows if (link := registry.link_of(row.entity_type)) and link.board_id}
@@ -140,7 +78,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if deletions:
         records = humanize.count_with_noun(len(deletions), "record")
         by_type = grouped((step.record for step in deletions if step.record), lambda record: record.entity_type())
-        consequences = dict.fromkeys(tombstones.items_consequence(group).sentence for group in by_type.values())
+        consequences = dict.fromkeys(tombstones.deletion_consequence(group).sentence for group in by_type.values())
         effects.append(
             f"{records} that the import made {humanize.plural(len(deletions), 'is', 'are')} deleted in NPD. "
             f"{' '.join(filter(None, consequences)) or 'A deleted record can be restored.'}"
@@ -149,35 +87,30 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if not values and not deletions:
         effects.append("There is no value to restore.")
     tables = [
-        _step_table(values, ("Record", "Field", "Now", "Goes back to"), _goes_back),
-        _step_table(deletions, ("Record",), lambda step: (), f"Deleted: {len(deletions):,}"),
-        _step_table(
-            left_alone,
-            ("Record", "Field", "Now", "Why"),
-            lambda step: (step.label, step.current_text, step.refusal),
-            f"Can't be undone here: {len(left_alone):,}",
-        ),
+        _step_table(values, "Goes back to"),
+        _step_table(deletions, "", f"Deleted: {len(deletions):,}"),
+        _step_table(left_alone, "Why", f"Can't be undone here: {len(left_alone):,}"),
     ]
     return confirmed_action.Question(title, effects, button, [table for table in tables if table.rows])
 
 
-def _goes_back(step: decision_undo.UndoStep) -> tuple[object, ...]:
-    back_to: SafeString | str = step.restored_text or "(empty)"
-    if step.note:
-        back_to = format_html('{}<br><span class="npd-muted">{}</span>', back_to, step.note)
-    return step.label, step.current_text or "(empty)", back_to
-
-
 def _step_table(
-    steps: Sequence[decision_undo.UndoStep], heads: Sequence[str], cells: Any, title: str = ""
+    steps: Sequence[decision_undo.UndoStep], last_head: str, title: str = ""
 ) -> confirmed_action.RecordTable:
     rows = []
     for step in steps[: confirmed_action.MAX_ROWS_SHOWN]:
         url = ""
         if step.record and step.decision.entity_id:
             url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
-        rows.append((admin_base.link_to(url, step.name), *cells(step)))
-    return confirmed_action.RecordTable(heads, rows, len(steps), title)
+        now = step.current_text
+        outcome: SafeString | str = step.refusal
+        if not step.refusal and not step.deletes:
+            now = now or "(empty)"
+            note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
+            outcome = format_html("{}{}", step.restored_text or "(empty)", note)
+        rows.append((admin_base.link_to(url, step.name), step.label, now, outcome))
+    heads = ("Record", "Field", "Now", last_head)
+    return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
 
 
 # With one of these parameters the list includes folded entries.
@@ -191,25 +124,27 @@ class ActivityList(admin_base.PageChangeList):
     """A page of the activity, with one row for each act."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Keep the first row of each act, and put the whole act on it."""
+        """Replace the entries by the first one of each act, with the act and its undo."""
         self.tabs = activity_tabs(request, ACTIVITY)
         self.mappings = list(activity.board_mappings())
         super().get_results(request)
-        rows = self.result_list
-        labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in self.mappings}
-        offers = activity.UndoOffers(rows, request.user)
-        acts = activity.acts_of(list(activity.lines_of(rows, labels, offers)), list(labels.values()), offers)
-        act_of = {id(line.row): act for act in acts for line in act.lines}
-        first_rows = {id(act_of[id(row)]): row for row in reversed(rows)}
-        self.result_list = [row for row in rows if first_rows[id(act_of[id(row)])] is row]
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
-        for row in self.result_list:
-            row.page_act = act_of[id(row)]
-            row.page_path = request.get_full_path()
+        acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
+        for act in acts:
+            row: Any = act.row
+            row.page_act = act
+            row.page_offer = act.offer
+            if row.page_alike:
+                # Undoing one record would leave the others, so only the undo of a whole batch is offered.
+                is_batch = act.offer.url and row.kind in decisions.BATCH_KINDS
+                url = activity.batch_undo_url(row.batch_id, request.get_full_path()) if is_batch else ""
+                row.page_offer = replace(act.offer, url=url)
+        self.result_list = [act.row for act in acts]
+        # The paginator counts entries, of which an act may have several.
+        self.hides_count = self.multi_page
         if not self.multi_page:
-            # Of the rows that are shown, where entries of one act are one row.
-            self.result_count = len(self.result_list)
+            self.result_count = len(acts)
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
@@ -224,44 +159,29 @@ class ActivityList(admin_base.PageChangeList):
         ids = None
         if self.query:
             ids = [*admin_base.record_ids_by_name(self.query), *filter(None, [as_uuid(self.query)])]
-        chosen_types = self.params.get(admin_base.EntityFilter.parameter_name) or [
-            spec.entity_type for spec in registry.entities()
-        ]
-        edits = [edit for edit in activity.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in chosen_types]
-        rows = _waiting_rows(edits, activity.sent_labels(self.mappings), folds=not self.query)
+        labels = activity.sent_labels(self.mappings)
+        chosen_types = self.params.get(admin_base.EntityFilter.parameter_name)
+        types = {entity_type for entity_type, _ in labels if not chosen_types or entity_type in chosen_types}
+        edits = [edit for edit in activity.waiting_edits(ids, limit=MOST_WAITING) if edit.entity_type in types]
+        rows = _waiting_rows(edits, labels, folds=not self.query)
         for row in rows:
             row.page_now = self.result_list[0].page_now if self.result_list else sync_now()
         return rows
 
 
-def _waiting_rows(
-    edits: Sequence[activity.WaitingEdit], labels: Mapping[tuple[str, str], str], *, folds: bool
-) -> list[Any]:
+def _waiting_rows(edits: Sequence[activity.Edit], labels: Mapping[tuple[str, str], str], *, folds: bool) -> list[Any]:
     """Return an entry for each record and person; `folds` leaves one entry of an act on many records."""
-    types = {entity_type for entity_type, _ in labels}
-    groups = grouped((edit for edit in edits if edit.entity_type in types), lambda edit: (edit.entity_id, edit.who))
     acts: dict[tuple[object, ...], list[Any]] = {}
-    for group in groups.values():
+    for group in grouped(edits, lambda edit: (edit.entity_id, edit.who)).values():
         newest = group[0]
-        columns = [(edit.entity_type, name) for edit in group for name in edit.columns]
-        fields = list(dict.fromkeys(labels[column] for column in columns if column in labels))
-        is_new = not all(edit.columns for edit in group)
-        if not is_new and not fields:
-            continue
-        row: Any = Decision(
-            entity_type=newest.entity_type,
-            entity_id=newest.entity_id,
-            kind=activity.WAITING,
-            at=newest.at,
-            actor=newest.who,
-            sentence="Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD.",
-            values={"waits": newest.words},
-            # The database would fill in these defaults.
-            remote_id="",
-            key="",
-            cause={},
-        )
-        acts.setdefault((newest.entity_type, newest.who, newest.words, is_new, newest.group_id), []).append(row)
+        names = [(edit.entity_type, field.name) for edit in group for field in edit.fields]
+        fields = list(dict.fromkeys(labels[name] for name in names if name in labels))
+        is_new = any(edit.before is None for edit in group)
+        if is_new or fields:
+            sentence = "Added in NPD." if is_new else f"{humanize.join_first(fields)} edited in NPD."
+            row = activity.entry_of(newest, activity.WAITING, sentence, waits=newest.waits)
+            key = (newest.entity_type, newest.who, newest.waits, is_new, newest.group_id)
+            acts.setdefault(key, []).append(row)
     rows = []
     for alike in acts.values():
         is_folded = folds and len(alike) > decisions.MANY_ALIKE
@@ -272,7 +192,7 @@ def _waiting_rows(
 
 
 @admin.register(Decision)
-class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, UndoPagesMixin, admin_base.ReadOnlyAdmin):
+class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
     list_display = ("moment", "record", "kind_of_record", "change", "who")
     list_filter = (admin_base.EntityFilter, "at")
@@ -297,40 +217,77 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, Un
         return rows.exclude(folded=True, fold_id=None)
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Put on each row the number of its act's records, and of those folded into it."""
+        """Put on each stored entry the number of the other records that are folded into it."""
         super().prepare_page(request, rows)
-        acts = {row.fold_id for row in rows if row.fold_id}
-        within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
-        records = dict(within.values_list("fold_id").annotate(number=number))
+        acts = Decision.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
+        records = dict(acts.values_list("fold_id").annotate(number=number))
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
         for row in rows:
-            row.page_records = records.get(row.fold_id, 1)
-            if row.kind != activity.WAITING:
-                row.page_alike = 0 if has_folded else row.page_records - 1
+            if row.pk:
+                row.page_alike = 0 if has_folded else records.get(row.fold_id, 1) - 1
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
         """Return what the act changed, a link to its other records, and its undo."""
-        act: activity.Act = row.page_act
-        offer = act.offer
-        others_url = ""
-        if row.page_alike:
-            others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-            if row.kind == activity.WAITING:
-                others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
-            # Undoing one record would leave the others, so only the undo of a whole batch is offered.
-            url = activity.batch_undo_url(row.batch_id) if offer.url and row.kind in decisions.BATCH_KINDS else ""
-            offer = replace(offer, url=url, conflict_url="")
-        context = {
-            "act": act,
-            "offer": offer,
-            "sync_page": row.page_path,
-            "others_url": others_url,
-            "others": humanize.count_with_noun(row.page_alike, "more record", "more records"),
-        }
+        others_url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+        if row.kind == activity.WAITING:
+            others_url = registry.page_url("sync_syncqueue_changelist", query=f"entity_type={row.entity_type}")
+        others = humanize.count_with_noun(row.page_alike, "more record", "more records") if row.page_alike else ""
+        context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            re_path(rf"^(?P<keys>{_KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
+            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
+            *super().get_urls(),
+        ]
+
+    def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Show what undoing the decisions of an act would write; on POST, undo them."""
+        pks = {int(key) for key in keys.split(",")}
+        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
+        if missing := pks - {row.pk for row in rows}:
+            raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
+        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
+        return self._undo_page(request, rows, title, back_url)
+
+    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
+        """Show what undoing a batch would write; on POST, undo it."""
+        rows = list(decision_undo.decisions_of_batch(batch_id))
+        if not rows:
+            raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
+        file_name = rows[0].cause.get("file")
+        title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
+        return self._undo_page(request, rows, title, "")
+
+    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
+        if not decision_undo.may_undo_decisions(request.user, rows):
+            raise PermissionDenied
+        back_url = admin_base.own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
+
+        def run() -> confirmed_action.Report:
+            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
+            restored = sum(not step.deletes for step in result.undone)
+            deleted = len(result.undone) - restored
+            parts = []
+            if restored:
+                parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
+            if deleted:
+                parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
+            sentence = f"{' and '.join(parts)}. {_monday_follows(rows, len(result.undone))}".rstrip() if parts else ""
+            problems = [
+                f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
+                for step in result.left_alone
+            ]
+            return confirmed_action.Report(sentence, problems)
+
+        question = partial(_undo_question, rows, title)
+        return confirmed_action.run_action(self, request, run, back_url or reverse(ACTIVITY), question)
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
@@ -438,8 +395,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             buttons.append(("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk])))
         return super().row_context(request, row) | {
             "row_buttons": buttons,
-            "activity": activity.activity_of(record, reader=request.user),
-            "sync_page": request.path,
+            "activity": activity.activity_of(record, request),
         }
 
     name = admin_base.plain_column("Record", lambda row: tombstones.tombstone_name(row) or str(row.entity_id))

@@ -1,5 +1,6 @@
 """The lists of approvals and of ignored items."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,27 +15,61 @@ from sync.admin import admin_base
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, IgnoredItem
-from sync.records.authors import log_action_many
+from sync.records.authors import deletion_authors, log_action_many
 from sync.records.unmatched_items import consider_again
 
-EFFECTS = {
-    "approve": {
-        ApprovalKind.ITEMS: (
-            "The items are {removed} on Monday, as the board’s setting says. People can restore them there."
-        ),
-        ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
-        ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
-        ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
-    },
-    "reject": {
-        ApprovalKind.ITEMS: (
-            "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are created "
-            "from them. To have a record back, restore it from “Deleted records”."
-        ),
-        ApprovalKind.RECORDS: "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
-        ApprovalKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
-        ApprovalKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
-    },
+
+@dataclass(frozen=True)
+class Answer:
+    """A person's answer to requests of one kind, in words; {items}, {records} and {fields} are their number."""
+
+    label: str
+    effect: str
+    outcome: str  # the message after it
+
+
+ANSWERS = {
+    ("approve", ApprovalKind.ITEMS): Answer(
+        "Remove {items} on Monday",
+        "The items are {removed} on Monday, as the board’s setting says. People can restore them there.",
+        "{items} will be removed on Monday",
+    ),
+    ("approve", ApprovalKind.RECORDS): Answer(
+        "Delete {records} in NPD",
+        "The records are deleted in NPD. Each can be restored from “Deleted records”.",
+        "{records} will be deleted in NPD",
+    ),
+    ("approve", ApprovalKind.CLEAR_MONDAY): Answer(
+        "Empty {fields} on Monday",
+        "The cells are emptied on Monday, as they are in NPD.",
+        "{fields} will be emptied on Monday",
+    ),
+    ("approve", ApprovalKind.CLEAR_NPD): Answer(
+        "Empty {fields} in NPD",
+        "The fields are emptied in NPD, as they are on Monday.",
+        "{fields} will be emptied in NPD",
+    ),
+    ("reject", ApprovalKind.ITEMS): Answer(
+        "Keep {items} on Monday",
+        "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are created from "
+        "them. To have a record back, restore it from “Deleted records”.",
+        "{items} {stay} on Monday",
+    ),
+    ("reject", ApprovalKind.RECORDS): Answer(
+        "Keep {records} in NPD",
+        "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
+        "{records} {stay} in NPD",
+    ),
+    ("reject", ApprovalKind.CLEAR_MONDAY): Answer(
+        "Restore {fields} in NPD",
+        "NPD gets the values back that are still on Monday.",
+        "{fields} will be restored in NPD",
+    ),
+    ("reject", ApprovalKind.CLEAR_NPD): Answer(
+        "Restore {fields} on Monday",
+        "Monday gets the values back that are still in NPD.",
+        "{fields} will be restored on Monday",
+    ),
 }
 
 
@@ -65,6 +100,7 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
+    fields = ("about", "change", "remote_id", "deleted_by", "since", "state_badge", "decided", "decided_at")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """Leave requests that nobody had to decide out of the unfiltered list."""
@@ -80,41 +116,14 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         "Decided by", lambda row: row.decided_by.get_username() if row.decided_by else humanize.DASH
     )
 
+    @admin.display(description="Deleted in NPD by")
+    def deleted_by(self, row: ApprovalRequest) -> str:
+        deletion = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
+        return deletion.by if deletion else humanize.DASH
+
     @admin.display(description="What would be lost", ordering="label")
     def about(self, row: Any) -> SafeString | str:
         return row.label if row.page_is_gone else admin_base.link_to(row.page_record_url, row.label)
-
-
-LABELS = {
-    "approve": {
-        ApprovalKind.ITEMS: "Remove {items} on Monday",
-        ApprovalKind.RECORDS: "Delete {records} in NPD",
-        ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday",
-        ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD",
-    },
-    "reject": {
-        ApprovalKind.ITEMS: "Keep {items} on Monday",
-        ApprovalKind.RECORDS: "Keep {records} in NPD",
-        ApprovalKind.CLEAR_MONDAY: "Restore {fields} in NPD",
-        ApprovalKind.CLEAR_NPD: "Restore {fields} on Monday",
-    },
-}
-
-# The messages after a decision.
-OUTCOMES = {
-    "approve": {
-        ApprovalKind.ITEMS: "{items} will be removed on Monday",
-        ApprovalKind.RECORDS: "{records} will be deleted in NPD",
-        ApprovalKind.CLEAR_MONDAY: "{fields} will be emptied on Monday",
-        ApprovalKind.CLEAR_NPD: "{fields} will be emptied in NPD",
-    },
-    "reject": {
-        ApprovalKind.ITEMS: "{items} {stay} on Monday",
-        ApprovalKind.RECORDS: "{records} {stay} in NPD",
-        ApprovalKind.CLEAR_MONDAY: "{fields} will be restored in NPD",
-        ApprovalKind.CLEAR_NPD: "{fields} will be restored on Monday",
-    },
-}
 
 
 @admin.register(IgnoredItem)

@@ -11,8 +11,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from sync import attention, registry
-from sync.admin import admin_base, approval_pages, confirmed_action, handlers
+from sync.admin import admin_base, confirmed_action, handlers
 from sync.admin.activity_pages import deleted_records_link
+from sync.admin.approval_pages import ANSWERS
 from sync.admin.board_pages import ask_for_columns
 from sync.admin.queue_pages import left_alone
 from sync.admin.record_panel import may_change_mapping
@@ -59,7 +60,7 @@ class Retry(handlers.Handler):
             tried += result.changed
             problems += left_alone(result, "done already")
             if tried:
-                authors.log_queue_action(request.user, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
+                authors.log_model_action(request.user, SyncQueue, f"Retry: {humanize.count_with_noun(tried, 'job')}.")
         with_field = [entry for entry in entries if entry.field]
         by_field = grouped(with_field, lambda entry: (entry.entity_type, entry.field))
         for mapping in FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in by_field}):
@@ -94,7 +95,7 @@ class Discard(handlers.Handler):
         jobs = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
         ended = operate.discard(jobs, request.user.get_username()).changed
         if ended:
-            authors.log_queue_action(request.user, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
+            authors.log_model_action(request.user, SyncQueue, f"Discard: {humanize.count_with_noun(ended, 'job')}.")
         return confirmed_action.Report(f"{humanize.count_with_noun(ended, 'failed job')} discarded." if ended else "")
 
 
@@ -131,15 +132,15 @@ class AnswerApproval(handlers.Handler):
         return f"{self.title([entry])}…"
 
     def group_label(self, group: Group, entries: Sequence[Entry]) -> str:
-        label = approval_pages.LABELS[self.code][ApprovalKind(group.code)]
+        label = ANSWERS[self.code, ApprovalKind(group.code)].label
         return f"{handlers.counted(label, group.number, group.entity_type)}…"
 
     def title(self, entries: Sequence[Entry]) -> str:
-        label = approval_pages.LABELS[self.code][ApprovalKind(entries[0].cause_code)]
+        label = ANSWERS[self.code, ApprovalKind(entries[0].cause_code)].label
         return handlers.counted(label, len(entries), handlers.common_type(entries))
 
     def effect(self, entry: Entry) -> str:
-        effect = approval_pages.EFFECTS[self.code][ApprovalKind(entry.cause_code)]
+        effect = ANSWERS[self.code, ApprovalKind(entry.cause_code)].effect
         link = registry.link_of(entry.entity_type)
         policy = link.deleted_record_policy if link else ""
         return effect.format(removed=_REMOVED.get(policy, "removed"))
@@ -155,8 +156,7 @@ class AnswerApproval(handlers.Handler):
         if not number:
             none_waits = "None of these waits any more: they were decided, or their cause has ended."
             return confirmed_action.Report(problems=[none_waits])
-        kind = ApprovalKind(alike[0].cause_code)
-        template = approval_pages.OUTCOMES[self.code][kind]
+        template = ANSWERS[self.code, ApprovalKind(alike[0].cause_code)].outcome
         outcome = template.replace("{stay}", humanize.plural(number, "stays", "stay"))
         report = f"{handlers.counted(outcome, number, handlers.common_type(alike))}."
         if "{stay}" in template:

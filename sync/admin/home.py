@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -316,7 +316,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         if group.kind is attention.Kind.FAILED and group.number > 1:
             lead = group.text
         if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-            lead = lead.replace("Their records were deleted in NPD.", _deletion_sentence(group))
+            lead = replace(group, deleted=_deletion_sentence(group)).sentence
         if group.kind is attention.Kind.REMOVED and link is not None:
             consequence = removal_sentence(group.noticed, group.code, link, now)
             # Once, where several groups wait for the same.

@@ -141,7 +141,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             self.message_user(request, text, messages.WARNING)
         if result.changed:
             number = humanize.count_with_noun(result.changed, "job")
-            authors.log_queue_action(request.user, f"Retry: {number}.")
+            authors.log_model_action(request.user, SyncQueue, f"Retry: {number}.")
             wait = wait_sentence(result.changed, kinds)
             when = f". {wait}" if wait else " now."
             self.message_user(request, f"{number} will be tried again{when}", messages.SUCCESS)
@@ -174,7 +174,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             result = end(confirmed_action.confirmed_rows(request, jobs), request.user.get_username())
             number = humanize.count_with_noun(result.changed, "job")
             if result.changed:
-                authors.log_queue_action(request.user, f"{act.label}: {number}.")
+                authors.log_model_action(request.user, SyncQueue, f"{act.label}: {number}.")
             return confirmed_action.Report(f"{number} {ended}." if result.changed else "", left_alone(result, others))
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
@@ -192,7 +192,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
             if not is_new:
                 return confirmed_action.Report(problems=[f"{label}: It is paused already."])
-            authors.log_queue_action(request.user, f"Paused: {label}. {pause.why}".strip())
+            authors.log_model_action(request.user, SyncQueue, f"Paused: {label}. {pause.why}".strip())
             return confirmed_action.Report()  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
@@ -215,7 +215,7 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
                 return confirmed_action.Report(
                     problems=[f"{label}: not paused any more. Somebody else has resumed it."]
                 )
-            authors.log_queue_action(request.user, f"Resumed: {label}.")
+            authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
             return confirmed_action.Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
         return confirmed_action.run_action(self, request, run, _back_url(request))

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
@@ -70,7 +72,7 @@ _UNLINK_EFFECTS = (
 class RecordSelectionMixin(admin_base.PageAdmin):
     """Adds the actions on selected records."""
 
-    actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink")
+    actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink", "delete_selected")
 
     @admin.action(description="Turn sync on", permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
@@ -497,8 +499,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_buttons": record_panel.buttons_of(record, view, request.user, urls, may_change=may_change),
             "sides": record_panel.differing_sides(record, view, request.user),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
-            "activity": activity_of(record, reader=request.user),
-            "sync_page": request.path,
+            "activity": activity_of(record, request),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
             "sync_turned_off": person_requests.sync_turned_off(record),
@@ -518,59 +519,47 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        items = tombstones.items_consequence([obj])
-        link = activity_pages.deleted_records_link(request.user, "Restore it under Deleted records", f"?q={obj.pk}")
-        super().delete_model(request, obj)
-        self._report_deletion(request, f"“{obj}” deleted.", items, link)
-
-    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        keys = list(queryset.values_list("pk", flat=True))
-        items = tombstones.items_consequence(queryset)
-        super().delete_queryset(request, queryset)
-        undo = activity_pages.restore_link(request, self.model.entity_type(), keys)
-        link = activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
-        self._report_deletion(request, f"{self._count_text(len(keys))} deleted.", items, undo, link)
-
-    def _report_deletion(self, request: HttpRequest, sentence: str, items: Any, *links: SafeString | str) -> None:
-        """Say in one message what was deleted and where it is restored; the question said what becomes of the items."""
-        waiting = (items.sentence, approvals_link(request.user)) if items.waits else ()
-        parts = [(part,) for part in (sentence, *waiting, *links) if part]
-        self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
-        request.deletion_is_reported = True  # type: ignore[attr-defined]
-
-    def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Leave out Django's own message about a deletion, which follows ours."""
-        if not hasattr(request, "deletion_is_reported"):
-            super().message_user(request, *args, **kwargs)
-
-    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
-        """Add the consequences to the page that asks before a deletion."""
-        answer: HttpResponse | None = super().response_action(request, queryset)
-        # Django renders the page after this method, so its context can still be extended.
-        if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
-            records = answer.context_data.get("queryset", ())
-            listed_records = records[: confirmed_action.MAX_ROWS_SHOWN]
-            rows = [(str(record), admin_base.describe(record)) for record in listed_records]
-            table = confirmed_action.RecordTable(("Record", "Details"), rows, len(records))
-            answer.context_data |= self._deletion_context(request, records) | {"records": table}
+    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        """Add the consequences to Django's question, and the links that restore to its message."""
+        records = list(queryset)
+        consequence = tombstones.deletion_consequence(records)
+        answer: TemplateResponse | None = delete_selected(self, request, queryset)
+        if answer is None:
+            undo = activity_pages.restore_link(request, self.model.entity_type(), [record.pk for record in records])
+            link = activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+            self._report_consequence(request, consequence, undo, link)
+        elif answer.context_data is not None:
+            rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
+            answer.context_data |= {
+                "items_follow": consequence,
+                "in_conflict": record_panel.in_conflict(records, request.user),
+                "records": confirmed_action.RecordTable(("Record", "Details"), rows, len(records)),
+            }
         return answer
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Add the consequences to the page that asks before a deletion."""
+        """Add the consequences to Django's question, and the link that restores to its message."""
         record = self.get_object(request, object_id)
-        context = self._deletion_context(request, [record] if record else [])
+        records = [record] if record else []
+        consequence = tombstones.deletion_consequence(records)
+        context = {"items_follow": consequence, "in_conflict": record_panel.in_conflict(records, request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
+        if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            query = f"?q={record.pk}"
+            link = activity_pages.deleted_records_link(request.user, "Restore it under Deleted records", query)
+            self._report_consequence(request, consequence, link)
         return answer
 
-    @staticmethod
-    def _deletion_context(request: HttpRequest, records: Any) -> dict[str, Any]:
-        return {
-            "items_follow": tombstones.deletion_consequence(records),
-            "in_conflict": record_panel.in_conflict(records, request.user),
-        }
+    def _report_consequence(
+        self, request: HttpRequest, consequence: tombstones.DeletionConsequence, *links: SafeString | str
+    ) -> None:
+        """Say where the deleted records are restored, and whether their items wait; Django says what was deleted."""
+        waiting = (consequence.items, approvals_link(request.user)) if consequence.waits else ()
+        if parts := [(part,) for part in (*waiting, *links) if part]:
+            self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 
 def register_generated(site: admin.AdminSite) -> None:

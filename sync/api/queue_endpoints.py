@@ -24,7 +24,7 @@ from sync.operations.detect.comparison import latest_verification
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import availability
-from sync.records.authors import log_queue_action
+from sync.records.authors import log_action
 from sync.records.item_links import unmatched_condition
 from sync.state import with_served_status
 
@@ -128,7 +128,7 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     def _operate(self, request: Request, act: Callable[[int, str], SyncQueue], verb: str) -> Response:
         job = self.get_object()
         updated = act(job.pk, request.user.get_username())
-        log_queue_action(request.user, f"{verb} by the API.", job)
+        log_action(request.user, job, f"{verb} by the API.")
         return Response(self.get_serializer(updated).data)
 
 

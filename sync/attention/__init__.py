@@ -198,6 +198,7 @@ class Group:
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
     removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
+    deleted: str = "Their records were deleted in NPD."  # or who deleted the records whose items wait for an approval
 
     @property
     def severity(self) -> Severity:
@@ -215,7 +216,8 @@ class Group:
     @property
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
-        return cause_of(self.kind, self.code).sentence.replace("{removed}", self.removed or "removed")
+        sentence = cause_of(self.kind, self.code).sentence
+        return sentence.replace("{removed}", self.removed or "removed").replace("{deleted}", self.deleted)
 
     @property
     def head(self) -> list[str]:

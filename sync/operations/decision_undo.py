@@ -1,7 +1,7 @@
 """Undo of changes by sync: under the records' locks, and only of values that nobody has changed since."""
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -47,6 +47,7 @@ class UndoStep:
 
     decision: Decision
     record: SyncedModel | None
+    name: str  # the record's name
     label: str  # the field's label
     current_text: str = ""  # the field's current value, as displayed
     restored_text: str = ""  # the value that the undo restores, as displayed
@@ -54,18 +55,11 @@ class UndoStep:
     note: str = ""  # a warning for the page
     raw_current: Mapping[str, Any] = field(default_factory=dict)
     write: Mapping[str, Any] = field(default_factory=dict)
-    last_name: str = ""  # the name of a record that was deleted since
 
     @property
     def deletes(self) -> bool:
         """Whether the undo deletes a record that an import created."""
         return is_creation(self.decision)
-
-    @property
-    def name(self) -> str:
-        if self.record is not None:
-            return str(self.record)
-        return self.last_name or f"{registry.type_label(self.decision.entity_type)} (deleted)"
 
 
 def may_undo_decisions(user: Any, decisions: Iterable[Decision]) -> bool:
@@ -106,17 +100,13 @@ def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
     # A reference from a record that the same undo deletes doesn't count.
     deleted_with = {row.entity_id for row in rows if is_creation(row)}
     steps: dict[int, UndoStep] = {}
-    for entity_type, type_rows in decisions_by_type(rows).items():
-        plan = UndoPlan(entity_type, type_rows, records_of(type_rows), deleted_with=deleted_with)
+    for entity_type, type_rows in grouped(rows, lambda row: row.entity_type).items():
+        plan = _UndoPlan(entity_type, type_rows, _records_of(type_rows), deleted_with)
         steps |= {row.pk: plan.step(row) for row in type_rows}
     return [steps[row.pk] for row in rows]
 
 
-def decisions_by_type(rows: Iterable[Decision]) -> dict[str, list[Decision]]:
-    return grouped(rows, lambda row: row.entity_type)
-
-
-def records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
+def _records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
     """Return the existing records of decisions of one type; with `lock`, lock them in the order of their ids."""
     if not registry.is_registered(rows[0].entity_type):
         return {}
@@ -145,7 +135,7 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
     return untouched
 
 
-class UndoPlan:
+class _UndoPlan:
     """Plans the undo of decisions about records of one type; loads what their values point at."""
 
     def __init__(
@@ -153,7 +143,6 @@ class UndoPlan:
         entity_type: str,
         rows: Sequence[Decision],
         records: Mapping[UUID, SyncedModel],
-        *,
         deleted_with: Collection[Any] = (),
     ) -> None:
         self.records = records
@@ -166,38 +155,34 @@ class UndoPlan:
         created = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
         self.untouched = _untouched_records(entity_type, created, deleted_with)
         self.related: field_values.RelatedRecords = {}
-        if not records:
-            return
-        # Load the current and the earlier related records in few queries.
-        model = registry.entity(entity_type).model
-        fields = {field.name: field for field in model._meta.concrete_fields}
-        raws = [row.values.get("raw_before", {}) for row in rows]
-        raws = [raw for raw in raws if set(raw) <= set(fields)]
-        relations = {name for raw in raws for name in raw if fields[name].is_relation}
-        models.prefetch_related_objects(list(records.values()), *sorted(relations))
-        self.related = read_related(field_values.references_of(model, raws))
+        if records:
+            # Load the current and the earlier related records in few queries.
+            model = registry.entity(entity_type).model
+            fields = {field.name: field for field in model._meta.concrete_fields}
+            raws = [raw for row in rows if (raw := row.values.get("raw_before", {})).keys() <= fields.keys()]
+            relations = {name for raw in raws for name in raw if fields[name].is_relation}
+            models.prefetch_related_objects(list(records.values()), *sorted(relations))
+            self.related = read_related(field_values.references_of(model, raws))
 
     def step(self, row: Decision) -> UndoStep:
         """Return the step of a decision, with the values to write or the reason against it."""
         record = self.records.get(row.entity_id) if row.entity_id else None
         mapping = self.mappings.get(row.key)
-        step = UndoStep(row, record, mapping.label if mapping else row.key)
-        if record is None and row.entity_id:
-            step.last_name = self.last_names.get(row.entity_id, "")
+        name = self.last_names.get(row.entity_id) if row.entity_id else None
+        name = str(record or name or f"{registry.type_label(row.entity_type)} (deleted)")
+        step = UndoStep(row, record, name, mapping.label if mapping else row.key)
         step.refusal = self._decision_problem(row, record)
         if step.refusal or step.deletes or record is None:
             return step
         before = dict(row.values["raw_before"])
-        field_names = {field.name for field in record._meta.concrete_fields}
-        if unknown := [name for name in before if name not in field_names]:
-            step.refusal = f"NPD has no field “{unknown[0]}” any more."
+        if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
+            step.refusal = f"NPD has no field “{min(unknown)}” any more."
             return step
         step.raw_current = field_values.stored_field_values(record, before)
         step.current_text = self._display(record, mapping, step.raw_current)
         try:
             # A related record that was read on Monday has only its item or its name.
-            related = read_related(field_values.references_of(type(record), [before]), self.related)
-            before = field_values.resolve_relations(related, type(record), before)
+            before = field_values.resolve_relations(self.related, type(record), before)
         except field_values.RelatedNotFound as gone:
             step.refusal = str(gone)
         step.restored_text = self._display(record, mapping, before)
@@ -280,67 +265,60 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
 
     Records are locked in the order of their ids. Only NPD is written; the next pass does the rest.
     """
-    rows = sorted(decisions, key=lambda row: -row.pk)
+    by_type = grouped(sorted(decisions, key=lambda row: -row.pk), lambda row: row.entity_type)
     result = UndoResult(uuid.uuid4())
     with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
-        for entity_type, type_rows in sorted(decisions_by_type(rows).items()):
-            records = records_of(type_rows, lock=True)
-            for part in _rounds(type_rows):
-                plan = UndoPlan(entity_type, part, records)
-                steps = [plan.step(row) for row in part]
-                writing = [step for step in steps if not step.refusal and not step.deletes]
-                # An import may have thousands of steps, so steps of the same columns are written at once.
-                for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
-                    _store(group)
-                undone = [step for step in steps if not step.refusal]
-                lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
-                result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
-                _log(undone, lines, by)
-                if deleted := [step.record.pk for step in undone if step.deletes and step.record]:
-                    registry.entity(entity_type).model._default_manager.filter(pk__in=deleted).delete()
-                result.undone.extend(undone)
-                result.left_alone.extend(step for step in steps if step.refusal)
+        for entity_type, type_rows in sorted(by_type.items()):
+            records = _records_of(type_rows, lock=True)
+            rows = type_rows
+            while rows:
+                # Each field once, with its newest decision; those before it are undone in a further round.
+                newest = grouped(rows, lambda row: (row.entity_id, row.key))
+                plan = _UndoPlan(entity_type, [field_rows[0] for field_rows in newest.values()], records)
+                _undo_steps([plan.step(field_rows[0]) for field_rows in newest.values()], result, by)
+                rows = [row for field_rows in newest.values() for row in field_rows[1:]]
             if result.undone:
                 transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
     return result
 
 
-def _rounds(rows: Sequence[Decision]) -> Iterator[list[Decision]]:
-    """Split decisions, newest first, into parts that have each field once; its newest decision is in the first part."""
-    remaining = list(rows)
-    while remaining:
-        newest: dict[tuple[UUID | None, str], Decision] = {}
-        for row in remaining:
-            newest.setdefault((row.entity_id, row.key), row)
-        yield list(newest.values())
-        remaining = [row for row in remaining if newest[row.entity_id, row.key] is not row]
+def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None:
+    """Write the steps without a refusal, and their own entries and log entries, and add them to the result."""
+    writing = [step for step in steps if not step.refusal and not step.deletes]
+    # An import may have thousands of steps, so steps of the same columns are written at once.
+    for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
+        _store(group)
+    undone = [step for step in steps if not step.refusal]
+    lines = [_line(step, authors.actor_label(by), result.batch_id) for step in undone]
+    result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
+    restored = [step.record for step in undone if step.record and not step.deletes]
+    deleted = [step.record for step in undone if step.record and step.deletes]
+    authors.log_action_many(by, restored, "Put back by an undo.")
+    authors.log_action_many(by, deleted, "Deleted by the undo of an import.", flag=DELETION)
+    if deleted:
+        type(deleted[0])._default_manager.filter(pk__in=[record.pk for record in deleted]).delete()
+    result.undone.extend(undone)
+    result.left_alone.extend(step for step in steps if step.refusal)
 
 
 def _store(steps: Sequence[UndoStep]) -> None:
     """Write steps of the same columns in one statement; if the database rejects it, write them one by one."""
     records = [step.record for step in steps if step.record is not None]
-    former = []
     for record, step in zip(records, steps, strict=True):
-        values = field_values.update_values(type(record), step.write)
-        former.append({name: getattr(record, name) for name in values})
-        _set_values(record, values)
+        for name, value in field_values.update_values(type(record), step.write).items():
+            setattr(record, name, value)
     try:
         with transaction.atomic():
             update_many(records, list(steps[0].write))
     except IntegrityError as error:
-        # Nothing was stored, so restore the records' values.
-        for record, values in zip(records, former, strict=True):
-            _set_values(record, values)
+        # Nothing was stored.
+        for record in records:
+            record.refresh_from_db()
         if len(steps) == 1:
             steps[0].refusal = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
             return
         for step in steps:
             _store([step])
-
-
-def _set_values(record: SyncedModel, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(record, name, value)
 
 
 def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
@@ -362,11 +340,3 @@ def _line(step: UndoStep, actor: str, batch_id: UUID) -> Decision:
     line.batch_id = batch_id
     line.undoes = step.decision.pk
     return line
-
-
-def _log(steps: Sequence[UndoStep], lines: Sequence[Decision], by: User) -> None:
-    """Write the restored values and the deleted records to the admin's log."""
-    restored = [(step, line) for step, line in zip(steps, lines, strict=True) if not step.deletes]
-    authors.log_action_each(by, [(step.record, f"Undo: {line.sentence}") for step, line in restored if step.record])
-    deleted = [step.record for step in steps if step.deletes and step.record]
-    authors.log_action_many(by, deleted, "Deleted by the undo of an import.", flag=DELETION)

@@ -1,11 +1,13 @@
 """CSV and XLSX files of records: limited in size, without formulas, in the dialects of other programs."""
 
+import codecs
 import csv
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, time
 from typing import Any
 
 import tablib
@@ -15,16 +17,10 @@ from openpyxl.utils.escape import unescape
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200
-# Lines of a file including blank ones; a sheet of Excel has as many.
-MAX_LINES = 1_048_576
-# Cells of a sheet including empty ones: a row is as wide as its last cell, even if that is empty.
-MAX_CELLS = 10_000_000
-# Characters of one cell; the longest field of a record is far shorter.
-MAX_CELL = 100_000
 # Bytes of an XLSX file's parts once unpacked.
 MAX_UNPACKED = 50_000_000
-# An office file has no DOCTYPE (ECMA-376, part 2). Entities in it could make a short text a thousand times as long.
-DOCTYPES = tuple("<!DOCTYPE".encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+# Excel's own limit; a larger number of a row is made up, and the rows before it would be filled in.
+MAX_SHEET_ROWS = 1_048_576
 
 # Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
@@ -34,12 +30,12 @@ SEPARATORS = ",;\t|"
 
 
 class FileError(ValueError):
-    """The file can't be read; the text tells the person why."""
+    """The file can't be read or written; the text tells the person why."""
 
 
 # Writing puts an apostrophe before a text that a spreadsheet would take for a formula; Japanese Excel also takes wide
 # signs for one. Texts that begin with apostrophes or blanks before such a sign get an apostrophe, too, so that reading
-# removes just the one that writing has added.
+# removes just the one that writing has added. The library's own escape would drop an equals sign for good.
 _FORMULA = re.compile("['\\s\u00a0\u200b\ufeff]*[=+\\-@\t\r\n＝＋－＠]")
 
 
@@ -51,66 +47,21 @@ def unescape_formula(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
+def plain_text(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
-    def is_binary(self) -> bool:
-        """Have the upload stored as bytes, because a text file would lose its line ends."""
-        return True
-
-    def get_read_mode(self) -> str:
-        return "rb"
-
-    def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
-        out = io.StringIO(newline="")
-        # German Excel separates by semicolons, so one in an unquoted name would begin a cell.
-        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-        writer.writerows([escape_formula(cell) for cell in row] for row in (dataset.headers, *dataset))
-        return f"\ufeff{out.getvalue()}".encode()  # without the BOM, Excel reads UTF-8 as Windows-1252
-
-    def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
-        text = _decode(in_stream)
-        separator = ""
-        if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
-            separator = hint[1]
-            text = text[hint.end() :]
-        csv.field_size_limit(10 * MAX_CELL)
-        try:
-            separator = separator or max(SEPARATORS, key=lambda sign: _width(text, sign))
-            return _dataset([unescape_formula(cell) for cell in row] for row in _csv_rows(text, separator))
-        except csv.Error as error:
-            raise FileError(f"The file is no CSV file that can be read: {error}.") from error
-
-
-def _width(text: str, separator: str) -> int:
-    """Return how many titles a text has with this separator."""
-    try:
-        return len(next(_csv_rows(text, separator), ()))
-    except csv.Error:
-        return 0
-
-
-def _csv_rows(text: str, separator: str) -> Any:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-
-
-def _decode(content: bytes) -> str:
-    encodings = ["utf-16"] if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            if encoding == "utf-8-sig" and error.end == len(content) and error.reason == "unexpected end of data":
-                raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
-            continue
-        # NUL: UTF-16 without a BOM.
-        if "\0" not in text:
-            return text
-    raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
+    def export_data(self, dataset: Any, **kwargs: Any) -> str:
+        rows = [[escape_formula(cell) for cell in row] for row in dataset]
+        # Quoted, because German Excel separates by semicolons, so one in a name would begin a cell.
+        text = super().export_data(tablib.Dataset(*rows, headers=dataset.headers), quoting=csv.QUOTE_ALL)
+        return str(text)
 
 
 class XLSX(base_formats.XLSX):  # type: ignore[misc]
-    """Reads the first visible sheet, each cell as the text that a person sees."""
-
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
+        """Write each cell as a text, so never as a formula; the library's writer cuts off long texts."""
         from xlsxwriter import Workbook  # not loaded by every process that starts
 
         out = io.BytesIO()
@@ -120,84 +71,103 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # As a text, so never as a formula. write_string returns non-zero if the text is too long.
+                    # write_string returns non-zero if the text is too long.
                     if cell and sheet.write_string(number, column, cell):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
 
-    def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
-        from openpyxl import load_workbook
 
-        try:
-            with zipfile.ZipFile(io.BytesIO(in_stream)) as packed:
-                if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-                    raise FileError("The workbook is too large once unpacked. Copy the rows into a new file.")
-                if any(mark in packed.read(part) for part in packed.infolist() for mark in DOCTYPES):
-                    raise FileError("The workbook defines texts of its own (DOCTYPE). Save it again.")
-            # Read row by row, so that a cell far to the right, or a text that many cells share, takes no memory.
-            book = load_workbook(io.BytesIO(in_stream), read_only=True, data_only=True)
-            sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
-            sheet.reset_dimensions()  # a sheet's own statement of its size may be wrong
-            return _dataset(_texts_of_rows(sheet.iter_rows(values_only=True)))
-        except FileError:
-            raise
-        # openpyxl raises all kinds of errors: for a password, an unknown compression, a missing part.
-        except Exception as error:
-            raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
+class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
+    """Reads both, so that nobody has to say which one it is."""
+
+    def get_title(self) -> str:
+        return "CSV or XLSX"
+
+    def can_import(self) -> bool:
+        return True
+
+    def create_dataset(self, in_stream: bytes) -> Any:
+        """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
+        is_workbook = in_stream.startswith(b"PK\x03\x04")
+        dataset = None
+        for number, cells in enumerate(_workbook_rows(in_stream) if is_workbook else _csv_rows(in_stream), start=1):
+            row = [plain_text(cell) for cell in cells]
+            if not any(row):
+                continue
+            if dataset is None:
+                width = max(place for place, title in enumerate(row, start=1) if title)
+                if width > MAX_COLUMNS:
+                    raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
+                dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
+                continue
+            padding = [""] * (width - len(row))
+            dataset.append([*row[:width], *padding, number, "".join(row[width:])])
+            if len(dataset) > MAX_ROWS:
+                raise FileError(f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it.")
+        if not dataset:
+            raise FileError("The file has no rows below its titles.")
+        return dataset
 
 
-def _texts_of_rows(rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
-    cells = 0
-    for row in rows:
-        cells += len(row)
-        if cells > MAX_CELLS:
-            raise FileError("The sheet has cells far to the right of its table. Copy the rows into a new file.")
-        if any(row[MAX_COLUMNS:]):
-            _check_columns(len(row))
-        yield [_cell_text(cell) for cell in row[:MAX_COLUMNS]]
+def _csv_rows(content: bytes) -> Iterator[list[str]]:
+    text = _decode(content)
+    separator = ""
+    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
+        separator = hint[1]
+        text = text[hint.end() :]
+    separator = separator or max(SEPARATORS, key=lambda sign: len(_first_row(text, sign)))
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+            yield [unescape_formula(cell) for cell in row]
+    except csv.Error as error:
+        raise FileError(f"The file is no CSV file that can be read: {error}.") from error
+
+
+def _first_row(text: str, separator: str) -> list[str]:
+    with suppress(csv.Error):
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    return []
+
+
+def _decode(content: bytes) -> str:
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ["utf-16"] if is_utf16 else ["utf-8-sig", "cp1252"]:
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            # NUL: UTF-16 without a BOM.
+            if "\0" not in text:
+                return text
+    raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
+
+
+def _workbook_rows(content: bytes) -> Iterator[list[str]]:
+    """Yield the rows of the first visible sheet, each cell as the text that a person sees."""
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
+                raise FileError("The workbook is too large once unpacked. Copy the rows into a new file.")
+        # Read row by row and in these columns only, so that a cell far out takes no memory.
+        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
+        for row in sheet.iter_rows(max_row=MAX_SHEET_ROWS, max_col=MAX_COLUMNS + 1, values_only=True):
+            # A sheet may have a million empty rows.
+            yield [_cell_text(value) for value in row] if row.count(None) < len(row) else []
+    except FileError:
+        raise
+    # openpyxl raises all kinds of errors: for a password, an unknown compression, a missing part.
+    except Exception as error:
+        raise FileError("The file is no XLSX file that can be read. Save it again, or as “CSV UTF-8”.") from error
 
 
 def _cell_text(value: Any) -> str:
     """Return a cell's value as text: whole numbers without a point, dates as 2026-11-20."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    # Spreadsheets store 15 digits; more digits of a number would be invented.
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
-    if isinstance(value, date | time):
-        return value.isoformat()
     # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character.
     return str(unescape(str(value))).replace("\0", "")
-
-
-def _check_columns(number: int) -> None:
-    if number > MAX_COLUMNS:
-        raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
-
-
-def _dataset(rows: Iterable[Sequence[str]]) -> Any:
-    """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
-    dataset = None
-    for number, row in enumerate(rows, start=1):
-        if number > MAX_LINES:
-            raise FileError(f"A file may have {MAX_LINES:,} lines; this one has more. Copy the rows into a new file.")
-        if not any(row):
-            continue
-        if any(len(cell) > MAX_CELL for cell in row):
-            raise FileError(f"Row {number} has a cell of more than {MAX_CELL:,} characters.")
-        if dataset is None:
-            titles = list(row)
-            _check_columns(len(titles))
-            dataset = tablib.Dataset(headers=[*titles, ROW_NUMBER, SURPLUS])
-            continue
-        cells = [*row[: len(titles)], *[""] * (len(titles) - len(row))]
-        dataset.append([*cells, number, "".join(row[len(titles) :])])
-        if len(dataset) > MAX_ROWS:
-            raise FileError(f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it.")
-    if not dataset:
-        raise FileError("The file has no rows below its titles.")
-    return dataset

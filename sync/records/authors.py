@@ -17,7 +17,7 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import humanize
-from sync.models import Decision, MondayAccount, SyncedModel, SyncQueue, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncedModel, Tombstone, WebhookEvent
 from sync.models.decisions import MAX_ACTOR_LENGTH
 
 SYNC_ACTOR = "NPD Sync"
@@ -269,42 +269,20 @@ def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: s
 def log_action_many(
     user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE
 ) -> None:
-    """Log the same action on several objects, in one statement, in the caller's transaction."""
-    log_action_each(user, [(row, sentence) for row in about], flag=flag)
-
-
-def log_action_each(
-    user: AbstractBaseUser | AnonymousUser, entries: Iterable[tuple[Model, str]], *, flag: int = CHANGE
-) -> None:
-    """Log an action on several objects, each with its own sentence, in one statement."""
-    LogEntry.objects.bulk_create(
-        LogEntry(
-            user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
-            content_type=ContentType.objects.get_for_model(type(row)),
-            object_id=str(row.pk),
-            object_repr=str(row)[:MAX_NAME_LENGTH],
-            action_flag=flag,
-            change_message=sentence,
-        )
-        for row, sentence in entries
-    )
+    """Log the same action on several objects in the admin's log, in the caller's transaction."""
+    # Permissions let nobody anonymous in.
+    LogEntry.objects.log_actions(user.pk, about, flag, sentence)  # type: ignore[arg-type]
 
 
 def log_model_action(
-    user: AbstractBaseUser | AnonymousUser, model: type[Model], sentence: str, *, name: str, key: object | None = None
+    user: AbstractBaseUser | AnonymousUser, model: type[Model], sentence: str, *, name: str = "", key: object = None
 ) -> None:
-    """Log an action about a model. `name` is shown as its object; `key` links it to one row."""
+    """Log an action about a model, by default by the model's name; `key` links it to one row."""
     LogEntry.objects.create(
         user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
         content_type=ContentType.objects.get_for_model(model),
         object_id=None if key is None else str(key),
-        object_repr=name[:MAX_NAME_LENGTH],
+        object_repr=(name or str(model._meta.verbose_name_plural))[:MAX_NAME_LENGTH],
         action_flag=CHANGE,
         change_message=sentence,
     )
-
-
-def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row: SyncQueue | None = None) -> None:
-    """Log an action on one job, or on the queue as a whole."""
-    name = f"#{row.pk} {row}" if row else "Sync queue"
-    log_model_action(user, SyncQueue, sentence, key=row.pk if row else None, name=name)

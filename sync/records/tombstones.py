@@ -1,8 +1,9 @@
 """Tombstones of deleted records: restoring, pruning, and the consequences of a deletion."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -219,21 +220,27 @@ _CONSEQUENCES = {
 }
 
 
-class DeletionConsequence(NamedTuple):
-    """The consequence of a deletion as a sentence, and whether the items wait for approval."""
+@dataclass(frozen=True)
+class DeletionConsequence:
+    """The consequence of a deletion, in sentences."""
 
-    sentence: str = ""
-    waits: bool = False
+    items: str = ""  # what becomes of the items; empty without any
+    waits: bool = False  # whether that waits for approval
+    relations: str = ""  # which relations are emptied
+
+    @property
+    def sentence(self) -> str:
+        restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
+        return " ".join(filter(None, [self.items, self.relations, restorable if self.items else ""]))
 
 
-def deletion_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return the consequence of deleting these records at once, for related records and for items."""
-    items = _items_consequence(records)
-    sentences = [items.sentence, _lost_relations(records), _restorable() if items.sentence else ""]
-    return items._replace(sentence=" ".join(filter(None, sentences)))
+def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequence:
+    """Return the consequence of deleting these records of one type at once."""
+    items, waits = _items_consequence(records)
+    return DeletionConsequence(items, waits, _lost_relations(records))
 
 
-def _lost_relations(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> str:
+def _lost_relations(records: Collection[SyncedModel]) -> str:
     """Return which relations the deletion empties: “3 contacts lose their organization; …”; empty if none."""
     ids = [record.pk for record in records]
     parts = list[str]()
@@ -241,46 +248,35 @@ def _lost_relations(records: Collection[SyncedModel] | models.QuerySet[SyncedMod
         if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    if not parts:
-        return ""
-    return f"{' and '.join(parts)}; restoring gives it back where none is set by then."
+    return f"{' and '.join(parts)}; restoring gives it back where none is set by then." if parts else ""
 
 
-def items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return the consequence for the items of deleted records of one type, and how to restore; empty without items."""
-    items = _items_consequence(records)
-    return items._replace(sentence=f"{items.sentence} {_restorable()}") if items.sentence else items
-
-
-def _restorable() -> str:
-    return f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
-
-
-def _items_consequence(records: Collection[SyncedModel] | models.QuerySet[SyncedModel]) -> DeletionConsequence:
+def _items_consequence(records: Collection[SyncedModel]) -> tuple[str, bool]:
+    """Return what becomes of the records' items, and whether that waits for approval."""
     linked = [record for record in records if record.monday_id]
     if not linked:
-        return DeletionConsequence()
+        return "", False
     entity_type = linked[0].entity_type()
-    whose = f"The {registry.count_of_type(len(linked), entity_type)}'"
-    items = plural(len(linked), "Its item on Monday", f"{whose} items on Monday")
+    items = _items_of(len(linked), entity_type)
     sent = [record.pk for record in linked if not _is_kept_on_monday(record)]
     if not sent:
-        return DeletionConsequence(f"{items} will stay: the sync sends nothing of it to Monday.")
+        return f"{items} will stay: the sync sends nothing of it to Monday.", False
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_removals(entity_type, sent)):
         # Only these wait; the others stay on Monday.
-        whose = f"The {registry.count_of_type(len(sent), entity_type)}'"
-        items = plural(len(sent), "Its item on Monday", f"{whose} items on Monday")
-        why = f"deletions of {limit} within an hour do"
-        waits = plural(len(sent), "waits", "wait")
-        return DeletionConsequence(f"{items} {waits} for approval, as {why}.", True)
+        waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
+        return f"{waits}, as deletions of {limit} within an hour do.", True
     kept = ["it isn't synced to Monday"] if len(sent) < len(linked) else []
     if policy is not DeletedRecordPolicy.ASK:
         kept.append("it was edited there since the last sync")
     exception = f", but not where {' or '.join(kept)}" if kept else ""
-    return DeletionConsequence(f"{items} {_CONSEQUENCES[policy]}{exception}.")
+    return f"{items} {_CONSEQUENCES[policy]}{exception}.", False
+
+
+def _items_of(number: int, entity_type: str) -> str:
+    return plural(number, "Its item on Monday", f"The {registry.count_of_type(number, entity_type)}' items on Monday")
 
 
 def _is_kept_on_monday(record: SyncedModel) -> bool:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.socialaccount.models import SocialAccount
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core import mail
@@ -78,12 +77,9 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
     assert (eve.is_staff, eve.has_usable_password(), list(eve.groups.all())) == (True, False, [group])
 
 
-def test_a_users_page_says_what_groups_may_do_but_not_how_passwords_are_stored(browser: Client, person: User) -> None:
+def test_a_users_page_says_what_groups_may_do(browser: Client, person: User) -> None:
     page = browser.get(f"{USERS}{person.pk}/change/").content.decode()
     assert "Resolve: view contacts and organizations, and resolve conflicts" in page
-    assert "A password is set." in page or "No password set." in page
-    assert "algorithm" not in page
-    assert "salt" not in page
 
 
 # A link to set a password.
@@ -148,6 +144,7 @@ def test_a_link_ends_with_its_time_and_with_its_user(browser: Client, clerk: Use
 
 
 def test_ones_own_password_and_second_factor_need_the_old_one(browser: Client, person: User) -> None:
+    Authenticator.objects.create(user=person, type=Authenticator.Type.TOTP, data={"secret": ""})
     for act in ("password", "send-link", "remove-second-factor"):
         answer = browser.post(f"{USERS}{person.pk}/{act}/", {"confirmed": "yes"})
         assert answer.status_code == 303, act
@@ -158,11 +155,14 @@ def test_ones_own_password_and_second_factor_need_the_old_one(browser: Client, p
 
 
 def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes(browser: Client, clerk: User) -> None:
+    address = f"{USERS}{clerk.pk}/remove-second-factor/"
+    assert address not in browser.get(f"{USERS}{clerk.pk}/change/").content.decode()
+    assert browser.post(address, {"confirmed": "yes"}).status_code == 403
     for kind in Authenticator.Type.values:
         Authenticator.objects.create(user=clerk, type=kind, data={})
     session = Client()
     session.force_login(clerk)
-    address = f"{USERS}{clerk.pk}/remove-second-factor/"
+    assert address in browser.get(f"{USERS}{clerk.pk}/change/").content.decode()
     assert "passkeys" in browser.get(address).content.decode()
     browser.post(address)
     assert Authenticator.objects.count() == 3
@@ -170,18 +170,6 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert not Authenticator.objects.exists()
     assert LogEntry.objects.filter(object_id=clerk.pk, change_message="Second factor removed.").exists()
     assert Decision.objects.get(kind="people").actor == "dora"
-    # It ends the sessions of users without a second factor, too.
-    browser.post(address, {"confirmed": "yes"})
-    assert LogEntry.objects.filter(object_id=clerk.pk, change_message__startswith="Signed out everywhere").exists()
-
-
-def test_a_link_to_the_identity_provider_is_not_reported_as_a_second_factor(browser: Client, clerk: User) -> None:
-    SocialAccount.objects.create(user=clerk, provider="company", uid="1")
-    page = browser.post(f"{USERS}{clerk.pk}/remove-second-factor/", {"confirmed": "yes"}, follow=True)
-    assert "has no second factor" in page.content.decode()
-    assert not SocialAccount.objects.exists()
-    logged = LogEntry.objects.get(object_id=clerk.pk).change_message
-    assert logged == "Signed out everywhere, and unlinked from the identity provider; there was no second factor."
 
 
 # Administrators.

@@ -42,7 +42,7 @@ def test_an_act_that_can_not_be_noted_is_not_done(
     def full(*_args: Any, **_more: Any) -> None:
         raise OSError("No space is left.")
 
-    monkeypatch.setattr(LogEntry.objects, "bulk_create", full)
+    monkeypatch.setattr(LogEntry.objects, "log_actions", full)
     record = world["synced"]
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
     with pytest.raises(OSError, match="No space"):

@@ -24,7 +24,8 @@ def preview(client: Client, content: str | bytes, kind: str = "contact", *, app:
     data = content.encode() if isinstance(content, str) else content
     name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
     return client.post(
-        f"/admin/{app}/{kind}/import/", {"import_file": SimpleUploadedFile(name, data), "resource": "0", **options}
+        f"/admin/{app}/{kind}/import/",
+        {"import_file": SimpleUploadedFile(name, data), "resource": "0", "format": "0"} | options,
     )
 
 
@@ -57,7 +58,7 @@ def counts(page: Any) -> dict[str, int]:
 
 
 def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
-    return {row.number: row.changes for row in page.context["valid_rows"]}
+    return {row.number: row.diff for row in page.context["valid_rows"]}
 
 
 def exported(

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.operations.file_formats import CSV, MAX_LINES, XLSX, FileError, escape_formula, unescape_formula
+from sync.operations.file_formats import AnyFile, FileError, escape_formula, unescape_formula
 from tests.files.conftest import counts, exported, preview
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ AWKWARD = [
 
 
 def rows_of(content: bytes) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = CSV().create_dataset(content).dict
+    found: list[dict[str, Any]] = AnyFile().create_dataset(content).dict
     return found
 
 
@@ -58,39 +58,32 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
     assert [(row["row number"], row["Notes"]) for row in rows] == [(2, "a\nb"), (4, "c")]
 
 
-def test_a_file_of_blank_lines_is_refused_for_its_lines() -> None:
-    with pytest.raises(FileError, match=f"{MAX_LINES:,} lines"):
-        rows_of(b"Name\n" * 2 + b"\n" * MAX_LINES)
-
-
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("Name\nZoë".encode()[:-1], "cut off"),
         (b"Name\nA\0nn\n", "no text"),
         (b"Name\n\x81\x8d\n", "no text"),
         (b'Name\n"Ann\n', "no CSV file"),
         (b"Name\n", "no rows"),
         (b"", "no rows"),
         (b",".join(b"t" for _ in range(201)) + b"\n1\n", "200 columns"),
-        (b"Name\n" + b"x" * 100_001, "100,000 characters"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, why: str) -> None:
     with pytest.raises(FileError, match=why):
-        CSV().create_dataset(content)
+        AnyFile().create_dataset(content)
 
 
 def test_a_refused_file_is_said_beside_the_field(browser: Client) -> None:
-    page = preview(browser, "Name\nZoë".encode()[:-1])
-    assert "cut off" in str(page.context["form"].errors["import_file"])
+    page = preview(browser, b"Name\nA\0nn\n")
+    assert "no text" in str(page.context["form"].errors["import_file"])
     page = preview(browser, b"PK\x03\x04 and nothing more")
     assert "no XLSX file" in str(page.context["form"].errors["import_file"])
 
 
 def test_a_workbook_is_read_as_a_person_sees_it() -> None:
-    [row] = XLSX().create_dataset(sheet(["Name", "A", "B"], ["Ann", 7.0, True])).dict
-    assert (row["Name"], row["A"], row["B"]) == ("Ann", "7", "yes")
+    [row] = AnyFile().create_dataset(sheet(["Name", "A"], ["Ann", 7.0])).dict
+    assert (row["Name"], row["A"]) == ("Ann", "7")
 
 
 def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
@@ -105,35 +98,18 @@ def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
 PART = "xl/worksheets/sheet1.xml"
 
 
-@pytest.mark.parametrize("before", [b"", b" " * 1_000_001, b"x"])
-def test_a_workbook_that_would_fill_the_memory_is_refused(before: bytes) -> None:
-    plain = sheet(["Name", "Role"], ["Ann", 1])
-    start = zipfile.ZipFile(io.BytesIO(plain)).read(PART).partition(b"<worksheet")[0]
-    plain = changed(plain, PART, start, before)
-    for old, new in (
-        (b'r="B2"', b'r="XFD1048576"'),
-        (b'r="B2"', b'r="AAA2"'),
-        (b"</sheetData>", b"</sheetData>" + b" " * 50_000_001),
-    ):
-        with pytest.raises(FileError):
-            XLSX().create_dataset(changed(plain, PART, old, new))
+def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
+    content = changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", b"</sheetData>" + b" " * 50_000_001)
+    with pytest.raises(FileError, match="too large once unpacked"):
+        AnyFile().create_dataset(content)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_workbook_that_defines_texts_of_its_own_is_refused(encoding: str) -> None:
-    content = sheet(["Name"], ["Ann"])
-    part = zipfile.ZipFile(io.BytesIO(content)).read(PART).decode()
-    head = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE x [<!ENTITY a 'Ann'>]>"
-    _, _, body = part.partition("?>")
-    with pytest.raises(FileError, match="DOCTYPE"):
-        XLSX().create_dataset(changed(content, PART, part.encode(), (head + body).encode(encoding)))
-
-
-def test_rows_that_are_empty_but_far_out_are_refused_before_they_take_minutes() -> None:
-    rows = "".join(f'<row r="{number}"><c r="XFD{number}"/></row>' for number in range(3, 1_003))
-    content = changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", f"{rows}</sheetData>".encode())
-    with pytest.raises(FileError, match="far to the right"):
-        XLSX().create_dataset(content)
+@pytest.mark.parametrize("place", [b"XFD3", b"XFD1048576", b"A1048577", b"A999999999999"])
+def test_a_cell_far_out_takes_neither_memory_nor_minutes(place: bytes) -> None:
+    number = place.lstrip(b"ADFX")
+    row = b'<row r="' + number + b'"><c r="' + place + b'"><v>1</v></c></row></sheetData>'
+    dataset = AnyFile().create_dataset(changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", row))
+    assert [row["Name"] for row in dataset.dict] == ["Ann"]
 
 
 @pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)])
@@ -142,7 +118,7 @@ def test_a_workbook_with_a_password_or_an_unknown_packing_is_refused(place: int,
     content[content.index(b"PK\x01\x02") + place] = value
     content[place - 2] = value
     with pytest.raises(FileError):
-        XLSX().create_dataset(bytes(content))
+        AnyFile().create_dataset(bytes(content))
 
 
 @pytest.mark.parametrize("text", AWKWARD)
@@ -163,7 +139,7 @@ def test_an_unchanged_export_changes_nothing(browser: Client, file_format: int) 
     for kind in ("contact", "organization"):
         content = exported(browser, kind, file_format)
         page = preview(browser, content, kind)
-        assert list(counts(page)) == ["skip"], (kind, [row.changes for row in page.context["valid_rows"]])
+        assert list(counts(page)) == ["skip"], (kind, [row.diff for row in page.context["valid_rows"]])
         assert list(counts(preview(browser, content, kind, clear_empty="on"))) == ["skip"]
 
 
@@ -196,7 +172,6 @@ def test_an_export_has_the_list_and_no_sync_field(browser: Client, django_assert
     assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
     assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
     assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q."
-    assert browser.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
 
 
 def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: None) -> None:

@@ -103,3 +103,11 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     assert f"The items are {policy}d on Monday, as the board’s setting says." in pages["approve"]
     assert "Ann (deleted)" in pages["approve"]
     assert "Items would be removed on Monday" in words_of(browser.get("/admin/").content.decode())
+
+
+def test_the_page_of_an_approval_names_who_deleted_the_record(admin_client: Client) -> None:
+    contact = Contact.objects.create(name="Ann Lind", monday_id="71")
+    approval = states_of.approval(contact, ApprovalKind.ITEMS)
+    admin_client.post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"})
+    page = words_of(admin_client.get(f"/admin/sync/approvalrequest/{approval.pk}/change/").content.decode())
+    assert re.search(r"Deleted in NPD by:?\s+admin", page)

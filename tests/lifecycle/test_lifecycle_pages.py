@@ -48,7 +48,7 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
 def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_so(away: Client) -> None:
     keys = [Contact.objects.create(name=name, email=f"{name}@x.org").pk for name in ("ann", "bob", "eve")]
     form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[:2]], "post": "yes"}
-    [said] = away.post(CONTACTS, form, follow=True).context["messages"]
+    [_what_was_deleted, said] = away.post(CONTACTS, form, follow=True).context["messages"]
     undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(said))[0]
     asked = away.get(undo)
     assert asked.context["question"].button == "Restore 2 deleted records"
@@ -119,7 +119,7 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
 def test_the_activity_names_a_deleted_record_and_leads_to_it(world: World, admin_client: Client, pat: Any) -> None:
     contact = world.linked("Ann Lind")
     deleted = admin_client.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
-    [said] = deleted.context["messages"]
+    [_what_was_deleted, said] = deleted.context["messages"]
     assert f'href="{DELETED}?q={contact.pk}"' in str(said)
     world.work()
     [row] = admin_client.get("/admin/sync/decision/", {"q": "deleted"}).context["cl"].result_list

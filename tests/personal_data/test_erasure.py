@@ -14,7 +14,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
-from npd.personal_data import Person, counts, erase, export
+from npd.personal_data import Person, erase, export
 from sync import models
 from sync.admin.file_pages import Uploads
 from sync.kernel.messages import Conflict, RestoreError
@@ -102,19 +102,18 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
     assert logged == {"contact", "syncconflict", "unmatcheditem"}
 
-    assert models.CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
+    assert models.CacheEntry.objects.filter(cache_key__contains="django-import-export-").exists()
     content = export(person_of(contact))
     assert content["record"]["email"] == EMAIL
     assert content["items_on_monday"] == [item_id]
     assert {"npd_contactevent", "sync_decisions", "sync_metadata", "sync_conflicts"} <= set(content["rows"])
     assert json.loads(json.dumps(content)) == content
-    assert {"activity entries", "conflict"} <= {label for label, _ in counts(person_of(contact))}
     assert Contact.objects.filter(pk=contact.pk).exists(), "reading erases nothing"
 
     assert erase(person_of(contact), delete_items=True) > 10
 
     assert columns_with_traces() == []
-    assert not models.CacheEntry.objects.filter(cache_key__startswith="upload:").exists()
+    assert not models.CacheEntry.objects.filter(cache_key__contains="django-import-export-").exists()
     assert not models.Notification.objects.exists()
     assert world.sandbox.item(item_id)["state"] == "deleted"
     assert Organization.objects.get(name="Acme").billing_contact is None

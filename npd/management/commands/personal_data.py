@@ -33,9 +33,7 @@ class Command(BaseCommand):
         if options["act"] == "export":
             self.stdout.write(json.dumps(personal_data.export(person), indent=2, ensure_ascii=False))
             return
-        self.stdout.write(f"{person.name} ({person.id}) and its rows:")
-        for label, number in personal_data.counts(person):
-            self.stdout.write(f"  {number} {label}")
+        self.stdout.write(f"{person.name} ({person.id})")
         if person.items:
             fate = "stay" if options["keep_item"] else "are deleted"
             self.stdout.write(f"Items that {fate} on Monday: {', '.join(person.items)}")
