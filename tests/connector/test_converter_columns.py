@@ -113,6 +113,31 @@ def test_unknown_parts_go_back_as_they_were_read(name: str, existing: Any, value
     assert make_converter(name).to_remote({"field": value}, existing) == sent
 
 
+EVENING = {"date": "2026-01-31", "time": "23:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("zone", "cell", "day", "sent"),
+    [
+        ("Asia/Tokyo", EVENING, "2026-02-01", "2026-02-02 23:00:00"),
+        ("America/Los_Angeles", {"date": "2026-02-02", "time": "05:00:00"}, "2026-02-01", "2026-02-04 05:00:00"),
+        ("Asia/Kathmandu", {"date": "2026-01-31", "time": "18:30:00"}, "2026-02-01", "2026-02-02 18:30:00"),
+        ("Europe/Berlin", {"date": "2026-03-28", "time": "23:30:00"}, "2026-03-29", "2026-02-02 23:30:00"),
+        *((zone, EVENING, "2026-01-31", "2026-02-03 23:00:00") for zone in ("", "No/Such", "Europe")),
+        ("Asia/Tokyo", {"date": "2026-01-31"}, "2026-01-31", "2026-02-03"),
+        # At the ends of the calendar, where the zone has no other day, the cell’s own is taken.
+        ("America/Los_Angeles", {"date": "0001-01-01", "time": "01:00:00"}, "0001-01-01", "2026-02-03 01:00:00"),
+        ("Asia/Tokyo", {"date": "9999-12-31", "time": "23:00:00"}, "9999-12-31", "2026-02-03 23:00:00"),
+    ],
+)
+def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any, day: str, sent: str) -> None:
+    convert = make_converter("date", ConverterOptions(time_zone=zone))
+    raw = convert.stored_value(Reading("due", "date", value=cell))
+    assert (convert.remote(raw), convert.to_local(raw, {"due": None})) == (day, {"due": day})
+    again = convert.to_remote({"due": "2026-02-03"}, raw)
+    assert " ".join(again.values()) == sent
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -46,19 +46,6 @@ def move(world: World, record: Any, title: str) -> None:
     world.sandbox.act("move", item_id=record.monday_id, group_id=group_id(world, title))
 
 
-def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) -> None:
-    only(world, CUSTOMER)
-    before = world.calls()
-    contact = world.contact(role_title="Vendor")
-    world.work(contact)
-    assert (contact.sync_status, contact.monday_id, world.calls()) == ("disabled", None, before)
-    assert contact.is_left_out
-    assert "Role is not “Customer”" in world.ledger(contact).note
-    world.save(contact, role_title="Customer")
-    assert world.status(contact) == "synced"
-    assert world.ledger(contact).left_out == ""
-
-
 def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(world: World) -> None:
     contact = world.linked(role_title="Customer", phone="+442079460018", notes="n")
     only(world, CUSTOMER, contact)

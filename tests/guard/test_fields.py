@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from npd.models import Contact
 from sync.choices import ApprovalState
 from sync.models import ApprovalRequest
-from sync.records.approvals import approve, reject, release_obsolete
+from sync.records.approvals import approve, release_obsolete
 from tests.support.world import World, staged
 
 
@@ -45,10 +45,6 @@ def held() -> Any:
 
 def phones_on_monday(world: World, contacts: list[Contact]) -> list[str]:
     return [world.values(contact)["phone"] for contact in contacts]
-
-
-def phones_in_npd(contacts: list[Contact]) -> list[str]:
-    return list(Contact.objects.filter(pk__in=[c.pk for c in contacts]).values_list("phone", flat=True))
 
 
 class Killed(BaseException):
@@ -89,24 +85,6 @@ def test_a_worker_that_dies_unsent_has_counted(world: World, monkeypatch: pytest
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
     assert states() == [ApprovalState.DONE, ApprovalState.DONE, ApprovalState.PENDING]
-
-
-def test_the_rest_of_a_mass_is_asked_for_though_its_first_part_was_rejected(world: World, mary: User) -> None:
-    contacts = linked(world, 5)
-    empty_in_npd(contacts[:3])
-    world.work()
-    reject(held(), mary)
-    world.work()
-    assert set(phones_in_npd(contacts[:3])) == {"+442079460018"}
-    empty_in_npd(contacts[3:4])
-    world.work()
-    assert world.values(contacts[3])["phone"]
-    approve(held(), mary)
-    world.work()
-    world.pass_time(minutes=61)
-    empty_in_npd(contacts[4:])
-    world.work()
-    assert [world.values(c)["phone"] for c in contacts[3:]] == ["", ""]
 
 
 def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> None:

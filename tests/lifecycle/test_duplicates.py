@@ -8,10 +8,10 @@ from npd.models import Contact
 from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.admin import states
-from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail
 
 
@@ -108,23 +108,6 @@ def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_dea
     hear(world)
     assert not SyncConflict.objects.exists()
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-
-
-def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
-    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
-    world.sandbox.act("delete", item_id=contact.monday_id)
-    hear(world)
-    quiet_passes(world, 2)
-    contact.refresh_from_db()
-    assert contact.monday_id == copy
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert [i["id"] for i in world.sandbox.all_items() if i["state"] == "active"] == [copy]
-    conflict = asked(contact.pk, "fields")  # nothing is agreed yet between the record and this item
-    assert set(conflict.conflict_fields) == {"name", "role_title"}
-    assert Contact.objects.count() == 1
 
 
 def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:

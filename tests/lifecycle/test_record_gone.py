@@ -17,10 +17,6 @@ from tests.lifecycle.conftest import choose, quiet_passes, take_away
 from tests.support.world import World
 
 
-def policy(choice: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=choice)
-
-
 def deleted(world: World, contact: Contact | Organization) -> tuple[str, Any]:
     """Delete a record as its page does, and work; returns its item's id and its own."""
     contact.refresh_from_db()
@@ -51,15 +47,6 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert intent.state == "applied"
     assert Decision.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
-
-
-def test_a_deleted_organization_goes_and_comes_back_with_its_lists(world: World) -> None:
-    kept = Organization.objects.create(name="Acme", aliases=["ACME Corp", "Acme & Sons"])
-    world.work()
-    item_id, key = deleted(world, kept)
-    assert (world.sandbox.item(item_id)["state"], stone(key).state) == ("archived", "archived")
-    restore_by_person(stone(key), by="ada")
-    assert Organization.objects.get(pk=key).aliases == ["ACME Corp", "Acme & Sons"]
 
 
 def settle_newcomers(world: World) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.detect.sweep import sweep_due_boards
@@ -96,27 +96,6 @@ def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: P
     assert world.values(ann)["role_title"] == "New"
 
 
-def test_changes_wait_at_little_cost_and_arrive(world: World) -> None:
-    synced_contacts(world, 21)
-    writes_fail(world)
-    Contact.objects.update(role_title="New")
-    assert world.calls_while(60) <= 30
-    writes_work(world)
-    assert world.calls_while(65, seconds=1_200) <= 40
-    assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"New"}
-
-
-def test_all_boards_wait_together(world: World) -> None:
-    writes_fail(world)
-    new_contacts(6)
-    Organization.objects.bulk_create([Organization(name=f"O{n}") for n in range(6)])
-    assert world.calls_while(60) <= 35
-    writes_work(world)
-    world.calls_while(65, seconds=1_200)
-    assert not Contact.objects.filter(monday_id=None).exists()
-    assert not Organization.objects.filter(monday_id=None).exists()
-
-
 def test_whoever_tries_again_after_it_is_over_waits_no_longer(world: World) -> None:
     writes_stopped(world)
     writes_work(world)
@@ -125,30 +104,6 @@ def test_whoever_tries_again_after_it_is_over_waits_no_longer(world: World) -> N
     assert breaker.ask_again() == breaker.RESUMED
     world.work()
     assert len(world.sandbox.items()) == 4
-
-
-def test_a_single_waiting_change_is_written_when_somebody_tries_again(world: World) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    bob = world.linked("Bob", role_title="Old")
-    writes_fail(world)
-    world.save(ann, role_title="New")
-    world.save(bob, role_title="New")
-    world.calls_while(20)
-    assert world.row(ann).status == "pending"
-    writes_work(world)
-    breaker.ask_again()
-    for _ in range(2):
-        world.work(minutes=2)
-    assert (world.values(ann)["role_title"], world.values(bob)["role_title"]) == ("New", "New")
-    assert (world.status(ann), world.status(bob)) == ("synced", "synced")
-
-
-def test_an_edit_on_the_board_comes_in_meanwhile(world: World) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    writes_stopped(world)
-    world.edit(ann, "role_title", "Theirs")
-    world.hear(ann, seconds=1)
-    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
 
 
 def test_an_edit_whose_webhook_was_lost_comes_in_however_long_writes_fail(world: World) -> None:
@@ -207,15 +162,6 @@ def test_an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once(worl
     world.hear(ann, seconds=1)
     assert (ann.role_title, world.status(ann)) == ("Ours", "conflict")
     assert world.calls("mutation") == writes
-
-
-def test_a_save_that_overtakes_an_edit_on_the_board_is_a_conflict_at_once(world: World) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    writes_stopped(world)
-    world.edit(ann, "role_title", "Theirs")
-    world.meanwhile(lambda: Contact.objects.filter(pk=ann.pk).update(role_title="Ours"), after="read")
-    world.hear(ann, seconds=1)
-    assert (ann.role_title, world.status(ann)) == ("Ours", "conflict")
 
 
 def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> None:

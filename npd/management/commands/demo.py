@@ -17,7 +17,6 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
-from pghistory.core import event_models
 from pghistory.models import Context
 
 from conflicts.store import open_conflicts
@@ -298,14 +297,9 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         yield f"A change of {contact.name} failed five times; {hint}", _contact_address(contact)
     if contact := contacts["disabled"]:
         yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
-    # The history tells whether the unmatched item became a record, even one that has been deleted since.
-    name = UNMATCHED_ITEM["name"]
-    histories = [events._default_manager for events in event_models(tracks_model=Contact)]
-    if not any(history.filter(name=name).exists() for history in histories):
-        item = UnmatchedItem.objects.filter(entity_type="contact", name=name).first()
-        # Without the item, the board's own address.
-        address = item_url(link, item.item_id if item else "").removesuffix("/pulses/")
-        yield f"“{name}” is on the board only; give it an email and see a contact appear:", address
+    if item := UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_ITEM["name"]).first():
+        address = item_url(link, item.item_id)
+        yield f"“{item.name}” is on the board only; give it an email and see a contact appear:", address
 
 
 def _contact_address(contact: Contact) -> str:
@@ -364,15 +358,13 @@ class Command(BaseCommand):
             count = seed(sandbox)
             added.append(UNMATCHED_LABEL)
             self._say(f"  {count:,} records on both sides. Linking them:")
-        if missing := missing_examples():
+        missing = missing_examples()
+        if missing:
             # Each record's item is found by its NPD ID, in reads of 100 and without writes.
             drain(say=lambda line: self._say(f"  {line}"), progress_seconds=PROGRESS_SECONDS)
-            total = Contact.objects.count() + Organization.objects.count()
-            linked = sum(registry.linked_records(spec.entity_type).count() for spec in registry.entities())
-            self._say(f"  linked {linked:,} of {total:,}.")
-            added[:0] = [EXAMPLES[name].label for name in missing if create_example(name, sandbox)]
-            if added:
-                self._say(f"  Waiting to be tried: {', '.join(added)}.")
+            added += [EXAMPLES[name].label for name in missing if create_example(name, sandbox)]
+        if added:
+            self._say(f"  Waiting to be tried: {', '.join(added)}.")
 
     def _say(self, line: str) -> None:
         """Print a line at once; `make run` shows it while the command goes on."""
