@@ -7,7 +7,7 @@ leads to it is highlighted.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -55,7 +55,7 @@ class Section:
     block: str = ""  # where it is listed: SETTINGS' cards, ADVANCED lists for superusers, or the ACCOUNT menu
     about: str = ""  # the card's text
     card_permissions: tuple[str, ...] = ()  # users see the card with one of these; others come by links
-    is_shortcut: bool = False  # whether its pages belong to another section
+    is_shortcut: bool = False  # whether it only leads to a page of another section
 
     @property
     def path(self) -> str:
@@ -64,11 +64,6 @@ class Section:
             return reverse(self.url or f"admin:{self.model}_changelist") + self.below
         except NoReverseMatch:
             return ""
-
-    @property
-    def own_path(self) -> str:
-        """Return the start of its pages' addresses; a shortcut's pages are those of the model in `permission`."""
-        return replace(self, url="", model=self.permission.replace(".", "_")).path if self.is_shortcut else self.path
 
     @property
     def link(self) -> str:
@@ -104,6 +99,7 @@ HOME_SECTION = Section("", HOME, "home", url="admin:index")
 # All sections except Home and the lists of records.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
+    Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/"),
     Section("", "Activity", "history", "sync_decision"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
@@ -167,7 +163,7 @@ def _section_at(address: str) -> Section | None:
     matches = [
         (len(path), section)
         for section in sections()
-        if section != HOME_SECTION and (path := section.own_path) and address.startswith(path)
+        if section != HOME_SECTION and not section.is_shortcut and (path := section.path) and address.startswith(path)
     ]
     return max(matches, key=lambda match: match[0], default=(0, None))[1]
 

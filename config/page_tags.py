@@ -40,6 +40,12 @@ def age(value: datetime | None, now: datetime) -> SafeString | str:
     return humanize.time_element(value, humanize.relative_time(value, now)) if value else ""
 
 
+@register.filter
+def model_name(description: str) -> str:
+    """Return the model's name of a search result, whose description is unfold's "App - Model"."""
+    return description.rpartition(" - ")[2]
+
+
 @register.simple_tag
 def zone_of_page(of_browser: str) -> str:
     """Return the zone of the page's times: “your time zone (Europe/Stockholm, CET)”, or a name if it isn't yours."""
@@ -77,12 +83,6 @@ def window_title(context: Context) -> str:
     section = context.get("section")
     parts = (page_name(context), section.title if section else "", context.get("site_title"))
     return " | ".join(str(part) for part in parts if part)
-
-
-@register.filter
-def type_words(column_type: str) -> str:
-    """Return a type of Monday's columns in words, such as "Long text"."""
-    return column_type.replace("_", " ").capitalize()
 
 
 # “1 record”, “3 records”.

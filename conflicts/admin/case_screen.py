@@ -1,7 +1,6 @@
 """The pages of a conflict and of a value that Monday rejected, on which a person decides."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -121,15 +120,7 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
 
     Whoever began with a kind ends it before the others: all of it in a circle, then the other kinds.
     """
-    rows = list(
-        attention.waiting(kinds=WALKED).order_by(*attention.IN_ORDER).only("kind", "source", "cause")[:MAX_WALKED]
-    )
-    sizes = Counter(row.cause for row in rows)
-    first_places: dict[str, int] = {}
-    for place, row in enumerate(rows):
-        first_places.setdefault(row.cause, place)
-    # The order of Home's groups (attention.groups); the sort keeps the order within a group.
-    rows.sort(key=lambda row: (attention.KINDS[Kind(row.kind)].severity, -sizes[row.cause], first_places[row.cause]))
+    rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
     key = f"{kind}:{row_id}"
     alike = [row.key for row in rows if row.kind == kind]
     place = alike.index(key) if key in alike else -1
@@ -140,6 +131,8 @@ def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
         "number": place + 1,
         "total": len(alike),
         "next_url": _case_url(neighbours[0]) if neighbours else "",
+        "next_noun": attention.KINDS[Kind(neighbours[0].partition(":")[0])].nouns[0] if neighbours else "",
+        "ends_kind": not circle,
         "previous_url": _case_url(neighbours[-1]) if neighbours else "",
     }
 

@@ -186,12 +186,12 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         """Name the page after its board, and add the board's state and problems."""
         self.prepare_page(request, [link])
         board = link.page_board
-        # The banner of a pause has the button that ends it.
         may_pause = board.has_board and not board.is_paused
         problems = (link.webhooks_problem, link.sweep_problem, link.silence)
         return super().row_context(request, link) | {
             "page_name": self.name(link),
-            "board_state": self.state(link),
+            # The banner above says who paused it, and why.
+            "board_state": self._badge(link) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_url": pause_url(request, link.entity_type) if may_pause else "",
             "problems": [humanize.without_request_id(text) for text in problems if text],
@@ -232,10 +232,13 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
-        badge = admin_base.board_badge(link.page_board, link.page_blocked)
         reason = humanize.without_request_id(link.page_board.detail)
-        state = admin_base.badge(badge.colour, badge.icon, badge.words)
-        return format_html('{}<span class="npd-why">{}</span>', state, reason)
+        return format_html('{}<span class="npd-why">{}</span>', self._badge(link), reason)
+
+    @staticmethod
+    def _badge(link: Any) -> SafeString:
+        badge = admin_base.board_badge(link.page_board, link.page_blocked)
+        return admin_base.badge(badge.colour, badge.icon, badge.words)
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("verified_at", "Verified")

@@ -203,13 +203,15 @@ def _load_of(
 
 
 @dataclass(frozen=True)
-class ActButton:
-    """A button that posts an act."""
+class Button:
+    """A button that posts an act, or leads to a page."""
 
-    code: str
     label: str
-    key: str  # of the keyboard
-    takes_away: bool
+    code: str = ""  # of the act
+    key: str = ""  # of the keyboard
+    takes_away: bool = False
+    url: str = ""  # of the page
+    is_on_monday: bool = False  # whether the page opens in a new tab
 
 
 @dataclass(frozen=True)
@@ -220,13 +222,13 @@ class Row:
     handlers: Sequence[handlers.Handler] = ()
     values_json: str = ""  # the shown values, which the form sends back
     badge: SafeString | str = ""  # the next attempt, or a request that is not done yet
-    links: Sequence[tuple[str, str]] = ()
+    links: Sequence[Button] = ()
 
     @property
-    def buttons(self) -> list[ActButton]:
+    def buttons(self) -> list[Button]:
         """The acts with a key, which the row has as buttons."""
         return [
-            ActButton(handler.code, handler.label(self.entry), handler.act.key, handler.takes_away(self.entry))
+            Button(handler.label(self.entry), handler.code, handler.act.key, handler.takes_away(self.entry))
             for handler in self.handlers
             if handler.act.key
         ]
@@ -241,38 +243,12 @@ class GroupBox:
     folds: bool  # whether it can be folded
     is_open: bool
     lead: str  # what happens with its entries, and when
-    acts: Sequence[ActButton]
-    links: Sequence[tuple[str, str]]
-    on_monday: tuple[str, str]  # the label and address of what is done on the board itself
+    buttons: Sequence[Button]  # the main one, then the menu's
 
     @property
     def title(self) -> str:
         """What the group is about; a job's error stands below it, or in its only row."""
         return "Could not be synced" if self.group.kind is attention.Kind.FAILED else self.group.text
-
-    @property
-    def restores_first(self) -> bool:
-        """Whether the main button leads to the board, where people restore removed items."""
-        return self.group.kind is attention.Kind.REMOVED and bool(self.on_monday[1])
-
-    @property
-    def main_link(self) -> tuple[str, str] | None:
-        """The main button, if it leads to a page."""
-        is_link = attention.KINDS[self.group.kind].has_page or not self.acts
-        return self.links[0] if is_link and self.links else None
-
-    @property
-    def main_act(self) -> ActButton | None:
-        is_act = self.main_link is None and not self.restores_first
-        return self.acts[0] if self.acts and is_act else None
-
-    @property
-    def menu_acts(self) -> Sequence[ActButton]:
-        return self.acts[1:] if self.main_act else self.acts
-
-    @property
-    def menu_links(self) -> Sequence[tuple[str, str]]:
-        return self.links[1:] if self.main_link else self.links
 
     @property
     def more_url(self) -> str:
@@ -330,9 +306,9 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
                 folds=folds,
                 is_open=is_open,
                 lead=lead,
-                acts=acts,
-                links=_group_links(group, rows, board_urls),
-                on_monday=_link_to_board(group, link) if acts and link else ("", ""),
+                buttons=_in_order(
+                    group, acts, _page_buttons(group, rows, board_urls), _monday_buttons(group, link) if acts else []
+                ),
             )
         )
     return boxes
@@ -349,14 +325,27 @@ def _deletion_sentence(group: attention.Group) -> str:
     return f"{records} {humanize.plural(group.number, 'was', 'were')} deleted in NPD."
 
 
-def _link_to_board(group: attention.Group, link: BoardLink) -> tuple[str, str]:
-    """Return the label and address of what people do on the board itself; empty for other groups."""
+def _in_order(group: attention.Group, acts: list[Button], pages: list[Button], on_monday: list[Button]) -> list[Button]:
+    """Return the group's buttons, the main one first."""
+    if group.kind is attention.Kind.REMOVED:
+        # People restore removed items on the board.
+        return [*on_monday, *acts, *pages]
+    if attention.KINDS[group.kind].has_page or not acts:
+        return [*pages[:1], *acts, *pages[1:], *on_monday]
+    return [*acts, *pages, *on_monday]
+
+
+def _monday_buttons(group: attention.Group, link: BoardLink | None) -> list[Button]:
+    """Return the button for what people do on the board itself; none for other groups."""
+    if link is None:
+        return []
     if group.kind is attention.Kind.REMOVED:
         label = "Move back on Monday" if group.code == "moved" else "Restore on Monday"
-        return label, registry.board_url(link)
-    if (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
-        return "Open the board", registry.board_url(link)
-    return "", ""
+    elif (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN):
+        label = "Open the board"
+    else:
+        return []
+    return [Button(label, url=registry.board_url(link), is_on_monday=True)]
 
 
 _RESTORE_STEPS = {
@@ -366,7 +355,7 @@ _RESTORE_STEPS = {
 }
 
 
-def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
+def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
     """Return the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.handlers]
     entries = [row.entry for row in open_rows]
@@ -376,20 +365,20 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[ActButton]:
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
-            buttons.append(ActButton(handler.code, label, handler.act.key, takes_away))
+            buttons.append(Button(label, handler.code, handler.act.key, takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
 
-def _group_links(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[tuple[str, str]]:
-    links = []
+def _page_buttons(group: attention.Group, rows: Sequence[Row], board_urls: Mapping[str, str]) -> list[Button]:
+    buttons = []
     if rows and rows[0].entry.url and (attention.KINDS[group.kind].has_page or not any(row.handlers for row in rows)):
-        links.append((group.button, rows[0].entry.url))
+        buttons.append(Button(group.button, url=rows[0].entry.url))
     if group.number == 1 and rows:
-        links += rows[0].links
+        buttons += rows[0].links
     if group.cause in board_urls:
-        links.append(("Change the mapping", board_urls[group.cause]))
-    return links
+        buttons.append(Button("Change the mapping", url=board_urls[group.cause]))
+    return buttons
 
 
 def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -> dict[str, str]:
@@ -421,11 +410,12 @@ def _row(
         if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
         if attention.may_do(request.user, ACTS["link"], entry.entity_type):
-            links.append((ACTS["link"].button, reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])))
+            link_url = reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])
+            links.append(Button(ACTS["link"].button, url=link_url))
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-        links.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off"))
+        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-sync-off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     badge: SafeString | str = ""
     if job is not None:

@@ -502,6 +502,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "activity": activity_of(record, request),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
+            "sync_off_effects": _OFF_EFFECTS,
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
                 (entry, list(record_panel.buttons_of_entry(record, entry, request.user))) for entry in view.others

@@ -34,8 +34,8 @@ from sync.monday.board_items import ARCHIVED, DELETED
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Cause", "Entry", "Group", "Kind",
     "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "first_of_each_cause", "groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by", "tallies", "waiting",
-    "with_keys",
+    "first_of_each_cause", "groups", "in_order_of_groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by",
+    "tallies", "waiting", "with_keys",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -274,6 +274,16 @@ def first_of_each_cause(rows: models.QuerySet[Attention], number: int) -> models
     """Return the oldest rows of each cause, at most this many."""
     place = models.Window(RowNumber(), partition_by=models.F("cause"), order_by=["since", "source"])
     return rows.annotate(place=place).filter(place__lte=number)
+
+
+def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Attention]:
+    """Order these rows as `groups` does, and within a group the oldest first."""
+    cause = models.F("cause")
+    return rows.annotate(
+        severity=_SEVERITY,
+        size=models.Window(models.Count("pk"), partition_by=cause),
+        oldest=models.Window(models.Min("since"), partition_by=cause),
+    ).order_by("severity", "-size", ORDER, "oldest", "cause", "since", "source")
 
 
 def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:

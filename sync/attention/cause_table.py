@@ -115,6 +115,7 @@ class Cause:
 
 
 _TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
+_OTHERS_SYNCED = "The records' other fields are synced."
 _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
@@ -164,9 +165,9 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
         acts=_RECORD_GONE,
     ),
     (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
-    (Kind.REJECTED, ""): Cause("{field} was rejected by Monday"),
+    (Kind.REJECTED, ""): Cause("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): Cause(
-        "{field} has a value that its column can't take", acts=("keep_npd", "keep_monday")
+        "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("keep_npd", "keep_monday")
     ),
     (Kind.BLOCKED, ""): Cause("{field} is blocked"),
     (Kind.BLOCKED, choices.BlockedCode.COLUMN): Cause(

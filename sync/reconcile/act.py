@@ -29,7 +29,6 @@ from sync.reconcile.gather.owners import owners_of
 from sync.reconcile.pass_plan import ItemAct, ItemPlan, Plan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
-from sync.records.approvals import known_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
 INTENT_SECONDS = 10
@@ -717,12 +716,12 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
     ]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [pair for pair in pairs if duplicates.is_still_to_archive(board, pair[0], cleared.get(pair[1].unit))]
-    if ours := {duplicate.duplicate_of.pk for duplicate, _ in leaving if duplicate.is_ours}:
-        requests = known_requests(board.link, [choices.ApprovalKind.ITEMS], ours)
-        new_requests = duplicates.new_duplicate_requests(requests, [duplicate for duplicate, _ in leaving])
-        ApprovalRequest.objects.bulk_create(new_requests)
-    archived = executor.send(_ARCHIVE, [write for _, write in leaving])
+    archives = []
+    for duplicate, write in pairs:
+        if duplicates.is_still_to_archive(board, duplicate, cleared.get(write.unit)):
+            approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
+            archives.append(replace(write, approval=approval))
+    archived = executor.send(_ARCHIVE, archives)
     after_calls = []
     for duplicate in plan.duplicates:
         unit = duplicates.duplicate_write(duplicate).unit

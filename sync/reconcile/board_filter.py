@@ -25,6 +25,7 @@ from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import base_of, cell_of, is_emptied_by_removal, side_of
+from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -64,7 +65,7 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
     return _returned(plan) if was_out else plan
 
 
-def filter_removed_item(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
     was_out = bool(plan.ledger.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
@@ -92,9 +93,7 @@ def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> p
     return replace(plan, plans=plans, write_npd_id=False)
 
 
-def left_after_write(
-    board: field_values.BoardContext, plan: pass_plan.RecordPlan, written: Item | None
-) -> pass_plan.RecordPlan:
+def left_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
     """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
     field_plans = plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
@@ -152,20 +151,18 @@ def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
-def leaves_after_pass(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def leaves_after_pass(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     return bool(plan.leaving) or leaves_by_pull(board, plan.record, plan.plans)
 
 
-def leaves_by_pull(
-    board: field_values.BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]
-) -> bool:
+def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]) -> bool:
     """Whether the record fails its conditions with the values that this pass pulls."""
     filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
     pulled = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
     return bool(pulled) and record_verdict(board, record, pulled).holds is False
 
 
-def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def leaves_by_push(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions with the values that this pass sends."""
     item = plan.item
     sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
@@ -177,12 +174,10 @@ def leaves_by_push(board: field_values.BoardContext, plan: pass_plan.RecordPlan)
             return side_of(convert.local, sent[mapping.key])
         return side_of(convert.remote, cell_of(convert, mapping, item))
 
-    return _items_verdict(board, plan.record, item.group_id, value_of).holds is False
+    return _verdict(board, FilterSide.ITEM, plan.record, value_of, item.group_id).holds is False
 
 
-def matching_items(
-    board: field_values.BoardContext, record: SyncedModel, hits: Sequence[Item]
-) -> tuple[list[Item], str, bool]:
+def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> tuple[list[Item], str, bool]:
     """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
 
     There is a reason if the filter leaves out all items, or if that isn't known: none is linked, and a new item could
@@ -200,7 +195,7 @@ def matching_items(
     return matching, why, not unknown
 
 
-def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
+def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
     """Return why a deleted record or its item is left out, or an empty text; an unknown verdict changes nothing."""
     if not board.sync_filter:
         return ""
@@ -209,31 +204,26 @@ def deleted_exclusion(board: field_values.BoardContext, deleted: RecordFacts, it
     return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == side) else ""
 
 
-def may_have_new_item(board: field_values.BoardContext, record: SyncedModel) -> bool:
+def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
 def record_verdict(
-    board: field_values.BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
+    board: BoardContext, record: SyncedModel, pulled: Mapping[str, Mapping[str, Any] | None] | None = None
 ) -> FilterVerdict:
     """Return whether the record matches the conditions on NPD's records, with the `pulled` values if there are any."""
 
-    def holds(condition: FilterCondition, mapping: FieldMapping) -> bool | None:
+    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
-        convert = board.converter(mapping, record)
-        if relation_of(board.model, mapping.fields) is None:
-            wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
-            return sync_filter.condition_holds(condition.op, side_of(convert.local, values), wanted, convert.display)
-        # Compared by name because a related record without an item has no canonical form yet.
-        wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
-        name = fold_whitespace(field_values.related_name(values))
-        return sync_filter.condition_holds(condition.op, name, wanted, _text)
+        if relation_of(board.model, mapping.fields) is not None:
+            return fold_whitespace(field_values.related_name(values))
+        return side_of(convert.local, values)
 
-    return _verdict(board, FilterSide.RECORD, holds)
+    return _verdict(board, FilterSide.RECORD, record, value_of)
 
 
 def item_verdict(
-    board: field_values.BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
+    board: BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
 ) -> FilterVerdict:
     """Return whether the item of `record` matches the conditions on Monday's items.
 
@@ -249,10 +239,10 @@ def item_verdict(
             return merge.Unknown("The item that it named left its board, which empties the cell.")
         return side_of(convert.remote, cell_of(convert, mapping, item))
 
-    return _items_verdict(board, record, item.group_id if is_known else None, value_of)
+    return _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
 
 
-def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> FilterVerdict:
+def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would create for a record would match; if not, none is created."""
 
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
@@ -262,32 +252,20 @@ def new_item_verdict(board: field_values.BoardContext, record: SyncedModel) -> F
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
-    return _items_verdict(board, record, board.link.group_id or None, value_of)
-
-
-def _items_verdict(
-    board: field_values.BoardContext,
-    record: SyncedModel | None,
-    group_id: str | None,
-    value_of: Callable[[FieldMapping, Converter], merge.Side],
-) -> FilterVerdict:
-    def holds(condition: FilterCondition, mapping: FieldMapping) -> bool | None:
-        if not mapping.column_id:
-            return None
-        convert = board.converter(mapping, record)
-        wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
-        return sync_filter.condition_holds(condition.op, value_of(mapping, convert), wanted, convert.display)
-
-    return _verdict(board, FilterSide.ITEM, holds, group_id)
+    return _verdict(board, FilterSide.ITEM, record, value_of, board.link.group_id or None)
 
 
 def _verdict(
-    board: field_values.BoardContext,
+    board: BoardContext,
     side: FilterSide,
-    holds: Callable[[FilterCondition, FieldMapping], bool | None],
+    record: SyncedModel | None,
+    value_of: Callable[[FieldMapping, Converter], merge.Side],
     group_id: str | None = None,
 ) -> FilterVerdict:
-    """Return whether all conditions of a side hold, with the sentence why not, or why that isn't known."""
+    """Return whether all conditions of a side hold, with the sentence why not, or why that isn't known.
+
+    `value_of` returns the side's value of a field, as its converter compares it.
+    """
     conditions = board.sync_filter.records if side is FilterSide.RECORD else board.sync_filter.items
     if not conditions:
         return sync_filter.HOLDS
@@ -298,7 +276,16 @@ def _verdict(
             group = merge.Unknown("Its group is not known.") if group_id is None else group_id
             return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
         mapping = by_key.get(condition.field)
-        return holds(condition, mapping) if mapping else None
+        if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):
+            return None
+        convert = board.converter(mapping, record)
+        value = value_of(mapping, convert)
+        if side is FilterSide.RECORD and relation_of(board.model, mapping.fields) is not None:
+            # Compared by name because a related record without an item has no canonical form yet.
+            names = frozenset(filter(None, map(fold_whitespace, condition.values)))
+            return sync_filter.condition_holds(condition.op, value, names, _text)
+        wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
+        return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
 
     verdict = sync_filter.verdict_of(conditions, answer)
     if verdict.because is None:

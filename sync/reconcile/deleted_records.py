@@ -24,6 +24,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.restraints import approval_verdicts
@@ -69,7 +70,7 @@ def end_before_reading(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass
     return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
 
 
-def decide_before_reading(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
+def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:  # noqa: PLR0911 - a table
     """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
@@ -158,7 +159,7 @@ def _state_of(item: Item) -> choices.TombstoneState:
 
 
 def _removed(
-    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
+    board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     is_archived = state == choices.TombstoneState.ARCHIVED
@@ -171,7 +172,7 @@ def _removed(
     return _settled(plan, state, reason, kind=kind, more=addition, item=item.name)
 
 
-def _by_policy(board: field_values.BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
+def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
     """Apply a person's choice if the item's values are unchanged, or the policy if nobody edited the item.
 
     Open conflicts about fields don't stop it: `deletion_reports` closes them.
@@ -259,7 +260,7 @@ def _settled(
     return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
+def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
     """Return the history lines about edits that nobody saw and that are removed with the item, by field label.
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
@@ -282,7 +283,7 @@ def lost_edits(board: field_values.BoardContext, facts: DeletedFacts, item: Item
 
 
 def edits_since_base(
-    board: field_values.BoardContext,
+    board: BoardContext,
     facts: DeletedFacts,
     item: Item,
     ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
@@ -328,7 +329,7 @@ def _edit_since_base(
     return reports.FieldConflict(mapping.key, None, convert.display(agreed) or None, monday, detail)
 
 
-def item_npd_id(board: field_values.BoardContext, facts: DeletedFacts) -> UUID | None:
+def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
     """Return the NPD ID of an active item, which may be another record's."""
     item = facts.item
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
@@ -378,7 +379,7 @@ def new_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Approva
     ]
 
 
-def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
+def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Write:
     """Return the write of a planned removal; it depends on the policy unless a person chose it."""
     tombstone = plan.facts.tombstone
     return calls.Write(
@@ -392,9 +393,7 @@ def removal_write(board: field_values.BoardContext, plan: pass_plan.DeletedPlan)
     )
 
 
-def after_removal(
-    board: field_values.BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer
-) -> pass_plan.DeletedPlan:
+def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:

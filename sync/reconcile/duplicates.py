@@ -20,10 +20,9 @@ from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.calls import Answer, Verdict, Write
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.restraints import new_acts
 from sync.reconcile.writes import ending_after
-from sync.records.approvals import ApprovalFacts
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -78,7 +77,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     return replace(plan, duplicates=tuple(duplicates))
 
 
-def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
+def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
     creates = _creates_that_sent_its_values(board, duplicate)
     history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
@@ -91,7 +90,7 @@ def is_own_create(board: field_values.BoardContext, duplicate: pass_plan.ItemPla
     return any(intent.state == IntentState.VOID and intent.lookups for intent in creates)
 
 
-def _creates_that_sent_its_values(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
+def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
     record = duplicate.facts.duplicate_of
     # Without the original, the duplicate is the record's only item on the board.
@@ -111,10 +110,7 @@ def _creates_that_sent_its_values(board: field_values.BoardContext, duplicate: p
 
 
 def _has_sent_value(
-    board: field_values.BoardContext,
-    duplicate: pass_plan.ItemPlan,
-    mapping: FieldMapping,
-    sent: Mapping[str, Any] | None,
+    board: BoardContext, duplicate: pass_plan.ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
     convert = board.converter(mapping, duplicate.duplicate_of)
     try:
@@ -139,9 +135,7 @@ def is_to_archive(duplicate: pass_plan.ItemPlan) -> bool:
     return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
 
 
-def is_still_to_archive(
-    board: field_values.BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None
-) -> bool:
+def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
     """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
     if duplicate.act is pass_plan.ItemAct.COPY or not duplicate.is_ours:
         return is_to_archive(duplicate)
@@ -202,7 +196,7 @@ def asks_person(duplicate: pass_plan.ItemPlan) -> bool:
 
 
 def copy_reports(
-    board: field_values.BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
+    board: BoardContext, plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPlan]
 ) -> Iterator[reports.ConflictReport]:
     """Yield the questions about duplicates, and the answers that were applied."""
     for duplicate in settled:
@@ -214,7 +208,7 @@ def copy_reports(
             yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
 
-def duplicate_report(board: field_values.BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
+def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.duplicate_of
@@ -259,21 +253,16 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
     return plan
 
 
-def new_duplicate_requests(requests: ApprovalFacts, duplicates: Iterable[pass_plan.ItemPlan]) -> list[ApprovalRequest]:
-    """Return the approval requests to store for archiving our own duplicates: they count as done."""
-    ours = [duplicate for duplicate in duplicates if duplicate.is_ours]
-    new = new_acts(requests, ApprovalKind.ITEMS, [(duplicate.duplicate_of.pk, "copy") for duplicate in ours])
-    return [
-        ApprovalRequest(
-            entity_type=duplicate.duplicate_of.entity_type(),
-            entity_id=duplicate.duplicate_of.pk,
-            remote_id=duplicate.item.id,
-            kind=ApprovalKind.ITEMS,
-            key="copy",
-            label=f"The second item of “{duplicate.duplicate_of}”, created by a call whose answer was lost",
-            values={"record": str(duplicate.duplicate_of)},
-            state=ApprovalState.DONE,
-        )
-        for duplicate in ours
-        if (duplicate.duplicate_of.pk, "copy") in new
-    ]
+def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:
+    """Return the request to store for archiving our own duplicate: it counts as done."""
+    record = duplicate.duplicate_of
+    return ApprovalRequest(
+        entity_type=record.entity_type(),
+        entity_id=record.pk,
+        remote_id=duplicate.item.id,
+        kind=ApprovalKind.ITEMS,
+        key="copy",
+        label=f"The second item of “{record}”, created by a call whose answer was lost",
+        values={"record": str(record)},
+        state=ApprovalState.DONE,
+    )

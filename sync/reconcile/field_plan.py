@@ -22,6 +22,7 @@ from sync.monday import conversion
 from sync.monday.board_items import Item
 from sync.reconcile import field_values, resolutions
 from sync.reconcile.facts import HistoryLine, RecordFacts, with_values
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan
 from sync.records import blocked_fields
 from sync.registry import relation_of, target_of
@@ -553,7 +554,7 @@ def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.C
     return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
-def is_as_agreed(board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
+def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
     base = base_of(facts.ledger, mapping, item.id)
     if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
@@ -571,7 +572,7 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def agreed_base(board: field_values.BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
     """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
 
     A record created from an item begins with them, so that an edit on the board before its first pass is a change.

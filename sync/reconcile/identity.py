@@ -21,6 +21,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, RecordFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import removed_state, return_lines
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -156,12 +157,12 @@ def identify(
     return replace(plan, excluded_items=excluded)
 
 
-def items_by_npd_id(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
+def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
     """Return the items from the search by NPD ID."""
     return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
 
 
-def items_by_match_key(board: field_values.BoardContext, items: BatchItems) -> ItemsByText:
+def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     """Return the active items from the search by match key."""
     active = [item for item in items.by_match if item.state == field_values.ACTIVE]
     return grouped(active, lambda item: field_values.match_text_of_item(board, item))
@@ -181,7 +182,7 @@ def _identified(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) ->
     return plan.end_settled(identity.reason) if identity.reason else plan
 
 
-def _linked(board: field_values.BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
+def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
     """Add its item to a linked record, or the state of its removed item."""
     if item is not None:
         plan = plan.with_facts(item=item)
@@ -243,7 +244,7 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
 
 
 def record_question(
-    board: field_values.BoardContext,
+    board: BoardContext,
     record: SyncedModel,
     hits: Sequence[Item],
     owners: Mapping[str, UUID],

@@ -14,6 +14,7 @@ from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.texts import MATCH_KEY_SQL, match_key
 from sync.reconcile import field_values
+from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field
 
 
@@ -21,15 +22,13 @@ def load_board(
     link: BoardLink,
     mappings: Sequence[FieldMapping] | None = None,
     settings_now: field_values.PassSettings | None = None,
-) -> field_values.BoardContext:
+) -> BoardContext:
     """Return the board with its mappings and settings; both are read unless they are passed in."""
     if mappings is None:
         # A worker keeps the link for minutes: this query reads its present settings too.
         mappings = list(link.mappings.select_related("link"))
         link = registry.with_configured_board(mappings[0].link) if mappings else link
-    return field_values.BoardContext(
-        link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings()
-    )
+    return BoardContext(link, mappings, registry.entity(link.entity_type).model, settings_now or load_settings())
 
 
 def load_settings(converter: str = "phone") -> field_values.PassSettings:

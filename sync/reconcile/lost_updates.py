@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, TypeVar
 
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, FieldConflict
@@ -21,7 +21,8 @@ from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
 from sync.reconcile import field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, sides_of, way_of
+from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, side_of, sides_of, way_of
+from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
@@ -43,9 +44,10 @@ def find_lost_updates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     records = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
     deleted = [deleted for deleted in plan.deleted.values() if wants_events(deleted)]
     plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in records)
-    checked = [with_lost_updates(facts.board, deleted_plan, facts.now) for deleted_plan in deleted]
     # Fields of deleted records aren't merged, so their bases stay.
-    return plan.with_deleted(replace(after, facts=before.facts) for before, after in zip(deleted, checked, strict=True))
+    return plan.with_deleted(
+        replace(with_lost_updates(facts.board, before, facts.now), facts=before.facts) for before in deleted
+    )
 
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
@@ -53,12 +55,13 @@ def wants_events(plan: pass_plan.RecordPlan) -> bool:
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_push_by_name)
 
 
-def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
+def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
     """
     facts = plan.facts
+    item_id = facts.record.monday_id or ""
     changes = change_events(board, facts.record, facts.history.events)
     lost_updates: list[pass_plan.LostUpdate] = []
     base = dict(plan.ledger.base)
@@ -66,7 +69,8 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
     landed: dict[str, str] = {}
     faults: list[Exception] = []
     for mapping in board.mappings:
-        changes_of_field = [change for change in changes if change.key == mapping.key]
+        key = mapping.key
+        changes_of_field = [change for change in changes if change.key == key]
         if not any(change.is_new for change in changes_of_field):
             continue
         convert = board.converter(mapping, facts.record)
@@ -75,32 +79,19 @@ def with_lost_updates(board: field_values.BoardContext, plan: AnyPlan, now: date
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
-                base[mapping.key] = {**base[mapping.key], AS_SENT: True}
-                altered.pop(mapping.key, None)
+                base[key] = {**base[key], AS_SENT: True}
+                altered.pop(key, None)
             if write := history.landed_write:
-                landed[mapping.key] = write.id
+                landed[key] = write.id
+                # A united list is no base before NPD has it too.
+                if write.item_id == item_id and not write.entry.get("united"):
+                    base[key] = new_base(mapping, item_id, write.entry["local"], write.entry["read"])
+                    base[key][AS_SENT] = True
         # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
-    base |= _landed_bases(board, facts, landed)
     plan = plan.with_state(base=base, altered=altered)
     return replace(plan, lost_updates=tuple(lost_updates), replaced_intents=landed, event_faults=tuple(faults))
-
-
-def _landed_bases(
-    board: field_values.BoardContext, facts: RecordFacts, landed: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Return as bases the sent values that took effect according to events."""
-    item_id = facts.record.monday_id or ""
-    intents = {str(intent.pk): intent for intent in facts.history.writes if intent.item_id == item_id}
-    bases = {}
-    for mapping in board.mappings:
-        intent = intents.get(landed.get(mapping.key, ""))
-        entry = intent.values[mapping.key] if intent else None
-        # A united list is no base before NPD has it too.
-        if entry and not entry.get("united"):
-            bases[mapping.key] = {**new_base(mapping, item_id, entry["local"], entry["read"]), AS_SENT: True}
-    return bases
 
 
 class OwnWrite:
@@ -111,6 +102,8 @@ class OwnWrite:
         answer = intent.answer or {}
         state = intent.state
         self.id = str(intent.pk)
+        self.item_id = intent.item_id
+        self.entry = entry
         self.read = convert.remote(entry["read"])
         self.sent = convert.local(entry["local"])
         self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
@@ -132,9 +125,19 @@ class OwnWrite:
         in_time = self.is_unconfirmed or event.at <= self.until + STALE_READ_WINDOW
         return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
 
+    def is_replaced_by(self, event: ChangeEvent) -> bool:
+        """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
+        is_later = event.at >= self.intended_at - merge.CLOCK_TOLERANCE
+        return is_later and event.has_previous and event.previous == self.sent != self.read
+
 
 class _FieldHistory:
-    """The events of one field, compared with our writes of it."""
+    """The events of one field, each attributed to our writes of it or to somebody else.
+
+    An event is foreign if it names another user, or none of our writes sent its value at that time. An event that tells
+    what it replaced is ours for certain if its write had read just that; if its write had read something else, it is
+    ours if that write has no other event, and then shows a value that we overwrote.
+    """
 
     def __init__(
         self,
@@ -154,10 +157,35 @@ class _FieldHistory:
             if entry and mapping.is_current(entry):
                 with suppress(conversion.UnknownValue):
                     self.writes.append(OwnWrite(intent, mapping, convert, now))
+        us = facts.history.token_user
+        self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
+        for event in changes:
+            may_be_ours = not us or event.user_id in ("", us)
+            self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
+        maybe_own = [event for event, makers in self.makers.items() if makers and event.has_previous]
+        self.replacements = {(event.value, event.previous) for event in maybe_own}
+        self.foreign = [event for event in changes if not self._is_own(event)]
 
-    @cached_property
-    def foreign(self) -> list[ChangeEvent]:
-        return [event for event in self.changes if not self._is_own(event)]
+    def _is_own(self, event: ChangeEvent) -> bool:
+        makers = self.makers[event]
+        if not makers or not event.has_previous or self._replaced_what_was_read(event):
+            return bool(makers)
+        # An event in which the answer's value replaces the sent one: somebody wrote it before we were answered.
+        is_rewritten = any(
+            write.answer == event.value != write.sent and event.previous == write.sent for write in self.writes
+        )
+        return bool(self._makers_without_event(event)) and not is_rewritten
+
+    def _replaced_what_was_read(self, event: ChangeEvent) -> bool:
+        return any(event.previous == write.read for write in self.makers[event])
+
+    def _makers_without_event(self, event: ChangeEvent) -> list[OwnWrite]:
+        """Return its makers of which no event shows that they replaced the value that they had read."""
+        return [
+            write
+            for write in self.makers[event]
+            if self.replacements.isdisjoint({(write.sent, write.read), (write.answer, write.read)})
+        ]
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
@@ -176,10 +204,7 @@ class _FieldHistory:
         base = base_of(self.facts.ledger, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.ledger.altered:
             return False
-        try:
-            answered = self.convert.remote(base["remote"])
-        except conversion.UnknownValue:
-            return False
+        answered = side_of(self.convert.remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -188,68 +213,31 @@ class _FieldHistory:
         for write in reversed(self.writes):
             if write.took_effect and not write.is_open:
                 return None
-            if any(event.is_new and _replaces(event, write) for event in self.foreign):
+            if any(event.is_new and write.is_replaced_by(event) for event in self.foreign):
                 return write
         return None
-
-    def _may_be_own(self, event: ChangeEvent) -> bool:
-        """Whether the event may be ours by its user, value and time; one that names another user isn't."""
-        user = self.facts.history.token_user
-        same_user = not user or event.user_id in ("", user)
-        return same_user and any(write.may_have_made(event) for write in self.writes)
-
-    def _is_own(self, event: ChangeEvent) -> bool:
-        """Whether the event is ours for certain, or at least one of our writes of its value has no other event."""
-        if not self._may_be_own(event) or not event.has_previous:
-            return self._may_be_own(event)
-        if self._is_explained(event):
-            return True
-        # An event in which the answer's value replaces the sent one: somebody wrote it before we were answered.
-        is_rewritten = any(
-            write.answer == event.value != write.sent and event.previous == write.sent for write in self.writes
-        )
-        return bool(self._unexplained_writes(event)) and not is_rewritten
-
-    def _is_explained(self, event: ChangeEvent) -> bool:
-        return any(write.may_have_made(event) and event.previous == write.read for write in self.writes)
-
-    def _unexplained_writes(self, event: ChangeEvent) -> list[OwnWrite]:
-        """Return our writes of the event's value without an event in which they replaced the value that they read."""
-        return [
-            write
-            for write in self.writes
-            if write.may_have_made(event)
-            and (write.sent, write.read) not in self._explained_values
-            and (write.answer, write.read) not in self._explained_values
-        ]
-
-    @cached_property
-    def _explained_values(self) -> set[tuple[merge.Canonical, merge.Canonical]]:
-        """The value and previous value of events that may be ours."""
-        own = (event for event in self.changes if event.has_previous and self._may_be_own(event))
-        return {(event.value, event.previous) for event in own}
 
     def _overwritten_values(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield values that our write's own event shows as replaced, though we had not read them."""
         for event in self.changes:
-            if not (event.is_new and event.has_previous and self._is_own(event)) or self._is_explained(event):
+            is_own = event.is_new and event.has_previous and event not in self.foreign
+            writes = self._makers_without_event(event) if is_own and not self._replaced_what_was_read(event) else []
+            if not writes or self._was_only_ours(event.previous, writes):
                 continue
-            writes = self._unexplained_writes(event)
-            if writes and not self._is_own_value(event.previous, writes):
-                edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
-                user_id = edit.user_id if edit else ""
-                at = edit.at if edit else event.at
-                write_ids = tuple(write.id for write in writes)
-                yield pass_plan.LostUpdate(self.mapping.key, event.previous, user_id, at, write_ids)
+            edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
+            user_id = edit.user_id if edit else ""
+            at = edit.at if edit else event.at
+            write_ids = tuple(write.id for write in writes)
+            yield pass_plan.LostUpdate(self.mapping.key, event.previous, user_id, at, write_ids)
 
-    def _is_own_value(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
-        """Whether the replaced value was only ours, from a write whose effect that pass could not see."""
-        if any(event.value == value and not self._may_be_own(event) for event in self.changes):
+    def _was_only_ours(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
+        """Whether the value that these writes replaced was only ours, from a write whose effect they could not see."""
+        if any(event.value == value and not makers for event, makers in self.makers.items()):
             return False
-        before = [other for other in self.writes if other.wrote(value)]
         return any(
             other.is_unconfirmed or any(other.read == write.read and other.id != write.id for write in writes)
-            for other in before
+            for other in self.writes
+            if other.wrote(value)
         )
 
     def _unobserved_values(self) -> Iterator[pass_plan.LostUpdate]:
@@ -257,7 +245,7 @@ class _FieldHistory:
         for event in self.foreign:
             # A write without effect counts as ours only if the event may be ours.
             is_ours = any(
-                write.wrote(event.value) and (write.took_effect or self._may_be_own(event)) for write in self.writes
+                write.wrote(event.value) and (write.took_effect or self.makers[event]) for write in self.writes
             )
             if not event.is_new or is_ours or self._is_observed(event):
                 continue
@@ -267,13 +255,13 @@ class _FieldHistory:
 
     def _misjudged_values(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
+        void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
         for event in self.foreign:
             later = (write for write in self.writes if write.took_effect and write.intended_at > event.at)
             next_write = next(later, None)
             if not event.is_new or next_write is None or next_write.read != event.value:
                 continue
-            void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
-            if any(write.read == event.value and _replaces(event, write) for write in void):
+            if any(write.read == event.value and write.is_replaced_by(event) for write in void):
                 yield self._lost_to(event, next_write)
 
     def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
@@ -285,12 +273,11 @@ class _FieldHistory:
         since = event.at - merge.CLOCK_TOLERANCE
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
-        for entry in self.facts.ledger.seen.get(event.key, []):
-            if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since:
-                with suppress(conversion.UnknownValue):
-                    if self.convert.remote(entry[0]) == event.value:
-                        return True
-        return False
+        return any(
+            side_of(self.convert.remote, entry[0]) == event.value
+            for entry in self.facts.ledger.seen.get(event.key, [])
+            if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
+        )
 
     def _overwriting_write(self, event: ChangeEvent) -> OwnWrite | None:
         """Return the first of our writes after the event, unless its own event shows what it replaced.
@@ -298,18 +285,18 @@ class _FieldHistory:
         A write whose pass read long after the event didn't overwrite it: somebody else had replaced the value.
         """
         effective = [write for write in self.writes if write.took_effect]
-        first = next((write for write in effective if write.until > event.at), None)
         # Monday's clock and ours may differ by seconds.
-        first = first or next(
-            (write for write in reversed(effective) if write.until + merge.CLOCK_TOLERANCE > event.at), None
-        )
+        nearly_after = [write for write in effective if write.until + merge.CLOCK_TOLERANCE > event.at]
+        after = [write for write in effective if write.until > event.at]
+        first = next(iter([*after, *reversed(nearly_after)]), None)
         if first is None or event.at < first.read_at - STALE_READ_WINDOW:
             return None
         since = first.intended_at - STALE_READ_WINDOW
-        for change in self.changes:
-            if change.has_previous and change.at >= since and first.wrote(change.value) and self._is_own(change):
-                return None
-        return first
+        is_explained = any(
+            change.has_previous and change.at >= since and first.wrote(change.value) and change not in self.foreign
+            for change in self.changes
+        )
+        return None if is_explained else first
 
     def _is_replaced_by_other(self, event: ChangeEvent, write: OwnWrite) -> bool:
         """Whether another edit replaced the event's value before our write."""
@@ -325,12 +312,6 @@ class _FieldHistory:
         return False
 
 
-def _replaces(event: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
-    is_later = event.at >= write.intended_at - merge.CLOCK_TOLERANCE
-    return is_later and event.has_previous and event.previous == write.sent != write.read
-
-
 def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Report the suspected values that neither side has; a restored record's own next pass reports them. A rule."""
     deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
@@ -341,7 +322,7 @@ def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pas
     return plan.with_records(report_lost_updates(facts.board, record_plan) for record_plan in suspected)
 
 
-def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
+def report_lost_updates(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
     A person is asked about a field's newest lost value; others only go to the history, as all do unless it `asks`.
@@ -364,10 +345,7 @@ def report_lost_updates(board: field_values.BoardContext, plan: AnyPlan, *, asks
 
 
 def _is_lost(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    mapping: FieldMapping,
-    lost_update: pass_plan.LostUpdate,
+    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
@@ -385,7 +363,7 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
-def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a lost value about which a person will be asked."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
     suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
@@ -393,10 +371,7 @@ def will_ask(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
 
 
 def _lost_line(
-    board: field_values.BoardContext,
-    plan: pass_plan.RecordPlan,
-    mapping: FieldMapping,
-    lost_update: pass_plan.LostUpdate,
+    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
     convert = board.converter(mapping, plan.record)
     field_plan = plan.plans.get(mapping.key)
@@ -441,11 +416,7 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
 
 
 def left_with_item(
-    board: field_values.BoardContext,
-    facts: RecordFacts,
-    mapping: FieldMapping,
-    changes: Iterable[ChangeEvent],
-    why: str,
+    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
     """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
 
@@ -474,7 +445,7 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(KIND_OVERWRITTEN):
         return plan.conflict_report(KIND_OVERWRITTEN, closing_reason=closing_reason)
-    if not _is_settled(plan):
+    if not plan.is_settled or plan.left_out:
         return None
     fields = [
         FieldConflict(line.key, line.values["after"] or None, None, line.values["before"] or None, line.sentence)
@@ -528,7 +499,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
     facts = plan.facts
     replaced: list[FieldConflict] = []
     conflicts = [conflict for conflict in facts.conflicts if conflict.kind == KIND_FIELDS]
-    if not conflicts or not _is_settled(plan) or _closing_reason(plan):
+    if not conflicts or not plan.is_settled or _closing_reason(plan):
         return replaced
     waiting = facts.open_fields(KIND_OVERWRITTEN)
     for conflict in conflicts:
@@ -546,11 +517,6 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
                 replaced.append(FieldConflict(key, field_plan.npd_value_after, None, lost_value, reason))
     return replaced
-
-
-def _is_settled(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the pass came to an end, and the filter doesn't leave the record out."""
-    return plan.is_settled and not plan.left_out
 
 
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:

@@ -23,6 +23,7 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -87,7 +88,7 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     return replace(settled, closes=closes)
 
 
-def _own_tombstones(board: field_values.BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
+def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     return [
         tombstone
         for tombstone in tombstones
@@ -420,7 +421,7 @@ class _ItemRule:
 
 
 def record_from_item(
-    board: field_values.BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
+    board: BoardContext, item: Item, new_record_id: UUID, related: field_values.RelatedRecords
 ) -> tuple[SyncedModel, str]:
     """Return a record with the item's values, and why it can't be created, in sentences.
 
@@ -455,15 +456,13 @@ def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     }
 
 
-def item_finding(
-    board: field_values.BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str
-) -> UnmatchedFinding:
+def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
     name = facts.item.name if facts.item else ""
     values = field_values.item_values(board, facts.item) if facts.item else {}
     return UnmatchedFinding(facts.item_id, name, reason, details, values)
 
 
-def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFinding:
+def listed_finding(board: BoardContext, item: Item) -> UnmatchedFinding:
     """Return the finding of a listing about an unmatched item; the item's own pass replaces it."""
     reason = UnmatchedReason.QUEUED
     details = _type_words(board)
@@ -480,33 +479,25 @@ def listed_finding(board: field_values.BoardContext, item: Item) -> UnmatchedFin
     return UnmatchedFinding(item.id, item.name, reason, details, field_values.item_values(board, item))
 
 
-def _type_words(board: field_values.BoardContext) -> dict[str, str]:
+def _type_words(board: BoardContext) -> dict[str, str]:
     """Return the words for the board's records, and for what they are matched by."""
     opts = board.model._meta
     return {"label": board.match_label, "type": str(opts.verbose_name), "types": str(opts.verbose_name_plural)}
 
 
-def item_as_locked(
-    plan: pass_plan.ItemPlan, facts_now: ItemFacts, records: Mapping[UUID, SyncedModel]
+def decided_again(
+    facts: pass_plan.PassFacts, planned: pass_plan.ItemPlan, facts_now: ItemFacts, plan: pass_plan.Plan
 ) -> pass_plan.ItemPlan:
-    """Return the plan if it still holds by the item's present facts and the locked `records` that it names.
+    """Decide about an item again by its present facts, for settling; if anything else follows, the next pass decides.
 
-    Otherwise, return a plan that does nothing.
+    Only the records that `planned` names are locked. That a person's choice has become impossible is said at once.
     """
-    if plan.act in pass_plan.ASSIGNING and plan.facts.chosen_id is not None:
-        problem = identity.link_problem(records.get(plan.facts.chosen_id), facts_now.owner)
-        return not_linked(plan.facts, problem) if problem else plan
-    if plan.act is pass_plan.ItemAct.ASK:
-        still_holds = _link_states(plan.candidates) == _link_states(records.values())
-    elif plan.act in pass_plan.ASSIGNING:
-        still_holds = _may_still_assign(plan, facts_now, records)
-    elif plan.tombstone is not None:
-        states_before = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in plan.facts.tombstones}
-        states_now = {(tombstone.pk, tombstone.state, tombstone.monday_id) for tombstone in facts_now.tombstones}
-        still_holds = bool(states_now) and states_now <= states_before
-    else:
-        still_holds = True
-    return plan if still_holds else released(plan)
+    decided = decide_item(facts, facts_now, plan)
+    same_act = decided.act is planned.act and decided.names == planned.names
+    same_tombstone = (decided.tombstone is None) is (planned.tombstone is None)
+    if planned.facts.chosen_id is not None or (same_act and same_tombstone):
+        return decided
+    return released(planned)
 
 
 def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
@@ -514,31 +505,8 @@ def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
     return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
-def _link_states(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
-    return {record.pk: (record.monday_id, record.may_sync) for record in records}
-
-
-def _may_still_assign(plan: pass_plan.ItemPlan, facts_now: ItemFacts, records: Mapping[UUID, SyncedModel]) -> bool:
-    """Whether the item is still unowned and not ignored, and no other record has got its match key."""
-    facts = plan.facts
-    creates = plan.act is pass_plan.ItemAct.CREATE
-    links_by_key = plan.act is pass_plan.ItemAct.LINK and facts.npd_id_record is None
-    depends_on_key = not facts.as_new if creates else links_by_key
-    has_new_match = not {record.pk for record in facts_now.matching} <= {record.pk for record in facts.matching}
-    if (depends_on_key and has_new_match) or (facts_now.ignored is not None and facts.ignored is None):
-        return False
-    if creates:
-        return True
-    record = records.get(plan.record.pk) if plan.record else None
-    if record is None or facts_now.owner is not None:
-        return False
-    if plan.act is pass_plan.ItemAct.REPLACE:
-        return facts.original_item is not None and record.monday_id == facts.original_item.id
-    return record.monday_id is None and record.may_sync
-
-
 def after_rejection(
-    board: field_values.BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
+    board: BoardContext, plan: pass_plan.ItemPlan, problem: str, *, is_there: bool
 ) -> pass_plan.ItemPlan:
     """Return the plan of an item after the database rejected its record; `is_there` means that it has one by now."""
     if is_there:

@@ -40,6 +40,7 @@ from sync.reconcile.facts import (
     changed_ledger,
     with_values,
 )
+from sync.reconcile.field_values import BoardContext
 from sync.records.approvals import ApprovalFacts
 from sync.records.unmatched_items import UnmatchedFinding
 
@@ -610,7 +611,7 @@ class Plan:
 class PassFacts:
     """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
-    board: field_values.BoardContext
+    board: BoardContext
     now: datetime  # when the pass began to read
     # Read from NPD, about the claims:
     records: tuple[RecordFacts, ...] = ()  # existing ones

@@ -22,6 +22,7 @@ from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import left_with_item, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
@@ -79,7 +80,7 @@ def decide_removals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_pl
 
 
 def plan_removal(
-    board: field_values.BoardContext, plan: pass_plan.RecordPlan, facts: RemovalFacts, now: datetime
+    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovalFacts, now: datetime
 ) -> pass_plan.RecordPlan:
     """Plan what happens to a record with a removed item: wait, act, or ask a person."""
     state = facts.state
@@ -145,7 +146,7 @@ def approve_deletions(
     return plans
 
 
-def removed_state(board: field_values.BoardContext, facts: RecordFacts) -> str:
+def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """Return the state of a linked record's removed item; an empty text if the item is on its board.
 
     An item that was deleted when it was last read, and is not returned any more, is still deleted: Monday forgets
@@ -213,7 +214,7 @@ def _is_recreation(facts: RemovalFacts) -> bool:
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _described(board: field_values.BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
+def _described(board: BoardContext, facts: RemovalFacts, sentence: str) -> pass_plan.RemovedItem:
     fields = edits_since_agreed(board, facts)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
@@ -259,10 +260,7 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
 
 
 def _with_action(
-    board: field_values.BoardContext,
-    facts: RemovalFacts,
-    policy: choices.RemovedItemPolicy,
-    removed: pass_plan.RemovedItem,
+    board: BoardContext, facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
     """Apply a person's choice; without one apply the policy, if nothing was edited."""
     if _is_recreation(facts):
@@ -310,7 +308,7 @@ def _action_by_policy(
 
 
 def _dropped_edit_lines(
-    board: field_values.BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
+    board: BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
 ) -> tuple[HistoryLine, ...]:
     """Return history lines for Monday edits that re-creating would drop."""
     missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
@@ -328,7 +326,7 @@ def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPo
     return removed.is_chosen or not removed.act or removed.act is _POLICY_ACTIONS.get(policy)
 
 
-def edits_since_agreed(board: field_values.BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
+def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
     If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
@@ -339,9 +337,7 @@ def edits_since_agreed(board: field_values.BoardContext, facts: RecordFacts) -> 
     return tuple(edit for edit in edits if edit is not None)
 
 
-def _field_edit(
-    board: field_values.BoardContext, facts: RecordFacts, mapping: FieldMapping
-) -> reports.FieldConflict | None:
+def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> reports.FieldConflict | None:
     way = field_plan.way_of(facts, mapping)
     if way is FieldDirection.NONE:
         return None
@@ -417,7 +413,7 @@ def wants_obstacles(settings: field_values.PassSettings, facts: RemovalFacts, no
     return _chooses_deletion(facts) or (is_allowed and facts.state != pass_plan.MISSING)
 
 
-def may_delete(board: field_values.BoardContext, facts: RemovalFacts) -> bool:
+def may_delete(board: BoardContext, facts: RemovalFacts) -> bool:
     """Whether the board's policy or a person's choice may have the record deleted."""
     return _chooses_deletion(facts) or board.link.removed_item_policy == choices.RemovedItemPolicy.DELETE
 

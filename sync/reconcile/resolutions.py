@@ -18,6 +18,7 @@ from sync.choices import BlockedCode
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
@@ -46,7 +47,7 @@ def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> repo
     return None
 
 
-def chosen_references(board: field_values.BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
+def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
     """Return the related records that a choice about a relation, or its undo, may write."""
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:

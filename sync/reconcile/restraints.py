@@ -330,16 +330,11 @@ def approval_verdicts(
     after a crash.
     """
     states = facts.states(kind)
-    new = new_acts(facts, kind, wanted)
+    new = set(wanted) - states.keys()
     is_over_limit = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
     new_verdict = (False, choices.ApprovalState.PENDING) if is_over_limit else (True, choices.ApprovalState.DONE)
     allowed = (choices.ApprovalState.APPROVED, choices.ApprovalState.DONE)
     return {act: new_verdict if act in new else (states[act] in allowed, None) for act in wanted}
-
-
-def new_acts(facts: ApprovalFacts, kind: choices.ApprovalKind, wanted: Iterable[pass_plan.Act]) -> set[pass_plan.Act]:
-    """Return the acts without a stored request: only these need the limit."""
-    return set(wanted) - facts.states(kind).keys()
 
 
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:

@@ -20,12 +20,13 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
+from sync.reconcile.field_values import BoardContext
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
 
 
-def end_without_call(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
+def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan | None:
     """Return the ended plan of a record that needs no call: sync off, an unchanged save, our own echo. None otherwise.
 
     The first pass after its sync is turned on again reads the item.
@@ -59,7 +60,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
     )
 
 
-def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether the record has the values of NPD's half of every base, and nothing else is open."""
     record = plan.record
     if not record.monday_id or has_open_work(plan):
@@ -74,7 +75,7 @@ def _is_local_unchanged(board: field_values.BoardContext, plan: pass_plan.Record
     return True
 
 
-def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bool:
+def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether all events only report values of the base, which are mostly our own writes."""
     events = plan.facts.events
     record = plan.record
@@ -95,9 +96,7 @@ def _is_echo(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> bo
     return True
 
 
-def _event_values(
-    board: field_values.BoardContext, event: ItemEvent | None
-) -> list[tuple[FieldMapping, object, str]] | None:
+def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[FieldMapping, object, str]] | None:
     """Return the mapped values in an event; None if it reports more than values, or can't be read."""
     if event is None:
         return None
@@ -141,7 +140,7 @@ def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     return plan.with_records(record.unlinked(why) for record, why in requests if why)
 
 
-def cleared_columns(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
+def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
     """Return the write of an unlinked record: its item's NPD ID emptied, if the item bears one."""
     column = board.link.npd_id_column
     item = plan.item
@@ -153,13 +152,13 @@ def cleared_columns(board: field_values.BoardContext, plan: pass_plan.RecordPlan
 STALE_READ = "Monday still shows what was replaced a moment ago. It is read once more."
 
 
-def is_stale(board: field_values.BoardContext, facts: RecordFacts) -> bool:
+def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows a value that our last write of its field replaced, because a replica lags behind."""
     latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
     return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
 
 
-def _shows_replaced(board: field_values.BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
+def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
     """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
 
     The base, a later read or an event tells if somebody has.
@@ -189,16 +188,14 @@ def repeat_stale_read(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) ->
     return plan.repeat(STALE_READ) if is_stale(facts.board, plan.facts) else plan
 
 
-def is_resting(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
+def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
         return False
     return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
 
-def items_of_emptied_cells(
-    board: field_values.BoardContext, facts: RecordFacts, item: Item
-) -> set[tuple[type[SyncedModel], str]]:
+def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
     """Return the items that bases name although the cells are empty: they may have been removed."""
     emptied = set[tuple[type[SyncedModel], str]]()
     for mapping, relation in board.relations:
@@ -220,7 +217,7 @@ def items_of_emptied_cells(
     return emptied
 
 
-def needs_edit_times(board: field_values.BoardContext, facts: RecordFacts, item: Item) -> bool:
+def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether the rule “newest” may decide a field of the record: both sides have changed, or there is no base."""
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
@@ -236,7 +233,7 @@ def needs_edit_times(board: field_values.BoardContext, facts: RecordFacts, item:
     return False
 
 
-def unmatchable_reason(board: field_values.BoardContext) -> str:
+def unmatchable_reason(board: BoardContext) -> str:
     """Return why records without an item get none: a column that matches items is missing, so a new item could be a
     duplicate. An empty text if none is missing.
     """
@@ -249,9 +246,7 @@ def unmatchable_reason(board: field_values.BoardContext) -> str:
     )
 
 
-def column_findings(
-    board: field_values.BoardContext, read_items: Iterable[Item]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields with missing or retyped columns, and the fields that have no problem any more.
 
     Only active items on this board count; others may have other columns.

@@ -117,7 +117,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
         advice = "Choose another value." if field_plan.choice else error.advice
         problem = error.message.rstrip(" .")
-        reason = f"Monday rejected “{value}”: {problem}. {advice} The record's other fields are synced."
+        reason = f"Monday rejected “{value}”: {problem}. {advice}"
         plans[key] = field_plan.block(BlockedCode.REJECTED, reason)
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
         lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))

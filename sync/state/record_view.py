@@ -359,10 +359,6 @@ class RecordView:
         return self.state is RecordState.SYNCED and not self.reason
 
     @property
-    def has_conflict(self) -> bool:
-        return any(entry.kind is Kind.CONFLICT for entry in self.entries)
-
-    @property
     def requests(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.explanation)
@@ -408,7 +404,7 @@ class RecordView:
     @property
     def pause(self) -> Pause | None:
         """A person's pause of the board, or of all boards."""
-        return self._page.pause
+        return self._page.board.pause
 
     @property
     def is_connected(self) -> bool:
@@ -637,10 +633,6 @@ class _Page:
         names = {record.pk: str(record) for record in self._records}
         mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
         return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
-
-    @property
-    def pause(self) -> Pause | None:
-        return self.board.pause
 
     @property
     def link(self) -> BoardLink | None:

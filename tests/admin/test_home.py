@@ -64,7 +64,7 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
     )
     assert state_of(browser).startswith("Nothing is synced: changes haven't moved for 2 hours")
     pauses.pause("anna", why="Clean-up")
-    assert re.match(r"Everything: paused by anna since .* Clean-up", state_of(browser))
+    assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     pauses.resume("anna")
     states.stop_board()
     assert state_of(browser).startswith("Sync of Organizations is stopped: The board was archived.")
@@ -93,6 +93,7 @@ def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client
 
 def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, world: dict[str, Any]) -> None:
     html = html_of(browser)
+    assert 'npd-badge-"' not in html, "a badge has a colour"
     urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
     assert urls == {f"{CONTACTS}?health=synced", f"{CONTACTS}?health=pending"}
     figures = figures_of(browser)
@@ -125,8 +126,9 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
     SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     [box] = browser.get(HOME).context["boxes"]
-    assert box.main_link == ("Resolve", screen)
-    assert [act.code for act in box.menu_acts] == ["keep_npd", "keep_monday"]
+    [main, *menu] = box.buttons
+    assert (main.label, main.url) == ("Resolve", screen)
+    assert [button.code for button in menu] == ["keep_npd", "keep_monday"]
 
 
 def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:

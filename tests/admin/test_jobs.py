@@ -165,11 +165,12 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     form = {"entity_type": entity_type, "confirmed": "yes"}
     address = f"{PAUSE}?entity_type={entity_type}"
     text = words_of(browser.post(address, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
-    assert f"{label}: paused by dora" in text
+    headline = f"{label}: paused by dora" if entity_type else "Paused by dora"
+    assert headline in text
     assert [pause.why for pause in pauses.active_pauses()] == ["Moving the board"]
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
-    assert re.search(rf"{label}: paused by dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
+    assert re.search(rf"{headline} since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
     again = words_of(browser.post(address, form, follow=True).content.decode())
     assert "It is paused already." in again
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())

@@ -236,7 +236,7 @@ def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Clien
 def acts_of(client: Client) -> list[tuple[str, str, bool]]:
     """The acts of the only group: name, label, and whether it takes something away."""
     [box] = client.get(HOME).context["boxes"]
-    return [(act.code, act.label, act.takes_away) for act in box.acts]
+    return [(button.code, button.label, button.takes_away) for button in box.buttons if button.code]
 
 
 def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Client, rejected_email: Contact) -> None:
@@ -447,7 +447,7 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
     resolver = staff_who_may("view_syncconflict", "change_syncconflict", "view_contact")
     client.force_login(resolver)
     [group] = client.get(HOME).context["boxes"]
-    assert [act.code for act in group.acts] == ["create_item", "unlink"]
+    assert [button.code for button in group.buttons if button.code] == ["create_item", "unlink"]
     assert "not part of your role" not in group.lead
     client.force_login(User.objects.create_superuser("root"))
     [group] = client.get(HOME).context["boxes"]

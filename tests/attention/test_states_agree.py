@@ -138,8 +138,7 @@ def test_a_removed_item_is_restored_first_or_created_again_by_menu(world: World,
     archive(world, *records, how="delete")
     page = browser.get(HOME)
     [box] = page.context["boxes"]
-    assert (box.main_act, box.main_link) == (None, None)
-    assert [act.code for act in box.menu_acts] == ["create_item", "unlink", "delete_record"]
+    assert [button.code for button in box.buttons] == ["", "create_item", "unlink", "delete_record"]
     [main] = re.findall(r'<a\s+class="npd-button npd-button-main"[^>]*>(.*?)</a>', page.content.decode(), re.DOTALL)
     assert words_of(main).startswith("Restore on Monday")
 

@@ -64,9 +64,11 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     assert around(browser, screens[0]) == (screens[1], screens[1])
     assert around(browser, screens[1]) == (screens[0], screens[0]), "its own kind first, in a circle"
     assert around(browser, screens[2]) == (screens[1], screens[0]), "the only one of its kind"
+    assert "Resolve, next: conflict" in text_of(browser.get(screens[2]))
     form = {"next": "1", f"seen-{'email'}": json.dumps([REFUSED, GOOD]), "pick-email": "npd"}
     for conflict in (first, last):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    assert "Resolve, then Home" in text_of(browser.get(screens[2]))
     # The blocked field is no decision on a value.
     assert browser.post(screens[2], form)["Location"] == "/admin/"
     assert "All resolved. Email “" in text_of(browser.get("/admin/"))

@@ -18,7 +18,7 @@ from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, RecordFacts, new_ledger
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
-from sync.reconcile.new_items import after_rejection, decide_unmatched, item_as_locked
+from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, PassFacts, Plan
 from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, deletion, plain
@@ -364,8 +364,10 @@ REPLACING = named(LINKED, duplicate_of=first(LINKED, GONE))
 LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
 
 
-def as_now(*records: Contact, **differs: Any) -> tuple[ItemFacts, dict[uuid.UUID, SyncedModel]]:
-    return facts(**differs), {record.pk: record for record in records}
+def again(item: ItemFacts, **differs: Any) -> ItemPlan:
+    """What is settled of an item of which NPD has other rows by now."""
+    on = PassFacts(board(), NOW)
+    return decided_again(on, new_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
 
 
 def saved(record: Contact, **differs: Any) -> Contact:
@@ -374,52 +376,58 @@ def saved(record: Contact, **differs: Any) -> Contact:
 
 
 HELD = {
-    "linked by its key": (BY_KEY, as_now(FREE, matching=(FREE,))),
-    "linked by its NPD ID, whoever has its key": (BY_ID, as_now(FREE, matching=(SECOND,))),
-    "linked as a person chose": (CHOSEN, as_now(FREE)),
-    "made into a record": (ALONE, as_now()),
-    "one of its own, whoever has its key": (facts(payload={"as_new": True}), as_now(matching=(FREE,))),
-    "asked about": (AMBIGUOUS, as_now(LINKED, SECOND)),
-    "in the place of an item that is gone": (REPLACING, as_now(LINKED)),
-    "its deleted record's": (LATE, as_now(tombstones=(tombstone(monday_id=None),))),
-    "left alone, whatever happened": (facts(ignored=ignored(unlinked=True)), as_now()),
+    "linked by its key": (BY_KEY, {}),
+    "linked by its NPD ID, whoever has its key": (BY_ID, {"matching": (SECOND,)}),
+    "linked as a person chose": (CHOSEN, {}),
+    "made into a record": (ALONE, {}),
+    "one of its own, whoever has its key": (facts(payload={"as_new": True}), {"matching": (FREE,)}),
+    "asked about": (AMBIGUOUS, {}),
+    "in the place of an item that is gone": (REPLACING, {}),
+    "its deleted record's": (LATE, {}),
+    "left alone, whatever happened": (facts(ignored=ignored(unlinked=True)), {}),
 }
 
 
 @pytest.mark.parametrize("row", HELD)
 def test_a_plan_is_carried_out_where_the_locked_rows_say_the_same(row: str) -> None:
-    item, now = HELD[row]
+    item, differs = HELD[row]
     plan = decide_item(item)
-    assert item_as_locked(plan, *now) is plan
+    settled = again(item, **differs)
+    assert (settled.act, settled.names, settled.ending) == (plan.act, plan.names, plan.ending)
 
 
-OVERTAKEN = {
-    "its record has another item": (BY_KEY, as_now(saved(FREE, monday_id="5"))),
-    "its record's sync went off": (BY_KEY, as_now(saved(FREE, sync_enabled=False))),
-    "its record was deleted": (BY_KEY, as_now()),
-    "another record got it": (BY_KEY, as_now(FREE, owner=LINKED)),
-    "another record has its key": (BY_KEY, as_now(FREE, matching=(FREE, SECOND))),
-    "somebody ignored it": (BY_KEY, as_now(FREE, ignored=ignored())),
-    "somebody ignored what would become a record": (ALONE, as_now(ignored=ignored())),
-    "a record has the key of what would become one": (ALONE, as_now(matching=(FREE,))),
-    "one that was asked about was linked": (AMBIGUOUS, as_now(LINKED, saved(SECOND, monday_id="5"))),
-    "one that was asked about is gone": (AMBIGUOUS, as_now(LINKED)),
-    "the item that it replaces was replaced": (REPLACING, as_now(saved(LINKED, monday_id="5"))),
-    "the deleted record has an item": (LATE, as_now(tombstones=(tombstone(monday_id="5"),))),
-    "the deleted record is there again": (LATE, as_now()),
+OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {
+    "its record has another item": (BY_KEY, {"matching": (saved(FREE, monday_id="5"),)}),
+    "its record's sync went off": (BY_KEY, {"matching": (saved(FREE, sync_enabled=False),)}),
+    "its record was deleted": (BY_KEY, {"matching": ()}),
+    "another record got it": (BY_KEY, {"owner": LINKED}),
+    "another record has its key": (BY_KEY, {"matching": (FREE, SECOND)}),
+    "somebody ignored it": (BY_KEY, {"ignored": ignored()}),
+    "somebody ignored what would become a record": (ALONE, {"ignored": ignored()}),
+    "a record has the key of what would become one": (ALONE, {"matching": (FREE,)}),
+    "one that was asked about is gone": (AMBIGUOUS, {"matching": (LINKED,)}),
+    "the item that it replaces was replaced": (REPLACING, {"npd_id_record": saved(LINKED, monday_id="5")}),
+    "the deleted record has an item": (LATE, {"tombstones": (tombstone(monday_id="5"),)}),
+    "the deleted record is there again": (LATE, {"tombstones": ()}),
 }
 
 
 @pytest.mark.parametrize("row", OVERTAKEN)
 def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
-    item, now = OVERTAKEN[row]
-    plan = item_as_locked(decide_item(item), *now)
+    item, differs = OVERTAKEN[row]
+    plan = again(item, **differs)
     assert (plan.ending.rounds, plan.ending.wait_seconds) == (1, 0)
     assert (plan.outcome, plan.act, plan.keeps_finding) == (WAITS, NOTHING, True)
 
 
+def test_a_question_is_asked_about_the_records_as_they_are_once_locked() -> None:
+    asked = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
+    assert asked.act is ASK
+    assert "which have an item already" in asked.question["what"]
+
+
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
-    plan = item_as_locked(decide_item(CHOSEN), *as_now(saved(FREE, monday_id="5")))
+    plan = again(CHOSEN, chosen_record=saved(FREE, monday_id="5"))
     expected = (ENDED, NOTHING, "It could not be linked. “Ann” now has another item.")
     assert (plan.outcome, plan.act, plan.ending.detail) == expected
 

@@ -22,6 +22,7 @@ from sync.monday.texts import match_key
 from sync.reconcile import field_values, identity, pass_plan, removed_items, sides
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, Pair, RecordFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import owners, record_facts, unmatched
 from sync.registry import link_of
 
@@ -69,7 +70,7 @@ class Gatherer:
         is_new = _column_problems(board) - _column_problems(facts.board)
         return replace(unread, board=board, items=BatchItems(), columns=columns) if is_new else unread
 
-    def probe_refusal(self, board: field_values.BoardContext) -> MondayError | None:
+    def probe_refusal(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read of no real item; None if it accepts that."""
         try:
             self.board_items(board, [NO_ITEM], [str(UUID(int=0))], [])
@@ -131,7 +132,7 @@ class Gatherer:
         return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
     def board_items(
-        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
@@ -155,7 +156,7 @@ class Gatherer:
         same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
         return replace(items, by_match=[*items.by_match, *same_key])
 
-    def _with_further_pages(self, board: field_values.BoardContext, result: BatchItems) -> BatchItems:
+    def _with_further_pages(self, board: BoardContext, result: BatchItems) -> BatchItems:
         parts = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for part, first in result.cursors.items():
             cursor: str | None = first
@@ -168,7 +169,7 @@ class Gatherer:
                 parts[part] += page
         return BatchItems(linked=result.linked, by_npd_id=parts["by_npd_id"], by_match=parts["by_match"])
 
-    def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""
         items_by_id: dict[str, Item] = {}
         for start in range(0, len(ids), ITEMS_PER_READ):
@@ -179,9 +180,7 @@ class Gatherer:
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
-    def items_off_board(
-        self, board: field_values.BoardContext, emptied: Sequence[record_facts.EmptiedCell]
-    ) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[record_facts.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it.
 
         This takes a call if neither a pass nor a webhook has reported the removal.
@@ -209,8 +208,8 @@ class Gatherer:
         return unmatched.with_duplicate_history(facts.board, items, {**facts.items.linked, **read_items})
 
     def inspect(
-        self, board: field_values.BoardContext, missing: Collection[str], healed: Collection[str]
-    ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
+        self, board: BoardContext, missing: Collection[str], healed: Collection[str]
+    ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         """Return the board with the present problems of its columns; read it unless columns only healed."""
         link = board.link
         mappings = [copy(mapping) for mapping in board.mappings]
@@ -236,7 +235,7 @@ class Gatherer:
         return replace(board, link=link, mappings=mappings), inspected
 
 
-def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
+def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read.
 
     Raises MondayError if Monday can't be read.
@@ -257,7 +256,7 @@ def items_with_npd_ids(board: field_values.BoardContext, ids: Sequence[str]) -> 
     return items
 
 
-def _column_problems(board: field_values.BoardContext) -> set[str]:
+def _column_problems(board: BoardContext) -> set[str]:
     keys = {mapping.key for mapping in board.mappings if mapping.problem}
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 

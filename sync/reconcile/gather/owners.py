@@ -29,6 +29,7 @@ from sync.monday.board import EventKind
 from sync.monday.texts import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, IdentityFacts, Pair, RecordFacts, RemovalFacts
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import CLEARS, ApprovalFacts, known_requests, with_counts
@@ -68,7 +69,7 @@ def removal_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) ->
 
 
 def deleted_facts(
-    board: field_values.BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
+    board: BoardContext, records: Iterable[RecordFacts], tombstones: Mapping[UUID, Tombstone]
 ) -> tuple[DeletedFacts, ...]:
     """Return the facts about deleted records, before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
@@ -85,7 +86,7 @@ def deleted_facts(
     return tuple(deleted)
 
 
-def with_item_facts(board: field_values.BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
+def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
     wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
@@ -103,7 +104,7 @@ def with_item_facts(board: field_values.BoardContext, deleted: Sequence[DeletedF
     ]
 
 
-def _rejected_deletions(board: field_values.BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
+def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
     """Return the rejected requests to delete these records since their items were removed: their states, by record."""
     since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
     requests = ApprovalRequest.objects.filter(
@@ -116,7 +117,7 @@ def _rejected_deletions(board: field_values.BoardContext, records: Sequence[Reco
     return {row.entity_id: row.state for row in requests.order_by("id") if row.at >= since[row.entity_id]}
 
 
-def _recreated_too_often(board: field_values.BoardContext, ids: Sequence[UUID]) -> set[UUID]:
+def _recreated_too_often(board: BoardContext, ids: Sequence[UUID]) -> set[UUID]:
     """Return the records with an item that the policy re-created too often within a day."""
     times = board.settings.loop_times
     if times <= 0 or board.link.removed_item_policy != choices.RemovedItemPolicy.CREATE:
@@ -205,7 +206,7 @@ def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> Id
     )
 
 
-def items_with_keys(board: field_values.BoardContext, keys: Collection[str]) -> list[str]:
+def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     """Return the ids of unmatched items that last had one of these match keys."""
     match = board.match_mapping
     if match is None or not keys:
@@ -217,7 +218,7 @@ def items_with_keys(board: field_values.BoardContext, keys: Collection[str]) -> 
     return list(rows.values_list("item_id", flat=True))
 
 
-def records_by_match_key(board: field_values.BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
+def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
     """Return the records with these match keys, by key."""
     records = records_like(board, models.Q(pk__in=[]), keys)
     return grouped(records, lambda record: field_values.match_text_of_record(board, record))
@@ -253,7 +254,7 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
     return owners
 
 
-def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
+def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
     """Return the records and items that these answers name."""
     linked = board.model._default_manager.filter(monday_id__in={answer.item_id for answer in answers})
     owners = {str(record.monday_id): record for record in linked}
@@ -263,7 +264,7 @@ def answer_facts(board: field_values.BoardContext, answers: Sequence[pass_plan.I
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
 
-def records_like(board: field_values.BoardContext, condition: models.Q, keys: Iterable[str]) -> list[SyncedModel]:
+def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) -> list[SyncedModel]:
     """Return the board's records that meet this condition or have one of these match keys."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))

@@ -35,6 +35,7 @@ from sync.reconcile.facts import (
     new_ledger,
 )
 from sync.reconcile.field_plan import base_of
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.owners import answer_facts, deleted_facts
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
@@ -48,9 +49,7 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
 def claimed(
-    board: field_values.BoardContext,
-    claims: Sequence[Claim],
-    planned: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+    board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
 ) -> pass_plan.PassFacts:
     """Read what NPD knows about the claims, in a fixed number of queries.
 
@@ -96,7 +95,7 @@ def claimed(
 
 
 def facts_of_records(
-    board: field_values.BoardContext,
+    board: BoardContext,
     now: datetime,
     claims: Mapping[UUID, Claim],
     records: Mapping[UUID, SyncedModel],
@@ -186,7 +185,7 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
     return by_record(rows.defer("body").order_by("created_at"))
 
 
-def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
+def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return the part of a record's history that its intents tell."""
     applied = list[Intent]()
     void = list[Intent]()
@@ -218,7 +217,7 @@ def _history(board: field_values.BoardContext, intents: Sequence[Intent], now: d
     )
 
 
-def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
+def longer_histories(board: BoardContext, pairs: Sequence[Pair]) -> dict[UUID, RecordHistory]:
     """Read when fields with the rule “newest” were edited, if both sides may have changed, and who created items."""
     histories = {record.id: record.history for record, _ in pairs}
     edited = {record.id: record.record for record, item in pairs if sides.needs_edit_times(board, record, item)}
@@ -234,7 +233,7 @@ def longer_histories(board: field_values.BoardContext, pairs: Sequence[Pair]) ->
     return {key: histories[key] for key in edited.keys() | makers.keys()}
 
 
-def _makers_of(board: field_values.BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
+def _makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool]]:
     """Return, as far as events tell, who created these records' items, and whether somebody typed the NPD ID."""
     npd_id_cell = (board.link.board_id, board.link.npd_id_column)
     sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
@@ -258,9 +257,7 @@ def by_record(intents: Iterable[Intent]) -> dict[UUID, tuple[Intent, ...]]:
     return {key: tuple(group) for key, group in groups.items()}
 
 
-def _monday_edits(
-    board: field_values.BoardContext, records: Mapping[UUID, SyncedModel]
-) -> dict[UUID, list[ChangeEvent]]:
+def _monday_edits(board: BoardContext, records: Mapping[UUID, SyncedModel]) -> dict[UUID, list[ChangeEvent]]:
     """Return the recent edits of these records' items, as far as events tell."""
     items = [record.monday_id for record in records.values() if record.monday_id]
     events = WebhookEvent.objects.filter(
@@ -280,7 +277,7 @@ class EmptiedCell(NamedTuple):
     item_id: str
 
 
-def emptied_cells(board: field_values.BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCell]:
+def emptied_cells(board: BoardContext, pairs: Sequence[Pair]) -> list[EmptiedCell]:
     return [
         EmptiedCell(model, expected_item_id, item.id)
         for record, item in pairs
@@ -338,7 +335,7 @@ def with_related(
 
 
 def _item_names(
-    board: field_values.BoardContext, related: field_values.RelatedRecords, records: Iterable[RecordFacts]
+    board: BoardContext, related: field_values.RelatedRecords, records: Iterable[RecordFacts]
 ) -> dict[str, str]:
     """Return display names by item id. Names from related records win over stored ones."""
     names: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """Reads the facts about items that no record has, and about those that may be a linked record's duplicate."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -18,27 +18,16 @@ from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, lookups, pass_plan
 from sync.reconcile.facts import EDIT_KINDS, ItemFacts
-from sync.reconcile.gather.owners import records_by_match_key, records_like
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather.owners import records_like
 from sync.reconcile.gather.record_facts import by_record, facts_of_records, maker_of
-from sync.records.unmatched_items import AS_NEW, LINK_TO
+from sync.records.unmatched_items import AS_NEW
 
 
 def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     """Read what NPD knows about the claimed items that no record has, in a fixed number of queries."""
     board = facts.board
-    entity_type = board.link.entity_type
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
-    items = {item_id: facts.items.linked[item_id] for item_id in ids if item_id in facts.items.linked}
-    npd_ids: dict[str, UUID] = {}
-    keys: dict[str, str] = {}
-    for item_id, item in items.items():
-        keys[item_id] = field_values.match_text_of_item(board, item) or ""
-        npd_id = field_values.npd_uuid_of(board, item)
-        if npd_id is not None and item.state == field_values.ACTIVE:
-            npd_ids[item_id] = npd_id
-    chosen_ids = {}
-    for claim in facts.item_claims:
-        chosen_ids[claim.remote_id] = field_values.as_uuid(str(claim.payload.get(LINK_TO, "")))
     stats = _event_stats(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
@@ -46,49 +35,87 @@ def unmatched_facts(facts: pass_plan.PassFacts) -> list[ItemFacts]:
     eventless = [claim.rows[0].pk for claim in facts.item_claims if not stats.get(claim.remote_id, {}).get("first")]
     jobs = SyncQueue.objects.filter(pk__in=eventless)
     job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
-    ignored = {row.item_id: row for row in IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=ids)}
+    items = {item_id: item for item_id, item in facts.items.linked.items() if item_id in ids}
+    npd_ids = _npd_ids(board, items.values())
+    records_of_other_types = _other_types_owners(board.link.entity_type, ids, npd_ids.values())
+    npd_ids_in_use = {record.pk for record in records_of_other_types}
+    unmatched = []
+    for claim in facts.item_claims:
+        item_id = claim.remote_id or ""
+        npd_id = npd_ids.get(item_id)
+        # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
+        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW))
+        item_stats = stats.get(item_id, {})
+        item_facts = ItemFacts(
+            claim,
+            items.get(item_id),
+            last_event=item_stats.get("last"),
+            new_events=tuple(item_stats.get("new", ())),
+            has_new_edit=bool(item_stats.get("new_edits")),
+            known_since=item_stats.get("first") or job_created_at.get(claim.rows[0].pk),
+            unconfirmed_until=unconfirmed.get(item_id),
+            new_record_id=uuid.uuid4() if is_new_id else npd_id,
+        )
+        unmatched.append(item_facts)
     is_about = models.Q(monday_id__in=ids) | models.Q(entity_id__in=npd_ids.values())
     types = [spec.entity_type for spec in registry.entities()]
     tombstones = list(Tombstone.objects.filter(is_about, entity_type__in=types).order_by("pk"))
-    records_of_other_types = _other_types_owners(entity_type, ids, npd_ids.values())
-    npd_ids_in_use = {record.pk for record in records_of_other_types}
-    named_ids = [*npd_ids.values(), *filter(None, chosen_ids.values())]
+    return _with_rows(board, unmatched, tombstones, records_of_other_types)
+
+
+def reread_item(board: BoardContext, item: ItemFacts) -> ItemFacts:
+    """Return the facts about an item as NPD has them under settle's locks."""
+    known = [tombstone.pk for tombstone in item.tombstones]
+    tombstones = Tombstone.objects.select_for_update().filter(pk__in=known).order_by("pk")
+    [item_now] = _with_rows(board, [item], list(tombstones), ())
+    return item_now
+
+
+def _with_rows(
+    board: BoardContext,
+    items: Sequence[ItemFacts],
+    tombstones: Sequence[Tombstone],
+    records_of_other_types: Sequence[SyncedModel],
+) -> list[ItemFacts]:
+    """Add what NPD has now: the records that may be the items', and which items are ignored."""
+    ids = [item.item_id for item in items]
+    rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
+    ignored = {row.item_id: row for row in rows}
+    shown = [item.item for item in items if item.item is not None]
+    npd_ids = _npd_ids(board, shown)
+    keys = {item.id: field_values.match_text_of_item(board, item) or "" for item in shown}
+    named_ids = [*npd_ids.values(), *(item.chosen_id for item in items if item.chosen_id)]
     records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_text_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
     owners = {record.monday_id: record for record in reversed([*records_of_other_types, *records]) if record.monday_id}
-    unmatched = []
-    for claim in facts.item_claims:
-        item_id = claim.remote_id or ""
-        item_stats = stats.get(item_id, {})
-        npd_id = npd_ids.get(item_id)
-        key = keys.get(item_id)
-        chosen_id = chosen_ids[claim.remote_id]
-        # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
-        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW))
-        unmatched.append(
-            ItemFacts(
-                claim,
-                items.get(item_id),
-                last_event=item_stats.get("last"),
-                new_events=tuple(item_stats.get("new", ())),
-                has_new_edit=bool(item_stats.get("new_edits")),
-                known_since=item_stats.get("first") or job_created_at.get(claim.rows[0].pk),
-                unconfirmed_until=unconfirmed.get(item_id),
-                owner=owners.get(item_id),
-                ignored=ignored.get(item_id),
-                tombstones=tuple(row for row in tombstones if row.monday_id == item_id or row.entity_id == npd_id),
+    complete = []
+    for item in items:
+        npd_id = npd_ids.get(item.item_id)
+        key = keys.get(item.item_id)
+        of_item = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
+        complete.append(
+            replace(
+                item,
+                owner=owners.get(item.item_id),
+                ignored=ignored.get(item.item_id),
+                tombstones=tuple(of_item),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
-                chosen_record=by_id.get(chosen_id) if chosen_id else None,
-                new_record_id=uuid.uuid4() if is_new_id else npd_id,
+                chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
             )
         )
-    return unmatched
+    return complete
 
 
-def _event_stats(board: field_values.BoardContext, ids: Collection[str]) -> dict[str | None, dict[str, Any]]:
+def _npd_ids(board: BoardContext, items: Iterable[Item]) -> dict[str, UUID]:
+    """Return the NPD IDs that active items bear, by item."""
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in items if item.state == field_values.ACTIVE}
+    return {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id is not None}
+
+
+def _event_stats(board: BoardContext, ids: Collection[str]) -> dict[str | None, dict[str, Any]]:
     """Return, by item, the times of the board's first and last event, and the events that no pass has checked."""
     on_this_board = models.Q(board_id=board.link.board_id)
     edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
@@ -111,31 +138,6 @@ def _other_types_owners(entity_type: str, ids: Collection[str], npd_ids: Collect
     return owners
 
 
-def reread_item(
-    board: field_values.BoardContext, plan: pass_plan.ItemPlan
-) -> tuple[ItemFacts, dict[UUID, SyncedModel]]:
-    """Re-read, under settle's locks, the facts this plan depends on, and the records that it names."""
-    item = plan.facts
-    assigns_record = plan.act in pass_plan.ASSIGNING
-    records: dict[UUID, SyncedModel] = {}
-    owner = None
-    if plan.act in (pass_plan.ItemAct.ASK, pass_plan.ItemAct.LINK, pass_plan.ItemAct.REPLACE):
-        records = board.model._default_manager.in_bulk(list(plan.names))
-    if plan.act in (pass_plan.ItemAct.LINK, pass_plan.ItemAct.REPLACE):
-        owner = board.model._default_manager.filter(monday_id=item.item_id).first()
-    key = field_values.match_text_of_item(board, item.item) if assigns_record and item.item else ""
-    ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=item.item_id)
-    tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
-    facts_now = replace(
-        item,
-        owner=owner,
-        ignored=ignored.first() if assigns_record else None,
-        matching=tuple(records_by_match_key(board, [key]).get(key, ())) if key else (),
-        tombstones=tuple(tombstones),
-    )
-    return facts_now, records
-
-
 def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) -> list[ItemFacts]:
     """Add `duplicate_of`, still without its item, to items that bear the NPD ID of a linked record."""
     linked = {item.item_id: item.npd_id_record for item in items if item.npd_id_record and item.npd_id_record.monday_id}
@@ -148,7 +150,7 @@ def with_duplicate_of(facts: pass_plan.PassFacts, items: Sequence[ItemFacts]) ->
 
 
 def with_duplicate_history(
-    board: field_values.BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
+    board: BoardContext, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
 ) -> list[ItemFacts]:
     """Add to possible duplicates the evidence: the original item, all intents about the record, the items that it was
     unlinked from, and the users who edited the duplicate.

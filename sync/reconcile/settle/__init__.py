@@ -61,7 +61,8 @@ def settle_pass(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_pl
             _lock_records(run, plan)
             if plan.answers:
                 beside_records.settle_answers(run, plan)
-            settled = _end_open(beside_records.settle_duplicates(run, beside_records.settle_items(run, plan)))
+            settled = beside_records.settle_items(run, facts, plan)
+            settled = _end_open(beside_records.settle_duplicates(run, settled))
             if settled.deleted or settled.other_jobs:
                 settled = settled.with_deleted(beside_records.settle_deleted(run, settled))
             return _settle_records(run, facts, settled) if settled.records else settled

@@ -1,6 +1,6 @@
 """Settle everything but existing records: answers about identity, unmatched items, duplicates, deleted records."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -99,8 +99,11 @@ def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
     return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
 
-def settle_items(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write the plans of the unmatched items; return the plan with what was carried out."""
+def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Write the plans of the unmatched items; return the plan with what was carried out.
+
+    A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
+    """
     without_npd_id = [
         item.facts.item
         for item in plan.items
@@ -108,33 +111,31 @@ def settle_items(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.Plan:
     ]
     if run.link.creates_held and any(field_values.match_text_of_item(run.board, item) for item in without_npd_id):
         set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
+    has_own_items = any(item.act is not pass_plan.ItemAct.DUPLICATE for item in plan.items)
+    pause = locked_pause(run.entity_type) if has_own_items else ""
+    acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
-    return replace(plan, items=tuple(_settle_item(run, planned, deleted_items) for planned in plan.items))
-
-
-def _settle_item(
-    run: pass_run.PassRun, planned: pass_plan.ItemPlan, deleted_items: Collection[str]
-) -> pass_plan.ItemPlan:
-    """Carry out an item's plan if it still applies to the locked rows; return what was carried out.
-
-    Events about a deleted record's item are left for that record's plan.
-    """
-    item_plan = planned
-    if planned.act is pass_plan.ItemAct.DUPLICATE:
-        pass  # settle_duplicates ends its job
-    elif pause := locked_pause(run.entity_type):
-        paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
-        item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
-    else:
-        item_plan = new_items.item_as_locked(planned, *reread_item(run.board, planned))
-    if item_plan.act is pass_plan.ItemAct.CREATE:
-        item_plan = _with_record_stored(run, item_plan)
-    _write_item(run, item_plan)
-    facts = item_plan.facts
-    if item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes and facts.item_id not in deleted_items:
-        pass_run.end_events(item_plan.ending.detail, pk__in=facts.new_events)
-    pass_run.end_jobs(run, [(facts.claim, item_plan.ending)])
-    return item_plan
+    settled = replace(plan, items=())
+    for planned in plan.items:
+        item_plan = planned
+        if pause and planned.act is not pass_plan.ItemAct.DUPLICATE:
+            paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
+            item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
+        elif planned.act in acting or planned.tombstone:
+            # One by one, because a record with the item's key may come while others become records.
+            item_now = reread_item(run.board, planned.facts)
+            item_plan = new_items.decided_again(facts, planned, item_now, settled)
+        if item_plan.act is pass_plan.ItemAct.CREATE:
+            item_plan = _with_record_stored(run, item_plan)
+        _write_item(run, item_plan)
+        item = item_plan.facts
+        # Events about a deleted record's item are left for that record's plan.
+        is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes
+        if is_checked and item.item_id not in deleted_items:
+            pass_run.end_events(item_plan.ending.detail, pk__in=item.new_events)
+        pass_run.end_jobs(run, [(item.claim, item_plan.ending)])
+        settled = replace(settled, items=(*settled.items, item_plan))
+    return settled
 
 
 def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
