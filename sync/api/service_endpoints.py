@@ -31,6 +31,7 @@ from sync.api.views import HasAnyPermission
 from sync.attention import Kind
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import BlockedKind
+from sync.models import SyncQueue
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
@@ -135,7 +136,7 @@ def work_queue(request: HttpRequest) -> JsonResponse:
             "claimed": summary.claimed,
             "completed": summary.completed,
             "failed": summary.failed,
-            "waiting": summary.waiting,
+            "waiting": SyncQueue.objects.filter(status=QueueStatus.PENDING).count(),
         }
     )
 
@@ -276,10 +277,9 @@ def board_samples(status: availability.Overview) -> Samples:
 
 def account_samples(status: availability.Overview) -> Samples:
     account = status.account
-    waits = account.stopped_until is not None and account.stopped_until > status.now
     limit = status.quota.day_limit
     return {
-        "account_stopped": {(): account.needs_probe or waits},
+        "account_stopped": {(): account.needs_probe or account.waits_at(status.now)},
         "api_calls_today": {(): float(status.quota.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }
