@@ -91,6 +91,8 @@ class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
         is_workbook = in_stream.startswith(b"PK\x03\x04")
         dataset = None
         for number, cells in enumerate(_workbook_rows(in_stream) if is_workbook else _csv_rows(in_stream), start=1):
+            if number > MAX_SHEET_ROWS:
+                raise FileError(f"A file may have {MAX_SHEET_ROWS:,} lines, blank ones too; this one has more.")
             row = [plain_text(cell) for cell in cells]
             if not any(row):
                 continue
@@ -132,11 +134,16 @@ def _first_row(text: str, separator: str) -> list[str]:
 def _decode(content: bytes) -> str:
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ["utf-16"] if is_utf16 else ["utf-8-sig", "cp1252"]:
-        with suppress(UnicodeDecodeError):
+        try:
             text = content.decode(encoding)
-            # NUL: UTF-16 without a BOM.
-            if "\0" not in text:
-                return text
+        except UnicodeDecodeError as error:
+            if encoding == "utf-8-sig" and error.reason == "unexpected end of data" and error.end == len(content):
+                # As Windows-1252, every other character of the file would be a wrong one.
+                raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
+            continue
+        # NUL: UTF-16 without a BOM.
+        if "\0" not in text:
+            return text
     raise FileError("The file is no text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
 
 

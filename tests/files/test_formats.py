@@ -61,6 +61,8 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
+        ("Name\nZoë".encode()[:-1], "cut off"),
+        pytest.param(b"Name\n" * 2 + b"\n" * 1_048_576, "1,048,576 lines", id="blank lines"),
         (b"Name\nA\0nn\n", "no text"),
         (b"Name\n\x81\x8d\n", "no text"),
         (b'Name\n"Ann\n', "no CSV file"),
