@@ -289,7 +289,7 @@ class SetupWizardMixin(PageAdmin):
     ) -> HttpResponse:
         account = monday_account()
         token = credentials.token_state()
-        is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
+        is_stopped = account.needs_probe or account.waits_at(sync_now())
         is_known = token.is_usable and connection_pages.is_token_answered(account) and not is_stopped
         on_server = [text for text in (tested.for_administrator if tested else ()) if text]
         if token.is_unreadable:

@@ -274,7 +274,7 @@ def sync_stats() -> dict[str, Any]:
         }
     latest = [counts["last_synced"] for counts in records.values() if counts["last_synced"]]
     account = boards.account
-    until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None
+    until = account.stopped_until if account.waits_at(boards.now) else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),

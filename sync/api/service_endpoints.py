@@ -276,10 +276,9 @@ def board_samples(status: availability.Overview) -> Samples:
 
 def account_samples(status: availability.Overview) -> Samples:
     account = status.account
-    waits = account.stopped_until is not None and account.stopped_until > status.now
     limit = status.quota.day_limit
     return {
-        "account_stopped": {(): account.needs_probe or waits},
+        "account_stopped": {(): account.needs_probe or account.waits_at(status.now)},
         "api_calls_today": {(): float(status.quota.used_today)},
         "api_calls_limit": {} if limit is None else {(): limit},
     }

@@ -301,4 +301,4 @@ class LimitFacts:
 def _unknown_account() -> MondayAccount:
     """Return an unsaved account without a stop."""
     texts = dict.fromkeys(("phone_region", "time_zone", "user_id"), "")  # database defaults of a stored row
-    return MondayAccount(id=1, needs_probe=False, only_writes=False, **texts)
+    return MondayAccount(id=1, needs_probe=False, stop_code="", **texts)

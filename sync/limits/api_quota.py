@@ -167,9 +167,9 @@ def forecast(quota: rate_limits.Quota | None = None, account: MondayAccount | No
     usual_left = quota.day_left()
     if limit is None or calls_left is None or usual_left is None:
         account = account or MondayAccount.objects.filter(id=1).first()
-        is_stopped = account and account.stopped_until and account.stopped_until > quota.now
         outlook = "Monday doesn't tell how many a day it allows."
-        if account and is_stopped and account.stop_code == StopCode.DAY_LIMIT and account.stopped_since:
+        is_reached = account and account.stop_code == StopCode.DAY_LIMIT and account.waits_at(quota.now)
+        if account and is_reached and account.stopped_since:
             outlook = f"Monday's daily limit was reached at {humanize.time_of_day(account.stopped_since)}."
         words = f"{humanize.count_with_noun(round(used), 'call')} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, quota.reported_at)
@@ -219,7 +219,7 @@ def batch_size(link_id: int) -> int:
 
     The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
     """
-    account_limit = MondayAccount.objects.filter(id=1, only_writes=False).values("batch_limit")
+    account_limit = MondayAccount.objects.filter(id=1).exclude(stop_code=StopCode.WRITES).values("batch_limit")
     link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
     return min(link.batch_limit or rate_limits.FULL_BATCH, link.account_limit or rate_limits.FULL_BATCH)
 

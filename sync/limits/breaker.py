@@ -60,14 +60,15 @@ def stop_account(error: errors.MondayError) -> None:
     with transaction.atomic():
         row = stops.locked_account()
         now = sync_now()
-        is_waiting = _is_waiting(row)
+        is_waiting = row.waits_at(now)
         until = _next_attempt(row, error, now)
         # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # During an outage, a longer wait that Monday asked for before still holds, with its reason.
-        keeps_reason = code == StopCode.OUTAGE and row.stopped_until is not None and row.stopped_until > until
+        # During an outage, a longer wait still holds; if it was for all calls, with its reason.
+        is_longer = row.stopped_until is not None and row.stopped_until > until
+        keeps_reason = code == StopCode.OUTAGE and is_longer and not row.only_writes
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
         # Another cause begins now, whatever stopped everything before.
         if row.stopped_since is None or not (keeps_reason or is_same):
@@ -82,7 +83,6 @@ def stop_account(error: errors.MondayError) -> None:
             row.failures += 1
         # A limit's wait ends by itself; any other failure needs a probe.
         row.needs_probe = row.needs_probe or error.scope is not errors.Scope.LIMIT
-        row.only_writes = False
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):
             row.answered_mark = ""
         row.save()
@@ -126,7 +126,7 @@ def probe_if_due() -> bool:
     """Return whether calls may be made; after a failure, one worker probes Monday first and the others wait."""
     row = stops.monday_account()
     if not row.needs_probe:
-        return row.stopped_until is None or row.stopped_until <= sync_now()
+        return not row.waits_at(sync_now())
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
         models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
     )
@@ -179,7 +179,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
     Return one of the sentences above.
     """
     row = stops.monday_account()
-    is_waiting = _is_waiting(row)
+    is_waiting = row.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < rate_limits.PASS_CALLS
@@ -211,7 +211,7 @@ def ask_again(*, is_slowed: bool = False) -> str:  # noqa: PLR0911 - one for eac
         return STOPPED
     stops.release_held()
     row.refresh_from_db()
-    return RESUMED if is_over and not _is_waiting(row) else STOPPED
+    return RESUMED if is_over and not row.waits_at(sync_now()) else STOPPED
 
 
 def ask_again_after_commit() -> None:
@@ -235,10 +235,6 @@ def _stopped_links() -> list[BoardLink]:
     links = map(registry.with_configured_board, BoardLink.objects.exclude(stops={}))
     stopped = [link for link in links if (stop := link.stop_of()) is not None and stop.until > now]
     return [link for link in stopped if link.board_id and not pauses.active_pause(link.entity_type)]
-
-
-def _is_waiting(row: MondayAccount) -> bool:
-    return row.stopped_until is not None and row.stopped_until > sync_now()
 
 
 def _resume(links: Sequence[BoardLink]) -> None:
@@ -295,7 +291,7 @@ def store_account_info(info: AccountInfo) -> None:
     account = MondayAccount.objects.filter(id=1)
     account.update(**{name: value for name, value in values.items() if value})
     api_quota.apply_account_info(info, row.tier)
-    if not (row.needs_probe or _is_waiting(row)):
+    if not (row.needs_probe or row.waits_at(sync_now())):
         return
     if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
         return

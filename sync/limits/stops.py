@@ -28,7 +28,6 @@ NO_STOP: Mapping[str, Any] = {
     "stop_code": "",
     "stopped_since": None,
     "needs_probe": False,
-    "only_writes": False,
     "failures": 0,
 }
 

@@ -14,9 +14,11 @@ minutes or more).
     a write, because the account refuses writes   all writes stop, one is tried    stops.PERSON_WAITS
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import structlog
@@ -136,7 +138,11 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account = stops.locked_account()
-        own = [document for document in failed if others_written or _is_own(document, failures, account)]
+        own = list(failed) if others_written else []
+        # During a stop, each failure is another sign of the outage.
+        if not (others_written or account.only_writes):
+            at_fault = {record_id for record_id, failure in failures.items() if failure.is_own}
+            own = [document for document in failed if document.records <= at_fault]
         unexplained = [document for document in failed if document not in own]
         outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
     # A record that failed alone waits only for those before it; of several, each has a turn of its own.
@@ -148,41 +154,39 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
         elif len(document.records) > 1:
             judgements.append(Judgement(is_own=True))
         else:
-            wait = wait_for_turn(place)
+            [record_id] = document.records
+            is_own_again = others_written or failures[record_id].is_own_again
+            wait = wait_for_turn(place) if is_own_again else max(ALONE_WAIT, wait_for_turn(place))
+            judgements.append(Judgement(is_own=is_own_again, wait_seconds=wait, reason=TURN))
             place += 1
-            is_own_again = others_written or all(failures[record_id].is_own_again for record_id in document.records)
-            wait_seconds = wait if is_own_again else max(ALONE_WAIT, wait)
-            judgements.append(Judgement(is_own=is_own_again, wait_seconds=wait_seconds, reason=TURN))
     return judgements
 
 
-def _is_own(document: FailedDocument, failures: Mapping[UUID, Failures], account: MondayAccount) -> bool:
-    """Whether its records are at fault, because others were written between the failures of each of them."""
-    if account.only_writes:
-        return False
-    return all(record_id in failures and failures[record_id].is_own for record_id in document.records)
-
-
 def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
-    """Count failures while nothing else was written; stop writes unless only one record keeps failing."""
-    first = documents[0]
-    is_alone = len(documents) == 1 and len(first.records) == 1
-    only_record = str(next(iter(first.records))) if is_alone else ""
-    is_same = bool(only_record) and only_record == account.failed_record
-    is_first = not account.write_failures and len(documents) == 1
-    number = account.write_failures + len(documents)
-    stops_all = account.only_writes or not (is_first or is_same)
-    if stops_all and not account.only_writes:
-        number = 2  # a stop begins with the shortest wait, whatever failed before it
-    account.write_failures = min(number, 1_000)  # the column is a small integer
+    """Count failures while nothing else was written; stop writes unless only one document or record has failed."""
+    error = documents[0].error
+    records = documents[0].records if len(documents) == 1 else frozenset()
+    only_record = str(*records) if len(records) == 1 else ""
+    is_first = bool(records) and not account.write_failures
+    is_again = bool(only_record) and only_record == account.failed_record
+    is_own = False
+    stops_all = account.only_writes
+    if account.only_writes:
+        account.write_failures = min(account.write_failures + len(documents), 1_000)  # a small integer
+    elif is_first or is_again:
+        account.write_failures += 1
+        account.failed_record = only_record
+        # A record that fails again is at fault if Monday's error names it.
+        is_own = bool(only_record) and (is_first or error.path_alias is not None)
+    else:
+        account.write_failures = 2  # a stop begins with the shortest wait, whatever failed before it
+        account.failed_record = ""
+        stops_all = True
     account.write_failed_at = sync_now()
-    account.failed_record = only_record if is_first or is_same else ""
-    wait = wait_after(number - 1)
+    wait = wait_after(account.write_failures - 1)
     if stops_all:
-        _stop(account, first.error, wait)
+        _stop(account, error, wait)
     account.save()
-    # A record that fails again is at fault if Monday's error names it.
-    is_own = bool(only_record) and not stops_all and (is_first or first.error.path_alias is not None)
     return Judgement(is_own=is_own, wait_seconds=0 if is_own else wait, ends_pass=True)
 
 
@@ -204,14 +208,11 @@ def wait_after(failures: int) -> float:
 
 def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     now = sync_now()
-    is_waiting = account.stopped_until is not None and account.stopped_until > now
-    # Everything is stopped already, writes too.
-    if account.needs_probe or (is_waiting and not account.only_writes):
-        return
+    if account.needs_probe or (account.waits_at(now) and not account.only_writes):
+        return  # everything is stopped already
     if account.stopped_since is None:
         account.stopped_since = now
         log_event(STOP_KIND, f"Sync stopped: {choices.STOP_WORDS[choices.StopCode.WRITES]}.")
-    account.only_writes = True
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
@@ -248,19 +249,25 @@ def repeats_left() -> Repeats:
         since = max(since, account.asked_at)
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
     documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
-    # A leaky bucket, worked out from the intents, so that all workers share it without a row of its own.
-    used = 0.0
-    failed_at = since
-    for at in documents.values_list("at", flat=True):
-        used = max(0.0, used - (at - failed_at).total_seconds() / refill) + 1
-        failed_at = at
-    quiet_seconds = (now - failed_at).total_seconds()
-    remaining = int(burst - max(0.0, used - quiet_seconds / refill))
+    failure_times = list(documents.values_list("at", flat=True))
+    used = _level_of_bucket(failure_times, refill, now)
+    failed_at = failure_times[-1] if failure_times else since
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    remaining_late = remaining - burst + max(1, int(burst * LATER_SHARE))
-    is_quiet = not used or quiet_seconds > turn_seconds()
-    return Repeats(max(least, remaining), max(least, remaining_late), seem_needless=is_quiet)
+    is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
+    burst_late = max(1, int(burst * LATER_SHARE))
+    return Repeats(max(least, burst - used), max(least, burst_late - used), seem_needless=is_quiet)
+
+
+def _level_of_bucket(times: Sequence[datetime], seconds: float, now: datetime) -> int:
+    """Return the level of a leaky bucket that rises by one at each of these times and sinks by one in so many seconds.
+
+    It is worked out from the intents, so that all workers share it without a row of its own.
+    """
+    level = 0.0
+    for at, next_time in pairwise([*times, now]):
+        level = max(0.0, level + 1 - (next_time - at).total_seconds() / seconds)
+    return math.ceil(level)
 
 
 def turn_seconds() -> float:
@@ -343,25 +350,25 @@ def release_unused_probe() -> bool:
     A write that failed has set both times again, and one that succeeded has ended the stop.
     """
     began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
-    account = MondayAccount.objects.filter(id=1, only_writes=True, write_failed_at=began_at)
-    return bool(account.update(stopped_until=SyncNow()))
+    return bool(_stopped_account().filter(write_failed_at=began_at).update(stopped_until=SyncNow()))
 
 
 def _account_to_probe() -> models.QuerySet[MondayAccount]:
     """Return the account if its probe is due, which is sooner after a webhook or a save since the last failure."""
-    account = MondayAccount.objects.filter(id=1, only_writes=True)
+    account = _stopped_account()
     is_due = models.Q(stopped_until__lte=SyncNow())
     failed_at = account.values_list("write_failed_at", flat=True).first()
-    if failed_at is not None and _has_sign_of_life(failed_at):
+    if failed_at is None:
+        return account.filter(is_due)
+    delivered_at = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
+    saved = SyncQueue.objects.filter(
+        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
+    )
+    if (delivered_at is not None and delivered_at > failed_at) or saved.exists():
         apart = max(SOONER_SECONDS, api_quota.seconds_between_probes())
         is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
     return account.filter(is_due)
 
 
-def _has_sign_of_life(failed_at: datetime) -> bool:
-    """Whether Monday has delivered a webhook since, or a person has saved something that it could be tried with."""
-    delivered = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
-    saved = SyncQueue.objects.filter(
-        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
-    )
-    return (delivered is not None and delivered > failed_at) or saved.exists()
+def _stopped_account() -> models.QuerySet[MondayAccount]:
+    return MondayAccount.objects.filter(id=1, stop_code=choices.StopCode.WRITES)

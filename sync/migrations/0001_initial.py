@@ -358,7 +358,6 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="records in one request after a failure"
                     ),
                 ),
-                ("only_writes", models.BooleanField(db_default=False, verbose_name="only writes are stopped")),
                 (
                     "write_failures",
                     models.SmallIntegerField(db_default=0, verbose_name="writes that failed since one succeeded"),

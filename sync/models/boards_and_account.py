@@ -214,8 +214,6 @@ class MondayAccount(models.Model):
     needs_probe = models.BooleanField("tested before the next call", db_default=False)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
     batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
-    # While only writes fail, reads go on; a successful read doesn't end this stop.
-    only_writes = models.BooleanField("only writes are stopped", db_default=False)
     write_failures = models.SmallIntegerField("writes that failed since one succeeded", db_default=0)
     write_failed_at = models.DateTimeField("last write that failed", null=True, blank=True)
     # The only record whose writes failed so far: it may be the cause, so only it waits.
@@ -239,6 +237,15 @@ class MondayAccount(models.Model):
 
     def __str__(self) -> str:
         return self.stop_reason or "Monday account"
+
+    def waits_at(self, now: datetime) -> bool:
+        """Whether calls wait until a later time."""
+        return self.stopped_until is not None and self.stopped_until > now
+
+    @property
+    def only_writes(self) -> bool:
+        """Whether only writes are stopped: reads go on, and a successful one doesn't end the stop."""
+        return self.stop_code == choices.StopCode.WRITES
 
 
 class StoredSecret(models.Model):

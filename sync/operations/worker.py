@@ -4,11 +4,10 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import structlog
 from django.conf import settings
@@ -199,7 +198,8 @@ class _Run:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
         # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
-        with _pass_log_context(board_lease.link.entity_type) as batch_id:
+        batch_id = uuid4()  # the ledger has it as sync_batch_id, and log lines too, also those of libraries
+        with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)
                 self.summary.add(len(claimed), outcomes[Outcome.SETTLED], outcomes[Outcome.FAILED])
@@ -210,17 +210,6 @@ class _Run:
                 store_fault(own_fault(error))
                 if len(claimed) == 1:
                     self.summary.failed += 1
-
-
-@contextmanager
-def _pass_log_context(entity_type: str) -> Iterator[UUID]:
-    """Add the board and the pass to log lines, also those of libraries.
-
-    Yields the id of the pass, which the ledger has as sync_batch_id.
-    """
-    batch_id = uuid4()
-    with bound_contextvars(board=entity_type, batch=str(batch_id)):
-        yield batch_id
 
 
 def _notify_others(entity_type: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -21,7 +20,6 @@ from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 # Rows of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
@@ -203,10 +201,12 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
         is_nested = connection.in_atomic_block and start > 0
         work = partial(_operate_chunk, act, ids[start : start + CHUNK])
         try:
-            changed, busy = work() if is_nested else retry_until_unlocked(work)
-        except Conflict as error:
-            if not total:
+            changed, busy = work() if is_nested else retry_on_lock_timeout(work)()
+        except OperationalError as error:
+            if is_nested or not gave_way(error):
                 raise
+            if not total:
+                raise Conflict(ROWS_LOCKED) from error
             log.warning("queue steered in part", what=action, by=by, rows=total, of=len(ids))
             raise PartiallyDone(total, len(ids)) from error
         total += changed
@@ -230,16 +230,6 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
             by_status[status].append(pk)
         in_flight = rows.filter(status=choices.QueueStatus.IN_PROGRESS).count()
         return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_flight
-
-
-def retry_until_unlocked(work: Callable[[], T]) -> T:
-    """Run a transaction that gives way to saves and is then repeated; raises Conflict if rows stay locked."""
-    try:
-        return retry_on_lock_timeout(work)()
-    except OperationalError as error:
-        if not gave_way(error):
-            raise
-        raise Conflict(ROWS_LOCKED) from error
 
 
 def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
