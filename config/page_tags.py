@@ -85,12 +85,6 @@ def window_title(context: Context) -> str:
     return " | ".join(str(part) for part in parts if part)
 
 
-@register.filter
-def type_words(column_type: str) -> str:
-    """Return a type of Monday's columns in words, such as "Long text"."""
-    return column_type.replace("_", " ").capitalize()
-
-
 # “1 record”, “3 records”.
 register.filter("counted", humanize.count_with_noun)
 icon = register.simple_tag(humanize.icon)

@@ -90,8 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    return Settings(
+def main() -> int:
+    options = arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # waitress logs a warning for every request that finds no free thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    settings = Settings(
         site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
         token=options.token,
         signing_secret=options.signing_secret,
@@ -100,14 +104,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         host=options.host,
         plan=PLANS.get(options.plan),
     )
-
-
-def main() -> int:
-    options = arguments()
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    # waitress logs a warning for every request that finds no free thread.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    settings = _settings(options)
     gc.set_threshold(*GC_THRESHOLDS)
     sandbox = build(settings)
     try:

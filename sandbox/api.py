@@ -227,7 +227,11 @@ class Api:
             if fault is not None:
                 call.fault = fault.description()
                 if fault.status is not None:
-                    return self._failure_response(fault, fault.status, call)
+                    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                    body = fault.answer()
+                    if isinstance(body, dict):
+                        return self._respond(body, call, fault.status, headers)
+                    return web.Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
                 self._check_limit(fault)
             if replay is not None:
                 answer, call.different_body = replay
@@ -237,13 +241,6 @@ class Api:
         finally:
             if key:
                 self.idempotency.release(key)
-
-    def _failure_response(self, fault: faults.Fault, status: int, call: Call) -> web.Response:
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        body = fault.answer()
-        if isinstance(body, dict):
-            return self._respond(body, call, status, headers)
-        return web.Response(status, str(body).encode(), {"Content-Type": "text/html"} | headers)
 
     def _parse_request(self, request: web.Request, call: Call) -> ApiRequest:
         version = resolvers.served_version(request.header("API-Version"))

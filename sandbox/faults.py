@@ -231,8 +231,7 @@ def fault_from(content: dict[str, Any]) -> Fault:
         value = web.call(Closed, value)
     elif name == "listing" and value == "empty":
         value = 0
-    defaults = {"on": kind.on, "count": None if kind.is_lasting else 1}
-    return web.call(Fault, defaults | content | {name: value})
+    return web.call(Fault, {"on": kind.on, "count": None if kind.is_lasting else 1} | content | {name: value})
 
 
 class Faults:

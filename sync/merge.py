@@ -132,7 +132,7 @@ class Action(StrEnum):
     BOTH = "both"
     # Both sides changed, and a person decides.
     CONFLICT = "conflict"
-    # Monday's value can't be written, so the field is blocked until either side changes.
+    # Monday's value would empty a field that NPD requires, so the field is blocked until either side changes.
     HOLD = "hold"
     # A value or the column can't be read, so there was nothing to compare.
     UNDECIDED = "undecided"
@@ -183,8 +183,8 @@ class Field:
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
-    # A person emptied it in NPD while it was blocked, as the base of its former column shows. Pulling Monday's value
-    # would undo that silently, so the rule for first matches decides.
+    # It is empty in NPD, although NPD's half of a stored base (of another item, column or mapping version) is filled: a
+    # person emptied it since, and pulling Monday's value would undo that. So the rule for first matches decides.
     emptied_while_blocked: bool = False
     resolution: FieldSelection | None = None  # a person's, for the current values
     typed: Canonical = None  # the person's value

@@ -23,13 +23,13 @@ LONG_SECONDS = 3_600
 @shared_task(name="sync.work_board")
 def work_board(entity_type: str) -> None:
     """Work one board's due jobs; ends at once if another worker has the board."""
-    work(entity_type, linger=True)
+    work(entity_type)
 
 
 @shared_task(name="sync.sweep")
 def sweep() -> None:
     """Work every board with due jobs, also if its wake-up was lost."""
-    work(linger=True)
+    work()
 
 
 @shared_task(name="sync.refresh_quota")

@@ -70,9 +70,7 @@ class BoardPage:
 
     def _matching(self) -> list[model.Item]:
         """Return the items of this state with the words in their name, id or a cell, in the chosen order."""
-        items = self._world.items_of(self._board.id, (self._state,))
-        if self._words:
-            items = [item for item in items if self._matches(item)]
+        items = [item for item in self._world.items_of(self._board.id, (self._state,)) if self._matches(item)]
         if self._sort == "changed":
             items = sorted(items, key=lambda item: (item.updated_at, -item.id), reverse=True)
         return items
@@ -306,9 +304,6 @@ class Pages:
                 )
         return page("Boards", f"<h1>Boards</h1><ul>{lines}</ul>" if lines else NO_BOARDS)
 
-    def board(self, request: web.Request, board_id: int) -> web.Response:
-        return self._board(request, board_id)
-
     def item(self, request: web.Request, board_id: int, item_id: int) -> web.Response:
         """Show the board's page on which this item is, with the focus on the item."""
         with self._world.read_lock():
@@ -316,9 +311,9 @@ class Pages:
             if item is None or item.board_id != board_id:
                 return page("Not found", f"<h1>There is no item {item_id} on this board.</h1>", 404)
         request.query["at"] = f"{item_id}-{NAME.id}"
-        return self._board(request, board_id)
+        return self.board(request, board_id)
 
-    def _board(self, request: web.Request, board_id: int, refused: CellForm | None = None) -> web.Response:
+    def board(self, request: web.Request, board_id: int, refused: CellForm | None = None) -> web.Response:
         with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
@@ -337,7 +332,7 @@ class Pages:
         try:
             at = self._change(board_id, form.get("do", "edit"), cell, form.get("group"))
         except (FieldError, web.BadRequestError) as error:
-            return self._board(request, board_id, replace(cell, refusal=str(error)))
+            return self.board(request, board_id, replace(cell, refusal=str(error)))
         query = {key: value for key, value in request.query.items() if key != "at"} | ({"at": at} if at else {})
         return web.Response(303, b"", {"Location": f"/board/{board_id}?{urlencode(query)}"})
 
@@ -363,12 +358,10 @@ class Pages:
 
     def press(self, request: web.Request) -> web.Response:
         form = request.form()
-        do = form.get("do", "")
-        choice = form.get("choice", "")
-        if do == "reset":
+        if form.get("do") == "reset":
             self._reset()
             return web.Response(303, b"", {"Location": "/"})
-        self._faults.press(do, choice)
+        self._faults.press(form.get("do", ""), form.get("choice", ""))
         return web.Response(303, b"", {"Location": "/faults"})
 
 

@@ -3,7 +3,7 @@
 A person's choices stay in their session until the set-up starts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,16 +23,17 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin
 from sync.admin.confirmed_action import run_action
+from sync.admin.setup_forms import BoardsForm, ConditionFormSet, FieldsForm, possible_values, text_of_values
 from sync.api.callers import monday_throttle_reason
-from sync.boards import field_choices, sync_filter
-from sync.choices import SyncDirection
+from sync.boards import field_choices
+from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
 from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.errors import NOT_AUTHENTICATED, MondayError
-from sync.operations.setup import plan, planned_board, run, selection
+from sync.operations.setup import plan, run, selection
 from sync.records import authors
 
 View = Callable[..., HttpResponse]
@@ -80,107 +81,26 @@ def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenB
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
-def _boards_context(request: HttpRequest) -> dict[str, Any]:
-    """Return the account's boards for each type of records, or why they can't be listed."""
-    problem = ""
-    try:
-        # Urgent, because a person waits: the call may use the quota's reserve.
-        listed, is_complete = connector(urgent=True).list_boards()
-    except MondayError as error:
-        listed = []
-        is_complete = True
-        problem = _sentence(error)
-    present = choices_in(request)
-    kinds = []
-    for spec in registry.entities():
-        link = registry.link_of(spec.entity_type)
-        configured = registry.configured_board_id(spec.entity_type)
-        board_id = (link.board_id if link is not None else "") or configured or selection.NEW_BOARD
-        if spec.entity_type in present:
-            board_id = present[spec.entity_type].board_id or selection.NEW_BOARD
-        elif present:
-            board_id = selection.NO_BOARD
-        selected = request.POST.get(spec.entity_type, board_id)
-        options: list[tuple[str, str, int | None]] = [(board.id, board.name, board.items) for board in listed]
-        if selected not in {selection.NO_BOARD, selection.NEW_BOARD, *(board.id for board in listed)}:
-            options.insert(0, (selected, f"board {selected}", None))
-        kind = {
-            "kind": spec.entity_type,
-            "title": spec.board_title,
-            "present": selected,
-            "options": options,
-            "is_named": bool(configured),
-            "set_up": link is not None and bool(link.board_id),
-        }
-        kinds.append(kind)
-    return {"kinds": kinds, "is_complete": is_complete, "why_none": problem}
-
-
-def _fields_context(chosen: selection.ChosenBoard, problems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _fields_context(form: FieldsForm) -> dict[str, Any]:
     """Return the fields with the columns that each may have, and the unused columns."""
-    rows = []
-    for mappable in chosen.fields:
-        choice = chosen.choices.choice_of(mappable)
-        row = {
-            "field": mappable,
-            "choice": choice,
-            "columns": _fitting_columns(chosen, mappable, choice),
-            "directions": SyncDirection.choices,
-            "rules": [(rule.value, rule.label) for rule in mappable.rules],
-            "errors": problems.get(mappable.key, []),
-            "note": chosen.second_column_note(mappable) if choice.column == field_choices.NEW_COLUMN else "",
-        }
-        rows.append(row)
+    chosen = form.chosen
     return {
+        "form": form,
         "chosen": chosen,
         "choices": chosen.choices,
         "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
-        "rows": rows,
-        "leftover": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
-        "wrong": bool(problems),
-        "first_rules": [(rule.value, rule.label) for rule in selection.FIRST_MATCH_RULES],
+        "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
     }
 
 
-def _fitting_columns(
-    chosen: selection.ChosenBoard, mappable: field_choices.MappableField, choice: field_choices.FieldChoice
-) -> list[tuple[str, str]]:
-    """Return the columns that the field may have, with the chosen one, as id and label: “Work phone (Phone)”."""
-    fitting = []
-    for column in chosen.columns.values():
-        is_chosen = column.id == choice.column
-        if is_chosen or (column.id != chosen.npd_id and not field_choices.column_problem(mappable, column)):
-            kind = column.type.replace("_", " ").capitalize()
-            fitting.append((column.id, f"{column.title} ({kind})"))
-    if choice.column not in {"", field_choices.NEW_COLUMN, "name", *chosen.columns}:
-        fitting.insert(0, (choice.column, f"{choice.column}, deleted on the board"))
-    return fitting
-
-
-def _filter_context(
-    chosen: selection.ChosenBoard, rows: Mapping[sync_filter.FilterSide, Sequence[planned_board.Row]]
-) -> dict[str, Any]:
-    titles = {
-        sync_filter.FilterSide.RECORD: ("Records in NPD", "record"),
-        sync_filter.FilterSide.ITEM: ("Items on Monday", "item"),
-    }
-    sides = []
-    for side, (title, noun) in titles.items():
-        filled = [row for row in rows[side] if not planned_board.is_empty(row)]
-        side_context = {
-            "name": side.value,
-            "title": title,
-            "noun": noun,
-            "fields": list(planned_board.filterable_fields(chosen, side).items()),
-            "ops": [(op.value, op.label) for op in sync_filter.FilterOp],
-            "rows": [*filled, {}],
-        }
-        sides.append(side_context)
-    return {
-        "kind_title": chosen.choices.spec.board_title,
-        "sides": sides,
-        "wrong": any("error" in row for side in sides for row in side["rows"]),
-    }
+def _condition_forms(chosen: selection.ChosenBoard, side: FilterSide, data: Any) -> Any:
+    stored = SyncFilter.parse(chosen.choices.sync_filter)
+    conditions = stored.records if side is FilterSide.RECORD else stored.items
+    initial = [
+        {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
+        for condition in conditions
+    ]
+    return ConditionFormSet(data, initial=initial, prefix=side, form_kwargs={"chosen": chosen, "side": side})
 
 
 def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
@@ -190,7 +110,7 @@ def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
         "done": plan.rows_of(board, plan.DONE_ROWS),
         "asked": plan.rows_of(board, plan.ASKED_ROWS),
         "left": plan.rows_of(board, plan.LEFT_ROWS),
-        "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items() if names],
+        "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items()],
         "missing_names": [name for names in board.missing.values() for name in names[:3]],
     }
 
@@ -217,7 +137,6 @@ class SetupWizardMixin(PageAdmin):
             ("fields/<str:entity_type>/", "fields", self.wizard_fields),
             ("filter/<str:entity_type>/", "filter", self.wizard_filter),
             ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
-            ("discard/", "discard", require_POST(self.wizard_discard)),
             ("plan/", "plan", self.wizard_plan),
             ("run/", "run", require_GET(self.wizard_run)),
         ]
@@ -356,74 +275,66 @@ class SetupWizardMixin(PageAdmin):
     def wizard_boards(self, request: HttpRequest) -> HttpResponse:
         if not credentials.is_configured():
             return _redirect_to("connect")
-        if request.method == "POST":
-            selected = {spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()}
-            try:
-                chosen = selection.choose_boards(selected, choices_in(request))
-            except (ActionError, MondayError) as error:
-                messages.error(request, _sentence(error))
-            else:
-                keep_choices(request, chosen)
-                return _redirect_to("fields", next(iter(choices_in(request))))
-        return self._page(request, "boards", _boards_context(request))
+        try:
+            # Urgent, because a person waits: the call may use the quota's reserve.
+            listed, is_complete = connector(urgent=True).list_boards()
+        except MondayError as error:
+            return self._page(request, "boards", {"problem": _sentence(error)})
+        form = BoardsForm(listed, choices_in(request), request.POST or None)
+        if form.is_valid():
+            return self._choose(request, form.cleaned_data, choices_in(request))
+        return self._page(request, "boards", {"form": form, "is_complete": is_complete})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Begin to change the mapping or the filter of a board that is set up."""
+        link = registry.link_of(entity_type)
+        return self._choose(request, {entity_type: link.board_id if link is not None else ""}, {})
+
+    @staticmethod
+    def _choose(
+        request: HttpRequest, selected: Mapping[str, str], present: Mapping[str, selection.Choices]
+    ) -> HttpResponse:
         try:
-            keep_choices(request, {entity_type: selection.begin_change(entity_type)})
+            chosen = selection.choose_boards(selected, present)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        return _redirect_to("fields", entity_type)
-
-    def wizard_discard(self, request: HttpRequest) -> HttpResponse:
-        request.session.pop(SESSION_KEY, None)
-        messages.success(request, "What you had chosen is discarded. What is synced now stays as it is.")
-        return _redirect_to("boards")
+        keep_choices(request, chosen)
+        return _redirect_to("fields", next(iter(choices_in(request))))
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         choices = choices_in(request).get(entity_type)
         if choices is None:
-            messages.warning(request, "Choose the board of these records first.")
             return _redirect_to("boards")
-        problems: Mapping[str, Sequence[str]] = {}
-        if request.method == "POST":
-            choices = _sent_choices(request, choices)
-            connection_pages.store_region(request)
-            if "back" in request.POST:
-                _keep(request, choices)
-                kinds = list(choices_in(request))
-                place = kinds.index(entity_type)
-                return _redirect_to("fields", kinds[place - 1]) if place else _redirect_to("boards")
         try:
-            board = _read(request, choices)
-            if request.method == "POST":
-                problems = board.problems()
-                if not problems:
-                    _keep(request, replace(board.choices, is_mapped=True))
-                    return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
-            context = _fields_context(board, problems) | connection_pages.region_context(request.user)
+            form = FieldsForm(_read(request, choices), request.POST or None)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        return self._page(request, "fields", context)
+        if not form.is_valid():
+            return self._page(request, "fields", _fields_context(form))
+        _keep(request, form.chosen.choices)
+        return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
 
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Edit the filter's conditions; on POST, keep them or show one more row."""
         choices = choices_in(request).get(entity_type)
         if choices is None or not choices.is_mapped:
             return _redirect_to("fields", entity_type)
         try:
-            board = _read(request, choices)
+            chosen = _read(request, choices)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        if request.method != "POST":
-            rows = {side: planned_board.rows_of(board, side) for side in sync_filter.FilterSide}
-            return self._page(request, "filter", _filter_context(board, rows))
-        rows = {side: _sent_rows(request, side) for side in sync_filter.FilterSide}
-        if "add" not in request.POST:
-            records, items = (planned_board.conditions_of(board, side, rows[side]) for side in sync_filter.FilterSide)
-            if not any("error" in row for side in sync_filter.FilterSide for row in rows[side]):
-                _keep(request, replace(choices, sync_filter=sync_filter.SyncFilter(records, items).to_json()))
-                return _redirect_to("fields", entity_type) if "back" in request.POST else _after_fields(request)
-        return self._page(request, "filter", _filter_context(board, rows))
+        sides = {side: _condition_forms(chosen, side, request.POST or None) for side in FilterSide}
+        if all(forms.is_valid() for forms in sides.values()):
+            records, items = (tuple(filter(None, (form.condition for form in sides[side]))) for side in FilterSide)
+            _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
+            return _after_fields(request)
+        context = {
+            "choices": choices,
+            "sides": [
+                (side, title, sides[side], possible_values(chosen, side))
+                for side, title in ((FilterSide.RECORD, "Records in NPD"), (FilterSide.ITEM, "Items on Monday"))
+            ],
+        }
+        return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """Show the plan and its share of the quota; on POST, start it or plan again."""
@@ -447,19 +358,14 @@ class SetupWizardMixin(PageAdmin):
 
     @staticmethod
     def _plan_sent(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
+        token = selection.plan_token(choices)
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
             else:
-                choices = _rebased(choices)
-                keep_choices(request, choices)
-                plan.request_plan(selection.plan_token(choices), choices.values(), again=True)
-            return _redirect_to("plan")
-        if (kind := request.POST.get("create_all", "")) in choices:
-            _keep(request, replace(choices[kind], creates_all=True))
+                plan.request_plan(token, choices.values(), again=True)
             return _redirect_to("plan")
         try:
-            token = selection.plan_token(choices)
             setup_plan = plan.stored_plan(token)
             if setup_plan is None or request.POST.get("plan") != token:
                 raise Conflict(
@@ -473,7 +379,6 @@ class SetupWizardMixin(PageAdmin):
             run.start(cast("User", request.user), boards, setup_plan)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
-            keep_choices(request, _rebased(choices))
             return _redirect_to("plan")
         request.session.pop(SESSION_KEY, None)
         return _redirect_to("run")
@@ -485,46 +390,7 @@ class SetupWizardMixin(PageAdmin):
         return self._page(request, "run", context)
 
 
-def _rebased(choices: Mapping[str, selection.Choices]) -> dict[str, selection.Choices]:
-    """Return the choices based on the boards' present settings, so that the plan compares with those."""
-    return {
-        key: replace(board_choices, settings_at_start=selection.board_settings(board_choices.link))
-        for key, board_choices in choices.items()
-    }
-
-
 def _after_fields(request: HttpRequest) -> HttpResponse:
     """Go to the next type of records without a mapping, or to the plan."""
     unmapped = [key for key, choices in choices_in(request).items() if not choices.is_mapped]
     return _redirect_to("fields", unmapped[0]) if unmapped else _redirect_to("plan")
-
-
-def _sent_choices(request: HttpRequest, choices: selection.Choices) -> selection.Choices:
-    """Return the choices with those of the form; `ChosenBoard.problems` checks them."""
-    fields = {}
-    for mapping in choices.spec.mappings:
-        column = "name" if mapping.converter == "name" else request.POST.get(f"column-{mapping.key}", "")
-        direction = request.POST.get(f"direction-{mapping.key}", "")
-        rule = request.POST.get(f"rule-{mapping.key}", "")
-        # Cut to the lengths of the model's fields, because they are kept in the session before they are checked.
-        choice = field_choices.FieldChoice(column[:50], direction[:20], rule[:20])
-        fields[mapping.key] = choice.with_implied_direction()
-    choices = replace(choices, fields=fields)
-    first_match = request.POST.get("first_match")
-    if first_match is None:
-        return choices
-    allowed = {rule.value for rule in selection.FIRST_MATCH_RULES}
-    return replace(
-        choices,
-        first_match=first_match if first_match in allowed else selection.FIRST_MATCH_RULES[0],
-        creates_records="creates_records" in request.POST,
-    )
-
-
-def _sent_rows(request: HttpRequest, side: sync_filter.FilterSide) -> list[planned_board.Row]:
-    lists = [
-        request.POST.getlist(f"{side}-{part}")[: sync_filter.MAX_CONDITIONS + 1] for part in ("field", "op", "text")
-    ]
-    return [
-        {"field": field[:50], "op": op[:20], "text": text[:20_000]} for field, op, text in zip(*lists, strict=False)
-    ]

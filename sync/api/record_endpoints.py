@@ -259,30 +259,32 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         """One record with its ETag."""
         return self._answer(self.get_object())
 
-    @transaction.atomic
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Create a record."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        record = serializer.save()
-        log_action(request.user, record, "Made by the API.", flag=ADDITION)
-        record.refresh_from_db()  # triggers have set columns
+        with transaction.atomic():
+            serializer = self.get_serializer(data=request.data)
+            serializer.is_valid(raise_exception=True)
+            record = serializer.save()
+            log_action(request.user, record, "Made by the API.", flag=ADDITION)
+            record.refresh_from_db()  # triggers have set columns
+        # After the commit, because a worker begins with it, and the sync state takes as long to read as the rest.
         answer = self._answer(record, status.HTTP_201_CREATED)
         answer["Location"] = self.reverse_action("detail", args=[record.pk])
         return answer
 
-    @transaction.atomic
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Change the fields that differ."""
-        record = self.get_object()
-        check_if_match(request, record)
-        serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
-        serializer.is_valid(raise_exception=True)
-        serializer.save()
-        fields = ", ".join(sorted(serializer.validated_data))
-        log_action(request.user, record, f"Changed by the API: {fields}.")
-        record.refresh_from_db()  # triggers have set columns
-        return self._answer(record)
+        with transaction.atomic():
+            record = self.get_object()
+            check_if_match(request, record)
+            serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
+            serializer.is_valid(raise_exception=True)
+            serializer.save()
+            fields = ", ".join(sorted(serializer.validated_data))
+            log_action(request.user, record, f"Changed by the API: {fields}.")
+            # Triggers have set columns. Under the lock, so that the ETag is that of this change.
+            record.refresh_from_db()
+        return self._answer(record)  # after the commit, as for a new record
 
     @transaction.atomic
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:

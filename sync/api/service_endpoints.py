@@ -31,6 +31,7 @@ from sync.api.views import HasAnyPermission
 from sync.attention import Kind
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import BlockedKind
+from sync.models import SyncQueue
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
@@ -135,7 +136,7 @@ def work_queue(request: HttpRequest) -> JsonResponse:
             "claimed": summary.claimed,
             "completed": summary.completed,
             "failed": summary.failed,
-            "waiting": summary.waiting,
+            "waiting": SyncQueue.objects.filter(status=QueueStatus.PENDING).count(),
         }
     )
 

@@ -102,7 +102,6 @@ class SetupChoices:
     """The choices that a set-up applies: the registered ones; a subclass has a person's."""
 
     board_was_created = False  # by an earlier run that did not finish
-    creates_all = False  # a person allowed creates although nothing on the board can be matched
 
     def __init__(self, spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> None:
         self.spec = spec
@@ -157,9 +156,6 @@ class SetupChoices:
         new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
         return {key: column for key, column in likely.items() if column not in new_or_name}
 
-    def check(self, link: BoardLink) -> None:
-        """Hook: raise ActionError if the locked link changed since the choices were made."""
-
     def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
         """Store the mappings, in the transaction that stores the link."""
         return store_columns(self.spec, link, setup)
@@ -197,7 +193,7 @@ def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOut
     else:
         raise ActionError(choices.missing_board_message(board_id))
     setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
-    obstacle = "" if was_created or choices.creates_all else _create_obstacle(spec, connector, setup)
+    obstacle = "" if was_created else _create_obstacle(spec, connector, setup)
     findings = [] if was_created else _unmatched_items(spec, connector, setup)
     with transaction.atomic():
         # Nothing is synced with a new board before this is committed.
@@ -356,7 +352,6 @@ def _store_board(
     spec = choices.spec
     BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
-    choices.check(link)
     steps = [f"made the {message}" for message in setup.created]
     if link.board_id != setup.board.id:
         switch_board(link, setup.board.id, created=was_created)

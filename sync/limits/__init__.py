@@ -49,13 +49,9 @@ class Grant:
     """The permission to sync a board now."""
 
     link: BoardLink
+    facts: "LimitFacts"
     since: datetime | None = None  # since when it could be synced; None if for long
     hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
-
-    def next_pass(self) -> PassGrant | Wait:
-        """Return the size that the quota allows for the next pass; without a known limit, the largest of a document."""
-        # Read again, because the lease holder's calls since have used quota and may have changed the batch size.
-        return LimitFacts([self.link.entity_type]).next_pass(self.link.entity_type)
 
 
 def grant(entity_type: str) -> Grant | Wait:
@@ -210,10 +206,13 @@ class LimitFacts:
             if link.last_pass_at is not None:
                 moments.append(link.last_pass_at + timedelta(seconds=self.batching_delay))
         since = max((moment for moment in moments if moment is not None), default=None)
-        return Grant(link, since)
+        return Grant(link, self, since)
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
-        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`."""
+        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`.
+
+        Without a known limit it is the largest of a document.
+        """
         link = self.links[entity_type]
         size = self._batch_size(link)
         if not self.quota.is_limited:

@@ -330,7 +330,7 @@ def pass_succeeded(*, has_written: bool) -> None:
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        write_stop.write_succeeded()
+        write_stop.write_succeeded(row)
     limit = row.batch_limit
     if limit is not None and (has_written or not row.write_failures):
         doubled = limit * 2

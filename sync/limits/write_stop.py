@@ -134,7 +134,7 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
     With `others_written`, the same pass has written other records.
     """
     if others_written:
-        write_succeeded()
+        write_succeeded(stops.monday_account())
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account = stops.locked_account()
@@ -219,10 +219,9 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 
-def write_succeeded() -> None:
+def write_succeeded(account: MondayAccount) -> None:
     """End the stop after a successful write, wake the jobs that waited for it, and forget the failures."""
-    account = MondayAccount.objects.filter(id=1).first()
-    if account is None or not account.write_failures:
+    if not account.write_failures:
         return
     if account.only_writes:
         stops.end_account_stop()

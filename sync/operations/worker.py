@@ -20,7 +20,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import own_fault
-from sync.limits import BlockedKind, Grant, PassGrant, Wait, grant, stops, write_stop
+from sync.limits import BlockedKind, Grant, LimitFacts, PassGrant, Wait, grant, stops, write_stop
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.outbox import finish, notify
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_rows
@@ -30,9 +30,6 @@ from sync.reconcile.unanswered_creates import confirm_creates
 from sync.records import availability
 
 log = structlog.get_logger(__name__)
-
-# A notified worker that finds the board leased ends at once, so the lease's holder claims again after this time.
-LINGER_SECONDS = 1.0
 
 LEASE_WAIT_SECONDS = 0.2
 
@@ -47,7 +44,6 @@ class WorkSummary:
     claimed: int = 0
     completed: int = 0
     failed: int = 0
-    waiting: int = 0  # jobs that still wait after the last run
 
     def add(self, claimed: int, completed: int, failed: int) -> None:
         self.claimed += claimed
@@ -58,21 +54,16 @@ class WorkSummary:
         return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
 
 
-def work(
-    entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
-) -> WorkSummary:
+def work(entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False) -> WorkSummary:
     """Work due jobs, of one type or of all, until none is due or the time is over (half a task's limit).
 
-    A board that another worker has leased is left to it, unless `wait_for_lease`. With `linger`, keep the lease a
-    second longer and claim again, for workers that were notified meanwhile.
+    A board that another worker has leased is left to it, unless `wait_for_lease`.
     """
     limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
-    run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease, linger=linger)
+    run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease)
     for kind in _types(entity_type):
         with bound_contextvars(board=kind):
             run.work_board(kind)
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING)
-    run.summary.waiting = (waiting.filter(entity_type=entity_type) if entity_type else waiting).count()
     return run.summary
 
 
@@ -94,7 +85,6 @@ def drain(
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
         total.add(summary.claimed, summary.completed, summary.failed)
-        total.waiting = summary.waiting
         if process.is_shutting_down():
             return total
         boards = availability.Overview(_types(entity_type))
@@ -109,11 +99,10 @@ def drain(
 class _Run:
     """One call of `work`."""
 
-    def __init__(self, until: float, *, wait_for_lease: bool, linger: bool) -> None:
+    def __init__(self, until: float, *, wait_for_lease: bool) -> None:
         self.summary = WorkSummary()
         self.until = until
         self.wait_for_lease = wait_for_lease
-        self.linger = linger
 
     def work_board(self, entity_type: str) -> None:
         """Work the board's due jobs if the board is available."""
@@ -135,14 +124,14 @@ class _Run:
                 or process.wait_or_shutdown(LEASE_WAIT_SECONDS)
             ):
                 return
-        is_finished = False
+        may_have_more = True
         try:
             with board_lease:
-                is_finished = self._work_batches(board_lease, granted)
+                may_have_more = self._work_batches(board_lease, granted)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
         # After the release, because a worker that is notified while the board is leased ends at once.
-        if not is_finished or process.is_shutting_down():
+        if may_have_more or process.is_shutting_down():
             _notify_others(entity_type)
 
     def _notify_after(self, wait: Wait, entity_type: str) -> None:
@@ -151,17 +140,16 @@ class _Run:
             notify.notify_board(entity_type, max(0.0, (wait.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, granted: Grant | Wait) -> bool:
-        """Reconcile batch after batch; return False if another run has to continue.
+        """Reconcile batch after batch; return whether another run may have something to do.
 
         `granted` is the grant for the first batch; each further batch gets its own.
         """
         entity_type = board_lease.link.entity_type
-        has_lingered = not self.linger
         reads_all = False  # whether the next pass reads also the records that wait for writes, without writing
         has_read_all = False
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
-                return False
+                return True
             pass_grant = _grant_pass(board_lease, granted)
             if isinstance(pass_grant, Wait):
                 granted = pass_grant
@@ -178,14 +166,11 @@ class _Run:
             # A short claim has usually left nothing. Asking costs a tenth of another round.
             may_have_more = len(claimed) >= pass_grant.size or (claimed and has_due_rows(entity_type))
             if not (reads_all or probe_is_due or may_have_more):
-                if has_lingered:
-                    return True
-                board_lease.renew()
-                process.wait_or_shutdown(LINGER_SECONDS)
-                has_lingered = True
+                # A job may come before the release. Due ones that can't be claimed are left to the sweep.
+                return bool(claimed)
             granted = grant(entity_type)
         self._notify_after(granted, entity_type)
-        return True
+        return False
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
         @retry_on_lock_timeout
@@ -220,10 +205,14 @@ def _notify_others(entity_type: str) -> None:
 
 def _grant_pass(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
     """Look for the items of unanswered creates, then return the permission for the next pass, or why it waits."""
-    stopped = "" if granted.hold_seconds else confirm_creates(board_lease)
+    entity_type = board_lease.link.entity_type
+    stopped = None if granted.hold_seconds else confirm_creates(board_lease)
+    if stopped is None:
+        return granted.facts.next_pass(entity_type)
+    # Read again, because these calls have used quota and may have changed the batch size.
     if not stopped:
-        return granted.next_pass()
-    current = grant(board_lease.link.entity_type)
+        return LimitFacts([entity_type]).next_pass(entity_type)
+    current = grant(entity_type)
     return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
 

@@ -1,4 +1,4 @@
-"""Notify workers of due jobs after a commit, at most once a second; a lost notification does no harm."""
+"""Notify workers of due jobs after a commit, at most five times a second; a lost notification does no harm."""
 
 import math
 import os
@@ -20,8 +20,8 @@ from sync.models import SyncedModel
 
 log = structlog.get_logger(__name__)
 
-# A notified worker takes all due jobs, so a thousand saves need only a few messages.
-INTERVAL_SECONDS = 1.0
+# A notified worker takes all due jobs, so a thousand saves need only a few messages. A person hardly notices this wait.
+INTERVAL_SECONDS = 0.2
 
 # A save hardly waits for the broker, because the next sweep makes up for a lost message.
 POOL_WAIT_SECONDS = 0.1
@@ -31,17 +31,17 @@ _last_sent: dict[str, float] = {}
 # Nobody is notified of jobs due later than this; Beat's schedule finds them.
 MAX_DELAY_SECONDS = 120.0
 
-# The timers, by their board and the second in which they end.
-_scheduled: dict[tuple[str, int], threading.Timer] = {}
+# The timers, by their board and the time at which they end.
+_scheduled: dict[tuple[str, float], threading.Timer] = {}
 
 _lock = threading.Lock()
 
 
 def notify_board(entity_type: str, seconds: float = 0) -> None:
-    """Notify a worker of this type's board after `seconds`; each process does so at most once a second.
+    """Notify a worker of this type's board after `seconds`; each process does so at most once in INTERVAL_SECONDS.
 
-    Within a second of the last one, a notification is sent at the end of that second, because the notified worker may
-    have finished before the new job was stored. Delayed ones are lost if this process ends.
+    Within that time of the last one, a notification is sent at its end, because the notified worker may have finished
+    before the new job was stored. Delayed ones are lost if this process ends.
     """
     if seconds > MAX_DELAY_SECONDS:
         return
@@ -49,9 +49,10 @@ def notify_board(entity_type: str, seconds: float = 0) -> None:
         now = time.monotonic()
         due = max(now + seconds, _last_sent.get(entity_type, -math.inf) + INTERVAL_SECONDS)
         if due > now and not process.is_shutting_down():
-            timer_key = (entity_type, math.ceil(due))
+            # Delayed ones end with a whole second, so that a storm of webhooks needs few timers.
+            timer_key = (entity_type, math.ceil(due) if seconds else due)
             if timer_key not in _scheduled:
-                timer = threading.Timer(due - now, _fire, timer_key)
+                timer = threading.Timer(timer_key[1] - now, _fire, timer_key)
                 timer.daemon = True  # so that the process can end before it
                 timer.start()  # before it is stored, because one that failed to start would block the next
                 _scheduled[timer_key] = timer
@@ -60,9 +61,9 @@ def notify_board(entity_type: str, seconds: float = 0) -> None:
     send_task("sync.work_board", entity_type)
 
 
-def _fire(entity_type: str, second: int) -> None:
+def _fire(entity_type: str, due: float) -> None:
     with _lock:
-        if _scheduled.pop((entity_type, second), None) is None:
+        if _scheduled.pop((entity_type, due), None) is None:
             return  # it was cancelled meanwhile
         _last_sent[entity_type] = time.monotonic()
     send_task("sync.work_board", entity_type)

@@ -735,5 +735,5 @@ def _is_handled_now(plan: Plan, duplicate: ItemPlan) -> bool:
     """Whether the duplicate is handled in this pass; a copy waits if its record was not synced."""
     if duplicate.act is not ItemAct.COPY:
         return True
-    record_plan = plan.records[duplicate.duplicate_of.pk]
+    record_plan = plan.records[duplicate.original_record.pk]
     return record_plan.is_open and record_plan.item is not None

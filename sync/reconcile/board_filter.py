@@ -17,7 +17,7 @@ from typing import Any
 from sync import merge
 from sync.boards import sync_filter
 from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
-from sync.choices import BlockedCode, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Canonical, Converter, UnknownValue
@@ -51,9 +51,7 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
     if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
         return plan
     was_out = bool(plan.ledger.left_out)
-    verdict = item_verdict(facts.board, item, plan.record) if item else new_item_verdict(facts.board, plan.record)
-    if verdict.holds is False and item and (emptied := _emptied_by_removal(facts, plan.facts, item)):
-        verdict = item_verdict(facts.board, item, plan.record, emptied)
+    verdict = _pair_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and item and not was_out and plan.ledger.base:
         return replace(plan, leaving=sentence)
@@ -81,7 +79,7 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """If the pair is left out after this pass, drop all field plans except pulls."""
-    if not leaves_after_pass(facts.board, plan):
+    if not leaves_after_pass(facts, plan):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
@@ -110,7 +108,8 @@ def left_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: I
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    if written and (verdict := item_verdict(board, written, plan.record)).holds is False:
+    emptied = {key for key, field_plan in plan.plans.items() if field_plan.blocked_code is BlockedCode.RELATION}
+    if written and (verdict := item_verdict(board, written, plan.record, emptied)).holds is False:
         return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan
 
@@ -151,15 +150,25 @@ def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
-def leaves_after_pass(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    return bool(plan.leaving) or leaves_by_pull(board, plan.record, plan.plans)
+def leaves_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> bool:
+    """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
+    if plan.leaving:
+        return True
+    board = facts.board
+    filtered = [plan.plans[condition.field] for condition in board.sync_filter.records if condition.field in plan.plans]
+    pulled = {
+        field_plan.mapping.key: field_plan.write_raw
+        for field_plan in filtered
+        if field_plan.write_raw and not _is_rejected_clear(facts, plan, field_plan)
+    }
+    return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
 
 
-def leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, pass_plan.FieldPlan]) -> bool:
-    """Whether the record fails its conditions with the values that this pass pulls."""
-    filtered = [plans[condition.field] for condition in board.sync_filter.records if condition.field in plans]
-    pulled = {field_plan.mapping.key: field_plan.write_raw for field_plan in filtered if field_plan.write_raw}
-    return bool(pulled) and record_verdict(board, record, pulled).holds is False
+def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> bool:
+    """Whether the pull would empty the field, and a person has rejected that, so that it isn't pulled."""
+    states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
+    is_rejected = states.get((plan.id, field_plan.mapping.key)) == ApprovalState.REJECTED
+    return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
 def leaves_by_push(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -195,13 +204,16 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return matching, why, not unknown
 
 
-def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
-    """Return why a deleted record or its item is left out, or an empty text; an unknown verdict changes nothing."""
-    if not board.sync_filter:
-        return ""
-    side = FilterSide.RECORD if item is None else FilterSide.ITEM
-    verdict = record_verdict(board, deleted.record) if item is None else item_verdict(board, item, deleted.record)
-    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == side) else ""
+def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
+    """Return why a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
+    verdict = record_verdict(board, deleted.record) if board.sync_filter else sync_filter.HOLDS
+    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == FilterSide.RECORD) else ""
+
+
+def deleted_item_exclusion(facts: pass_plan.PassFacts, deleted: RecordFacts, item: Item) -> str:
+    """Return why the item of a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
+    verdict = _pair_verdict(facts, deleted, item) if facts.board.sync_filter else sync_filter.HOLDS
+    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == FilterSide.ITEM) else ""
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
@@ -297,6 +309,14 @@ def _verdict(
     if verdict.holds is None:
         sentence = f"Whether the filter leaves it out is not known, for {name} can't be read."
     return replace(verdict, sentence=sentence)
+
+
+def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
+    """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
+    verdict = item_verdict(facts.board, item, record.record)
+    if verdict.holds is False and (emptied := _emptied_by_removal(facts, record, item)):
+        return item_verdict(facts.board, item, record.record, emptied)
+    return verdict
 
 
 def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:

@@ -4,7 +4,7 @@ Implements the rows *deleted | …* of “A record and its item” in docs/refer
 
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
 policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
-An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_settle_deleted` in new_items.py.
+An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_leave_to_deleted_record` in new_items.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import calls, field_plan, field_values, pass_plan
-from sync.reconcile.board_filter import deleted_exclusion
+from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import left_with_item, lost_lines
@@ -83,7 +83,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> p
         return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
     if not record.may_sync:
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
-    if excluded := deleted_exclusion(board, facts):
+    if excluded := deleted_record_exclusion(board, facts):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
@@ -124,7 +124,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if deleted.npd_id_record is not None:
         state = choices.TombstoneState.NOTHING_LEFT
         return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
-    if excluded := deleted_exclusion(board, deleted, item):
+    if excluded := deleted_item_exclusion(facts, deleted, item):
         return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."

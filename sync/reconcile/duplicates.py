@@ -69,7 +69,7 @@ def decide_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
             duplicates.append(copy)
     if not duplicates:
         return plan
-    ours = {duplicate.duplicate_of.pk for duplicate in duplicates if is_own_create(board, duplicate)}
+    ours = {duplicate.original_record.pk for duplicate in duplicates if is_own_create(board, duplicate)}
     # Over the limit, people are asked about all of them.
     approved = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     if ours and not facts.approvals.is_over_limit(ApprovalKind.ITEMS, ours | approved):
@@ -112,7 +112,7 @@ def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.Item
 def _has_sent_value(
     board: BoardContext, duplicate: pass_plan.ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
-    convert = board.converter(mapping, duplicate.duplicate_of)
+    convert = board.converter(mapping, duplicate.original_record)
     try:
         current = convert.remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
@@ -124,7 +124,7 @@ def _has_sent_value(
 
 def duplicate_write(duplicate: pass_plan.ItemPlan) -> Write:
     """Return the unit of the calls about a duplicate, without values."""
-    record_id = duplicate.duplicate_of.pk
+    record_id = duplicate.original_record.pk
     return Write(f"{record_id} {duplicate.item.id} {duplicate.act}", record_id, duplicate.item.id)
 
 
@@ -174,7 +174,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pas
     elif is_copy and duplicate.item.state != field_values.ACTIVE:
         sentence = f"The item “{name}” isn't on the board any more; nothing was left to do."
     elif is_copy:
-        sentence = f"The item “{name}” was a copy of “{duplicate.duplicate_of}”; it was archived on Monday."
+        sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
         kind = DUPLICATE_STAYS
         sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
@@ -203,7 +203,7 @@ def copy_reports(
         if asks_person(duplicate):
             yield duplicate_report(board, duplicate)
         elif duplicate.act is pass_plan.ItemAct.COPY and duplicate.outcome is pass_plan.Outcome.SETTLED:
-            record = plan.records[duplicate.duplicate_of.pk]
+            record = plan.records[duplicate.original_record.pk]
             result = {"applied": {reports.RECORD_KEY: duplicate.sentence}, "closing_reason": duplicate.sentence}
             yield record.conflict_report(reports.KIND_IDENTITY, duplicate.item.id, **result)
 
@@ -211,7 +211,7 @@ def copy_reports(
 def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
-    record = duplicate.duplicate_of
+    record = duplicate.original_record
     archiving = (
         f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
         "the copy alone stays in Monday's archive."
@@ -232,7 +232,7 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
 def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
     """Return the text of the question; it is the same in every pass."""
     return (
-        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.duplicate_of}”, which already has another "
+        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.original_record}”, which already has another "
         "item. The link stays, and the NPD ID was removed from this one. Is it the same?"
     )
 
@@ -242,7 +242,7 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
     for duplicate in settled:
         if duplicate.act is not pass_plan.ItemAct.COPY:
             continue
-        record = plan.records[duplicate.duplicate_of.pk]
+        record = plan.records[duplicate.original_record.pk]
         if duplicate.outcome is pass_plan.Outcome.SETTLED:
             conflicts = record.facts.conflicts
             others = tuple(conflict for conflict in conflicts if conflict.monday_item_id != duplicate.item.id)
@@ -255,7 +255,7 @@ def after_copy_answers(plan: pass_plan.Plan, settled: Iterable[pass_plan.ItemPla
 
 def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:
     """Return the request to store for archiving our own duplicate: it counts as done."""
-    record = duplicate.duplicate_of
+    record = duplicate.original_record
     return ApprovalRequest(
         entity_type=record.entity_type(),
         entity_id=record.pk,

@@ -120,7 +120,7 @@ def _nothing(key: str) -> merge.FieldDecision:
 def _decide_merged(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base
 ) -> FieldPlan:
-    """Decide a field with known values on both sides, `now`."""
+    """Decide a field whose present `values` are known on both sides."""
     key = field_plan.mapping.key
     try:
         base, confirmed = base_with_intents(plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw)

@@ -132,7 +132,7 @@ class _ItemRule:
         was_unlinked = tombstone and (tombstone.state == TombstoneState.UNLINKED or (ignored and ignored.unlinked))
         # An unlinked item has lost its NPD ID: it is decided like an item without a record.
         if tombstone and (self.npd_id or not was_unlinked):
-            return self._settle_deleted(tombstone)
+            return self._leave_to_deleted_record(tombstone)
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
@@ -345,7 +345,7 @@ class _ItemRule:
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
         return plan if record.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
 
-    def _settle_deleted(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
+    def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
         name = tombstone.data.get("name", "a record")

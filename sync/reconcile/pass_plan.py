@@ -555,7 +555,7 @@ class ItemPlan:
         return self.facts.item
 
     @property
-    def duplicate_of(self) -> SyncedModel:
+    def original_record(self) -> SyncedModel:
         """The linked record that it is a duplicate of."""
         assert self.record is not None
         return self.record

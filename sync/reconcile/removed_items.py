@@ -28,7 +28,8 @@ from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
-# The options of the question, as a stored choice names them.
+# The options of the question, as a stored choice names them: “npd” if NPD's state stands, “monday” if Monday's does, as
+# in deleted_records.py.
 CREATE_OPTION = "npd"
 DELETE_OPTION = "monday"
 UNLINK_OPTION = "custom"

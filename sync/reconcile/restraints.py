@@ -173,7 +173,7 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            if key in rejected and board_filter.leaves_after_pass(facts.board, record):
+            if key in rejected and board_filter.leaves_after_pass(facts, record):
                 changed = board_filter.dropped(field_plan)
             elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)

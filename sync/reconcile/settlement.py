@@ -186,7 +186,7 @@ def changed_records(
     planned = {record_plan.id: record_plan.plans for record_plan in plan.records.values() if record_plan.plans}
     waiting = set(awaited_relations(facts.board, planned))
     changed = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    changed |= {duplicate.duplicate_of.pk for duplicate in plan.duplicates}
+    changed |= {duplicate.original_record.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
     stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}

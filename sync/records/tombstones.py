@@ -24,7 +24,7 @@ from sync.records.authors import person_line
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
-# States without an item on the board.
+# States after which the deleted record has no item of its own on the board.
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
 
 # States in which a pass or a person still has to act.

@@ -8,6 +8,7 @@ import pytest
 from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause
 from sync.merge import Action
+from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.board_filter import (
     filter_item,
@@ -17,11 +18,14 @@ from sync.reconcile.board_filter import (
     left_after_write,
     matching_items,
 )
+from sync.reconcile.deleted_records import decide_deleted
+from sync.reconcile.facts import DeletedFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import IdentityPlan, Outcome, PassFacts, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, PassFacts, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
+from tests.decide.builders import plain
 from tests.decide.field_builders import IN_SYNC, ITEM, NOW, board, claim, field_facts, item, organization, record_facts
 from tests.decide.plan_builders import World
 
@@ -39,6 +43,7 @@ def of_pass(of: BoardContext) -> PassFacts:
 
 
 RECORDS, ITEMS = filtered("records"), filtered("items")
+EMPLOYED = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
 CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
 
 
@@ -107,12 +112,20 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> 
     [("its item left the board", True, "reason"), ("somebody emptied it", False, "leaving")],
 )
 def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, said: str) -> None:
-    of = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
     acme = organization(item="70")
-    facts = record_facts({"organization": acme}, of=of, agreed={"organization": acme}, shown=item())
+    facts = record_facts({"organization": acme}, of=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
-    found = filter_item(PassFacts(of, NOW, removed_items=removed), RecordPlan(facts))
+    found = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
     assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
+
+
+@pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
+def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, is_out: bool) -> None:
+    acme = {"organization": organization(item="70")}
+    known = {"removed_items": frozenset({removed})}
+    facts = field_facts({"role_title": "Chair", **acme}, of=EMPLOYED, agreed=acme, known=known)
+    plan = replace(facts.plan, plans=decide_fields(*facts)).end(Outcome.SETTLED)
+    assert bool(left_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -195,6 +208,19 @@ def test_a_push_by_name_is_left_out_too() -> None:
     assert filter_record(of_pass(RECORDS), RecordPlan(pushed)).left_out
     # Its item is read again only where the item fails its conditions.
     assert filter_record(of_pass(ITEMS), RecordPlan(pushed)).is_open
+
+
+@pytest.mark.parametrize(
+    ("removed", "state"),
+    [pytest.param("70", None, id="its organization's item was removed"), pytest.param("71", "kept", id="emptied")],
+)
+def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(removed: str, state: str | None) -> None:
+    acme = {"organization": organization(item="70")}
+    facts = record_facts(acme, of=EMPLOYED, agreed=acme, shown=item())
+    tombstone = plain(Tombstone, entity_type="contact", entity_id=facts.id, monday_id=ITEM)
+    pass_facts = PassFacts(EMPLOYED, NOW, removed_items=frozenset({removed}))
+    plan = decide_deleted(pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone)))
+    assert plan.new_state == state
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:

@@ -147,12 +147,12 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
     merged = [one.merged_id for one in plan.answers if one.result and one.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [one for one in plan.duplicates if one.is_ours]:
-        own_item = world.items.get(copy.duplicate_of.monday_id or "")
+        own_item = world.items.get(copy.original_record.monday_id or "")
         assert is_active_on(world.of, own_item), "the record's only item there"
         assert copy.facts.duplicate_of is not None
         intents = copy.facts.duplicate_of.history.intents
         assert all(
-            said(world.of, copy.duplicate_of, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
+            said(world.of, copy.original_record, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
             for mapping in world.of.mappings
         )
     assert not list(overwritten_unsaid(world, plan))

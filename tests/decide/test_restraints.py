@@ -8,6 +8,7 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import ApprovalRequest
+from sync.reconcile import board_filter
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import approval_verdicts, find_clears, request_approvals
@@ -91,6 +92,17 @@ def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
     plan = request_approvals(replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
     assert plan.plans["role_title"].send_raw is None
     assert plan.plans["role_title"].decision.action is Action.NOTHING
+
+
+def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
+    """Monday gets the value back, and NPD's other edits are sent."""
+    only_with_a_role = {"records": [{"field": "role_title", "op": "is_filled", "values": [], "labels": []}]}
+    fields = field_facts({"notes": "New"}, {"role_title": ""}, of=board(sync_filter=only_with_a_role))
+    facts = replace(fields.of_pass, approvals=asked(request(ApprovalState.REJECTED, kind=NPD)))
+    plan = board_filter.keep_only_pulls(facts, replace(fields.plan, plans=decide_fields(*fields)))
+    plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].plans
+    assert plans["role_title"].send_raw == {"role_title": "Boss"}
+    assert plans["notes"].send_raw == {"notes": "New"}
 
 
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:

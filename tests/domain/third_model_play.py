@@ -13,12 +13,12 @@ from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_test_environment, teardown_test_environment
 
+from sync.admin.setup_forms import ConditionForm
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
 from sync.operations.setup import selection as setup
-from sync.operations.setup.plan import Planner
-from sync.operations.setup.planned_board import conditions_of
+from sync.operations.setup.plan import FILTERED, Planner
 from sync.queue import SyncQueueService
 from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.sandbox import Sandbox
@@ -126,17 +126,22 @@ def the_kinds_of_fields(ada: Client) -> None:
 
 def the_sync_filter() -> None:
     """Asks the same fields: choices by label or value."""
-    choices = setup.begin_change("project")
+    link = BoardLink.objects.get(entity_type="project")
+    choices = setup.choose_boards({"project": link.board_id}, {})["project"]
     chosen = setup.read_board(choices, {})
     assert chosen.problems() == {}
-    asked = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
-    for stage, wrong in (("Someday", ["stage"]), ("running", [])):
-        rows = [{"field": key, "op": "is", "text": text} for key, text in (asked | {"stage": stage}).items()]
-        conditions = conditions_of(chosen, FilterSide.RECORD, rows)
-        assert [row["field"] for row in rows if "error" in row] == wrong
-    chosen = replace(chosen, choices=replace(choices, sync_filter=SyncFilter(conditions).to_json()))
+    conditions = {"stage": "Running", "budget": "1200.50", "due": "2026-12-24"}
+    assert not condition_form(chosen, "stage", "Someday").is_valid()
+    forms = [condition_form(chosen, key, text) for key, text in conditions.items()]
+    assert all(form.is_valid() for form in forms)
+    asked = SyncFilter(tuple(form.condition for form in forms))
+    chosen = replace(chosen, choices=replace(choices, sync_filter=asked.to_json()))
     counts = Planner(chosen, {}, lambda done, total: None).plan().counts
-    assert counts["stops"] == (Project.objects.count() - 1)
+    assert counts[FILTERED] == (Project.objects.count() - 1)
+
+
+def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionForm:
+    return ConditionForm({"field": key, "op": "is", "text": text}, chosen=chosen, side=FilterSide.RECORD)
 
 
 def labels_of_the_column() -> list[str]:

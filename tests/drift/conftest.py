@@ -49,7 +49,7 @@ class Owner:
 
     def choose(self, by: str, key: str = "role_title", **values: str) -> None:
         """Somebody changes a field's column, direction or rule by the set-up, and a worker applies it."""
-        choices = selection.begin_change("contact")
+        choices = selection.choose_boards({"contact": self.world.board_id()}, {})["contact"]
         fields = {**choices.fields, key: replace(choices.fields[key], **values)}
         choices = replace(choices, fields=fields)
         token = selection.plan_token({"contact": choices})

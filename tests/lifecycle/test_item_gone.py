@@ -187,6 +187,22 @@ def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connec
     assert (cell(connected, contact), connected.status(contact)) == ("Beta", "synced")
 
 
+def test_an_emptied_cell_takes_no_pair_out_of_the_filter_and_no_deleted_records_item(connected: World) -> None:
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    employed = {"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]}
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter=employed)
+    acme.refresh_from_db()
+    connected.sandbox.act("delete", item_id=acme.monday_id)
+    connected.save(contact, role_title="Chair")
+    connected.save(contact, role_title="Head")
+    assert connected.values(contact)["role_title"] == "Head"
+    contact_id = contact.pk
+    contact.delete()
+    connected.work()
+    assert Tombstone.objects.get(entity_id=contact_id).state == "archived"
+
+
 def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: World, pat: Any) -> None:
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)

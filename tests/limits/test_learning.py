@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.limits import Grant, PassGrant, batch_size, board_call, metered_client
+from sync.limits import LimitFacts, PassGrant, batch_size, board_call, metered_client
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, Complexity
@@ -37,7 +37,7 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
-    turn = Grant(link).next_pass()
+    turn = LimitFacts([link.entity_type]).next_pass(link.entity_type)
     assert isinstance(turn, PassGrant)
     with turn, board_call(link, turn.size, writes=True):
         try:

@@ -28,6 +28,10 @@ __all__ = ["monday", "receiver"]
 
 START = "/admin/sync/boardlink/set-up/"
 
+ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/"]
+
+Rows = Sequence[tuple[str, str, str]]
+
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,11 +77,20 @@ class Wizard:
         choices = self.choices[kind]
         form = {"first_match": str(choices.first_match)}
         form |= {"creates_records": "on"} if choices.creates_records else {}
-        for key, one in choices.fields.items():
-            form |= {f"column-{key}": one.column, f"direction-{key}": one.direction, f"rule-{key}": one.rule}
-        options = ("first_match", "creates_records", "back", "filter", "phone_region")
+        for key, choice in choices.fields.items():
+            form |= {f"column-{key}": choice.column, f"direction-{key}": choice.direction, f"rule-{key}": choice.rule}
+        options = ("first_match", "creates_records", "filter")
         form |= {name if name in options else name.replace("_", "-", 1): value for name, value in changes.items()}
         return self.post(f"fields/{kind}/", **{name: value for name, value in form.items() if value != "off"})
+
+    def filter(self, *, records: Rows = (), items: Rows = ()) -> str:
+        """Send the filter's page with these conditions: field, comparison, value."""
+        form: dict[str, Any] = {}
+        for side, rows in (("record", records), ("item", items)):
+            form |= {f"{side}-TOTAL_FORMS": len(rows), f"{side}-INITIAL_FORMS": 0}
+            for number, row in enumerate(rows):
+                form |= dict(zip((f"{side}-{number}-{part}" for part in ("field", "op", "text")), row, strict=True))
+        return self.post("filter/contact/", **form)
 
     def plan(self) -> None:
         """The plan's page is opened, and a worker makes the plan."""
@@ -132,7 +145,7 @@ class Wizard:
     def plan_shown(self) -> dict[str, int]:
         """The numbers of the plan's page by their codes."""
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="(\w+)">\s*<th[^>]*>\s*([\d,]+) ', html)
+        rows = re.findall(r'<tr data-row="([\w ]+)">\s*<th[^>]*>\s*([\d,]+) ', html)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 
@@ -205,6 +218,7 @@ def mail(address: str) -> dict[str, str]:
 
 
 PEOPLE = (("mail", "E-mail address", "email"), ("tel", "Phone", "phone"), ("job", "Role", "text"))
+FIRMS = (*PEOPLE, ("firm", "Company", "text"))
 
 
 def people() -> tuple[Contact, Contact, Organization]:
@@ -212,3 +226,12 @@ def people() -> tuple[Contact, Contact, Organization]:
     org = Organization.objects.create(name="Nova Labs")
     ann = Contact.objects.create(name="Ann Ångström", email="ann@x.org", organization=org)
     return ann, Contact.objects.create(name="Bob Stone", email="bob@x.org"), org
+
+
+def set_up(wizard: Wizard) -> BoardLink:
+    """Ann and Bob are synced with a board that was there."""
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, ("position", "Position held", "text")))
+    wizard.apply()
+    wizard.mark = wizard.last_call()
+    return BoardLink.objects.get(entity_type="contact")

@@ -1,4 +1,4 @@
-"""Boards and fields: what is offered, what can't be, and what is kept."""
+"""Boards, fields and the filter: what is offered, what can't be, and what is kept."""
 
 from typing import Any
 
@@ -7,8 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.models import BoardLink
 from sync.monday import connector
-from sync.reconcile.lookups import phone_region
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail, people, set_up, started
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
@@ -20,26 +19,26 @@ def test_the_accounts_boards_are_offered_up_to_a_limit(wizard: Wizard, monkeypat
     assert "There are more boards than can be listed." in wizard.get("boards/")
 
 
+def test_boards_that_can_not_be_listed_are_asked_for_again(away: Wizard) -> None:
+    page = away.get("boards/")
+    assert "The boards can't be listed" in page
+    assert "Try again" in page
+
+
 def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Everything", *PEOPLE)
     assert "Two kinds of records can't have the same board" in wizard.boards(contact=board, organization=board)
-    BoardLink.objects.create(entity_type="organization", match_key="name", board_id=board)
-    assert "is the one of the organization records" in wizard.boards(contact=board)
-    assert not wizard.choices
-
-
-def test_a_board_that_another_kind_is_being_set_up_with_is_refused(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "Everything", *PEOPLE)
     wizard.planned(board)
     wizard.start()
     assert "is the one of the contact records" in wizard.boards(organization=board)
+    assert not wizard.choices
 
 
-def test_another_board_is_refused_while_records_are_linked(away: Wizard) -> None:
+def test_another_board_is_refused_while_records_are_linked(wizard: Wizard) -> None:
     BoardLink.objects.create(entity_type="contact", match_key="email", board_id="7")
     Contact.objects.create(name="Ann", monday_id="77")
-    assert "1 record is linked with an item of board 7" in away.boards(contact="new")
-    assert not away.choices
+    assert "1 record is linked with an item of board 7" in wizard.boards(contact="new")
+    assert not wizard.choices
 
 
 def test_the_board_that_the_environment_names_is_the_one(wizard: Wizard, settings: Any) -> None:
@@ -50,12 +49,12 @@ def test_the_board_that_the_environment_names_is_the_one(wizard: Wizard, setting
     assert wizard.choices["contact"].board_id == named
 
 
-def test_going_back_and_on_again_keeps_what_was_chosen_and_leaving_a_kind_out_forgets_it(away: Wizard) -> None:
-    away.boards(contact="new", organization="new")
-    away.fields("contact", column_notes="", direction_role_title="npd_to_monday")
-    before = away.choices["contact"]
-    away.boards(contact="new", organization="")
-    assert away.choices == {"contact": before}
+def test_a_kind_keeps_what_was_chosen_when_the_boards_are_chosen_again(wizard: Wizard) -> None:
+    wizard.boards(contact="new", organization="new")
+    wizard.fields("contact", column_notes="", direction_role_title="npd_to_monday")
+    before = wizard.choices["contact"]
+    wizard.boards(contact="new", organization="")
+    assert wizard.choices == {"contact": before}
 
 
 def test_a_column_that_fits_no_field_says_why_and_a_second_one_that_it_is_new(wizard: Wizard) -> None:
@@ -68,15 +67,12 @@ def test_a_column_that_fits_no_field_says_why_and_a_second_one_that_it_is_new(wi
 
 
 REFUSED = (
-    ({"column_role_title": "tel"}, "is of the type phone; Role needs text"),
+    ({"column_role_title": "tel"}, "Select a valid choice"),
+    ({"column_phone": "gone_column"}, "Select a valid choice"),
+    ({"direction_phone": "sideways"}, "Select a valid choice"),
     ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
     ({"direction_email": "none"}, "Email must be synced"),
     ({"direction_name": "none"}, "Name must be synced, for it is required in NPD"),
-    ({"column_phone": "gone_column"}, "The column gone_column is not on the board any more"),
-    ({"column_phone": "+"}, "The board has a column “Phone” that fits"),
-    ({"column_organization": "+"}, "Organization needs the other board first"),
-    ({"direction_phone": "sideways"}, "Choose one of the directions and rules that are offered"),
-    ({"rule_phone": "union"}, "Choose one of the directions and rules that are offered"),
     ({"column_role_title": "job", "column_organization": "job"}, "is the column of"),
 )
 
@@ -86,7 +82,7 @@ def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(wiz
     before = wizard.choices
     for changes, words in REFUSED:
         page = wizard.fields("contact", **changes)
-        assert "Check these fields below" in page
+        assert "Check the fields marked below" in page
         assert words in page
         assert wizard.choices == before
 
@@ -102,10 +98,122 @@ def test_hostile_titles_stay_text(wizard: Wizard) -> None:
         assert "&lt;img src=x" in html, end
 
 
-def test_the_country_of_numbers_without_one_is_chosen_beside_the_phone(away: Wizard) -> None:
-    away.boards(contact="new")
-    assert "United States (US)" in away.get("fields/contact/")
-    away.fields("contact", back="1", phone_region="DE")
-    assert phone_region() == "DE"
-    away.fields("contact", back="1", phone_region="XX")
-    assert phone_region() == "DE"
+# The filter.
+
+
+def sync_filter(wizard: Wizard) -> Any:
+    return wizard.choices["contact"].sync_filter
+
+
+def begun(wizard: Wizard, *groups: str) -> list[str]:
+    """A mapped set-up of a board with these groups; returns their ids."""
+    board = wizard.monday.add_board("CRM", *PEOPLE)
+    query = "mutation ($b: ID!, $n: String!) { create_group(board_id: $b, group_name: $n) { id } }"
+    answers = [wizard.monday.query(query, b=board, n=name) for name in groups]
+    wizard.boards(contact=board)
+    wizard.fields("contact")
+    return [answer["data"]["create_group"]["id"] for answer in answers]
+
+
+@pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction
+def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_nothing_lost(wizard: Wizard) -> None:
+    set_up(wizard)
+    Contact.objects.filter(email="ann@x.org").update(role_title="Customer")
+    wizard.drain()
+    wizard.post("change/contact/")
+    assert "what is synced?" in wizard.fields("contact", filter="1")
+    wizard.filter(records=[("role_title", "is", "Customer")])
+    wizard.plan()
+    assert wizard.plan_shown() == {"filtered": 1}
+    assert "Role is not “Customer”" in wizard.get("plan/")
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+    wizard.apply()
+    bob = Contact.objects.get(email="bob@x.org")
+    assert (Contact.objects.get(email="ann@x.org").sync_status, bob.sync_status) == ("synced", "disabled")
+    Contact.objects.filter(pk=bob.pk).update(notes="kept")
+    wizard.drain()
+    assert wizard.monday.item(str(bob.monday_id))["values"]["notes"] == ""
+
+    wizard.post("change/contact/")
+    wizard.fields("contact")
+    wizard.filter()
+    wizard.plan()
+    assert wizard.plan_shown() == {"push": 1}
+    wizard.apply()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert wizard.monday.item(str(bob.monday_id))["values"]["notes"] == "kept"
+
+
+def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wizard) -> None:
+    _, others, foes = begun(wizard, "Friends", "Friends", "Foes; and more")
+    assert "The board has no group “Friends”. Choose one" in wizard.filter(items=[("group", "is", "Friends")])
+    assert sync_filter(wizard) == {}
+    wizard.filter(items=[("group", "is", f"friends ({others}); foes;; and more")])
+    [stored] = sync_filter(wizard)["items"]
+    assert stored["values"] == [others, foes]
+    assert "Items on Monday where Group is" in wizard.get("fields/contact/")
+    assert f"friends ({others}); foes;; and more" in wizard.client.get(START + "filter/contact/").content.decode()
+
+
+REFUSED_CONDITIONS = [
+    (("", "contains", "Berlin"), "Choose a field"),
+    (("role_title", "is", ""), "Type a value"),
+    (("role_title", "unheard", "x"), "Select a valid choice"),
+    (("unheard", "is", "x"), "Select a valid choice"),
+    (("email", "is", "no address"), "no address"),
+]
+
+
+def test_a_condition_that_can_not_be_is_said_beside_it_and_nothing_is_stored(wizard: Wizard) -> None:
+    begun(wizard)
+    for row, words in REFUSED_CONDITIONS:
+        assert words in wizard.filter(records=[("name", "is_filled", ""), row])
+        assert sync_filter(wizard) == {}
+
+
+def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:
+    begun(wizard)
+    wizard.filter(records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
+    assert len(sync_filter(wizard)["records"]) == 1
+    assert "The filter uses this field" in wizard.fields("contact", column_role_title="")
+
+
+# Later changes go the same way.
+
+
+def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
+    set_up(wizard)
+    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
+    wizard.drain()
+    wizard.change(column_role_title="position")
+    assert wizard.plan_shown()["push"] == 1
+    assert "1 item is updated on Monday Ann Ångström (Role" in wizard.get("plan/")
+    assert not wizard.mutations()
+    wizard.apply()
+    assert "Role is now in the column position (as chosen)" in started()["done"]
+    assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_field_that_is_left_out_keeps_its_values_on_both_sides(wizard: Wizard) -> None:
+    set_up(wizard)
+    wizard.change(direction_phone="none")
+    wizard.apply()
+    Contact.objects.filter(email="ann@x.org").update(phone="+12025550123")
+    wizard.drain()
+    assert wizard.monday.item_named("Ann Ångström")["values"]["tel"] == ""
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_a_field_without_a_column_gets_one_later(wizard: Wizard) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE), column_notes="")
+    wizard.apply()
+    assert "Notes" not in {column["title"] for column in wizard.monday.boards()[0]["columns"]}
+    Contact.objects.filter(email="ann@x.org").update(notes="Met at the fair")
+    wizard.change(column_notes="+", direction_notes="bidirectional")
+    wizard.apply()
+    assert "Met at the fair" in wizard.monday.item_named("Ann Ångström")["values"].values()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

@@ -1,15 +1,14 @@
-"""The plan of a set-up of several boards. A worker makes it; pages show its rows as sentences.
+"""The plan of a set-up: a dry run over every record and item of the chosen boards, as the set-up would leave them.
 
-Cached per choices; stale after 30 minutes.
+A worker makes it and caches it by its choices. It is too old after 30 minutes.
 """
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,9 @@ from django.core.cache import cache
 
 from sync.boards import board_columns, board_setup
 from sync.boards.field_choices import NEW_COLUMN
-from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, UnmatchedReason
+from sync.kernel.messages import ActionError
 from sync.limits import api_quota
 from sync.models import SyncedModel
 from sync.models.synced_model import unsynced
@@ -31,14 +29,12 @@ from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.listing import item_pages
-from sync.operations.preview import item_claim, plan_pass
+from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
 from sync.operations.setup import selection
 from sync.operations.setup.planned_board import ListedBoard, fill_new_columns, planned_board
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
-from sync.reconcile.board_filter import LEFT_OUT, leaves_by_pull, leaves_by_push
-from sync.reconcile.field_plan import is_kept_different
 from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
@@ -57,11 +53,44 @@ CALLS_PER_BOARD = 3
 CALLS_PER_NEW_BOARD = 2
 
 SAMPLES_PER_ROW = 3
-CHUNK_SIZE = 500
-MAX_MISSING_NAMES = 5_000
 
 # Precedes a record's id to stand for the item that is created for it.
 NEW_ITEM = "+"
+
+# Rows of a plan beside the kinds of changes of a dry run.
+FILTERED = "filtered"
+SAME_NAME = "same_name"
+SYNC_OFF = "sync_off"
+
+# The rows in their order, each for one and for several records or items.
+DONE_ROWS = {
+    ChangeKind.CREATE: ("item is created on Monday", "items are created on Monday"),
+    ChangeKind.LINK: ("record is linked with its item", "records are linked with their items"),
+    ChangeKind.PUSH: ("item is updated on Monday", "items are updated on Monday"),
+    ChangeKind.PULL: ("record is updated in NPD", "records are updated in NPD"),
+    ChangeKind.NEW_RECORD: ("record is created from an item", "records are created from items"),
+    ChangeKind.UNLINK: ("record is unlinked", "records are unlinked"),
+    ChangeKind.DELETE_RECORD: ("record is deleted in NPD", "records are deleted in NPD"),
+}
+ASKED_ROWS = {
+    ChangeKind.CONFLICT: ("record has a conflict to resolve", "records have conflicts to resolve"),
+    ChangeKind.ASK: ("record or item needs your choice", "records or items need your choice"),
+    ChangeKind.BLOCKED: (
+        "record has a field that can't be synced; its other fields are",
+        "records have fields that can't be synced; their other fields are",
+    ),
+    ChangeKind.FAILED: ("record can't be synced", "records can't be synced"),
+    SAME_NAME: (
+        "record gets a new item though an item that nothing is matched with has its name",
+        "records get new items though items that nothing is matched with have their names",
+    ),
+}
+LEFT_ROWS = {
+    FILTERED: ("record is left out by the filter", "records are left out by the filter"),
+    SYNC_OFF: ("record has sync turned off", "records have sync turned off"),
+    ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
+}
+ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED, ChangeKind.LEFT}
 
 
 @dataclass
@@ -69,9 +98,10 @@ class BoardPlan:
     """How many records and items a set-up links, creates, asks about and leaves, with samples: a name and a reason."""
 
     chosen: selection.ChosenBoard
+    settings: dict[str, Any]  # the board's when the plan was made
     counts: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    attention_count: int = 0  # records that need a person afterwards
+    samples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    attention: set[UUID] = field(default_factory=set)  # records that need a person afterwards
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
     hold: str = ""  # why no items are created on the board
     calls: int = 0
@@ -83,33 +113,34 @@ class BoardPlan:
 
     def add(self, row: str, name: str, reason: str = "") -> None:
         self.counts[row] += 1
-        samples = self.samples.setdefault(row, [])
-        if len(samples) < SAMPLES_PER_ROW:
-            samples.append((name[:120], reason[:300]))
+        if len(self.samples[row]) < SAMPLES_PER_ROW:
+            self.samples[row].append((name[:120], reason[:300]))
 
-
-PlanProgress = Callable[[int, int], None]
+    @property
+    def summary(self) -> str:
+        create = self.counts[ChangeKind.CREATE]
+        return f"{create} to create, {self.counts[ChangeKind.LINK]} to link, {len(self.attention)} to look at"
 
 
 class Planner:
     """Plans passes over every record and item of one board."""
 
     def __init__(
-        self, chosen: selection.ChosenBoard, records_of_others: Sequence[SyncedModel], progress: PlanProgress
+        self,
+        chosen: selection.ChosenBoard,
+        records_of_others: Sequence[SyncedModel],
+        progress: Callable[[int, int], None],
     ) -> None:
         """`records_of_others` are the records of boards that are set up before this one, as they will be then."""
         self.chosen = chosen
         self.board = planned_board(chosen)
         self.progress = progress
         self.listed = ListedBoard(self.board, chosen.boards_by_type, records_of_others)
-        self.result = BoardPlan(chosen)
+        self.result = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
         self.taken_items = set[str]()
         self.first_of_key = dict[str, SyncedModel]()
         self.created = list[SyncedModel]()
-        self.attention_ids = set[UUID]()
-        self.writes = 0
-        self.reads = 0
 
     @property
     def records_after_setup(self) -> list[SyncedModel]:
@@ -122,17 +153,25 @@ class Planner:
         if self.chosen.board is not None:
             self._list_items()
             self._hold_creates()
-        self._plan_passes()
-        self.result.attention_count = len(self.attention_ids)
-        columns_and_webhooks = len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
-        passes = math.ceil((self.reads + self.writes) / ITEMS_PER_READ) + math.ceil(self.writes / ITEMS_PER_READ)
-        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
-        self.result.calls = board + columns_and_webhooks + passes
+        records = self.board.model._default_manager.order_by("created_at", "pk")
+        off = records.filter(unsynced())
+        for record in off:
+            self.result.add(SYNC_OFF, str(record))
+            self.taken_items.add(str(record.monday_id))
+        ids = records.exclude(unsynced()).values_list("pk", flat=True)
+        self._plan_in_chunks([Claim(key, None, []) for key in ids])
+        items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
+        self._plan_in_chunks([item_claim(self.board.link.entity_type, item_id) for item_id in items])
+        self._note_same_names(items)
+        self.result.calls += self._calls_before_passes()
         for model, names in self.missing_names.items():
-            records = selection.named_records(model, list(names.values()))
-            if records:
-                self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in records]
+            if missing := selection.named_records(model, list(names.values())):
+                self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in missing]
         return self.result
+
+    def _calls_before_passes(self) -> int:
+        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
+        return board + len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
 
     def _list_items(self) -> None:
         match_columns = self._match_columns()
@@ -154,7 +193,7 @@ class Planner:
         """Hold creates if no item can be recognized, as the set-up itself will."""
         match = self.board.match_mapping
         link = self.chosen.choices.link
-        if match is None or match.column_id == board_columns.NAME_TYPE or self.chosen.choices.creates_all:
+        if match is None or match.column_id == board_columns.NAME_TYPE:
             return
         if link is not None and board_setup.is_matched_by(link, match.column_id):
             return
@@ -164,171 +203,95 @@ class Planner:
         self.result.hold = board_setup.reason_to_hold(column, match_columns, self.board.link.npd_id_column, pages)
         self.board.link.creates_held = self.result.hold
 
-    def _plan_passes(self) -> None:
-        """Plan all records, oldest first, then the items that no record has or will have."""
-        records = self.board.model._default_manager.order_by("created_at", "pk")
-        off = records.filter(unsynced())
-        for record in off[:SAMPLES_PER_ROW]:
-            self.result.add("sync_off", str(record))
-        self.result.counts["sync_off"] = off.count()
-        self.taken_items |= {str(item) for item in off.exclude(monday_id=None).values_list("monday_id", flat=True)}
-        ids = records.exclude(unsynced()).values_list("pk", flat=True)
-        self._plan_in_chunks([Claim(key, None, []) for key in ids])
-        entity_type = self.board.link.entity_type
-        items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
-        self._plan_in_chunks([item_claim(entity_type, item_id) for item_id in items])
-
     def _plan_in_chunks(self, claims: Sequence[Claim]) -> None:
-        for start in range(0, len(claims), CHUNK_SIZE):
-            runs = plan_pass(self.board, claims[start : start + CHUNK_SIZE], self.listed)
-            first = runs[0].plan
-            # Linking only stores the link; the next pass (`following`) compares the values.
-            following = runs[1].plan.records if len(runs) > 1 else {}
-            self.listed.linked |= {key: record.linked_record for key, record in first.records.items() if record.link_to}
-            left_out_ids = {record.id for record in runs[0].facts.records if record.ledger.left_out}
-            for key, record_plan in first.records.items():
-                was_left_out = key in left_out_ids and record_plan.record.may_sync
-                self._add_record(record_plan, following.get(key), was_left_out=was_left_out)
-            for item_plan in first.items:
-                self._add_item(item_plan)
-            # Records that items have just created take their values over, so these are no rows of their own.
-            for key in sorted(following.keys() - first.records.keys()):
-                self._count_writes(following[key])
-            self.progress(min(start + CHUNK_SIZE, len(claims)), len(claims))
+        for start in range(0, len(claims), ITEMS_PER_READ):
+            # The second run compares the values of what the first one links or creates.
+            runs = plan_pass(self.board, claims[start : start + ITEMS_PER_READ], self.listed)
+            for record_plan in runs[0].plan.records.values():
+                self._note_record(record_plan)
+            for item_plan in runs[0].plan.items:
+                self._note_item(item_plan)
+            self._count(runs)
+            self.progress(min(start + ITEMS_PER_READ, len(claims)), len(claims))
 
-    def _add_record(
-        self, plan: pass_plan.RecordPlan, following: pass_plan.RecordPlan | None, *, was_left_out: bool
-    ) -> None:
-        """Count a record's outcome; `following` is its next pass, if this one only links it."""
+    def _note_record(self, plan: pass_plan.RecordPlan) -> None:
+        """Remember what later passes would see of a record's pass."""
         record = plan.record
         candidates = plan.identity.question["candidates"] if plan.identity.question else []
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
-        if reason := plan.left_out or plan.leaving:
-            if was_left_out:
-                row = "stays_out"
-            elif record.monday_id:
-                row = "stops"
-            else:
-                row = "kept_out"
-            self.result.add(row, str(record), reason.removeprefix(LEFT_OUT).strip())
-        elif was_left_out:
-            self.result.add("resumes", str(record))
-        if plan.left_out:
-            return
-        self.reads += 1
-        if record.monday_id and plan.item is None:
-            self.attention_ids.add(plan.id)
-            self.result.add("missing", str(record))
-        elif record.monday_id:
-            self._add_fields(plan)
-        elif plan.creates:
-            self._add_created(plan)
-        elif following is not None and plan.item is not None:
-            self.reads += 1
-            self.result.add("link", str(record))
-            self._add_fields(following)
-        else:
-            self.attention_ids.add(plan.id)
-            row = "held" if plan.identity.is_held else "ambiguous"
-            self.result.add(row, str(record), plan.reason or plan.ending.detail)
-
-    def _add_created(self, plan: pass_plan.RecordPlan) -> None:
-        record = plan.record
-        # The first of several records with the same key gets an item; the others find that item, also in later chunks.
-        key = field_values.match_text_of_record(self.board, record)
-        first = self.first_of_key.setdefault(key, record) if key and plan.is_open else record
-        if plan.is_open and first is record:
-            self.writes += 1
-            self.result.add("create", str(record))
-            if self._add_stuck_fields(plan):
-                self.attention_ids.add(plan.id)
+        if plan.link_to:
+            self.listed.linked[plan.id] = plan.linked_record
+        if plan.is_open and plan.creates and self._twin_of(plan) is None:
             created = copy(record)
             created.monday_id = f"{NEW_ITEM}{record.pk}"
             self.created.append(created)
-            return
-        self.attention_ids.add(plan.id)
-        if first is not record:
-            self.result.add("ambiguous", str(record), f"“{first}” has the same key, and gets an item first.")
-        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            self.result.add("no_item", str(record))
-        else:
-            self.result.add("invalid", str(record), plan.reason)
 
-    def _add_item(self, plan: pass_plan.ItemPlan) -> None:
+    def _twin_of(self, plan: pass_plan.RecordPlan) -> SyncedModel | None:
+        """Return an earlier record with the same key, for which an item is created: this one will find that item."""
+        if not (plan.is_open and plan.creates):
+            return None
+        key = field_values.match_text_of_record(self.board, plan.record)
+        first = self.first_of_key.setdefault(key, plan.record) if key else plan.record
+        return first if first.pk != plan.id else None
+
+    def _note_item(self, plan: pass_plan.ItemPlan) -> None:
         assert plan.facts.item is not None
         item = plan.facts.item
-        reason = plan.finding.reason if plan.finding else None
         if plan.act is pass_plan.ItemAct.ASK or self.chosen.choices.creates_records:
             self.result.items_to_check[item.id] = item.name[:200]
-        if plan.act is pass_plan.ItemAct.ASK:
-            self.result.add("items_asked", item.name, plan.ending.detail)
-        elif reason is UnmatchedReason.CREATES_HELD:
-            self.result.add("items_held", item.name)
-        elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
-            self.result.add("items_out", item.name, plan.ending.detail)
-        elif plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
+        if plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
             key = field_values.match_text_of_item(self.board, item) or ""
             self.listed.new_records[key].append(plan.record)
-            self.result.add("from_items" if key else "no_key", item.name)
-        else:
-            self.result.add("unmatched", item.name)
-        self.reads += 1
-        # Names alone don't link, so a record without a match key on one side would be duplicated.
-        for name in self.names_of_created.get(match_key(item.name), ()):
-            self.result.add("same_name", name)
 
-    @cached_property
-    def names_of_created(self) -> Mapping[str, Sequence[str]]:
-        """The names of the records that get new items, by their match keys; complete once all records are planned."""
-        names = defaultdict[str, list[str]](list)
-        for record in self.created:
-            name = field_values.record_name(record)
-            names[match_key(name)].append(name)
-        return names
+    def _count(self, runs: Sequence[PlannedRun]) -> None:
+        """Count each record and item once in each of its rows."""
+        counted = set[tuple[str, object]]()
+        for run in runs:
+            self.result.calls += 1 + run_cost(run)
+            for plan in run.plan.records.values():
+                self._note_missing(plan)
+            for change in self._changes(run):
+                row = self._row_of(run, change)
+                if change.entity_id is not None and row in ATTENTION:
+                    self.result.attention.add(change.entity_id)
+                key = (row, change.entity_id or change.item_id)
+                if key not in counted:
+                    counted.add(key)
+                    reason = f"{change.field}: {change.reason}" if change.field else change.reason
+                    self.result.add(row, self._name_of(change), change.field if row in DONE_ROWS else reason)
 
-    def _add_stuck_fields(self, plan: pass_plan.RecordPlan) -> bool:
-        """Count fields that can't be synced or that Monday will probably reject; return whether there are any."""
-        is_stuck = bool(plan.reason) and not plan.left_out
+    def _changes(self, run: PlannedRun) -> Iterable[PlannedChange]:
+        for change in plan_changes(run):
+            plan = run.plan.records.get(change.entity_id) if change.entity_id else None
+            if plan is not None and (twin := self._twin_of(plan)):
+                reason = f"“{twin}” has the same key, and gets an item first."
+                yield replace(change, kind=ChangeKind.LEFT, field="", reason=reason)
+            else:
+                yield change
+
+    def _row_of(self, run: PlannedRun, change: PlannedChange) -> str:
+        plan = run.plan.records.get(change.entity_id) if change.entity_id else None
+        return FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+
+    def _name_of(self, change: PlannedChange) -> str:
+        item = self.listed.items.get(change.item_id) if change.entity_id is None else None
+        return item.name if item is not None else change.name
+
+    def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
+        """Remember the names of related records that NPD lacks."""
         relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
-            name = f"{plan.record}: {field_plan.mapping.label}"
-            is_skipped = field_plan.is_relation_skipped or is_kept_different(plan, field_plan)
-            if field_plan.blocked_reason and not is_skipped:
-                is_stuck = True
-                awaits = field_plan.awaits
-                if awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    names = self.missing_names[relations[field_plan.mapping.key]]
-                    if len(names) < MAX_MISSING_NAMES:
-                        names.setdefault(match_key(awaits.value), awaits.value)
-                    self.result.add("names", name, awaits.value)
-                else:
-                    self.result.add("blocked", name, field_plan.blocked_reason)
-            elif field_plan.send_raw is not None and (risk := field_plan.convert.rejection_risk(field_plan.send_raw)):
-                is_stuck = True
-                self.result.add("doubtful", str(plan.record), risk)
-        return is_stuck
+            awaits = field_plan.awaits
+            if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
+                self.missing_names[relations[field_plan.mapping.key]].setdefault(match_key(awaits.value), awaits.value)
 
-    def _count_writes(self, plan: pass_plan.RecordPlan) -> dict[str, list[str]]:
-        """Count a pass's writes and problems; return the labels of the fields that it changes, by row."""
-        is_stuck = self._add_stuck_fields(plan)
-        field_plans = list(plan.plans.values())
-        labels_by_row = {
-            "to_monday": [p.mapping.label for p in field_plans if p.send_raw is not None],
-            "to_npd": [p.mapping.label for p in field_plans if p.write_raw is not None],
-            "conflicts": [p.mapping.label for p in field_plans if p.conflict is not None],
-        }
-        if leaves_by_pull(self.board, plan.record, plan.plans) or leaves_by_push(self.board, plan):
-            self.result.add("stops", str(plan.record))
-        elif not plan.leaving and (is_stuck or labels_by_row["conflicts"] or plan.identity.duplicate):
-            self.attention_ids.add(plan.id)
-        if any(labels_by_row.values()) or plan.write_npd_id:
-            self.writes += 1
-        return labels_by_row
-
-    def _add_fields(self, plan: pass_plan.RecordPlan) -> None:
-        for row, labels in self._count_writes(plan).items():
-            if labels:
-                self.result.add(row, str(plan.record), ", ".join(labels))
+    def _note_same_names(self, unmatched: Iterable[str]) -> None:
+        """Note new items with the name of an item that no record has: names alone don't link."""
+        names = {match_key(self.listed.items[item_id].name) for item_id in unmatched}
+        for record in self.created:
+            name = field_values.record_name(record)
+            if match_key(name) in names:
+                self.result.add(SAME_NAME, name)
 
 
 @dataclass
@@ -428,60 +391,10 @@ def make_plan(token: str) -> None:
         raise
 
 
-# The sentences of a plan's rows, for one and for several.
-DONE_ROWS = {
-    "create": ("item is created on Monday", "items are created on Monday"),
-    "link": ("record is linked with its item", "records are linked with their items"),
-    "to_monday": ("item is updated on Monday", "items are updated on Monday"),
-    "to_npd": ("record is updated in NPD", "records are updated in NPD"),
-    "from_items": ("record is created from an item on Monday", "records are created from items on Monday"),
-    "no_key": ("item has no value to match by: it becomes a record later",
-               "items have no value to match by: they become records later"),
-    "stops": ("record is no longer synced: the filter leaves it out",
-              "records are no longer synced: the filter leaves them out"),
-    "resumes": ("record is synced again: the filter lets it through",
-                "records are synced again: the filter lets them through"),
-}  # fmt: skip
-ASKED_ROWS = {
-    "conflicts": ("conflict to resolve", "conflicts to resolve"),
-    "ambiguous": ("record fits several items: you choose which", "records fit several items: you choose which"),
-    "items_asked": ("item could be a record that NPD has: you are asked",
-                    "items could be records that NPD has: you are asked"),
-    "names": ("value names a record that NPD doesn't have", "values name records that NPD doesn't have"),
-    "same_name": ("record gets a new item though an item without a value to match by has its name",
-                  "records get new items though items without a value to match by have their names"),
-    "blocked": ("field can't be synced; the record's other fields are",
-                "fields can't be synced; the records' other fields are"),
-    "doubtful": ("value will probably be rejected by Monday; the record's other fields are synced",
-                 "values will probably be rejected by Monday; the records' other fields are synced"),
-    "invalid": ("record isn't synced: Monday would reject it", "records aren't synced: Monday would reject them"),
-    "missing": ("record has lost its item: it isn't on the board",
-                "records have lost their items: they aren't on the board"),
-}  # fmt: skip
-LEFT_ROWS = {
-    "held": ("record gets no item for now", "records get no items for now"),
-    "items_held": ("item becomes no record for now", "items become no records for now"),
-    "unmatched": ("item stays unmatched: no record is created from it",
-                  "items stay unmatched: no records are created from them"),
-    "sync_off": ("record has sync turned off", "records have sync turned off"),
-    "no_item": ("record gets no item: it is synced from Monday only",
-                "records get no items: they are synced from Monday only"),
-    "kept_out": ("record gets no item: the filter leaves it out", "records get no items: the filter leaves them out"),
-    "stays_out": ("record is left out by the filter, as before", "records are left out by the filter, as before"),
-    "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
-                  "items become no records: the filter leaves them out, or a value is wrong"),
-}  # fmt: skip
-
-
-def rows_of(plan: BoardPlan, nouns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+def rows_of(plan: BoardPlan, nouns: dict[Any, tuple[str, str]]) -> list[dict[str, Any]]:
     """Return the rows that count anything, each with its sentence and samples."""
-    rows = []
-    for code, (singular, plural) in nouns.items():
-        if number := plan.counts[code]:
-            sentence = humanize.count_with_noun(number, singular, plural)
-            rows.append({"code": code, "sentence": sentence, "samples": plan.samples.get(code, [])})
-    return rows
-
-
-def summary_of(plan: BoardPlan) -> str:
-    return f"{plan.counts['create']:d} to create, {plan.counts['link']:d} to link, {plan.attention_count:d} to look at"
+    return [
+        {"code": str(row), "sentence": humanize.count_with_noun(plan.counts[row], *words), "samples": plan.samples[row]}
+        for row, words in nouns.items()
+        if plan.counts[row]
+    ]

@@ -3,10 +3,9 @@
 A board is set up as `monday_setup` does it (`boards/board_setup.py`), with a person's choices instead of the
 registered ones. Ordinary passes do the rest.
 
-`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the sentences about related records
-that the start created, and the `items_to_check` of the plan; `token` and `until`, the lock of the worker that has it;
-`made_board` once the worker has created the board; in the end `done`, `problems` and `finished`, or the `problem` that
-stopped or delayed it.
+`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), and the `items_to_check` of the plan;
+`token` and `until`, the lock of the worker that has it; `made_board` once the worker has created the board; in the end
+`done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
-from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, SetupPlan, summary_of
+from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
 from sync.operations.setup.selection import DONE, RUNNING, STOPPED
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
@@ -68,35 +67,46 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
         for chosen in boards:
-            title = chosen.choices.spec.board_title
-            if selection.is_running(links[chosen.choices.entity_type]):
-                raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
-            chosen.check_settings()
-            if problems := chosen.problem_text:
-                raise Conflict(f"{title}: {problems}")
-            selection.check_other_types(chosen.choices.entity_type, chosen.choices.board_id)
+            _check(chosen, links[chosen.choices.entity_type], plans[chosen.choices.entity_type])
         for chosen in boards:
-            choices = chosen.choices
-            board_plan = plans[choices.entity_type]
-            related_sentences = _create_related(board_plan.missing) if choices.makes_related else []
-            setup = {
-                "state": RUNNING,
-                "by": user.get_username(),
-                "started": sync_now().isoformat(),
-                "choices": choices.to_json(),
-                "related_sentences": related_sentences,
-                "items_to_check": board_plan.items_to_check,
-            }
-            BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
-            sentences = [
-                f"Set-up started: {summary_of(board_plan)}.",
-                f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
-                f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
-                f"Where both sides differ at first: {choices.first_match_text}.",
-                *related_sentences,
-            ]
-            selection.log_setup(user, choices.entity_type, " ".join(sentences))
+            _store_start(user, chosen, plans[chosen.choices.entity_type])
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
+
+
+def _check(chosen: selection.ChosenBoard, link: BoardLink, plan: BoardPlan) -> None:
+    """Raise ActionError or Conflict if the locked board can't be set up by this plan any more."""
+    choices = chosen.choices
+    title = choices.spec.board_title
+    if selection.is_running(link):
+        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+    if plan.settings != selection.board_settings(choices.link):
+        raise Conflict(
+            f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
+            "them."
+        )
+    if problems := chosen.problem_text:
+        raise Conflict(f"{title}: {problems}")
+    selection.check_other_types(choices.entity_type, choices.board_id)
+
+
+def _store_start(user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
+    choices = chosen.choices
+    setup = {
+        "state": RUNNING,
+        "by": user.get_username(),
+        "started": sync_now().isoformat(),
+        "choices": choices.to_json(),
+        "items_to_check": plan.items_to_check,
+    }
+    BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
+    sentences = [
+        f"Set-up started: {plan.summary}.",
+        f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
+        f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
+        f"Where both sides differ at first: {choices.first_match_text}.",
+        *(_create_related(plan.missing) if choices.makes_related else []),
+    ]
+    selection.log_setup(user, choices.entity_type, " ".join(sentences))
 
 
 def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -186,7 +196,7 @@ def _advance(started: StartedSetup) -> None:
         problem = f"{error.sentence} The set-up goes on by itself."
         started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
         return
-    started.release(DONE, done=result.done, problems=list(result.problems), finished=sync_now().isoformat())
+    started.release(DONE, done=result.done, problems=list(result.problems))
     person = User.objects.filter(username=started.setup.get("by")).first()
     if person is not None:
         selection.log_setup(person, started.spec.entity_type, "Set-up done.")
@@ -213,7 +223,6 @@ class StartedSetup(SetupChoices):
         self.setup = setup
         self.choices = selection.Choices.parse(setup["choices"])
         self.board_was_created = bool(setup.get("made_board"))
-        self.creates_all = self.choices.creates_all
 
     def save(self, **values: Any) -> None:
         """Store values and renew the lock; raises SetupLost if another worker has the set-up."""
@@ -273,13 +282,6 @@ class StartedSetup(SetupChoices):
         # Without `types`, set-up doesn't adopt an existing column of another type.
         return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
-    def check(self, link: BoardLink) -> None:
-        """Raise Conflict if the board's settings have changed since the person began."""
-        # A board that the link doesn't have yet had no settings then, and has none that somebody could change.
-        is_new_board = link.board_id != self.choices.board_id and not self.choices.settings_at_start
-        if not is_new_board:
-            selection.ChosenBoard(self.choices, None).check_settings()
-
     def store(self, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
         filter_before = link.sync_filter
         link.sync_filter = dict(self.choices.sync_filter)
@@ -302,8 +304,6 @@ class StartedSetup(SetupChoices):
             stored.done.append("changed the filter")
             stored.needs_resync = True
             self._enqueue_unmatched()
-        self._store_settings(link)
-        stored.done += self.setup["related_sentences"]
         return stored
 
     def _store_mappings(self, link: BoardLink) -> bool:
@@ -330,15 +330,6 @@ class StartedSetup(SetupChoices):
         unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
         items = unmatched.values_list("item_id", flat=True)
         enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-
-    def _store_settings(self, link: BoardLink) -> None:
-        """Store the new settings in the same transaction, so that a repeated run recognizes its own changes."""
-        fresh = BoardLink.objects.get(pk=link.pk)
-        settings = selection.board_settings(fresh)
-        stored_choices = {**self.setup["choices"], "board_id": link.board_id, "settings_at_start": settings}
-        self.save(choices=stored_choices)
-        link.setup = self.setup
-        self.choices = selection.Choices.parse(stored_choices)
 
 
 def _lock_end(seconds: float) -> str:

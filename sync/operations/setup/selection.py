@@ -22,7 +22,7 @@ from sync.boards.board_columns import NPD_ID_TITLE
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule
 from sync.kernel.humanize import plural
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn
 from sync.monday.board_items import GROUP
@@ -70,10 +70,8 @@ class Choices:
     is_mapped: bool = False  # whether a person has gone on from the fields
     first_match: str = Rule.ASK  # the rule for values that differ when a record is linked
     creates_records: bool = False  # whether items become records
-    creates_all: bool = False  # create items even if no item on the board can be recognized
     makes_related: bool = False  # create the related records that NPD lacks
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
-    settings_at_start: Mapping[str, Any] = field(default_factory=dict)  # the board's, when the person began
 
     @property
     def spec(self) -> EntitySpec:
@@ -189,17 +187,9 @@ class ChosenBoard:
             if mappable.key in stored and self.choices.choice_of(mappable) != stored[mappable.key]
         ]
 
-    def check_settings(self) -> None:
-        """Raise Conflict if the board's settings have changed since the person began."""
-        if self.choices.settings_at_start != board_settings(self.choices.link):
-            raise Conflict(
-                f"{self.choices.spec.board_title}: settings were changed elsewhere meanwhile. Compare again: the plan "
-                "then says what it changes of them."
-            )
-
 
 def board_settings(link: BoardLink | None) -> dict[str, Any]:
-    """Return the settings that a set-up changes, in the form of `Choices.settings_at_start`."""
+    """Return the stored settings that a set-up changes."""
     if link is None:
         return {}
     return {
@@ -279,11 +269,7 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
         settings = board_settings(link)
         first_match = settings["first_match"] if settings["first_match"] in FIRST_MATCH_RULES else Rule.ASK
         choices = replace(
-            choices,
-            first_match=first_match,
-            creates_records=link.creates_records,
-            sync_filter=link.sync_filter,
-            settings_at_start=settings,
+            choices, first_match=first_match, creates_records=link.creates_records, sync_filter=link.sync_filter
         )
     chosen = ChosenBoard(choices, board, boards_by_type)
     fields = field_choices.stored_choices(link)
@@ -293,16 +279,6 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     likely = field_choices.suggest_columns(unmapped, free, chosen.npd_id)
     fields |= {mappable.key: field_choices.FieldChoice(likely.get(mappable.key, "")) for mappable in unmapped}
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
-
-
-def begin_change(entity_type: str) -> Choices:
-    """Return the initial choices for changing a board that is set up; raises ActionError, MondayError."""
-    link = link_of(entity_type)
-    if link is None or not link.board_id:
-        raise ActionError("There is no board yet. Choose one.")
-    boards = limits.connector(urgent=True).read_boards([link.board_id])
-    _check_board(registry.entity(entity_type), link.board_id, boards)
-    return replace(begin(entity_type, boards[link.board_id], {}), is_mapped=True)
 
 
 def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -> None:

@@ -128,7 +128,10 @@ class Gatherer:
         facts = replace(facts, approvals=owners.known_approvals(facts, changed, deleted, self.foreseen))
         if not board.relations:
             return facts
-        off_board = self.items_off_board(board, record_facts.emptied_cells(board, changed))
+        # An emptied cell says nothing to the filter either, also of a deleted record's item.
+        deleted_pairs = [(record, record.item) for record in deleted if record.item and board.sync_filter.items]
+        emptied = record_facts.emptied_cells(board, [*changed, *deleted_pairs])
+        off_board = self.items_off_board(board, emptied)
         return record_facts.with_related(facts, plan, changed, [*removed, *deleted], off_board)
 
     def board_items(

@@ -245,7 +245,7 @@ def settle_duplicates(run: pass_run.PassRun, plan: pass_plan.Plan) -> pass_plan.
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
     for duplicate in with_lines:
         item_id = duplicate.item.id
-        line = (duplicate.duplicate_of.pk, item_id, duplicate.kind, duplicate.sentence)
+        line = (duplicate.original_record.pk, item_id, duplicate.kind, duplicate.sentence)
         run.log_decision(*line, request_id=run.read_request, cause=cause)
         if duplicate.act is pass_plan.ItemAct.DUPLICATE:
             pass_run.end_events(duplicate.ending.detail, item_id=item_id)

@@ -1,0 +1,263 @@
+"""The plan's numbers are what the first passes do, and nothing is written before it is started."""
+
+import re
+from typing import Any
+
+import pytest
+
+from npd.models import Contact, Organization
+from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
+from sync.operations.setup import plan
+from sync.outbox.pauses import pause
+from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, mail, people, set_up
+
+WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
+
+
+def settle(wizard: Wizard) -> None:
+    for seconds in (20, 120, 400):
+        later(wizard.monday, seconds)
+        wizard.drain()
+
+
+def names_that_need_attention() -> set[str]:
+    contacts = Contact.objects.exclude(sync_status__in=("synced", "disabled"))
+    return set(contacts.values_list("name", flat=True))
+
+
+def connected(wizard: Wizard, firms: str) -> str:
+    """A board of people with a column that leads to this board."""
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.monday.query(
+        'mutation ($b: ID!, $d: JSON) { create_column(board_id: $b, id: "firm", title: "Company",'
+        " column_type: board_relation, defaults: $d) { id } }",
+        b=board,
+        d=f'{{"boardIds": [{firms}]}}',
+    )
+    return board
+
+
+def both(wizard: Wizard, firms: str, board: str) -> Any:
+    wizard.boards(organization=firms, contact=board)
+    wizard.fields("organization", creates_records="on")
+    wizard.fields("contact")
+    wizard.plan()
+    return wizard.board_plan()
+
+
+def test_nothing_is_written_before_the_plan_is_started(wizard: Wizard, django_assert_max_num_queries: Any) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
+    pages = {end: wizard.get(end) for end in ENDS}
+    assert re.search(r"about \d+ API calls?( \([^)]*\))? and 1 minute\.", pages["plan/"])
+    for end in ("plan/", "run/"):
+        with django_assert_max_num_queries(25):
+            wizard.client.get(START + end)
+    wizard.work()
+    wizard.drain()
+    assert not wizard.mutations()
+    assert not BoardLink.objects.exists()
+    assert set(Contact.objects.values_list("sync_status", "monday_id")) == {("pending", None)}
+
+
+@pytest.mark.parametrize("creates", [True, False])
+def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, creates: bool) -> None:
+    """Two items of one key, two records of one key, an item whose key a record with an item has, or one without sync,
+    and an item that can't become a record: of none of them a record is made, and of the two records one gets an item.
+    """
+    Contact.objects.create(name="Torn", email="torn@x.org")
+    Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
+    own = Contact.objects.create(name="Own", email="own@x.org")
+    for name in ("Uma", "Will"):
+        Contact.objects.create(name=name, email="twin@x.org")
+    board = a_board(wizard.monday, "CRM", *WITH_NPD_ID)
+    item = an_item(wizard.monday, board, "Own", mail=mail("own@x.org"), npd_id=str(own.pk))
+    for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
+        an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
+    wizard.planned(board, creates_records="on" if creates else "off")
+    assert wizard.plan_shown() == {"create": 1, "link": 1, "ask": 3, "sync_off": 1, "left as it is": 2}
+
+    wizard.apply()
+    for _ in range(2):
+        later(wizard.monday, 20)
+        wizard.drain()
+    found = {contact.name: (contact.monday_id, contact.sync_status) for contact in Contact.objects.all()}
+    made = wizard.monday.item_named("Uma")
+    assert found == {
+        "Torn": (None, "conflict"),
+        "Own": (item, "synced"),
+        "Off": (None, "disabled"),
+        "Uma": (made and made["id"], "synced"),
+        "Will": (None, "conflict"),
+    }
+    reasons = dict(UnmatchedItem.objects.values_list("name", "reason_code"))
+    unnamed = "invalid" if creates else "creation_off"
+    assert reasons == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
+
+
+@pytest.mark.parametrize("row", ["link", "create"])
+def test_an_item_given_in_an_earlier_chunk_is_taken(wizard: Wizard, monkeypatch: pytest.MonkeyPatch, row: str) -> None:
+    monkeypatch.setattr(plan, "ITEMS_PER_READ", 1)
+    for name in ("Uma", "Will"):
+        Contact.objects.create(name=name, email="twin@x.org")
+    items = [{"name": "Uma", "mail": mail("twin@x.org")}] if row == "link" else []
+    wizard.planned(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
+    assert wizard.plan_shown() == {row: 1, "ask" if row == "link" else "left as it is": 1}
+
+
+def test_the_second_item_of_a_key_makes_no_record(wizard: Wizard) -> None:
+    items = [{"name": name, "mail": mail("ann@x.org")} for name in ("Ann", "Anna")]
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    assert wizard.plan_shown() == {"new record": 1, "ask": 1}
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.count() == 1
+
+
+def test_what_monday_can_not_take_needs_attention(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
+    Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
+    planned = wizard.planned(board)
+    assert (wizard.plan_shown()["blocked"], len(planned.attention)) == (1, 1)
+    assert "blocked" not in wizard.planned(board, direction_phone="monday_to_npd").counts
+
+
+def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
+    Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
+    Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
+    an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
+    planned = wizard.planned(board)
+    assert wizard.plan_shown() == {"sync_off": 1, "left as it is": 3}
+    assert len(planned.attention) == 2
+
+
+def test_a_pause_defers_what_is_planned_and_changes_nothing_of_it(wizard: Wizard) -> None:
+    set_up(wizard)
+    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
+    Contact.objects.create(name="Zoe", email="zoe@x.org")
+    pause("dora")
+    wizard.change()
+    shown = wizard.plan_shown()
+    assert (shown["create"], shown["push"], "blocked" in shown) == (1, 1, False)
+
+
+def test_what_would_wait_for_approval_is_not_planned_to_be_sent(wizard: Wizard, settings: Any) -> None:
+    set_up(wizard)
+    settings.GUARD_RECORDS = 1
+    Contact.objects.update(email="")
+    wizard.change()
+    shown = wizard.plan_shown()
+    assert (shown.get("push", 0), shown["blocked"]) == (0, 2)
+    assert not ApprovalRequest.objects.exists()
+
+
+# Two boards.
+
+
+def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard: Wizard) -> None:
+    known = Organization.objects.create(name="Known")
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    Contact.objects.create(name="Bob", email="bob@x.org", organization=known)
+    firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Known"}])
+    acme = next(item["id"] for item in wizard.monday.items() if item["name"] == "Acme")
+    board = connected(wizard, firms)
+    an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"), firm={"item_ids": [int(acme)]})
+    planned = both(wizard, firms, board)
+    assert not planned.attention
+    assert wizard.plan_shown()["pull"] == 1
+    wizard.apply()
+    settle(wizard)
+    assert not names_that_need_attention()
+    assert str(Contact.objects.get(name="Ann").organization) == "Acme"
+
+
+def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=Organization.objects.create(name="Twins"))
+    firms = a_board(wizard.monday, "Firms", items=[{"name": "Twins"}, {"name": "Twins"}])
+    planned = both(wizard, firms, connected(wizard, firms))
+    wizard.apply()
+    settle(wizard)
+    assert len(planned.attention) == 1
+    assert names_that_need_attention() == {"Ann"}
+
+
+def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_asked_about(wizard: Wizard) -> None:
+    other = Organization.objects.create(name="Other")
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=other)
+    firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Other"}])
+    items = [{"name": "Ann", "mail": mail("ann@x.org"), "firm": "Acme"}]
+    planned = both(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
+    assert (len(planned.attention), wizard.plan_shown()["conflict"]) == (1, 1)
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.get().sync_status == "conflict"
+
+
+def companies(wizard: Wizard) -> str:
+    """A board of nine people of three firms of which NPD knows none; three of them are in NPD."""
+    board = a_board(wizard.monday, "Contacts that we had", *FIRMS)
+    for number in range(9):
+        values = {"mail": mail(f"p{number}@example.com"), "firm": f"Firm {number % 3}"}
+        wizard.monday.act("add", board_id=board, name=f"P{number}", values=values)
+        if number < 3:
+            Contact.objects.create(name=f"P{number}", email=f"p{number}@example.com")
+    Contact.objects.create(name="New", email="new@example.com")
+    return board
+
+
+@pytest.mark.parametrize("makes_related", [True, False])
+def test_organizations_that_items_name_are_created_where_a_person_wants_them(
+    wizard: Wizard, makes_related: bool
+) -> None:
+    Organization.objects.create(name="Firm 1")
+    planned = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
+    shown = wizard.plan_shown()
+    assert (shown["link"], shown["create"], shown["new record"]) == (3, 1, 6)
+    assert len(planned.attention) == 6
+    assert "Create 2 organizations that NPD doesn't have" in wizard.get("plan/")
+    wizard.apply(**({"related-contact": "on"} if makes_related else {}))
+    later(wizard.monday, 60)
+    wizard.drain()
+    assert len(names_that_need_attention()) == (0 if makes_related else 6)
+    assert (Organization.objects.count(), len(wizard.monday.items())) == (3 if makes_related else 1, 10)
+
+
+def test_names_that_come_with_the_organizations_board_are_none_that_are_unknown(wizard: Wizard) -> None:
+    firms = a_board(wizard.monday, "Firms", items=[{"name": f"Firm {number}"} for number in range(3)])
+    wizard.boards(contact=companies(wizard), organization=firms)
+    assert wizard.choices["contact"].fields["organization"].column == "firm"
+    wizard.fields("organization", creates_records="on")
+    wizard.fields("contact", creates_records="on")
+    wizard.plan()
+    assert not wizard.board_plan().attention
+
+
+# A board on which nobody can be recognized.
+
+
+def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", ("work", "Work", "email"), ("home", "Home", "email"))
+    an_item(wizard.monday, board, "Ann", work=mail("ann@x.org"))
+    wizard.planned(board, creates_records="on")
+    page = wizard.get("plan/")
+    assert "choose “Work”, which has values, instead" in page
+    assert "“Email” is new beside “Work”, “Home”, of the same type." in page
+    assert "create" not in wizard.plan_shown()
+    wizard.apply()
+    assert (len(wizard.monday.items()), Contact.objects.count()) == (1, 1)
+    wizard.change(column_email="work")
+    assert wizard.plan_shown()["link"] == 1
+    wizard.apply()
+    assert Contact.objects.get().sync_status == "synced"
+
+
+def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}]
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items))
+    assert wizard.plan_shown() == {"create": 1, "same_name": 1, "left as it is": 2}
