@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -56,6 +57,8 @@ class FileForm(ImportForm):
 
 
 class ConfirmForm(ConfirmImportForm):
+    format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
+    resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
     create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
     clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
     shown_digest = forms.CharField(widget=forms.HiddenInput)
@@ -172,9 +175,9 @@ class RecordFilesMixin(ImportExportMixin):
     def export_action(self, request: HttpRequest) -> HttpResponse:
         try:
             return cast("HttpResponse", super().export_action(request))
-        except file_formats.FileError as why:
-            messages.warning(request, str(why))
-            return HttpResponseRedirect(request.get_full_path())
+        except IncorrectLookupParameters:
+            messages.warning(request, "A filter in the address is not possible. Without it, all rows are exported.")
+            return HttpResponseRedirect(request.path)
 
     def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
         data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)

@@ -169,5 +169,6 @@ def _cell_text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
-    # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character.
-    return str(unescape(str(value))).replace("\0", "")
+    # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character, nor half of one.
+    text = str(unescape(str(value))).replace("\0", "")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

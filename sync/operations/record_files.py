@@ -63,8 +63,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
 
     def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
         if isinstance(self.field, ArrayField):
-            cells = next(csv.reader(io.StringIO(value, newline=""), delimiter=";", skipinitialspace=True), [])
-            return [cell.strip() for cell in cells if cell.strip()]
+            lines = csv.reader(io.StringIO(value, newline=""), delimiter=";", skipinitialspace=True)
+            return [cell.strip() for line in lines for cell in line if cell.strip()]
         if not value:
             return None if self.field.null else ""
         try:
@@ -249,8 +249,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def after_import_row(self, row: Any, row_result: Any, **kwargs: Any) -> None:
         row_result.number = self.number
         row_result.original = self.original
-        pairs = [(field, field.export(self.original), field.export(row_result.instance)) for field in self.own_fields]
-        row_result.diff = [(field.column_name, old, new) for field, old, new in pairs if old != new]
+        # By value, because two related records may have the same name.
+        changed = self._changed_names(row_result)
+        row_result.diff = [
+            (field.column_name, field.export(self.original), field.export(row_result.instance))
+            for field in self.own_fields
+            if field.attribute in changed
+        ]
         if not row_result.diff:  # validation gave the number its country, which it has
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
 
@@ -269,7 +274,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         written = result.valid_rows()
         targets = [getattr(row.instance, name) for row in written for name in self.relations]
         new_related = list({target.pk: target for target in targets if target and target._state.adding}.values())
-        result.warnings = self.warnings
+        refused = {invalid.number for invalid in result.invalid_rows}
+        result.warnings = [(number, text) for number, text in self.warnings if number not in refused]
         result.ignored = self.ignored
         result.batch_id = self.batch_id
         # Two runs that write the same have the same digest. It has no ids, because each run makes new ones.
@@ -346,6 +352,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if records:
                 return records[0], records[0].pk
             if text:
+                try:
+                    self.model._meta.get_field(name).clean(text, None)  # type: ignore[union-attr]
+                except ValidationError:
+                    return None, None  # two rows with the same invalid address need not be about the same person
                 return None, (name, match_key(text))
         return None, None
 

@@ -86,6 +86,12 @@ def test_a_workbook_is_read_as_a_person_sees_it() -> None:
     assert (row["Name"], row["A"]) == ("Ann", "7")
 
 
+def test_half_a_character_in_a_workbook_is_replaced(browser: Client) -> None:
+    content = changed(sheet(["Name", "Notes"], ["Ann", "a HALF b BOTH"]), "xl/sharedStrings.xml", b"HALF", b"_xD800_")
+    content = changed(content, "xl/sharedStrings.xml", b"BOTH", b"_xD83D__xDE00_")
+    assert "a \ufffd b \U0001f600" in preview(browser, content).content.decode()
+
+
 def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
@@ -172,6 +178,12 @@ def test_an_export_has_the_list_and_no_sync_field(browser: Client, django_assert
     assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
     assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
     assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q."
+
+
+def test_an_impossible_filter_in_the_address_of_an_export_is_said(browser: Client) -> None:
+    for ask in (browser.get, browser.post):
+        answer = ask("/admin/npd/contact/export/?organization__id__exact=x", follow=True)
+        assert "A filter in the address is not possible." in answer.content.decode()
 
 
 def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: None) -> None:

@@ -79,6 +79,11 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     assert names() == {"Twin", "Twin too", "Eve"}
 
 
+def test_rows_with_the_same_invalid_address_are_not_called_the_same_person(browser: Client) -> None:
+    page = preview(browser, "Name,Email\nAnn,none\nBob,none\n")
+    assert set(refused(page).values()) == {"Email: Enter a valid email address."}
+
+
 def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_ticked(browser: Client) -> None:
     nova = Organization.objects.create(name="Nova")
     Organization.objects.create(name="Acme")
@@ -97,6 +102,24 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
     assert "2 changed" in imported(browser, file.replace("acmé", ""), create_missing="on")
     made = Organization.objects.get(name="Unknown")
     assert {Contact.objects.get(name=name).organization for name in ("Bob", "Eve")} == {made}
+
+
+def test_of_a_row_that_is_refused_no_warning_says_that_it_is_imported(browser: Client) -> None:
+    page = preview(browser, "Name,Email,Company\nBob,not an address,Unknown\nEve,eve@x.org,Unknown\n")
+    assert [number for number, _ in page.context["result"].warnings] == [3]
+
+
+def test_a_relation_to_another_record_of_the_same_name_is_a_change(browser: Client) -> None:
+    first, second = contact("Ann", "ann@x.org"), contact("Ann", "ann@y.org")
+    Organization.objects.create(name="Nova", billing_contact=first)
+    said_of_it = imported(browser, "Name,Billing contact\nNova,ann@y.org\n", "organization")
+    assert said_of_it == "Imported: 0 new, 1 changed, 0 unchanged. Undo…"
+    assert Organization.objects.get().billing_contact == second
+
+
+def test_a_cell_of_several_lines_gives_all_its_aliases(browser: Client) -> None:
+    imported(browser, 'Name,Aliases\nNova,"Nova Ltd\nNova AG; ""a;b"""\n', "organization")
+    assert Organization.objects.get().aliases == ["Nova Ltd", "Nova AG", "a;b"]
 
 
 def test_only_who_may_add_organizations_lets_an_import_make_them(client: Client, person: User) -> None:
@@ -236,6 +259,13 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Cl
         {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
     )
     assert "Choose it again." in said(answer)
+
+
+@pytest.mark.parametrize("forged", [{"format": "7"}, {"format": "x"}, {"resource": "9"}])
+def test_a_forged_confirmation_imports_nothing(browser: Client, forged: dict[str, str]) -> None:
+    answer = confirm(browser, preview(browser, "Name,Email\nAnn,ann@x.org\n"), **forged)
+    assert "Select a valid choice" in answer.content.decode()
+    assert not names()
 
 
 # --- history, activity and undo ---
