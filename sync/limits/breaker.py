@@ -326,7 +326,9 @@ def pass_succeeded(*, has_written: bool) -> None:
     row = stops.monday_account()
     is_proven = has_written or row.stop_code != StopCode.LIMIT
     if row.failures and is_proven and not (row.needs_probe or row.only_writes):
-        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, stop_reason="", stop_code="")
+        # Not a stop that another worker has begun since.
+        same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
+        same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
         write_stop.write_succeeded(row)
     limit = row.batch_limit

@@ -177,14 +177,14 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
     def acts(record: Contact) -> Any:
         page = admin.get(f"/admin/npd/contact/{record.pk}/change/")
         acts = page.context["activity"]["acts"]
-        return [act for act in acts if any("Role" in (line.label, line.field) for line in act.lines)]
+        return [act for act in acts if any(line.row.key == "role_title" for line in act.lines)]
 
     [act] = [act for act in acts(contact) if act.line.after == "Head"]
     event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")
     assert (act.line.before, act.line.actor, act.line.at) == ("Analyst", "import", event.pgh_created_at)
     assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
     # It isn't told as a change from nothing.
-    assert (acts(untouched)[0].line.label, acts(untouched)[0].line.icon_label) == ("", "New column filled")
+    assert (acts(untouched)[0].line.is_value, acts(untouched)[0].line.icon_label) == (False, "New column filled")
     admin.post(act.offer.url, {"confirmed": "yes"})
     contact.refresh_from_db()
     assert contact.role_title == "Analyst"

@@ -73,7 +73,7 @@ def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world:
 
 def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
     found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"]["acts"]
-    return [(line.label or line.words, line.before, line.after) for act in found for line in act.lines]
+    return [(line.label or line.sentence, line.before, line.after) for act in found for line in act.lines]
 
 
 def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin: Client) -> None:

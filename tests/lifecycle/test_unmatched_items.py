@@ -330,3 +330,14 @@ def test_a_webhook_of_our_own_new_item_leaves_nothing_on_the_list(world: World) 
     UnmatchedItem.objects.get_or_create(entity_type="contact", item_id=contact.monday_id)  # and was being stored then
     world.work(seconds=11)
     assert rows() == []
+
+
+def test_of_two_new_items_with_one_key_the_second_is_asked_about_with_the_first_ones_record_once(world: World) -> None:
+    world.add("Ann", email=mail("ann@example.com"))
+    world.add("Anna", email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    world.work(seconds=11)
+    contact = Contact.objects.get()
+    [asked] = SyncConflict.objects.filter(resolved_at=None)
+    assert [candidate["id"] for candidate in asked.about["candidates"]] == [str(contact.pk)]
+    assert f"could be “{contact}”, which has an item already" in asked.about["what"]

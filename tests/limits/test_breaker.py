@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import responses
 
 from sync.clock import sync_now
-from sync.limits import breaker, stops
+from sync.limits import breaker, stops, write_stop
 from sync.models import Decision, MondayAccount
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
@@ -87,3 +88,15 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
 def test_an_allowance_without_room_is_no_pause() -> None:
     breaker.stop_account(errors.MondayError(errors.QUOTA_EXHAUSTED, "no room", wait_seconds=30))
     assert stops.monday_account().stopped_until is None
+
+
+def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile(monkeypatch: Any) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults={"failures": 1, "stop_code": "outage"})
+    before = stops.monday_account()
+    failed = write_stop.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
+    write_stop.writes_failed([failed], others_written=False)
+    write_stop.writes_failed([failed, failed], others_written=False)
+    assert stops.monday_account().only_writes
+    monkeypatch.setattr(stops, "monday_account", lambda: before)
+    breaker.pass_succeeded(has_written=False)
+    assert MondayAccount.objects.get().only_writes
