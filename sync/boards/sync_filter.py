@@ -21,7 +21,6 @@ from sync.monday.conversion import Canonical
 MAX_CONDITIONS = 20
 
 MAX_VALUES = 50
-MAX_VALUE_LENGTH = 200
 
 
 class FilterOp(models.TextChoices):

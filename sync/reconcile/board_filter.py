@@ -171,21 +171,6 @@ def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, f
     return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
-def leaves_by_push(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the item fails its conditions with the values that this pass sends."""
-    item = plan.item
-    sent = {key: field_plan.send_raw for key, field_plan in plan.plans.items() if field_plan.send_raw is not None}
-    if item is None or not any(condition.field in sent for condition in board.sync_filter.items):
-        return False
-
-    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
-        if mapping.key in sent:
-            return side_of(convert.local, sent[mapping.key])
-        return side_of(convert.remote, cell_of(convert, mapping, item))
-
-    return _verdict(board, FilterSide.ITEM, plan.record, value_of, item.group_id).holds is False
-
-
 def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> tuple[list[Item], str, bool]:
     """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
 
