@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -165,6 +165,22 @@ def overview_of(request: HttpRequest) -> Overview:
         request.page_overview = availability.overview()  # type: ignore[attr-defined]
     overview: Overview = request.page_overview  # type: ignore[attr-defined]
     return overview
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button that does an act, or leads to a page."""
+
+    label: str
+    code: str = ""  # of the act
+    url: str = ""  # of the page, if it leads to one
+    post_to: str = ""  # where it posts `hidden`, if it has a form of its own
+    hidden: Mapping[str, object] = field(default_factory=dict)
+    icon: str = ""
+    key: str = ""  # of the keyboard
+    takes_away: bool = False
+    impossible: str = ""  # why it can't be pressed now
+    is_on_monday: bool = False  # whether the page opens in a new tab
 
 
 @dataclass(frozen=True)

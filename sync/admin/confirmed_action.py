@@ -125,7 +125,7 @@ def selection(request: HttpRequest, action: str, total: int | None = None) -> li
         (ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)
     ]
     all_rows = request.POST.get("select_across", "0")
-    fields += [("action", action), ("select_across", all_rows)]
+    fields += [("action", action), ("select_across", all_rows), ("back", request.POST.get("back", ""))]
     if all_rows == "1" and total is not None:
         fields.append(("expect", total))
     return fields

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
+from sync.admin.admin_base import Button
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
@@ -203,18 +204,6 @@ def _load_of(
 
 
 @dataclass(frozen=True)
-class Button:
-    """A button that posts an act, or leads to a page."""
-
-    label: str
-    code: str = ""  # of the act
-    key: str = ""  # of the keyboard
-    takes_away: bool = False
-    url: str = ""  # of the page
-    is_on_monday: bool = False  # whether the page opens in a new tab
-
-
-@dataclass(frozen=True)
 class Row:
     """An entry with the acts on it alone."""
 
@@ -228,7 +217,9 @@ class Row:
     def buttons(self) -> list[Button]:
         """The acts with a key, which the row has as buttons."""
         return [
-            Button(handler.label(self.entry), handler.code, handler.act.key, handler.takes_away(self.entry))
+            Button(
+                handler.label(self.entry), handler.code, key=handler.act.key, takes_away=handler.takes_away(self.entry)
+            )
             for handler in self.handlers
             if handler.act.key
         ]
@@ -365,7 +356,7 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
-            buttons.append(Button(label, handler.code, handler.act.key, takes_away))
+            buttons.append(Button(label, handler.code, key=handler.act.key, takes_away=takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
@@ -415,7 +406,7 @@ def _row(
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-sync-off"))
+        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     badge: SafeString | str = ""
     if job is not None:

@@ -1,11 +1,11 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,6 +13,7 @@ from django.utils.text import capfirst
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
+from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
@@ -154,20 +155,6 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
     return sides
 
 
-@dataclass(frozen=True)
-class Button:
-    """A button of the panel, or a line of its menu: a form that posts `hidden` to `url`, or a link."""
-
-    code: str
-    icon: str
-    label: str
-    url: str
-    hidden: Mapping[str, str] = field(default_factory=dict)
-    is_link: bool = False
-    takes_away: bool = False
-    impossible: str = ""  # why it can't be pressed now
-
-
 def buttons_of(
     record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
@@ -178,18 +165,39 @@ def buttons_of(
     elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
-            buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
+            buttons.append(Button("Connect Monday", "connect", url, icon="link"))
     elif may_change:
         if view.reason_code is record_view.StateReason.SYNC_OFF:
-            buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
+            form = _list_form(record, "turn_sync_on")
+            buttons.append(Button("Turn sync on", "switch_on", post_to=urls["list"], hidden=form, icon="play_arrow"))
         elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
+            buttons.append(
+                Button("Sync both ways", "sync_both_ways", post_to=urls["direction"], hidden=hidden, icon="sync_alt")
+            )
         if not record.monday_id and unlinked_item(record) is not None:
-            buttons.append(Button("link_again", "link", "Link again…", urls["link_again"]))
+            buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
     if may_change:
-        buttons.append(Button("sync_now", "sync", "Sync now", urls["sync_now"], impossible=view.stop))
+        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], icon="sync", impossible=view.stop))
     return buttons
+
+
+def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
+    """Return the actions of the list that ask first and that the record's menu always offers."""
+    buttons = []
+    if record.sync_enabled:
+        form = _list_form(record, "turn_sync_off")
+        buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
+    if record.monday_id:
+        form = _list_form(record, "unlink")
+        buttons.append(Button("Unlink from Monday…", post_to=list_url, hidden=form, icon="link_off"))
+    return buttons
+
+
+def _list_form(record: SyncedModel, action: str) -> dict[str, object]:
+    """Return the fields of a form that posts an action of the list for this record, and then leads back to its page."""
+    back_url = registry.record_url(record.entity_type(), record.pk)
+    return {"action": action, ACTION_CHECKBOX_NAME: record.pk, "index": 0, "back": back_url}
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
@@ -212,13 +220,14 @@ def buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> 
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
-        yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
+        yield Button("Mend the column", "map_field", url, icon="view_column")
     elif not offered and entry.url != page_url:
-        yield Button(entry.kind.value, kind.icon, door_label(entry, user), entry.url, is_link=True)
+        yield Button(door_label(entry, user), entry.kind.value, entry.url, icon=kind.icon)
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
-        yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
+        label = handler.label(entry)
+        yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
 
 
 def door_label(entry: attention.Entry, user: Any) -> str:
