@@ -288,6 +288,15 @@ class PageAdmin(ModelAdmin):
 class ReadOnlyAdmin(PageAdmin):
     """An admin of rows that only the engine writes."""
 
+    change_form_outer_before_template = "sync/row_buttons.html"
+
+    def row_buttons(self, request: HttpRequest, row: Any) -> Sequence[Button]:
+        """Return the buttons above a row's page, the main one first."""
+        return []
+
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return super().row_context(request, row) | {"row_buttons": self.row_buttons(request, row)}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -22,10 +22,9 @@ from sync.admin.admin_base import Button
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
-from sync.admin.unmatched_pages import request_badge
+from sync.admin.unmatched_pages import link_buttons, request_badge
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
@@ -396,13 +395,11 @@ def _rows(
 def _row(
     request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
-    links = []
+    links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
         if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        if attention.may_do(request.user, ACTS["link"], entry.entity_type):
-            link_url = reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])
-            links.append(Button(ACTS["link"].button, url=link_url))
+        links += link_buttons(request.user, entry.entity_type, entry.row_id)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:

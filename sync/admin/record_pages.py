@@ -488,7 +488,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_list_actions": record_panel.list_actions(record, urls["list"]) if may_change else [],
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
-                (entry, list(record_panel.buttons_of_entry(record, entry, request.user))) for entry in view.others
+                (entry, list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))))
+                for entry in view.others
             ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,7 +15,7 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.admin import admin_base, handlers
 from sync.admin.admin_base import Button
-from sync.admin.confirmed_action import RecordTable
+from sync.admin.confirmed_action import RecordTable, selection_of
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
@@ -160,15 +161,16 @@ def buttons_of(
 ) -> list[Button]:
     """Return the buttons for this person, the most helpful first; `urls` are the record's own actions by name."""
     buttons: list[Button] = []
+    page_url = registry.record_url(record.entity_type(), record.pk)
     if view.is_explained_by_entries:
-        buttons += buttons_of_entry(record, view.entries[0], user) if view.entries else ()
+        buttons += buttons_of_entry(view.entries[0], user, page_url) if view.entries else ()
     elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("Connect Monday", "connect", url, icon="link"))
     elif may_change:
         if view.reason_code is record_view.StateReason.SYNC_OFF:
-            form = _list_form(record, "turn_sync_on")
+            form = selection_of(record, "turn_sync_on", page_url)
             buttons.append(Button("Turn sync on", "switch_on", post_to=urls["list"], hidden=form, icon="play_arrow"))
         elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
@@ -184,20 +186,15 @@ def buttons_of(
 
 def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
     """Return the actions of the list that ask first and that the record's menu always offers."""
+    page_url = registry.record_url(record.entity_type(), record.pk)
     buttons = []
     if record.sync_enabled:
-        form = _list_form(record, "turn_sync_off")
+        form = selection_of(record, "turn_sync_off", page_url)
         buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
     if record.monday_id:
-        form = _list_form(record, "unlink")
+        form = selection_of(record, "unlink", page_url)
         buttons.append(Button("Unlink from Monday…", post_to=list_url, hidden=form, icon="link_off"))
     return buttons
-
-
-def _list_form(record: SyncedModel, action: str) -> dict[str, object]:
-    """Return the fields of a form that posts an action of the list for this record, and then leads back to its page."""
-    back_url = registry.record_url(record.entity_type(), record.pk)
-    return {"action": action, ACTION_CHECKBOX_NAME: record.pk, "index": 0, "back": back_url}
 
 
 def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
@@ -208,13 +205,20 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
 
-def buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
-    """Yield the buttons of the acts that this person may do, or a link to the page that solves it."""
+def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> list[Button]:
+    """Return the buttons of what waits about a row of the kind's own table; none if it doesn't wait any more."""
+    rows = attention.with_keys(attention.waiting(), [f"{kind}:{row.pk}"])
+    return [
+        button for entry in attention.entries(rows) for button in buttons_of_entry(entry, request.user, request.path)
+    ]
+
+
+def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
+    """Yield the acts that this person may do, or a link to the page that solves it, for the page at `page_url`."""
     kind = attention.KINDS[entry.kind]
     if not registry.may_view(user, kind.seen_with):
         return
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    is_column = entry.entity_id is None
+    is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
     offered = [] if kind.has_page else handlers.offered_to(user, entry)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
