@@ -62,11 +62,12 @@ def stop_account(error: errors.MondayError) -> None:
         now = sync_now()
         is_waiting = row.waits_at(now)
         until = _next_attempt(row, error, now)
-        # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
+        # Activity doesn't show an outage of some seconds.
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # During an outage, a longer wait still holds; if it was for all calls, with its reason.
+        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason; but not a stop of
+        # writes, because an outage stops reads too.
         is_longer = row.stopped_until is not None and row.stopped_until > until
         keeps_reason = code == StopCode.OUTAGE and is_longer and not row.only_writes
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
@@ -152,7 +153,7 @@ def probe_if_due() -> bool:
     return True
 
 
-# Monday is asked once in this time, however many people try again.
+# Monday is asked once in this time, however many people try again at once.
 ASK_INTERVAL = timedelta(seconds=5)
 
 # Timeout of such a call: a person waits for it, in one of the web process's few threads.
@@ -166,6 +167,7 @@ WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on b
 JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
+# The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
     stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
 )
@@ -266,7 +268,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the same and store nothing, because the token may not be kept; raises MondayError.
+    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """

@@ -211,7 +211,7 @@ def _grant_pass(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
         return granted.facts.next_pass(entity_type)
     # Read again, because these calls have used quota and may have changed the batch size.
     if not stopped:
-        return LimitFacts([entity_type]).next_pass(entity_type)
+        return LimitFacts().next_pass(entity_type)
     current = grant(entity_type)
     return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stopped)
 
