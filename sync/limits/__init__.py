@@ -49,7 +49,6 @@ class Grant:
     """The permission to sync a board now."""
 
     link: BoardLink
-    facts: "LimitFacts"
     since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
     hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
 
@@ -205,7 +204,7 @@ class LimitFacts:
             if link.last_pass_at is not None:
                 moments.append(link.last_pass_at + timedelta(seconds=self.batching_delay))
         since = max((moment for moment in moments if moment is not None), default=None)
-        return Grant(link, self, since)
+        return Grant(link, since)
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
         """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`.

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models, transaction
 
 from sync import registry
-from sync.choices import STOP_WORDS, StopCode
+from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
@@ -88,7 +88,7 @@ def stop_account(error: errors.MondayError) -> None:
             row.answered_mark = ""
         row.save()
     if is_news:
-        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
+        log_event(STOP_KIND, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 

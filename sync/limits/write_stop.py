@@ -212,7 +212,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
         return  # everything is stopped already
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(STOP_KIND, f"Sync stopped: {choices.STOP_WORDS[choices.StopCode.WRITES]}.")
+        log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
