@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils.text import capfirst
+
 from conflicts import reports
 from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
@@ -318,7 +320,10 @@ def _field_reports(
     ended_keys = [key for key in was_open if key not in applied] or was_open
     decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
     reasons = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-    reason = f"It was resolved: {'; '.join(dict.fromkeys(reasons))}." if reasons else "Both sides say the same now."
+    unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
+    sentences = [f"It was resolved: {'; '.join(dict.fromkeys(reasons))}."] if reasons else []
+    sentences += [f"{capfirst(why)}." for why in dict.fromkeys(unsynced)]
+    reason = " ".join(sentences) or "Both sides say the same now."
     if replaced:
         reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     yield plan.conflict_report(
