@@ -76,7 +76,7 @@ def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetim
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the fields that this pass found blocked, each with its side and since when for this reason.
 
-    The side `LEFT_OUT` marks a relation that doesn't keep its record from being in sync.
+    The side `RELATION_SKIPPED` marks a relation that doesn't keep its record from being in sync.
     """
     blocked = {}
     for key, field_plan in plan.plans.items():
@@ -221,7 +221,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
         return False
     changes = field_changes(settled, plan.record, facts.now)
     settled = changes.plan
-    if changes.values or changes.wakes or settled.log or not settled.is_settled:
+    if changes.values or changes.new_jobs or settled.log or not settled.is_settled:
         return False
     if lost_updates.has_news(settled):
         settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))

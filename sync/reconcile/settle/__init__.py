@@ -188,7 +188,7 @@ def _write_changes(
         if not change.is_there and item is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             set_late_item(run.entity_type, change.plan.id, item.id)
-        for job in change.wakes:
+        for job in change.new_jobs:
             run.wake([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
