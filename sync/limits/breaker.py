@@ -4,7 +4,7 @@ What Monday tells of the account ends a stop too, so it is stored here. After fa
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -95,8 +95,9 @@ def stop_account(error: errors.MondayError) -> None:
 def _next_attempt(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
     """Return until when calls wait after this error: as long as Monday asks, else until the next probe."""
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
-        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
-        return datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+        # At the turn of the day the call may have been refused for the former one, which Monday says only now.
+        sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
+        return max(rate_limits.midnight_after(sent_at), now + timedelta(seconds=_probe_wait(row.failures)))
     wait = error.wait_seconds or _probe_wait(row.failures)
     if row.failures >= OUTAGE_IS_NEWS:
         # The wait that Monday asks for was too short several times.
