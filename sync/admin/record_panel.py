@@ -122,7 +122,7 @@ FIELD_BADGES = {
     # Only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
     record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
-    record_view.FieldReason.LEFT_OUT: ("off", "block", "Left out"),
+    record_view.FieldReason.RELATION_SKIPPED: ("off", "block", "Not sent"),
     record_view.FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
     record_view.FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
     record_view.FieldReason.MONDAY_CHANGED: ("wait", "arrow_downward", "Changed on Monday"),

@@ -190,6 +190,20 @@ def test_a_returned_row_hands_over_to_the_row_of_a_save(link: BoardLink) -> None
     assert len(claim(held, 100)) == 1
 
 
+def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.update(attempts=2)
+    by_person = {"cause": Cause.PERSON, "priority": Priority.PERSON, "direction": QueueDirection.TO_NPD}
+    enqueue("contact", [contact.pk], payload={"by": "pat"}, **by_person)
+    held = taken(link)
+    (claimed,) = claim(held, 100)
+    with held.transaction():
+        finish.fail(claimed.rows, held.token, "it failed")
+    waiting = SyncQueue.objects.get(status="pending")
+    assert (waiting.attempts, waiting.payload, waiting.priority) == (3, {"by": "pat"}, Priority.PERSON)
+    assert Cause(waiting.causes) == Cause.SAVE | Cause.PERSON | Cause.FAILURE
+
+
 def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: BoardLink) -> None:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.update(attempts=3)
