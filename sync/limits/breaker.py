@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models, transaction
 
 from sync import registry
-from sync.choices import STOP_WORDS, StopCode
+from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
@@ -65,11 +65,11 @@ def stop_account(error: errors.MondayError) -> None:
             row.stopped_until = None
         is_waiting = row.waits_at(now)
         until = _next_attempt(row, error, now)
-        # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
+        # Activity doesn't show an outage of some seconds.
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # During an outage, a longer wait still holds, with its reason.
+        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
         keeps_reason = code == StopCode.OUTAGE and is_longer
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
@@ -90,7 +90,7 @@ def stop_account(error: errors.MondayError) -> None:
             row.answered_mark = ""
         row.save()
     if is_news:
-        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
+        log_event(STOP_KIND, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
@@ -156,7 +156,7 @@ def probe_if_due() -> bool:
     return True
 
 
-# Monday is asked once in this time, however many people try again.
+# Monday is asked once in this time, however many people try again at once.
 ASK_INTERVAL = timedelta(seconds=5)
 
 # Timeout of such a call: a person waits for it, in one of the web process's few threads.
@@ -170,6 +170,7 @@ WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on b
 JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
+# The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
     stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
 )
@@ -270,7 +271,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the same and store nothing, because the token may not be kept; raises MondayError.
+    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """

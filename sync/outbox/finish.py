@@ -189,7 +189,10 @@ def defer(  # noqa: PLR0913 - the columns that are written
 
 
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
-    """Make rows pending again, or merge them into the row that a save has written meanwhile."""
+    """Make rows pending again, or merge them into the row that a save has written meanwhile.
+
+    `attempts` and `due` are the SQL expressions above for the row's attempts and its next due time.
+    """
     if not ids:
         return
     defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
