@@ -60,16 +60,18 @@ def stop_account(error: errors.MondayError) -> None:
     with transaction.atomic():
         row = stops.locked_account()
         now = sync_now()
+        if row.only_writes:
+            # Reads went on until now, so the wait for the next write is none of theirs.
+            row.stopped_until = None
         is_waiting = row.waits_at(now)
         until = _next_attempt(row, error, now)
         is_news = row.stop_code != code
         # Activity doesn't show an outage of some seconds.
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason; but not a stop of
-        # writes, because an outage stops reads too.
+        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
-        keeps_reason = code == StopCode.OUTAGE and is_longer and not row.only_writes
+        keeps_reason = code == StopCode.OUTAGE and is_longer
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
         # Another cause begins now, whatever stopped everything before.
         if row.stopped_since is None or not (keeps_reason or is_same):

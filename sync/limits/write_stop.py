@@ -179,7 +179,9 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         # A record that fails again is at fault if Monday's error names it.
         is_at_fault = bool(only_record) and (is_first or error.path_alias is not None)
     else:
-        account.write_failures = 2  # a stop begins with the shortest wait, whatever failed before it
+        # A stop begins with the shortest wait, unless an outage of everything interrupted it.
+        was_stopped = account.write_failures > 1 and not account.failed_record
+        account.write_failures = account.write_failures + 1 if was_stopped else 2
         account.failed_record = ""
         stops_all = True
     account.write_failed_at = sync_now()

@@ -41,14 +41,14 @@ _RETURN = """
 """
 
 # Ends a row and merges it into the pending row of the same record, which unique indexes make the only one. Unless a
-# save wrote the pending row, it gets the attempts and the later time too.
+# save or a person wrote the pending row, it gets the attempts and the later time too.
 _MERGE_INTO_PENDING = """
     WITH moved AS (
         UPDATE sync_queue AS waiting SET
             priority = least(waiting.priority, leaving.priority),
-            attempts = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.attempts, {attempts})
+            attempts = CASE WHEN waiting.causes & %(new)s = 0 THEN greatest(waiting.attempts, {attempts})
                        ELSE waiting.attempts END,
-            next_retry = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.next_retry, {due})
+            next_retry = CASE WHEN waiting.causes & %(new)s = 0 THEN greatest(waiting.next_retry, {due})
                          ELSE waiting.next_retry END,
             causes = waiting.causes | leaving.causes,
             payload = (leaving.payload - %(rounds_key)s::text) || %(payload)s::jsonb || waiting.payload,
@@ -196,7 +196,7 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
     if not ids:
         return
     defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
-    fixed = {"save": int(Cause.SAVE), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
+    fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
     params = {**defaults, **values, **fixed}
     if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):
         return

@@ -177,11 +177,15 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
     assert "worker" in row.error_message
 
 
-def test_a_returned_row_hands_over_to_the_row_of_a_save(link: BoardLink) -> None:
+@pytest.mark.parametrize("by", ["a save", "a click"])
+def test_a_returned_row_hands_over_to_the_row_of_a_save_or_a_click(link: BoardLink, by: str) -> None:
     contact = Contact.objects.create(name="Ann")
     held = taken(link)
     (claimed,) = claim(held, 100)
-    Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
+    if by == "a save":
+        Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
+    else:
+        enqueue("contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON)
     with held.transaction():
         finish.fail(claimed.rows, held.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
