@@ -462,8 +462,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             if not table.total:
                 return confirmed_action.Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
+            title = f"Restore “{cells[0][0]}”?" if table.total == 1 else f"{label}?"
             hidden = confirmed_action.selection(request, "bring_back", table.total)
-            return confirmed_action.Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
+            return confirmed_action.Question(title, _restore_effects(table.total), label, [table], hidden)
 
         def run() -> confirmed_action.Report:
             if not may_restore:
