@@ -25,7 +25,7 @@ from sync.models.synced_model import unsynced
 from sync.monday.board import Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue_comparison
+from sync.outbox.queue_rows import enqueue_comparison, mark_pending
 
 log = structlog.get_logger(__name__)
 
@@ -275,9 +275,9 @@ def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem |
 def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
     """Block a field on every synced record with an item; return how many."""
     model = registry.entity(link.entity_type).model
-    # Lock order: records, then the ledger.
-    synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
-    synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
+    # Lock order: records in the order of their ids, then the ledger.
+    records = model._default_manager.exclude(monday_id=None).exclude(unsynced())
+    mark_pending(link.entity_type, list(records.values_list("pk", flat=True)))
     params = {
         "entity_type": link.entity_type,
         "key": mapping.key,
