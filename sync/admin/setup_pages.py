@@ -27,6 +27,7 @@ from sync.admin.setup_forms import BoardsForm, ConditionFormSet, FieldsForm, pos
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
+from sync.choices import SetupState
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
@@ -386,7 +387,7 @@ class SetupWizardMixin(PageAdmin):
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": selection.RUNNING in states, "is_done": states == {selection.DONE}}
+        context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)
 
 

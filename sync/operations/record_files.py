@@ -183,8 +183,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             records = records.select_for_update(no_key=True, of=("self",))
         rows = dataset.dict
         ids = [key for row in rows if (key := field_values.as_uuid(row.get(NPD_ID, "")))]
-        texts = {name: [self._cell(row, name) for row in rows] for name in self.key_names}
-        self.lookup = Lookup(records, texts, ids)
+        keys = {name: [self._cell(row, name) for row in rows] for name in self.key_names}
+        self.lookup = Lookup(records, keys, ids)
         self.related = {}
         for name, model in self.relations.items():
             texts = {self._cell(row, name) for row in rows}
