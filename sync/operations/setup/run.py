@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from sync import registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import MappableField, column_problem, fold_title
+from sync.boards.field_choices import MappableField, fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -261,7 +261,7 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
 
 def _present_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
     column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-    reason = column_problem(mappable, column) if column else "It is not on the board any more."
+    reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
     if column is None or reason:
         raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
     return replace(mappable.column_spec(column.id), title=column.title, type=column.type)
