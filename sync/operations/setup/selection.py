@@ -83,9 +83,10 @@ class Choices:
 
     @property
     def link(self) -> BoardLink | None:
-        """The type's board link, if it is for the chosen board."""
-        link = link_of(self.entity_type)
-        return link if link is not None and self.board_id and link.board_id == self.board_id else None
+        """The type's board link, if it is for the chosen board: the settings of another board don't apply."""
+        # Not `link_of`, which shows the board that the environment names: the stored settings may be another one's.
+        links = BoardLink.objects.exclude(board_id="")
+        return links.filter(entity_type=self.entity_type, board_id=self.board_id).first()
 
     @property
     def first_match_text(self) -> str:
@@ -277,7 +278,6 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
         fields={},
         creates_records=board is None,
     )
-    # None if the records have another board now: its settings don't apply to this one.
     link = choices.link
     if link is not None:
         first_match = link.mappings.values_list("first_match", flat=True).first()
