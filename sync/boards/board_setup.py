@@ -120,12 +120,8 @@ def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[s
             is_name = board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
             make_mapping(link, mapping, position, column_id=board_columns.NAME_TYPE if is_name else "")
     board_id = configured_board_id(spec.entity_type) or link.board_id
-    if not board_id:
-        # Stored before any later step can fail, so that no run creates a second one.
-        board = connector.create_board(spec.board_title, partial(switch_board, link, created=True))
-    elif (existing := connector.read_boards([board_id]).get(board_id)) and existing.is_active:
-        board = existing
-    else:
+    board = open_board(connector, spec, board_id, partial(switch_board, link, created=True))
+    if board is None:
         # A board that a person named is never replaced by a new one.
         raise ActionError(
             f"{spec.board_title}: board {board_id} is not on Monday any more, or NPD Sync's user can't see it. Restore "
@@ -135,6 +131,19 @@ def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[s
     columns = _registered_columns(link, board, requested)
     target = BoardToSetUp(spec, board, not board_id, columns, partial(store_columns, spec))
     return set_up_board(target, connector)
+
+
+def open_board(
+    connector: MondayConnector, spec: EntitySpec, board_id: str, store: Callable[[str], None]
+) -> Board | None:
+    """Read the board, or create it if there is no id; None if it is not active. Raises MondayError.
+
+    `store` gets the id of a new board before any later step can fail, so that no run creates a second one.
+    """
+    if not board_id:
+        return connector.create_board(spec.board_title, store)
+    board = connector.read_boards([board_id]).get(board_id)
+    return board if board is not None and board.is_active else None
 
 
 def _registered_columns(link: BoardLink, board: Board, requested: Collection[str]) -> list[ColumnSpec]:

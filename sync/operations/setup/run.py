@@ -152,7 +152,7 @@ class StartedSetup:
             raise SetupLost
 
     def store_new_board(self, board_id: str) -> None:
-        """Store a new board before any later step can fail, so that no worker creates a second one."""
+        """Store the board that this set-up has created."""
         self.choices = replace(self.choices, board_id=board_id)
         self.save(choices=self.choices.to_json(), made_board=True)
 
@@ -237,10 +237,9 @@ def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
     """Create or read the board and set it up as chosen; raises ActionError, MondayError, SetupLost."""
     # Many slow calls take longer than a claim lasts.
     calls = connector(urgent=True, before_call=started.save)
-    if started.choices.board_id:
-        board = selection.active_board(calls, started.choices.board_id, started.choices.board_name)
-    else:
-        board = calls.create_board(started.spec.board_title, started.store_new_board)
+    board = board_setup.open_board(calls, started.spec, started.choices.board_id, started.store_new_board)
+    if board is None:
+        raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
     columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
     is_new = started.values.get("made_board", False)
     target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))

@@ -34,7 +34,6 @@ from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board import Board, BoardColumn
 from sync.monday.board_items import GROUP
-from sync.monday.connector import MondayConnector
 from sync.monday.texts import match_key
 from sync.reconcile.lookups import match_key_of
 from sync.records import authors
@@ -228,19 +227,17 @@ def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoa
     """Read the chosen board from Monday; raises ActionError, MondayError."""
     if not choices.board_id:
         return ChosenBoard(choices, None, boards_by_type)
-    board = active_board(limits.connector(urgent=True), choices.board_id, choices.board_name)
+    board = limits.connector(urgent=True).read_boards([choices.board_id]).get(choices.board_id)
+    if board is None or not board.is_active:
+        raise ActionError(removed_board_text(choices.board_name, choices.board_id, board))
     return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
-def active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:
-    """Read a board from Monday; raises ActionError if nothing can be written to it, MondayError."""
-    board = connector.read_boards([board_id]).get(board_id)
-    if board is not None and board.is_active:
-        return board
+def removed_board_text(name: str, board_id: str, board: Board | None) -> str:
     label = name or (board.name if board is not None else "")
     label_text = f"“{label}” ({board_id})" if label else board_id
     state = board.state if board is not None else "not on Monday, or hidden from NPD Sync's user on Monday"
-    raise ActionError(f"The board {label_text} is {state}. Restore it on Monday, or choose another board.")
+    return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
 
 
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
@@ -256,11 +253,13 @@ def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -
         raise ActionError(
             "Two kinds of records can't have the same board: each item would be two things. Choose another."
         )
-    connector = limits.connector(urgent=True)
+    boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
     chosen = {}
     for entity_type, board_id in boards_by_type.items():
         check_board(entity_type, board_id)
-        board = active_board(connector, board_id) if board_id else None
+        board = boards.get(board_id)
+        if board_id and (board is None or not board.is_active):
+            raise ActionError(removed_board_text("", board_id, board))
         choices = present.get(entity_type)
         if choices is None or choices.board_id != board_id:
             choices = begin(entity_type, board, boards_by_type)
