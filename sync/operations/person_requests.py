@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F, Q, Subquery
-from pghistory.core import event_models
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
@@ -18,7 +17,7 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
@@ -112,10 +111,10 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
     """Return who turned a record's sync off (`by`) and when (`at`); empty if its history doesn't tell."""
-    models = event_models(tracks_model=type(record))
-    if record.sync_enabled or not models:
+    history = history_of(type(record))
+    if record.sync_enabled or history is None:
         return {}
-    changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
+    changes: Any = history._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
     # The first change after the last one with sync on; later changes are other edits.
     last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
     after = changes.annotate(last_on=Subquery(last_on)).filter(
