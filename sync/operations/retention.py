@@ -13,7 +13,7 @@ from sync import registry
 from sync.kernel import process
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import reencrypt
-from sync.models import NotificationReceiver, StoredSecret
+from sync.models import NotificationReceiver, StoredSecret, history_of
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.tombstones import prune_tombstones
 
@@ -126,8 +126,8 @@ def _change_rules(days: int) -> Iterator[Rule]:
     # The newest old change of each existing record stays, because later changes are differences from it. That of a
     # deleted record stays as long as its activity, which shows the record's name.
     for spec in registry.entities():
-        for events in event_models(tracks_model=spec.model):
-            table = _table(events)
+        if history := history_of(spec.model):
+            table = _table(history)
             where = f"""
                 old.pgh_created_at < {_AGE} AND (
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
