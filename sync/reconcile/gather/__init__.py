@@ -139,7 +139,8 @@ class Gatherer:
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
-        Monday matches exact text only, so unmatched items, and the items read by id, are compared by match key here.
+        Monday's search ignores case, but not what else a match key ignores, so unmatched items, and the items read by
+        id, are compared by match key here.
         """
         searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
         if match := board.match_mapping:
