@@ -139,7 +139,7 @@ class Planner:
         self.result = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
         self.taken_items = set[str]()  # ids of the items that a record has, gets or asks about
-        # Records for which an item is created. Of several with the same key only the first gets one: the others find it.
+        # Records for which an item is created. Of several with the same key only the first gets one, which others find.
         self.created = list[SyncedModel]()
         self.first_of_key = dict[str, SyncedModel]()  # by match key
         self.twins = dict[UUID, SyncedModel]()  # the first one, by the ids of the others
