@@ -81,7 +81,7 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
-    settled = replace(_settled(item, "There is no such active item on the board."), wakes=tuple(wakes))
+    settled = replace(_settled_item(item, "There is no such active item on the board."), wakes=tuple(wakes))
     if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
         return settled
     closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
@@ -96,7 +96,7 @@ def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> lis
     ]
 
 
-def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
+def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
     return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
 
 
@@ -115,6 +115,8 @@ class _ItemRule:
         self.npd_id = field_values.npd_id_of(self.board, self.item)
 
     def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
+        # A person's choice and the item's owner come first, then the deleted record that it belongs to; only what is
+        # left is filtered and matched.
         owner = self.facts.owner
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
@@ -273,6 +275,7 @@ class _ItemRule:
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
+        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
         if not ignored.unlinked:
             finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
             return replace(plan, finding=finding)
@@ -370,7 +373,8 @@ class _ItemRule:
                 is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
                 wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
-            # A settled deletion waits again: another item was removed.
+            # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
+            # with the deleted record: what differs is asked about, else the board's policy applies.
             changed = copy(tombstone)
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
@@ -504,7 +508,7 @@ def decided_again(
 
 def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
     """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
+    return replace(_settled_item(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def after_rejection(
@@ -515,7 +519,7 @@ def after_rejection(
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return replace(_settled(plan.facts, detail), finding=finding)
+    return replace(_settled_item(plan.facts, detail), finding=finding)
 
 
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:

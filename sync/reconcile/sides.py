@@ -21,7 +21,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.records.blocked_fields import LEFT_OUT
+from sync.records.blocked_fields import RELATION_SKIPPED
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
 
@@ -53,7 +53,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
         or facts.intents
         or plan.lost_updates
         or facts.has_failed_job
-        or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
+        or any(entry.get("side") != RELATION_SKIPPED for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
         or ledger.remote_state != field_values.ACTIVE
@@ -153,9 +153,9 @@ STALE_READ = "Monday still shows what was replaced a moment ago. It is read once
 
 
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the item still shows a value that our last write of its field replaced, because a replica lags behind."""
-    latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
-    return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
+    """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
+    writes = [intent for intent in facts.history.applied if not is_create(intent)]
+    return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
 
 
 def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
