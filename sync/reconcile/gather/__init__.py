@@ -225,8 +225,8 @@ class Gatherer:
             self.calls += 1
             columns = board_columns.read_board(link)
         if columns is not None:
-            problems = board_columns.column_problems(link, mappings, columns)
-            for mapping, (code, problem) in zip(mappings, problems, strict=True):
+            for mapping in mappings:
+                code, problem = board_columns.column_problem(link, mapping, columns)
                 mapping.problem = problem
                 mapping.problem_code = code or ""
             link = copy(link)
