@@ -34,15 +34,20 @@ _RETRIED = """
         'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
 """
 
-# If several failed jobs are about one record, the new job has the newest one's operation. The failed ones get its id.
+# If several failed jobs are about one record, the new job has the newest one's operation, and what all of them asked
+# for. The failed ones get its id.
 # `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
     WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
-        payload || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s, causes | {person}, max_attempts,
-        sync_now()
-    FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
+        coalesce(requests, '{{}}') || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s,
+        causes | {person}, max_attempts, sync_now()
+    FROM sync_queue LEFT JOIN (
+        SELECT {key}, jsonb_object_agg(request.key, request.value ORDER BY id) AS requests
+        FROM sync_queue CROSS JOIN jsonb_each(payload) AS request WHERE id = ANY (%(ids)s) GROUP BY {key}
+    ) AS asked USING ({key})
+    WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
     ON CONFLICT ({key}) WHERE status = 'pending' AND entity_id IS {null} NULL
     DO UPDATE SET
         priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
