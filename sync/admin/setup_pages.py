@@ -199,7 +199,7 @@ class SetupWizardMixin(PageAdmin):
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": api_quota.forecast().words if is_known else "",
+            "quota_words": api_quota.forecast().words if is_known else "",
             **connection_pages.region_context(request.user),
         }
         return self._page(request, "connect", context, status=400 if wrong else 200)
