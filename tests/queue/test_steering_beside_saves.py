@@ -34,10 +34,10 @@ def _with_ledger() -> Contact:
 
 def test_the_ledger_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
     contact = _with_ledger()
-    one, other = _dead(contact, "to_monday"), _dead(contact, "to_npd")
-    operate_one(one.pk, "mary", "discard")
+    first, second = _dead(contact, "to_monday"), _dead(contact, "to_npd")
+    operate_one(first.pk, "mary", "discard")
     assert _ledger_of(contact).sync_status == "failed"
-    operate_one(other.pk, "mary", "discard")
+    operate_one(second.pk, "mary", "discard")
     assert _ledger_of(contact).sync_status == "pending"
 
 
