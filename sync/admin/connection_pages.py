@@ -274,7 +274,7 @@ def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, An
         "known": account if is_known else None,
         "is_stopped": is_stopped and token.is_usable,
         "stop_reason": humanize.without_request_id(account.stop_reason),
-        "allowance": api_quota.forecast().words if is_known else "",
+        "quota_words": api_quota.forecast().words if is_known else "",
         "phone_region": phone_region(),
         "phone_regions": phone_regions(),
         "may_choose_region": may_set_up(user),
