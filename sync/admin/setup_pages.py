@@ -5,13 +5,13 @@ A person's choices stay in their session until the set-up starts.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -27,14 +27,12 @@ from sync.admin.setup_forms import BoardsForm, ConditionFormSet, FieldsForm, pos
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
-from sync.clock import sync_now
+from sync.choices import SetupState
 from sync.kernel import humanize
-from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
-from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
-from sync.models import MondayAccount
-from sync.monday.errors import NOT_AUTHENTICATED, MondayError
+from sync.kernel.messages import ActionError, Conflict
+from sync.limits import connector, credentials
+from sync.monday.errors import MondayError
 from sync.operations.setup import plan, run, selection
-from sync.records import authors
 
 View = Callable[..., HttpResponse]
 
@@ -81,18 +79,6 @@ def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenB
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
-def _fields_context(form: FieldsForm) -> dict[str, Any]:
-    """Return the fields with the columns that each may have, and the unused columns."""
-    chosen = form.chosen
-    return {
-        "form": form,
-        "chosen": chosen,
-        "choices": chosen.choices,
-        "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
-        "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
-    }
-
-
 def _condition_forms(chosen: selection.ChosenBoard, side: FilterSide, data: Any) -> Any:
     stored = SyncFilter.parse(chosen.choices.sync_filter)
     conditions = stored.records if side is FilterSide.RECORD else stored.items
@@ -130,44 +116,23 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("connect" if connection_pages.may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
+        may_connect = permission_required(connection_pages.MAY_CONNECT, raise_exception=True)
+        may_set_up = permission_required(selection.REQUIRED_PERMISSIONS, raise_exception=True)
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
-            ("token/", "token", sensitive_post_parameters()(require_POST(self.wizard_token))),
-            ("boards/", "boards", self.wizard_boards),
-            ("fields/<str:entity_type>/", "fields", self.wizard_fields),
-            ("filter/<str:entity_type>/", "filter", self.wizard_filter),
-            ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
-            ("plan/", "plan", self.wizard_plan),
-            ("run/", "run", require_GET(self.wizard_run)),
+            ("token/", "token", may_connect(sensitive_post_parameters()(require_POST(self.wizard_token)))),
+            ("boards/", "boards", may_set_up(self.wizard_boards)),
+            ("fields/<str:entity_type>/", "fields", may_set_up(self.wizard_fields)),
+            ("filter/<str:entity_type>/", "filter", may_set_up(self.wizard_filter)),
+            ("change/<str:entity_type>/", "change", may_set_up(require_POST(self.wizard_change))),
+            ("plan/", "plan", may_set_up(self.wizard_plan)),
+            ("run/", "run", may_set_up(require_GET(self.wizard_run))),
         ]
-        return [
-            *(
-                path(f"set-up/{end}", self.admin_site.admin_view(self._guard(name, view)), name=f"sync_wizard_{name}")
-                for end, name, view in steps
-            ),
-            *super().get_urls(),
+        urls = [
+            path(f"set-up/{end}", self.admin_site.admin_view(view), name=f"sync_wizard_{name}")
+            for end, name, view in steps
         ]
-
-    def _guard(self, step: str, view: View) -> View:
-        """Check the step's permission and the type of records before the view."""
-
-        def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-            is_allowed = selection.may_set_up(request.user)
-            if step == "token":
-                is_allowed = connection_pages.may_connect(request.user)
-            elif step == "connect":
-                # Users who may only see the account may open the page.
-                is_allowed = connection_pages.may_see_connection(request.user) and (
-                    is_allowed or request.method != "POST"
-                )
-            if not is_allowed:
-                raise PermissionDenied
-            entity_type = kwargs.get("entity_type")
-            if entity_type is not None and not registry.is_registered(entity_type):
-                raise Http404("There are no records of that kind.")
-            return view(request, **kwargs)
-
-        return guarded
+        return [*urls, *super().get_urls()]
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         choices_by_type = choices_in(request)
@@ -196,6 +161,9 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
+        may_see = connection_pages.may_see_connection(request.user)
+        if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
+            raise PermissionDenied
         if connection_pages.REGION in request.POST:
             connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
@@ -206,29 +174,13 @@ class SetupWizardMixin(PageAdmin):
     def _connect_page(
         self, request: HttpRequest, tested: connection_pages.ConnectionTest | None, wrong: str = ""
     ) -> HttpResponse:
-        account = monday_account()
-        token = credentials.token_state()
-        is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_known = token.is_usable and connection_pages.is_token_answered(account) and not is_stopped
-        on_server = [text for text in (tested.for_administrator if tested else ()) if text]
-        if token.is_unreadable:
-            on_server.append(FORMER_KEY)
         context = {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "tested": tested,
             "wrong": wrong,
-            "configured": token.is_usable,
-            "token": token,
-            "token_problem": credentials.unusable_reason(),
-            "may_connect": connection_pages.may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
-            "on_server": on_server,
-            "known": account if is_known else None,
-            "is_stopped": is_stopped and token.is_usable,
-            "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": api_quota.forecast().words if is_known else "",
-            **connection_pages.region_context(request.user),
+            **connection_pages.connection_context(request.user, tested),
         }
         return self._page(request, "connect", context, status=400 if wrong else 200)
 
@@ -236,39 +188,16 @@ class SetupWizardMixin(PageAdmin):
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-
-            @transaction.atomic
-            def remove() -> str:
-                credentials.remove_token()
-                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                sentence = f"The stored token was removed.{nothing}"
-                authors.log_model_action(user, MondayAccount, sentence, name="Monday")
-                return sentence
-
+            remove = partial(connection_pages.remove_token, user)
             return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
         try:
-            token = credentials.check_secret(request.POST.get("token", ""), "API token")
-        except ActionError as error:
-            return self._connect_page(request, None, str(error))
-        with urgent_calls(token):
-            # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-            result = connection_pages.try_connection(breaker.read_account_info)
-        if result.is_refused and result.error is not None:
-            is_unknown = result.error.kind is NOT_AUTHENTICATED
-            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
-            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        credentials.store_token(token, user)
-        if result.account is not None:
-            breaker.store_account_info(result.account)
-        connection_pages.apply_test(result)
-        about = (
-            f"Connected. {result.message} It is stored encrypted." if result.is_ok else "The token is stored encrypted."
-        )
-        authors.log_model_action(user, MondayAccount, about, name="Monday")
-        messages.success(request, about)
+            result = connection_pages.connect(user, request.POST.get("token", ""))
+        except ActionError as refusal:
+            return self._connect_page(request, None, str(refusal))
         if result.is_ok:
-            breaker.ask_again()  # the former token may not have seen all boards
+            messages.success(request, f"Connected. {result.message} The token is stored encrypted.")
         else:
+            messages.success(request, "The token is stored encrypted.")
             messages.error(request, f"It could not be tested: {result.message} Test it again.")
         return _redirect_to("connect")
 
@@ -287,8 +216,10 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
-        link = registry.link_of(entity_type)
-        return self._choose(request, {entity_type: link.board_id if link is not None else ""}, {})
+        link = registry.link_of(entity_type) if registry.is_registered(entity_type) else None
+        if link is None:
+            raise Http404("There are no records of that kind with a board.")
+        return self._choose(request, {entity_type: link.board_id}, {})
 
     @staticmethod
     def _choose(
@@ -309,10 +240,18 @@ class SetupWizardMixin(PageAdmin):
             form = FieldsForm(_read(request, choices), request.POST or None)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        if not form.is_valid():
-            return self._page(request, "fields", _fields_context(form))
-        _keep(request, form.chosen.choices)
-        return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+        if form.is_valid():
+            _keep(request, form.chosen.choices)
+            return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+        chosen = form.chosen
+        context = {
+            "form": form,
+            "chosen": chosen,
+            "choices": chosen.choices,
+            "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
+            "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
+        }
+        return self._page(request, "fields", context)
 
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         choices = choices_in(request).get(entity_type)
@@ -371,12 +310,9 @@ class SetupWizardMixin(PageAdmin):
                 raise Conflict(
                     "The plan has changed since your page was opened, so nothing was begun. Look at it again."
                 )
-            final_choices = [
-                replace(board_choices, makes_related=f"related-{key}" in request.POST)
-                for key, board_choices in choices.items()
-            ]
-            boards = [_read(request, board_choices) for board_choices in final_choices]
-            run.start(cast("User", request.user), boards, setup_plan)
+            boards = [_read(request, board_choices) for board_choices in choices.values()]
+            creating_related = {key for key in choices if f"related-{key}" in request.POST}
+            run.start(cast("User", request.user), boards, setup_plan, creating_related)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
             return _redirect_to("plan")
@@ -386,7 +322,7 @@ class SetupWizardMixin(PageAdmin):
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": selection.RUNNING in states, "is_done": states == {selection.DONE}}
+        context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)
 
 

@@ -63,7 +63,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     if reason := _exclusion(link, record, ledger):
         if record.monday_id:
-            # The item may have changed without a webhook, so the pass reads it again.
+            # The item may have changed without a webhook: the pass reads it again, unless the record itself fails the
+            # filter. A record whose sync is off is read only if a person asks for it.
             cause = Cause.DEPENDENCY if record.may_sync else Cause.PERSON
             payload = {} if record.may_sync else person_payload
             enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
@@ -74,7 +75,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
         reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
-    return PushResult(True, f"“{record}” is sent to Monday now.")
+    condition = ", unless the filter leaves its item out" if link.sync_filter else ""
+    return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
@@ -88,7 +90,7 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
         return verdict.sentence
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
-        return ledger.note
+        return f"{ledger.note} Its item is read again, and synced if it matches now."
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
         return f"{verdict.sentence} No item is created."
     return ""

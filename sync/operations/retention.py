@@ -100,6 +100,8 @@ def _rules() -> Iterator[Rule]:
     is_decided = f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}"
     yield "approval requests", "sync_approval_requests", "id", history, is_decided
     yield "API tokens", "knox_authtoken", "digest", ENDED_TOKEN_DAYS, f"old.expiry < {_AGE}"
+    # Django deletes expired entries only from a full cache, and files of unconfirmed imports are among them.
+    yield "cache entries", "sync_cache", "cache_key", 1, f"old.expires < {_AGE}"
     yield from _change_rules(history)
 
 

@@ -20,7 +20,7 @@ from sync.models.decisions import fold_alike
 from sync.outbox.queue_rows import enqueue
 from sync.records.approvals import limit_exceeded_by_removals
 from sync.records.authors import person_line
-from sync.records.item_links import RESTORED_KEY
+from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.registry import link_of
 
 # States after which the deleted record has no item of its own on the board.
@@ -30,7 +30,7 @@ REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, Tom
 OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
 
 # The item id to restore a record without its item, so that it gets a new one.
-NEW_ITEM = ""
+WITHOUT_ITEM = ""
 
 # A script empties the relations to a record within this time before deleting it.
 SCRIPT_SPAN = timedelta(minutes=1)
@@ -86,8 +86,8 @@ def restore_record(
 ) -> SyncedModel:
     """Restore the deleted record under its own id, in the caller's transaction; raises RestoreError.
 
-    It is linked with `item_id`, by default its item if that is still on the board. If another record has the item, or
-    there is none, its next pass creates a new one.
+    It is linked with `item_id`, by default with its own item unless the tombstone says that it left the board; Monday
+    isn't asked. If another record has the item, or there is none, its next pass creates a new one.
     """
     model = registry.entity(tombstone.entity_type).model
     if tombstone.reason_code == TombstoneReason.ERASED:
@@ -176,7 +176,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
         # A call of ours without an answer may be removing its item just now.
-        payload = {RESTORED_KEY: True, "by": by}
+        payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from django.db import transaction
 from django.test import Client
 
 from npd.models import Contact
@@ -10,10 +12,11 @@ from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.monday.board import Board, BoardColumn
 from tests.admin import states
 from tests.drift.conftest import Owner
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 from tests.support.world import World
 
 
-def held(world: World, contact: Contact) -> dict[str, Any]:
+def blocked(world: World, contact: Contact) -> dict[str, Any]:
     return dict(world.ledger(contact).blocked_fields)
 
 
@@ -34,7 +37,7 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     problem = owner.mapping().problem
     for contact in contacts:
         assert world.status(contact) == "pending"
-        assert held(world, contact)["role_title"]["reason"] == problem
+        assert blocked(world, contact)["role_title"]["reason"] == problem
     contact = contacts[0]
     save(contact, role_title="Countess", notes="new")
     world.work()
@@ -44,10 +47,10 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     owner.column("role_title", "restore")
     owner.sweep()
     assert world.values(contact)["role_title"] == "Countess"
-    assert (world.status(contact), held(world, contact)) == ("synced", {})
+    assert (world.status(contact), blocked(world, contact)) == ("synced", {})
     assert owner.mapping().problem == ""
-    told = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
-    assert [" 2 contacts" in sentence for sentence in told] == [True, True]
+    sentences = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
+    assert [" 2 contacts" in sentence for sentence in sentences] == [True, True]
 
 
 def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(world: World, owner: Owner) -> None:
@@ -77,8 +80,8 @@ def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: Wo
     owner.column("role_title", "show")
     world.pass_time(hours=1)
     owner.sweep()
-    assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
-    assert {world.values(one)["role_title"] for one in contacts} == {"Countess"}
+    assert (owner.mapping().problem, {world.status(contact) for contact in contacts}) == ("", {"synced"})
+    assert {world.values(contact)["role_title"] for contact in contacts} == {"Countess"}
 
 
 def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world: World, owner: Owner) -> None:
@@ -119,8 +122,8 @@ TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 def without_role() -> list[FieldMapping]:
     """The mappings with a problem, where the board has all columns but the role's."""
     link = BoardLink.objects.get()
-    ids = [one for one in link.mappings.values_list("column_id", flat=True) if one not in ("name", "role_title")]
-    columns = [BoardColumn(one, one, TYPES.get(one, "text")) for one in (*ids, link.npd_id_column)]
+    ids = [key for key in link.mappings.values_list("column_id", flat=True) if key not in ("name", "role_title")]
+    columns = [BoardColumn(key, key, TYPES.get(key, "text")) for key in (*ids, link.npd_id_column)]
     return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
 
 
@@ -129,5 +132,22 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     Contact.objects.filter(name="Off").update(sync_enabled=False)
     Contact.objects.filter(name="Still").update(sync_direction="none")
     without_role()
-    held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
+    held_by = [set(SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields) for contact in contacts]
     assert held_by == [{"role_title"}, set(), set()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_other(mapped: Client) -> None:
+    """All others lock records in the order of their ids."""
+    ids = [f"00000000-0000-7000-8000-00000000000{number}" for number in (2, 1)]  # the later one is stored first
+    for pk in ids:
+        Contact.objects.create(pk=pk, name=pk[-1], monday_id=pk[-1])
+    Contact.objects.update(sync_status="synced")
+    link = BoardLink.objects.get()
+    with transaction.atomic():
+        Contact.objects.select_for_update().get(pk=ids[1])
+        done = beside(lambda: check_columns(link, Board("1", "Contacts", "active", {}, ())))
+        wait_for("the check waits for us", somebody_waits_for_us)
+        Contact.objects.select_for_update().get(pk=ids[0])
+    assert done.result(60)
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
