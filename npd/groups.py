@@ -11,21 +11,34 @@ from django.db.migrations import CreateModel
 from sync import registry
 
 _RESOLVE = [
-    "npd.view_contact", "npd.view_organization", "sync.view_decision", "conflicts.view_syncconflict",
+    "npd.view_contact",
+    "npd.view_organization",
+    "sync.view_decision",
+    "conflicts.view_syncconflict",
     "conflicts.change_syncconflict",
-]  # fmt: skip
+]
 
 # Permissions of the two groups that the first migration makes. From then on administrators change them as they like;
 # administrators themselves are superusers.
 GROUPS = {
     "Resolve": _RESOLVE,
     "Edit": [
-        *_RESOLVE, "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.add_organization",
-        "npd.change_organization", "npd.delete_organization", "npd.import_contact", "npd.import_organization",
-        "npd.export_contact", "npd.export_organization", "sync.view_syncmetadata", "sync.view_unmatcheditem",
+        *_RESOLVE,
+        "npd.add_contact",
+        "npd.change_contact",
+        "npd.delete_contact",
+        "npd.add_organization",
+        "npd.change_organization",
+        "npd.delete_organization",
+        "npd.import_contact",
+        "npd.import_organization",
+        "npd.export_contact",
+        "npd.export_organization",
+        "sync.view_syncmetadata",
+        "sync.view_unmatcheditem",
         "sync.view_tombstone",
     ],
-}  # fmt: skip
+}
 
 
 def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:
