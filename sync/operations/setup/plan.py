@@ -16,7 +16,7 @@ import structlog
 from django.core.cache import cache
 
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import NEW_COLUMN
+from sync.boards.field_choices import NEW_COLUMN, match_field
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -187,7 +187,7 @@ class Planner:
 
     def _match_columns(self) -> list[BoardColumn]:
         """Return the columns by which records and items could be matched."""
-        types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
+        types = match_field(self.chosen.fields).types
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
