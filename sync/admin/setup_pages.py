@@ -79,18 +79,6 @@ def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenB
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
-def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
-    return {
-        "plan": board,
-        "chosen": board.chosen,
-        "done": plan.rows_of(board, plan.DONE_ROWS),
-        "asked": plan.rows_of(board, plan.ASKED_ROWS),
-        "left": plan.rows_of(board, plan.LEFT_ROWS),
-        "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items()],
-        "missing_names": [name for names in board.missing.values() for name in names[:3]],
-    }
-
-
 class SetupWizardMixin(PageAdmin):
     """Adds the set-up wizard to the admin of board links."""
 
@@ -276,7 +264,6 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "plan": setup_plan,
             "busy": setup_plan.is_busy,
-            "plans": [_board_plan_context(board) for board in setup_plan.boards],
             "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
         }
         return self._page(request, "plan", context)
