@@ -12,7 +12,7 @@ from sync.boards.board_columns import NAME_TYPE
 from sync.boards.sync_filter import GROUP_LABEL, MAX_CONDITIONS, MAX_VALUES, FilterCondition, FilterOp, FilterSide
 from sync.choices import SyncDirection
 from sync.models import FieldMapping
-from sync.monday.board import ListedBoard
+from sync.monday.board import BoardSummary
 from sync.monday.board_items import GROUP
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
@@ -29,7 +29,7 @@ _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
 class BoardsForm(forms.Form):
     """The board of each type of records."""
 
-    def __init__(self, listed: Sequence[ListedBoard], present: Mapping[str, selection.Choices], data: Any) -> None:
+    def __init__(self, listed: Sequence[BoardSummary], present: Mapping[str, selection.Choices], data: Any) -> None:
         super().__init__(data, label_suffix="")
         for spec in registry.entities():
             link = registry.link_of(spec.entity_type)

@@ -23,7 +23,7 @@ from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
-from sync.models.boards_and_account import EVERYTHING
+from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
@@ -358,7 +358,7 @@ def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, li
     column_before = link.npd_id_column
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
-    link.stops.pop(EVERYTHING, None)
+    link.stops.pop(ALL_CALLS, None)
     link.save(update_fields=["group_id", "npd_id_column", "stops"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = target.store(link, setup)

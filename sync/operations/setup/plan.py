@@ -47,6 +47,7 @@ PLAN_DONE = "done"
 # After this long without progress, a plan is requested again and pages call it or the set-up stalled.
 STALLED_AFTER = timedelta(seconds=20)
 
+# For the estimated duration.
 SECONDS_PER_CALL = 2
 # The calls of a set-up beside its passes, its new columns and its webhooks.
 CALLS_PER_BOARD = 3
