@@ -59,12 +59,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return True
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """Count wrong passwords by username alone.
+        """Count wrong passwords by username alone, in capitals, as the database compares it: “boſs” finds “boss”.
 
         allauth's key includes the Host header; varying it would reset the limit.
         """
         login: str = credentials.get("email", credentials.get("username", ""))
-        return login.lower()
+        return login.upper()
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
