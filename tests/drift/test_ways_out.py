@@ -14,7 +14,6 @@ from django.core.management import call_command
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
@@ -22,6 +21,7 @@ from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
 from tests.admin import states
 from tests.drift.conftest import Owner
+from tests.engine.conftest import choose, clash
 from tests.support.rows import queries_of
 from tests.support.world import World
 
@@ -71,20 +71,6 @@ def answer_to(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]
     return words_of(answer), {name: unescape(value) for name, value in hidden}
 
 
-def in_conflict(world: World) -> Contact:
-    """A contact whose role both sides have changed, each in its own way."""
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.hear()
-    return contact
-
-
-def resolved(conflict: SyncConflict, way: str, **shown_values: dict[str, str]) -> None:
-    """The administrator chooses a side."""
-    resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=way, seen=shown_values)
-
-
 def gone(owner: Owner) -> None:
     owner.column("role_title", "delete")
     owner.sweep()
@@ -92,7 +78,7 @@ def gone(owner: Owner) -> None:
 
 def replaced(owner: Owner) -> None:
     """A new column is made on the board in place of the one that is gone, and chosen by the administrator."""
-    owner.make("position", "Role")
+    owner.world.sandbox.add_column(owner.world.board_id(), "position", "Role", "text")
     owner.sweep()
     owner.choose("lead", column="position")
 
@@ -205,10 +191,9 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
 
 
 def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin: Client) -> None:
-    contact = in_conflict(world)
-    conflict = SyncConflict.objects.get(resolved_at=None)
+    contact, conflict = clash(world)
     gone(owner)
-    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
+    choose(conflict, get_user_model().objects.get(), "keep_monday")
     world.work()
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
@@ -218,7 +203,7 @@ def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin
         world.work()
         world.pass_time(minutes=11)
     contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
+    assert contact.role_title == world.values(contact)[owner.mapping().column_id] == "Monday's"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     conflict.refresh_from_db()
     assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}

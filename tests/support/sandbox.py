@@ -87,12 +87,10 @@ class Sandbox:
             self.add_column(board_id, *column)
         return board_id
 
-    def add_column(self, board_id: str, column_id: str, title: str, kind: str) -> None:
-        answer = self.query(
-            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
-            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
-            b=board_id, i=column_id, t=title, k=kind,
-        )  # fmt: skip
+    def add_column(self, board_id: str, column_id: str, title: str, kind: str, **settings: Any) -> None:
+        document = """mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)
+            { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }"""
+        answer = self.query(document, b=board_id, i=column_id, t=title, k=kind, d=settings or None)
         assert "errors" not in answer, answer
 
     def delete_column(self, board_id: str, column_id: str) -> None:
