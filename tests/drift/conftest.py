@@ -67,6 +67,11 @@ def owner(world: World) -> Owner:
 
 
 @pytest.fixture
+def admin(world: World) -> Client:
+    return world.browser(world.administrator("lead"))
+
+
+@pytest.fixture
 def mapped(transactional_db: None, client: Client) -> Client:
     """The browser of an administrator, beside a contacts' board that isn't asked."""
     link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", npd_id_column="npd_id")

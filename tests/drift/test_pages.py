@@ -2,7 +2,6 @@
 
 from html import unescape
 
-import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -14,11 +13,6 @@ from tests.drift.test_columns import without_role
 from tests.engine.conftest import clash
 from tests.support.rows import queries_of
 from tests.support.world import World
-
-
-@pytest.fixture
-def admin(world: World) -> Client:
-    return world.browser(world.administrator("lead"))
 
 
 def html(client: Client, url: str) -> str:

@@ -6,7 +6,6 @@ from html import unescape
 from typing import Any
 
 import pghistory
-import pytest
 import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -32,23 +31,9 @@ CHECK = {"one": f"check_column {ROLE}"}
 EMPTY = "All is well"
 
 
-@pytest.fixture
-def admin(world: World) -> Client:
-    return world.browser(world.administrator("lead"))
-
-
 def role() -> FieldMapping:
     """The mapping of the contacts' role."""
     return FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-
-
-def in_sync(name: str) -> Contact:
-    """A contact with an item, whose last pass found nothing."""
-    contact = Contact.objects.create(name=name, monday_id=name)
-    SyncMetadata.objects.update_or_create(entity_type="contact", entity_id=str(contact.pk), system="monday")
-    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
-    SyncQueue.objects.all().delete()
-    return contact
 
 
 def words_of(response: Any) -> str:
@@ -58,10 +43,6 @@ def words_of(response: Any) -> str:
 
 def shown(client: Client, url: str = INBOX) -> str:
     return words_of(client.get(url))
-
-
-def posted(client: Client, url: str, **data: Any) -> str:
-    return words_of(client.post(url, data, follow=True))
 
 
 def answer_to(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -228,11 +209,11 @@ def held_so(contact: Contact, **more: Any) -> None:
 
 def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_tried_again(mapped: Client) -> None:
     for name in ("Ann", "Bob"):
-        held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
-    held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
+        held_so(states.synced(name, name), reason=f"Monday rejected “{name}”.")
+    held_so(states.synced("Cy", "Cy"), code="invalid", side="npd", reason="NPD can't take it.")
     assert "Role was rejected by Monday · 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
-    held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
+    held_so(states.synced("Left in NPD", "Left"), kept_by={"who": "Ada"})
     form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
     assert "Trying again: 2 entries." in answer_to(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
@@ -277,7 +258,7 @@ def throttled(contact: Contact, key: str) -> None:
 
 def test_the_queries_of_home_do_not_grow_with_what_is_blocked(mapped: Client) -> None:
     def trouble(number: int) -> None:
-        contact = in_sync(f"Held {number}")
+        contact = states.synced(f"Held {number}", f"{number}")
         blocked = {"phone": {"reason": f"Refused {number}.", "side": "npd", "code": "invalid"}}
         SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
         throttled(contact, "email")

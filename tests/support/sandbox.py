@@ -97,6 +97,3 @@ class Sandbox:
         """Somebody deletes a column on the board."""
         delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
         self.query(delete, b=board_id, c=column_id)
-
-    def delete_board(self, board_id: str) -> None:
-        self.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board_id)
