@@ -313,12 +313,6 @@ class ReadOnlyAdmin(PageAdmin):
             self.prepare_page(request, [row])
         return row
 
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        return list(self.fields or (field.name for field in self.opts.concrete_fields))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        return self.get_fields(request, obj)
-
 
 def record_ids_by_name(term: str) -> list[UUID]:
     """Return the ids of at most a thousand records of each type whose name contains `term`, by one query."""
@@ -414,27 +408,18 @@ class HealthFilter(RadioFilter):
         return record_view.filter_by_state(queryset, self.value() or "")
 
 
-@dataclass(frozen=True)
-class Badge:
-    """A state as colour, icon and words."""
-
-    colour: str
-    icon: str
-    words: str
-
-
-def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> Badge:
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.has_board:
-        return Badge("off", "link_off", "Not set up")
+        return badge("off", "link_off", "Not set up")
     if board.is_paused:
-        return Badge("warn", "pause_circle", "Paused")
+        return badge("warn", "pause_circle", "Paused")
     if board.is_stopped:
-        return Badge("bad", "block", "Stopped")
+        return badge("bad", "block", "Stopped")
     if blocked:
         columns = humanize.count_with_noun(len(blocked), "column")
-        return Badge("warn", "view_column", f"Syncing; {columns} can't be used")
-    return Badge("ok", "check_circle", "Syncing")
+        return badge("warn", "view_column", f"Syncing; {columns} can't be used")
+    return badge("ok", "check_circle", "Syncing")
 
 
 def records_url(spec: registry.EntitySpec, health: str = "") -> str:

@@ -14,7 +14,7 @@ from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
-from sync.models.jobs import FAILING_ATTEMPTS, QueueAction
+from sync.models.jobs import FAILING_ATTEMPTS, JobAction
 from sync.outbox import notify
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
@@ -150,7 +150,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
 
 # By action and status: why the action doesn't fit the job, and what to do instead.
-_INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
+_INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
     "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     "cancel": {
         choices.QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
@@ -163,7 +163,7 @@ _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
 }
 
 
-def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
+def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     """Retry, cancel or discard one job; return its row, or the waiting row of a retry.
 
     A retry goes ahead of other jobs. Raises Conflict, with what to do instead, if the action doesn't fit.
@@ -176,8 +176,10 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     rows = SyncQueue.objects.filter(pk=row_id)
     if action == "retry":
         result = retry(rows, by, priority=choices.Priority.PERSON)
+    elif action == "cancel":
+        result = cancel(rows, by)
     else:
-        result = cancel(rows, by) if action == "cancel" else discard(rows, by)
+        result = discard(rows, by)
     if result.in_flight:
         raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
     if not result.changed:

@@ -16,7 +16,7 @@ from django_celery_beat.models import PeriodicTask
 
 from config.urls import ACCOUNT_ADDRESSES
 from conflicts.models import SyncConflict
-from conflicts.rejections import answer_rejection
+from conflicts.rejection_answers import answer_rejection
 from conflicts.reports import FieldConflict
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
@@ -115,10 +115,10 @@ def conflict_pages(by: User) -> Iterator[str]:
     record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
     yield f"{CONFLICTS}?state=settled"
-    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(made[0]).pk}"
+    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after=conflict:{conflict_of(made[0]).pk}"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
-    yield from (page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (page_of(refused), page_of(left), f"{page_of(refused)}?after=answer:{answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.rejections import answer_rejection, last_answer, undo_answer
+from conflicts.rejection_answers import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
@@ -179,8 +179,8 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     done = browser.post(page_of(rejected), form("custom", "new@example.com"))
     made = last_answer(*named(rejected))
     assert made is not None
-    assert (done.status_code, done["Location"]) == (303, f"{page_of(rejected)}?answered={made.pk}")
-    status = f"{LIST}rejected/answer/{made.pk}/"
+    assert (done.status_code, done["Location"]) == (303, page_of(rejected))
+    status = f"{LIST}chosen/answer:{made.pk}/"
     assert 'data-state="applying"' in browser.get(status).content.decode()
     SyncQueue.objects.all().delete()  # as after the look
     settled = browser.get(status).content.decode()
@@ -195,7 +195,7 @@ def test_an_undone_answers_page_follows_the_value(world: World, ada: User, clien
     client.force_login(ada)
     made = choose(contact, ada, choice)
     world.work()
-    client.post(f"{LIST}rejected/answer/{made.pk}/undo/")
+    client.post(f"{LIST}chosen/answer:{made.pk}/undo/")
     shown = client.get(page_of(contact))
     case = shown.context["case"]
     strip = case["answer"]
@@ -215,7 +215,7 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     SyncQueue.objects.all().delete()  # as after a look, which found it refused
     made = last_answer(*named(rejected))
     assert made is not None
-    strip = browser.get(f"{LIST}rejected/answer/{made.pk}/")
+    strip = browser.get(f"{LIST}chosen/answer:{made.pk}/")
     assert 'data-state="handed_back"' in strip.content.decode()
     assert "Monday rejected" in text_of(strip)
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))

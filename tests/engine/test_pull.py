@@ -1,14 +1,17 @@
 """From the board to NPD: webhooks say that something may differ, what is written was read."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from npd.models import Contact, Organization
 from sync import reconcile
-from sync.models import FieldMapping
+from sync.clock import sync_now
+from sync.models import Decision, FieldMapping, MondayAccount, SyncQueue
 from tests.engine.conftest import choose, clash
-from tests.support.world import World
+from tests.queue.test_claims import just_before
+from tests.support.world import TOM, World
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -87,3 +90,31 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    MondayAccount.objects.update(users={str(TOM): {"name": "Tom " * 60}})
+    edit = {"item_id": contact.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
+    world.sandbox.act("edit", **edit)
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
+    assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
+
+
+def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    world.pass_time(minutes=1)
+    world.edit(contact, "role_title", "First")
+    world.deliver()
+
+    def deliver_for_later() -> None:
+        world.edit(contact, "role_title", "Second")
+        world.deliver()
+        SyncQueue.objects.filter(status="pending").update(next_retry=sync_now() + timedelta(minutes=9))
+
+    with just_before('UPDATE "contacts" SET "sync_status"', deliver_for_later):
+        world.work(contact)
+    assert (contact.role_title, contact.sync_status) == ("First", "pending")
+    world.work(contact, minutes=10)
+    assert (contact.role_title, contact.sync_status) == ("Second", "synced")

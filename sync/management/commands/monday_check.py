@@ -18,7 +18,7 @@ from sync.boards import board_columns, webhooks
 from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.humanize import count_with_noun, interval_text, utc_minute
+from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
@@ -69,9 +69,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer, indent=2))
         else:
             for finding in findings:
-                self.stdout.write(f"{_LABELS[finding.level]} {finding.message}")
+                self.stdout.write(terminal_line(f"{_LABELS[finding.level]} {finding.message}"))
                 if finding.full_fix and finding.level != "ok":
-                    self.stdout.write(f"          → {finding.full_fix}")
+                    self.stdout.write(terminal_line(f"          → {finding.full_fix}"))
         if wrong:
             raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
         if not options["json"]:
@@ -115,7 +115,7 @@ def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
 # A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
 
-_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
 
@@ -194,9 +194,9 @@ def _quota_findings() -> Iterator[CheckResult]:
             "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
             "API quota; a larger plan has more."
         )
-        yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
+        yield CheckResult(True, forecast.words, fix, "quota", is_warning=True)
     else:
-        yield CheckResult(True, forecast.words, subject="allowance")
+        yield CheckResult(True, forecast.words, subject="quota")
 
 
 def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:

@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,9 @@ from uuid import UUID
 import structlog
 from django.core.cache import cache
 
+from sync import registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import NEW_COLUMN
+from sync.boards.field_choices import NEW_COLUMN, match_field
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -35,7 +36,6 @@ from sync.operations.setup.planned_board import ListedBoard, fill_new_columns, p
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
-from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ PLAN_DONE = "done"
 # After this long without progress, a plan is requested again and pages call it or the set-up stalled.
 STALLED_AFTER = timedelta(seconds=20)
 
+# For the estimated duration.
 SECONDS_PER_CALL = 2
 # The calls of a set-up beside its passes, its new columns and its webhooks.
 CALLS_PER_BOARD = 3
@@ -62,7 +63,7 @@ FILTERED = "filtered"
 SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
 
-# The rows in their order, each for one and for several records or items.
+# The rows of a plan's parts in their order, each for one and for several records or items.
 DONE_ROWS = {
     ChangeKind.CREATE: ("item is created on Monday", "items are created on Monday"),
     ChangeKind.LINK: ("record is linked with its item", "records are linked with their items"),
@@ -90,6 +91,7 @@ LEFT_ROWS = {
     SYNC_OFF: ("record has sync turned off", "records have sync turned off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
+ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
 ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED, ChangeKind.LEFT}
 
 
@@ -117,6 +119,26 @@ class BoardPlan:
             self.samples[row].append((name[:120], reason[:300]))
 
     @property
+    def rows(self) -> dict[str, list[tuple[str, str, list[tuple[str, str]]]]]:
+        """The rows that count anything, by the part of the plan: their code, sentence and samples."""
+        return {
+            part: [
+                (str(row), humanize.count_with_noun(self.counts[row], *nouns), self.samples[row])
+                for row, nouns in rows.items()
+                if self.counts[row]
+            ]
+            for part, rows in ROWS.items()
+        }
+
+    @property
+    def missing_words(self) -> list[str]:
+        return [registry.count_of_type(len(names), entity_type) for entity_type, names in self.missing.items()]
+
+    @property
+    def missing_examples(self) -> list[str]:
+        return [name for names in self.missing.values() for name in names[:SAMPLES_PER_ROW]]
+
+    @property
     def summary(self) -> str:
         create = self.counts[ChangeKind.CREATE]
         return f"{create} to create, {self.counts[ChangeKind.LINK]} to link, {len(self.attention)} to look at"
@@ -138,9 +160,11 @@ class Planner:
         self.listed = ListedBoard(self.board, chosen.boards_by_type, records_of_others)
         self.result = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
-        self.taken_items = set[str]()
-        self.first_of_key = dict[str, SyncedModel]()
+        self.taken_items = set[str]()  # ids of the items that a record has, gets or asks about
+        # Records for which an item is created. Of several with the same key only the first gets one, which others find.
         self.created = list[SyncedModel]()
+        self.first_of_key = dict[str, SyncedModel]()  # by match key
+        self.twins = dict[UUID, SyncedModel]()  # the first one, by the ids of the others
 
     @property
     def records_after_setup(self) -> list[SyncedModel]:
@@ -157,7 +181,7 @@ class Planner:
         off = records.filter(unsynced())
         for record in off:
             self.result.add(SYNC_OFF, str(record))
-            self.taken_items.add(str(record.monday_id))
+            self.taken_items.add(record.monday_id or "")
         ids = records.exclude(unsynced()).values_list("pk", flat=True)
         self._plan_in_chunks([Claim(key, None, []) for key in ids])
         items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
@@ -185,7 +209,7 @@ class Planner:
 
     def _match_columns(self) -> list[BoardColumn]:
         """Return the columns by which records and items could be matched."""
-        types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
+        types = match_field(self.chosen.fields).types
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
@@ -221,18 +245,18 @@ class Planner:
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
         if plan.link_to:
             self.listed.linked[plan.id] = plan.linked_record
-        if plan.is_open and plan.creates and self._twin_of(plan) is None:
-            created = copy(record)
-            created.monday_id = f"{NEW_ITEM}{record.pk}"
-            self.created.append(created)
+        if plan.is_open and plan.creates:
+            self._note_creation(record)
 
-    def _twin_of(self, plan: pass_plan.RecordPlan) -> SyncedModel | None:
-        """Return an earlier record with the same key, for which an item is created: this one will find that item."""
-        if not (plan.is_open and plan.creates):
-            return None
-        key = field_values.match_text_of_record(self.board, plan.record)
-        first = self.first_of_key.setdefault(key, plan.record) if key else plan.record
-        return first if first.pk != plan.id else None
+    def _note_creation(self, record: SyncedModel) -> None:
+        key = field_values.match_text_of_record(self.board, record)
+        first = self.first_of_key.setdefault(key, record) if key else record
+        if first.pk != record.pk:
+            self.twins[record.pk] = first
+            return
+        created = copy(record)
+        created.monday_id = f"{NEW_ITEM}{record.pk}"
+        self.created.append(created)
 
     def _note_item(self, plan: pass_plan.ItemPlan) -> None:
         assert plan.facts.item is not None
@@ -250,28 +274,24 @@ class Planner:
             self.result.calls += 1 + run_cost(run)
             for plan in run.plan.records.values():
                 self._note_missing(plan)
-            for change in self._changes(run):
-                row = self._row_of(run, change)
+            for change in plan_changes(run):
+                row, reason = self._row_of(run, change)
                 if change.entity_id is not None and row in ATTENTION:
                     self.result.attention.add(change.entity_id)
                 key = (row, change.entity_id or change.item_id)
                 if key not in counted:
                     counted.add(key)
-                    reason = f"{change.field}: {change.reason}" if change.field else change.reason
-                    self.result.add(row, self._name_of(change), change.field if row in DONE_ROWS else reason)
+                    self.result.add(row, self._name_of(change), reason)
 
-    def _changes(self, run: PlannedRun) -> Iterable[PlannedChange]:
-        for change in plan_changes(run):
-            plan = run.plan.records.get(change.entity_id) if change.entity_id else None
-            if plan is not None and (twin := self._twin_of(plan)):
-                reason = f"“{twin}” has the same key, and gets an item first."
-                yield replace(change, kind=ChangeKind.LEFT, field="", reason=reason)
-            else:
-                yield change
-
-    def _row_of(self, run: PlannedRun, change: PlannedChange) -> str:
+    def _row_of(self, run: PlannedRun, change: PlannedChange) -> tuple[str, str]:
+        """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
-        return FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        if plan is not None and plan.id in self.twins:
+            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
+        row = FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        if row in DONE_ROWS:
+            return row, change.field
+        return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
     def _name_of(self, change: PlannedChange) -> str:
         item = self.listed.items.get(change.item_id) if change.entity_id is None else None
@@ -279,7 +299,7 @@ class Planner:
 
     def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
         """Remember the names of related records that NPD lacks."""
-        relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
+        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             awaits = field_plan.awaits
             if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
@@ -389,12 +409,3 @@ def make_plan(token: str) -> None:
         log.exception("a set-up could not be planned")
         plan.save(state="failed", problem="NPD Sync itself failed. Please report it with the worker's log.")
         raise
-
-
-def rows_of(plan: BoardPlan, nouns: dict[Any, tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the rows that count anything, each with its sentence and samples."""
-    return [
-        {"code": str(row), "sentence": humanize.count_with_noun(plan.counts[row], *words), "samples": plan.samples[row]}
-        for row, words in nouns.items()
-        if plan.counts[row]
-    ]

@@ -49,7 +49,7 @@ FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 def may_set_up(user: Any) -> bool:
     """Whether this user may change boards and their mappings."""
-    return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
+    return bool(user.has_perms(REQUIRED_PERMISSIONS))
 
 
 def is_running(link: BoardLink | None) -> bool:
@@ -73,7 +73,6 @@ class Choices:
     is_mapped: bool = False  # whether a person has gone on from the fields
     first_match: str = Rule.ASK  # the rule for values that differ when a record is linked
     creates_records: bool = False  # whether items become records
-    makes_related: bool = False  # create the related records that NPD lacks
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
 
     @property
