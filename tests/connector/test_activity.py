@@ -188,14 +188,14 @@ class Account:
     """Answers one document after the other, and keeps what was asked."""
 
     def __init__(self, version: str, *answers: Answer | MondayError) -> None:
-        self.version, self.answers, self.asked = version, list(answers), list[Document]()
+        self.version, self.answers, self.documents = version, list(answers), list[Document]()
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
-        self.asked.append(Document(document, variables))
-        answered = self.answers.pop(0)
-        if isinstance(answered, MondayError):
-            raise answered
-        return answered
+        self.documents.append(Document(document, variables))
+        reply = self.answers.pop(0)
+        if isinstance(reply, MondayError):
+            raise reply
+        return reply
 
 
 def page(*ids: str, cursor: str | None = None) -> Answer:
@@ -207,19 +207,19 @@ def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     first = MondayConnector(account).board_activity("1", MOMENT)
     further = list(MondayConnector(account).log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
-    assert [document.variables.get("turn") for document in account.asked] == [None, "c1", "c2"]
-    assert all("$from: String" in document.text and "logs {" in document.text for document in account.asked)
+    assert [document.variables.get("turn") for document in account.documents] == [None, "c1", "c2"]
+    assert all("$from: String" in document.text and "logs {" in document.text for document in account.documents)
 
 
 @pytest.mark.parametrize(("version", "declared"), [("2026-10", "ISO8601DateTime"), ("2027-01", "String")])
 def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared: str) -> None:
     account = Account(version, answer(board()))
     MondayConnector(account).board_activity("1", MOMENT)
-    assert [f"$from: {declared}," in document.text for document in account.asked] == [True]
+    assert [f"$from: {declared}," in document.text for document in account.documents] == [True]
 
 
 @pytest.mark.parametrize("version", ["2026-10", "2027-01"])
 def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
     account = Account(version, MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"))
     assert [entry.id for entry in MondayConnector(account).board_activity("1", MOMENT).log or []] == ["r1"]
-    assert len({document.text for document in account.asked}) == 2
+    assert len({document.text for document in account.documents}) == 2
