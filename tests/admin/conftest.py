@@ -3,9 +3,7 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
-from sync.models import NotificationReceiver
 from sync.outbox import notify
 from tests.admin import states
 
@@ -16,12 +14,6 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
     settings.MONDAY_API_URL = "http://127.0.0.1:18241/v2"
     monkeypatch.setattr(notify, "notify_board", lambda *args: None)
-
-
-@pytest.fixture
-def told(person: User) -> None:
-    """The administrator is told of what happens, so Health doesn't advise it."""
-    NotificationReceiver.objects.create(user=person, frequency="daily")
 
 
 @pytest.fixture

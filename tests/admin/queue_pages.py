@@ -44,9 +44,9 @@ def act_on_all(client: Client, act: str, query: str, **more: str) -> Any:
 
 def confirmed(page: str) -> str:
     """The number that the page would send."""
-    found = re.search(r'name="expect" value="(\d+)"', page)
-    assert found
-    return found[1]
+    number_field = re.search(r'name="expect" value="(\d+)"', page)
+    assert number_field
+    return number_field[1]
 
 
 def statuses() -> dict[str, int]:

@@ -49,7 +49,7 @@ def names_in(html: str) -> set[str]:
     """The commands and settings that a page names to everybody."""
     page = Shown()
     page.feed(html)
-    return {found for found in OF_OPERATIONS.findall(" ".join(page.text)) if len(found) >= 6}
+    return {name for name in OF_OPERATIONS.findall(" ".join(page.text)) if len(name) >= 6}
 
 
 @responses.activate
@@ -68,4 +68,4 @@ def test_the_advice_of_an_error_is_for_everybody(kind: ErrorKind) -> None:
 
 
 def test_why_there_is_no_token_is_said_to_everybody() -> None:
-    assert [found for one in (NOT_CONNECTED, NOT_READABLE) for found in OF_OPERATIONS.findall(one)] == []
+    assert [name for sentence in (NOT_CONNECTED, NOT_READABLE) for name in OF_OPERATIONS.findall(sentence)] == []

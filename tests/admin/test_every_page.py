@@ -20,7 +20,7 @@ from sync.state.record_view import RecordState
 from tests.admin import all_pages, states
 from tests.admin.test_records import LIST, change_page, words_of
 from tests.support.pages import barriers
-from tests.support.people import staff_who_may
+from tests.support.people import signed_in, staff_who_may
 from tests.support.rows import queries_of
 
 GUIDE = "/admin/sync/boardlink/set-up/"
@@ -47,9 +47,9 @@ def test_sidebar_heading_and_window_call_a_list_the_same(browser: Client, world:
         html = browser.get(path).content.decode()
         sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
         assert sidebar
-        here = re.findall(r'<a\s[^>]*aria-current="page".*?</a>', sidebar[0], re.DOTALL)
+        current_links = re.findall(r'<a\s[^>]*aria-current="page".*?</a>', sidebar[0], re.DOTALL)
         entry = (ENTRIES.get(name, "Settings") or name).split()
-        assert [words_of(link).split()[: len(entry)] for link in here] == [entry]
+        assert [words_of(link).split()[: len(entry)] for link in current_links] == [entry]
         heading = re.search(r"<h1.*?</h1>", html, re.DOTALL)
         assert heading
         crumbs = re.findall(r'<span class="npd-crumb[^>]*>(.*?)</span>', heading[0], re.DOTALL)
@@ -63,9 +63,9 @@ def test_sidebar_heading_and_window_call_a_list_the_same(browser: Client, world:
 def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser: Client, world: dict[str, Any]) -> None:
     record = states.contact("Ann & <b>Bob</b>")
     html = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
-    shown = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
-    assert re.search(rf"<title>\s*{shown} \| Contacts \| NPD Sync", html)
-    assert f'npd-crumb-page">{shown}</span>' in html
+    escaped = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
+    assert re.search(rf"<title>\s*{escaped} \| Contacts \| NPD Sync", html)
+    assert f'npd-crumb-page">{escaped}</span>' in html
 
 
 def test_the_sidebar_has_five_entries_and_settings_lead_to_the_rest(browser: Client, world: dict[str, Any]) -> None:
@@ -82,14 +82,14 @@ def test_the_sidebar_has_five_entries_and_settings_lead_to_the_rest(browser: Cli
     linked = {*entries, *re.findall(r'href="([^"?]+)', html + tabs)}
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
     # A job's page leads to the times that it may have.
-    times = {f"/admin/django_celery_beat/{one}/" for one in ("intervalschedule", "crontabschedule")}
+    times = {f"/admin/django_celery_beat/{name}/" for name in ("intervalschedule", "crontabschedule")}
     assert lists - linked == times
 
 
 def test_the_banner_names_the_sandbox_without_its_password_or_the_next_step(browser: Client, settings: Any) -> None:
     def banner() -> str:
-        found = re.search(r'<div[^>]*class="npd-banner(?! npd-banner-warn npd-stale).*?</div>', page(), re.DOTALL)
-        return found[0] if found else ""
+        match = re.search(r'<div[^>]*class="npd-banner(?! npd-banner-warn npd-stale).*?</div>', page(), re.DOTALL)
+        return match[0] if match else ""
 
     def page() -> str:
         return browser.get("/admin/auth/user/add/").content.decode()
@@ -148,14 +148,14 @@ def test_only_a_demo_tells_where_its_password_is(client: Client, db: None, setti
 
 
 def test_a_page_that_fetches_itself_leaves_messages_to_the_next(browser: Client, world: dict[str, Any]) -> None:
-    def said(**headers: str) -> list[str]:
+    def messages(**headers: str) -> list[str]:
         page = browser.get("/admin/npd/contact/", headers=headers)
-        return [str(one) for one in page.context["messages"]]
+        return [str(message) for message in page.context["messages"]]
 
     browser.post("/admin/npd/contact/", {"action": "turn_sync_on", "_selected_action": [world["disabled"].pk]})
-    assert said(**{"X-NPD-Live": "1"}) == []
-    assert len(said()) == 1
-    assert said() == []
+    assert messages(**{"X-NPD-Live": "1"}) == []
+    assert len(messages()) == 1
+    assert messages() == []
 
 
 def tabs(client: Client, query: str = "") -> list[tuple[str, int, bool]]:
@@ -168,7 +168,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
     states.synced("Ann", "5001")
     assert tabs(browser) == [("All", 0, True)]
     assert "Nothing fits these filters" in browser.get(f"{LIST}?health=pending").content.decode()
-    states.held("Held", "5002")
+    states.with_invalid_email("Held", "5002")
     states.conflicting("Ben", "5003")
     states.disabled("Otto")
     states.waiting("Due")
@@ -192,8 +192,7 @@ def test_administrators_have_one_log_of_who_did_what(browser: Client, person: Us
     assert ">History<" not in browser.get(change_page(record)).content.decode()
     before = browser.get(change_page(record).replace("change/", "history/"))
     assert (before.status_code, before.headers["Location"]) == (302, change_page(record))
-    clerk = Client()
-    clerk.force_login(group)
+    clerk = signed_in(group)
     assert clerk.get("/admin/admin/logentry/").status_code == 403
 
 

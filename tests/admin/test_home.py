@@ -36,8 +36,8 @@ def text_of(client: Client) -> str:
 
 def state_of(client: Client) -> str:
     home = html_of(client).partition('id="npd-home"')[2]
-    shown = re.search(r'(?:class="npd-stop-causes"|id="npd-home-state")[^>]*>(.*?)</div>', home, re.DOTALL)
-    return re.sub(r"\s+", " ", words_of(shown[1])).strip() if shown else ""
+    match = re.search(r'(?:class="npd-stop-causes"|id="npd-home-state")[^>]*>(.*?)</div>', home, re.DOTALL)
+    return re.sub(r"\s+", " ", words_of(match[1])).strip() if match else ""
 
 
 def figures_of(client: Client, board: str = "Contacts") -> dict[str, int]:
@@ -140,8 +140,8 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
     first = browser.get(box.more_url).content.decode()
     assert first.count("data-row") == 50
     more = unescape(re.findall(r'hx-get="([^"]+)"', first)[0])
-    rest = browser.get(more).content.decode()
-    assert (rest.count("data-row"), "Show more" in rest) == (11, False)
+    last_page = browser.get(more).content.decode()
+    assert (last_page.count("data-row"), "Show more" in last_page) == (11, False)
     for odd in ("", "?cause=x&p=9", "?cause=%00", "?p=-1"):
         assert "data-row" not in browser.get(f"{ROWS}{odd}").content.decode()
 

@@ -116,8 +116,8 @@ def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: An
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.locator("#npd-home").evaluate("part => { part.dataset.mine = 'yes' }")
     # Where somebody has opened a menu, nothing moves.
     page.locator("#npd-home .npd-menu > summary").first.click()
@@ -130,9 +130,9 @@ def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: An
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     with page.expect_event("console", lambda line: line.text == "passed"):
         page.evaluate("setTimeout(() => console.log('passed'), 60_000)")
-        asked.clear()
+        requests.clear()
         page.clock.run_for(2 * HALF_A_MINUTE)
-    assert asked == []
+    assert requests == []
     assert not errors
 
 
@@ -145,17 +145,17 @@ def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person:
 
     def follow(*, until_visible: bool) -> int:
         """How many questions it took, half a minute each, until the line came or went."""
-        asked.clear()
+        requests.clear()
 
         def is_so() -> bool:
             page.clock.fast_forward(HALF_A_MINUTE)
             return bool(line.is_visible()) is until_visible
 
         wait_for("the line came or went", is_so)
-        return len(asked)
+        return len(requests)
 
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if is_live(request) else None)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if is_live(request) else None)
     page.route("**/contact/**", lambda route: route.abort() if is_live(route.request) else route.continue_())
     assert follow(until_visible=True) >= 2
     assert "the server doesn't answer" in line.inner_text()
@@ -170,14 +170,14 @@ def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person:
     assert page.input_value("#id_role_title") == "Typed before"
     person.set_password("x")
     person.save()
-    with page.context.expect_page() as opened:
+    with page.context.expect_page() as new_page:
         line.get_by_role("link").click()
-    other = opened.value
-    other.fill("#id_login", "dora")
-    other.fill("#id_password", "x")
-    other.get_by_role("button", name="Sign in", exact=True).click()
-    other.locator("#nav-sidebar").wait_for(state="attached")
-    other.close()
+    sign_in = new_page.value
+    sign_in.fill("#id_login", "dora")
+    sign_in.fill("#id_password", "x")
+    sign_in.get_by_role("button", name="Sign in", exact=True).click()
+    sign_in.locator("#nav-sidebar").wait_for(state="attached")
+    sign_in.close()
     follow(until_visible=False)
     page.get_by_role("button", name="Save and continue editing").click()
     page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Typed before'")
@@ -259,10 +259,10 @@ def test_a_new_token_is_copied_by_its_button(open_page: Any, person: User, db: N
     page, errors = open_page(390, "dark")
     page.goto("/admin/sync/apitoken/add/")
     page.get_by_role("button", name="Make token", exact=True).click()
-    shown, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
-    shown.wait_for()
+    token, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
+    token.wait_for()
     assert not barriers(page)
-    text = shown.inner_text()
+    text = token.inner_text()
     copy.click()
     # The browser copies and pastes a moment after the click and the key.
     expect(copy).to_have_text("Copied")

@@ -40,7 +40,7 @@ def test_a_stop_is_seen_on_every_page_and_ended_from_whichever(
 ) -> None:
     """A used up day: what Monday said once, and not again."""
     page, errors = open_page(width, scheme)
-    open_before, found = page.context.new_page(), list[str]()
+    open_before, faults = page.context.new_page(), list[str]()
     open_before.clock.install()
     open_before.goto(PAGES["list"])
     monday.faults({"limit": "daily"})
@@ -48,18 +48,18 @@ def test_a_stop_is_seen_on_every_page_and_ended_from_whichever(
     assert MondayAccount.objects.get().stop_code == StopCode.DAY_LIMIT
     open_before.clock.fast_forward(HALF_A_MINUTE)
     expect(stop_of(open_before)).to_be_visible()
-    for one in sorted(PAGES, key=lambda one: one == kind):
-        page.goto(address(one, world["synced"]))
+    for name in sorted(PAGES, key=lambda name: name == kind):
+        page.goto(address(name, world["synced"]))
         expect(stop_of(page)).to_contain_text("calls to Monday are used up")
-        found += barriers(page)
+        faults += barriers(page)
 
     page.get_by_role("button", name="Try again now").click()
     page.get_by_text("Monday answers, and sync goes on").wait_for()
     expect(stop_of(page)).to_have_count(0)
     assert page.url.endswith(address(kind, world["synced"]))
-    found += barriers(page)
+    faults += barriers(page)
     assert MondayAccount.objects.get().stop_code == ""
     open_before.clock.fast_forward(HALF_A_MINUTE)
     expect(stop_of(open_before)).to_have_count(0)
-    assert not found
+    assert not faults
     assert not errors

@@ -61,7 +61,7 @@ def test_what_happened_to_accounts_is_told_to_who_may_see_them(api: APIClient) -
 
 @pytest.mark.parametrize(("act", "state"), [("approve", "approved"), ("reject", "rejected")])
 def test_an_approval_is_decided_once(api: APIClient, approval: ApprovalRequest, act: str, state: str) -> None:
-    assert [one["id"] for one in results(api, APPROVALS, state="pending")] == [approval.pk]
+    assert [entry["id"] for entry in results(api, APPROVALS, state="pending")] == [approval.pk]
     answer = api.post(f"{APPROVALS}{approval.pk}/{act}")
     assert (answer.status_code, answer.json()["state"], answer.json()["decided_by"]) == (200, state, "ada")
     again = api.post(f"{APPROVALS}{approval.pk}/reject")
@@ -103,8 +103,8 @@ def test_a_user_is_given_what_they_may_view_and_nobody_else_anything(kinds: Kind
 
 
 def test_a_page_costs_as_many_queries_for_many_as_for_few(api: APIClient, kinds: Kinds) -> None:
-    few = queries_of(lambda: api.get(ATTENTION))
+    queries_before = queries_of(lambda: api.get(ATTENTION))
     for number in range(12):
         states.conflicting(f"Many {number}", f"8{number:03}")
         states.dead(f"More {number}")
-    assert queries_of(lambda: api.get(ATTENTION)) <= few
+    assert queries_of(lambda: api.get(ATTENTION)) <= queries_before

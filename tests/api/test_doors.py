@@ -115,8 +115,8 @@ def without_the_redis_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Point health at another broker; its time-outs are the project's."""
     options = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}
-    there = current_app.connection_for_write(url, transport_options=options)
-    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: there)
+    broker = current_app.connection_for_write(url, transport_options=options)
+    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: broker)
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
@@ -129,8 +129,8 @@ def test_a_database_that_is_away_is_said_without_its_address(
     with monkeypatch.context() as patched:
         patched.setattr(connection, "cursor", away)
         answer = client.get(path, headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"})
-    said = answer.content.decode()
-    assert (answer.status_code, "database" in said, "pass" in said) == (503, True, False)
+    text = answer.content.decode()
+    assert (answer.status_code, "database" in text, "pass" in text) == (503, True, False)
 
 
 def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -> None:

@@ -81,15 +81,16 @@ def test_an_organization_is_found_by_its_address_as_boards_show_it(api: APIClien
     nova = Organization.objects.create(name="Nova", address_country="Germany", **address)
     Organization.objects.create(name="Other", address_city="Berlin", address_country="Germany")
     text = "main st 5, 10115 Berlin, Germany"
-    assert [found["id"] for found in results(api, "/api/v1/organizations/", search=text)] == [str(nova.pk)]
+    [organization] = results(api, "/api/v1/organizations/", search=text)
+    assert organization["id"] == str(nova.pk)
     assert list(admin_client.get("/admin/npd/organization/", {"q": text}).context["cl"].result_list) == [nova]
 
 
 def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
     job = row(entity_id=None, remote_id="55", operation="create", priority=10)
     row(operation="update", attempts=3)
-    found = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
-    assert [(one["id"], one["monday_id"]) for one in found] == [(job.pk, "55")]
+    jobs = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
+    assert [(row["id"], row["monday_id"]) for row in jobs] == [(job.pk, "55")]
     sides = {"npd_data": {}, "monday_data": {}, "monday_item_id": "55"}
     SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, conflict_fields=["phone"], **sides)
     for query, number in (({"resolved": "false"}, 1), ({"resolved": "true"}, 0), ({"field": "phone"}, 1)):
@@ -113,9 +114,9 @@ def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClien
         base={"email": {"local": {"email": "old@navy.test"}, "remote": raw, **base}},
         blocked_fields={"name": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}},
     )
-    found = api.get(url_of(contact, "sync")).json()
-    assert (found["id"], found["monday_id"]) == (str(contact.pk), "77")
-    name, email = found["fields"]
+    state = api.get(url_of(contact, "sync")).json()
+    assert (state["id"], state["monday_id"]) == (str(contact.pk), "77")
+    name, email = state["fields"]
     assert (name["reason_code"], name["blocked"], name["detail"]) == ("rejected", True, "Monday rejected it.")
     expected = ("grace@navy.test", "old@navy.test", "old@navy.test")
     assert (email["npd"], email["base"]["npd"], email["monday"]) == expected
@@ -136,10 +137,10 @@ def test_thirty_rows_of_a_list_cost_as_many_queries_as_three(api: APIClient, org
     grow(3, organization)
     for address in lists:
         api.get(address)  # what is loaded once
-    few = {address: queries(api, address) for address in lists}
+    queries_before = {address: queries(api, address) for address in lists}
     grow(27, organization)
-    assert {address: queries(api, address) for address in lists} == few
-    assert max(few.values()) <= 15, few
+    assert {address: queries(api, address) for address in lists} == queries_before
+    assert max(queries_before.values()) <= 15, queries_before
 
 
 def queries(api: APIClient, address: str) -> int:

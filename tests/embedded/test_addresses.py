@@ -50,8 +50,8 @@ def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> No
         assert Client().post(door, body, content_type="application/json").json() == {"challenge": "c"}
 
 
-def fail(**held: Any) -> None:
-    conninfo = f"host=h {held['params']['password']}"  # noqa: F841 - to be found in the trace
+def fail(**arguments: Any) -> None:
+    conninfo = f"host=h {arguments['params']['password']}"  # noqa: F841 - to be found in the trace
     raise RuntimeError(f"no luck with {settings.MONDAY_API_KEY}")
 
 

@@ -283,8 +283,8 @@ def hear(world: World, *records: Contact) -> None:
     ],
 )
 def test_a_number_stays_when_its_person_moves(world: World, move: tuple[str, str, str, str], by: str, way: str) -> None:
-    number, country, here, there = move
-    first, second = organization("First", here), organization("Second", there)
+    number, country, first_country, second_country = move
+    first, second = organization("First", first_country), organization("Second", second_country)
     ann = world.contact("Ann", organization=first, phone=number if way == "written" else "")
     hear(world)
     if way == "pulled":
@@ -347,7 +347,7 @@ def test_no_countrys_number_changes_when_it_is_pulled() -> None:
         if home.remote(raw) != whole:
             continue
         pulled = home.to_local(raw, {"phone": ""})
-        changed += [(region, other) for other in ("IT", "US", "DE", "AU") if _read(other).local(pulled) != whole]
+        changed += [(region, country) for country in ("IT", "US", "DE", "AU") if _read(country).local(pulled) != whole]
     assert not changed
 
 

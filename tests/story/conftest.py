@@ -39,11 +39,11 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
     command += ["--token", settings.MONDAY_API_KEY, *options]
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     running[:] = [started("sandbox", command, dict(os.environ), f"{url}/")]
-    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
+    simulator = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
     try:
-        yield found
+        yield simulator
     finally:
-        found.session.close()
+        simulator.session.close()
         running[0].stop(5)
 
 
@@ -139,9 +139,9 @@ class Held:
     @classmethod
     def now(cls) -> Held:
         """By whoever holds it at this moment."""
-        found = BoardLease.objects.get(link__entity_type="contact")
-        assert found.token is not None
-        return cls(found.token, found.expires)
+        lease = BoardLease.objects.get(link__entity_type="contact")
+        assert lease.token is not None
+        return cls(lease.token, lease.expires)
 
     def was_taken_over(self) -> bool:
         """Whether another worker has it by now."""
@@ -178,8 +178,8 @@ def save(site: Site, **values: Any) -> dict[str, Any]:
 
 def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
     """The contact as the API shows it now."""
-    found: dict[str, Any] = site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
-    return found
+    record: dict[str, Any] = site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
+    return record
 
 
 def names_on_board(site: Site) -> list[str]:

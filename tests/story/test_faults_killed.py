@@ -100,12 +100,12 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
     people.change([OLD[0], NEW[0]])
     later(PAST_EVERY_DEADLINE)
     assert hand.run("work").told["result"]["completed"] >= len(ALL)
-    done, calls = settled(), site.sandbox.calls()
+    before, calls = settled(), site.sandbox.calls()
 
     hand.let_go(stale)
 
     assert (stale.problem, stale.told["result"]["completed"]) == ("", 0)
-    assert settled() >= done  # its late write makes Monday send webhooks, which write rows of their own
+    assert settled() >= before  # its late write makes Monday send webhooks, which write rows of their own
     mutations = [call for call in site.sandbox.calls(calls[-1]["id"]) if call["kind"] == "mutation"]
     assert len(mutations) == late
     site.processes.work()

@@ -60,8 +60,8 @@ class OwnRedis:
 
     def come_back(self) -> None:
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
-        kept = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
-        self._server: Child = started("redis", [*command, *kept], dict(os.environ))
+        options = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._server: Child = started("redis", [*command, *options], dict(os.environ))
         wait_for("Redis answers", self._answers)
 
     def _answers(self) -> bool:
@@ -100,10 +100,10 @@ def away(broker: Broker) -> Iterator[None]:
 def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[Broker]:
     """The broker of all processes, of this test alone, so that it can be away."""
     with folder_of_ones_own() as folder:
-        found = request.param(folder / "broker")
-        with processes.with_variables(CELERY_BROKER_URL=found.url):
-            yield found
-        found.leave()
+        broker = request.param(folder / "broker")
+        with processes.with_variables(CELERY_BROKER_URL=broker.url):
+            yield broker
+        broker.leave()
 
 
 @pytest.mark.parametrize("own_broker", [OwnRedis, OwnPostgres], ids=["Redis", "PostgreSQL"], indirect=True)
@@ -133,14 +133,14 @@ def drained(site: Site) -> bool:
 
 
 def ready(site: Site) -> dict[str, object]:
-    found: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
-    return found
+    readiness: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
+    return readiness
 
 
 def cron(site: Site) -> dict[str, int]:
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
-    found: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
-    return found
+    summary: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
+    return summary
 
 
 AT_ONCE = 30
@@ -156,7 +156,7 @@ def test_a_broker_restart_ends_no_worker(own_broker: Broker, quiet_site: Site, s
     site.processes.work()
     workers = [site.processes.children["worker"], staff("worker-2")]
     for number in range(1, restarts + 1):
-        people.new([f"Person {number}.{one}" for one in range(AT_ONCE)])
+        people.new([f"Person {number}.{index}" for index in range(AT_ONCE)])
         site.wait_for("a worker has work in hand", SyncQueue.objects.filter(status="in_progress").exists)
         with away(own_broker):
             site.wait_for("both have lost it", told_by(workers, "Connection to broker lost", number))

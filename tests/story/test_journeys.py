@@ -34,8 +34,8 @@ BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
 
 @pytest.fixture
 def mails() -> Iterator[MailServer]:
-    with mail_server() as found:
-        yield found
+    with mail_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page
         page.get_by_text(re.compile("was (?:added|changed) successfully")).wait_for()
         monday.act("edit", item_id=ann, column_id="job", text="Chair")
     expect(inbox_badge(page)).to_have_text("1")
-    told = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
+    message = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
     assert mails.recipients == ["admin@example.com"]
     # The mail's own link leads to both sides.
-    text = told.get_body(("plain",)).get_content()
+    text = message.get_body(("plain",)).get_content()
     link = re.search(rf"{re.escape(new_site.url)}\S+/screen/", text)
     assert link, text
     page.goto(link[0])
@@ -177,41 +177,41 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
         base_url=site.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale="en-GB"
     )
     context.set_default_timeout(PAGE_TIMEOUT)
-    page, found = context.new_page(), list[str]()
+    page, faults = context.new_page(), list[str]()
 
     page.goto("/admin/")
-    found += barriers(page)
+    faults += barriers(page)
     sign_in(site, page)
-    found += barriers(page)
+    faults += barriers(page)
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(2)
     # Six lines of a card: a value may take four, as who chooses a side has to see it.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155
-    found += barriers(page)
+    faults += barriers(page)
     rows.filter(has_text="Ann").get_by_role("link", name="Ann", exact=True).tap()
     page.locator(".cfl-current").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     page.get_by_role("radio", name="Monday's").check()
     page.get_by_role("button", name="Resolve", exact=True).tap()
     page.get_by_text("Resolved: Role is “").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
 
     page.goto("/admin/npd/contact/")
-    found += barriers(page)
+    faults += barriers(page)
     page.get_by_role("link", name="Grace Okonkwo", exact=True).tap()
     page.locator("#npd-state [data-act=rejected]").tap()
     page.locator("[data-summary]").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     page.locator("input[name=pick-email][value=custom]").check()
     page.locator("input[name=value-email]").fill("grace@okonkwo.example")
     page.get_by_role("button", name="Resolve", exact=True).tap()
     page.wait_for_url("**answered=**")
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     context.close()
 
-    assert not found
+    assert not faults
     site.wait_for("both sides agree", synced)
     assert {item["values"]["email"] for item in site.sandbox.items()} == {"ann@example.com", "grace@okonkwo.example"}
     assert site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Monday's"

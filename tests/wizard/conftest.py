@@ -67,7 +67,7 @@ class Wizard:
 
     @property
     def choices(self) -> dict[str, Choices]:
-        return {key: Choices.parse(one) for key, one in self.client.session.get(SESSION_KEY, {}).items()}
+        return {key: Choices.parse(stored) for key, stored in self.client.session.get(SESSION_KEY, {}).items()}
 
     def boards(self, **choices: str) -> str:
         return self.post("boards/", **choices)
@@ -96,13 +96,13 @@ class Wizard:
         """The plan's page is opened, and a worker makes the plan."""
         self.get("plan/")
         make_plan(plan_token(self.choices))
-        found = self.stored_plan()
-        assert found.state == "done", found.problem
+        plan = self.stored_plan()
+        assert plan.state == "done", plan.problem
 
     def stored_plan(self) -> SetupPlan:
-        found = stored_plan(plan_token(self.choices))
-        assert found is not None
-        return found
+        plan = stored_plan(plan_token(self.choices))
+        assert plan is not None
+        return plan
 
     def board_plan(self, kind: str = "contact") -> BoardPlan:
         return next(plan for plan in self.stored_plan().boards if plan.entity_type == kind)
@@ -151,8 +151,8 @@ class Wizard:
 
 def started(kind: str = "contact") -> dict[str, Any]:
     """The set-up of these records that was started last."""
-    found: dict[str, Any] = BoardLink.objects.get(entity_type=kind).setup
-    return found
+    setup: dict[str, Any] = BoardLink.objects.get(entity_type=kind).setup
+    return setup
 
 
 def unlock(*kinds: str) -> None:

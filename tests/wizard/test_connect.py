@@ -14,7 +14,7 @@ from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
-from tests.support.people import own_group
+from tests.support.people import own_group, signed_in
 from tests.wizard.conftest import START, Wizard, words_of
 
 TOKEN = "a-token-that-nobody-could-test"
@@ -72,11 +72,11 @@ def test_a_token_that_is_entered_is_found_nowhere(
     pages.append(bare.client.post(START))
     for page in pages:
         assert bare.monday.token not in page.content.decode()
-    kept = [credentials.api_token(), credentials.webhook_secrets()[0]]
-    stored, said = everything_stored(), caplog.text + "".join(capfd.readouterr())
-    for secret in kept:
-        assert secret not in stored
-        assert secret not in said
+    secrets = [credentials.api_token(), credentials.webhook_secrets()[0]]
+    stored_text, output = everything_stored(), caplog.text + "".join(capfd.readouterr())
+    for secret in secrets:
+        assert secret not in stored_text
+        assert secret not in output
         assert secret in settings.SECRET_TEXTS  # so no log line, error page or stored error of this process shows it
     assert LogEntry.objects.filter(change_message__startswith="Connected. The token works").exists()
 
@@ -153,8 +153,8 @@ def test_the_environments_token_comes_first_and_the_page_says_so(away: Wizard, s
 
 def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away: Wizard) -> None:
     away.post("token/", token=TOKEN)
-    asked = away.post("token/", remove="1")
-    assert "Remove the stored token?" in asked
+    question = away.post("token/", remove="1")
+    assert "Remove the stored token?" in question
     assert credentials.api_token() == TOKEN  # a click alone removes nothing
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
@@ -186,9 +186,7 @@ def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
     user.groups.add(own_group("operate"))
-    client = Client()
-    client.force_login(user)
-    return client
+    return signed_in(user)
 
 
 def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(away: Wizard, mapper: Client) -> None:

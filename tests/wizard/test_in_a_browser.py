@@ -31,7 +31,7 @@ def clock_put_back() -> Iterator[None]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def plan_tokens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens of the plans that pages have asked for."""
     tokens: list[str] = []
     monkeypatch.setattr("sync.operations.setup.plan.send_task", lambda task, *args: tokens.extend(args))
@@ -44,7 +44,7 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def test_a_foreign_board_of_120_items_on_a_phone(open_page: Any, monday: Sandbox, asked: list[str]) -> None:
+def test_a_foreign_board_of_120_items_on_a_phone(open_page: Any, monday: Sandbox, plan_tokens: list[str]) -> None:
     board = monday.add_board("Contactos", *FOREIGN)
     for number in range(120):
         address = f"p{number}@example.com"
@@ -64,13 +64,13 @@ def test_a_foreign_board_of_120_items_on_a_phone(open_page: Any, monday: Sandbox
     assert chosen == {"Email": "correo", "Phone": "telefono", "Role": "cargo", "Notes": "notas"}
     assert page.get_by_label("Column of Organization").input_value() == "empresa"  # its board is set up with it
     page.get_by_label("Create records from items").check()
-    found = barriers(page)
+    faults = barriers(page)
     page.get_by_role("button", name="Next", exact=True).click()
     page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()
-    by_a_worker(lambda: make_plan(asked[0]))
+    by_a_worker(lambda: make_plan(plan_tokens[0]))
     page.get_by_text("120 records then need attention").wait_for()
     page.get_by_label("Create 12 organizations that NPD doesn't have").check()
-    found += barriers(page)
+    faults += barriers(page)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is being applied").wait_for()
     by_a_worker(advance_setups)
@@ -81,5 +81,5 @@ def test_a_foreign_board_of_120_items_on_a_phone(open_page: Any, monday: Sandbox
         by_a_worker(lambda: SyncQueueService().process(seconds=60))
     assert (Contact.objects.filter(sync_status="synced").count(), Organization.objects.count()) == (120, 12)
     assert len({column["title"] for column in monday.boards()[0]["columns"]}) == len(FOREIGN) + 2
-    assert not found
+    assert not faults
     assert not errors
