@@ -1,6 +1,8 @@
 """Reading a page's form as a browser does, and sending it back."""
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
@@ -14,6 +16,15 @@ def values_of(response: Any, form_id: str) -> dict[str, str]:
     form = root.find(f".//form[@id='{form_id}']")
     values = {field.get("name"): _value(field) for field in (form.iter() if form is not None else ())}
     return {name: value for name, value in values.items() if name and value is not None}
+
+
+def answer_to_question(html: str) -> dict[str, list[str]]:
+    """What the form of a question sends, without its buttons."""
+    question = html.partition("npd-question")[2]
+    values: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', question):
+        values.setdefault(name, []).append(unescape(value))
+    return values
 
 
 def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,13 +8,11 @@ from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
-from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
-from tests.admin.all_pages import crowd
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
-from tests.support.pages import barriers, inbox_badge
+from tests.support.pages import barriers
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -29,16 +27,6 @@ def is_live(request: Any) -> bool:
 
 def fetches_itself(response: Any) -> bool:
     return is_live(response.request)
-
-
-@pytest.fixture
-def busy(world: dict[str, Any]) -> dict[str, Any]:
-    """Everything that pages can show at once."""
-    crowd(world)
-    world["paused"] = states.synced("Paused one", "5055")
-    Contact.objects.filter(pk=world["paused"].pk).update(sync_enabled=False)
-    make_missing_jobs()
-    return world
 
 
 def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page: Any, world: dict[str, Any]) -> None:
@@ -90,29 +78,7 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not errors
 
 
-# Health
-
-
-def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page: Any, db: None) -> None:
-    states.boards()
-    states.synced("Ann", "5001")
-    page, errors = open_page(1280, "light")
-    page.clock.install()
-    page.goto("/admin/")
-    news = page.locator("#npd-live-news")
-    with page.expect_response(fetches_itself):
-        page.clock.fast_forward(HALF_A_MINUTE)
-    assert news.text_content() == ""
-    states.conflicting("Ben", "5002")
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator(".npd-home-group").first.wait_for()
-    page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
-    assert page.locator("#npd-home").count() == 1
-    expect(inbox_badge(page)).to_have_text("1")
-    assert not errors
-
-
-def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: Any, busy: dict[str, Any]) -> None:
+def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: Any, world: dict[str, Any]) -> None:
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")

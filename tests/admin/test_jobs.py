@@ -3,7 +3,6 @@
 import html
 import re
 import uuid
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from tests.admin import states
 from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, RESUME, act_on_all, confirmed, flying, listed, statuses, tick
 from tests.admin.test_records import row_of, words_of
 from tests.support.people import signed_in, staff_who_may
-from tests.support.rows import queries_of
 
 
 @pytest.fixture
@@ -130,18 +128,6 @@ def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[S
 
 
 # The list
-
-
-def test_the_queries_are_few_and_do_not_grow(browser: Client, world: dict[str, Any]) -> None:
-    queries = partial(queries_of, lambda: listed(browser, LIVE_ROWS))
-    listed(browser, LIVE_ROWS)
-    queries_before = queries()
-    assert queries_before <= 12
-    for number in range(20):
-        states.waiting(f"Waiting {number}", seconds=-10)
-        states.candidate(f"80{number}", seconds=-10)
-        states.dead(f"Dead {number}")
-    assert queries() <= queries_before
 
 
 def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:

@@ -14,7 +14,6 @@ from sync.models import FieldMapping, SyncMetadata, WriteLoop
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.people import signed_in, staff_who_may
-from tests.support.rows import queries_of
 
 
 def act_url(record: Any, act: str) -> str:
@@ -112,16 +111,3 @@ def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: di
     html = browser.get(change_page(record)).content.decode()
     assert "It was emptied." in html.split('id="npd-mark-email"')[1][:300]
     assert words_of(html).count("Records would be deleted in NPD.") == 1
-
-
-def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": {"reason": "Refused."}})
-    browser.get(change_page(record))
-    queries_before = queries_of(lambda: browser.get(change_page(record)))
-    for number in range(20):
-        states.decided(record, f"Line {number}")
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
-        blocked_fields={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
-    )
-    assert queries_of(lambda: browser.get(change_page(record))) <= queries_before + 1

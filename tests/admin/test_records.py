@@ -8,21 +8,17 @@ import pghistory
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client, RequestFactory
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
-from sync.limits import api_quota
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
-from tests.admin.forms import values_of
+from tests.admin.forms import answer_to_question, values_of
 from tests.support.people import staff_who_may
-from tests.support.rows import queries_of
 
 LIST = "/admin/npd/contact/"
 
@@ -56,20 +52,6 @@ def test_links_go_where_browsers_reach_the_board(browser: Client, world: dict[st
     assert re.search(r'href="http://127.0.0.1:9001/board/\d+/pulses/5001" target="_blank" rel="noopener"', html)
     assert 'href="http://127.0.0.1:9001/"' in html  # the banner's
     assert "http://sandbox:8001" not in html
-
-
-def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser: Client, world: dict[str, Any]) -> None:
-    with api_quota.lock_quota():  # its row is there from the first call to Monday on
-        pass
-    browser.get(LIST)
-    queries_before = queries_of(lambda: browser.get(LIST))
-    for number in range(40):
-        states.synced(f"Person {number}", f"8{number}", organization=world["organization"])
-        states.waiting(f"Waiting {number}")
-    with CaptureQueriesContext(connection) as many:
-        assert browser.get(LIST).status_code == 200
-    assert len(many) == queries_before
-    assert len(many) <= 12
 
 
 def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str, Any]) -> None:
@@ -178,13 +160,6 @@ def test_a_deletion_names_records_with_open_conflicts(browser: Client, client: C
     assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
-def confirmed(page: str) -> dict[str, str]:
-    """What the button of the page that asks sends; without its token."""
-    form = page.split("npd-question")[1].split("</form>", maxsplit=1)[0]
-    sent = {name: unescape(value) for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', form)}
-    return {name: value for name, value in sent.items() if name != "csrfmiddlewaretoken"}
-
-
 def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, world: dict[str, Any]) -> None:
     """The page that asks sends the selection once more, and "all" is read from its address."""
     filtered = f"{LIST}?q=Angstrom&sync_enabled__exact=1"
@@ -196,7 +171,7 @@ def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, wor
     form = re.search(r"<form method=\"post\"([^>]*)>(?:(?!</form>).)*name=\"confirmed\"", page, re.DOTALL)
     assert form is not None
     target = re.search(r'action="([^"]+)"', form[1])
-    browser.post(unescape(target[1]) if target else filtered, confirmed(page))
+    browser.post(unescape(target[1]) if target else filtered, answer_to_question(page))
     unlinked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
     assert set(unlinked) == {world["synced"].pk}
 

@@ -1,7 +1,6 @@
 """Cron, health, and the way from an item to its record."""
 
 import socket
-import sys
 import uuid
 from typing import Any
 
@@ -90,26 +89,15 @@ def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatc
 
 
 def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_the_redis_extra(monkeypatch)
-    notify._connection.cache_clear()
+    def connection_without_packaging(process_id: int) -> None:
+        raise ModuleNotFoundError(name="packaging")
+
+    monkeypatch.setattr(notify, "_connection", connection_without_packaging)
     with capture_logs() as lines:
         assert notify.send_task("sync.work_board", "contact") is False
-    notify._connection.cache_clear()
     (line,) = lines
     assert (line["log_level"], line["error"]) == ("error", "ModuleNotFoundError")
     assert "packaging" in line["why"]
-
-
-def without_the_redis_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an environment where kombu's Redis transport is there and `packaging`, which it imports, isn't."""
-    # By TLS, as no other test: kombu keeps a transport that it has imported once, by the URL's scheme.
-    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "rediss://127.0.0.1:9/0")
-    for name in ("kombu.transport.redis", "config.redis_broker"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("kombu.transport.redis", raising=False)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "packaging"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "packaging", None)
 
 
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

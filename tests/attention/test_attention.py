@@ -1,6 +1,5 @@
 """What needs attention: every kind is counted once, by its cause, with a key that stays the same."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +30,6 @@ from sync.state import record_view
 from tests.admin import states
 from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may, unlink
-from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -383,20 +381,3 @@ def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -
     assert visible_kinds == {Kind.FAILED, Kind.UNMATCHED}
     assert {entry.name for entry in attention.entries(attention.waiting(scope))} == {"Bob", "Item 7001"}
     assert attention.entries(attention.waiting(scope, kinds=[Kind.CONFLICT])) == []
-
-
-def test_what_waits_is_read_in_a_number_of_queries_that_does_not_grow(kinds: Kinds) -> None:
-    def read() -> None:
-        attention.counts()
-        attention.groups()
-        attention.entries()
-
-    queries = queries_of(read)
-    for number in range(12):
-        states.conflicting(f"Many {number}", f"8{number:03}")
-        states.dead(f"More {number}", f"Failed: {uuid.uuid4()}")
-        blocked(f"Some {number}", f"9{number:03}", code="unknown")
-        unmatched(f"77{number:02}")
-    assert queries_of(read) <= queries + 1
-    assert attention.counts()[Kind.CONFLICT] == 13
-    assert SyncMetadata.objects.exists()

@@ -48,6 +48,7 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     states.dead("Dead later")
     page.clock.fast_forward(POLL)
     row_of(page, "Dead later").wait_for()
+    page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert focused_name(page) == "Bob"
     # A selected row is somebody's work: nothing moves.
     press(page, "x")

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html import unescape
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from conflicts.models import SyncConflict
 from conflicts.reports import FieldConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
+from tests.admin.forms import answer_to_question
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, screen, text_of
@@ -39,10 +39,7 @@ def ask(browser: Client, action: str, *contacts: Contact, query: str = "?kind__i
 
 def confirm(browser: Client, question: Any) -> str:
     """Press the page's button; what the list says afterwards."""
-    form = question.content.decode().partition('class="npd-card npd-question"')[2]
-    sent: dict[str, list[str]] = {}
-    for name, value in re.findall(r'type="hidden"\s+name="(\w+)"\s+value="([^"]*)"', form):
-        sent.setdefault(name, []).append(unescape(value))
+    sent = answer_to_question(question.content.decode())
     return text_of(browser.post(f"{LIST}?{question.request['QUERY_STRING']}", sent, follow=True))
 
 

@@ -119,7 +119,7 @@ def _hold_the_laws(steps: list[tuple[str, Any]]) -> None:
         if kind == "choose":
             choose(record, argument, by, tally)
         elif kind == "undo":
-            take_back(record, by, stands=argument)
+            take_back(record, by, is_applied=argument)
         else:
             look(record, kind, argument["fields"], argument["takes"])
         rows = list(SyncConflict.objects.filter(entity_id=record))

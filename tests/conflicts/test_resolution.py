@@ -78,20 +78,6 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
     assert SyncConflict.objects.get().stored_resolution.fields["phone"].choose == "npd"
 
 
-def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict, ada: User) -> None:
-    for words, selection in {
-        "type the value": {"choose": "custom"},
-        "NUL": {"choose": "custom", "value": "1\x002"},
-        "not a phone number": {"choose": "custom", "value": "no digits"},
-        "not a complete phone number": {"choose": "custom", "value": "1" * 65},
-    }.items():
-        with pytest.raises(InvalidResolution) as bad:
-            merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})
-        assert list(bad.value.problems) == ["phone"]
-        assert words in bad.value.problems["phone"]
-    assert SyncConflict.objects.get().resolution is None
-
-
 def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncConflict, ada: User) -> None:
     with pytest.raises(InvalidResolution, match="which values you decided on"):
         merge(conflict, ada, phone={"choose": "npd"})
@@ -102,6 +88,10 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
+        (PHONE, None, "type the value"),
+        (PHONE, "1\x002", "NUL"),
+        (PHONE, "no digits", "not a phone number"),
+        (PHONE, "1" * 65, "not a complete phone number"),
         (FieldConflict("name", "Grace", "G.", "Gracie"), "", "can't be empty"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an email address"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "a@-x.test", "valid email address"),
@@ -109,10 +99,13 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
     ],
 )
 def test_a_typed_value_is_validated(contact: Contact, ada: User, field: FieldConflict, value: str, words: str) -> None:
-    record(finding(contact, field))
+    record(finding(contact, field, ROLE))
+    selections = {field.key: {"choose": "custom", "value": value}, "role_title": {"choose": "npd"}}
     with pytest.raises(InvalidResolution) as bad:
-        merge(conflict_of(contact), ada, field, **{field.key: {"choose": "custom", "value": value}})
+        merge(conflict_of(contact), ada, field, ROLE, **selections)
+    assert list(bad.value.problems) == [field.key]
     assert words in bad.value.problems[field.key]
+    assert conflict_of(contact).resolution is None
 
 
 def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConflict, ada: User) -> None:

@@ -17,8 +17,7 @@ from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import check_board
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
-from tests.support.world import World
-from tests.wizard.conftest import mail
+from tests.support.world import World, mail
 
 Run = Callable[..., str]
 Columns = list[tuple[str, str, str]]

@@ -20,7 +20,8 @@ from tests.support.child import Child
 from tests.support.pages import barriers, inbox_badge
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
-from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, a_board, an_item
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -144,16 +145,21 @@ def connect(page: Page, token: str) -> None:
 
 
 def set_up(page: Page, board: str) -> None:
-    """From the choice of boards to the run: contacts on a board that is there, organizations on a new one."""
+    """From the choice of boards to the run, on a phone: contacts on a board that is there, organizations on a new."""
+    page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
+        assert not barriers(page)
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    assert not barriers(page)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:

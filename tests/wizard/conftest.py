@@ -1,9 +1,7 @@
 """An administrator at the set-up, an account of Monday's, and a worker that works when the test says so."""
 
-import json
 import re
 from collections.abc import Sequence
-from html import unescape
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_token
 from sync.outbox import notify
 from sync.queue import SyncQueueService
+from tests.admin.test_records import words_of
 from tests.setup.fixtures import monday, receiver
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
@@ -162,12 +161,6 @@ def unlock(*kinds: str) -> None:
         BoardLink.objects.filter(pk=link.pk).update(setup=link.setup)
 
 
-def words_of(html: str) -> str:
-    """The page's words, without the tags."""
-    text = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
-
-
 @pytest.fixture
 def wizard(person: User, monday: Sandbox, client: Client) -> Any:
     cache.clear()
@@ -204,17 +197,7 @@ def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: S
 
 
 def an_item(monday: Sandbox, board_id: str, name: str, **values: Any) -> str:
-    answer = monday.query(
-        "mutation ($b: ID!, $n: String!, $v: JSON)"
-        " { create_item(board_id: $b, item_name: $n, column_values: $v) { id } }",
-        b=board_id, n=name, v=json.dumps(values),
-    )  # fmt: skip
-    assert "errors" not in answer, answer
-    return str(answer["data"]["create_item"]["id"])
-
-
-def mail(address: str) -> dict[str, str]:
-    return {"email": address, "text": address}
+    return str(monday.act("add", board_id=board_id, name=name, values=values)["id"])
 
 
 PEOPLE = (("mail", "E-mail address", "email"), ("tel", "Phone", "phone"), ("job", "Role", "text"))

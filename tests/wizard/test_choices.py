@@ -7,7 +7,8 @@ import pytest
 from npd.models import Contact
 from sync.models import BoardLink
 from sync.monday import connector
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail, people, set_up, started
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, people, set_up, started
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 

@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.sessions.models import Session
-from django.db import connection
 from django.test import Client
 
 from sync.choices import API_TOKEN
@@ -14,8 +12,10 @@ from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
+from tests.accounts.signing_in import everything_stored
+from tests.admin.test_records import words_of
 from tests.support.people import own_group, signed_in
-from tests.wizard.conftest import START, Wizard, words_of
+from tests.wizard.conftest import START, Wizard
 
 TOKEN = "a-token-that-nobody-could-test"
 
@@ -37,19 +37,6 @@ def bare(wizard: Wizard, unnamed: None) -> Wizard:
 def away(away: Wizard, unnamed: None) -> Wizard:
     """The same while no Monday answers: what is entered is kept, and not tested."""
     return away
-
-
-def everything_stored() -> str:
-    """Every value of every table, as a dump has it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = [name for (name,) in cursor.fetchall()]
-        texts = []
-        for table in tables:
-            cursor.execute(f'SELECT t::text FROM "{table}" AS t')
-            texts += [row for (row,) in cursor.fetchall()]
-    sessions = [str(session.get_decoded()) for session in Session.objects.all()]
-    return "\n".join([*texts, *sessions])
 
 
 def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, settings: Any) -> None:

@@ -4,7 +4,8 @@ from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, later, mail, people, started
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, later, people, started
 
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:

@@ -9,7 +9,8 @@ from npd.models import Contact, Organization
 from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
 from sync.operations.setup import plan
 from sync.outbox.pauses import pause
-from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, mail, people, set_up
+from tests.support.world import mail
+from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
 

@@ -14,7 +14,8 @@ from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
 from tests.support.people import signed_in, staff_who_may
-from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
+from tests.support.world import mail
+from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item, later, people, started, unlock
 
 
 def planned(wizard: Wizard) -> str:
