@@ -44,23 +44,13 @@ class LedgerDirection(models.TextChoices):
 class StopCode(models.TextChoices):
     """The reason that stopped every board; it determines how the stop ends."""
 
-    TOKEN = "token", "Monday doesn't accept the token"
+    TOKEN = "token", "Monday rejects the API token"
     ACCOUNT = "account", "Monday rejects every call of the account"
-    DAY_LIMIT = "day_limit", "The day's calls are used up"
-    LIMIT = "limit", "Another limit of Monday's"
+    DAY_LIMIT = "day_limit", "Today's calls to Monday are used up"
+    LIMIT = "limit", "Monday's limit of calls is reached"
     OUTAGE = "outage", "Monday doesn't answer"
     WRITES = "writes", "Monday doesn't store what is sent"
 
-
-# The reasons as pages show them.
-STOP_WORDS = {
-    StopCode.TOKEN: "Monday rejects the API token",
-    StopCode.ACCOUNT: "Monday rejects every call of the account",
-    StopCode.DAY_LIMIT: "Today's calls to Monday are used up",
-    StopCode.LIMIT: "Monday's limit of calls is reached",
-    StopCode.OUTAGE: "Monday doesn't answer",
-    StopCode.WRITES: "Monday doesn't store what is sent",
-}
 
 # What Monday refuses on one board, by the kind of call.
 REFUSED_WORDS = {
@@ -162,8 +152,8 @@ class BlockedCode(StrEnum):
     COLUMN = "column"
     REJECTED = "rejected"
     LIMIT = "limit"
-    LEFT_OUT = "left_out"
     RELATION = "relation"
+    RELATION_SKIPPED = "relation_skipped"
     INVALID = "invalid"
     UNKNOWN = "unknown"
     REQUIRED = "required"

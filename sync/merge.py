@@ -139,8 +139,8 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Base:
-    """The values when both sides last agreed."""
+class Values:
+    """A field's values on both sides at one time."""
 
     local: Canonical
     remote: Canonical
@@ -178,7 +178,7 @@ class Field:
     key: str
     local: Canonical
     remote: Canonical
-    base: Base | None = None
+    base: Values | None = None
     direction: FieldDirection = FieldDirection.BOTH
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule for a first match
@@ -244,7 +244,7 @@ def _decide_one_way(field: Field, action: Action) -> FieldDecision:
     # With a new column or a new link, nobody emptied the source.
     if source is None and field.base is None and not (action is Action.PUSH and field.emptied_while_blocked):
         return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
-    base = field.base or Base(None, None)
+    base = field.base or Values(None, None)
     before = base.remote if action is Action.PUSH else base.local
     target = field.remote if action is Action.PUSH else field.local
     # A person edited the target if it differs from the base, and that edit is reported as overwritten.
@@ -274,14 +274,14 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
     if rule is Rule.NEWEST:
         return _decide_by_time(field, reason)
     if rule is Rule.UNION:
-        base = field.base or Base(None, None)
+        base = field.base or Values(None, None)
         if not any(isinstance(value, str) for value in (field.local, field.remote, base.local, base.remote)):
             return _decide_same_value(field, _united(field, base), f"{reason}; lists merged", overrides=False)
         reason = f"{reason}; only lists can be merged, so it is a conflict"
     return FieldDecision(field.key, Action.CONFLICT, reason)
 
 
-def _united(field: Field, base: Base) -> tuple[str, ...] | None:
+def _united(field: Field, base: Values) -> tuple[str, ...] | None:
     """Return the base plus what either side added, minus what either removed, each compared with its own half."""
     values = (field.local, field.remote, base.local, base.remote)
     local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)

@@ -360,7 +360,6 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-deleted_at",)
     actions = ("bring_back",)
-    change_form_outer_before_template = "sync/row_buttons.html"
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"
     empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
@@ -387,16 +386,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             row.page_may_restore = is_gone and registry.may_act(request.user, "add", row.entity_type)
             row.page_by = author.by if author else ""
 
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
+        url = reverse("admin:sync_tombstone_restore", args=[row.pk])
+        return [admin_base.Button("Restore…", url=url)] if row.page_may_restore else []
+
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Add the button *Restore…* and the record's activity."""
+        """Add the record's activity."""
         record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
-        buttons = []
-        if row.page_may_restore:
-            buttons.append(("Restore…", reverse("admin:sync_tombstone_restore", args=[row.pk])))
-        return super().row_context(request, row) | {
-            "row_buttons": buttons,
-            "activity": activity.activity_of(record, request),
-        }
+        return super().row_context(request, row) | {"activity": activity.activity_of(record, request)}
 
     name = admin_base.plain_column("Record", lambda row: tombstones.tombstone_name(row) or str(row.entity_id))
     kind = admin_base.type_column()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -168,6 +168,22 @@ def overview_of(request: HttpRequest) -> Overview:
 
 
 @dataclass(frozen=True)
+class Button:
+    """A button that does an act, or leads to a page."""
+
+    label: str
+    code: str = ""  # of the act
+    url: str = ""  # of the page, if it leads to one
+    post_to: str = ""  # where it posts `hidden`, if it has a form of its own
+    hidden: Mapping[str, object] = field(default_factory=dict)
+    icon: str = ""
+    key: str = ""  # of the keyboard
+    takes_away: bool = False
+    impossible: str = ""  # why it can't be pressed now
+    is_on_monday: bool = False  # whether the page opens in a new tab
+
+
+@dataclass(frozen=True)
 class ListTab:
     """A tab above a list: a filter, or another list."""
 
@@ -271,6 +287,15 @@ class PageAdmin(ModelAdmin):
 
 class ReadOnlyAdmin(PageAdmin):
     """An admin of rows that only the engine writes."""
+
+    change_form_outer_before_template = "sync/row_buttons.html"
+
+    def row_buttons(self, request: HttpRequest, row: Any) -> Sequence[Button]:
+        """Return the buttons above a row's page, the main one first."""
+        return []
+
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return super().row_context(request, row) | {"row_buttons": self.row_buttons(request, row)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -11,7 +11,9 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
+from sync import attention
 from sync.admin import admin_base
+from sync.admin.record_panel import waiting_buttons
 from sync.choices import ApprovalKind, ApprovalState
 from sync.kernel import humanize
 from sync.models import ApprovalRequest, IgnoredItem
@@ -109,6 +111,14 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             return rows
         return rows.exclude(state=ApprovalState.DONE, decided_at=None)
 
+    def row_buttons(self, request: HttpRequest, row: ApprovalRequest) -> list[admin_base.Button]:
+        return waiting_buttons(request, attention.Kind.APPROVAL, row)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Leave out who decided as long as nobody has."""
+        fields = super().get_fields(request, obj)
+        return fields if obj is None or obj.decided_at else fields[:-2]
+
     state_badge = admin_base.badge_column("state", "State", _BADGES)
     change = admin_base.plain_column("What", lambda row: row.get_kind_display(), "kind")
     since = admin_base.time_column("at", "Since")
@@ -123,7 +133,7 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     @admin.display(description="What would be lost", ordering="label")
     def about(self, row: Any) -> SafeString | str:
-        return row.label if row.page_is_gone else admin_base.link_to(row.page_record_url, row.label)
+        return admin_base.link_to(row.page_record_url, row.label)
 
 
 @admin.register(IgnoredItem)

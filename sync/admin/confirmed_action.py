@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 
 from sync.admin.admin_base import render_admin_page
@@ -125,10 +125,15 @@ def selection(request: HttpRequest, action: str, total: int | None = None) -> li
         (ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)
     ]
     all_rows = request.POST.get("select_across", "0")
-    fields += [("action", action), ("select_across", all_rows)]
+    fields += [("action", action), ("select_across", all_rows), ("back", request.POST.get("back", ""))]
     if all_rows == "1" and total is not None:
         fields.append(("expect", total))
     return fields
+
+
+def selection_of(row: Model, action: str, back_url: str = "") -> dict[str, object]:
+    """Return the fields of a form that posts a list's action for one row, and then leads to `back_url`."""
+    return {"action": action, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
 
 
 def confirmed_rows(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

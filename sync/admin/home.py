@@ -18,13 +18,13 @@ from django.views.decorators.http import require_GET
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
+from sync.admin.admin_base import Button
 from sync.admin.connection_pages import has_answered, next_setup_step
 from sync.admin.queue_pages import next_attempt, pause_url
 from sync.admin.record_panel import may_change_mapping, removal_sentence
-from sync.admin.unmatched_pages import request_badge
+from sync.admin.unmatched_pages import link_buttons, request_badge
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS
 from sync.limits import api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations.detect.comparison import latest_verification, verification_text
@@ -203,18 +203,6 @@ def _load_of(
 
 
 @dataclass(frozen=True)
-class Button:
-    """A button that posts an act, or leads to a page."""
-
-    label: str
-    code: str = ""  # of the act
-    key: str = ""  # of the keyboard
-    takes_away: bool = False
-    url: str = ""  # of the page
-    is_on_monday: bool = False  # whether the page opens in a new tab
-
-
-@dataclass(frozen=True)
 class Row:
     """An entry with the acts on it alone."""
 
@@ -228,7 +216,9 @@ class Row:
     def buttons(self) -> list[Button]:
         """The acts with a key, which the row has as buttons."""
         return [
-            Button(handler.label(self.entry), handler.code, handler.act.key, handler.takes_away(self.entry))
+            Button(
+                handler.label(self.entry), handler.code, key=handler.act.key, takes_away=handler.takes_away(self.entry)
+            )
             for handler in self.handlers
             if handler.act.key
         ]
@@ -365,7 +355,7 @@ def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         if is_possible and (group.number == 1 or handler.act.many):
             takes_away = any(handler.takes_away(entry) for entry in entries)
             label = handler.group_label(group, entries)
-            buttons.append(Button(label, handler.code, handler.act.key, takes_away))
+            buttons.append(Button(label, handler.code, key=handler.act.key, takes_away=takes_away))
     # A deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.takes_away)
 
@@ -405,17 +395,15 @@ def _rows(
 def _row(
     request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
-    links = []
+    links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
         if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        if attention.may_do(request.user, ACTS["link"], entry.entity_type):
-            link_url = reverse("admin:sync_unmatcheditem_link", args=[entry.row_id])
-            links.append(Button(ACTS["link"].button, url=link_url))
+        links += link_buttons(request.user, entry.entity_type, entry.row_id)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=admin_base.badge("wait", "sync", "In progress"))
     if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-sync-off"))
+        links.append(Button("Turn sync off…", url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     badge: SafeString | str = ""
     if job is not None:

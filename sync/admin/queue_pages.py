@@ -74,7 +74,6 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     actions = ("retry", "cancel", "discard")
-    change_form_outer_before_template = "sync/job_buttons.html"
     # Facets would count the whole table.
     show_facets = admin.ShowFacets.NEVER
 
@@ -83,14 +82,20 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
         fields = ["state", "about", "direction", "operation", "attempts", "next_try", "why", "queued", "last_try"]
         return [*fields, "payload"] if obj is not None and obj.payload else fields
 
-    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Add the buttons of the list's actions that fit this job and that this person may press."""
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
+        """Return the list's actions that fit this job and that this person may press."""
         fitting: dict[str, tuple[QueueAction, ...]] = {
             QueueStatus.FAILED: ("retry", "discard"),
             QueueStatus.PENDING: ("retry", "cancel"),
         }
-        acts = [ACTS[code] for code in fitting.get(row.status, ()) if is_allowed(request.user, code)]
-        return super().row_context(request, row) | {"job_acts": acts}
+        list_url = reverse("admin:sync_syncqueue_changelist")
+        return [
+            admin_base.Button(
+                ACTS[code].button, code, post_to=list_url, hidden=confirmed_action.selection_of(row, code)
+            )
+            for code in fitting.get(row.status, ())
+            if is_allowed(request.user, code)
+        ]
 
     def get_urls(self) -> list[URLPattern]:
         pause = self.admin_site.admin_view(self.pause_view)

@@ -1,7 +1,7 @@
 """The admin of a synced model: its list with sync states, its form, and its actions."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import UUID
@@ -46,16 +46,7 @@ _OFF_EFFECTS = (
         "conflict."
     ),
 )
-
-_SWITCHED = {
-    True: (
-        "sync is on. What one side changed meanwhile is synced now; what both changed differently becomes a conflict."
-    ),
-    False: (
-        "sync is off. Nothing is synced in either direction; edits on both sides are kept. “Turn sync on” goes on from "
-        "there."
-    ),
-}
+_ON_EFFECT = "What one side changed meanwhile is synced now; what both changed differently becomes a conflict."
 
 _UNLINK_EFFECTS = (
     (
@@ -69,17 +60,24 @@ _UNLINK_EFFECTS = (
 )
 
 
+def _page_before(request: HttpRequest) -> str:
+    """Return the record's page that posted an action of the list, or the list."""
+    return admin_base.own_address(request, request.POST.get("back")) or request.get_full_path()
+
+
 class RecordSelectionMixin(admin_base.PageAdmin):
     """Adds the actions on selected records."""
 
     actions: tuple[str, ...] = ("turn_sync_on", "turn_sync_off", "unlink", "delete_selected")
 
     @admin.action(description="Turn sync on", permissions=["change"])
-    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        if number := self._set_sync(request, queryset, on=True):
-            self.message_user(request, f"Sync turned on for {self._count_text(number)}.", messages.SUCCESS)
-        else:
-            self.message_user(request, "Sync was on for all of them already.")
+    def turn_sync_on(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
+        def run() -> confirmed_action.Report:
+            if number := self._set_sync(request, queryset, on=True):
+                return confirmed_action.Report(f"Sync turned on for {self._count_text(number)}. {_ON_EFFECT}")
+            return confirmed_action.Report(problems=["Nothing was changed: sync was on already."])
+
+        return confirmed_action.run_action(self, request, run, _page_before(request))
 
     @admin.action(description="Turn sync off…", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
@@ -95,9 +93,9 @@ class RecordSelectionMixin(admin_base.PageAdmin):
         def run() -> confirmed_action.Report:
             if number := self._set_sync(request, confirmed_action.confirmed_rows(request, queryset), on=False):
                 return confirmed_action.Report(f"Sync turned off for {self._count_text(number)}.")
-            return confirmed_action.Report(problems=["Sync was off for all of them already."])
+            return confirmed_action.Report(problems=["Nothing was changed: sync was off already."])
 
-        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+        return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse:
@@ -122,7 +120,7 @@ class RecordSelectionMixin(admin_base.PageAdmin):
             item_links.request_unlink_many(self.model.entity_type(), ids, request.user.get_username())
             return confirmed_action.Report(f"{self._count_text(len(ids))} will be unlinked now.", without_item)
 
-        return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
+        return confirmed_action.run_action(self, request, run, _page_before(request), question)
 
     def _count_text(self, number: int) -> str:
         return registry.count_of_type(number, self.model.entity_type())
@@ -359,13 +357,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return [*acts, *super().get_urls()]
 
     def _record_actions(self) -> dict[str, RecordActionView]:
-        return {
-            "sync-off": partial(self.switch_record, on=False),
-            "sync-on": partial(self.switch_record, on=True),
-            "direction": self.change_direction,
-            "sync-now": self.push_record,
-            "link-again": self.link_again,
-        }
+        return {"direction": self.change_direction, "sync-now": self.push_record, "link-again": self.link_again}
 
     def action_urls(self, record: SyncedModel) -> dict[str, str]:
         """Return the addresses of a record's actions by name; `list` is the list, which has actions of its own."""
@@ -390,15 +382,6 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
 
     def _page_url(self, record: SyncedModel) -> str:
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
-
-    def switch_record(self, request: HttpRequest, record: SyncedModel, *, on: bool) -> HttpResponse:
-        @transaction.atomic
-        def run() -> str:
-            person_requests.switch_sync(record, on=on)
-            authors.log_action(request.user, record, f"Sync turned {'on' if on else 'off'}.")
-            return f"“{record}”: {_SWITCHED[on]}"
-
-        return confirmed_action.run_action(self, request, run, self._page_url(record))
 
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Change one record's direction, after a question if edits would be overwritten."""
@@ -502,10 +485,11 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "activity": activity_of(record, request),
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
-            "sync_off_effects": _OFF_EFFECTS,
+            "sync_list_actions": record_panel.list_actions(record, urls["list"]) if may_change else [],
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
-                (entry, list(record_panel.buttons_of_entry(record, entry, request.user))) for entry in view.others
+                (entry, list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))))
+                for entry in view.others
             ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [

@@ -1,11 +1,12 @@
 """The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Model
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -13,7 +14,8 @@ from django.utils.text import capfirst
 
 from sync import attention, registry
 from sync.admin import admin_base, handlers
-from sync.admin.confirmed_action import RecordTable
+from sync.admin.admin_base import Button
+from sync.admin.confirmed_action import RecordTable, selection_of
 from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.models import BoardLink, SyncedModel
@@ -120,7 +122,7 @@ FIELD_BADGES = {
     # Only with a note: Monday changed the spelling, and nothing was lost.
     record_view.FieldReason.IN_SYNC: ("ok", "check", "The same for sync"),
     record_view.FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
-    record_view.FieldReason.LEFT_OUT: ("off", "block", "Left out"),
+    record_view.FieldReason.RELATION_SKIPPED: ("off", "block", "Not sent"),
     record_view.FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
     record_view.FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
     record_view.FieldReason.MONDAY_CHANGED: ("wait", "arrow_downward", "Changed on Monday"),
@@ -154,41 +156,44 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
     return sides
 
 
-@dataclass(frozen=True)
-class Button:
-    """A button of the panel, or a line of its menu: a form that posts `hidden` to `url`, or a link."""
-
-    code: str
-    icon: str
-    label: str
-    url: str
-    hidden: Mapping[str, str] = field(default_factory=dict)
-    is_link: bool = False
-    takes_away: bool = False
-    impossible: str = ""  # why it can't be pressed now
-
-
 def buttons_of(
     record: SyncedModel, view: record_view.RecordView, user: Any, urls: Mapping[str, str], *, may_change: bool
 ) -> list[Button]:
     """Return the buttons for this person, the most helpful first; `urls` are the record's own actions by name."""
     buttons: list[Button] = []
+    page_url = registry.record_url(record.entity_type(), record.pk)
     if view.is_explained_by_entries:
-        buttons += buttons_of_entry(record, view.entries[0], user) if view.entries else ()
+        buttons += buttons_of_entry(view.entries[0], user, page_url) if view.entries else ()
     elif view.reason_code is record_view.StateReason.PENDING and not view.is_connected:
         if user.has_perm("sync.view_mondayaccount"):
             url = reverse("admin:sync_wizard_connect")
-            buttons.append(Button("connect", "link", "Connect Monday", url, is_link=True))
+            buttons.append(Button("Connect Monday", "connect", url, icon="link"))
     elif may_change:
         if view.reason_code is record_view.StateReason.SYNC_OFF:
-            buttons.append(Button("switch_on", "play_arrow", "Turn sync on", urls["sync_on"]))
+            form = selection_of(record, "turn_sync_on", page_url)
+            buttons.append(Button("Turn sync on", "switch_on", post_to=urls["list"], hidden=form, icon="play_arrow"))
         elif view.reason_code is record_view.StateReason.NO_SYNC:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            buttons.append(Button("sync_both_ways", "sync_alt", "Sync both ways", urls["direction"], hidden))
+            buttons.append(
+                Button("Sync both ways", "sync_both_ways", post_to=urls["direction"], hidden=hidden, icon="sync_alt")
+            )
         if not record.monday_id and unlinked_item(record) is not None:
-            buttons.append(Button("link_again", "link", "Link again…", urls["link_again"]))
+            buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
     if may_change:
-        buttons.append(Button("sync_now", "sync", "Sync now", urls["sync_now"], impossible=view.stop))
+        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], icon="sync", impossible=view.stop))
+    return buttons
+
+
+def list_actions(record: SyncedModel, list_url: str) -> list[Button]:
+    """Return the actions of the list that ask first and that the record's menu always offers."""
+    page_url = registry.record_url(record.entity_type(), record.pk)
+    buttons = []
+    if record.sync_enabled:
+        form = selection_of(record, "turn_sync_off", page_url)
+        buttons.append(Button("Turn sync off…", post_to=list_url, hidden=form, icon="sync_disabled"))
+    if record.monday_id:
+        form = selection_of(record, "unlink", page_url)
+        buttons.append(Button("Unlink from Monday…", post_to=list_url, hidden=form, icon="link_off"))
     return buttons
 
 
@@ -200,25 +205,33 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
 
 
-def buttons_of_entry(record: SyncedModel, entry: attention.Entry, user: Any) -> Iterator[Button]:
-    """Yield the buttons of the acts that this person may do, or a link to the page that solves it."""
+def waiting_buttons(request: HttpRequest, kind: attention.Kind, row: Model) -> list[Button]:
+    """Return the buttons of what waits about a row of the kind's own table; none if it doesn't wait any more."""
+    rows = attention.with_keys(attention.waiting(), [f"{kind}:{row.pk}"])
+    return [
+        button for entry in attention.entries(rows) for button in buttons_of_entry(entry, request.user, request.path)
+    ]
+
+
+def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
+    """Yield the acts that this person may do, or a link to the page that solves it, for the page at `page_url`."""
     kind = attention.KINDS[entry.kind]
     if not registry.may_view(user, kind.seen_with):
         return
-    page_url = registry.record_url(record.entity_type(), record.pk)
-    is_column = entry.entity_id is None
+    is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
     offered = [] if kind.has_page else handlers.offered_to(user, entry)
     if is_column and may_change_mapping(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
-        yield Button("map_field", "view_column", "Mend the column", url, is_link=True)
+        yield Button("Mend the column", "map_field", url, icon="view_column")
     elif not offered and entry.url != page_url:
-        yield Button(entry.kind.value, kind.icon, door_label(entry, user), entry.url, is_link=True)
+        yield Button(door_label(entry, user), entry.kind.value, entry.url, icon=kind.icon)
     act_url = reverse("npd-home-act")
     for handler in sorted(offered, key=lambda handler: handler.takes_away(entry)):
         hidden = {"one": f"{handler.code} {entry.key}", "back": page_url}
-        yield Button(handler.code, "", handler.label(entry), act_url, hidden, takes_away=handler.takes_away(entry))
+        label = handler.label(entry)
+        yield Button(label, handler.code, post_to=act_url, hidden=hidden, takes_away=handler.takes_away(entry))
 
 
 def door_label(entry: attention.Entry, user: Any) -> str:

@@ -11,11 +11,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from sync import registry
+from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
+from sync.admin.record_panel import waiting_buttons
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ACTS, ActionError, Conflict
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import availability, unmatched_items
@@ -46,7 +47,7 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
     fields = ("item", "why", "board", "item_values", "since", "seen_at", "on_monday")
 
     item = admin_base.plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
-    on_monday = admin_base.plain_column("On Monday", lambda row: _item_link(row, ""))
+    on_monday = admin_base.plain_column("On Monday", lambda row: _item_link(row, "Open"))
     board = admin_base.plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
     since = admin_base.time_column("first_seen", "Since")
     seen_at = admin_base.time_column("last_seen", "Last seen on the board")
@@ -77,6 +78,13 @@ class UnmatchedItemAdmin(admin_base.ReadOnlyAdmin):
         for row in rows:
             row.page_link = links[row.entity_type]
             row.page_job = jobs.get((row.entity_type, row.item_id))
+
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
+        """Return the acts on the item; none once a person has asked to link it, or to create a record from it."""
+        if request_badge(row.page_job):
+            return []
+        links = link_buttons(request.user, row.entity_type, row.pk)
+        return [*waiting_buttons(request, attention.Kind.UNMATCHED, row), *links]
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Search for a record, show what linking would change, and link."""
@@ -135,6 +143,13 @@ def _item_link(row: Any, text: str) -> SafeString | str:
         return text
     label = f"{humanize.shorten(str(row), MAX_NAME)}, on Monday, in a new tab"
     return admin_base.external_link(item_url(row.page_link, row.item_id), text, label)
+
+
+def link_buttons(user: Any, entity_type: str, pk: int | str) -> list[admin_base.Button]:
+    """Return the button to the page that links an item with a record, if this person may."""
+    url = reverse("admin:sync_unmatcheditem_link", args=[pk])
+    may_link = attention.may_do(user, ACTS["link"], entity_type)
+    return [admin_base.Button(ACTS["link"].button, url=url)] if may_link else []
 
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:

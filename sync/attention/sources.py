@@ -206,9 +206,8 @@ _FIELDS = f"""
         jsonb_build_object('reason', field.value ->> 'reason')
     FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
     WHERE {{wanted}} AND NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
-        AND coalesce(field.value ->> 'side', '') <> 'left out'
-        AND coalesce(field.value ->> 'code', '')
-            NOT IN ('{BlockedCode.APPROVAL}', '{BlockedCode.COLUMN}', '{BlockedCode.THROTTLED}')
+        AND coalesce(field.value ->> 'code', '') NOT IN ('{BlockedCode.APPROVAL}', '{BlockedCode.COLUMN}',
+            '{BlockedCode.RELATION_SKIPPED}', '{BlockedCode.THROTTLED}')
         AND NOT jsonb_exists(field.value, 'kept_by')
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
         AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)

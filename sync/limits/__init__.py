@@ -34,7 +34,7 @@ from sync.limits.metered_client import (
     connector,
     urgent_calls,
 )
-from sync.limits.rate_limits import FULL_BATCH, BlockedKind, Quota, Wait
+from sync.limits.rate_limits import BlockedKind, Quota, Wait
 from sync.limits.stops import monday_account
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.outbox.pauses import IS_PAUSED, Pause, active_pause, pause_sentence, pauses_of
@@ -49,23 +49,24 @@ class Grant:
     """The permission to sync a board now."""
 
     link: BoardLink
-    facts: "LimitFacts"
-    since: datetime | None = None  # since when it could be synced; None if for long
+    since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
     hold_seconds: float = 0  # for how long nothing is written, because writes are stopped and only reads go on
 
 
 def grant(entity_type: str) -> Grant | Wait:
     """Return whether a board may be synced now; if a probe of the account is due, one worker makes it first."""
-    facts = LimitFacts([entity_type])
-    permission = facts.grant_or_wait(entity_type)
-    if facts.account.only_writes:
-        permission = facts.grant_or_wait(entity_type, reads=True)
+    facts = LimitFacts()
+    reads_only = facts.account.only_writes  # the stop is only of writes
+    permission = facts.grant_or_wait(entity_type, reads=reads_only)
+    if reads_only:
         return replace(permission, hold_seconds=facts.hold_seconds) if isinstance(permission, Grant) else permission
     # A wait for the quota ends by itself, so the account is probed during it.
     is_ready = isinstance(permission, Grant) or permission.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
-    if is_ready and (untested := facts.untested) is not None:
-        return grant(entity_type) if breaker.probe_if_due() else untested
-    return permission
+    untested = facts.untested
+    if untested is None or not is_ready:
+        return permission
+    # The probe's answer changes the facts, so they are read anew.
+    return grant(entity_type) if breaker.probe_if_due() else untested
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,8 @@ _DEMANDS = """
 """.format(paused=IS_PAUSED.format(entity_type="board.entity_type"))  # noqa: S608
 
 
-@dataclass
 class LimitFacts:
-    """The facts that decide whether boards of these types may be synced; each is read once, when first needed."""
-
-    types: Sequence[str]
+    """The facts that decide whether boards may be synced; each is read once, when first needed."""
 
     @cached_property
     def links(self) -> Mapping[str, BoardLink]:
@@ -189,11 +187,11 @@ class LimitFacts:
         if (pause := active_pause(entity_type, self.pauses)) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
         stopped_until = None if reads and self.account.only_writes else self.account.stopped_until
-        errors = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
+        stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
         if stop is not None and not unblocked:
-            errors.append((stop.until, BlockedKind.BLOCKED, stop.reason))
-        if lasting := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
+            stopped.append((stop.until, BlockedKind.BLOCKED, stop.reason))
+        if lasting := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
             until, kind, reason = max(lasting)
             return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, self.now)}.", until)
@@ -206,7 +204,7 @@ class LimitFacts:
             if link.last_pass_at is not None:
                 moments.append(link.last_pass_at + timedelta(seconds=self.batching_delay))
         since = max((moment for moment in moments if moment is not None), default=None)
-        return Grant(link, self, since)
+        return Grant(link, since)
 
     def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
         """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `grant_or_wait`.
@@ -214,7 +212,7 @@ class LimitFacts:
         Without a known limit it is the largest of a document.
         """
         link = self.links[entity_type]
-        size = self._batch_size(link)
+        size = api_quota.batch_size_of(link, self.account)
         if not self.quota.is_limited:
             return PassGrant(size)
         demand = self._demands[entity_type]
@@ -232,24 +230,23 @@ class LimitFacts:
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
     def _room(self, link: BoardLink, wanted: int, *, urgent: bool) -> int | Wait:
-        """Return the number of records that the board's next pass may have, or the limit that allows none."""
+        """Return how many of the wanted records the board's next pass may have, or the limit that allows none."""
         quota = self.quota
         points = quota.points_left(urgent=urgent)
-        # Half a minute's points are left for a board that has waited longer, except by a person's click.
-        half = (quota.full_points or 0) // 2
-        is_half_left = points is None or points - rate_limits.pass_points(wanted) >= half
-        if points is not None and not (urgent or is_half_left) and self._has_longer_waiting(link):
-            # In a minute of which nothing is spent, one record always has room: waiting would not make more.
-            points = max(points - half, 0 if quota.points else rate_limits.pass_points(1))
-        full = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
-        offered = min(wanted, rate_limits.fitting_batch_size(points))
+        if points is not None and not urgent and self._has_longer_waiting(link):
+            # A busy board leaves half a minute's points to a board that has waited longer.
+            half = (quota.full_points or 0) // 2
+            if points - rate_limits.pass_points(wanted) < half:
+                # In a minute of which nothing is spent, one record always has room: waiting would not make more.
+                points = max(points - half, 0 if quota.points else rate_limits.pass_points(1))
+        fits_whole_minute = min(wanted, rate_limits.fitting_batch_size(quota.full_points))
+        fits_now = min(wanted, rate_limits.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
-        is_too_small = offered < max(1, math.floor(full * rate_limits.TOO_SMALL_SHARE))
-        if offered < full and (offered == 0 or (not urgent and is_too_small)):
+        smallest = 1 if urgent else max(1, math.floor(fits_whole_minute * rate_limits.TOO_SMALL_SHARE))
+        if fits_now < min(smallest, fits_whole_minute):
             return quota.wait_for_points()
-        offered = max(1, offered)
-        calls = rate_limits.PASS_CALLS
-        return quota.required_wait(calls, rate_limits.pass_points(offered), urgent=urgent) or offered
+        size = max(1, fits_now)
+        return quota.required_wait(rate_limits.PASS_CALLS, rate_limits.pass_points(size), urgent=urgent) or size
 
     def _has_longer_waiting(self, link: BoardLink) -> bool:
         """Whether jobs are due on another board that isn't stopped and had its last pass before this board's."""
@@ -265,7 +262,8 @@ class LimitFacts:
 
     def _batching_wait(self, link: BoardLink, demand: Demand) -> Wait | None:
         # A full batch doesn't wait, because gathering more changes would save no call.
-        full = min(self._batch_size(link), rate_limits.fitting_batch_size(self.quota.full_points))
+        fits_whole_minute = rate_limits.fitting_batch_size(self.quota.full_points)
+        full = min(api_quota.batch_size_of(link, self.account), fits_whole_minute)
         if link.last_pass_at is None or not demand.rows or demand.rows >= full or not self.batching_delay:
             return None
         delay = timedelta(seconds=self.batching_delay)
@@ -285,16 +283,11 @@ class LimitFacts:
         )
         return Wait(BlockedKind.BATCHING, reason, until)
 
-    def _batch_size(self, link: BoardLink) -> int:
-        account_limit = None if self.account.only_writes else self.account.batch_limit
-        return min(link.batch_limit or FULL_BATCH, account_limit or FULL_BATCH)
-
     @cached_property
     def _demands(self) -> Mapping[str, Demand]:
-        max_rows = {entity_type: self._batch_size(link) for entity_type, link in self.links.items()}
-        columns = [list(max_rows), list(max_rows.values())]
-        rows = fetch_rows(_DEMANDS, columns)
-        return {entity_type: Demand(number, priority, oldest) for entity_type, number, priority, oldest in rows}
+        sizes = [api_quota.batch_size_of(link, self.account) for link in self.links.values()]
+        rows = fetch_rows(_DEMANDS, [list(self.links), sizes])
+        return {entity_type: Demand(*values) for entity_type, *values in rows}
 
 
 def _unknown_account() -> MondayAccount:

@@ -131,8 +131,9 @@ def _apply_limits(quota: rate_limits.Quota, info: AccountInfo, tier_before: str)
 
 
 def _updated_limit(stored: int | None, published_before: int | None, published: int | None) -> int | None:
-    """Return the new plan's limit if the stored one is the former plan's, and so is not from an answer."""
-    return published or stored if stored in (None, published_before) else stored
+    """Return the new plan's limit, unless the stored limit is another one than the former plan's: an answer had it."""
+    is_from_plan = stored is None or stored == published_before
+    return published if is_from_plan and published is not None else stored
 
 
 LOW_SHARE = 0.7  # share of the day's calls after which people are warned
@@ -215,13 +216,18 @@ def cost_sentence(records: Mapping[int, int]) -> str:
 
 
 def batch_size(link_id: int) -> int:
+    """Return how many records a document of the board may have, by its stored rows."""
+    account = MondayAccount.objects.filter(id=1).first() or MondayAccount(stop_code="")
+    return batch_size_of(BoardLink.objects.get(pk=link_id), account)
+
+
+def batch_size_of(link: BoardLink, account: MondayAccount) -> int:
     """Return how many records a document of the board may have.
 
     The account's limit after failed writes doesn't hold while writes are stopped, because only reads go on then.
     """
-    account_limit = MondayAccount.objects.filter(id=1).exclude(stop_code=StopCode.WRITES).values("batch_limit")
-    link = BoardLink.objects.only("batch_limit").annotate(account_limit=account_limit).get(pk=link_id)
-    return min(link.batch_limit or rate_limits.FULL_BATCH, link.account_limit or rate_limits.FULL_BATCH)
+    account_limit = None if account.only_writes else account.batch_limit
+    return min(link.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
 
 
 def learn_size(link_id: int, records: int, seconds: float) -> None:

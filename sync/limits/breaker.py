@@ -4,7 +4,7 @@ What Monday tells of the account ends a stop too, so it is stored here. After fa
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models, transaction
 
 from sync import registry
-from sync.choices import STOP_WORDS, StopCode
+from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.limits import api_quota, credentials, rate_limits, stops, write_stop
 from sync.limits.metered_client import CallInfo, connector, describe_calls
@@ -60,15 +60,18 @@ def stop_account(error: errors.MondayError) -> None:
     with transaction.atomic():
         row = stops.locked_account()
         now = sync_now()
+        if row.only_writes:
+            # Reads went on until now, so the wait for the next write is none of theirs.
+            row.stopped_until = None
         is_waiting = row.waits_at(now)
         until = _next_attempt(row, error, now)
-        # Activity doesn't show an outage of some seconds.
         is_news = row.stop_code != code
+        # Activity doesn't show an outage of some seconds.
         if code in (StopCode.OUTAGE, StopCode.LIMIT):
             is_news = row.failures == OUTAGE_IS_NEWS
-        # During an outage, a longer wait still holds; if it was for all calls, with its reason.
+        # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
-        keeps_reason = code == StopCode.OUTAGE and is_longer and not row.only_writes
+        keeps_reason = code == StopCode.OUTAGE and is_longer
         is_same = row.stop_code == code and (row.needs_probe or is_waiting)
         # Another cause begins now, whatever stopped everything before.
         if row.stopped_since is None or not (keeps_reason or is_same):
@@ -87,15 +90,16 @@ def stop_account(error: errors.MondayError) -> None:
             row.answered_mark = ""
         row.save()
     if is_news:
-        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
+        log_event(STOP_KIND, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
 def _next_attempt(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
     """Return until when calls wait after this error: as long as Monday asks, else until the next probe."""
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
-        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
-        return datetime.combine(now.astimezone(UTC).date(), time.min, UTC) + timedelta(days=1)
+        # At the turn of the day the call may have been refused for the former one, which Monday says only now.
+        sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
+        return max(rate_limits.midnight_after(sent_at), now + timedelta(seconds=_probe_wait(row.failures)))
     wait = error.wait_seconds or _probe_wait(row.failures)
     if row.failures >= OUTAGE_IS_NEWS:
         # The wait that Monday asks for was too short several times.
@@ -152,7 +156,7 @@ def probe_if_due() -> bool:
     return True
 
 
-# Monday is asked once in this time, however many people try again.
+# Monday is asked once in this time, however many people try again at once.
 ASK_INTERVAL = timedelta(seconds=5)
 
 # Timeout of such a call: a person waits for it, in one of the web process's few threads.
@@ -166,6 +170,7 @@ WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on b
 JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
 PAUSED = "Monday was not asked, because everything is paused. Resume it first."
 
+# The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(
     stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * rate_limits.WINDOW_SECONDS)
 )
@@ -266,7 +271,7 @@ def fetch_account_info(*, timeout: float | None = None) -> AccountInfo:
 
 
 def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the same and store nothing, because the token may not be kept; raises MondayError.
+    """Return what `fetch_account_info` stores, for a token that may not be kept; raises MondayError.
 
     A person may ask after buying a larger plan, so a used up day doesn't stop the call.
     """

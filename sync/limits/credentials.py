@@ -20,9 +20,9 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import stops
 from sync.models import StoredSecret
 
-LONGEST_SECRET = 4_096
+LONGEST_SECRET = 4_096  # characters
 
-# Shorter texts are no secrets of Monday's, and hiding them would hide ordinary words.
+# In characters. Shorter texts are no secrets of Monday's, and hiding them would hide ordinary words.
 SHORTEST_SECRET = 16
 
 
@@ -81,7 +81,9 @@ def token_state() -> TokenState:
     if row is None:
         return TokenState(is_in_environment)
     user = row.set_by
-    set_by = user.get_full_name() or user.get_username() if user else ""
+    set_by = ""
+    if user is not None:
+        set_by = user.get_full_name() or user.get_username()
     is_unreadable = not (is_in_environment or _decrypted(row))
     return TokenState(is_in_environment, True, is_unreadable, set_by=set_by, set_at=row.set_at)
 

@@ -76,7 +76,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> N
     until = now + timedelta(seconds=wait)
     reason = error.lasting_sentence if kind == EVERYTHING else f"{WRITES_STOPPED} {error.lasting_sentence}"
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
-    _store(link, kind, {kind: entry})
+    _store_stop(link, kind, entry)
     if before is None:
         title = "Sync stopped" if kind == EVERYTHING else choices.REFUSED_WORDS[kind]
         sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
@@ -87,7 +87,7 @@ def end_board_stop(link: BoardLink, kind: str = EVERYTHING) -> None:
     """End the stop of the board, or of its calls of one kind, because Monday has carried out such a call."""
     if kind not in link.stops:
         return
-    _store(link, kind, {})
+    _store_stop(link, kind, None)
     log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
     if kind != EVERYTHING:
         release_held()
@@ -104,20 +104,22 @@ def try_refused_again() -> bool:
     """Make all kinds of calls that Monday refused due now; return whether there were any."""
     refused = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != EVERYTHING]
     for link, kind in refused:
-        _store(link, kind, {})
+        _store_stop(link, kind, None)
     if refused:
         release_held()
     return bool(refused)
 
 
 # Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
-_STORE = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
+_STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
 
 
-def _store(link: BoardLink, kind: str, stops: dict[str, dict[str, str]]) -> None:
-    run_sql(_STORE, [kind, json.dumps(stops), link.pk])
-    others = {other: entry for other, entry in link.stops.items() if other != kind}
-    link.stops = others | stops
+def _store_stop(link: BoardLink, kind: str, entry: dict[str, str] | None) -> None:
+    """Store the stop of one kind of calls, or remove it if `entry` is None."""
+    changed = {} if entry is None else {kind: entry}
+    run_sql(_STORE_STOP, [kind, json.dumps(changed), link.pk])
+    others = {other: other_entry for other, other_entry in link.stops.items() if other != kind}
+    link.stops = others | changed
 
 
 def wait_for_person(since: datetime | None) -> float:
@@ -137,7 +139,7 @@ def wait_for_person(since: datetime | None) -> float:
 
 
 def release_held() -> None:
-    """Make the jobs that wait for writes due now."""
+    """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, reason__startswith=WRITES_STOPPED)
     waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
     # A create that isn't found after this time never took effect.

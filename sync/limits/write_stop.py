@@ -70,9 +70,9 @@ class Failures:
 
     document: str  # the key of the last failed document
     size: int  # how many records that document had
-    is_late: bool  # the first was an hour ago
-    is_own: bool  # others were written between the first and the last, so it is no outage
-    is_own_again: bool  # others were written between the last two
+    is_late: bool  # the first was over an hour ago
+    is_at_fault: bool  # others were written between the first and the last, so it is no outage
+    is_at_fault_again: bool  # others were written between the last two
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Repeats:
     """How many documents that failed before may be sent at once; the others wait for their turn."""
 
     remaining: int
-    remaining_late: int  # of those that have failed for an hour
-    seem_needless: bool  # nothing has failed for the time of a turn, so that a success lets all go on
+    remaining_late: int  # for documents that have failed for an hour
+    is_quiet: bool  # nothing has failed for the time of a turn, so that a success brings further turns forward
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class FailedDocument:
 class Judgement:
     """What a failed document means for its records: whether they are at fault, or how long they wait."""
 
-    is_own: bool = False  # its records are at fault; a single one's attempt counts
+    is_at_fault: bool = False  # its records are; for a single one this counts as an attempt
     wait_seconds: float = 0
     ends_pass: bool = False  # nothing more is sent in this pass
     reason: str = stops.WRITES_STOPPED
@@ -112,12 +112,12 @@ _FAILURES = """
             AND own.state IN ('applied', 'confirmed') AND own.created_at > intent.created_at)
         GROUP BY intent.entity_id)
     SELECT failed.entity_id, failed.document,
-        (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document),
-        times[1] < sync_now() - interval '1 hour',
+        (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document) AS size,
+        times[1] < sync_now() - interval '1 hour' AS is_late,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
-            AND created_at BETWEEN times[1] AND times[cardinality(times)]),
+            AND created_at BETWEEN times[1] AND times[cardinality(times)]) AS is_at_fault,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
-            AND created_at BETWEEN times[cardinality(times) - 1] AND times[cardinality(times)])
+            AND created_at BETWEEN times[cardinality(times) - 1] AND times[cardinality(times)]) AS is_at_fault_again
     FROM failed
 """
 
@@ -138,26 +138,26 @@ def writes_failed(failed: Sequence[FailedDocument], *, others_written: bool) -> 
     failures = failures_of({record_id for document in failed for record_id in document.records})
     with transaction.atomic():
         account = stops.locked_account()
-        own = list(failed) if others_written else []
+        at_fault = list(failed) if others_written else []
         # During a stop, each failure is another sign of the outage.
         if not (others_written or account.only_writes):
-            at_fault = {record_id for record_id, failure in failures.items() if failure.is_own}
-            own = [document for document in failed if document.records <= at_fault]
-        unexplained = [document for document in failed if document not in own]
+            records_at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
+            at_fault = [document for document in failed if document.records <= records_at_fault]
+        unexplained = [document for document in failed if document not in at_fault]
         outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
-    # A record that failed alone waits only for those before it; of several, each has a turn of its own.
-    place = int(len(failed) > 1)
+    # The only failed record may have the next turn; of several, each waits for one of its own.
+    place = 0 if len(failed) == 1 else 1
     judgements = []
     for document in failed:
-        if document not in own:
+        if document not in at_fault:
             judgements.append(outage)
         elif len(document.records) > 1:
-            judgements.append(Judgement(is_own=True))
+            judgements.append(Judgement(is_at_fault=True))
         else:
             [record_id] = document.records
-            is_own_again = others_written or failures[record_id].is_own_again
-            wait = wait_for_turn(place) if is_own_again else max(ALONE_WAIT, wait_for_turn(place))
-            judgements.append(Judgement(is_own=is_own_again, wait_seconds=wait, reason=TURN))
+            is_again = others_written or failures[record_id].is_at_fault_again
+            wait = wait_for_turn(place) if is_again else max(ALONE_WAIT, wait_for_turn(place))
+            judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, reason=TURN))
             place += 1
     return judgements
 
@@ -169,7 +169,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     only_record = str(*records) if len(records) == 1 else ""
     is_first = bool(records) and not account.write_failures
     is_again = bool(only_record) and only_record == account.failed_record
-    is_own = False
+    is_at_fault = False
     stops_all = account.only_writes
     if account.only_writes:
         account.write_failures = min(account.write_failures + len(documents), 1_000)  # a small integer
@@ -177,9 +177,11 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         account.write_failures += 1
         account.failed_record = only_record
         # A record that fails again is at fault if Monday's error names it.
-        is_own = bool(only_record) and (is_first or error.path_alias is not None)
+        is_at_fault = bool(only_record) and (is_first or error.path_alias is not None)
     else:
-        account.write_failures = 2  # a stop begins with the shortest wait, whatever failed before it
+        # A stop begins with the shortest wait, unless an outage of everything interrupted it.
+        was_stopped = account.write_failures > 1 and not account.failed_record
+        account.write_failures = account.write_failures + 1 if was_stopped else 2
         account.failed_record = ""
         stops_all = True
     account.write_failed_at = sync_now()
@@ -187,7 +189,7 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     if stops_all:
         _stop(account, error, wait)
     account.save()
-    return Judgement(is_own=is_own, wait_seconds=0 if is_own else wait, ends_pass=True)
+    return Judgement(is_at_fault=is_at_fault, wait_seconds=0 if is_at_fault else wait, ends_pass=True)
 
 
 def writes_refused(error: MondayError) -> None:
@@ -212,7 +214,7 @@ def _stop(account: MondayAccount, error: MondayError, wait: float) -> None:
         return  # everything is stopped already
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(STOP_KIND, f"Sync stopped: {choices.STOP_WORDS[choices.StopCode.WRITES]}.")
+        log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.lasting_sentence}"
@@ -237,11 +239,11 @@ def repeats_left() -> Repeats:
     """
     account = stops.monday_account()
     if account.only_writes:
-        return Repeats(BURST, BURST, seem_needless=False)
+        return Repeats(BURST, BURST, is_quiet=False)
     now = sync_now()
     refill = max(REFILL_SECONDS, turn_seconds() / 2)
     limit = api_quota.read_quota().day_limit
-    # Fewer on small plans, because repeats may use only a tenth of the day's calls.
+    # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
     since = now - timedelta(seconds=burst * refill)
     if account.asked_at is not None:
@@ -255,7 +257,7 @@ def repeats_left() -> Repeats:
     least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
     is_quiet = not failure_times or (now - failed_at).total_seconds() > turn_seconds()
     burst_late = max(1, int(burst * LATER_SHARE))
-    return Repeats(max(least, burst - used), max(least, burst_late - used), seem_needless=is_quiet)
+    return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
 
 
 def _level_of_bucket(times: Sequence[datetime], seconds: float, now: datetime) -> int:

@@ -324,10 +324,10 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("token", "Monday doesn't accept the token"),
+                            ("token", "Monday rejects the API token"),
                             ("account", "Monday rejects every call of the account"),
-                            ("day_limit", "The day's calls are used up"),
-                            ("limit", "Another limit of Monday's"),
+                            ("day_limit", "Today's calls to Monday are used up"),
+                            ("limit", "Monday's limit of calls is reached"),
                             ("outage", "Monday doesn't answer"),
                             ("writes", "Monday doesn't store what is sent"),
                         ],

@@ -1,4 +1,4 @@
-"""A person's requests about a record's sync (a pass now, on or off, another direction) and about a board's columns.
+"""A person's requests about a record's sync (a pass now, another direction) and about a board's columns.
 
 The answer to “Sync now” has to say what the pass will do, so it applies the same rules, as far as they need no call.
 """
@@ -95,27 +95,17 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     return ""
 
 
-def switch_sync(record: SyncedModel, *, on: bool) -> None:
-    """Turn a record's sync on or off; raises Conflict if somebody else has just done so."""
-    with transaction.atomic():
-        current = _lock_record(record)
-        if current.sync_enabled and on:
-            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
-        if not current.sync_enabled and not on:
-            change = sync_turned_off(current)
-            by = f" by {change['by']}" if change else ""
-            raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
-        _update_record(current, sync_enabled=on)
-
-
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:
     """Change a record's direction; raises Conflict if it isn't the `expected` one any more."""
     with transaction.atomic():
-        current = _lock_record(record)
+        # NO KEY: a contact saved meanwhile may still point at this organization.
+        rows = type(record)._default_manager.select_for_update(no_key=True, of=("self",))
+        current = rows.get(pk=record.pk)
         if current.sync_direction != expected or current.sync_direction == direction:
             label = SyncDirection(current.sync_direction).label
             raise Conflict(f"Nothing was changed: the direction of “{current}” is now “{label}”. Check again.")
-        _update_record(current, sync_direction=direction.value)
+        type(record)._default_manager.filter(pk=record.pk).update(sync_direction=direction.value)
+        transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
 
 def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
@@ -134,17 +124,6 @@ def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
         return {}  # older than the stored history
     metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
     return {"by": actor_name(metadata, users_of([change])), "at": change.pgh_created_at}
-
-
-def _lock_record(record: SyncedModel) -> SyncedModel:
-    # NO KEY: a contact saved meanwhile may still point at this organization.
-    rows = type(record)._default_manager.select_for_update(no_key=True, of=("self",))
-    return rows.get(pk=record.pk)
-
-
-def _update_record(record: SyncedModel, **values: Any) -> None:
-    type(record)._default_manager.filter(pk=record.pk).update(**values)
-    transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
 
 def column_label_now(link: BoardLink, column_id: str) -> str:

@@ -61,9 +61,9 @@ def work(entity_type: str | None = None, *, seconds: float | None = None, wait_f
     """
     limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
     run = _Run(time.monotonic() + limit, wait_for_lease=wait_for_lease)
-    for kind in _types(entity_type):
-        with bound_contextvars(board=kind):
-            run.work_board(kind)
+    for board_type in _types(entity_type):
+        with bound_contextvars(board=board_type):
+            run.work_board(board_type)
     return run.summary
 
 
@@ -145,7 +145,8 @@ class _Run:
         `granted` is the grant for the first batch; each further batch gets its own.
         """
         entity_type = board_lease.link.entity_type
-        reads_all = False  # whether the next pass reads also the records that wait for writes, without writing
+        # Whether the next pass also reads the records that wait for writes, without writing; it does so once.
+        reads_all = False
         has_read_all = False
         while isinstance(granted, Grant):
             if process.is_shutting_down() or time.monotonic() > self.until:
@@ -206,14 +207,12 @@ def _notify_others(entity_type: str) -> None:
 def _grant_pass(board_lease: Lease, granted: Grant) -> PassGrant | Wait:
     """Look for the items of unanswered creates, then return the permission for the next pass, or why it waits."""
     entity_type = board_lease.link.entity_type
-    stopped = None if granted.hold_seconds else confirm_creates(board_lease)
-    if stopped is None:
-        return granted.facts.next_pass(entity_type)
-    # Read again, because these calls have used quota and may have changed the batch size.
-    if not stopped:
-        return LimitFacts([entity_type]).next_pass(entity_type)
+    stop_reason = "" if granted.hold_seconds else confirm_creates(board_lease)
+    if not stop_reason:
+        # Read after the search, because its calls have used quota and may have changed the batch size.
+        return LimitFacts().next_pass(entity_type)
     current = grant(entity_type)
-    return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stopped)
+    return current if isinstance(current, Wait) else Wait(BlockedKind.BLOCKED, stop_reason)
 
 
 def _claim_batch(
@@ -251,7 +250,8 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
 
 def _has_other_workers(entity_type: str | None) -> bool:
     """Whether another worker has leased a board with due jobs."""
-    busy = [kind for kind in _types(entity_type) if availability.of(kind).is_available and has_due_rows(kind)]
+    types = _types(entity_type)
+    busy = [board for board in types if availability.of(board).is_available and has_due_rows(board)]
     leases = BoardLease.objects.filter(link__entity_type__in=busy, token__isnull=False, expires__gt=SyncNow())
     return leases.exists()
 

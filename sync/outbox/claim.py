@@ -91,8 +91,8 @@ class Lease:
     def __init__(self, link: BoardLink) -> None:
         self.link = link
         self.token = uuid.uuid4()
-        self.has_released_orphans = False  # rows that another worker left in progress
-        self.was_isolated = False  # the last claim was of records that are claimed without others
+        self.has_released_orphans = False  # whether rows that another worker left in progress were released
+        self.was_isolated = False  # whether the last claim was of records that are claimed without others
 
     def __enter__(self) -> Lease:
         return self
@@ -135,7 +135,9 @@ class Lease:
     def _seconds_left(self) -> float | None:
         """Lock the lease row and return its remaining seconds; None if it has expired or another worker has it."""
         for seconds_left, stored_pid, server_pid in db.fetch_rows(LOCK_LEASE, self.lock_params()):
-            if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
+            # Null behind a pooler, as `_SESSION` stores it.
+            own_pid = server_pid if server_pid == _backend_pid() else None
+            if stored_pid != own_pid:  # the connection is a new one
                 db.run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "backend_pid": _backend_pid()})
             return float(seconds_left)
         return None
@@ -237,12 +239,11 @@ _CLAIM_ROWS = """
     RETURNING {columns}
 """
 
-# The columns that passes read; others are loaded when needed, because reading a time is slow.
-_COLUMNS = dict.fromkeys(
-    [
-        *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload"),
-        *("priority", "causes", "attempts", "max_attempts", "counted"),
-    ]
+# The columns that passes read, in the model's order, as `from_db` expects. Others are loaded when needed, because
+# reading a time is slow.
+_COLUMNS = (
+    *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload"),
+    *("priority", "causes", "attempts", "max_attempts", "counted"),
 )
 
 _CLAIM = f"""

@@ -29,7 +29,7 @@ _END_FAILED = """
     UPDATE sync_queue AS failed SET status = 'completed', error_message = 'superseded by #' || settled.job
     FROM unnest(%s::uuid[], %s::bigint[]) AS settled (record, job)
     WHERE failed.entity_type = %s AND failed.entity_id = settled.record AND failed.status = 'failed'
-        AND failed.created_at < sync_now()
+        AND failed.created_at < sync_now() AND failed.id <> ALL (%s::bigint[])
 """
 
 _RETURN = """
@@ -41,14 +41,14 @@ _RETURN = """
 """
 
 # Ends a row and merges it into the pending row of the same record, which unique indexes make the only one. Unless a
-# save wrote the pending row, it gets the attempts and the later time too.
+# save or a person wrote the pending row, it gets the attempts and the later time too.
 _MERGE_INTO_PENDING = """
     WITH moved AS (
         UPDATE sync_queue AS waiting SET
             priority = least(waiting.priority, leaving.priority),
-            attempts = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.attempts, {attempts})
+            attempts = CASE WHEN waiting.causes & %(new)s = 0 THEN greatest(waiting.attempts, {attempts})
                        ELSE waiting.attempts END,
-            next_retry = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.next_retry, {due})
+            next_retry = CASE WHEN waiting.causes & %(new)s = 0 THEN greatest(waiting.next_retry, {due})
                          ELSE waiting.next_retry END,
             causes = waiting.causes | leaving.causes,
             payload = (leaving.payload - %(rounds_key)s::text) || %(payload)s::jsonb || waiting.payload,
@@ -100,21 +100,27 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
         )
 
 
-def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
-    """Complete the failed jobs of settled records; `jobs` are the rows that settled them, by record."""
+def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int] = ()) -> None:
+    """Complete the failed jobs of settled records, but for the `unmet` ones.
+
+    `jobs` are the rows that settled them, by record.
+    """
     if jobs:
-        run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
+        run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type, list(unmet)])
 
 
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
     """Count a failed attempt of a record's job; return whether it was the last.
 
     With `at_most` 1 the record is claimed alone from then on; it waits for at least `wait_seconds`. Of several due rows
-    the one with the most attempts continues and the others end; a row that wasn't due stays pending.
+    the one with the most attempts continues, also with what the others asked for, and they end; a row that wasn't due
+    stays pending.
     """
     counted_rows = [row for row in rows if row.counted] or list(rows)
     leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
-    complete([row for row in counted_rows if row.id != leading.id], token, f"superseded by #{leading.id}")
+    if others := [row for row in counted_rows if row.id != leading.id]:
+        _take_over(leading, others, token)
+        complete(others, token, f"superseded by #{leading.id}")
     release([row for row in rows if row not in counted_rows], token, "")
     is_final = leading.attempts >= leading.max_attempts
     if is_final:
@@ -126,6 +132,17 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
         values = {"error": error, "cause": int(Cause.FAILURE), "seconds": seconds, "at_most": at_most}
         _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
     return is_final
+
+
+def _take_over(leading: SyncQueue, others: Sequence[SyncQueue], token: UUID) -> None:
+    """Give a claimed row what the other rows of its record ask for, such as a person's unlinking."""
+    requests = {key: value for row in (*others, leading) for key, value in row.payload.items()}
+    causes = Cause(leading.causes)
+    for row in others:
+        causes |= Cause(row.causes)
+    priority = min(row.priority for row in (leading, *others))
+    claimed = SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS)
+    claimed.update(payload=requests, causes=int(causes), priority=priority)
 
 
 def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
@@ -172,11 +189,14 @@ def defer(  # noqa: PLR0913 - the columns that are written
 
 
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
-    """Make rows pending again, or merge them into the row that a save has written meanwhile."""
+    """Make rows pending again, or merge them into the row that a save has written meanwhile.
+
+    `attempts` and `due` are the SQL expressions above for the row's attempts and its next due time.
+    """
     if not ids:
         return
     defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
-    fixed = {"save": int(Cause.SAVE), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
+    fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
     params = {**defaults, **values, **fixed}
     if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):
         return

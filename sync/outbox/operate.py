@@ -35,6 +35,7 @@ _RETRIED = """
 """
 
 # If several failed jobs are about one record, the new job has the newest one's operation. The failed ones get its id.
+# `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
     WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
@@ -121,7 +122,7 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     def cancel_chunk(failed: list[int], pending: list[int]) -> int:
         complete_unclaimed(pending, f"cancelled by {by}")
         # A person's resolution would wait for a pass that doesn't come.
-        for entity_type, records in _records(pending).items():
+        for entity_type, records in _records_by_type(pending).items():
             reason = f"{by} cancelled the job that was to apply it."
             reject_resolutions(entity_type, records, reason)
         _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
@@ -236,7 +237,7 @@ def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
     run_sql(_ADD_DECISIONS, {"ids": list(ids), "by": by, "sentence": sentence})
 
 
-def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
+def _records_by_type(ids: Sequence[int]) -> dict[str, list[UUID]]:
     rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
     ids_by_type: dict[str, list[UUID]] = {}
     for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():
@@ -246,8 +247,8 @@ def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
 
 
 def _clear_failed(ids: Sequence[int]) -> None:
-    for entity_type, records in _records(ids).items():
-        # The ledger says `failed` as long as one failed job of the record is left.
+    """End the state `failed` in the ledgers of these jobs' records, unless another of their jobs has failed."""
+    for entity_type, records in _records_by_type(ids).items():
         still_failed = SyncQueue.objects.filter(
             entity_type=entity_type, entity_id__in=records, status=choices.QueueStatus.FAILED
         )

@@ -175,8 +175,8 @@ def documents_of(
     for write in writes:
         failure = failures.get(write.record_id)
         if failure is not None:
-            is_probe = failure.size == 1 and not failure.is_own
-            groups.setdefault((failure.is_own, "" if is_probe else failure.document), []).append(write)
+            is_probe = failure.size == 1 and not failure.is_at_fault
+            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
     for (_, key), group in sorted(groups.items(), key=lambda item: item[0][0]):
         size = failures[group[0].record_id].size
         part = 1
@@ -220,7 +220,7 @@ class Executor:
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
-            if failure is None or not (failure.is_own or failure.is_late):
+            if failure is None or not (failure.is_at_fault or failure.is_late):
                 answers |= self._send_document(call, document)
             elif self._repeats_left(failure) < 1:
                 place += 1
@@ -232,7 +232,7 @@ class Executor:
                 answers |= sent
                 if failure.is_late or failure.size == 1:
                     repeated += sum(answer.verdict is calls.Verdict.DONE for answer in sent.values())
-        if repeated and self.repeats is not None and self.repeats.seem_needless and not self.failed:
+        if repeated and self.repeats is not None and self.repeats.is_quiet and not self.failed:
             write_stop.next_turns(2 * repeated)
         return answers | self._judge_failed(answers)
 
@@ -255,12 +255,12 @@ class Executor:
         judgements = write_stop.writes_failed(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.failed, judgements, strict=True):
             detail = f"{judgement.reason} {error.sentence}"
-            if judgement.ends_pass and not judgement.is_own:
+            if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
             verdict = calls.Verdict.HELD
             if len(writes) > 1:
                 verdict = calls.Verdict.STOPPED
-            elif judgement.is_own:
+            elif judgement.is_at_fault:
                 verdict = calls.Verdict.FAILED
                 detail = error.sentence
             for write in writes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync import merge
 from sync.boards import sync_filter
@@ -171,22 +171,26 @@ def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, f
     return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
-def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> tuple[list[Item], str, bool]:
-    """Return the items that may be the record's, a reason to end its pass, and whether that leaves the record out.
+class MatchingItems(NamedTuple):
+    """The items that may be a record's, or why none is linked or created."""
 
-    There is a reason if the filter leaves out all items, or if that isn't known: none is linked, and a new item could
-    be a duplicate.
-    """
+    items: Sequence[Item]
+    reason: str = ""  # a new item could be a duplicate of one that the filter leaves out, or may leave out
+    is_left_out: bool = False  # the filter leaves out all of them
+
+
+def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> MatchingItems:
+    """Return those of the found items that the filter doesn't leave out."""
     if not board.sync_filter.items or not hits:
-        return list(hits), "", False
+        return MatchingItems(hits)
     verdicts = [(item, item_verdict(board, item, record)) for item in hits]
     matching = [item for item, verdict in verdicts if verdict.holds is True]
     unknown = next(((item, verdict) for item, verdict in verdicts if verdict.holds is None), None)
     if unknown is None and matching:
-        return matching, "", False
+        return MatchingItems(matching)
     item, verdict = unknown or verdicts[0]
     why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
-    return matching, why, not unknown
+    return MatchingItems(matching, why, is_left_out=unknown is None)
 
 
 def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
@@ -233,10 +237,14 @@ def item_verdict(
         if convert.names_items and item.state != field_values.ACTIVE:
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
-            return merge.Unknown("The item that it named left its board, which empties the cell.")
+            return merge.Unknown("The item that it named left its board.")
         return side_of(convert.remote, cell_of(convert, mapping, item))
 
-    return _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
+    verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
+    if verdict.holds is None and verdict.because and verdict.because.field in emptied:
+        reason = "the item that a cell named left its board, which emptied the cell"
+        return replace(verdict, sentence=f"Whether the filter leaves it out is not known: {reason}.")
+    return verdict
 
 
 def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:

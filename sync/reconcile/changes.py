@@ -47,7 +47,7 @@ class RecordChanges:
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
     is_there: bool = True  # the record was not deleted meanwhile
     deletes: bool = False  # the record is deleted
-    wakes: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
+    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     excluded: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with this record
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
@@ -88,7 +88,7 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
     if _is_removal_outdated(plan, record):
         return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
     changes = field_changes(plan, record, read_at)
-    is_overtaken = bool(changes.wakes)
+    is_overtaken = bool(changes.new_jobs)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
     final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
@@ -128,12 +128,12 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
     removal = plan.removal
     if removal is not None and removal.act is pass_plan.RecordAction.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
-        wake: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removal.is_chosen:
-            wake |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
+            job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
         unlinked = removed_items.plan_after_unlink_for_new_item(plan, removal)
-        changes = replace(changes, plan=unlinked, values=values, wakes=(*changes.wakes, wake))
+        changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
     elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
@@ -241,9 +241,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
     is_overtaken = any(settlement.overtaken for settlement in settlements)
     # A job from Monday, because those from NPD wait while writes are stopped, and people are to be asked at once.
-    wakes = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
+    new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
-    return RecordChanges(plan, values, wakes=wakes, keeps_intent=keeps_intent)
+    return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
 
 
 def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:

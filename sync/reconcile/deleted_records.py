@@ -78,15 +78,15 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> p
     if tombstone.state in FINAL_STATES:
         return plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
     if tombstone.monday_id is None:
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
     if facts.owner is not None:
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
     if not record.may_sync:
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
     if excluded := deleted_record_exclusion(board, facts):
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
     return plan
 
 
@@ -118,14 +118,16 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
         return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
-        return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        return _end_deletion(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+        return _end_deletion(
+            plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
+        )
     if deleted.npd_id_record is not None:
         state = choices.TombstoneState.NOTHING_LEFT
-        return _settled(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
+        return _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
     if excluded := deleted_item_exclusion(facts, deleted, item):
-        return _settled(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
+        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=excluded)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
@@ -140,7 +142,7 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
         return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-    return _settled(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+    return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
@@ -169,7 +171,7 @@ def _removed(
         plan = plan.logged(*edits.values())
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     kind = "archived" if is_archived else "deleted"
-    return _settled(plan, state, reason, kind=kind, more=addition, item=item.name)
+    return _end_deletion(plan, state, reason, kind=kind, more=addition, item=item.name)
 
 
 def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -214,7 +216,7 @@ def ask_about_item(
         again = " again"
     item_name = f"“{facts.item.name}”" if facts.item else "its item"
     # Without a line: the conflict adds one to the history.
-    plan = _settled(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=item_name)
+    plan = _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
     remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
@@ -237,7 +239,7 @@ def ask_about_item(
     return replace(plan, question=question)
 
 
-def _settled(
+def _end_deletion(
     plan: pass_plan.DeletedPlan,
     new_state: choices.TombstoneState,
     reason: TombstoneReason,
@@ -346,12 +348,12 @@ def approve_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: Approv
         if not wants_approval(plan):
             plans.append(plan)
         elif plan.id in rejected:
-            plans.append(_settled(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
+            plans.append(_end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
             may_go, approval = verdicts[plan.id, ""]
             state = choices.TombstoneState.PENDING_APPROVAL
             reason = TombstoneReason.PENDING_APPROVAL
-            decided = plan if may_go else _settled(plan, state, reason, kind="approval")
+            decided = plan if may_go else _end_deletion(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=approval))
     return plans
 
@@ -398,7 +400,7 @@ def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: call
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
-        return _settled(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
+        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
         if answer.verdict is calls.Verdict.REFUSED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
@@ -407,7 +409,7 @@ def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: call
     if plan.item_removal in STATE_AFTER:
         return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED
-    return _settled(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
+    return _end_deletion(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
 
 
 def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:

@@ -29,7 +29,7 @@ from sync.registry import relation_of, target_of
 
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Add the fields' plans, and lines about relations that are newly left out."""
+    """Add the fields' plans, and lines about relations that are newly skipped."""
     if plan.unlink:
         return plan
     plans = decide_fields(facts, plan)
@@ -38,7 +38,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
         if not field_plan.is_relation_skipped:
             continue
         before = plan.ledger.blocked_fields.get(key)
-        is_known = before and before["side"] == blocked_fields.LEFT_OUT and _is_same_value(before, field_plan)
+        is_known = before and before["side"] == blocked_fields.RELATION_SKIPPED and _is_same_value(before, field_plan)
         if not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False
@@ -89,7 +89,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
         local = convert.local(local_raw)
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    return _decide_merged(facts, plan, field_plan, way, merge.Base(local, remote))
+    return _decide_merged(facts, plan, field_plan, way, merge.Values(local, remote))
 
 
 def _at_rest(
@@ -118,7 +118,7 @@ def _nothing(key: str) -> merge.FieldDecision:
 
 
 def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Values
 ) -> FieldPlan:
     """Decide a field whose present `values` are known on both sides."""
     key = field_plan.mapping.key
@@ -146,15 +146,20 @@ def _decide_merged(
 
 
 def _merge_field(
-    plan: RecordPlan, field_plan: FieldPlan, way: merge.FieldDirection, values: merge.Base, *, emptied_by_removal: bool
+    plan: RecordPlan,
+    field_plan: FieldPlan,
+    way: merge.FieldDirection,
+    values: merge.Values,
+    *,
+    emptied_by_removal: bool,
 ) -> merge.Field:
     mapping = field_plan.mapping
     convert = field_plan.convert
     base = field_plan.base
-    agreed = merge.Base(convert.local(base["local"]), base_remote(convert, base)) if base else None
+    agreed = merge.Values(convert.local(base["local"]), base_remote(convert, base)) if base else None
     if agreed and emptied_by_removal:
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
-        agreed = merge.Base(agreed.local, None)
+        agreed = merge.Values(agreed.local, None)
     was_filled = False
     if base is None and values.local is None and (entry := plan.ledger.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
@@ -278,7 +283,7 @@ def _decide_unknown_local(
     way: merge.FieldDirection,
     unknown: conversion.UnknownValue,
 ) -> FieldPlan:
-    """Plan a relation to a record without an item: it waits, or is left out if there will be no item."""
+    """Plan a relation to a record without an item: it waits, or is skipped if there will be no item."""
     mapping = field_plan.mapping
     key = mapping.key
     if way is merge.FieldDirection.TO_NPD:
@@ -292,7 +297,7 @@ def _decide_unknown_local(
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # NPD's side has changed only if it names another record than the base.
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
-            base = merge.Base(local, base_remote(convert, entry)) if is_unchanged else merge.Base(None, None)
+            base = merge.Values(local, base_remote(convert, entry)) if is_unchanged else merge.Values(None, None)
         field = merge.Field(key, local=local, remote=remote, base=base, direction=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None

@@ -288,7 +288,7 @@ def _record_named(related: RelatedRecords, target: type[SyncedModel], reference_
 
 
 def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, str]:
-    """Return why a related record has no item, and whether the relation waits for it or is left out."""
+    """Return why a related record has no item, and whether the relation waits for it or is skipped."""
     called = f"the {record._meta.verbose_name} “{record_name(record)}”"
     if record.entity_type() not in boards:
         detail = f"There is no board for {called} on Monday, so it has no item."
@@ -301,7 +301,7 @@ def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCo
     else:
         detail = f"It waits for {called} to get its item on Monday, and is sent then by itself."
         return BlockedCode.RELATION, detail
-    return BlockedCode.LEFT_OUT, f"{detail} The relation is left out."
+    return BlockedCode.RELATION_SKIPPED, f"{detail} The relation is not sent."
 
 
 def reference_to(target: type[SyncedModel], reference_data: conversion.Local) -> Reference:

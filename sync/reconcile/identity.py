@@ -132,9 +132,10 @@ def identify(
     if as_new and all(field_values.npd_id_of(board, item) != str(record.id) for item in hits):
         excluded = tuple(item.id for item in hits if item.id not in owners)
         hits = []
-    hits, sentence, leaves_out = matching_items(board, record.record, hits)
-    if sentence:
-        return pass_plan.IdentityPlan(excluded_items=excluded, reason=sentence, is_left_out=leaves_out)
+    matching = matching_items(board, record.record, hits)
+    if matching.reason:
+        return pass_plan.IdentityPlan(excluded_items=excluded, reason=matching.reason, is_left_out=matching.is_left_out)
+    hits = list(matching.items)
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
         plan = pass_plan.IdentityPlan(

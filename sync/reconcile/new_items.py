@@ -81,7 +81,7 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
-    settled = replace(_settled(item, "There is no such active item on the board."), wakes=tuple(wakes))
+    settled = replace(_settled_item(item, "There is no such active item on the board."), wakes=tuple(wakes))
     if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
         return settled
     closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
@@ -96,7 +96,7 @@ def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> lis
     ]
 
 
-def _settled(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
+def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
     return pass_plan.ItemPlan(facts, pass_plan.Ending(pass_plan.Outcome.SETTLED, detail))
 
 
@@ -504,7 +504,7 @@ def decided_again(
 
 def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
     """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled(facts, f"It could not be linked. {why}"), keeps_finding=True)
+    return replace(_settled_item(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def after_rejection(
@@ -515,7 +515,7 @@ def after_rejection(
         return released(plan)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return replace(_settled(plan.facts, detail), finding=finding)
+    return replace(_settled_item(plan.facts, detail), finding=finding)
 
 
 def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:

@@ -170,7 +170,7 @@ class FieldPlan:
     @property
     def is_relation_skipped(self) -> bool:
         """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
-        return self.blocked_code is choices.BlockedCode.LEFT_OUT
+        return self.blocked_code is choices.BlockedCode.RELATION_SKIPPED
 
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
         """Return a plan that does nothing with the field, for this reason."""
@@ -533,7 +533,7 @@ class ItemPlan:
     candidates: tuple[SyncedModel, ...] = ()  # the records that a person has to choose from
     question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
-    wakes: tuple[UUID, ...] = ()  # deleted records that get a pass
+    wakes: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     problems: str = ""  # why it can't become a record, to be stored

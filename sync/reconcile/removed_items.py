@@ -379,10 +379,10 @@ def _is_edited_in_npd(
     local_raw = field_values.stored_values(facts.record, mapping)
     npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
-        # A relation that is left out was not to be sent to Monday.
+        # A skipped relation was not to be sent to Monday.
         entry = facts.ledger.blocked_fields.get(mapping.key, {})
-        is_left_out = entry.get("code") == choices.BlockedCode.LEFT_OUT and entry["local"] == local_raw
-        return npd_side.local is not None and not sides.equal and not is_left_out
+        is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
+        return npd_side.local is not None and not sides.equal and not is_skipped
     if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):
         return _comparable(local_raw) != _comparable(agreed["local"])
     return npd_side.local_changed

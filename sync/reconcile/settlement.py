@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils.text import capfirst
+
 from conflicts import reports
 from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.humanize import without_request_id
@@ -74,7 +76,7 @@ def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetim
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the fields that this pass found blocked, each with its side and since when for this reason.
 
-    The side `LEFT_OUT` marks a relation that doesn't keep its record from being in sync.
+    The side `RELATION_SKIPPED` marks a relation that doesn't keep its record from being in sync.
     """
     blocked = {}
     for key, field_plan in plan.plans.items():
@@ -219,7 +221,7 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
         return False
     changes = field_changes(settled, plan.record, facts.now)
     settled = changes.plan
-    if changes.values or changes.wakes or settled.log or not settled.is_settled:
+    if changes.values or changes.new_jobs or settled.log or not settled.is_settled:
         return False
     if lost_updates.has_news(settled):
         settled = settled.with_state(seen=lost_updates.seen_after(settled, facts.board.settings, facts.now))
@@ -318,7 +320,10 @@ def _field_reports(
     ended_keys = [key for key in was_open if key not in applied] or was_open
     decisions = [plan.plans[key].decision for key in ended_keys if key in plan.plans]
     reasons = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-    reason = f"It was resolved: {'; '.join(dict.fromkeys(reasons))}." if reasons else "Both sides say the same now."
+    unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
+    sentences = [f"It was resolved: {'; '.join(dict.fromkeys(reasons))}."] if reasons else []
+    sentences += [f"{capfirst(why)}." for why in dict.fromkeys(unsynced)]
+    reason = " ".join(sentences) or "Both sides say the same now."
     if replaced:
         reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
     yield plan.conflict_report(

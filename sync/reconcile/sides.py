@@ -21,7 +21,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.records.blocked_fields import LEFT_OUT
+from sync.records.blocked_fields import RELATION_SKIPPED
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
 
@@ -53,7 +53,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
         or facts.intents
         or plan.lost_updates
         or facts.has_failed_job
-        or any(entry.get("side") != LEFT_OUT for entry in ledger.blocked_fields.values())
+        or any(entry.get("side") != RELATION_SKIPPED for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
         or ledger.remote_state != field_values.ACTIVE

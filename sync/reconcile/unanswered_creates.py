@@ -37,17 +37,17 @@ from sync.records.tombstones import set_late_item
 log = structlog.get_logger(__name__)
 
 
-def confirm_creates(lease: Lease, stop_reason: str = "") -> str | None:
+def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     """Find out about a board's unanswered creates whose deadline is over; with a `stop_reason`, send none again.
 
-    Return why no more calls may be made, or an empty text; None if no call was needed. Raises LeaseLost.
+    Return why no more calls may be made; empty if they may. Raises LeaseLost.
     """
     # Without the NPD ID column they can't be found, and so nothing is created again.
     if lease.link.npd_id_problem:
-        return None
+        return ""
     documents = _due_documents(lease.link.entity_type)
     if not documents:
-        return None
+        return ""
     board = load_board(lease.link)
     try:
         ids = {str(intent.entity_id) for intents in documents for intent in intents}

@@ -72,7 +72,7 @@ class BoardAvailability:
     reason_code: BlockedKind | None = None
     detail: str = ""  # the reason as a sentence
     until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
-    since: datetime | None = None  # since when it can be synced; None: for long
+    since: datetime | None = None  # when its last stop or wait ended; None without one
     pause: Pause | None = None  # a person's, also if it isn't the reason
 
     @property
@@ -155,6 +155,8 @@ def stops_overview() -> Overview:
 @dataclass
 class Overview(LimitFacts):
     """The availability of several types' boards, and their jobs."""
+
+    types: Sequence[str]
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:

@@ -14,10 +14,14 @@ from sync.models import FieldMapping, SyncMetadata, WriteLoop
 SIDE_MONDAY = "monday"  # Monday rejected the value
 SIDE_LIMIT = "limit"  # the value exceeds Monday's limit
 SIDE_NPD = "npd"
-LEFT_OUT = "left out"  # a relation that is left out; its record can still be in sync
+RELATION_SKIPPED = "relation skipped"  # to a record that will have no item; its own record can be in sync
 
 # The sides of codes other than SIDE_NPD.
-SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
+SIDES = {
+    BlockedCode.REJECTED: SIDE_MONDAY,
+    BlockedCode.LIMIT: SIDE_LIMIT,
+    BlockedCode.RELATION_SKIPPED: RELATION_SKIPPED,
+}
 
 # The key in an entry that a person kept different: nobody is asked until the value or column changes.
 KEPT_BY = "kept_by"
@@ -39,7 +43,7 @@ def is_rejected(entry: Mapping[str, Any] | None) -> bool:
 
 def is_blocking(entry: Mapping[str, Any]) -> bool:
     """Whether an entry of `blocked_fields` keeps its record out of sync; kept-different ones don't."""
-    return KEPT_BY not in entry and entry.get("side") != LEFT_OUT
+    return KEPT_BY not in entry and entry.get("side") != RELATION_SKIPPED
 
 
 def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -203,7 +203,7 @@ class FieldReason(StrEnum):
 
     IN_SYNC = "in_sync"
     KEPT_DIFFERENT = "kept_different"
-    LEFT_OUT = "left_out"
+    RELATION_SKIPPED = "relation_skipped"
     NO_BASE = "no_base"
     NPD_CHANGED = "npd_changed"
     MONDAY_CHANGED = "monday_changed"
@@ -220,7 +220,7 @@ class FieldReason(StrEnum):
 
 
 _FIELD_STATES = {
-    RecordState.SYNCED: (FieldReason.IN_SYNC, FieldReason.KEPT_DIFFERENT, FieldReason.LEFT_OUT),
+    RecordState.SYNCED: (FieldReason.IN_SYNC, FieldReason.KEPT_DIFFERENT, FieldReason.RELATION_SKIPPED),
     RecordState.ATTENTION: (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED),
     RecordState.OFF: (FieldReason.NOT_SYNCED,),
 }
@@ -530,7 +530,7 @@ class RecordView:
         if KEPT_BY in entry:
             return FieldReason.KEPT_DIFFERENT
         if not is_blocking(entry):
-            return FieldReason.LEFT_OUT
+            return FieldReason.RELATION_SKIPPED
         return FieldReason.REJECTED if is_rejected(entry) else FieldReason.BLOCKED
 
     def _monday(

@@ -1,5 +1,6 @@
 """The record's sync panel: sync off and on, direction, both sides field by field, what is open of it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -24,17 +25,39 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
 
 
-def test_what_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
+def list_action(client: Client, record: Any, action: str) -> str:
+    """Post an action of the list from the record's page, confirmed, and return the page that follows."""
+    page = change_page(record)
+    form = {"action": action, "_selected_action": record.pk, "index": 0, "back": page, "confirmed": "yes"}
+    answer = client.post(reverse(f"admin:npd_{record._meta.model_name}_changelist"), form, follow=True)
+    assert answer.request["PATH_INFO"] == page
+    return words_of(answer.content.decode())
+
+
+def test_sync_that_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    posted(browser, record, "sync_off")
+    assert "Sync turned off for 1 contact." in list_action(browser, record, "turn_sync_off")
     before = LogEntry.objects.count()
-    assert "was turned off already by Dora Demo. Nothing was changed." in posted(browser, record, "sync_off")
-    posted(browser, record, "sync_on")
-    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "sync_on")
+    again = list_action(browser, record, "turn_sync_off")
+    assert "Nothing was changed: sync was off already." in again
+    assert "Turned off by Dora Demo" in again
+    assert "Sync turned on for 1 contact." in list_action(browser, record, "turn_sync_on")
+    assert "Nothing was changed: sync was on already." in list_action(browser, record, "turn_sync_on")
     assert LogEntry.objects.count() == before + 1
 
 
-@pytest.mark.parametrize("act", ["sync_off", "direction"])
+def test_the_page_s_menu_asks_before_sync_is_turned_off_and_leads_back(browser: Client, world: dict[str, Any]) -> None:
+    record = world["synced"]
+    menu = browser.get(change_page(record)).content.decode().split('<div id="npd-turn_sync_off">')[1].split("</div>")[0]
+    form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', menu.split("</form>")[0]))
+    question = browser.post(reverse("admin:npd_contact_changelist"), form).content.decode()
+    assert "Turn sync off for 1 contact?" in words_of(question)
+    assert f'name="back" value="{change_page(record)}"' in question
+    record.refresh_from_db()
+    assert record.sync_enabled
+
+
+@pytest.mark.parametrize("act", ["turn_sync_off", "direction"])
 def test_an_act_that_can_not_be_noted_is_not_done(
     browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
@@ -45,7 +68,7 @@ def test_an_act_that_can_not_be_noted_is_not_done(
     record = world["synced"]
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
     with pytest.raises(OSError, match="No space"):
-        browser.post(act_url(record, act), form)
+        list_action(browser, record, act) if act == "turn_sync_off" else browser.post(act_url(record, act), form)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_direction) == (True, "bidirectional")
 

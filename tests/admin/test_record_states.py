@@ -58,7 +58,7 @@ REJECTED = {"reason": "Monday refused it.", "side": "monday"}
 BLOCKED = {"reason": "The column is gone.", "side": "npd"}
 KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
 NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
-LEFT_OUT = {"reason": "It has no item.", "side": "left out"}
+SKIPPED = {"reason": "It has no item.", "side": "relation skipped", "code": "relation_skipped"}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def everything() -> None:
     states.dead("Failed")
     for entries, blocked_fields in (
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
-        ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
+        ("kept", {"email": KEPT}), ("skipped", {"organization": SKIPPED}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
         ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
@@ -142,8 +142,8 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     assert pairs["Failed"] == (attention, StateReason.FAILED)
     assert pairs["Both ways, nothing"] == pairs["To Monday, nothing"] == pairs["To NPD, nothing"] == pending
     assert pairs["To Monday, rejected"] == pairs["To NPD, blocked"] == (attention, StateReason.BLOCKED)
-    # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
-    assert pairs["To NPD, kept"] == pairs["To NPD, left out"] == pending
+    # What a person left in NPD, and a skipped relation, keep no record from being in sync.
+    assert pairs["To NPD, kept"] == pairs["To NPD, skipped"] == pending
     # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
     gone = {pairs[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
     assert (gone, pairs["To NPD, missing"]) == ({(attention, StateReason.GONE)}, pending)

@@ -82,7 +82,7 @@ def test_turning_sync_off_and_on_logs_and_queues(browser: Client, person: User, 
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, RecordSyncStatus.DISABLED)
     again = post_action(browser, "turn_sync_off", record, confirmed="yes")
-    assert "Sync was off for all of them already." in again
+    assert "Nothing was changed: sync was off already." in again
     assert "Sync turned on for 1 contact." in post_action(browser, "turn_sync_on", record)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)

@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from npd.models import Contact
 from sync.models import UnmatchedItem
@@ -54,3 +55,17 @@ def test_an_item_matched_meanwhile_leads_back_to_the_list(browser: Client, items
     answer = browser.get(f"{LIST}{key}/link/", follow=True)
     assert answer.redirect_chain[-1][0] == LIST
     assert "There is no such unmatched item any more" in words_of(answer.content.decode())
+
+
+def test_the_page_of_an_item_has_its_acts_until_one_is_asked_for(browser: Client, items: list[UnmatchedItem]) -> None:
+    page = f"{LIST}{items[0].pk}/change/"
+    assert acts_on(browser, page) == ["Create contact", "Ignore", "Link to…"]
+    browser.post(
+        reverse("npd-home-act"), {"action": "create_record", "key": f"unmatched:{items[0].pk}", "confirmed": "yes"}
+    )
+    assert acts_on(browser, page) == []
+    assert "Being created" in words_of(browser.get(page).content.decode())
+
+
+def acts_on(client: Client, page: str) -> list[str]:
+    return [button.label for button in client.get(page).context["row_buttons"]]

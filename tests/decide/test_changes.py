@@ -46,7 +46,7 @@ def pull() -> RecordPlan:
 
 def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
     found = written(pull())
-    assert (found.values, found.wakes) == ({ROLE: "Chair"}, ())
+    assert (found.values, found.new_jobs) == ({ROLE: "Chair"}, ())
     assert getattr(found.plan.record, ROLE) == "Chair"
     assert [line.kind for line in found.plan.log] == ["pull"]
 
@@ -80,7 +80,7 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
     assert (list(unlinked.ignored), [line.kind for line in unlinked.plan.log]) == ([ITEM], ["unlinked"])
     remade = written(removed(RecordAction.CREATE, is_chosen=True))
-    assert (remade.values, [job["cause"] for job in remade.wakes]) == ({"monday_id": None}, [Cause.PERSON])
+    assert (remade.values, [job["cause"] for job in remade.new_jobs]) == ({"monday_id": None}, [Cause.PERSON])
     deletes = written(removed(RecordAction.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
     assert deletes.after_deletion("").plan.is_deleted
@@ -109,7 +109,7 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, o
 )
 def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, now: dict[str, Any]) -> None:
     found = written(removed(act), **now)
-    assert (found.values, found.deletes, found.ignored, found.wakes) == ({}, False, {}, ())
+    assert (found.values, found.deletes, found.ignored, found.new_jobs) == ({}, False, {}, ())
     assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
 
 

@@ -49,7 +49,7 @@ class Monday:
     refused: dict[str, str] = field(default_factory=dict)
     judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
-    repeats: Repeats = Repeats(20, 6, seem_needless=False)  # noqa: RUF009 - frozen
+    repeats: Repeats = Repeats(20, 6, is_quiet=False)  # noqa: RUF009 - frozen
 
     def commit(self, executor: Executor, call: Call, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -82,7 +82,7 @@ class Monday:
 
     def writes_failed(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
         self.failed += [len(document.records) for document in failed]
-        return [Judgement(is_own=True) if others_written else self.judgement for _ in failed]
+        return [Judgement(is_at_fault=True) if others_written else self.judgement for _ in failed]
 
     def writes_refused(self, error: MondayError) -> None:
         self.failed.append(0)
@@ -155,7 +155,7 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
-    monday.judgement = Judgement(is_own=True)
+    monday.judgement = Judgement(is_at_fault=True)
     found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
     assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
@@ -210,7 +210,7 @@ def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday
     assert several.verdict is Verdict.STOPPED
     alone = executor().send(RECORD_CHANGES, [change("a")])["a"]
     assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
-    monday.judgement = Judgement(is_own=True)
+    monday.judgement = Judgement(is_at_fault=True)
     act_now = executor()
     assert act_now.send(RECORD_CHANGES, [change("a")])["a"].verdict is Verdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
@@ -221,10 +221,11 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
     monday.failures = {
-        write.record_id: Failures("few", 3, is_late=False, is_own=True, is_own_again=True) for write in few
+        write.record_id: Failures("few", 3, is_late=False, is_at_fault=True, is_at_fault_again=True) for write in few
     }
     monday.failures |= {
-        write.record_id: Failures("many", 12, is_late=False, is_own=False, is_own_again=False) for write in many
+        write.record_id: Failures("many", 12, is_late=False, is_at_fault=False, is_at_fault_again=False)
+        for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
@@ -232,12 +233,13 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
 
 
-@pytest.mark.parametrize(("seem_needless", "stopped"), [(False, []), (True, ["4 turns"])])
-def test_success_brings_the_next_turns_forward(monday: Monday, seem_needless: bool, stopped: list[str]) -> None:
+@pytest.mark.parametrize(("is_quiet", "stopped"), [(False, []), (True, ["4 turns"])])
+def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, stopped: list[str]) -> None:
     writes = [change(unit) for unit in "ab"]
-    monday.repeats = Repeats(20, 6, seem_needless=seem_needless)
+    monday.repeats = Repeats(20, 6, is_quiet=is_quiet)
     monday.failures = {
-        write.record_id: Failures(write.unit, 1, is_late=False, is_own=True, is_own_again=True) for write in writes
+        write.record_id: Failures(write.unit, 1, is_late=False, is_at_fault=True, is_at_fault_again=True)
+        for write in writes
     }
     executor().send(RECORD_CHANGES, writes)
     assert monday.stopped == stopped

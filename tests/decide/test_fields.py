@@ -20,7 +20,7 @@ from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.reconcile.resolutions import STALE_RESOLUTION
-from sync.records.blocked_fields import LEFT_OUT
+from sync.records.blocked_fields import RELATION_SKIPPED
 from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
 
@@ -362,9 +362,9 @@ def test_an_item_that_no_record_has_is_waited_for() -> None:
     ("row", "has_board", "values", "code", "lines"),
     [
         ("only the relation waits for a record that will get its item", True, {}, BlockedCode.RELATION, 0),
-        ("one whose sync is off gets none: left out", True, {"sync_enabled": False}, BlockedCode.LEFT_OUT, 1),
-        ("without a board there is none: left out", False, {}, BlockedCode.LEFT_OUT, 1),
-        ("one that the filter leaves out", True, {"sync_status": "disabled"}, BlockedCode.LEFT_OUT, 1),
+        ("one whose sync is off gets none: left out", True, {"sync_enabled": False}, BlockedCode.RELATION_SKIPPED, 1),
+        ("without a board there is none: left out", False, {}, BlockedCode.RELATION_SKIPPED, 1),
+        ("one that the filter leaves out", True, {"sync_status": "disabled"}, BlockedCode.RELATION_SKIPPED, 1),
     ],
 )
 def test_a_related_record_without_an_item(
@@ -377,7 +377,7 @@ def test_a_related_record_without_an_item(
     plan = found["organization"]
     assert (plan.blocked_code, len(record_plan(given).log)) == (code, lines), row
     if lines:
-        entry = {"side": LEFT_OUT, "local": plan.local_raw, "column": "organization", "version": 1}
+        entry = {"side": RELATION_SKIPPED, "local": plan.local_raw, "column": "organization", "version": 1}
         given.facts.ledger.blocked_fields = {"organization": entry}
         assert record_plan(given).log == (), "it is said once"
 

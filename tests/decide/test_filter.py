@@ -131,10 +131,10 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
     facts, ours = record_facts(), item(id="8")
     assert matching_items(ITEMS, facts.record, [CHAIR, ours]) == ([ours], "", False)
-    kept, _, leaves_out = matching_items(ITEMS, facts.record, [CHAIR])
-    assert (kept, leaves_out) == ([], True)
-    _, sentence, leaves_out = matching_items(ITEMS, facts.record, [ours, UNREAD])
-    assert (leaves_out, "may be this record's" in sentence) == (False, True)
+    without_match = matching_items(ITEMS, facts.record, [CHAIR])
+    assert (without_match.items, without_match.is_left_out) == ([], True)
+    unreadable = matching_items(ITEMS, facts.record, [ours, UNREAD])
+    assert (unreadable.is_left_out, "may be this record's" in unreadable.reason) == (False, True)
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:

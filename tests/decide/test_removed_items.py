@@ -220,8 +220,8 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
         assert not is_edited or removed(plan).act is NOTHING
 
 
-@pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("left_out", [])])
-def test_a_waiting_relation_never_reached_monday_nor_would_one_left_out(code: str, edited: list[str]) -> None:
+@pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
+def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(code: str, edited: list[str]) -> None:
     of = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}

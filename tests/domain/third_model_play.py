@@ -172,7 +172,7 @@ def the_groups() -> None:
         assert viewer.post("/api/v1/projects/", {"name": "No"}, content_type=JSON).status_code == 403
         assert viewer.get(f"/admin/projects/project/{boats.pk}/change/").status_code == 200
         assert viewer.get("/admin/projects/project/add/").status_code == 403
-        assert viewer.post(f"/admin/projects/project/{boats.pk}/sync-off/").status_code == 403
+        assert viewer.post(f"/admin/projects/project/{boats.pk}/sync-now/").status_code == 403
 
 
 def play() -> None:

@@ -274,7 +274,7 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert "Rewritten on the board by Monday user -4, so nothing is sent to it until" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()
-    assert f"/admin/npd/contact/{contact.pk}/change/#npd-sync-off" in html
+    assert f"/admin/npd/contact/{contact.pk}/change/#npd-turn_sync_off" in html
     assert html.count("data-row") == 1
     asked(admin, retry)
     world.work()

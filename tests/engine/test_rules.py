@@ -38,3 +38,12 @@ def test_by_the_rule_newest_mondays_later_edit_wins(world: World) -> None:
     assert world.status(contact) == "synced"
     line = Decision.objects.filter(entity_id=contact.pk, values__overridden=True).latest("id")
     assert (line.values["before"], "newer" in line.sentence) == ("Ours", True)
+
+
+def test_a_conflict_on_a_field_that_is_synced_no_longer_closes_with_that_reason(world: World) -> None:
+    contact = clash(world, "ask")
+    FieldMapping.objects.filter(key="role_title").update(direction="none")
+    world.look(contact)
+    closed = Decision.objects.get(entity_id=contact.pk, kind="conflict_over")
+    assert closed.values["why"] == "Its direction lets nothing be synced."
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Theirs")

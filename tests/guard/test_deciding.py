@@ -111,3 +111,16 @@ def test_the_page_of_an_approval_names_who_deleted_the_record(admin_client: Clie
     admin_client.post(f"/admin/npd/contact/{contact.pk}/delete/", {"post": "yes"})
     page = words_of(admin_client.get(f"/admin/sync/approvalrequest/{approval.pk}/change/").content.decode())
     assert re.search(r"Deleted in NPD by:?\s+admin", page)
+
+
+def test_the_page_of_an_approval_has_its_answers_until_it_is_decided(admin_client: Client) -> None:
+    contact = Contact.objects.create(name="Ann Lind", monday_id="71")
+    approval = states_of.approval(contact, ApprovalKind.ITEMS)
+    page = f"/admin/sync/approvalrequest/{approval.pk}/change/"
+    answers = admin_client.get(page).context["row_buttons"]
+    assert {button.code for button in answers} == {"approve", "reject"}
+    reject = next(button for button in answers if button.code == "reject")
+    question = admin_client.post(reject.post_to, reject.hidden)
+    assert "Keep 1 item on Monday?" in words_of(question.content.decode())
+    admin_client.post(reject.post_to, {"action": "reject", "key": f"approval:{approval.pk}", "confirmed": "yes"})
+    assert admin_client.get(page).context["row_buttons"] == []

@@ -13,6 +13,7 @@ from npd.models import Contact
 from sync.models import Decision
 from sync.state import record_view
 from sync.state.record_view import FieldReason
+from tests.admin.test_record_panel import list_action
 from tests.admin.test_records import words_of as words_of_html
 from tests.files.conftest import imported
 from tests.support.people import staff_who_may
@@ -34,7 +35,7 @@ def words_of(response: Any) -> str:
 
 def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_about(world: World, admin: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
-    act(admin, contact, "sync_off")
+    list_action(admin, contact, "turn_sync_off")
     world.work()
     mutations = world.calls("mutation")
     world.edit(contact, "role_title", "Head")
@@ -43,7 +44,7 @@ def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_abou
     world.hear(contact)
     assert (contact.role_title, world.status(contact)) == ("Buyer", "disabled")
     assert world.calls("mutation") == mutations
-    act(admin, contact, "sync_on")
+    list_action(admin, contact, "turn_sync_on")
     world.work(contact)
     assert (contact.role_title, world.values(contact)["notes"]) == ("Head", "ours")
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]

@@ -1,5 +1,7 @@
 """Unlinked by policy or a person: merge.md, last row of the table "A record and its item", and the way back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.messages import Conflict
-from sync.models import BoardLink, Decision, IgnoredItem
+from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
+from sync.reconcile import writes
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.people import unlink
@@ -59,6 +62,47 @@ def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_ask
     assert (item["values"]["notes"], item["values"]["npd_id"]) == ("new", str(contact.pk))
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["name"]
     assert not IgnoredItem.objects.exists()
+
+
+@contextmanager
+def unlinking_fails() -> Iterator[None]:
+    """NPD's own code fails in every pass that would unlink a record."""
+
+    def fails(*_: Any) -> Any:
+        raise ValueError("boom")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writes, "cleared_columns", fails)
+        yield
+
+
+def test_an_unlinking_that_failed_together_with_an_older_job_is_tried_again(world: World) -> None:
+    contact = world.linked("Ann")
+    world.edit(contact, "role_title", "Chair")
+    with world.broken(contact):
+        world.hear(contact)
+        world.work(minutes=2)
+    world.pass_time(minutes=30)
+    with unlinking_fails():
+        unlink(contact)
+        world.work()
+    world.work(minutes=120)
+    assert (world.status(contact), contact.monday_id) == ("disabled", None)
+
+
+def test_an_unlinking_that_failed_for_good_is_not_forgotten_when_the_record_is_synced(world: World) -> None:
+    contact = world.linked("Ann")
+    unlink(contact)
+    with unlinking_fails():
+        world.give_up_on(contact)
+    world.edit(contact, "role_title", "Chair")
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Chair", "pending")
+    failed = SyncQueue.objects.get(status="failed")
+    world.queue.manual_retry(failed.pk, "pat")
+    world.work()
+    assert (world.status(contact), contact.monday_id) == ("disabled", None)
+    assert not SyncQueue.objects.exclude(status="completed").exists()
 
 
 @pytest.mark.django_db

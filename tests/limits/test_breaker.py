@@ -1,6 +1,6 @@
 """The breaker that all workers share: how an outage is waited out, and by whom it is probed."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from sync.limits import breaker, stops, write_stop
 from sync.models import Decision, MondayAccount
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
+from tests.support.clock import stop_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,17 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
     breaker.stop_account(errors.MondayError(errors.MINUTE_LIMIT_REACHED, "slow down", wait_seconds=90))
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
     assert round(rest()) == 90
+
+
+@pytest.mark.parametrize(
+    ("moment", "minutes"), [("2026-11-20T23:59:05Z", 1), ("2026-11-21T00:00:20Z", 0), ("2026-11-21T00:02:00Z", 1_438)]
+)
+def test_a_used_up_day_ends_at_midnight_and_its_last_refusal_costs_nothing_of_the_next(
+    moment: str, minutes: int
+) -> None:
+    stop_clock(datetime.fromisoformat(moment))
+    breaker.stop_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded"))
+    assert round(rest() / 60) == minutes
 
 
 def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:

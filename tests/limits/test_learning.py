@@ -37,7 +37,7 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
-    turn = LimitFacts([link.entity_type]).next_pass(link.entity_type)
+    turn = LimitFacts().next_pass(link.entity_type)
     assert isinstance(turn, PassGrant)
     with turn, board_call(link, turn.size, writes=True):
         try:

@@ -10,18 +10,18 @@ from sync.boards.sync_filter import FilterCondition, FilterOp, SyncFilter, condi
 from sync.merge import (
     CLOCK_TOLERANCE,
     Action,
-    Base,
     EditTimes,
     Field,
     FieldDirection,
     FieldSelection,
     Rule,
     Unknown,
+    Values,
     decide_field,
 )
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
-bases = st.none() | st.builds(Base, values, values)
+bases = st.none() | st.builds(Values, values, values)
 rules = st.sampled_from(Rule)
 moments = st.none() | st.integers(0, 20).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
 fields = st.builds(
@@ -42,7 +42,7 @@ unions = st.builds(
     key=st.just("f"),
     local=lists,
     remote=lists,
-    base=st.none() | st.builds(Base, lists, lists),
+    base=st.none() | st.builds(Values, lists, lists),
     rule=st.just(Rule.UNION),
     first_match=st.just(Rule.UNION),
 )
@@ -52,14 +52,14 @@ def applied(field: Field) -> Field:
     """Both sides and the base after the decision has been carried out."""
     decision = decide_field(field)
     if decision.action is Action.PUSH:
-        return replace(field, remote=field.local, base=Base(field.local, field.local))
+        return replace(field, remote=field.local, base=Values(field.local, field.local))
     if decision.action is Action.PULL:
-        return replace(field, local=field.remote, base=Base(field.remote, field.remote))
+        return replace(field, local=field.remote, base=Values(field.remote, field.remote))
     if decision.action is Action.BOTH:
         value = decision.value
-        return replace(field, local=value, remote=value, base=Base(value, value))
+        return replace(field, local=value, remote=value, base=Values(value, value))
     if decision.action is Action.AGREED:
-        return replace(field, base=Base(field.local, field.remote))
+        return replace(field, base=Values(field.local, field.remote))
     return field
 
 
@@ -69,7 +69,7 @@ def mirrored(field: Field) -> Field:
         field,
         local=field.remote,
         remote=field.local,
-        base=field.base and Base(field.base.remote, field.base.local),
+        base=field.base and Values(field.base.remote, field.base.local),
         edited=EditTimes(field.edited.remote, field.edited.local),
     )
 
@@ -83,7 +83,7 @@ def test_a_merge_carried_out_has_nothing_more_to_do(field: Field) -> None:
 
 
 @given(values, bases, rules)
-def test_equal_sides_are_never_written(value: str | None, base: Base | None, rule: Rule) -> None:
+def test_equal_sides_are_never_written(value: str | None, base: Values | None, rule: Rule) -> None:
     decision = decide_field(Field("f", value, value, base, rule=rule, first_match=rule))
     assert decision.action in (Action.NOTHING, Action.AGREED)
 
@@ -138,8 +138,10 @@ def test_a_merge_invents_no_value(field: Field) -> None:
     assert {after.local, after.remote} <= {field.local, field.remote}
 
 
-@given(values, values, values.map(lambda value: Base(value, value)), st.sampled_from(Rule))
-def test_a_rule_decides_clashes_and_nothing_else(local: str | None, remote: str | None, base: Base, rule: Rule) -> None:
+@given(values, values, values.map(lambda value: Values(value, value)), st.sampled_from(Rule))
+def test_a_rule_decides_clashes_and_nothing_else(
+    local: str | None, remote: str | None, base: Values, rule: Rule
+) -> None:
     asked = decide_field(Field("f", local, remote, base))
     ruled = decide_field(Field("f", local, remote, base, rule=rule))
     if asked.action is not Action.CONFLICT:
@@ -180,7 +182,7 @@ def elements(value: object) -> set[str]:
 def test_a_union_loses_nothing_that_was_added_and_keeps_nothing_that_was_removed(field: Field) -> None:
     after = applied(field)
     assert after.local == after.remote or decide_field(field).action is Action.NOTHING
-    old = field.base or Base(None, None)
+    old = field.base or Values(None, None)
     added = (elements(field.local) - elements(old.local)) | (elements(field.remote) - elements(old.remote))
     removed = (elements(old.local) - elements(field.local)) | (elements(old.remote) - elements(field.remote))
     if decide_field(field).reason.endswith("lists merged"):

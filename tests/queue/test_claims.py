@@ -177,17 +177,35 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
     assert "worker" in row.error_message
 
 
-def test_a_returned_row_hands_over_to_the_row_of_a_save(link: BoardLink) -> None:
+@pytest.mark.parametrize("by", ["a save", "a click"])
+def test_a_returned_row_hands_over_to_the_row_of_a_save_or_a_click(link: BoardLink, by: str) -> None:
     contact = Contact.objects.create(name="Ann")
     held = taken(link)
     (claimed,) = claim(held, 100)
-    Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
+    if by == "a save":
+        Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
+    else:
+        enqueue("contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON)
     with held.transaction():
         finish.fail(claimed.rows, held.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
     assert (waiting.status, waiting.attempts) == ("pending", 0)
     assert len(claim(held, 100)) == 1
+
+
+def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.update(attempts=2)
+    by_person = {"cause": Cause.PERSON, "priority": Priority.PERSON, "direction": QueueDirection.TO_NPD}
+    enqueue("contact", [contact.pk], payload={"by": "pat"}, **by_person)
+    held = taken(link)
+    (claimed,) = claim(held, 100)
+    with held.transaction():
+        finish.fail(claimed.rows, held.token, "it failed")
+    waiting = SyncQueue.objects.get(status="pending")
+    assert (waiting.attempts, waiting.payload, waiting.priority) == (3, {"by": "pat"}, Priority.PERSON)
+    assert Cause(waiting.causes) == Cause.SAVE | Cause.PERSON | Cause.FAILURE
 
 
 def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: BoardLink) -> None:

@@ -7,6 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.limits import breaker
 from sync.models import MondayAccount, SyncQueue
+from sync.monday.errors import CONNECTION_LOST, MINUTE_LIMIT_REACHED, MondayError
 from sync.operations.detect.sweep import sweep_due_boards
 from tests.limits.conftest import Planned, monday
 from tests.support.world import World, staged
@@ -132,6 +133,28 @@ def test_an_edit_on_the_board_of_a_record_whose_own_change_waits_comes_in_meanwh
     writes_work(world)
     world.calls_while(65, seconds=1_200)
     assert (world.values(ann)["role_title"], world.status(ann)) == ("New", "synced")
+
+
+@pytest.mark.parametrize(
+    "error", [MondayError(CONNECTION_LOST, "gone"), MondayError(MINUTE_LIMIT_REACHED, "slow down", wait_seconds=20)]
+)
+def test_a_read_that_fails_meanwhile_keeps_edits_out_no_longer_than_without_the_stop(
+    world: World, error: MondayError
+) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    writes_stopped(world)
+    breaker.stop_account(error)
+    writes = world.calls("mutation")
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann, minutes=1)
+    assert ann.role_title == "Theirs"
+    # Writes are tried once, and wait again as long as before.
+    assert MondayAccount.objects.get().only_writes
+    assert world.calls_while(20) <= 8
+    assert world.calls("mutation") - writes <= 2
+    writes_work(world)
+    world.calls_while(65, seconds=1_200)
+    assert len(world.sandbox.items()) == 5
 
 
 def test_an_edit_on_the_board_of_the_field_that_waits_is_a_conflict_at_once(world: World) -> None:

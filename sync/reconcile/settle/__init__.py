@@ -42,7 +42,7 @@ from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import beside_records, pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import exclude_match, ignore_item
+from sync.records.item_links import UNLINK_KEY, exclude_match, ignore_item
 from sync.records.tombstones import enqueue_tombstones, set_late_item
 
 log = structlog.get_logger(__name__)
@@ -188,7 +188,7 @@ def _write_changes(
         if not change.is_there and item is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             set_late_item(run.entity_type, change.plan.id, item.id)
-        for job in change.wakes:
+        for job in change.new_jobs:
             run.wake([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
             ignore_item(run.entity_type, item_id, change.plan.id, reason)
@@ -314,7 +314,14 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         for record_plan in settled
         if record_plan.plans or record_plan.is_deleted
     }
-    finish.end_failed(run.entity_type, current_jobs)
+    # An unlinking that failed waits for its retry as long as there is something to unlink.
+    failed = [plan for plan in settled if plan.facts.has_failed_job]
+    linked = [plan.id for plan in failed if plan.record.monday_id and not plan.is_deleted]
+    unlinkings = SyncQueue.objects.filter(
+        entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=UNLINK_KEY
+    )
+    unmet = list(unlinkings.values_list("pk", flat=True)) if linked else []
+    finish.end_failed(run.entity_type, current_jobs, unmet)
 
 
 def _write_statuses(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from sync.clock import SyncNow
-from sync.merge import Base, Field
+from sync.merge import Field, Values
 from sync.models import Intent, MondayAccount
 from sync.monday.board import ItemEvent
 from sync.monday.board_items import Item, Reading
@@ -51,7 +51,7 @@ def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldP
     told = {stored.event.column_id for stored in plan.facts.events if stored.event}
     if given.base is None or field_plan.mapping.column_id not in told:
         return given
-    return replace(given, base=Base(given.base.local, "what nobody wrote"))
+    return replace(given, base=Values(given.base.local, "what nobody wrote"))
 
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_at_rest")
