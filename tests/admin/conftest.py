@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from sync.outbox import notify
 from tests.admin import states
@@ -14,6 +15,13 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
     settings.MONDAY_API_URL = "http://127.0.0.1:18241/v2"
     monkeypatch.setattr(notify, "notify_board", lambda *args: None)
+
+
+@pytest.fixture
+def patient(browser: Client) -> Client:
+    """An administrator who gets the answer that a browser would get, also to a failure of ours."""
+    browser.raise_request_exception = False
+    return browser
 
 
 @pytest.fixture

@@ -62,13 +62,6 @@ def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser: Client) 
     assert Client().get("/admin/help/howto/operate.md").status_code == 302
 
 
-@pytest.fixture
-def patient(browser: Client) -> Client:
-    """Who gets the page that a browser would get, also about a failure of ours."""
-    browser.raise_request_exception = False
-    return browser
-
-
 def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(patient: Client) -> None:
     def status_and_frame(client: Client, address: str) -> tuple[int, bool]:
         page = client.get(address)
@@ -129,8 +122,7 @@ def test_who_signs_in_after_an_act_comes_to_the_page_of_the_act_and_reads_that_n
     assert answer.status_code == 302
     sign_in = answer.headers["Location"]
     assert "You were signed out, and nothing was done." in words_of(client.get(sign_in).content.decode())
-    next_field = re.search(r'name="next" value="([^"]*)"', client.get(sign_in).content.decode())
-    assert next_field
-    assert unescape(next_field[1]) == page
-    signed_in = client.post(sign_in, {"login": "dora", "password": "x", "next": unescape(next_field[1])})
+    [next_page] = re.findall(r'name="next" value="([^"]*)"', client.get(sign_in).content.decode())
+    assert unescape(next_page) == page
+    signed_in = client.post(sign_in, {"login": "dora", "password": "x", "next": page})
     assert signed_in.headers["Location"] == page

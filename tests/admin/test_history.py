@@ -224,8 +224,7 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
 
 
 def acts_of(client: Client, record: Any) -> Sequence[Act]:
-    acts: Sequence[Act] = client.get(change_page(record)).context["activity"]["acts"]
-    return acts
+    return client.get(change_page(record)).context["activity"]["acts"]
 
 
 ACTIVITY = "/admin/sync/decision/"

@@ -33,14 +33,6 @@ WALK = int(os.environ.get("WALK", "60"))
 """Addresses that the random walk asks for; `WALK=5000` asks for more, by hand."""
 
 
-@pytest.fixture
-def patient(client: Client, person: User) -> Client:
-    """An administrator who gets the answer that a browser would get, also to a failure of ours."""
-    client.raise_request_exception = False
-    client.force_login(person)
-    return client
-
-
 def test_every_list_refuses_nul_dates_of_no_calendar_and_endless_searches(patient: Client) -> None:
     answers: dict[str, int] = {}
     for model in admin.site._registry:

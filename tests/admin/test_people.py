@@ -54,9 +54,8 @@ def set_by(link: str) -> Any:
 
 
 def mailed_link() -> str:
-    link = re.search(r"\S+/set-password/\S+", str(mail.outbox[-1].body))
-    assert link
-    return link[0]
+    [link] = re.findall(r"\S+/set-password/\S+", str(mail.outbox[-1].body))
+    return str(link)
 
 
 # Who is added.

@@ -73,14 +73,12 @@ def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
     """What a list answers with this query."""
     answer = api.get(address, query)
     assert answer.status_code == 200, answer.content
-    rows: list[dict[str, Any]] = answer.json()["results"]
-    return rows
+    return answer.json()["results"]
 
 
 def error_of(answer: Any) -> dict[str, Any]:
     [error] = answer.json()["errors"]
-    typed_error: dict[str, Any] = error
-    return typed_error
+    return error
 
 
 def code_of(answer: Any) -> str:

@@ -27,8 +27,7 @@ STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discar
 def steer(act: str, **filters: Any) -> BulkResult:
     """Have the service act on all jobs that match."""
     jobs = SyncQueue.objects.filter(**filters)
-    result: BulkResult = STEER[act](jobs, "ada")
-    return result
+    return STEER[act](jobs, "ada")
 
 
 def states() -> dict[int, str]:

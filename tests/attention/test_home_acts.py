@@ -18,16 +18,17 @@ from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
 from sync.attention import OF_BOARDS, Kind
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
+from sync.choices import ColumnProblem
 from sync.clock import sync_now
-from sync.models import ApiQuota, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ApiQuota, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import monday
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, kinds
-from tests.conflicts.conftest import record
+from tests.conflicts.conftest import conflict_of, record
+from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.support.people import staff_who_may
 
 __all__ = ["kinds", "monday"]
@@ -45,9 +46,8 @@ def page(client: Client, query: str = "") -> str:
 
 def seen_of(html: str, key: str) -> dict[str, str]:
     """What the row of a key sends back with an act."""
-    field = re.search(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
-    assert field
-    return {f"seen:{key}": unescape(field[1])}
+    [value] = re.findall(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
+    return {f"seen:{key}": unescape(value)}
 
 
 def keys_of(html: str) -> list[str]:
@@ -103,9 +103,8 @@ def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -
     assert sum(tally.causes for tally in tallies.values()) == 9 + len(OF_BOARDS)
     assert (tallies[Kind.CONFLICT].causes, counts[Kind.CONFLICT]) == (1, 2)
     causes = sum(tally.causes for kind, tally in tallies.items() if kind is not Kind.STOP)
-    badge = re.search(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
-    assert badge
-    assert words_of(badge[0]).split() == ["Home", str(causes)]
+    [badge] = re.findall(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
+    assert words_of(badge).split() == ["Home", str(causes)]
     expected = {kind.value: number for kind, number in counts.items()}
     assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
 
@@ -164,28 +163,6 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client,
     dan = Contact.objects.get(name="Dan")
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-
-
-def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.APPROVAL][0]
-    question = browser.post(ACT, {"one": f"approve {key}"})
-    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    html = question.content.decode()
-    assert '<th scope="col">Record</th>' in html
-    assert '<td class="npd-lines" data-label="Details">' not in html  # which would be a dash
-    sent = answer_to_question(html)
-    assert sent["key"] == [key]
-    browser.post(ACT, sent)
-    assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
-
-
-def test_an_item_that_is_kept_is_said_to_stay(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.APPROVAL][0]
-    ApprovalRequest.objects.update(kind=ApprovalKind.ITEMS)
-    sent = answer_to_question(browser.post(ACT, {"one": f"reject {key}"}).content.decode())
-    answer = browser.post(ACT, sent, follow=True)
-    assert ApprovalRequest.objects.get().state == ApprovalState.REJECTED
-    assert "1 item stays on Monday." in words_of(answer.content.decode())
 
 
 def logged() -> list[str]:
@@ -331,25 +308,10 @@ def rejected_email(db: None) -> Contact:
     return rejected_too("Ann", "75")
 
 
-def gone_items(number: int) -> list[SyncConflict]:
-    """So many contacts whose items were archived, each with the question what becomes of it."""
-    options = [
-        {"choose": "npd", "label": "Create it again", "effect": "-", "value": "", "does": "create_item"},
-        {"choose": "monday", "label": "Delete it too", "effect": "-", "value": "", "does": "delete_record"},
-        {"choose": "custom", "label": "End its sync", "effect": "-", "value": "unlink", "does": "unlink"},
-    ]
-    return [
-        SyncConflict.objects.create(
-            entity_type="contact", entity_id=Contact.objects.create(name=f"Gone {n}", monday_id=f"6{n:03}").pk,
-            monday_item_id=f"6{n:03}", conflict_fields=[], kind="delete", npd_data={}, monday_data={},
-            about={"what": "The item was archived.", "options": options},
-        )
-        for n in range(number)
-    ]  # fmt: skip
-
-
 def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: None) -> None:
-    _gone, again, edited = gone_items(3)
+    contacts = [Contact.objects.create(name=f"Gone {number}", monday_id=f"600{number}") for number in range(3)]
+    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts))
+    _, again, edited = (conflict_of(contact) for contact in contacts)
     restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
     SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
     SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
@@ -441,20 +403,6 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
     client.force_login(User.objects.create_superuser("root"))
     [group] = client.get(HOME).context["boxes"]
     assert "who may" not in group.lead
-
-
-def test_all_of_a_group_are_discarded_once_their_number_was_confirmed(browser: Client, db: None) -> None:
-    for number in range(40):
-        states.dead(f"Dead {number}")
-    failed = SyncQueue.objects.filter(status="failed")
-    [group] = attention.groups()
-    question = browser.post(ACT, {"action": "discard", "cause": group.cause}).content.decode()
-    assert failed.count() == 40
-    states.dead("Came later")
-    again = browser.post(ACT, answer_to_question(question))
-    assert (again.status_code, failed.count()) == (409, 41)
-    browser.post(ACT, answer_to_question(again.content.decode()))
-    assert failed.count() == 0
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

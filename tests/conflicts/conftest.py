@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
@@ -29,12 +28,6 @@ def ada(db: None) -> User:
 @pytest.fixture
 def person(ada: User) -> User:
     return ada
-
-
-@pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
 
 
 @pytest.fixture

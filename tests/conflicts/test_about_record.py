@@ -15,11 +15,11 @@ from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts
 from npd.models import Contact
-from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
-from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
+from sync.models import Decision, SyncQueue
+from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
@@ -222,11 +222,7 @@ def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, 
 
 
 def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contact: Contact) -> None:
-    link = BoardLink.objects.create(entity_type="contact", board_id="1")
-    for spec in registry.entity("contact").mappings:
-        FieldMapping.objects.create(
-            link=link, key=spec.key, fields=list(spec.fields), label=spec.label, converter=spec.converter
-        )
+    states.boards()
     record(identity_report(contact))
     response = browser.get(screen(conflict_of(contact)))
     page = text_of(response)

@@ -30,8 +30,7 @@ SET_HERE = {
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(FILE.read_text())
-    return content
+    return yaml.safe_load(FILE.read_text())
 
 
 def seconds(text: str) -> int:

@@ -24,8 +24,7 @@ AWKWARD = [
 
 
 def rows_of(content: bytes) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = AnyFile().create_dataset(content).dict
-    return rows
+    return AnyFile().create_dataset(content).dict
 
 
 def sheet(*rows: list[Any]) -> bytes:

@@ -30,8 +30,7 @@ TRACES = ("Hara-Lind", "aenne.lind", "old.lind", "secret.lind", "555-0172", "pre
 
 @pytest.fixture
 def dora(world: World) -> User:
-    administrator: User = world.administrator("dora")
-    return administrator
+    return world.administrator("dora")
 
 
 def columns_with_traces() -> list[str]:

@@ -62,8 +62,7 @@ class Simulator:
         )
 
     def ask(self, document: str, **variables: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.post(document, variables).json()
-        return answer
+        return self.post(document, variables).json()
 
     def data(self, document: str, **variables: Any) -> Any:
         """The data of an answer without errors."""
@@ -74,8 +73,7 @@ class Simulator:
     def refusal(self, document: str, **variables: Any) -> dict[str, Any]:
         answer = self.ask(document, **variables)
         assert len(answer.get("errors", [])) == 1, answer
-        error: dict[str, Any] = answer["errors"][0]
-        return error
+        return answer["errors"][0]
 
     def control(self, name: str, content: Any = None, method: str = "POST") -> Any:
         answer = self.session.request(method, f"{self.url}/_control/{name}", json=content, timeout=20)
@@ -111,8 +109,7 @@ class Simulator:
             n=name,
             v=json.dumps(values),
         )
-        item: str = created["create_item"]["id"]
-        return item
+        return created["create_item"]["id"]
 
     def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
         """The answer to a change of several columns."""
@@ -121,8 +118,7 @@ class Simulator:
     def cell(self, item: str, column: str) -> dict[str, Any]:
         """One column value with the fields of its type."""
         cells = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
-        cell: dict[str, Any] = cells[0]
-        return cell
+        return cells[0]
 
     def subscribe(self, board: str, url: str, event: str, config: str | None = None) -> dict[str, Any] | None:
         hook: dict[str, Any] | None = self.data(

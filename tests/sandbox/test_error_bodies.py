@@ -175,15 +175,13 @@ def official(entry: str) -> dict[str, Any] | None:
     if not named:
         return None
     collection = json.loads((Path(named).parent / "errors.json").read_text(encoding="utf-8"))
-    body: dict[str, Any] = collection[entry]
-    return body
+    return collection[entry]
 
 
 def unified(theirs: dict[str, Any]) -> dict[str, Any]:
     """One error in the form since 2025-01, whichever form the collection has it in."""
     if "errors" in theirs and isinstance(theirs["errors"][0], dict):
-        error: dict[str, Any] = theirs["errors"][0]
-        return error
+        return theirs["errors"][0]
     if "error_code" not in theirs:
         return theirs
     extensions = {"code": theirs["error_code"], "status_code": theirs["status_code"]}

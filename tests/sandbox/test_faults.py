@@ -26,8 +26,7 @@ CHANGE = (
 
 def values_of(simulator: Simulator, item: str) -> dict[str, str]:
     row = next(each for board in simulator.read("boards") for each in board["items"] if each["id"] == item)
-    values: dict[str, str] = row["values"] | {"name": row["name"]}
-    return values
+    return row["values"] | {"name": row["name"]}
 
 
 def test_a_closed_column_or_item_may_be_read_and_not_edited(simulator: Simulator, board: str) -> None:
@@ -60,8 +59,7 @@ NEXT = "query ($c: String!) { next_items_page(cursor: $c, limit: 2) { cursor ite
 
 
 def error(answer: requests.Response) -> dict[str, Any]:
-    first_error: dict[str, Any] = answer.json()["errors"][0]
-    return first_error
+    return answer.json()["errors"][0]
 
 
 def test_the_next_cursor_is_too_old(simulator: Simulator, board: str) -> None:

@@ -19,8 +19,7 @@ def rule(simulator: Simulator, **options: Any) -> Any:
 
 
 def release(simulator: Simulator, **options: Any) -> int:
-    released: int = simulator.control("webhooks/release", options)["released"]
-    return released
+    return simulator.control("webhooks/release", options)["released"]
 
 
 def add(simulator: Simulator, board: str, *names: str) -> None:

@@ -172,14 +172,12 @@ def save(site: Site, **values: Any) -> dict[str, Any]:
     """A person saves a new contact over the API; the answer."""
     answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
     assert answer.status_code == 201, answer.text
-    saved: dict[str, Any] = answer.json()
-    return saved
+    return answer.json()
 
 
 def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
     """The contact as the API shows it now."""
-    record: dict[str, Any] = site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
-    return record
+    return site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
 
 
 def names_on_board(site: Site) -> list[str]:

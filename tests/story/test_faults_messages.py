@@ -133,14 +133,12 @@ def drained(site: Site) -> bool:
 
 
 def ready(site: Site) -> dict[str, object]:
-    readiness: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
-    return readiness
+    return requests.get(site.path("/readyz"), timeout=10).json()
 
 
 def cron(site: Site) -> dict[str, int]:
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
-    summary: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
-    return summary
+    return requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
 
 
 AT_ONCE = 30

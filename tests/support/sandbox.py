@@ -38,18 +38,15 @@ class Sandbox:
 
     def act(self, action: str, /, **values: Any) -> dict[str, Any]:
         """What a person does on the board page: edit, rename, add, archive, delete, restore, move."""
-        item: dict[str, Any] = self.control("actions", action=action, **values)
-        return item
+        return self.control("actions", action=action, **values)
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
         """The API calls that came in after the call of this id."""
-        calls: list[dict[str, Any]] = self.control("calls", "GET", since=since)
-        return calls
+        return self.control("calls", "GET", since=since)
 
     def boards(self) -> list[dict[str, Any]]:
         """Every board: [{id, name, items: [{id, name, state, values: {column id: text}}]}]."""
-        boards: list[dict[str, Any]] = self.control("boards", "GET")
-        return boards
+        return self.control("boards", "GET")
 
     def all_items(self) -> list[dict[str, Any]]:
         """The items of every board, whatever their state."""
@@ -74,8 +71,7 @@ class Sandbox:
             headers={"Authorization": self.token},
             timeout=30,
         )
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response.json()
 
     def add_board(self, name: str, *columns: tuple[str, str, str]) -> str:
         """A board that people made by hand, with columns (id, title, type); returns its id."""

@@ -1,11 +1,11 @@
 """An administrator at the set-up, an account of Monday's, and a worker that works when the test says so."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
@@ -16,27 +16,20 @@ from sync.models import BoardLink
 from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
 from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_token
-from sync.outbox import notify
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of
+from tests.files.conftest import quiet
 from tests.setup.fixtures import monday, receiver
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 
-__all__ = ["monday", "receiver"]
+__all__ = ["monday", "quiet", "receiver"]
 
 START = "/admin/sync/boardlink/set-up/"
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/"]
 
 Rows = Sequence[tuple[str, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wake-up leaves the test."""
-    monkeypatch.setattr(notify, "notify_board", lambda *args: None)
-    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 class Wizard:
@@ -150,8 +143,7 @@ class Wizard:
 
 def started(kind: str = "contact") -> dict[str, Any]:
     """The set-up of these records that was started last."""
-    setup: dict[str, Any] = BoardLink.objects.get(entity_type=kind).setup
-    return setup
+    return BoardLink.objects.get(entity_type=kind).setup
 
 
 def unlock(*kinds: str) -> None:
@@ -197,7 +189,13 @@ def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: S
 
 
 def an_item(monday: Sandbox, board_id: str, name: str, **values: Any) -> str:
-    return str(monday.act("add", board_id=board_id, name=name, values=values)["id"])
+    answer = monday.query(
+        "mutation ($b: ID!, $n: String!, $v: JSON)"
+        " { create_item(board_id: $b, item_name: $n, column_values: $v) { id } }",
+        b=board_id, n=name, v=json.dumps(values),
+    )  # fmt: skip
+    assert "errors" not in answer, answer
+    return str(answer["data"]["create_item"]["id"])
 
 
 PEOPLE = (("mail", "E-mail address", "email"), ("tel", "Phone", "phone"), ("job", "Role", "text"))
