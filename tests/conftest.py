@@ -33,7 +33,7 @@ from tests.support import migrated, rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
-from tests.support.people import signed_in
+from tests.support.people import session_cookie
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
@@ -291,9 +291,7 @@ def page(chromium: "Browser") -> Iterator["Page"]:
 @pytest.fixture
 def admin_page(page: "Page", site: Site) -> "Page":
     """A page that is signed in as the site's administrator."""
-    client = signed_in(site.user)
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": site.url}])
+    page.context.add_cookies([session_cookie(site.user, site.url)])
     return page
 
 
@@ -317,15 +315,14 @@ def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Ca
         """A form that is refused or stale is answered so, and the browser calls that an error."""
         return bool(line.type == "error" and not line.text.endswith(("400 (Bad Request)", "409 (Conflict)")))
 
-    def opened(width: int = 1280, scheme: Any = "light") -> tuple["Page", list[str]]:
-        client = signed_in(person)
+    def opened(width: int = 1280, scheme: Any = "light", zone: str | None = None) -> tuple["Page", list[str]]:
+        viewport = {"width": width, "height": 900}
         context = chromium.new_context(
-            base_url=live_server.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+            base_url=live_server.url, viewport=viewport, color_scheme=scheme, timezone_id=zone
         )
         context.set_default_timeout(2 * PAGE_TIMEOUT)
         contexts.append(context)
-        name = settings.SESSION_COOKIE_NAME
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+        context.add_cookies([session_cookie(person, live_server.url)])
         page, errors = context.new_page(), []
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))

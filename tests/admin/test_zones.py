@@ -14,7 +14,6 @@ from npd.models import Contact
 from sync.kernel import humanize
 from sync.models import Decision
 from tests.admin.test_records import words_of
-from tests.support.people import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -84,14 +83,9 @@ def test_what_is_due_is_said_to_the_minute_and_never_too_early(due: timedelta, w
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, person: User) -> None:
-    client = signed_in(person)
+def test_a_browser_tells_its_zone_by_itself(open_page: Any) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
-    context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
-    context.set_default_timeout(20_000)
-    session = client.cookies["sessionid"].value
-    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    page = context.new_page()
+    page, _errors = open_page(zone="Asia/Tokyo")
     page.goto("/admin/auth/group/")
     page.get_by_role("heading", level=1).wait_for()
     assert page.get_by_text("Times are in").count() == 0
@@ -99,4 +93,3 @@ def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, per
     page.get_by_text("Times are in").wait_for(state="hidden")
     page.goto("/admin/npd/contact/")
     page.get_by_text("Times are in your time zone (Asia/Tokyo, JST)").wait_for()
-    context.close()

@@ -58,7 +58,7 @@ def test_pages_by_cursor_give_each_row_once_whatever_the_order(api: APIClient, q
 
 
 def test_records_are_filtered_searched_and_ordered(api: APIClient, organization: Organization) -> None:
-    old = Contact.objects.create(name="Old", email="Old@Navy.test", phone="1", notes="long", organization=organization)
+    Contact.objects.create(name="Old", email="Old@Navy.test", phone="1", notes="long", organization=organization)
     new = Contact.objects.create(name="New", email="new@navy.test", sync_enabled=False, sync_direction="npd_to_monday")
     Contact.objects.filter(pk=new.pk).update(monday_id="77")
     new.refresh_from_db()
@@ -70,8 +70,6 @@ def test_records_are_filtered_searched_and_ordered(api: APIClient, organization:
     assert named(api, sync_enabled="false") == named(api, sync_status="disabled") == ["New"]
     assert named(api, sync_status=["disabled", "pending"]) == ["New", "Old"]
     assert named(api, sync_direction="npd_to_monday") == ["New"]
-    assert named(api, updated_since=new.updated_at.isoformat()) == ["New"]
-    assert named(api, updated_since=old.updated_at.isoformat()) == ["New", "Old"]
     assert named(api, ordering="-name") == ["Old", "New"]
     assert named(api, search="NAVY old") == ["Old"]
     assert api.get(CONTACTS, {"updated_since": "soon"}).status_code == 400
@@ -87,15 +85,11 @@ def test_an_organization_is_found_by_its_address_as_boards_show_it(api: APIClien
     assert list(admin_client.get("/admin/npd/organization/", {"q": text}).context["cl"].result_list) == [nova]
 
 
-def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
+def test_jobs_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
     job = row(entity_id=None, remote_id="55", operation="create", priority=10)
     row(operation="update", attempts=3)
     jobs = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
     assert [(row["id"], row["monday_id"]) for row in jobs] == [(job.pk, "55")]
-    sides = {"npd_data": {}, "monday_data": {}, "monday_item_id": "55"}
-    SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, conflict_fields=["phone"], **sides)
-    for query, number in (({"resolved": "false"}, 1), ({"resolved": "true"}, 0), ({"field": "phone"}, 1)):
-        assert len(results(api, CONFLICTS, kind="fields", entity_id=str(contact.pk), **query)) == number
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
     assert results(api, STATES, monday_id="55", sync_status="pending")[0]["monday_id"] == "55"
 

@@ -29,6 +29,7 @@ def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncCo
     numbers = {
         "": 2, "resolved=false": 1, "resolved=true": 1, "entity_type=contact": 2, "entity_type=organization": 0,
         "kind=identity": 0, "field=role_title": 1, "monday_id=71": 1, "resolution_type=auto": 1, "page_size=1": 2,
+        f"entity_id={conflict.entity_id}": 1,
     }  # fmt: skip
     answers = {query: api.get(f"{LIST}?{query}").json() for query in numbers}
     assert {query: answer["count"] for query, answer in answers.items()} == numbers

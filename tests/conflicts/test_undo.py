@@ -46,8 +46,7 @@ def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -
     chosen = {key: FieldSelection(**selected) for key, selected in selection.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen_of(conflict))
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.status(contact) == "synced"
     return contact, SyncConflict.objects.get(pk=conflict.pk)
 
@@ -121,8 +120,7 @@ def partly_settled(world: World, person: Any) -> tuple[Contact, SyncConflict]:
     with pytest.raises(NotOpen):
         undo(conflict.pk, by=person)
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     conflict.refresh_from_db()
     assert (conflict_progress(conflict).state, conflict.conflict_fields) == ("partly", ["notes"])
     return contact, conflict

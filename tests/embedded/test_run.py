@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from config.embedded import demo
-from config.embedded.demo import check_data, check_ports, make_private, run_lock, variables_of
+from config.embedded.demo import check_data, check_ports, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import secrets_of
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
@@ -259,13 +259,6 @@ def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
 
 
-def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_path: Path) -> None:
-    wanted = {"MONDAY_API_KEY": "of-mine", "EMAIL_FROM": "npd@example.org", "MONDAY_PROJECTS_BOARD_ID": "7"}
-    variables = variables_of(wanted | {"HOME": "/root"}, secrets_of(tmp_path))
-    assert wanted.items() <= variables.items()
-    assert "HOME" not in variables
-
-
 @pytest.fixture
 def busy_port() -> Iterator[int]:
     with socket.socket() as server:
@@ -277,17 +270,6 @@ def busy_port() -> Iterator[int]:
 def test_a_taken_port_names_the_line_to_type(busy_port: int) -> None:
     with pytest.raises(StartError, match=rf"Port {busy_port} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
         check_ports(busy_port)
-
-
-def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
-    var, before = tmp_path / "var", os.umask(0o022)
-    try:
-        make_private(var)
-        (var / "run.log").touch()
-        assert var.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
-        assert (var / "run.log").stat().st_mode & 0o077 == 0
-    finally:
-        os.umask(before)
 
 
 def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:

@@ -116,15 +116,15 @@ def terminate_connections() -> None:
         )
 
 
-def sweep_every_second() -> None:
-    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds for it."""
+def every_second(task: str) -> None:
+    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds, or a minute, for it."""
     interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.filter(task="sync.sweep").update(interval=interval)
+    PeriodicTask.objects.filter(task=task).update(interval=interval)
     PeriodicTasks.update_changed()
 
 
 def sweep_never() -> None:
-    """As `sweep_every_second`: what no wake-up tells of goes on by something else, or not at all."""
+    """What no wake-up tells of goes on by something else, or not at all."""
     PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
     PeriodicTasks.update_changed()
 

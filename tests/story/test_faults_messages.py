@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import redis
@@ -18,7 +17,7 @@ from config.embedded.postgres import EmbeddedPostgres
 from npd.models import Contact
 from sync.models import SyncQueue
 from tests.embedded.conftest import folder_of_ones_own
-from tests.story.conftest import Staff, save, sweep_every_second, synced
+from tests.story.conftest import Staff, every_second, save, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.child import Child
 from tests.support.servers import ROOT, free_port
@@ -26,18 +25,6 @@ from tests.support.site import Processes, Site, started
 from tests.support.waiting import wait_for
 
 NAMES = [f"Person {number}" for number in range(5)]
-
-
-class Broker(Protocol):
-    """`url` is what the processes are given."""
-
-    url: str
-
-    def leave(self) -> None:
-        """It ends, and every connection with it."""
-
-    def come_back(self) -> None:
-        """It is there again, with the messages that it had."""
 
 
 class OwnRedis:
@@ -86,8 +73,11 @@ class OwnPostgres:
         self._server.start()
 
 
+OwnBroker = OwnRedis | OwnPostgres
+
+
 @contextmanager
-def away(broker: Broker) -> Iterator[None]:
+def away(broker: OwnBroker) -> Iterator[None]:
     """The broker is away for as long as the block lasts."""
     broker.leave()
     try:
@@ -97,7 +87,7 @@ def away(broker: Broker) -> Iterator[None]:
 
 
 @pytest.fixture
-def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[Broker]:
+def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[OwnBroker]:
     """The broker of all processes, of this test alone, so that it can be away."""
     with folder_of_ones_own() as folder:
         broker = request.param(folder / "broker")
@@ -107,8 +97,8 @@ def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator
 
 
 @pytest.mark.parametrize("own_broker", [OwnRedis, OwnPostgres], ids=["Redis", "PostgreSQL"], indirect=True)
-def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_broker: Broker, site: Site) -> None:
-    sweep_every_second()
+def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_broker: OwnBroker, site: Site) -> None:
+    every_second("sync.sweep")
     people = Writers()
     with away(own_broker):
         site.wait_for("readiness tells", lambda: not ready(site)["ready"])
@@ -147,9 +137,9 @@ AT_ONCE = 30
 @pytest.mark.parametrize(
     ("own_broker", "restarts"), [(OwnRedis, 10), (OwnPostgres, 3)], ids=["Redis", "PostgreSQL"], indirect=["own_broker"]
 )
-def test_a_broker_restart_ends_no_worker(own_broker: Broker, quiet_site: Site, staff: Staff, restarts: int) -> None:
+def test_a_broker_restart_ends_no_worker(own_broker: OwnBroker, quiet_site: Site, staff: Staff, restarts: int) -> None:
     site, people = quiet_site, Writers()
-    sweep_every_second()
+    every_second("sync.sweep")
     site.sandbox.control("latency", call_ms=700)
     site.processes.work()
     workers = [site.processes.children["worker"], staff("worker-2")]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from playwright.sync_api import Page, expect
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from tests.conftest import PAGE_TIMEOUT
-from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
+from tests.story.conftest import every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
 from tests.support.pages import barriers, inbox_badge
 from tests.support.receivers import MailServer, mail_server
@@ -54,17 +53,10 @@ def new_site(
         )
         purge_broker()
         restore_schedule()
-        notify_every_second()
+        every_second("sync.notify_people")
         processes.work()
         yield Site(processes, monday)
         processes.rest()
-
-
-def notify_every_second() -> None:
-    """What an administrator may do to the schedule, so that a test needn't wait a minute for a message."""
-    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.filter(task="sync.notify_people").update(interval=interval)
-    PeriodicTasks.update_changed()
 
 
 def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page: Page, mails: MailServer) -> None:

@@ -188,18 +188,6 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> Non
     assert {client.get(START + end).status_code for end in ("", "boards/", "run/")} == {200}
 
 
-def test_a_set_up_that_is_done_says_so_and_leads_to_home(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.start()
-    assert "The set-up is being applied" in wizard.get("run/")
-    assert 'hx-trigger="every 1s"' in wizard.client.get(START + "run/").content.decode()
-    wizard.work()
-    assert 'hx-trigger="every 1s"' not in wizard.client.get(START + "run/").content.decode()
-    page = wizard.get("run/")
-    assert "The set-up is done" in page
-    assert "Home says how far the first changes are" in page
-
-
 def test_nothing_of_people_stays_in_a_set_up_that_is_done(wizard: Wizard) -> None:
     planned(wizard)
     wizard.apply()
