@@ -35,13 +35,56 @@ QUOTED_URL = re.compile(r"[a-z][a-z0-9+]*://([^@/?#\[\]\s]*@)?[^@\s]*")
 
 def server(url: str) -> str:
     """Return a URL that may have a password. Raises ValueError unless the password's special characters are quoted."""
-    if not QUOTED_URL.fullmatch(url):
+    if not QUOTED_URL.fullmatch(url) or not _has_valid_port(url):
         raise ValueError("like scheme://user:password@host:port, with signs like @ / ? # written as %40 %2F %3F %23")
     return url
 
 
+def _has_valid_port(url: str) -> bool:
+    try:
+        _port = urlsplit(url).port
+    except ValueError:  # its text would show a password that isn't followed by @host
+        return False
+    return True
+
+
+def postgresql(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("the address of a PostgreSQL server, like postgresql://user:password@host:port/name")
+    return server(url)
+
+
 def address(url: str) -> str:
+    """Return the address of a site without the last slash. Raises ValueError if it isn't one."""
+    if not re.match(r"https?://[^/@\s]", url) or not _has_valid_port(url):
+        raise ValueError("an address like https://name.example.org")
     return url.rstrip("/")
+
+
+def yes_or_no(text: str) -> bool:
+    """Return a boolean. Raises ValueError for other words, which django-environ would take for false."""
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError("true or false")
+    return words[text.lower()]
+
+
+def whole_number(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("a number, 0 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ValueError("a number of seconds, 0 or more")
+    return float(text)
+
+
+def throttle(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", text):
+        raise ValueError("a number of requests in a time, like 60/min")
+    return text
 
 
 def ascii_text(text: str) -> str:
@@ -57,44 +100,44 @@ def parts(text: str) -> list[str]:
 
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
-    "DATABASE_URL": (server, ""),
+    "DATABASE_URL": (postgresql, ""),
     "REDIS_URL": (server, ""),
     "CELERY_BROKER_URL": (server, ""),
     "SITE_URL": (address, ""),
     "SECRET_KEY": (str, ""),
     "ENCRYPTION_KEY": (parts, []),
-    "DEBUG": (bool, False),
+    "DEBUG": (yes_or_no, False),
     "ALLOWED_HOSTS": (parts, []),
-    "TRUSTED_PROXIES": (int, 0),
-    "PORT": (int, 8000),
-    "SANDBOX_PORT": (int, 8001),
+    "TRUSTED_PROXIES": (whole_number, 0),
+    "PORT": (whole_number, 8000),
+    "SANDBOX_PORT": (whole_number, 8001),
     "CRON_SECRET": (str, ""),
     "METRICS_TOKEN": (str, ""),
-    "SENTRY_DSN": (str, ""),
+    "SENTRY_DSN": (address, ""),
     "MONDAY_API_KEY": (ascii_text, ""),
     "MONDAY_API_URL": (address, "https://api.monday.com/v2"),
     "MONDAY_WEB_URL": (address, ""),
     "MONDAY_API_VERSION": (str, "2026-10"),
-    "MONDAY_TIMEOUT_SECONDS": (float, 30.0),
-    "MONDAY_SETTLE_SECONDS": (float, 60.0),
+    "MONDAY_TIMEOUT_SECONDS": (seconds, 30.0),
+    "MONDAY_SETTLE_SECONDS": (seconds, 60.0),
     "MONDAY_CONTACTS_BOARD_ID": (str, ""),
     "MONDAY_ORGANIZATIONS_BOARD_ID": (str, ""),
     "MONDAY_SIGNING_SECRET": (str, ""),
     "MONDAY_WEBHOOK_TOKEN": (str, ""),
-    "NEW_ITEM_WAIT_SECONDS": (float, 300.0),
-    "SYNC_GUARD_RECORDS": (int, 50),
-    "SYNC_GUARD_PERCENT": (int, 10),
+    "NEW_ITEM_WAIT_SECONDS": (seconds, 300.0),
+    "SYNC_GUARD_RECORDS": (whole_number, 50),
+    "SYNC_GUARD_PERCENT": (whole_number, 10),
     "EMAIL_URL": (server, ""),
     "EMAIL_FROM": (str, ""),
-    "REQUIRE_TWO_FACTOR": (bool, False),
+    "REQUIRE_TWO_FACTOR": (yes_or_no, False),
     "OIDC_SERVER_URL": (address, ""),
     "OIDC_CLIENT_ID": (str, ""),
     "OIDC_CLIENT_SECRET": (str, ""),
-    "API_THROTTLE": (str, "3000/min"),
-    "SYNC_NOW_THROTTLE": (str, "60/min"),
+    "API_THROTTLE": (throttle, "3000/min"),
+    "SYNC_NOW_THROTTLE": (throttle, "60/min"),
     # `make run` sets these two for its own processes.
-    "EMBEDDED": (bool, False),
-    "DEMO": (bool, False),
+    "EMBEDDED": (yes_or_no, False),
+    "DEMO": (yes_or_no, False),
 }
 
 # What no log may show.
@@ -136,7 +179,7 @@ class Environment(environ.FileAwareEnv):
             return super().get_value(var, cast, default, parse_default)
         except ValueError as error:
             kind = self.scheme[var][0] if var in self.scheme else cast
-            reason = "a number" if kind in (int, float) else str(error)
+            reason = "a number" if kind in (whole_number, float) else str(error)
             raise ImproperlyConfigured(f"{var} must be {reason}") from None
 
 

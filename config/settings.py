@@ -49,7 +49,7 @@ METRICS_TOKEN = env("METRICS_TOKEN")
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env("MONDAY_API_KEY")
 MONDAY_API_URL: str = env("MONDAY_API_URL")
-# The boards' address in a browser. If it isn't set, sync.boards derives it from the API's address.
+# The boards' address in a browser. If it isn't set, sync.registry derives it from the API's address.
 MONDAY_WEB_URL = env("MONDAY_WEB_URL")
 # A call without a version gets Monday's current one, which changes every quarter.
 MONDAY_API_VERSION = env("MONDAY_API_VERSION")
@@ -309,11 +309,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.SearchFilter",
-        "sync.api.views.StableOrdering",
-    ],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend", "sync.api.views.StableOrdering"],
     "DEFAULT_PAGINATION_CLASS": "sync.api.views.Pages",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "NUM_PROXIES": TRUSTED_PROXIES,

@@ -31,19 +31,19 @@ class Call:
     """One request at /v2 for the log, without the token and the variables."""
 
     id: int
-    at: float
-    status: int | None = None
+    at: float  # the sandbox's time
+    status: int | None = None  # of the HTTP answer; None if the connection was cut
     ms: float = 0.0
-    kind: str = ""
-    operation: str | None = None
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    complexity: int = 0
+    kind: str = ""  # "query" or "mutation"; empty if the document can't be read
+    operation: str | None = None  # the name in the document
+    fields: list[tuple[str, str]] = field(default_factory=list)  # the alias and the name of each root field
+    complexity: int = 0  # points
     request_id: str = ""
     idempotency_key: str | None = None
-    replayed: bool = False
-    different_body: bool = False
-    errors: list[str] = field(default_factory=list)
-    fault: str = ""
+    replayed: bool = False  # answered by the stored answer to an earlier request under the key
+    different_body: bool = False  # though that one had another body
+    errors: list[str] = field(default_factory=list)  # their codes
+    fault: str = ""  # the fault that happened to it, in words
     version: str = resolvers.CURRENT
 
     def to_json(self) -> dict[str, Any]:
@@ -90,9 +90,9 @@ KEY_SECONDS = 1800
 
 @dataclass
 class StoredAnswer:
-    digest: bytes
-    since: float
-    answer: web.Response | None = None
+    digest: bytes  # of the first request's body
+    since: float  # when that came, in the sandbox's time
+    answer: web.Response | None = None  # None while it is being answered
 
 
 class Idempotency:

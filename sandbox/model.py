@@ -29,7 +29,7 @@ class Person:
     name: str
     email: str
     title: str
-    kind: str
+    kind: str  # "admin", "member", "guest" or "automation"
     time_zone_identifier: str = "UTC"
 
 
@@ -73,7 +73,7 @@ class Column:
     title: str
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
-    archived: bool = False
+    archived: bool = False  # Monday's word for a deleted column
     hidden: bool = False  # its values are not shown to the API's user
     # Returns the item with this id unless it is deleted; set by the world and not stored.
     find_item: Callable[[int], Item | None] = field(default=no_item, compare=False, repr=False)
@@ -103,12 +103,12 @@ class Item:
     board_id: int
     group_id: str
     name: str
-    rank: float
-    created_at: str
+    rank: float  # its place on the board, ascending
+    created_at: str  # as `Clock.stamp` writes it, like `updated_at`
     updated_at: str
-    changed_by: int
-    state: str = "active"
-    cells: dict[str, Cell] = field(default_factory=dict)
+    changed_by: int  # the id of the person who changed it last
+    state: str = "active"  # then "archived" or "deleted"; with the board's state, see `World.state_of`
+    cells: dict[str, Cell] = field(default_factory=dict)  # by the column's id; an empty cell may be missing
 
     def raw(self, column_id: str) -> Any:
         cell = self.cells.get(column_id)
@@ -145,9 +145,9 @@ class Hook:
     id: int
     board_id: int
     url: str
-    event: str
-    config: dict[str, Any] | None
-    user_id: int
+    event: str  # of webhooks.NAMES
+    config: dict[str, Any] | None  # the column of a subscription to one column: {"columnId": …}
+    user_id: int  # who subscribed
     deleted: bool = False
 
     @property
@@ -162,8 +162,8 @@ class Activity:
 
     id: str
     board_id: int
-    event: str
-    entity: str
+    event: str  # in the log's own words: create_pulse, update_column_value …
+    entity: str  # "pulse" (an item) or "board"
     data: dict[str, Any]
     user_id: int
     created_at: int

@@ -116,6 +116,14 @@ class Cause(IntFlag):
 RULES = [(rule.value, rule.label) for rule in Rule]
 
 
+class SetupState(models.TextChoices):
+    """How far a started set-up is."""
+
+    RUNNING = "running", "Being applied"
+    STOPPED = "stopped", "Stopped"
+    DONE = "done", "Applied"
+
+
 class RemovedItemPolicy(models.TextChoices):
     """What happens to an unchanged record after its item was archived or deleted on Monday."""
 

@@ -144,8 +144,8 @@ class Context:
     user: model.Person
     version: Version
     spent: PointsSpent
-    handshake: Callable[[str], bool]
-    slow_mutation: Callable[[], None]
+    handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
+    slow_mutation: Callable[[], None]  # waits for the latency of one mutation
 
 
 ID = re.compile(r"[0-9]{1,18}")

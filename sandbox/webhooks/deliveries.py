@@ -43,8 +43,8 @@ class Rule:
     fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
     n: int = 2  # reorder: kept until there are this many, then sent in another order
     seed: int = 0  # reorder: determines that order
-    matches: int = 0
-    applied: int = 0
+    matches: int = 0  # deliveries that it has counted, for `every`
+    applied: int = 0  # deliveries to which it was applied
 
     def description(self) -> str:
         """Describe the rule for the page."""
@@ -127,10 +127,10 @@ class Delivery:
     board_id: int
     url: str
     event: str  # the name that was subscribed to
-    user_id: int
-    about: str
+    user_id: int  # who caused the event
+    about: str  # the column and the item, for the log
     body: dict[str, Any]
-    tries: list[dict[str, Any]] = field(default_factory=list)
+    tries: list[dict[str, Any]] = field(default_factory=list)  # {at, status, ms, error} of each POST
     state: str = WAITING
     next_try: float | None = None  # the sandbox's time of the next POST; None while none is planned
     rule: str = ""  # the kind of the rule that was applied

@@ -141,8 +141,7 @@ class ActivityList(admin_base.PageChangeList):
                 url = activity.batch_undo_url(row.batch_id, request.get_full_path()) if is_batch else ""
                 row.page_offer = replace(act.offer, url=url)
         self.result_list = [act.row for act in acts]
-        # The paginator counts entries, of which an act may have several.
-        self.hides_count = self.multi_page
+        # The paginator counts entries, of which a line may have several; one page can count its lines.
         if not self.multi_page:
             self.result_count = len(acts)
 

@@ -282,7 +282,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         if group.kind is attention.Kind.FAILED and group.number > 1:
             lead = group.text
         if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-            lead = replace(group, deleted=_deletion_sentence(group)).sentence
+            lead = replace(group, deleted_by=_deleted_by(group)).sentence
         if group.kind is attention.Kind.REMOVED and link is not None:
             consequence = removal_sentence(group.noticed, group.code, link, now)
             # Once, where several groups wait for the same.
@@ -304,15 +304,12 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
     return boxes
 
 
-def _deletion_sentence(group: attention.Group) -> str:
-    """Return who deleted the records whose items wait for an approval, if one person did."""
+def _deleted_by(group: attention.Group) -> str:
+    """Return who deleted all records whose items wait for an approval; empty if it wasn't one person."""
     rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
     deleted_by = deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
     people = {author.by for author in deleted_by.values()}
-    records = registry.count_of_type(group.number, group.entity_type)
-    if len(people) == 1 and len(deleted_by) == group.number:
-        return f"{people.pop()} deleted {records} in NPD."
-    return f"{records} {humanize.plural(group.number, 'was', 'were')} deleted in NPD."
+    return people.pop() if len(people) == 1 and len(deleted_by) == group.number else ""
 
 
 def _in_order(group: attention.Group, acts: list[Button], pages: list[Button], on_monday: list[Button]) -> list[Button]:

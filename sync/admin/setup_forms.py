@@ -137,7 +137,7 @@ def _offered_columns(
     new = f"Create a column “{mappable.label}” ({_type_words(mappable.new_column_type)})"
     offered = [("", "No column: not synced"), (field_choices.NEW_COLUMN, new)]
     for column in chosen.columns.values():
-        fits = column.id != chosen.npd_id and not field_choices.column_problem(mappable, column)
+        fits = column.id != chosen.npd_id and not field_choices.unfit_reason(mappable, column)
         if fits or column.id == choice.column:
             offered.append((column.id, f"{column.title} ({_type_words(column.type)})"))
     if choice.column not in dict(offered):

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -27,6 +28,7 @@ from sync.admin.setup_forms import BoardsForm, ConditionFormSet, FieldsForm, pos
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
+from sync.choices import SetupState
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
@@ -81,18 +83,6 @@ def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenB
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
-def _fields_context(form: FieldsForm) -> dict[str, Any]:
-    """Return the fields with the columns that each may have, and the unused columns."""
-    chosen = form.chosen
-    return {
-        "form": form,
-        "chosen": chosen,
-        "choices": chosen.choices,
-        "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
-        "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
-    }
-
-
 def _condition_forms(chosen: selection.ChosenBoard, side: FilterSide, data: Any) -> Any:
     stored = SyncFilter.parse(chosen.choices.sync_filter)
     conditions = stored.records if side is FilterSide.RECORD else stored.items
@@ -130,44 +120,23 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("connect" if connection_pages.may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
+        may_connect = permission_required(connection_pages.MAY_CONNECT, raise_exception=True)
+        may_set_up = permission_required(selection.REQUIRED_PERMISSIONS, raise_exception=True)
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
-            ("token/", "token", sensitive_post_parameters()(require_POST(self.wizard_token))),
-            ("boards/", "boards", self.wizard_boards),
-            ("fields/<str:entity_type>/", "fields", self.wizard_fields),
-            ("filter/<str:entity_type>/", "filter", self.wizard_filter),
-            ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
-            ("plan/", "plan", self.wizard_plan),
-            ("run/", "run", require_GET(self.wizard_run)),
+            ("token/", "token", may_connect(sensitive_post_parameters()(require_POST(self.wizard_token)))),
+            ("boards/", "boards", may_set_up(self.wizard_boards)),
+            ("fields/<str:entity_type>/", "fields", may_set_up(self.wizard_fields)),
+            ("filter/<str:entity_type>/", "filter", may_set_up(self.wizard_filter)),
+            ("change/<str:entity_type>/", "change", may_set_up(require_POST(self.wizard_change))),
+            ("plan/", "plan", may_set_up(self.wizard_plan)),
+            ("run/", "run", may_set_up(require_GET(self.wizard_run))),
         ]
-        return [
-            *(
-                path(f"set-up/{end}", self.admin_site.admin_view(self._guard(name, view)), name=f"sync_wizard_{name}")
-                for end, name, view in steps
-            ),
-            *super().get_urls(),
+        urls = [
+            path(f"set-up/{end}", self.admin_site.admin_view(view), name=f"sync_wizard_{name}")
+            for end, name, view in steps
         ]
-
-    def _guard(self, step: str, view: View) -> View:
-        """Check the step's permission and the type of records before the view."""
-
-        def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
-            is_allowed = selection.may_set_up(request.user)
-            if step == "token":
-                is_allowed = connection_pages.may_connect(request.user)
-            elif step == "connect":
-                # Users who may only see the account may open the page.
-                is_allowed = connection_pages.may_see_connection(request.user) and (
-                    is_allowed or request.method != "POST"
-                )
-            if not is_allowed:
-                raise PermissionDenied
-            entity_type = kwargs.get("entity_type")
-            if entity_type is not None and not registry.is_registered(entity_type):
-                raise Http404("There are no records of that kind.")
-            return view(request, **kwargs)
-
-        return guarded
+        return [*urls, *super().get_urls()]
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         choices_by_type = choices_in(request)
@@ -196,6 +165,9 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
+        may_see = connection_pages.may_see_connection(request.user)
+        if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
+            raise PermissionDenied
         if connection_pages.REGION in request.POST:
             connection_pages.store_region(request)
             messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
@@ -287,8 +259,10 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
-        link = registry.link_of(entity_type)
-        return self._choose(request, {entity_type: link.board_id if link is not None else ""}, {})
+        link = registry.link_of(entity_type) if registry.is_registered(entity_type) else None
+        if link is None:
+            raise Http404("There are no records of that kind with a board.")
+        return self._choose(request, {entity_type: link.board_id}, {})
 
     @staticmethod
     def _choose(
@@ -309,10 +283,18 @@ class SetupWizardMixin(PageAdmin):
             form = FieldsForm(_read(request, choices), request.POST or None)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        if not form.is_valid():
-            return self._page(request, "fields", _fields_context(form))
-        _keep(request, form.chosen.choices)
-        return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+        if form.is_valid():
+            _keep(request, form.chosen.choices)
+            return _redirect_to("filter", entity_type) if "filter" in request.POST else _after_fields(request)
+        chosen = form.chosen
+        context = {
+            "form": form,
+            "chosen": chosen,
+            "choices": chosen.choices,
+            "npd_id": chosen.columns[chosen.npd_id].title if chosen.npd_id else "",
+            "unused": [(column.title, field_choices.unused_reason(chosen.fields, column)) for column in chosen.unused],
+        }
+        return self._page(request, "fields", context)
 
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         choices = choices_in(request).get(entity_type)
@@ -386,7 +368,7 @@ class SetupWizardMixin(PageAdmin):
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         kinds = run.setup_progress()
         states = {kind["state"] for kind in kinds}
-        context = {"kinds": kinds, "busy": selection.RUNNING in states, "is_done": states == {selection.DONE}}
+        context = {"kinds": kinds, "busy": SetupState.RUNNING in states, "is_done": states == {SetupState.DONE}}
         return self._page(request, "run", context)
 
 

@@ -79,6 +79,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 class ApiView(APIView):
     """A view whose writes are recorded with their author."""
 
+    # Not in the settings: REST framework imports the parsers named there before its own views, which this module needs.
     parser_classes = [StorableJSONParser]
     # Without OPTIONS, which the schema replaces.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]

@@ -198,7 +198,7 @@ class Group:
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
     removed: str = ""  # how the items were removed whose records wait for an approval of their deletion
-    deleted: str = "Their records were deleted in NPD."  # or who deleted the records whose items wait for an approval
+    deleted_by: str = ""  # who deleted the records whose items wait for an approval, if it was one person
 
     @property
     def severity(self) -> Severity:
@@ -216,8 +216,11 @@ class Group:
     @property
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
-        sentence = cause_of(self.kind, self.code).sentence
-        return sentence.replace("{removed}", self.removed or "removed").replace("{deleted}", self.deleted)
+        records = registry.count_of_type(self.number, self.entity_type) if self.entity_type else ""
+        deleted = f"{records} {humanize.plural(self.number, 'was', 'were')} deleted"
+        if self.deleted_by:
+            deleted = f"{self.deleted_by} deleted {records}"
+        return cause_of(self.kind, self.code).sentence.format(removed=self.removed or "removed", deleted=deleted)
 
     @property
     def head(self) -> list[str]:

@@ -108,7 +108,7 @@ class Cause:
     """A cause in words."""
 
     title: str = ""  # with {field} and {record}; rows whose source has a text of its own show that instead
-    sentence: str = ""  # what it means; with {removed} and {deleted} as in `Group`
+    sentence: str = ""  # what it means; `Group` fills {removed} and {deleted}
     severity: Severity | None = None  # if not its kind's
     icon: str = ""  # if not its kind's
     acts: tuple[str, ...] | None = None  # if not its kind's
@@ -131,7 +131,9 @@ CAUSES: Mapping[tuple[Kind, str], Cause] = {
     (Kind.NOTIFICATION, ""): Cause("Notifications by email don't arrive"),
     (Kind.NOTIFICATION, "chat"): Cause("Notifications in a chat don't arrive"),
     (Kind.APPROVAL, ""): Cause("Bulk deletions"),
-    (Kind.APPROVAL, choices.ApprovalKind.ITEMS): Cause("Items would be removed on Monday", f"{{deleted}} {_TOO_MANY}"),
+    (Kind.APPROVAL, choices.ApprovalKind.ITEMS): Cause(
+        "Items would be removed on Monday", f"{{deleted}} in NPD. {_TOO_MANY}"
+    ),
     (Kind.APPROVAL, choices.ApprovalKind.RECORDS): Cause(
         "Records would be deleted in NPD", f"Their items were {{removed}} on Monday. {_TOO_MANY}"
     ),

@@ -25,7 +25,7 @@ from sync.models.synced_model import unsynced
 from sync.monday.board import Board, ColumnSpec
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.outbox.queue_rows import enqueue_comparison
+from sync.outbox.queue_rows import enqueue_comparison, mark_pending
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,8 @@ _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced 
 # The columns of a mapping without a problem.
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 
+# A value that a person kept different before is remembered under `kept` (records/blocked_fields.py): it is their
+# decision, and comes back once the column does.
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS ledger SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
@@ -60,6 +62,7 @@ _BLOCK_FIELD = """
 
 
 def column_type(converter_name: str) -> str:
+    """Return the type of column that a converter is made for."""
     return make_converter(converter_name).column_type
 
 
@@ -76,6 +79,7 @@ def mapping_spec(mapping: FieldMapping) -> registry.MappingSpec | None:
 
 
 def npd_id_spec(column_id: str) -> ColumnSpec:
+    """Return the column for the NPD ID; without `column_id` it gets the id that every set-up gives it."""
     return ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", column_id or NPD_ID_KEY)
 
 
@@ -92,13 +96,13 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
     Return the mappings with a problem.
     """
     problem_mappings = []
-    mappings = list(link.mappings.all())
-    for mapping, (code, problem) in zip(mappings, column_problems(link, mappings, board), strict=True):
+    for mapping in link.mappings.all():
+        code, problem = column_problem(link, mapping, board)
         if code:
             problem_mappings.append(mapping)
         # Also if one problem replaces another, so that the sentence is current.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
-            set_problem(link, mapping, code, problem)
+            _set_problem(link, mapping, code, problem)
         elif code is ColumnProblem.HIDDEN:
             # Only an item's values show that a hidden column is visible again, so one record gets a pass regularly.
             last_attempt = models.F("last_sync_attempt").desc(nulls_last=True)
@@ -109,13 +113,6 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
     set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     _store_shape(link, board)
     return problem_mappings
-
-
-def column_problems(
-    link: BoardLink, mappings: Iterable[FieldMapping], board: Board
-) -> list[tuple[ColumnProblem | None, str]]:
-    """Return the problem of each mapping's column on this board, as a code and a sentence; calls nothing."""
-    return [_column_problem(link, mapping, board) for mapping in mappings]
 
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
@@ -131,7 +128,8 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
     return board
 
 
-def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
+def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
+    """Return the problem of a mapping's column on this board, as a code and a sentence; calls nothing."""
     # Nothing depends on the column of a field that isn't synced.
     if mapping.column_id in ("", NAME_TYPE) or mapping.direction == SyncDirection.NONE:
         return None, ""
@@ -168,7 +166,7 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     for key in columns.healed:
         if key in mappings:
-            set_problem(link, mappings[key], None)
+            _set_problem(link, mappings[key], None)
     if columns.board is not None:
         check_columns(link, columns.board)
     for key in columns.hidden:
@@ -187,6 +185,7 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
+    """Whether the mapping's converter reads columns of all these types."""
     spec = mapping_spec(mapping)
     return spec is not None and all(spec.converter_for(column_type) == mapping.converter for column_type in types)
 
@@ -248,7 +247,7 @@ def _store_shape(link: BoardLink, board: Board) -> None:
     BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
 
 
-def set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
+def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "") -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
     had_problem = bool(mapping.problem)
     with transaction.atomic():
@@ -258,7 +257,7 @@ def set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | No
             number = _block_field(link, mapping)
         elif had_problem:
             number = blocked_ledgers(link, mapping).count()
-            unblock_field(link, mapping)
+            _unblock_field(link, mapping)
         records = registry.count_of_type(number, link.entity_type)
         sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
         board = registry.board_title(link.entity_type)
@@ -275,9 +274,9 @@ def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem |
 def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
     """Block a field on every synced record with an item; return how many."""
     model = registry.entity(link.entity_type).model
-    # Lock order: records, then the ledger.
-    synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
-    synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
+    # Lock order: records in the order of their ids, then the ledger.
+    records = model._default_manager.exclude(monday_id=None).exclude(unsynced())
+    mark_pending(link.entity_type, list(records.values_list("pk", flat=True)))
     params = {
         "entity_type": link.entity_type,
         "key": mapping.key,
@@ -291,13 +290,13 @@ def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
     return run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
 
 
-def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
+def _unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
     """Enqueue every record with this blocked field; for the match key, unlinked records too."""
     # Their values may have changed on either side while the field was blocked.
     blocked = blocked_ledgers(link, mapping)
     enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
     if mapping.key == link.match_key:
-        enqueue_unlinked(link)
+        _enqueue_unlinked(link)
 
 
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
@@ -316,10 +315,10 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
         has_waited = row.exclude(**{name: ""}).exists()
         row.update(**{name: reason})
         if has_waited and not reason:
-            enqueue_unlinked(link)
+            _enqueue_unlinked(link)
 
 
-def enqueue_unlinked(link: BoardLink) -> None:
+def _enqueue_unlinked(link: BoardLink) -> None:
     """Enqueue every record without an item, and let unmatched items that wait be due now."""
     model = registry.entity(link.entity_type).model
     unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())

@@ -5,9 +5,10 @@ another choice of a person overwrites an administrator's changes.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -98,67 +99,15 @@ class StoredColumns:
     remapped: dict[str, str] = field(default_factory=dict)  # who remapped fields, for the payload of their jobs
 
 
-class SetupChoices:
-    """The choices that a set-up applies: the registered ones; a subclass has a person's."""
+@dataclass(frozen=True)
+class BoardToSetUp:
+    """A board, and what a set-up makes of it."""
 
-    board_was_created = False  # by an earlier run that did not finish
-
-    def __init__(self, spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> None:
-        self.spec = spec
-        self._link = link
-        self._requested = requested
-
-    def board_id(self) -> str:
-        return configured_board_id(self.spec.entity_type) or self._link.board_id
-
-    def on_board_created(self, board_id: str) -> None:
-        """Store a new board before any later step can fail, so that no run creates a second one."""
-        switch_board(self._link, board_id, created=True)
-
-    def missing_board_message(self, board_id: str) -> str:
-        # A board that a person named is never replaced by a new one.
-        return (
-            f"{self.spec.board_title}: board {board_id} is not on Monday any more, or NPD Sync's user can't see it. "
-            "Restore it from Monday's archive or trash, or give the user access, or name another board in "
-            f"{self.spec.board_setting}; then run `manage.py monday_setup` again."
-        )
-
-    def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        """Return the columns that the board needs; raises ActionError if it can't have them."""
-        likely = self._suggested(board)
-        stored = {mapping.key: mapping for mapping in self._link.mappings.all()}
-        columns = []
-        for mappable in field_choices.mappable_fields(self.spec):
-            mapping = stored.get(mappable.key)
-            # A person switched the field off, so its column is no longer needed.
-            if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
-                continue
-            # `likely` has only fields without a column, so a repeated set-up keeps the stored ones.
-            stored_column = mapping.column_id if mapping is not None else ""
-            preferred = likely.get(mappable.key) or stored_column or mappable.column_id
-            is_optional = mappable.optional and f"{self.spec.entity_type}.{mappable.key}" not in self._requested
-            columns.append(mappable.column_spec(preferred, optional=is_optional))
-        # Every board gets the NPD ID column, by which items are matched with records.
-        return [*columns, board_columns.npd_id_spec(self._link.npd_id_column)]
-
-    def _suggested(self, board: Board) -> dict[str, str]:
-        """Return the likely columns of the fields that have none on this board."""
-        link = self._link if self._link.board_id == board.id else None
-        stored = field_choices.stored_choices(link)
-        used = {choice.column for choice in stored.values() if choice.is_synced}
-        free = [column for column in board.columns if column.id not in used]
-        # A field whose column was deleted gets a new one: another column of its type holds something else.
-        with_column = {key for key, choice in stored.items() if choice.column}
-        mappables = [
-            mappable for mappable in field_choices.mappable_fields(self.spec) if mappable.key not in with_column
-        ]
-        likely = field_choices.suggest_columns(mappables, free, field_choices.find_npd_id_column(link, board.columns))
-        new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
-        return {key: column for key, column in likely.items() if column not in new_or_name}
-
-    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
-        """Store the mappings, in the transaction that stores the link."""
-        return store_columns(self.spec, link, setup)
+    spec: EntitySpec
+    board: Board
+    is_new: bool  # whether this set-up has created it
+    columns: Sequence[ColumnSpec]  # that it needs
+    store: Callable[[BoardLink, BoardSetup], StoredColumns]  # the mappings, in the transaction that stores the link
 
 
 def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[str] = ()) -> SetupOutcome:
@@ -169,45 +118,94 @@ def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[s
         if not mapping.optional:
             # Every board has the name's column.
             is_name = board_columns.column_type(mapping.converter) == board_columns.NAME_TYPE
-            column_id = board_columns.NAME_TYPE if is_name else ""
-            make_mapping(link, mapping, position, column_id=column_id)
-    return apply_choices(SetupChoices(spec, link, requested), connector)
+            make_mapping(link, mapping, position, column_id=board_columns.NAME_TYPE if is_name else "")
+    board_id = configured_board_id(spec.entity_type) or link.board_id
+    board = open_board(connector, spec, board_id, partial(switch_board, link, created=True))
+    if board is None:
+        # A board that a person named is never replaced by a new one.
+        raise ActionError(
+            f"{spec.board_title}: board {board_id} is not on Monday any more, or NPD Sync's user can't see it. Restore "
+            "it from Monday's archive or trash, or give the user access, or name another board in "
+            f"{spec.board_setting}; then run `manage.py monday_setup` again."
+        )
+    columns = _registered_columns(link, board, requested)
+    target = BoardToSetUp(spec, board, not board_id, columns, partial(store_columns, spec))
+    return set_up_board(target, connector)
 
 
-def apply_choices(choices: SetupChoices, connector: MondayConnector) -> SetupOutcome:
-    """Create or adopt the board and its columns, store the mappings, then register the missing webhooks.
+def open_board(
+    connector: MondayConnector, spec: EntitySpec, board_id: str, store: Callable[[str], None]
+) -> Board | None:
+    """Read the board, or create it if there is no id; None if it is not active. Raises MondayError.
 
-    A webhook that can't be registered is a problem of the outcome; everything else is done by then.
-    Raises ActionError for a board that was deleted or doesn't fit, MondayError.
+    `store` gets the id of a new board before any later step can fail, so that no run creates a second one.
     """
-    spec = choices.spec
-    steps = list[str]()
-    board_id = choices.board_id()
-    was_created = choices.board_was_created
     if not board_id:
-        board = connector.create_board(spec.board_title, choices.on_board_created)
-        was_created = True
-        steps.append(f"made the board “{spec.board_title}” ({board.id})")
-    elif (existing := connector.read_boards([board_id]).get(board_id)) and existing.is_active:
-        board = existing
-    else:
-        raise ActionError(choices.missing_board_message(board_id))
-    setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
-    obstacle = "" if was_created else _create_obstacle(spec, connector, setup)
-    findings = [] if was_created else _unmatched_items(spec, connector, setup)
+        return connector.create_board(spec.board_title, store)
+    board = connector.read_boards([board_id]).get(board_id)
+    return board if board is not None and board.is_active else None
+
+
+def _registered_columns(link: BoardLink, board: Board, requested: Collection[str]) -> list[ColumnSpec]:
+    """Return the columns that the registered mappings need on the board."""
+    likely = _suggested_columns(link, board)
+    stored = {mapping.key: mapping for mapping in link.mappings.all()}
+    columns = []
+    for mappable in field_choices.mappable_fields(registry.entity(link.entity_type)):
+        mapping = stored.get(mappable.key)
+        # A person switched the field off, so its column is no longer needed.
+        if mappable.is_name or (mapping is not None and mapping.direction == SyncDirection.NONE):
+            continue
+        # `likely` has only fields without a column, so a repeated set-up keeps the stored ones.
+        stored_column = mapping.column_id if mapping is not None else ""
+        preferred = likely.get(mappable.key) or stored_column or mappable.column_id
+        is_optional = mappable.optional and f"{link.entity_type}.{mappable.key}" not in requested
+        columns.append(mappable.column_spec(preferred, optional=is_optional))
+    # Every board gets the NPD ID column, by which items are matched with records.
+    return [*columns, board_columns.npd_id_spec(link.npd_id_column)]
+
+
+def _suggested_columns(link: BoardLink, board: Board) -> dict[str, str]:
+    """Return the likely columns of the fields that have none on this board."""
+    present = link if link.board_id == board.id else None
+    stored = field_choices.stored_choices(present)
+    used = {choice.column for choice in stored.values() if choice.is_synced}
+    free = [column for column in board.columns if column.id not in used]
+    # A field whose column was deleted gets a new one: another column of its type holds something else.
+    with_column = {key for key, choice in stored.items() if choice.column}
+    fields = field_choices.mappable_fields(registry.entity(link.entity_type))
+    unmapped = [mappable for mappable in fields if mappable.key not in with_column]
+    npd_id = field_choices.find_npd_id_column(present, board.columns)
+    likely = field_choices.suggest_columns(unmapped, free, npd_id)
+    new_or_name = (field_choices.NEW_COLUMN, board_columns.NAME_TYPE)
+    return {key: column for key, column in likely.items() if column not in new_or_name}
+
+
+def set_up_board(target: BoardToSetUp, connector: MondayConnector) -> SetupOutcome:
+    """Create or adopt the columns, store the board and its mappings, then register the missing webhooks.
+
+    A webhook that can't be registered is a problem of the outcome; everything else is done by then. Raises MondayError.
+    """
+    spec = target.spec
+    board = target.board
+    setup = connector.ensure_columns(board.id, spec.board_title, target.columns)
+    obstacle = "" if target.is_new else _create_obstacle(spec, connector, setup)
+    findings = [] if target.is_new else _unmatched_items(spec, connector, setup)
     with transaction.atomic():
         # Nothing is synced with a new board before this is committed.
-        link, messages, problems = _store_board(choices, setup, was_created=was_created)
+        link, steps, problems = _store_board(target, setup)
         board_columns.set_create_obstacle(link, "creates_held", obstacle)
         if obstacle:
             problems.append(f"{spec.board_title}: {obstacle}")
         for start in range(0, len(findings), 1_000):
             note_unmatched(link, findings[start : start + 1_000])
-    messages += _second_columns(board, setup)
+    if target.is_new:
+        steps.insert(0, f"made the board “{board.name}” ({board.id})")
+    steps += _second_columns(board, setup)
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)
-    return SetupOutcome(spec, link, [*steps, *messages, *hooks], [*problems, *missing])
+    return SetupOutcome(spec, link, [*steps, *hooks], [*problems, *missing])
 
 
 def make_mapping(
@@ -345,17 +343,15 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     return list(filter(None, sentences))
 
 
-def _store_board(
-    choices: SetupChoices, setup: BoardSetup, *, was_created: bool
-) -> tuple[BoardLink, list[str], list[str]]:
+def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, list[str], list[str]]:
     """Store the board and its columns; return the link, the steps, and the problems, as sentences."""
-    spec = choices.spec
+    spec = target.spec
     BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     steps = [f"made the {message}" for message in setup.created]
     if link.board_id != setup.board.id:
-        switch_board(link, setup.board.id, created=was_created)
-        if not was_created:
+        switch_board(link, setup.board.id, created=target.is_new)
+        if not target.is_new:
             steps.insert(0, f"now works with board {setup.board.id}")
     if not link.npd_id_column:
         steps += [f"uses the {message} that was there" for message in setup.adopted]
@@ -366,7 +362,7 @@ def _store_board(
     link.stops.pop(EVERYTHING, None)
     link.save(update_fields=["group_id", "npd_id_column", "stops"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
-    stored = choices.store(link, setup)
+    stored = target.store(link, setup)
     steps += stored.done
     is_resynced = stored.needs_resync or column_before not in ("", link.npd_id_column)
     if is_resynced and (number := _enqueue_linked_records(spec, stored.remapped)):

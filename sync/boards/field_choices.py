@@ -117,7 +117,7 @@ def _target_board(target: str, chosen_boards: Mapping[str, str]) -> str | None:
     return (link.board_id or None) if link is not None else None
 
 
-def column_problem(mappable: MappableField, column: BoardColumn) -> str:
+def unfit_reason(mappable: MappableField, column: BoardColumn) -> str:
     """Return why a column doesn't fit a field, or an empty text."""
     if column.type not in mappable.types:
         return f"“{column.title}” is of the type {column.type}; {mappable.label} needs {' or '.join(mappable.types)}."
@@ -130,7 +130,7 @@ def unused_reason(fields: Sequence[MappableField], column: BoardColumn) -> str:
     """Return why no field fits a column; empty if one does."""
     if column.type not in BY_TYPE:
         return f"NPD Sync doesn't read columns of the type {column.type}."
-    reasons = [column_problem(mappable, column) for mappable in fields]
+    reasons = [unfit_reason(mappable, column) for mappable in fields]
     if not all(reasons):
         return ""
     for mappable, reason in zip(fields, reasons, strict=True):
@@ -170,7 +170,7 @@ def suggest_columns(fields: Sequence[MappableField], columns: Iterable[BoardColu
             fitting = [
                 column.id
                 for column in likely_columns(mappable, on_board)
-                if column.id not in taken and not column_problem(mappable, column)
+                if column.id not in taken and not unfit_reason(mappable, column)
             ]
             if fitting and mappable.key not in suggestions:
                 suggestions[mappable.key] = fitting[0]
@@ -266,7 +266,7 @@ def _field_problems(mappable: MappableField, choice: FieldChoice, columns: Mappi
         if mappable.new_column_type == RELATION and mappable.lacks_target:
             return [*problems, f"{mappable.label} needs the other board first. Set that one up, too."]
         titled = (column for column in columns.values() if fold_title(column.title) == fold_title(mappable.label))
-        if fitting := next((column for column in titled if not column_problem(mappable, column)), None):
+        if fitting := next((column for column in titled if not unfit_reason(mappable, column)), None):
             problems.append(
                 f"The board has a column “{fitting.title}” that fits. Choose it, or rename it on the board."
             )
@@ -274,6 +274,6 @@ def _field_problems(mappable: MappableField, choice: FieldChoice, columns: Mappi
     column = columns.get(choice.column)
     if column is None:
         problems.append(f"The column {choice.column} is not on the board any more. Choose another.")
-    elif reason := column_problem(mappable, column):
+    elif reason := unfit_reason(mappable, column):
         problems.append(reason)
     return problems

@@ -20,6 +20,7 @@ from sync.monday.conversion import Canonical
 # For each side; nobody can keep more in mind.
 MAX_CONDITIONS = 20
 
+# For each condition; a page lists them in one line.
 MAX_VALUES = 50
 
 
@@ -100,7 +101,7 @@ class SyncFilter:
 
     def to_json(self) -> dict[str, Any]:
         sides = {"records": self.records, "items": self.items}
-        return {name: [entry.to_json() for entry in conditions] for name, conditions in sides.items() if conditions}
+        return {name: [condition.to_json() for condition in side] for name, side in sides.items() if side}
 
     @property
     def asks_group(self) -> bool:
@@ -136,6 +137,7 @@ def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, .
 
 
 def elements_of(value: Canonical) -> frozenset[str]:
+    """Return the elements of a list, or a single value, as a set; it is empty for an empty value."""
     if isinstance(value, tuple):
         return frozenset(value)
     return frozenset() if value is None else frozenset({value})

@@ -15,8 +15,6 @@ from sync.monday import errors
 DASH = "–"
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
 
-_IRREGULAR = {"job is": "jobs are"}
-
 # Defined there, because sentences about Monday's errors have it and sync.monday imports nothing of ours.
 time_span = errors.time_span
 
@@ -132,7 +130,7 @@ def quote(text: str | None, limit: int = 80) -> str:
 
 def count_with_noun(number: int, noun: str, many: str | None = None) -> str:
     """Return a number with its noun: "1 record", "3 records"."""
-    return f"{intcomma(number)} {noun if number == 1 else many or _IRREGULAR.get(noun, noun + 's')}"
+    return f"{intcomma(number)} {noun if number == 1 else many or noun + 's'}"
 
 
 def interval_text(seconds: float) -> str:

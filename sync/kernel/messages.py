@@ -107,6 +107,9 @@ _U = UnmatchedReason
 # Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
 EXPLAINED_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED, _U.AMBIGUOUS, _U.LEFT_OUT)
 
+# Reasons that need a person only if they last: the item is looked at again by itself.
+PASSING_REASONS = (_U.KEY_UNREADABLE, _U.NPD_ID_UNREADABLE, _U.NO_KEY_YET, _U.CREATES_HELD)
+
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",
     _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",

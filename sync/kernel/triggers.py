@@ -140,7 +140,7 @@ def _function(statements: str) -> pgtrigger.Func:
     return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
 
 
-# Only if a mapped column shows the relation, by its item or as text by its name.
+# Only if a mapped column shows the relation, by its item or as text by its name, or if the filter asks for its name.
 _FIND_DEPENDENTS = """
     SELECT array_agg(DISTINCT pointing.id) INTO woken
     FROM (
@@ -151,10 +151,11 @@ _FIND_DEPENDENTS = """
     ) AS seen
     JOIN __TABLE__ AS pointing ON pointing.__COLUMN__ = seen.id
     JOIN sync_board_links AS link ON link.entity_type = '__TYPE__'
-    JOIN sync_field_mappings AS mapping
-        ON mapping.link_id = link.id AND mapping.column_id <> '' AND '__FIELD__' = ANY (mapping.fields)
-    WHERE pointing.sync_enabled AND pointing.sync_direction <> 'none'
-        AND CASE mapping.converter WHEN 'relation_name' THEN seen.renamed ELSE seen.switched END;
+    JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND '__FIELD__' = ANY (mapping.fields)
+    WHERE pointing.sync_enabled AND pointing.sync_direction <> 'none' AND (
+        mapping.column_id <> '' AND CASE mapping.converter WHEN 'relation_name' THEN seen.renamed ELSE seen.switched END
+        OR seen.renamed AND link.sync_filter -> 'records' @> jsonb_build_array(jsonb_build_object('field', mapping.key))
+    );
 """
 
 # Lock order: records by id, then queue rows.

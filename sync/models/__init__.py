@@ -25,7 +25,7 @@ from sync.models.state import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.synced_model import LongTextField, SyncedModel, track_history
+from sync.models.synced_model import LongTextField, SyncedModel, history_of, track_history
 
 __all__ = [
     "ApiQuota", "ApiToken", "ApiUsage", "ApprovalRequest", "Attention", "AwaitedRelation",
@@ -34,5 +34,5 @@ __all__ = [
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "WebhookEvent",
-    "WriteLoop", "track_history",
+    "WriteLoop", "history_of", "track_history",
 ]  # fmt: skip

@@ -34,13 +34,18 @@ class BoardLink(models.Model):
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50, unique=True)
     board_id = models.CharField(max_length=50, blank=True, db_default="")
+    # The group for new items.
     group_id = models.CharField(max_length=50, blank=True, db_default="")
+    # The text column with the id of each item's record: by it an item is known again whatever people edit.
     npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
+    # A mapping's key.
     match_key = models.CharField("records and items are matched by", max_length=50)
     creates_records = models.BooleanField("create records from new Monday items", db_default=False)
+    # `{records, items}`, each a list of conditions (boards/sync_filter.py).
     sync_filter: models.JSONField[Any, Any] = models.JSONField(
         "which records and items are synced", db_default=EMPTY_OBJECT, blank=True
     )
+    # Ours, `{id: {event, fingerprint}}`: the fingerprint of the address that it goes to, which may hold a secret.
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why}`, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
@@ -48,6 +53,7 @@ class BoardLink(models.Model):
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Null allows full batches; slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
+    # When the last pass made its first call.
     last_pass_at = models.DateTimeField(null=True, blank=True)
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
@@ -63,6 +69,7 @@ class BoardLink(models.Model):
         db_default=choices.DeletedRecordPolicy.ARCHIVE,
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
+    # The last sweep; set back to have the board swept soon (`breaker.check_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
     # Items of the board's count that the last listing lacked; Monday doesn't document what it counts.
@@ -81,9 +88,11 @@ class BoardLink(models.Model):
     )
     npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
+    # Its members are listed in operations/setup/run.py.
     setup: models.JSONField[Any, Any] = models.JSONField(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
+    # `{name, checked_at, columns: {id: {title, type, settings}}}`; a mapped column that was deleted has `gone`.
     shape: models.JSONField[Any, Any] = models.JSONField(
         "the board as it was last seen: its name, its columns", db_default=EMPTY_OBJECT, blank=True
     )
@@ -135,6 +144,7 @@ class FieldMapping(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     link = models.ForeignKey(BoardLink, on_delete=models.CASCADE, related_name="mappings")
+    # Of its MappingSpec, such as "email". Bases, conflicts and blocked fields are stored by it.
     key = models.CharField(max_length=50)
     label = models.CharField(max_length=100)
     fields = ArrayField(models.CharField(max_length=50))
@@ -143,15 +153,17 @@ class FieldMapping(models.Model):
     direction = models.CharField(
         max_length=20, choices=choices.SyncDirection.choices, db_default=choices.SyncDirection.BIDIRECTIONAL
     )
+    # What decides if both sides changed, and if they differ when a record is first matched with an item.
     rule = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
     first_match = models.CharField(max_length=20, choices=choices.RULES, db_default=choices.Rule.ASK.value)
     required = models.BooleanField("required", db_default=False)
     # A new version invalidates the base.
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
-    # What the converter needs of the column: its type, labels, target board.
+    # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     problem = models.TextField("what is wrong with its column", blank=True, db_default="")
+    # A ColumnProblem.
     problem_code = models.CharField(max_length=30, blank=True, db_default="")
 
     class Meta:
@@ -202,7 +214,9 @@ class MondayAccount(models.Model):
     """The account's state for all workers: one row; its pause stops every board."""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
+    # As `BoardLink.pause`.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
+    # The next attempt, or the end of the wait that Monday asks for.
     stopped_until = models.DateTimeField(null=True, blank=True)
     stop_reason = models.TextField(blank=True, db_default="")
     stop_code = models.CharField("why", max_length=20, choices=choices.StopCode.choices, blank=True, db_default="")
@@ -280,6 +294,7 @@ class ApiQuota(models.Model):
     """
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
+    # Calls a UTC day, complexity points a minute, and the end of the minute for which points are counted.
     day_limit = models.IntegerField(null=True, blank=True)
     points_limit = models.BigIntegerField(null=True, blank=True)
     points_end = models.DateTimeField(null=True, blank=True)

@@ -45,11 +45,15 @@ class SyncQueue(models.Model):
         max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
     )
     operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
+    # What a pass has to know beside the record: `by`, who asked, and `by_name` if for this record alone; the request,
+    # under keys of records/item_links.py, records/unmatched_items.py, `approval_payload_key` and `remap_key`;
+    # ROUNDS_KEY; `retried` and `retried_as` (outbox/operate.py); a deleted record's `monday_id`.
     payload: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     status = models.CharField(
         max_length=20, choices=choices.QueueStatus.choices, db_default=choices.QueueStatus.PENDING
     )
     priority = models.SmallIntegerField(choices=choices.Priority.choices, db_default=choices.Priority.EDIT)
+    # A bitmask of choices.Cause.
     causes = models.SmallIntegerField("who wrote it", db_default=int(choices.Cause.SAVE))
     attempts = models.SmallIntegerField(db_default=0)
     max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
@@ -61,6 +65,7 @@ class SyncQueue(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField("worker that has it", null=True, blank=True)
     counted = models.BooleanField("the present attempt counts", db_default=False)
+    # If a worker dies, its records are claimed again in parts: one of them may have killed it.
     claim_size = models.SmallIntegerField("records synced with it", db_default=0)
     claim_at_most = models.SmallIntegerField("records synced together next (0: no limit)", db_default=0)
 

@@ -246,6 +246,8 @@ class WebhookEvent(models.Model):
     """A delivery as received, stored once, processed under the board's lease."""
 
     id = models.BigAutoField(primary_key=True)
+    # Monday's id, or a hash of a body without one. A sweep's rows have `log:` and the entry's id, or `touched:` and the
+    # item's time of last update.
     trigger_id = models.CharField(max_length=64)
     board_id = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50, null=True, blank=True)
@@ -254,6 +256,7 @@ class WebhookEvent(models.Model):
     body: models.JSONField[Any, Any] = models.JSONField()
     received_at = models.DateTimeField(db_default=SyncNow())
     processed_at = models.DateTimeField(null=True, blank=True)
+    # Why it led to nothing, or what a pass did with it; empty before.
     outcome = models.CharField(max_length=200, blank=True, db_default="")
 
     objects = WebhookEvents.as_manager()
@@ -306,8 +309,10 @@ class Tombstone(models.Model):
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID")
     monday_id = models.CharField(max_length=50, null=True, blank=True)
+    # The record's row, by column; without values once the person was erased.
     data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     deleted_at = models.DateTimeField(db_default=SyncNow())
+    # What became of its item, as a sentence and as a TombstoneReason.
     note = models.TextField("reason", blank=True, db_default="")
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(

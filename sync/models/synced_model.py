@@ -9,6 +9,7 @@ import pgtrigger
 from django.core.validators import MaxLengthValidator
 from django.db import models, transaction
 from django.db.models import Q
+from pghistory.core import event_models
 
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
@@ -182,6 +183,11 @@ def track_history(model: Tracked) -> Tracked:
     """Decorate a model to keep a history of its rows, with author and cause, by statement-level triggers."""
     tracked: Tracked = pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
     return tracked
+
+
+def history_of(model: type[SyncedModel]) -> Any:
+    """Return the model of a synced model's history, or None if its application keeps none."""
+    return next(iter(event_models(tracks_model=model)), None)
 
 
 def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:

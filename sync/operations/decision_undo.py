@@ -12,14 +12,13 @@ from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
-from pghistory.core import event_models
 
 from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection
 from sync.kernel import grouped
 from sync.kernel.db import update_many
-from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
@@ -123,7 +122,7 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
     if not ids:
         return set()
     model = registry.entity(entity_type).model
-    events = event_models(tracks_model=model)[0]._default_manager.filter(pgh_obj_id__in=ids)
+    events = history_of(model)._default_manager.filter(pgh_obj_id__in=ids)
     counted = events.order_by().values_list("pgh_obj_id").annotate(number=models.Count("pgh_id"))
     # The only event of an untouched record is its creation.
     untouched = {pk for pk, number in counted if number == 1}

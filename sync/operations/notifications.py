@@ -23,6 +23,7 @@ from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.kernel.mails import NotSent, send_email
+from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import Frequency
@@ -44,9 +45,8 @@ CLAIM = timedelta(minutes=5)
 # A thing that comes back within this time is no news: a board that stops every minute is one message, not ten.
 CALM = timedelta(minutes=10)
 
-# Things of these kinds are no news if they end within the grace: the minute's quota was used up, or a person undid it.
+# What ends within the grace is no news: the minute's quota was used up, a person undid it, or an item was matched.
 GRACE = timedelta(minutes=2)
-BRIEF_KINDS = (Kind.STOP, Kind.REMOVED)
 
 # A run begins no message after this time; the next run sends the rest.
 RUN_SECONDS = 120
@@ -123,7 +123,7 @@ def _notify(receiver: NotificationReceiver, things: Sequence[Entry], now: dateti
     kinds = kinds_for(receiver.user)
     notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
     news = [thing for thing in things if thing.kind in kinds and thing.key not in notified]
-    news = [thing for thing in news if thing.kind not in BRIEF_KINDS or not thing.since or now - thing.since >= GRACE]
+    news = [thing for thing in news if not _may_be_brief(thing) or not thing.since or now - thing.since >= GRACE]
     own_row = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
     if not news:
         if receiver.frequency == Frequency.DAILY:
@@ -134,6 +134,11 @@ def _notify(receiver: NotificationReceiver, things: Sequence[Entry], now: dateti
     receiver.due_at = now + CLAIM
     subject, text = news_text(news, with_names=receiver.user is not None)
     _deliver(receiver, subject, text, news)
+
+
+def _may_be_brief(thing: Entry) -> bool:
+    is_passing = thing.kind is Kind.UNMATCHED and thing.cause_code in PASSING_REASONS
+    return is_passing or thing.kind in (Kind.STOP, Kind.REMOVED)
 
 
 def daily_time_after(moment: datetime) -> datetime:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F, Q, Subquery
-from pghistory.core import event_models
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
@@ -18,7 +17,7 @@ from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
@@ -64,7 +63,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     if reason := _exclusion(link, record, ledger):
         if record.monday_id:
-            # The item may have changed without a webhook, so the pass reads it again.
+            # The item may have changed without a webhook: the pass reads it again, unless the record itself fails the
+            # filter. A record whose sync is off is read only if a person asks for it.
             cause = Cause.DEPENDENCY if record.may_sync else Cause.PERSON
             payload = {} if record.may_sync else person_payload
             enqueue(record.entity_type(), [record.pk], cause=cause, priority=Priority.PERSON, payload=payload)
@@ -75,7 +75,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
         reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
-    return PushResult(True, f"“{record}” is sent to Monday now.")
+    condition = ", unless the filter leaves its item out" if link.sync_filter else ""
+    return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
 def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
@@ -89,7 +90,7 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
         return verdict.sentence
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
-        return ledger.note
+        return f"{ledger.note} Its item is read again, and synced if it matches now."
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
         return f"{verdict.sentence} No item is created."
     return ""
@@ -110,10 +111,10 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
 
 def sync_turned_off(record: SyncedModel) -> dict[str, Any]:
     """Return who turned a record's sync off (`by`) and when (`at`); empty if its history doesn't tell."""
-    models = event_models(tracks_model=type(record))
-    if record.sync_enabled or not models:
+    history = history_of(type(record))
+    if record.sync_enabled or history is None:
         return {}
-    changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
+    changes: Any = history._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
     # The first change after the last one with sync on; later changes are other edits.
     last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
     after = changes.annotate(last_on=Subquery(last_on)).filter(

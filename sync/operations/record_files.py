@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache, partial
 from hashlib import sha256
@@ -85,17 +85,23 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
 
 
 class Lookup:
-    """The records of a model that cells of a file may name, read in one query for each field."""
+    """The records of a model that cells of a file may name, by id or by the text of a field, read in one query."""
 
-    def __init__(self, records: models.QuerySet[Any], texts: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, records: models.QuerySet[Any], texts: Mapping[str, Iterable[str]], ids: Collection[uuid.UUID] = ()
+    ) -> None:
         self.model = records.model
-        self.by_field: dict[str, dict[str, list[SyncedModel]]] = {}
+        named = models.Q(pk__any_of=ids)  # kernel/db.py: AnyOf
         for field, field_texts in texts.items():
             keys = key_spellings(key for text in field_texts if (key := match_key(text)))
-            matching = records.annotate(match_key=match_key_of(field)).filter(match_key__any_of=keys) if keys else ()
-            self.by_field[field] = {}
-            for record in matching:
-                self.by_field[field].setdefault(match_key(getattr(record, field)), []).append(record)
+            records = records.alias(**{f"{field}_key": match_key_of(field)})
+            named |= models.Q(**{f"{field}_key__any_of": keys})
+        self.by_id: dict[Any, SyncedModel] = {record.pk: record for record in records.filter(named)}
+        self.by_field: dict[str, dict[str, list[SyncedModel]]] = {field: {} for field in texts}
+        for field, by_key in self.by_field.items():
+            for record in self.by_id.values():
+                if key := match_key(getattr(record, field)):
+                    by_key.setdefault(key, []).append(record)
 
     def find(self, field: str, text: str) -> list[SyncedModel]:
         """Return the records with this text in a field, ignoring case, unless just one has the same case."""
@@ -172,12 +178,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self._name_columns(dataset)
         records = self.get_queryset()
         if not self.is_preview:
+            # All in one query in the order of ids, as passes lock them, else each could wait for the other's records.
             # NO KEY, so that rows pointing at these records can still be saved.
             records = records.select_for_update(no_key=True, of=("self",))
         rows = dataset.dict
         ids = [key for row in rows if (key := field_values.as_uuid(row.get(NPD_ID, "")))]
-        self.by_id = {record.pk: record for record in records.filter(pk__in=ids)}
-        self.lookup = Lookup(records, {name: [self._cell(row, name) for row in rows] for name in self.key_names})
+        keys = {name: [self._cell(row, name) for row in rows] for name in self.key_names}
+        self.lookup = Lookup(records, keys, ids)
         self.related = {}
         for name, model in self.relations.items():
             texts = {self._cell(row, name) for row in rows}
@@ -336,7 +343,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         The record is None if it is new. Raises ValidationError if it is unclear.
         """
         if npd_id := self._cell(row, "id"):
-            record = self.by_id.get(field_values.as_uuid(npd_id))
+            record = self.lookup.by_id.get(field_values.as_uuid(npd_id))
             if record is None:
                 missing = (
                     f"There is no {self.noun} with this NPD ID. Empty the cell to find it by what else the row says."

@@ -13,7 +13,7 @@ from sync import registry
 from sync.kernel import process
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import reencrypt
-from sync.models import NotificationReceiver, StoredSecret
+from sync.models import NotificationReceiver, StoredSecret, history_of
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.tombstones import prune_tombstones
 
@@ -100,6 +100,8 @@ def _rules() -> Iterator[Rule]:
     is_decided = f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}"
     yield "approval requests", "sync_approval_requests", "id", history, is_decided
     yield "API tokens", "knox_authtoken", "digest", ENDED_TOKEN_DAYS, f"old.expiry < {_AGE}"
+    # Django deletes expired entries only from a full cache, and files of unconfirmed imports are among them.
+    yield "cache entries", "sync_cache", "cache_key", 1, f"old.expires < {_AGE}"
     yield from _change_rules(history)
 
 
@@ -124,8 +126,8 @@ def _change_rules(days: int) -> Iterator[Rule]:
     # The newest old change of each existing record stays, because later changes are differences from it. That of a
     # deleted record stays as long as its activity, which shows the record's name.
     for spec in registry.entities():
-        for events in event_models(tracks_model=spec.model):
-            table = _table(events)
+        if history := history_of(spec.model):
+            table = _table(history)
             where = f"""
                 old.pgh_created_at < {_AGE} AND (
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id

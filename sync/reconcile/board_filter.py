@@ -6,6 +6,15 @@ items without a record and for matches.
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
 sync were off. A condition that can't be evaluated leaves the pair as it was.
+
+A pair leaves in one of four ways:
+
+- The record fails: at once, without a call (`filter_record`).
+- The item fails as it was read: after this pass, which only pulls (`filter_item`, `keep_only_pulls`).
+- The record fails by a value that is pulled: after this pass, which pulls and applies people's choices, but sends
+  nothing else (`keep_only_pulls`).
+- The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything
+  (`left_after_write`; changes.py calls it when the answer is known).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

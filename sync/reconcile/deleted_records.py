@@ -36,7 +36,7 @@ from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STA
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
-RESTORED_STATE = "restored"
+ITEM_IS_BACK = "restored"
 
 # The options of the question, as a stored choice names them.
 REMOVE_OPTION = "npd"
@@ -181,9 +181,9 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     """
     facts = plan.facts
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
-    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
+    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == ITEM_IS_BACK
     if is_restored:
-        plan = plan.with_state(remote_state=RESTORED_STATE)
+        plan = plan.with_state(remote_state=ITEM_IS_BACK)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice = facts.resolution
     if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
@@ -211,7 +211,7 @@ def ask_about_item(
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
     again = ""
-    if facts.ledger.remote_state == RESTORED_STATE:
+    if facts.ledger.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
     item_name = f"“{facts.item.name}”" if facts.item else "its item"

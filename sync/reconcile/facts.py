@@ -114,7 +114,7 @@ class RecordHistory:
 
 
 # The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURN = "restored"
+RETURNED = "restored"
 
 
 @dataclass(frozen=True)

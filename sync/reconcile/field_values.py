@@ -446,7 +446,7 @@ def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
-    """Return the spellings to search for on Monday, which can't search by match key."""
+    """Return the spellings to search for on Monday, which can't search by match key, but ignores case."""
     match = board.match_mapping
     if match is None:
         return set()

@@ -159,7 +159,7 @@ def identify(
 
 
 def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:
-    """Return the items from the search by NPD ID."""
+    """Return the items from the search by NPD ID, which finds only active ones."""
     return grouped(items.by_npd_id, lambda item: field_values.npd_id_of(board, item))
 
 

@@ -115,6 +115,8 @@ class _ItemRule:
         self.npd_id = field_values.npd_id_of(self.board, self.item)
 
     def decide(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
+        # A person's choice and the item's owner come first, then the deleted record that it belongs to; only what is
+        # left is filtered and matched.
         owner = self.facts.owner
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
@@ -273,6 +275,7 @@ class _ItemRule:
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
+        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
         if not ignored.unlinked:
             finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
             return replace(plan, finding=finding)
@@ -370,7 +373,8 @@ class _ItemRule:
                 is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
                 wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
-            # A settled deletion waits again: another item was removed.
+            # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
+            # with the deleted record: what differs is asked about, else the board's policy applies.
             changed = copy(tombstone)
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state

@@ -21,12 +21,12 @@ from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
-from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, change_events
+from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import left_with_item, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
+from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 
 # The options of the question, as a stored choice names them: “npd” if NPD's state stands, “monday” if Monday's does, as
 # in deleted_records.py.
@@ -164,7 +164,7 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
 def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return the history line about an item that is on its board again; none if it was there before."""
     if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
-        return (HistoryLine(RETURN, "Its item is on the board again."),)
+        return (HistoryLine(RETURNED, "Its item is on the board again."),)
     return ()
 
 
@@ -210,7 +210,7 @@ def _is_recreation(facts: RemovalFacts) -> bool:
     """
     payload = facts.claim.payload
     direction = facts.record.sync_direction
-    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
+    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
     is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 

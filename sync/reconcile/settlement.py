@@ -1,5 +1,8 @@
 """A record's sync state, status and conflict reports after a pass, and whether they differ from what is stored.
 
+If its sync is off, or the filter leaves it out (`is_synced`), all its open conflicts close with that reason
+(`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
+
 Implements “What sync_status may say” of docs/reference/merge.md.
 """
 

@@ -153,9 +153,9 @@ STALE_READ = "Monday still shows what was replaced a moment ago. It is read once
 
 
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the item still shows a value that our last write of its field replaced, because a replica lags behind."""
-    latest = {key: intent for intent in facts.history.applied if not is_create(intent) for key in intent.values}
-    return any(_shows_replaced(board, facts, key, intent) for key, intent in latest.items())
+    """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
+    writes = [intent for intent in facts.history.applied if not is_create(intent)]
+    return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
 
 
 def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:

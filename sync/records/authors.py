@@ -13,11 +13,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Model, Window
 from django.db.models.functions import RowNumber
-from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import humanize
-from sync.models import Decision, MondayAccount, SyncedModel, Tombstone, WebhookEvent
+from sync.models import Decision, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
 from sync.models.decisions import MAX_ACTOR_LENGTH
 
 SYNC_ACTOR = "NPD Sync"
@@ -62,12 +61,12 @@ def latest_events(
 
     `without_batch` is the pass whose own writes don't count.
     """
-    models = event_models(tracks_model=model)
+    history = history_of(model)
     record_ids = list(ids)
-    if not models or not record_ids:
+    if history is None or not record_ids:
         return {}
     place = Window(RowNumber(), partition_by="pgh_obj_id", order_by=F("pgh_id").desc())
-    events = models[0]._default_manager.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
+    events = history._default_manager.filter(pgh_obj_id__in=record_ids).select_related("pgh_context")
     by_record: dict[UUID, list[Any]] = {}
     for event in events.annotate(place=place).filter(place__lte=limit).order_by("-pgh_id"):
         if without_batch and context_of(event).get("batch") == without_batch:

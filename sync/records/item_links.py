@@ -18,7 +18,7 @@ from sync.records.authors import person_line
 # Payload keys of a record's job.
 UNLINK_KEY = "unlink"  # the reason to unlink it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
-RESTORED_KEY = "restored"  # a person restored it, so it needs an item
+RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
 
 
 def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: str) -> None:

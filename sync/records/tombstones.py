@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
-from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
@@ -16,12 +15,12 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
-from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
+from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.decisions import fold_alike
 from sync.outbox.queue_rows import enqueue
 from sync.records.approvals import limit_exceeded_by_removals
 from sync.records.authors import person_line
-from sync.records.item_links import RESTORED_KEY
+from sync.records.item_links import RECORD_RESTORED_KEY
 from sync.registry import link_of
 
 # States after which the deleted record has no item of its own on the board.
@@ -31,7 +30,7 @@ REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, Tom
 OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
 
 # The item id to restore a record without its item, so that it gets a new one.
-NEW_ITEM = ""
+WITHOUT_ITEM = ""
 
 # A script empties the relations to a record within this time before deleting it.
 SCRIPT_SPAN = timedelta(minutes=1)
@@ -87,8 +86,8 @@ def restore_record(
 ) -> SyncedModel:
     """Restore the deleted record under its own id, in the caller's transaction; raises RestoreError.
 
-    It is linked with `item_id`, by default its item if that is still on the board. If another record has the item, or
-    there is none, its next pass creates a new one.
+    It is linked with `item_id`, by default with its own item unless the tombstone says that it left the board; Monday
+    isn't asked. If another record has the item, or there is none, its next pass creates a new one.
     """
     model = registry.entity(tombstone.entity_type).model
     if tombstone.reason_code == TombstoneReason.ERASED:
@@ -136,8 +135,8 @@ def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
         _refill(field, tombstone)
     # Also the record's own relations to records that were deleted before it and restored.
     for field in registry.own_relations(type(record)):
-        for events in event_models(tracks_model=type(record)):
-            named = events._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
+        if history := history_of(type(record)):
+            named = history._default_manager.filter(pgh_obj=record.pk).exclude(**{field.attname: None})
             last = named.order_by("-pgh_id").values(field.attname)[:1]
             target = registry.target_of(field).entity_type()
             restored = Tombstone.objects.filter(entity_type=target, entity_id__in=last, state=TombstoneState.RESTORED)
@@ -155,15 +154,17 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
         moment = tombstone.deleted_at
         by_deletion &= models.Q(pgh_created_at__range=(moment - SCRIPT_SPAN, moment))
     by_restore = models.Q(pgh_label="insert", pgh_obj__in=restored.values("entity_id"))
-    for events in event_models(tracks_model=field.model):
-        of_record = events._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
-        before = of_record.filter(pgh_id__lt=models.OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
-        later = of_record.filter(pgh_id__gt=models.OuterRef("pgh_id")).exclude(**{field.attname: None})
-        for is_taken in (by_deletion, by_restore):
-            emptied = events._default_manager.filter(is_taken, ~models.Exists(later), **{field.attname: None})
-            lost = emptied.alias(before=models.Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
-            empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
-            empty.update(**{field.attname: tombstone.entity_id})
+    history = history_of(field.model)
+    if history is None:
+        return
+    of_record = history._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
+    before = of_record.filter(pgh_id__lt=models.OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
+    later = of_record.filter(pgh_id__gt=models.OuterRef("pgh_id")).exclude(**{field.attname: None})
+    for is_taken in (by_deletion, by_restore):
+        emptied = history._default_manager.filter(is_taken, ~models.Exists(later), **{field.attname: None})
+        lost = emptied.alias(before=models.Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
+        empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
+        empty.update(**{field.attname: tombstone.entity_id})
 
 
 def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
@@ -175,7 +176,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
         Decision.objects.bulk_create(fold_alike([restored]))
         # A call of ours without an answer may be removing its item just now.
-        payload = {RESTORED_KEY: True, "by": by}
+        payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
 
@@ -308,8 +309,8 @@ def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID,
     """Yield the last names of records, by id, as far as the history goes (sync/operations/retention.py)."""
     if not registry.is_registered(entity_type) or not (name_field := registry.entity(entity_type).name_field):
         return
-    for changes in event_models(tracks_model=registry.entity(entity_type).model):
-        newest = changes._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
+    if history := history_of(registry.entity(entity_type).model):
+        newest = history._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
         yield from newest.distinct("pgh_obj_id").values_list("pgh_obj_id", name_field)
 
 

@@ -78,8 +78,7 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert re.findall(r"Linked\.|Made\.", page) == ["Made.", "Made.", "Linked.", "Linked."]
     assert "and 59 more records" in page
     inside = listed(browser, within(browser))
-    # Several entries may be one line, so lines of several pages have no number.
-    assert (inside.count("Linked."), "activity entries" in inside, "more records" in inside) == (50, False, False)
+    assert (inside.count("Linked."), "60 activity entries" in inside, "more records" in inside) == (50, True, False)
     assert "more records" not in listed(browser, "?q=Linked")
 
 

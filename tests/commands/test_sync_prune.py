@@ -7,10 +7,11 @@ from typing import Any
 
 import pghistory.models
 import pytest
+from django.core.cache import cache
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
+from sync.models import BoardLink, CacheEntry, Decision, Intent, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
@@ -94,6 +95,13 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     run("sync_prune")
     assert remaining([lost]) == []
+
+
+def test_a_file_whose_import_nobody_confirmed_is_forgotten(run: Run) -> None:
+    cache.set("unconfirmed", b"Ann", timeout=-2 * 24 * 60 * 60)
+    cache.set("chosen", b"Bob", timeout=60 * 60)
+    run("sync_prune")
+    assert [entry.cache_key for entry in CacheEntry.objects.all()] == [cache.make_key("chosen")]
 
 
 def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(later: Later, run: Run) -> None:

@@ -22,7 +22,7 @@ from sync.reconcile.removed_items import (
     wants_obstacles,
 )
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
+from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
     BOARD,
     ITEM,
@@ -363,7 +363,7 @@ def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(known: Remov
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile(policy: RemovedItemPolicy) -> None:
-    restored = {RESTORED_KEY: True, "by": "pat"}
+    restored = {RECORD_RESTORED_KEY: True, "by": "pat"}
     assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is RecordAction.CREATE
     # On another board it is there still.
     assert removed(decide(with_payload(removal(state="moved"), **restored), policy)).act is NOTHING

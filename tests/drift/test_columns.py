@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from django.db import transaction
 from django.test import Client
 
 from npd.models import Contact
@@ -10,6 +12,7 @@ from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.monday.board import Board, BoardColumn
 from tests.admin import states
 from tests.drift.conftest import Owner
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 from tests.support.world import World
 
 
@@ -131,3 +134,20 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     without_role()
     held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
     assert held_by == [{"role_title"}, set(), set()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_other(mapped: Client) -> None:
+    """All others lock records in the order of their ids."""
+    ids = [f"00000000-0000-7000-8000-00000000000{number}" for number in (2, 1)]  # the later one is stored first
+    for pk in ids:
+        Contact.objects.create(pk=pk, name=pk[-1], monday_id=pk[-1])
+    Contact.objects.update(sync_status="synced")
+    link = BoardLink.objects.get()
+    with transaction.atomic():
+        Contact.objects.select_for_update().get(pk=ids[1])
+        done = beside(lambda: check_columns(link, Board("1", "Contacts", "active", {}, ())))
+        wait_for("the check waits for us", somebody_waits_for_us)
+        Contact.objects.select_for_update().get(pk=ids[0])
+    assert done.result(60)
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}

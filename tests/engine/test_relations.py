@@ -347,3 +347,20 @@ def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -
     assert contact.organization == others[1]
     assert named.status(contact) == "synced"
     assert cell(named, contact) == "Beta"
+
+
+GLOBEX = {"records": [{"field": "organization", "op": "is", "values": ["Globex"], "labels": ["Globex"]}]}
+
+
+def test_an_organizations_new_name_decides_whether_the_filter_leaves_its_contacts_out(connected: World) -> None:
+    acme = Organization.objects.create(name="Acme")
+    connected.work()
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter=GLOBEX)
+    contact = connected.contact(organization=acme)
+    connected.work()
+    assert (connected.status(contact), contact.monday_id) == ("disabled", None)
+    connected.save(acme, name="Globex")
+    assert connected.status(contact) == "synced"
+    assert connected.item(contact)["state"] == "active"
+    connected.save(acme, name="Acme")
+    assert connected.status(contact) == "disabled"

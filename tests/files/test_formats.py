@@ -111,6 +111,25 @@ def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
         AnyFile().create_dataset(content)
 
 
+def test_a_workbook_of_countless_short_tags_is_refused() -> None:
+    content = changed(
+        sheet(["Name"], ["Ann"]), PART, b"</sheetData>", b"<row>" + b"<c/>" * 2_000_000 + b"</row></sheetData>"
+    )
+    with pytest.raises(FileError, match="too large once unpacked"):
+        AnyFile().create_dataset(content)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("entity", ["'Ann'", "SYSTEM 'file:///etc/passwd'"])
+def test_a_workbook_that_defines_entities_is_refused(encoding: str, entity: str) -> None:
+    content = sheet(["Name"], ["Ann"])
+    part = zipfile.ZipFile(io.BytesIO(content)).read(PART).decode()
+    head = f"<?xml version='1.0' encoding='{encoding}'?><!DOCTYPE x [<!ENTITY a {entity}>]>"
+    _, _, body = part.partition("?>")
+    with pytest.raises(FileError, match="DOCTYPE"):
+        AnyFile().create_dataset(changed(content, PART, part.encode(), (head + body).encode(encoding)))
+
+
 @pytest.mark.parametrize("place", [b"XFD3", b"XFD1048576", b"A1048577", b"A999999999999"])
 def test_a_cell_far_out_takes_neither_memory_nor_minutes(place: bytes) -> None:
     number = place.lstrip(b"ADFX")

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from npd.models import Contact, Organization
@@ -18,6 +18,7 @@ from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import resource_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused
 from tests.support.people import staff_who_may
+from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -240,6 +241,19 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not Decision.objects.filter(kind="import").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_and_somebody_who_changes_the_same_records_never_wait_for_each_other(browser: Client) -> None:
+    """All others lock records in the order of their ids; a row may name its record by id, by email or by name."""
+    ann, bob, cid = sorted((contact(name, f"{name}@x.org") for name in "ABC"), key=lambda record: record.pk)
+    page = preview(browser, f"NPD ID,Name,Email,Role\n{cid.pk},,,Chair\n,,{bob.email},Cook\n,{ann.name},,Head\n")
+    with transaction.atomic():
+        Contact.objects.select_for_update().get(pk=ann.pk)
+        done = beside(lambda: messages(confirm(browser, page)))
+        wait_for("the import waits for us", somebody_waits_for_us)
+        list(Contact.objects.select_for_update().filter(pk__in=[bob.pk, cid.pk]).order_by("pk"))
+    assert done.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"
 
 
 def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Client) -> None:

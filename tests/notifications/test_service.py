@@ -15,8 +15,17 @@ from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
 from sync.kernel.mails import send_email
+from sync.kernel.messages import UnmatchedReason
 from sync.kernel.secret_texts import decrypt
-from sync.models import BoardLink, MondayAccount, Notification, NotificationReceiver, SyncMetadata, SyncQueue
+from sync.models import (
+    BoardLink,
+    MondayAccount,
+    Notification,
+    NotificationReceiver,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+)
 from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
@@ -166,6 +175,25 @@ def test_many_items_removed_by_one_person_are_one_line_or_none_if_back(ada: User
     notified_after(minutes=3)
     assert subjects(mail) == ["NPD Sync: 12 items removed on Monday: Archived on the board by Maya Lind"]
     assert text(mail).count("and 8 more") == 1
+
+
+def test_an_item_that_is_matched_by_itself_a_moment_later_is_no_news_but_one_that_needs_a_person_is(
+    ada: User, mail: MailServer
+) -> None:
+    codes = (UnmatchedReason.NO_KEY_YET, UnmatchedReason.NO_KEY_YET, UnmatchedReason.INVALID)
+    linked, waits, _wrong = [
+        UnmatchedItem.objects.create(
+            entity_type="contact", item_id=f"80{number}", name=f"Item {number}", reason_code=code, first_seen=MORNING
+        )
+        for number, code in enumerate(codes)
+    ]
+    choose(ada, Frequency.AT_ONCE)
+    notify_people()
+    assert "Item 2" in text(mail)
+    assert "Item 0" not in text(mail)
+    linked.delete()
+    notified_after(minutes=6)
+    assert [waits.name in text(mail), linked.name in text(mail)] == [True, False]
 
 
 def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServer) -> None:

@@ -141,6 +141,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     wizard.drain()
     assert started()["state"] == "done", started()
     boards = wizard.monday.boards()
+    assert started()["done"][0] == f"made the board “Contacts” ({boards[0]['id']})"
     assert [board["name"] for board in boards] == ["Contacts"]
     assert len({column["title"] for column in boards[0]["columns"]}) == len(boards[0]["columns"])
     assert len(wizard.monday.control("webhooks", "GET")["webhooks"]) == len(WEBHOOK_EVENTS)

@@ -1,19 +1,19 @@
 """A started set-up: stored on its board's row, carried out by a worker; each step is safe to repeat.
 
-A board is set up as `monday_setup` does it (`boards/board_setup.py`), with a person's choices instead of the
-registered ones. Ordinary passes do the rest.
+1. `start` checks the choices again and stores them, for all boards or none.
+2. `advance_setups`, a periodic task, claims one and sets its board up as `monday_setup` does
+   (`boards/board_setup.py`), with the person's choices instead of the registered columns.
+3. Then it enqueues the records and items that the plan found. Ordinary passes do the rest.
 
 `BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), and the `items_to_check` of the plan;
-`token` and `until`, the lock of the worker that has it; `made_board` once the worker has created the board; in the end
+`until` while a worker has it or it waits for Monday; `made_board` once a worker has created the board; in the end
 `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from __future__ import annotations
-
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,60 +21,55 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.boards import board_columns, board_setup, field_choices
-from sync.boards.board_setup import SetupChoices, apply_choices
-from sync.choices import Cause, Priority, SyncDirection
+from sync.boards import board_columns, board_setup
+from sync.boards.field_choices import MappableField, fold_title, unfit_reason
+from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, connector
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
-from sync.monday.board import Board, BoardSetup, ColumnSpec
+from sync.monday.board import BoardSetup, ColumnSpec
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import enqueue_affected
 from sync.operations.setup import selection
 from sync.operations.setup.plan import PLAN_DONE, STALLED_AFTER, BoardPlan, SetupPlan
-from sync.operations.setup.selection import DONE, RUNNING, STOPPED
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue
 
 log = structlog.get_logger(__name__)
 
-# Each step renews the lock. If a worker is killed, another one continues once the lock has run out.
-LOCK_SECONDS = 180
+# Each call to Monday renews the claim. If a worker is killed, another one continues once the claim has run out.
+CLAIM_SECONDS = 180
 
 
 class SetupLost(RuntimeError):
     """Another worker has taken over the set-up, so this one stores nothing."""
 
 
-def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
-    """Start the set-up of all boards, or of none; raises ActionError, Conflict.
+# The start.
 
-    Locks all boards' rows and checks the choices again, because they were read before the lock.
-    """
+
+def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict."""
     if plan.state != PLAN_DONE or plan.is_old:
         raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
-    plans = {board.entity_type: board for board in plan.boards}
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
-        for chosen in boards:
-            _check(chosen, links[chosen.choices.entity_type], plans[chosen.choices.entity_type])
-        for chosen in boards:
-            _store_start(user, chosen, plans[chosen.choices.entity_type])
+        for chosen, board_plan in zip(boards, plan.boards, strict=True):
+            _start_board(user, links[board_plan.entity_type], chosen, board_plan)
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
 
-def _check(chosen: selection.ChosenBoard, link: BoardLink, plan: BoardPlan) -> None:
-    """Raise ActionError or Conflict if the locked board can't be set up by this plan any more."""
+def _start_board(user: User, link: BoardLink, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
+    """Check the choices again, because they were read before the lock, and store them."""
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
@@ -86,19 +81,15 @@ def _check(chosen: selection.ChosenBoard, link: BoardLink, plan: BoardPlan) -> N
         )
     if problems := chosen.problem_text:
         raise Conflict(f"{title}: {problems}")
-    selection.check_other_types(choices.entity_type, choices.board_id)
-
-
-def _store_start(user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
-    choices = chosen.choices
-    setup = {
-        "state": RUNNING,
+    selection.check_board(choices.entity_type, choices.board_id)
+    link.setup = {
+        "state": SetupState.RUNNING,
         "by": user.get_username(),
         "started": sync_now().isoformat(),
         "choices": choices.to_json(),
         "items_to_check": plan.items_to_check,
     }
-    BoardLink.objects.filter(entity_type=choices.entity_type).update(setup=setup)
+    link.save(update_fields=["setup"])
     sentences = [
         f"Set-up started: {plan.summary}.",
         f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
@@ -121,216 +112,226 @@ def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
 
 def setup_progress() -> list[dict[str, Any]]:
     """Return the state of each started set-up, with its steps and problems so far."""
+    setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     rows = []
     for spec in registry.entities():
-        link = BoardLink.objects.filter(entity_type=spec.entity_type).exclude(setup=None).first()
-        if link is None:
+        if (setup := setups.get(spec.entity_type)) is None:
             continue
-        setup = link.setup
-        state = setup["state"]
-        is_unclaimed = state == RUNNING and "until" not in setup
+        state = SetupState(setup["state"])
+        is_unclaimed = state == SetupState.RUNNING and "until" not in setup
+        problem = setup.get("problem", "")
         rows.append({
             "title": spec.board_title,
             "state": state,
-            "label": {RUNNING: "Being applied", STOPPED: "Stopped", DONE: "Applied"}[state],
             "is_stalled": is_unclaimed and sync_now() - datetime.fromisoformat(setup["started"]) > STALLED_AFTER,
             "done": setup.get("done", []),
-            "problems": [*setup.get("problems", []), *filter(None, [setup.get("problem", "")])],
+            "problems": [*setup.get("problems", []), *([problem] if problem else [])],
         })  # fmt: skip
     return rows
 
 
-def advance_setups() -> None:
-    """Continue the started set-ups, one after another, in the order in which types are registered.
+# A worker.
 
-    A type with a relation comes after the type that it points at, and waits until that type's board exists.
+
+class StartedSetup:
+    """A started set-up that this worker has claimed; `values` are its board's `setup`.
+
+    A claim lasts until `until`, and another worker's claim always ends later. So `until` also tells whose it is.
     """
+
+    def __init__(self, entity_type: str, values: dict[str, Any]) -> None:
+        self.spec = registry.entity(entity_type)
+        self.values = values
+        self.choices = selection.Choices.parse(values["choices"])
+
+    def save(self, **values: Any) -> None:
+        """Store values and renew the claim; raises SetupLost if another worker has the set-up."""
+        row = self._claimed_row()
+        self.values |= {**values, "until": _time_in(CLAIM_SECONDS)}
+        if not row.update(setup=self.values):
+            raise SetupLost
+
+    def store_new_board(self, board_id: str) -> None:
+        """Store the board that this set-up has created."""
+        self.choices = replace(self.choices, board_id=board_id)
+        self.save(choices=self.choices.to_json(), made_board=True)
+
+    def release(self, state: SetupState, **values: Any) -> None:
+        """End the claim and store how the set-up ended, or when it continues."""
+        dropped = {"until", "problem"}
+        if state == SetupState.DONE:
+            # Names of people, which an erasure wouldn't find here.
+            dropped |= {"choices", "items_to_check"}
+        kept = {key: value for key, value in self.values.items() if key not in dropped}
+        self._claimed_row().update(setup={**kept, **values, "state": state})
+
+    def _claimed_row(self) -> QuerySet[BoardLink]:
+        return BoardLink.objects.filter(
+            entity_type=self.spec.entity_type, setup__state=SetupState.RUNNING, setup__until=self.values["until"]
+        )
+
+
+def _time_in(seconds: float) -> str:
+    return (sync_now() + timedelta(seconds=seconds)).isoformat()
+
+
+def advance_setups() -> None:
+    """Continue the started set-ups, one after another, in the order in which types are registered."""
     for spec in registry.entities():
         if process.is_shutting_down():
             return
         started = _claim(spec.entity_type)
-        try:
-            if started is not None:
-                _advance(started)
-        except SetupLost:
-            log.info("a set-up is another worker's by now", board=spec.entity_type)
-        except SoftTimeLimitExceeded:
-            # The task ran out of time, which isn't the set-up's failure: a later run continues it.
-            raise
-        except Exception:  # an unknown error of one type must not delay the others
-            log.exception("a set-up could not be continued", board=spec.entity_type)
-            if started is not None:
-                started.release(STOPPED, problem="NPD Sync itself failed. Please report it with the worker's log.")
-        if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=RUNNING).exists():
+        if started is not None:
+            _advance(started)
+        # A type with a relation comes after the type that it points at, and waits until that type's board exists.
+        if BoardLink.objects.filter(entity_type=spec.entity_type, setup__state=SetupState.RUNNING).exists():
             return
 
 
 @transaction.atomic
 def _claim(entity_type: str) -> StartedSetup | None:
-    """Take a started set-up that no worker has locked."""
-    link = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=RUNNING).first()
+    """Claim a started set-up, unless another worker has it or it waits for Monday."""
+    rows = BoardLink.objects.select_for_update().filter(entity_type=entity_type, setup__state=SetupState.RUNNING)
+    link = rows.first()
     if link is None:
         return None
-    until = parse_datetime(link.setup.get("until") or "")
-    if until is not None and until > sync_now():
+    until = link.setup.get("until")
+    if until is not None and datetime.fromisoformat(until) > sync_now():
         return None
-    started = StartedSetup(entity_type, {**link.setup, "token": uuid.uuid4().hex, "until": _lock_end(LOCK_SECONDS)})
-    BoardLink.objects.filter(pk=link.pk).update(setup=started.setup)
-    return started
+    link.setup["until"] = _time_in(CLAIM_SECONDS)
+    link.save(update_fields=["setup"])
+    return StartedSetup(entity_type, link.setup)
 
 
 def _advance(started: StartedSetup) -> None:
+    """Set the board up; store how that ended."""
     try:
-        # Each call renews the lock, because many slow calls take longer than it lasts.
-        result = apply_choices(started, connector(urgent=True, before_call=started.save))
+        outcome = _set_up(started)
         _enqueue_records(started)
+    except SetupLost:
+        log.info("a set-up is another worker's by now", board=started.spec.entity_type)
+    except SoftTimeLimitExceeded:
+        # The task ran out of time, which isn't the set-up's failure: a later run continues it.
+        raise
     except ActionError as why:
-        started.release(STOPPED, problem=str(why))
-        return
+        started.release(SetupState.STOPPED, problem=str(why))
     except MondayError as error:
         if error.scope not in PASSING_SCOPES:
-            started.release(STOPPED, problem=error.sentence)
+            started.release(SetupState.STOPPED, problem=error.sentence)
             return
-        # A later run tries again.
         breaker.stop_account(error)
         problem = f"{error.sentence} The set-up goes on by itself."
-        started.release(RUNNING, problem=problem, until=_lock_end(error.wait_seconds or 10))
-        return
-    started.release(DONE, done=result.done, problems=list(result.problems))
-    person = User.objects.filter(username=started.setup.get("by")).first()
-    if person is not None:
-        selection.log_setup(person, started.spec.entity_type, "Set-up done.")
+        started.release(SetupState.RUNNING, problem=problem, until=_time_in(error.wait_seconds or 10))
+    except Exception:  # an unknown error of one type must not delay the others
+        log.exception("a set-up could not be continued", board=started.spec.entity_type)
+        problem = "NPD Sync itself failed. Please report it with the worker's log."
+        started.release(SetupState.STOPPED, problem=problem)
+    else:
+        started.release(SetupState.DONE, done=outcome.done, problems=outcome.problems)
+        person = User.objects.filter(username=started.values["by"]).first()
+        if person is not None:
+            selection.log_setup(person, started.spec.entity_type, "Set-up done.")
+
+
+def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
+    """Create or read the board and set it up as chosen; raises ActionError, MondayError, SetupLost."""
+    # Many slow calls take longer than a claim lasts.
+    calls = connector(urgent=True, before_call=started.save)
+    board = board_setup.open_board(calls, started.spec, started.choices.board_id, started.store_new_board)
+    if board is None:
+        raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
+    columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
+    is_new = started.values.get("made_board", False)
+    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
+    return board_setup.set_up_board(target, calls)
+
+
+def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
+    """Return the columns that the board needs; raises ActionError if it can't have them."""
+    new = [_new_column(chosen, mappable) for mappable in chosen.new_fields]
+    present = [
+        _present_column(chosen, mappable)
+        for mappable in chosen.synced
+        if not mappable.is_name and mappable not in chosen.new_fields
+    ]
+    # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
+    return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
+
+
+def _present_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
+    column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
+    reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+    if column is None or reason:
+        raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+    return replace(mappable.column_spec(column.id), title=column.title, type=column.type)
+
+
+def _new_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
+    if mappable.new_column_type == "board_relation" and mappable.lacks_target:
+        raise ActionError(
+            f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, too, "
+            "or leave the field out."
+        )
+    # If a column with another title has the id already, Monday assigns an id.
+    same_id = chosen.columns.get(mappable.column_id)
+    is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+    # Without `types`, set-up doesn't adopt an existing column of another type.
+    return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
+
+
+def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
+    """Store the chosen settings and mappings; return the steps, and whether records need a pass because of them."""
+    person = started.values["by"]
+    filter_before = link.sync_filter
+    link.sync_filter = dict(started.choices.sync_filter)
+    link.creates_records = started.choices.creates_records
+    link.save(update_fields=["creates_records", "sync_filter"])
+    before = {mapping.key: mapping for mapping in link.mappings.all()}
+    needs_pass = _store_mappings(started, link)
+    stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
+    stored.needs_resync |= needs_pass
+    for mapping in link.mappings.filter(key__in=before):
+        if before[mapping.key].column_id not in ("", mapping.column_id):
+            stored.remapped[mapping.remap_key] = person
+        if before[mapping.key].rule != mapping.rule:
+            enqueue_affected(mapping, person)
+    if filter_before != link.sync_filter:
+        # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
+        stored.done.append("changed the filter")
+        stored.needs_resync = True
+        # The new filter may leave listed items out, or let them in.
+        unmatched = UnmatchedItem.objects.listed().filter(entity_type=link.entity_type).order_by("id")
+        items = unmatched.values_list("item_id", flat=True)
+        enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+    return stored
+
+
+def _store_mappings(started: StartedSetup, link: BoardLink) -> bool:
+    """Store the choice for each field; return whether the records need a pass because of a direction."""
+    choices = started.choices
+    needs_pass = False
+    for position, spec in enumerate(started.spec.mappings):
+        choice = choices.fields.get(spec.key)
+        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+        if choice is not None and choice.is_synced:
+            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
+        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+        # `make_mapping` gives the values only to new rows.
+        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
+        direction_before = SyncDirection.NONE if is_new else mapping.direction
+        needs_pass |= direction_before != values["direction"]
+        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+    return needs_pass
 
 
 def _enqueue_records(started: StartedSetup) -> None:
     """Enqueue all records without an item, and the items that the plan found without a record."""
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
-    names = started.setup["items_to_check"]
+    names = started.values["items_to_check"]
     unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
     ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
-
-
-class StartedSetup(SetupChoices):
-    """A started set-up that a worker carries out; each step stores its progress on the board's row."""
-
-    def __init__(self, entity_type: str, setup: dict[str, Any]) -> None:
-        # An empty link, because the methods below replace all those that read it.
-        super().__init__(registry.entity(entity_type), BoardLink(entity_type=entity_type))
-        self.setup = setup
-        self.choices = selection.Choices.parse(setup["choices"])
-        self.board_was_created = bool(setup.get("made_board"))
-
-    def save(self, **values: Any) -> None:
-        """Store values and renew the lock; raises SetupLost if another worker has the set-up."""
-        self.setup |= values | {"until": _lock_end(LOCK_SECONDS)}
-        if not self._claimed_row().filter(setup__state=RUNNING).update(setup=self.setup):
-            raise SetupLost
-
-    def release(self, state: str, **values: Any) -> None:
-        """Store how the set-up ended, or when it continues; its choices are stored until it is done."""
-        dropped = {"token", "until", "problem"}
-        if state == DONE:
-            dropped |= {"choices", "items_to_check"}
-        remaining = {key: value for key, value in self.setup.items() if key not in dropped}
-        self._claimed_row().update(setup={**remaining, **values, "state": state})
-
-    def _claimed_row(self) -> QuerySet[BoardLink]:
-        return BoardLink.objects.filter(entity_type=self.spec.entity_type, setup__token=self.setup["token"])
-
-    def board_id(self) -> str:
-        return self.choices.board_id
-
-    def on_board_created(self, board_id: str) -> None:
-        self.save(choices={**self.setup["choices"], "board_id": board_id}, made_board=True)
-        self.choices = selection.Choices.parse(self.setup["choices"])
-
-    def missing_board_message(self, board_id: str) -> str:
-        return selection.removed_board_text(self.choices.board_name, board_id, None)
-
-    def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        chosen = selection.ChosenBoard(self.choices, board)
-        present = []
-        new = []
-        for mappable in chosen.fields:
-            choice = self.choices.choice_of(mappable)
-            if not choice.is_synced or mappable.is_name:
-                continue
-            if choice.column == field_choices.NEW_COLUMN:
-                new.append(self._new_column(board, mappable))
-                continue
-            column = board.column(choice.column)
-            reason = field_choices.column_problem(mappable, column) if column else "It is not on the board any more."
-            if column is None or reason:
-                raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-            present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
-        # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
-        return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
-
-    def _new_column(self, board: Board, mappable: field_choices.MappableField) -> ColumnSpec:
-        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
-            raise ActionError(
-                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
-                "too, or leave the field out."
-            )
-        # If a column with another title has the id already, Monday assigns an id.
-        same_id = board.column(mappable.column_id)
-        is_free = same_id is None or field_choices.fold_title(same_id.title) == field_choices.fold_title(mappable.label)
-        # Without `types`, set-up doesn't adopt an existing column of another type.
-        return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
-
-    def store(self, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
-        filter_before = link.sync_filter
-        link.sync_filter = dict(self.choices.sync_filter)
-        link.creates_records = self.choices.creates_records
-        link.save(update_fields=["creates_records", "sync_filter"])
-        previous = {mapping.key: mapping for mapping in link.mappings.all()}
-        needs_pass = self._store_mappings(link)
-        stored = board_setup.store_columns(self.spec, link, setup, reason="as chosen")
-        stored.needs_resync |= needs_pass
-        for mapping in link.mappings.all():
-            before = previous.get(mapping.key)
-            if before is None:
-                continue
-            if before.column_id not in ("", mapping.column_id):
-                stored.remapped[mapping.remap_key] = self.setup["by"]
-            if before.rule != mapping.rule:
-                enqueue_affected(mapping, self.setup["by"])
-        if filter_before != link.sync_filter:
-            # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
-            stored.done.append("changed the filter")
-            stored.needs_resync = True
-            self._enqueue_unmatched()
-        return stored
-
-    def _store_mappings(self, link: BoardLink) -> bool:
-        """Store the choice for each field; return whether the records need a pass because of it."""
-        needs_pass = False
-        for position, mappable in enumerate(self.spec.mappings):
-            choice = self.choices.fields.get(mappable.key)
-            # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-            values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-            if choice is not None and choice.is_synced:
-                first_match = self.choices.first_match
-                values = {"direction": choice.direction, "rule": choice.rule, "first_match": first_match}
-            column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-            # `make_mapping` gives the values only to new rows.
-            mapping, is_new = board_setup.make_mapping(link, mappable, position, column_id=column_id, **values)
-            direction_before = SyncDirection.NONE if is_new else mapping.direction
-            needs_pass |= direction_before != values["direction"]
-            FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-        return needs_pass
-
-    def _enqueue_unmatched(self) -> None:
-        """Enqueue the listed items, which the new filter may leave out or let in."""
-        entity_type = self.spec.entity_type
-        unmatched = UnmatchedItem.objects.listed().filter(entity_type=entity_type).order_by("id")
-        items = unmatched.values_list("item_id", flat=True)
-        enqueue(entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-
-
-def _lock_end(seconds: float) -> str:
-    return (sync_now() + timedelta(seconds=seconds)).isoformat()

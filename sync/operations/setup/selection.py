@@ -1,6 +1,14 @@
 """The choices of a set-up (boards, columns, new items) and their checks.
 
-They are stored in the person's session; nothing here writes to a table.
+The steps of a person, each a page with a form (`admin/setup_pages.py`):
+
+1. token: connects Monday
+2. boards: `choose_boards` begins the `Choices` of each type, by suggestions or by what is stored
+3. fields, and the filter: change the choices
+4. plan: a worker compares everything as these choices would have it (`plan.py`)
+5. start: the choices are checked again and stored; a worker carries them out (`run.py`)
+
+Until the start they are in the person's session; nothing here writes to a table.
 """
 
 from __future__ import annotations
@@ -20,7 +28,7 @@ from sync import limits, registry
 from sync.boards import field_choices
 from sync.boards.board_columns import NPD_ID_TITLE
 from sync.boards.sync_filter import SyncFilter
-from sync.choices import Rule
+from sync.choices import Rule, SetupState
 from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError
 from sync.models import BoardLink, SyncedModel
@@ -36,11 +44,6 @@ REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
 NEW_BOARD = "new"
 NO_BOARD = ""
 
-# The states of a started set-up (`BoardLink.setup`).
-RUNNING = "running"
-STOPPED = "stopped"
-DONE = "done"
-
 FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 
@@ -51,7 +54,7 @@ def may_set_up(user: Any) -> bool:
 
 def is_running(link: BoardLink | None) -> bool:
     """Whether a set-up of this board was started and isn't done."""
-    return link is not None and (link.setup or {}).get("state") == RUNNING
+    return link is not None and (link.setup or {}).get("state") == SetupState.RUNNING
 
 
 def log_setup(user: User, entity_type: str, sentence: str) -> None:
@@ -79,9 +82,10 @@ class Choices:
 
     @property
     def link(self) -> BoardLink | None:
-        """The type's board link, if it is for the chosen board."""
-        link = link_of(self.entity_type)
-        return link if link is not None and self.board_id and link.board_id == self.board_id else None
+        """The type's board link, if it is for the chosen board: the settings of another board don't apply."""
+        # Not `link_of`, which shows the board that the environment names: the stored settings may be another one's.
+        links = BoardLink.objects.exclude(board_id="")
+        return links.filter(entity_type=self.entity_type, board_id=self.board_id).first()
 
     @property
     def first_match_text(self) -> str:
@@ -229,26 +233,36 @@ def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoa
     return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
+def removed_board_text(name: str, board_id: str, board: Board | None) -> str:
+    label = name or (board.name if board is not None else "")
+    label_text = f"“{label}” ({board_id})" if label else board_id
+    state = board.state if board is not None else "not on Monday, or hidden from NPD Sync's user on Monday"
+    return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
+
+
 def choose_boards(selected: Mapping[str, str], present: Mapping[str, Choices]) -> dict[str, Choices]:
     """Return the choices of each type for which a board, or a new one, is selected.
 
     A type that keeps its board keeps its choices. Raises ActionError, MondayError.
     """
-    ids = [board_id for board_id in selected.values() if board_id not in (NO_BOARD, NEW_BOARD)]
+    boards_by_type = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
+    if not boards_by_type:
+        raise ActionError("No board was chosen. Choose one for at least one kind of records.")
+    ids = [board_id for board_id in boards_by_type.values() if board_id]
     if len(ids) != len(set(ids)):
         raise ActionError(
             "Two kinds of records can't have the same board: each item would be two things. Choose another."
         )
-    if not any(selected.values()):
-        raise ActionError("No board was chosen. Choose one for at least one kind of records.")
     boards = limits.connector(urgent=True).read_boards(ids) if ids else {}
-    boards_by_type = {key: "" if board_id == NEW_BOARD else board_id for key, board_id in selected.items() if board_id}
     chosen = {}
     for entity_type, board_id in boards_by_type.items():
-        _check_board(registry.entity(entity_type), selected[entity_type], boards)
+        check_board(entity_type, board_id)
+        board = boards.get(board_id)
+        if board_id and (board is None or not board.is_active):
+            raise ActionError(removed_board_text("", board_id, board))
         choices = present.get(entity_type)
         if choices is None or choices.board_id != board_id:
-            choices = begin(entity_type, boards.get(board_id), boards_by_type)
+            choices = begin(entity_type, board, boards_by_type)
         chosen[entity_type] = choices
     return chosen
 
@@ -263,13 +277,14 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
         fields={},
         creates_records=board is None,
     )
-    # The settings of the current board don't apply to another one.
     link = choices.link
     if link is not None:
-        settings = board_settings(link)
-        first_match = settings["first_match"] if settings["first_match"] in FIRST_MATCH_RULES else Rule.ASK
+        first_match = link.mappings.values_list("first_match", flat=True).first()
         choices = replace(
-            choices, first_match=first_match, creates_records=link.creates_records, sync_filter=link.sync_filter
+            choices,
+            first_match=first_match if first_match in FIRST_MATCH_RULES else Rule.ASK,
+            creates_records=link.creates_records,
+            sync_filter=link.sync_filter,
         )
     chosen = ChosenBoard(choices, board, boards_by_type)
     fields = field_choices.stored_choices(link)
@@ -281,30 +296,13 @@ def begin(entity_type: str, board: Board | None, boards_by_type: Mapping[str, st
     return replace(choices, fields={mappable.key: fields[mappable.key] for mappable in chosen.fields})
 
 
-def _check_board(spec: EntitySpec, board_id: str, boards: Mapping[str, Board]) -> None:
-    """Refuse another type's board, a board that isn't there, and a change of boards while records are linked."""
-    if (configured := registry.configured_board_id(spec.entity_type)) and board_id != configured:
+def check_board(entity_type: str, board_id: str) -> None:
+    """Raise ActionError if these records can't have this board (empty: a new one), whatever Monday says."""
+    spec = registry.entity(entity_type)
+    if (configured := registry.configured_board_id(entity_type)) and board_id != configured:
         raise ActionError(
             f"Your administrator has set board {configured} for {spec.board_title} on the server. Choose that one."
         )
-    check_other_types(spec.entity_type, board_id)
-    link = link_of(spec.entity_type)
-    if link is not None and link.board_id not in ("", board_id):
-        linked = registry.linked_records(spec.entity_type).count()
-        if linked:
-            message = plural(
-                linked,
-                "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
-                "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
-            )
-            raise ActionError(message % {"count": linked, "board": link.board_id})
-    board = boards.get(board_id)
-    if board_id != NEW_BOARD and (board is None or not board.is_active):
-        raise ActionError(removed_board_text("", board_id, board))
-
-
-def check_other_types(entity_type: str, board_id: str) -> None:
-    """Raise ActionError if another type has the board, or is being set up with it."""
     for other in BoardLink.objects.exclude(entity_type=entity_type):
         gets_board = is_running(other) and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
@@ -312,10 +310,13 @@ def check_other_types(entity_type: str, board_id: str) -> None:
                 f"That board is the one of the {other.entity_type} records. A board serves one kind of records; "
                 "choose another."
             )
-
-
-def removed_board_text(name: str, board_id: str, board: Board | None) -> str:
-    label = name or (board.name if board is not None else "")
-    label_text = f"“{label}” ({board_id})" if label else board_id
-    state = board.state if board is not None else "not on Monday, or hidden from NPD Sync's user on Monday"
-    return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
+    link = link_of(entity_type)
+    if link is None or link.board_id in ("", board_id):
+        return
+    if linked := registry.linked_records(entity_type).count():
+        message = plural(
+            linked,
+            "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
+            "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
+        )
+        raise ActionError(message % {"count": linked, "board": link.board_id})

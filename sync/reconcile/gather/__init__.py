@@ -139,7 +139,8 @@ class Gatherer:
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
-        Monday matches exact text only, so unmatched items, and the items read by id, are compared by match key here.
+        Monday's search ignores case, but not what else a match key ignores, so unmatched items, and the items read by
+        id, are compared by match key here.
         """
         searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
         if match := board.match_mapping:
@@ -224,8 +225,8 @@ class Gatherer:
             self.calls += 1
             columns = board_columns.read_board(link)
         if columns is not None:
-            problems = board_columns.column_problems(link, mappings, columns)
-            for mapping, (code, problem) in zip(mappings, problems, strict=True):
+            for mapping in mappings:
+                code, problem = board_columns.column_problem(link, mapping, columns)
                 mapping.problem = problem
                 mapping.problem_code = code or ""
             link = copy(link)

@@ -24,6 +24,7 @@ from sync.models import (
     Tombstone,
     UnmatchedItem,
     WebhookEvent,
+    history_of,
 )
 from sync.monday.board import EventKind
 from sync.monday.texts import key_spellings
@@ -230,8 +231,9 @@ def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozens
     This takes a query for each history table and each relation to the model.
     """
     unedited = set(ids)
-    for events in event_models(tracks_model=model) if unedited else ():
-        edits = events._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
+    history = history_of(model)
+    if unedited and history:
+        edits = history._default_manager.filter(pgh_obj_id__in=unedited).exclude(pgh_context__metadata__cause="sync")
         unedited -= set(edits.values_list("pgh_obj_id", flat=True))
     histories = set(event_models())
     for relation in model._meta.related_objects if unedited else ():

@@ -25,7 +25,7 @@ from sync.reconcile.settle import pass_run
 from sync.records import unmatched_items
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
-from sync.records.tombstones import NEW_ITEM, restore_record
+from sync.records.tombstones import WITHOUT_ITEM, restore_record
 
 
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
@@ -304,7 +304,7 @@ def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tom
     """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
     restored = deleted_records.after_restoring(plan)
     try:
-        restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
+        restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=restored.reason)
     except RestoreError as error:
         policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
         return deleted_records.ask_about_item(plan, policy, str(error))

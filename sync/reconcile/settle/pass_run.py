@@ -33,7 +33,7 @@ from sync.outbox.claim import Claim, Lease
 from sync.outbox.queue_rows import enqueue
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
-from sync.reconcile.facts import RETURN, HistoryLine
+from sync.reconcile.facts import RETURNED, HistoryLine
 from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.pass_plan import FieldPlan, RecordAction, RecordPlan
 from sync.reconcile.removed_items import new_deletion_requests
@@ -107,7 +107,7 @@ class PassHistory:
             cause |= editors
             if REFILLS in line.values and (by := claim.payload.get(field_plan.mapping.remap_key)):
                 cause["by"] = by
-        if line.kind == RETURN and not actor:
+        if line.kind == RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
         if line.kind in DELETION_KINDS and (deletion := self.deletions.get(plan.id)):
