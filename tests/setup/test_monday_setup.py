@@ -1,6 +1,6 @@
 """`monday_setup` against the sandbox, over HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,21 +40,6 @@ def last_call(monday: Sandbox) -> int:
 
 def contacts_link() -> BoardLink:
     return BoardLink.objects.get(entity_type="contact")
-
-
-def killed_where(stops: Callable[[str, Mapping[str, Any]], bool], run: Run) -> None:
-    """The command is killed before the first call that is so, by its document and variables."""
-    original = MondayClient.execute
-
-    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
-        if stops(document, variables):
-            raise KeyboardInterrupt
-        return original(self, document, variables, **more)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(MondayClient, "execute", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run("monday_setup")
 
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
@@ -164,10 +149,19 @@ def test_an_unreachable_address_is_told_and_the_rest_is_done(monday: Sandbox, ru
 
 
 def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbox, run: Run, settings: Any) -> None:
+    execute = MondayClient.execute
+
+    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        if "create_column" in document:
+            raise KeyboardInterrupt
+        return execute(self, document, variables, **more)
+
     run("monday_setup")
     before = contacts_link().board_id
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Ours")
-    killed_where(lambda document, variables: "create_column" in document, run)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(MondayClient, "execute", killed)
+        run("monday_setup")
     assert contacts_link().board_id == before
     assert f"now works with board {settings.MONDAY_CONTACTS_BOARD_ID}" in run("monday_setup")
     assert contacts_link().board_id == settings.MONDAY_CONTACTS_BOARD_ID

@@ -6,11 +6,8 @@ import os
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -20,7 +17,6 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 from playwright.sync_api import Page, expect
 
 from npd.models import Contact
-from sync.clock import sync_now
 from sync.models import BoardLease
 from tests.support.child import Child, command_of
 from tests.support.clock import move_clock, reset_clock
@@ -127,29 +123,6 @@ def sweep_never() -> None:
     """What no wake-up tells of goes on by something else, or not at all."""
     PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
     PeriodicTasks.update_changed()
-
-
-@dataclass(frozen=True)
-class Held:
-    """The contacts' board as a worker holds it, by this token and until that time."""
-
-    token: uuid.UUID
-    until: datetime
-
-    @classmethod
-    def now(cls) -> Held:
-        """By whoever holds it at this moment."""
-        lease = BoardLease.objects.get(link__entity_type="contact")
-        assert lease.token is not None
-        return cls(lease.token, lease.expires)
-
-    def was_taken_over(self) -> bool:
-        """Whether another worker has it by now."""
-        return BoardLease.objects.filter(link__entity_type="contact").exclude(token=self.token).exists()
-
-    def would_have_ended(self) -> bool:
-        """Whether its time is over, so that another could have waited for that."""
-        return self.until <= sync_now()
 
 
 def leases() -> int:

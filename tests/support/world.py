@@ -23,6 +23,7 @@ from npd.models import Contact
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import sync_now
 from sync.limits import metered_client, stops
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.monday import items
@@ -329,7 +330,7 @@ class World:
     def wait_out(self) -> None:
         """Let every wait pass: pauses, backoff, the deadline of calls without an answer."""
         self.pass_time(minutes=3)
-        assert not Intent.objects.filter(state="open", deadline__gt=_now()).exists()
+        assert not Intent.objects.filter(state="open", deadline__gt=sync_now()).exists()
 
     def mon_pause(self) -> MondayAccount:
         return stops.monday_account()
@@ -338,12 +339,6 @@ class World:
 def mail(address: str) -> dict[str, str]:
     """An email address as it is written into a cell."""
     return {"email": address, "text": address}
-
-
-def _now() -> Any:
-    from sync.clock import sync_now
-
-    return sync_now()
 
 
 @contextmanager
