@@ -250,10 +250,10 @@ def test_an_import_and_somebody_who_changes_the_same_records_never_wait_for_each
     page = preview(browser, f"NPD ID,Name,Email,Role\n{cid.pk},,,Chair\n,,{bob.email},Cook\n,{ann.name},,Head\n")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ann.pk)
-        import_ = beside(lambda: messages(confirm(browser, page)))
+        importing = beside(lambda: messages(confirm(browser, page)))
         wait_for("the import waits for us", somebody_waits_for_us)
         list(Contact.objects.select_for_update().filter(pk__in=[bob.pk, cid.pk]).order_by("pk"))
-    assert import_.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"
+    assert importing.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"
 
 
 def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Client) -> None:
