@@ -49,7 +49,7 @@ def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, m
 
 
 def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
-    MondayAccount.objects.create(id=1, stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
+    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC."
