@@ -6,7 +6,6 @@ are those of github.com/sanifhimani/monday_ruby, "notes" are users' notes on liv
 topics of community.monday.com.
 """
 
-import json
 from typing import Any
 
 SERVICE = "monolith"  # of refused fields and internal errors since 2025-10 (monday_ruby)
@@ -38,15 +37,6 @@ class RequestError(Exception):
         if retry_after is not None and status == 429:
             extensions["retry_in_seconds"] = retry_after
         self.errors: list[dict[str, Any]] = [{"message": message, "extensions": {"code": code, **extensions}}]
-
-
-def ruby(value: Any) -> str:
-    """Format a value as Monday's Ruby prints it: configs of webhooks, values in refusals (monday_ruby, 106054)."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{ruby(key)}=>{ruby(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(ruby, value))}]"
-    return "nil" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def item_not_found(item_id: int | None) -> FieldError:
@@ -180,11 +170,6 @@ def column_type_unsupported(column_type: str) -> FieldError:
     """As create_column answered in 2025-04 (113689)."""
     message = "This column type is not supported yet in the API"
     return FieldError(message, "InvalidColumnTypeException", column_id=None, actual_type=column_type)
-
-
-def webhook_config_invalid() -> FieldError:
-    """As create_webhook answers (notes)."""
-    return FieldError("This config for this event is invalid", "InvalidWebhookConfigException")
 
 
 def other_boards_items() -> FieldError:

@@ -278,7 +278,7 @@ class Control:
     def webhooks(self, since: str = "0") -> dict[str, Any]:
         """Return the subscriptions, the deliveries after the id `since`, and the rules."""
         hooks = [
-            {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event, "config": hook.config}
+            {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event}
             for hook in list(self._world.hooks.values())
             if not hook.deleted
         ]

@@ -145,8 +145,7 @@ class Hook:
     id: int
     board_id: int
     url: str
-    event: str  # of webhooks.NAMES
-    config: dict[str, Any] | None  # the column of a subscription to one column: {"columnId": …}
+    event: str  # a key of webhooks.EVENTS
     user_id: int  # who subscribed
     deleted: bool = False
 

@@ -102,8 +102,6 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
         world.put_board(board)
         details = {"column_id": column.id, "column_title": column.title, "column_type": column_type}
         log_board(world, "create_column", board, user_id, **details)
-        now = world.clock.time()
-        world.emit(model.WorldEvent("create_column", board_id, user_id, now, column=column, column_type=column_type))
         return column
 
 

@@ -1,5 +1,6 @@
 """The sandbox's column types by Monday's names, and the settings of columns."""
 
+import json
 from typing import Any
 
 from sandbox import api_errors
@@ -104,7 +105,8 @@ class Status(value_kinds.ColumnKind):
         return api_errors.FieldError(
             f"This status label doesn't exist, possible statuses are: {{{labels}}}",
             "ColumnValueException",
-            column_value=api_errors.ruby({"label": label}),
+            # As Monday's Ruby prints it (community 106054).
+            column_value=f'{{"label"=>{json.dumps(label, ensure_ascii=False)}}}',
             column_id=column.id,
         )
 

@@ -14,10 +14,8 @@ from urllib.parse import urlsplit
 from sandbox import api_errors, model
 from sandbox.world import World
 
-SPECIFIC = "change_specific_column_value"  # subscribes to the changes of one column
-
 STATES = {"active": 1, "archived": 2, "deleted": 3}
-WITHOUT_TRIGGER = ("item_restored", "create_column")  # captured without originalTriggerUuid
+WITHOUT_TRIGGER = ("item_restored",)  # captured without originalTriggerUuid
 Details = dict[str, Any]
 
 
@@ -105,20 +103,7 @@ def _moved_details(event: model.WorldEvent) -> Details:
     }
 
 
-def _column_created_details(event: model.WorldEvent) -> Details:
-    assert event.column is not None
-    return {
-        "accountId": model.ACCOUNT_ID,
-        "entity": "board",
-        "columnId": event.column.id,
-        "columnTitle": event.column.title,
-        "columnType": event.column_type,
-        "createdAt": event.seconds,
-        "retryCount": 0,
-    }
-
-
-# By event: the delivery's `type`, and the function that returns its details.
+# By event that a webhook may subscribe to: the delivery's `type`, and the function that returns its details.
 EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
     "create_item": ("create_pulse", _item_created_details),
     "change_column_value": ("update_column_value", _column_changed_details),
@@ -127,11 +112,7 @@ EVENTS: dict[str, tuple[str, Callable[[model.WorldEvent], Details]]] = {
     "item_deleted": ("delete_pulse", _item_details),
     "item_restored": ("restore_pulse", _restored_details),
     "item_moved_to_any_group": ("move_pulse_into_group", _moved_details),
-    "create_column": ("create_column", _column_created_details),
 }
-
-
-NAMES = (*EVENTS, SPECIFIC)  # that a webhook may subscribe to
 
 # developer.monday.com/api-reference/reference/webhooks
 URL_LIMIT = 255
@@ -142,17 +123,10 @@ def check_subscription(world: World, hook: model.Hook) -> None:
     board = world.boards.get(hook.board_id)
     if board is None or board.state != "active":
         raise api_errors.invalid_argument("Board not found", board_id=hook.board_id)
-    if hook.event not in NAMES:
+    if hook.event not in EVENTS:
         raise api_errors.invalid_argument(f"The sandbox sends no {hook.event}")
     if len(hook.url) > URL_LIMIT or not _is_address(hook.url):
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
-    config: Any = hook.config
-    if config is not None and not isinstance(config, dict):
-        raise api_errors.webhook_config_invalid()
-    if hook.event == SPECIFIC:
-        column_id = (config or {}).get("columnId")
-        if not isinstance(column_id, str) or board.column(column_id) is None:
-            raise api_errors.webhook_config_invalid()
 
 
 def _is_address(url: str) -> bool:
@@ -182,11 +156,5 @@ def unsubscribe(world: World, hook_id: int) -> model.Hook:
 
 
 def wants(hook: model.Hook, event: model.WorldEvent) -> bool:
-    """Return whether the subscription gets the event, by its event type and its config."""
-    if hook.deleted or event.kind not in EVENTS or hook.board_id != event.board_id:
-        return False
-    if hook.event == event.kind:
-        return True
-    if hook.event != SPECIFIC or event.kind != "change_column_value" or event.column is None:
-        return False
-    return (hook.config or {}).get("columnId") == event.column.id
+    """Return whether the subscription gets the event."""
+    return not hook.deleted and hook.board_id == event.board_id and hook.event == event.kind

@@ -441,8 +441,6 @@ class Deliveries:
         else:
             event = delivery.body["event"]
             event["isRetry"] = bool(delivery.tries)
-            if "retryCount" in event:
-                event["retryCount"] = len(delivery.tries)
             started = time.monotonic()
             status, error = self.sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
             seconds = time.monotonic() - started

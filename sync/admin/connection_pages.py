@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -20,13 +21,15 @@ from sync.admin import confirmed_action
 from sync.admin.admin_base import overview_of, own_address
 from sync.boards import board_setup
 from sync.choices import StopCode
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.limits import breaker, connector, credentials, urgent_calls
+from sync.kernel.messages import FORMER_KEY, ActionError
+from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
 from sync.models import MondayAccount
 from sync.models.jobs import is_allowed
 from sync.monday.columns.phones import phone_regions
 from sync.monday.connection import AccountInfo, check_account
-from sync.monday.errors import WRONG_VERSION, MondayError, Scope
+from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.selection import may_set_up
 from sync.outbox.pauses import pause_label
 from sync.reconcile.lookups import phone_region
@@ -171,6 +174,37 @@ def try_connection(
     )
 
 
+def connect(user: User, text: str) -> ConnectionTest:
+    """Store an entered token and test it; raises ActionError if it is none or Monday rejects it."""
+    token = credentials.check_secret(text, "API token")
+    with urgent_calls(token):
+        # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
+        result = try_connection(breaker.read_account_info)
+    if result.is_refused and result.error is not None:
+        is_unknown = result.error.kind is NOT_AUTHENTICATED
+        why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
+        raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
+    credentials.store_token(token, user)
+    if result.account is not None:
+        breaker.store_account_info(result.account)
+    apply_test(result)
+    tested = f"Connected. {result.message} " if result.is_ok else ""
+    authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
+    if result.is_ok:
+        breaker.ask_again()  # the former token may not have seen all boards
+    return result
+
+
+@transaction.atomic
+def remove_token(user: User) -> str:
+    """Remove the stored token; return a sentence about it."""
+    credentials.remove_token()
+    nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
+    sentence = f"The stored token was removed.{nothing}"
+    authors.log_model_action(user, MondayAccount, sentence, name="Monday")
+    return sentence
+
+
 def removal_question() -> confirmed_action.Question:
     token = credentials.token_state()
     if not token.is_stored:
@@ -222,8 +256,29 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
 REGION = "phone_region"
 
 
-def region_context(user: Any) -> dict[str, Any]:
-    return {"phone_region": phone_region(), "phone_regions": phone_regions(), "may_choose_region": may_set_up(user)}
+def connection_context(user: Any, tested: ConnectionTest | None) -> dict[str, Any]:
+    """Return what the connection's page shows of the token, the account and the country of phone numbers."""
+    account = monday_account()
+    token = credentials.token_state()
+    is_stopped = account.needs_probe or account.waits_at(sync_now())
+    is_known = token.is_usable and is_token_answered(account) and not is_stopped
+    on_server = [text for text in (tested.for_administrator if tested else ()) if text]
+    if token.is_unreadable:
+        on_server.append(FORMER_KEY)
+    return {
+        "configured": token.is_usable,
+        "token": token,
+        "token_problem": credentials.unusable_reason(),
+        "may_connect": may_connect(user),
+        "on_server": on_server,
+        "known": account if is_known else None,
+        "is_stopped": is_stopped and token.is_usable,
+        "stop_reason": humanize.without_request_id(account.stop_reason),
+        "quota_words": api_quota.forecast().words if is_known else "",
+        "phone_region": phone_region(),
+        "phone_regions": phone_regions(),
+        "may_choose_region": may_set_up(user),
+    }
 
 
 def store_region(request: HttpRequest) -> None:

@@ -5,14 +5,13 @@ A person's choices stay in their session until the set-up starts.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -29,14 +28,11 @@ from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
-from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import FORMER_KEY, ActionError, Conflict
-from sync.limits import api_quota, breaker, connector, credentials, monday_account, urgent_calls
-from sync.models import MondayAccount
-from sync.monday.errors import NOT_AUTHENTICATED, MondayError
+from sync.kernel.messages import ActionError, Conflict
+from sync.limits import connector, credentials
+from sync.monday.errors import MondayError
 from sync.operations.setup import plan, run, selection
-from sync.records import authors
 
 View = Callable[..., HttpResponse]
 
@@ -178,29 +174,13 @@ class SetupWizardMixin(PageAdmin):
     def _connect_page(
         self, request: HttpRequest, tested: connection_pages.ConnectionTest | None, wrong: str = ""
     ) -> HttpResponse:
-        account = monday_account()
-        token = credentials.token_state()
-        is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_known = token.is_usable and connection_pages.is_token_answered(account) and not is_stopped
-        on_server = [text for text in (tested.for_administrator if tested else ()) if text]
-        if token.is_unreadable:
-            on_server.append(FORMER_KEY)
         context = {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
             "tested": tested,
             "wrong": wrong,
-            "configured": token.is_usable,
-            "token": token,
-            "token_problem": credentials.unusable_reason(),
-            "may_connect": connection_pages.may_connect(request.user),
             "may_set_up": selection.may_set_up(request.user),
-            "on_server": on_server,
-            "known": account if is_known else None,
-            "is_stopped": is_stopped and token.is_usable,
-            "stop_reason": humanize.without_request_id(account.stop_reason),
-            "allowance": api_quota.forecast().words if is_known else "",
-            **connection_pages.region_context(request.user),
+            **connection_pages.connection_context(request.user, tested),
         }
         return self._page(request, "connect", context, status=400 if wrong else 200)
 
@@ -208,39 +188,16 @@ class SetupWizardMixin(PageAdmin):
         """Store the entered token unless Monday rejects it, or remove the stored token after a question."""
         user = cast("User", request.user)
         if "remove" in request.POST:
-
-            @transaction.atomic
-            def remove() -> str:
-                credentials.remove_token()
-                nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-                sentence = f"The stored token was removed.{nothing}"
-                authors.log_model_action(user, MondayAccount, sentence, name="Monday")
-                return sentence
-
+            remove = partial(connection_pages.remove_token, user)
             return run_action(self, request, remove, step_url("connect"), connection_pages.removal_question)
         try:
-            token = credentials.check_secret(request.POST.get("token", ""), "API token")
-        except ActionError as error:
-            return self._connect_page(request, None, str(error))
-        with urgent_calls(token):
-            # `read_account_info` stores nothing, so a rejected token doesn't affect the current one.
-            result = connection_pages.try_connection(breaker.read_account_info)
-        if result.is_refused and result.error is not None:
-            is_unknown = result.error.kind is NOT_AUTHENTICATED
-            why = "It is wrong or was revoked: copy it from Monday again." if is_unknown else result.message
-            return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        credentials.store_token(token, user)
-        if result.account is not None:
-            breaker.store_account_info(result.account)
-        connection_pages.apply_test(result)
-        about = (
-            f"Connected. {result.message} It is stored encrypted." if result.is_ok else "The token is stored encrypted."
-        )
-        authors.log_model_action(user, MondayAccount, about, name="Monday")
-        messages.success(request, about)
+            result = connection_pages.connect(user, request.POST.get("token", ""))
+        except ActionError as refusal:
+            return self._connect_page(request, None, str(refusal))
         if result.is_ok:
-            breaker.ask_again()  # the former token may not have seen all boards
+            messages.success(request, f"Connected. {result.message} The token is stored encrypted.")
         else:
+            messages.success(request, "The token is stored encrypted.")
             messages.error(request, f"It could not be tested: {result.message} Test it again.")
         return _redirect_to("connect")
 
@@ -353,12 +310,9 @@ class SetupWizardMixin(PageAdmin):
                 raise Conflict(
                     "The plan has changed since your page was opened, so nothing was begun. Look at it again."
                 )
-            final_choices = [
-                replace(board_choices, makes_related=f"related-{key}" in request.POST)
-                for key, board_choices in choices.items()
-            ]
-            boards = [_read(request, board_choices) for board_choices in final_choices]
-            run.start(cast("User", request.user), boards, setup_plan)
+            boards = [_read(request, board_choices) for board_choices in choices.values()]
+            creating_related = {key for key in choices if f"related-{key}" in request.POST}
+            run.start(cast("User", request.user), boards, setup_plan, creating_related)
         except (ActionError, MondayError) as error:
             messages.warning(request, _sentence(error))
             return _redirect_to("plan")

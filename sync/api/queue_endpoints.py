@@ -201,7 +201,7 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     )
 
 
-class AllowanceSerializer(serializers.Serializer[Any]):
+class QuotaSerializer(serializers.Serializer[Any]):
     """Calls to Monday on this UTC day; null if the plan's limit isn't known."""
 
     used = serializers.FloatField(help_text="By everyone who uses the account; a refused call counts a tenth.")
@@ -237,7 +237,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
         help_text="How many things of each kind wait for a person, as on Home, as far as you may view them.",
     )
     verified = VerifiedSerializer()
-    budget = AllowanceSerializer()
+    quota = QuotaSerializer()
     monday_configured = serializers.BooleanField()
     paused = serializers.CharField(help_text="Why Monday isn't called now; empty if it is.")
     paused_until = serializers.DateTimeField(allow_null=True)
@@ -281,7 +281,7 @@ def sync_stats() -> dict[str, Any]:
         "open_conflicts": sum(counts[choices.RecordSyncStatus.CONFLICT] for counts in records.values()),
         "waiting_for_approval": ApprovalRequest.objects.filter(state=choices.ApprovalState.PENDING).count(),
         "verified": latest_verification(),
-        "budget": api_quota.forecast(),
+        "quota": api_quota.forecast(),
         "monday_configured": credentials.is_configured(),
         "paused": account.stop_reason if until or account.needs_probe else "",
         "paused_until": until,

@@ -229,14 +229,14 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     Permission to create records doesn't carry over: only a board that the set-up `created` surely holds nothing but
     items meant for NPD.
     """
-    link.reset_for(board_id)
-    link.creates_records = created
     with transaction.atomic():
+        # Somebody may have paused it, or started a set-up, while Monday was asked.
+        link.refresh_from_db(from_queryset=BoardLink.objects.select_for_update())
+        link.reset_for(board_id)
+        link.creates_records = created
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
         # Keep items ignored because their person was erased, in case the old board returns.
         IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
-        # Somebody may have paused it while Monday was asked.
-        link.refresh_from_db(fields=["pause"])
         link.save()
 
 

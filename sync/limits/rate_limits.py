@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, DAILY_LIMIT_REACHED, ErrorKind
 from sync.monday.graphql import Answer
+from sync.monday.items import ITEMS_PER_READ
 
 
 class BlockedKind(StrEnum):
@@ -23,8 +24,8 @@ class BlockedKind(StrEnum):
     PAUSED = "paused"
     ACCOUNT = "account"
     BLOCKED = "blocked"
-    QUOTA = "allowance"
-    BATCHING = "gathering"
+    QUOTA = "quota"
+    BATCHING = "batching"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ PASS_CALLS = 2  # a pass makes one call to read both sides and one to write
 # A request that was rejected because of a limit counts as this part of a call.
 REJECTED_CALL_COST = Decimal("0.1")
 
-# Records in one document at most: the ids that one `items` query takes (reference/items).
-FULL_BATCH = 100
+# Records in one document at most: a pass reads their items by one query.
+FULL_BATCH = ITEMS_PER_READ
 
 # A document below this share of a full one waits for the next minute, to save a call.
 TOO_SMALL_SHARE = 0.1

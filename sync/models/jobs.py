@@ -26,8 +26,9 @@ def backoff(failures: int) -> timedelta:
     return timedelta(minutes=BACKOFF_MINUTES[min(max(failures, 1), len(BACKOFF_MINUTES)) - 1])
 
 
-# The actions with a permission; pausing includes resuming.
-QueueAction = Literal["retry", "cancel", "discard", "pause"]
+# What people may do with a job, and with the queue; each has a permission. Pausing includes resuming.
+JobAction = Literal["retry", "cancel", "discard"]
+QueueAction = JobAction | Literal["pause"]
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:

@@ -44,7 +44,7 @@ WEBHOOK_EVENTS = (
 MAX_URL_CHARACTERS = 255  # of a webhook (developer.monday.com/api-reference/reference/webhooks)
 
 # The board's webhooks, other programs' too; their addresses are not returned (reference/webhooks).
-READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event config } }"
+READ_WEBHOOKS = "query Webhooks($board: ID!) { webhooks(board_id: $board) { id board_id event } }"
 
 CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: WebhookEventType!) {
   create_webhook(board_id: $board, url: $url, event: $event) { id board_id event }

@@ -72,7 +72,7 @@ class Api(Protocol):
 
 
 # Set-up works without these fields.
-_OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
+_OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name"})
 
 # The aliases for boards in our documents.
 _BOARD_LISTS = ("board", "boards", "first", "by_match")

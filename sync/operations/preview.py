@@ -96,9 +96,10 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     plan = planned.plan
     created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plan.records}
-    records |= {key: p.linked_record for key, p in plan.records.items() if p.ending == LINKED}
+    plans = plan.records.items()
+    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == LINKED}
     answers = planned.facts.answers
-    answered = {key: p.record for key, p in plan.records.items() if p.ending == ANSWERED}
+    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == ANSWERED}
     records |= {key: record for key, record in answered.items() if key not in answers.records}
     linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
     for answer in plan.answers:

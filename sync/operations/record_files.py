@@ -94,8 +94,8 @@ class Lookup:
         named = models.Q(pk__any_of=ids)  # kernel/db.py: AnyOf
         for field, field_texts in texts.items():
             keys = key_spellings(key for text in field_texts if (key := match_key(text)))
-            records = records.alias(**{f"{field}_key": match_key_of(field)})
-            named |= models.Q(**{f"{field}_key__any_of": keys})
+            records = records.alias(**{f"{field}_match_key": match_key_of(field)})
+            named |= models.Q(**{f"{field}_match_key__any_of": keys})
         self.by_id: dict[Any, SyncedModel] = {record.pk: record for record in records.filter(named)}
         self.by_field: dict[str, dict[str, list[SyncedModel]]] = {field: {} for field in texts}
         for field, by_key in self.by_field.items():

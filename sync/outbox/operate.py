@@ -14,7 +14,7 @@ from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
-from sync.models.jobs import FAILING_ATTEMPTS, QueueAction
+from sync.models.jobs import FAILING_ATTEMPTS, JobAction
 from sync.outbox import notify
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
@@ -34,15 +34,20 @@ _RETRIED = """
         'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
 """
 
-# If several failed jobs are about one record, the new job has the newest one's operation. The failed ones get its id.
+# If several failed jobs are about one record, the new job has the newest one's operation, and what all of them asked
+# for. The failed ones get its id.
 # `key` has the columns of a unique index of pending jobs, `also` the other column that identifies the job.
 _RETRY = """
     WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
-        payload || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s, causes | {person}, max_attempts,
-        sync_now()
-    FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
+        coalesce(requests, '{{}}') || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s,
+        causes | {person}, max_attempts, sync_now()
+    FROM sync_queue LEFT JOIN (
+        SELECT {key}, jsonb_object_agg(request.key, request.value ORDER BY id) AS requests
+        FROM sync_queue CROSS JOIN jsonb_each(payload) AS request WHERE id = ANY (%(ids)s) GROUP BY {key}
+    ) AS asked USING ({key})
+    WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
     ON CONFLICT ({key}) WHERE status = 'pending' AND entity_id IS {null} NULL
     DO UPDATE SET
         priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
@@ -145,7 +150,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
 
 # By action and status: why the action doesn't fit the job, and what to do instead.
-_INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
+_INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
     "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     "cancel": {
         choices.QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
@@ -158,7 +163,7 @@ _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
 }
 
 
-def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
+def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     """Retry, cancel or discard one job; return its row, or the waiting row of a retry.
 
     A retry goes ahead of other jobs. Raises Conflict, with what to do instead, if the action doesn't fit.
@@ -171,8 +176,10 @@ def operate_one(row_id: int, by: str, action: QueueAction) -> SyncQueue:
     rows = SyncQueue.objects.filter(pk=row_id)
     if action == "retry":
         result = retry(rows, by, priority=choices.Priority.PERSON)
+    elif action == "cancel":
+        result = cancel(rows, by)
     else:
-        result = cancel(rows, by) if action == "cancel" else discard(rows, by)
+        result = discard(rows, by)
     if result.in_flight:
         raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
     if not result.changed:

@@ -39,6 +39,7 @@ UNKNOWN_USER = "An unknown user"
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
+_ON_MONDAY = " on Monday"
 # Authors that aren't users with a name. A cause is there too, because actor_name falls back to it.
 NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
@@ -185,12 +186,13 @@ def users_of(events: Iterable[Any]) -> dict[Any, Any]:
 def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
     """Return "Bea Board on Monday", or "Monday user 4711" if the name is unknown."""
     name = monday_user_name(user_id, people)
-    return f"{name} on Monday" if people.get(user_id, {}).get("name") else name
+    return f"{name}{_ON_MONDAY}" if people.get(user_id, {}).get("name") else name
 
 
 def monday_user_name(user_id: str, people: Mapping[str, Any]) -> str:
-    """Return the name of a Monday user, or "Monday user 4711"."""
-    return str(people.get(user_id, {}).get("name") or f"Monday user {user_id}")
+    """Return the name of a Monday user, or "Monday user 4711", cut to the columns that store it."""
+    name = str(people.get(user_id, {}).get("name") or f"Monday user {user_id}")
+    return name[: MAX_ACTOR_LENGTH - len(_ON_MONDAY)]
 
 
 def actor_label(user: AbstractBaseUser) -> str:

@@ -262,6 +262,7 @@ class RecordView:
 
     @cached_property
     def ledger(self) -> SyncMetadata:
+        """The record's sync state; unsaved before its first pass, with the values that the database would give it."""
         return self._page.ledgers.get(str(self.record.pk)) or SyncMetadata(
             base={},
             blocked_fields={},
@@ -494,12 +495,13 @@ class RecordView:
         key = mapping.key
         base = entry if is_current else None
         local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
-        remote, read_at = self._monday(mapping, base, base_remote)
+        remote, read_at = self._known_remote(mapping, base, base_remote)
         directions = {self.record.sync_direction, mapping.direction}
-        flows = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
-        up = flows and choices.SyncDirection.MONDAY_TO_NPD not in directions
-        down = flows and choices.SyncDirection.NPD_TO_MONDAY not in directions
-        reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
+        is_synced = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
+        to_monday = is_synced and choices.SyncDirection.MONDAY_TO_NPD not in directions
+        to_npd = is_synced and choices.SyncDirection.NPD_TO_MONDAY not in directions
+        # The record is synced one way and the field the other way: then in none.
+        reason = self._blocked_reason(key) if to_monday or to_npd else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
         details = [entries[key]["reason"] for entries in (self._blocked_entries, self.ledger.altered) if key in entries]
@@ -515,13 +517,14 @@ class RecordView:
             read_at=read_at,
             reason_code=reason,
             detail=str(details[0]) if details else "",
-            to_monday=up,
-            to_npd=down,
+            to_monday=to_monday,
+            to_npd=to_npd,
             rule=choices.Rule(mapping.rule),
             names=tuple(mapping.fields),
         )
 
-    def _blocked(self, key: str) -> FieldReason | None:
+    def _blocked_reason(self, key: str) -> FieldReason | None:
+        """Return why a field waits for a person, or is kept different; None if neither."""
         entry = self._blocked_entries.get(key)
         if key in self.conflict_fields:
             return FieldReason.CONFLICT
@@ -533,7 +536,7 @@ class RecordView:
             return FieldReason.RELATION_SKIPPED
         return FieldReason.REJECTED if is_rejected(entry) else FieldReason.BLOCKED
 
-    def _monday(
+    def _known_remote(
         self, mapping: FieldMapping, base: Mapping[str, Any] | None, base_remote: str
     ) -> tuple[str, datetime | None]:
         """Return Monday's last known value and the time of that knowledge.

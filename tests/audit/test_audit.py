@@ -24,12 +24,12 @@ def figures(link: BoardLink) -> tuple[int, int]:
 
 @staged
 def linked(world: World, number: int = 3) -> list[Contact]:
-    made = [world.contact(f"Ann {n}", email=f"ann{n}@example.com", role_title="Boss") for n in range(number)]
+    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@example.com", role_title="Boss") for n in range(number)]
     world.work()
     world.hear()
     world.pass_time(minutes=20)
-    assert {world.status(contact) for contact in made} == {"synced"}
-    return made
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    return contacts
 
 
 def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) -> None:
@@ -40,9 +40,9 @@ def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) 
     SyncQueue.objects.all().delete()
     Contact.objects.update(sync_status="synced")
     world.pass_time(minutes=20)
-    found = verify(world)
-    assert figures(found) == (3, 1)
-    (drift,) = found.differences
+    link = verify(world)
+    assert figures(link) == (3, 1)
+    (drift,) = link.differences
     assert drift["record"] == str(contacts[0].pk)
     assert drift["fields"][0] == {
         "key": "role_title",

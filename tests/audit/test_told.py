@@ -26,8 +26,8 @@ def compared(differed: int = 0) -> BoardLink:
 
 
 def drift_finding() -> Any:
-    (found,) = [finding for finding in monday_check.run_checks() if finding.subject == "drift"]
-    return found
+    (drift,) = [finding for finding in monday_check.run_checks() if finding.subject == "drift"]
+    return drift
 
 
 def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: Client) -> None:
@@ -42,9 +42,9 @@ def test_stats_tell_what_was_verified(admin_user: User) -> None:
     api = api_of(admin_user)
     assert api.get("/api/v1/sync/stats").json()["verified"] == {"at": None, "compared": 0, "differed": 0}
     compared(differed=1)
-    told = api.get("/api/v1/sync/stats").json()["verified"]
-    assert (told["compared"], told["differed"]) == (300, 1)
-    assert told["at"] is not None
+    verified = api.get("/api/v1/sync/stats").json()["verified"]
+    assert (verified["compared"], verified["differed"]) == (300, 1)
+    assert verified["at"] is not None
 
 
 def test_the_doctor_tells_drift_as_a_problem(settings: Any) -> None:

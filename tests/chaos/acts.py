@@ -21,8 +21,8 @@ def edit_both(cast: Cast) -> None:
     """The same field, differently, before anybody works."""
     handle = cast.someone()
     key = cast.key_of(handle)
-    both = ("patch", "edit") if cast.rng.random() < 0.5 else ("edit", "patch")
-    for name in both:
+    names = ("patch", "edit") if cast.rng.random() < 0.5 else ("edit", "patch")
+    for name in names:
         cast.do(name, handle=handle, key=key, number=cast.token())
     cast.work()
 

@@ -223,8 +223,8 @@ class Arena:
 
     def webhooks(self, since: int = 0) -> Mapping[str, Any]:
         """Monday's subscriptions, rules and deliveries."""
-        found: Mapping[str, Any] = self.sandbox.control("webhooks", "GET", since=since)
-        return found
+        report: Mapping[str, Any] = self.sandbox.control("webhooks", "GET", since=since)
+        return report
 
     def delivered(self) -> None:
         """Wait until Monday has sent what it may send now."""
@@ -233,11 +233,11 @@ class Arena:
     def _all_sent(self) -> bool:
         """Those that have come to an end are not asked for again."""
         deliveries = self.webhooks(self.all_ended)["deliveries"]
-        for one in deliveries:
-            if one["state"] not in ENDED:
+        for delivery in deliveries:
+            if delivery["state"] not in ENDED:
                 break
-            self.all_ended = int(one["id"])
-        return all(one["state"] not in UNFINISHED for one in deliveries)
+            self.all_ended = int(delivery["id"])
+        return all(delivery["state"] not in UNFINISHED for delivery in deliveries)
 
     # --- servers ------------------------------------------------------------------------------------------
 

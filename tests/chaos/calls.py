@@ -26,7 +26,7 @@ def calls_follow_from_changes(evidence: Evidence) -> Iterator[str]:
         spent = bisect_right(moments, begin + HOUR) - place
         first = bisect_left(costs, (begin - HOUR, ""))
         last = bisect_left(costs, (begin + HOUR, ""))
-        may_cost = UPKEEP + sum(PRICES.get(what, CHANGE) for _, what in costs[first:last])
+        may_cost = UPKEEP + sum(PRICES.get(step, CHANGE) for _, step in costs[first:last])
         if spent > may_cost:
             excess[spent - may_cost] = f"{spent} calls in an hour, in which {may_cost} follow from what was done"
     if excess:

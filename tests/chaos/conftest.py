@@ -45,9 +45,9 @@ class Crew:
 
 @pytest.fixture(scope="session")
 def crew(processes: Processes) -> Iterator[Crew]:
-    found = Crew(processes, Hand({}))
-    yield found
-    found.hand.stop()
+    crew = Crew(processes, Hand({}))
+    yield crew
+    crew.hand.stop()
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def arena(
     transactional_db: None, crew: Crew, sandbox: Sandbox, prepared: Prepared, pytestconfig: pytest.Config
 ) -> Iterator[Arena]:
     stand = partial(prepared.stand, sandbox)
-    found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
+    arena = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
     with crew.at_work():
-        yield found
+        yield arena
         sandbox.reset()
-        found.close()
+        arena.close()

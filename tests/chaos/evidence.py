@@ -92,7 +92,7 @@ class Evidence:
         self.items = {item["id"]: (board["id"], item) for board in stage.sandbox.boards() for item in board["items"]}
         self.conflicts = list(SyncConflict.objects.all())
         self.stones = list(Tombstone.objects.all())
-        self.refused = {one.item_id: one for one in IgnoredItem.objects.all()}
+        self.refused = {ignored.item_id: ignored for ignored in IgnoredItem.objects.all()}
         self.decisions = list(Decision.objects.order_by("id"))
         self.of_item = self._records_of_items()
         self.entities = self._entities()
@@ -115,10 +115,10 @@ class Evidence:
         for conflict in self.conflicts:
             if str(conflict.entity_id) in by_record:
                 by_record[str(conflict.entity_id)].conflicts.append(conflict)
-        found = self._with_handles(by_record, self.journal)
-        for entity in found:
+        entities = self._with_handles(by_record, self.journal)
+        for entity in entities:
             entity.at_home = entity.board == self.links[entity.type].board_id
-        return found
+        return entities
 
     def _with_handles(self, by_record: dict[str, Entity], journal: Journal) -> list[Entity]:
         by_item: dict[str, Entity] = {}
@@ -135,14 +135,14 @@ class Evidence:
 
     def _records_of_items(self) -> dict[str, str]:
         """Whose each item is or was: by what was decided, then by tombstones, then by the links of now."""
-        found = {d.remote_id: str(d.entity_id) for d in self.decisions if d.remote_id and d.entity_id}
+        owners = {d.remote_id: str(d.entity_id) for d in self.decisions if d.remote_id and d.entity_id}
         intents = Intent.objects.exclude(item_id="").order_by("created_at")
-        found |= {intent.item_id: str(intent.entity_id) for intent in intents}
-        found |= {stone.monday_id: str(stone.entity_id) for stone in self.stones if stone.monday_id}
+        owners |= {intent.item_id: str(intent.entity_id) for intent in intents}
+        owners |= {stone.monday_id: str(stone.entity_id) for stone in self.stones if stone.monday_id}
         for model in MODELS.values():
             for record in model._default_manager.exclude(monday_id=None):
-                found[str(record.monday_id)] = str(record.pk)
-        return found
+                owners[str(record.monday_id)] = str(record.pk)
+        return owners
 
     def _kept(self) -> str:
         """Every place besides the two sides where a person finds a value again."""
@@ -170,7 +170,7 @@ class Evidence:
 
     def writes_of(self, entity: Entity, key: str) -> list[Write]:
         """What people wrote of this field, in order."""
-        return [one for one in self.journal.writes if one.handle in entity.handles and one.key == key]
+        return [write for write in self.journal.writes if write.handle in entity.handles and write.key == key]
 
 
 def flat(parts: Any) -> str:

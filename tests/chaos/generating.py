@@ -70,8 +70,8 @@ class Cast:
 
     def someone(self, entity: str = "") -> str:
         """One of those who are there; recent ones and the first few more often, so that people meet."""
-        found = [handle for handle, has in self.handles.items() if entity in ("", has)]
-        return self.rng.choice(found[-3:] + found[:4] + found) if found else ""
+        handles = [handle for handle, kind in self.handles.items() if entity in ("", kind)]
+        return self.rng.choice(handles[-3:] + handles[:4] + handles) if handles else ""
 
     def key_of(self, handle: str, *, may_be_empty: bool = False) -> str:
         keys = [key for key in FIELDS[self.handles[handle]] if not (may_be_empty and key == "name")]

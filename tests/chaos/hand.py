@@ -80,21 +80,21 @@ def _listen(children: dict[int, dict[str, Any]], pid: int) -> None:
     with suppress(BlockingIOError):
         while got := os.read(child["pipe"], 65536):
             child["told"] += got
-    found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
-    if not found:
+    changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+    if not changed:
         return
-    told = [json.loads(line) for line in child["told"].splitlines()]
-    said = {"id": child["id"], "told": {key: value for one in told for key, value in one.items()}}
+    messages = [json.loads(line) for line in child["told"].splitlines()]
+    report = {"id": child["id"], "told": {key: value for message in messages for key, value in message.items()}}
     if os.WIFSTOPPED(status):
-        _say(said | {"stopped": True})
+        _say(report | {"stopped": True})
         return
     with suppress(BlockingIOError):
         rest = os.read(child["pipe"], 65536)
         for line in rest.splitlines():
-            said["told"].update(json.loads(line))
+            report["told"].update(json.loads(line))
     os.close(child["pipe"])
     del children[pid]
-    _say(said | {"ended": os.waitstatus_to_exitcode(status)})
+    _say(report | {"ended": os.waitstatus_to_exitcode(status)})
 
 
 def _say(message: dict[str, Any]) -> None:
@@ -109,8 +109,8 @@ def _work(command: dict[str, Any], pipe: int) -> int:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the hand
     signal.alarm(CHILD_SECONDS)
 
-    def tell(**what: Any) -> None:
-        os.write(pipe, json.dumps(what).encode() + b"\n")
+    def tell(**message: Any) -> None:
+        os.write(pipe, json.dumps(message).encode() + b"\n")
 
     end = signal.SIGKILL if command.get("end") == "kill" else signal.SIGSTOP
     only = command.get("only", "")
@@ -125,22 +125,22 @@ def _work(command: dict[str, Any], pipe: int) -> int:
     return 0
 
 
-def _do(what: str) -> Any:
+def _do(command: str) -> Any:
     from django.core.management import call_command
 
     from sync.queue import SyncQueueService
 
-    if what == "work":
+    if command == "work":
         return vars(SyncQueueService().process(seconds=20))
-    if what == "reconcile":
+    if command == "reconcile":
         call_command("sync_reconcile")
         return None
-    if what.startswith("task "):
+    if command.startswith("task "):
         from config.celery import app
 
-        app.tasks[what.removeprefix("task ")]()
+        app.tasks[command.removeprefix("task ")]()
         return None
-    raise ValueError(what)
+    raise ValueError(command)
 
 
 if __name__ == "__main__":

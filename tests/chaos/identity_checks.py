@@ -11,13 +11,13 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
     bearers: dict[str, list[str]] = defaultdict(list)
     yield from _shared(evidence)
     linked = {e.record.monday_id: e for e in evidence.entities if e.record and e.record.monday_id}
-    asked = _asked(evidence)
+    in_question = _asked(evidence)
     for item_id, (board, item) in evidence.items.items():
-        link = next((one for one in evidence.links.values() if one.board_id == board), None)
+        link = next((link for link in evidence.links.values() if link.board_id == board), None)
         if link is None or item["state"] != "active":
             continue
         npd_id = item["values"].get(link.npd_id_column) or ""
-        if npd_id and item_id not in asked:
+        if npd_id and item_id not in in_question:
             bearers[npd_id].append(item_id)
         owner = linked.get(item_id)
         if owner and owner.record and npd_id != str(owner.record.pk) and owner.record.sync_status == "synced":
@@ -38,13 +38,13 @@ def _shared(evidence: Evidence) -> Iterator[str]:
     for entity in evidence.entities:
         if entity.record and entity.record.monday_id:
             owners[entity.record.monday_id].append(entity.words)
-    yield from (f"item {item} belongs to {' and '.join(of)}" for item, of in owners.items() if len(of) > 1)
+    yield from (f"item {item} belongs to {' and '.join(names)}" for item, names in owners.items() if len(names) > 1)
 
 
 def _asked(evidence: Evidence) -> set[str]:
     """Items about which a person is asked who they are."""
-    found = {c.monday_item_id for c in evidence.conflicts if c.kind == "identity"}
-    return found | set(evidence.refused)
+    items = {c.monday_item_id for c in evidence.conflicts if c.kind == "identity"}
+    return items | set(evidence.refused)
 
 
 def _explained(evidence: Evidence, item_id: str) -> bool:
@@ -71,8 +71,8 @@ def nobody_is_left_out(evidence: Evidence) -> Iterator[str]:
     """A record that may be sent has its item; an item with its match key has its record; or it is said why not."""
     for entity in evidence.entities:
         record = entity.record
-        said = entity.open_kinds() or (entity.ledger and entity.ledger.note)
-        if record is not None and not record.monday_id and _may_be_sent(entity) and not said:
+        explanation = entity.open_kinds() or (entity.ledger and entity.ledger.note)
+        if record is not None and not record.monday_id and _may_be_sent(entity) and not explanation:
             yield f"{entity.words} never got an item, and nothing says why"
         if record is None and entity.stone is None and entity.item and entity.item["state"] == "active":
             yield from _without_record(evidence, entity)

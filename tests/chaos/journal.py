@@ -37,8 +37,8 @@ def essence(key: str, text: Any) -> str:
 
 def token_of(key: str, text: Any) -> str:
     """The part of a value by which it is found again, wherever it stands."""
-    found = TOKEN.search("".join(str(text or "").split()) if key == "phone" else str(text or ""))
-    return found.group() if found else ""
+    match = TOKEN.search("".join(str(text or "").split()) if key == "phone" else str(text or ""))
+    return match.group() if match else ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Write:
-    """A value that a side took from a person; `seen` are the values that this person had on the screen.
+    """A value that a side took from a person; `shown` are the values that this person had on the screen.
 
     An empty `value` is a cleared field. `by` is a person, an import, or Monday's automation.
     """
@@ -65,7 +65,7 @@ class Write:
     handle: str
     key: str
     value: str
-    seen: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
     @property
     def token(self) -> str:
@@ -99,7 +99,7 @@ class Journal:
     records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of those born there
     items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of those born on Monday
     wrong: list[str] = field(default_factory=list)  # what a step itself saw go wrong
-    done: Counter[str] = field(default_factory=Counter)  # how often each step, fault and conflict kind occurred
+    counts: Counter[str] = field(default_factory=Counter)  # how often each step, fault and conflict kind occurred
     lines: list[str] = field(default_factory=list)  # the story, for a person who looks for the bug
 
     def complaints(self) -> Iterator[Violation]:
@@ -111,7 +111,7 @@ class Journal:
         self.writes.append(write)
         self.lines.append(
             f"  {write.step:3} {write.by} wrote {write.handle}.{write.key} = {write.value!r} in {write.side},"
-            f" seeing {', '.join(map(repr, write.seen)) or 'nothing'}"
+            f" seeing {', '.join(map(repr, write.shown)) or 'nothing'}"
         )
 
     def setting_at(self, step: int, handle: str, name: str, default: Any) -> set[Any]:

@@ -60,7 +60,7 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
     worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "", only))
     if not worker.stopped:
         return "ended before that point"
-    stage.journal.lines.append(f"      held after point {worker.told.get('points')}, {worker.told.get('point')}")
+    stage.journal.lines.append(f"      held after point {worker.report.get('points')}, {worker.report.get('point')}")
     stage.arena.held.append(worker)
     return None
 
@@ -75,8 +75,8 @@ def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> str | None
 
 def end_faults(stage: Stage) -> None:
     """No fault any more, no webhook kept, no column hidden."""
-    for what in ("faults", "webhooks"):
-        stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{what}", timeout=10)
+    for path in ("faults", "webhooks"):
+        stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{path}", timeout=10)
     stage.sandbox.control("webhooks/release", order="send")
     for entity, key in sorted(stage.hidden):
         hide_column(stage, entity, key, hidden=False)
@@ -125,9 +125,9 @@ def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
     stage.killed_in_a_row += 1
     if worker.problem:
         stage.wrong(worker.problem)
-    stage.journal.done[f"killed after {worker.told.get('point')}"] += 1
+    stage.journal.counts[f"killed after {worker.report.get('point')}"] += 1
     _attempts_count(stage)
-    stage.journal.lines.append(f"      killed after point {worker.told.get('points')}, {worker.told.get('point')}")
+    stage.journal.lines.append(f"      killed after point {worker.report.get('points')}, {worker.report.get('point')}")
     return None
 
 
@@ -139,7 +139,7 @@ def _attempts_count(stage: Stage) -> None:
             " WHERE status = 'in_progress' AND claim_size = 1 AND counted"
         )
         rows = cursor.fetchall()
-    last = stage.at - 1 - next((n for n, one in enumerate(reversed(stage.steps[: stage.at])) if one != "clock"), 0)
+    last = stage.at - 1 - next((n for n, step in enumerate(reversed(stage.steps[: stage.at])) if step != "clock"), 0)
     if stage.steps[last] != "kill_worker":  # somebody did something meanwhile: a save gives all attempts back
         stage.killed_alone.clear()
     for row_id, attempts, most, token in rows:
@@ -161,8 +161,8 @@ def expect_attempts(stage: Stage, handle: str, kills: int) -> str | None:
 
 
 def two_workers(stage: Stage) -> str | None:
-    both = [stage.arena.hand.fork("work"), stage.arena.hand.fork("work")]
-    for worker in both:
+    workers = [stage.arena.hand.fork("work"), stage.arena.hand.fork("work")]
+    for worker in workers:
         stage.arena.hand.wait(worker)
         if worker.problem:
             stage.wrong(worker.problem)

@@ -101,8 +101,8 @@ def state_of(entity: Entity) -> str:
     if entity.record is None:
         return "its record is deleted"
     note = entity.ledger.note if entity.ledger else "no ledger"
-    held = {**entity.ledger.blocked_fields, **entity.ledger.altered} if entity.ledger else {}
-    return f"it says {entity.record.sync_status!r}, {note!r}, held {held}, open {sorted(entity.open_kinds())}"
+    waits = {**entity.ledger.blocked_fields, **entity.ledger.altered} if entity.ledger else {}
+    return f"it says {entity.record.sync_status!r}, {note!r}, held {waits}, open {sorted(entity.open_kinds())}"
 
 
 def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
@@ -112,7 +112,7 @@ def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
         token = write.token
         if not token or token in on_sides or token in evidence.kept:
             continue
-        if any(token in flat(later.seen) for later in evidence.journal.writes[number + 1 :]):
+        if any(token in flat(later.shown) for later in evidence.journal.writes[number + 1 :]):
             continue
         if _with_its_record(evidence, write.handle, token) or _left_behind(evidence, write):
             continue
@@ -156,7 +156,7 @@ def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
             continue
         for key in evidence.keys(entity):
             # Who empties what is empty already, writes nothing.
-            writes = [one for one in evidence.writes_of(entity, key) if one.value or one.seen]
+            writes = [write for write in evidence.writes_of(entity, key) if write.value or write.shown]
             if (
                 not writes
                 or writes[-1].value
@@ -181,10 +181,10 @@ def _taken_back(writes: Sequence[Write]) -> bool:
     last = writes[-1]
     own = [write for write in writes[:-1] if write.side == last.side]
     others = [write for write in writes if write.side != last.side]
-    if not own or own[-1].seen or own[-1].value not in last.seen:
+    if not own or own[-1].shown or own[-1].value not in last.shown:
         return False
     came_after = [other for other in others if other.step > own[-1].step]
-    return bool(came_after) and all(own[-1].value not in other.seen for other in came_after)
+    return bool(came_after) and all(own[-1].value not in other.shown for other in came_after)
 
 
 def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:
@@ -200,7 +200,7 @@ def no_value_is_invented(evidence: Evidence) -> Iterator[str]:
         if not entity.handles:
             continue
         for key in evidence.keys(entity):
-            written = {essence(key, one.value) for one in evidence.writes_of(entity, key)}
+            written = {essence(key, write.value) for write in evidence.writes_of(entity, key)}
             active = entity.item and entity.item["state"] == "active"
             for side, value in (("NPD", entity.local(key)), ("Monday", evidence.remote(entity, key) if active else "")):
                 if value and essence(key, value) not in written:
@@ -241,30 +241,30 @@ def _texts(key: str, raw: Any) -> str:
 
 def nobody_empties_by_mistake(evidence: Evidence) -> Iterator[str]:
     """No field of NPD was ever empty, not even for a moment, that nobody emptied and nobody was asked about."""
-    undone = evidence.journal.done["undo_change"] + evidence.journal.done["undo_conflict"]
+    undone = evidence.journal.counts["undo_change"] + evidence.journal.counts["undo_conflict"]
     for entity in evidence.entities:
         if entity.type != "contact" or undone or not entity.handles or not entity.record_id:
             continue
         rows = Contact.pgh_event_model.objects.filter(pgh_obj_id=entity.record_id)  # type: ignore[attr-defined]
         versions = list(rows.order_by("pgh_id").values(*FIELDS["contact"]))
         for key in FIELDS["contact"]:
-            emptied = any(one[key] and not other[key] for one, other in itertools.pairwise(versions))
-            told = any(not write.value for write in evidence.writes_of(entity, key))
-            if emptied and not told and not entity.ever_in_conflict(key) and not _was_one_way(evidence, entity, key):
+            emptied = any(before[key] and not after[key] for before, after in itertools.pairwise(versions))
+            cleared = any(not write.value for write in evidence.writes_of(entity, key))
+            if emptied and not cleared and not entity.ever_in_conflict(key) and not _was_one_way(evidence, entity, key):
                 yield f"{entity.words}.{key} was emptied in NPD, and nobody did that"
 
 
 def _was_one_way(evidence: Evidence, entity: Entity, key: str) -> bool:
     """Whether its direction was ever changed: what a one-way source says, is mirrored, and what it replaces is kept."""
     names = {*entity.handles, f"{entity.type}.{key}"}
-    return any("direction" in one.name and one.handle in names for one in evidence.journal.settings)
+    return any("direction" in setting.name and setting.handle in names for setting in evidence.journal.settings)
 
 
 def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
     """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split, and
     what was on its way where the mapping means something else now: its bases don't count.)
     """
-    remapped = {one.handle for one in evidence.journal.settings if one.name == "version"}
+    remapped = {setting.handle for setting in evidence.journal.settings if setting.name == "version"}
     for entity in evidence.entities:
         for conflict in entity.conflicts:
             if conflict.kind != "fields" or not entity.handles:
@@ -324,8 +324,8 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
 
 def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
     """What waits for a person is a row of its own: none is missing and none too many, whichever writes met."""
-    for what, *row in untrue_rows():
-        yield f"{what} of what waits for a person: {row}"
+    for difference, *row in untrue_rows():
+        yield f"{difference} of what waits for a person: {row}"
 
 
 def nothing_changes(stage: Stage) -> Iterator[str]:
@@ -338,9 +338,9 @@ def nothing_changes(stage: Stage) -> Iterator[str]:
     after, sent = _picture(stage), mutations_since(stage, since)
     if sent:
         yield f"it sent {len(sent)} mutations: {sent}"
-    for what in before.keys() | after.keys():
-        if before.get(what) != after.get(what):
-            yield f"{what} was {before.get(what)!r} and is {after.get(what)!r}"
+    for part in before.keys() | after.keys():
+        if before.get(part) != after.get(part):
+            yield f"{part} was {before.get(part)!r} and is {after.get(part)!r}"
 
 
 def _picture(stage: Stage) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def add(
     if bearing and bearing in stage.journal.records:
         cells[link.npd_id_column] = stage.journal.records[bearing]
     name = stage.text(handle, "name", number)
-    made = stage.sandbox.act("add", board_id=int(link.board_id), name=name, values=cells)
-    stage.journal.items[handle] = made["id"]
+    item = stage.sandbox.act("add", board_id=int(link.board_id), name=name, values=cells)
+    stage.journal.items[handle] = item["id"]
     for key, value in [("name", name), *sorted(values.items())]:
         stage.wrote("erik", MONDAY, handle, key, value)
     return None
@@ -63,11 +63,11 @@ def _last_delivery(stage: Stage) -> int:
 
 def _replaced(stage: Stage, since: int, item_id: str, column: str, key: str, item: dict[str, Any]) -> str:
     """What the cell held at that very moment, as Monday's own event says; without one, as it was read before."""
-    for one in stage.arena.webhooks(since)["deliveries"]:
-        event = one["body"]["event"]
-        if str(event.get("pulseId")) != item_id or one["user_id"] == API_USER.id:
+    for delivery in stage.arena.webhooks(since)["deliveries"]:
+        event = delivery["body"]["event"]
+        if str(event.get("pulseId")) != item_id or delivery["user_id"] == API_USER.id:
             continue
-        if event.get("columnId", "name" if one["event"] == "change_name" else None) == column:
+        if event.get("columnId", "name" if delivery["event"] == "change_name" else None) == column:
             return event_value(key, event.get("previousValue"))
     return str(item["name"] if column == "name" else item["values"].get(column) or "")
 
@@ -93,7 +93,7 @@ def move_to_other_board(stage: Stage, handle: str) -> str | None:
         return SKIPPED
     other = stage.link("organization" if stage.type_of(handle) == "contact" else "contact")
     on_it = next(board for board in stage.sandbox.boards() if board["id"] == other.board_id)
-    if any(one["id"] == item["id"] for one in on_it["items"]):
+    if any(row["id"] == item["id"] for row in on_it["items"]):
         return SKIPPED
     stage.sandbox.act("move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id)
     stage.journal.removed[handle] = stage.at
@@ -106,9 +106,9 @@ def duplicate(stage: Stage, handle: str) -> str | None:
     item = stage.item(handle)
     if item is None or item["state"] != "active":
         return SKIPPED
-    made = stage.sandbox.act("duplicate", item_id=int(item["id"]))
-    stage.journal.copied.add(made["id"])
-    stage.wrote("Monday's copy", MONDAY, handle, "name", made["name"])
+    copy = stage.sandbox.act("duplicate", item_id=int(item["id"]))
+    stage.journal.copied.add(copy["id"])
+    stage.wrote("Monday's copy", MONDAY, handle, "name", copy["name"])
     return None
 
 
@@ -126,13 +126,13 @@ def run_automations(stage: Stage) -> None:
     if not stage.automations:
         return
     new = stage.arena.webhooks(stage.heard)["deliveries"]
-    for one in new:
-        stage.heard = max(stage.heard, int(one["id"]))
+    for delivery in new:
+        stage.heard = max(stage.heard, int(delivery["id"]))
     for rule in stage.automations:
-        if rule["left"] and any(_is_ours(stage, one, rule) for one in new):
+        if rule["left"] and any(_is_ours(stage, delivery, rule) for delivery in new):
             rule["left"] -= 1
             edit(stage, rule["handle"], rule["key"], rule["number"] + rule["left"], "robot", AUTOMATIONS_USER)
-            stage.journal.done["automation rewrote our value"] += 1
+            stage.journal.counts["automation rewrote our value"] += 1
 
 
 def _is_ours(stage: Stage, delivery: dict[str, Any], rule: dict[str, Any]) -> bool:

@@ -119,13 +119,13 @@ def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = Fal
 
 
 def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
-    made = []
+    rows = []
     for place, handle in enumerate(handles):
         stage.journal.types[handle] = "contact"
         values = {key: stage.text(handle, key, number + place) for key in ("name", "email", "role_title")}
-        made.append((handle, values, MODELS["contact"](**values)))
-    MODELS["contact"]._default_manager.bulk_create(record for _, _, record in made)
-    for handle, values, record in made:
+        rows.append((handle, values, MODELS["contact"](**values)))
+    MODELS["contact"]._default_manager.bulk_create(record for _, _, record in rows)
+    for handle, values, record in rows:
         stage.journal.records[handle] = str(record.pk)
         for key, value in sorted(values.items()):
             stage.wrote("import", NPD, handle, key, value)
@@ -134,7 +134,7 @@ def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
 
 def import_update(stage: Stage, handles: list[str], key: str, number: int) -> str | None:
     """A statement that changes a field of several records at once (number 0: empties it)."""
-    told = []
+    writes = []
     with transaction.atomic():
         for place, handle in enumerate(handles):
             record = stage.record(handle)
@@ -145,11 +145,11 @@ def import_update(stage: Stage, handles: list[str], key: str, number: int) -> st
             if current is None:
                 continue
             value = stage.text(handle, key, number + place) if number else ""
-            told.append((handle, value, local_value(current, key)))
+            writes.append((handle, value, local_value(current, key)))
             row.update(**{stage.field(key): value})
-    for handle, value, before in told:
+    for handle, value, before in writes:
         stage.wrote("import", NPD, handle, key, value, (before,))
-    return None if told else SKIPPED
+    return None if writes else SKIPPED
 
 
 def delete(stage: Stage, handle: str) -> str | None:
@@ -208,7 +208,7 @@ def look_at_conflicts(stage: Stage) -> str | None:
     answer = stage.arena.api.get(
         stage.arena.path("/api/v1/sync/conflicts/?resolved=false&page_size=500"), timeout=TIMEOUT
     )
-    stage.seen_conflicts = {one["id"]: one for one in answer.json()["results"]}
+    stage.seen_conflicts = {conflict["id"]: conflict for conflict in answer.json()["results"]}
     return None if stage.seen_conflicts else SKIPPED
 
 
@@ -218,10 +218,10 @@ def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = Tru
         look_at_conflicts(stage)
     if not stage.seen_conflicts:
         return SKIPPED
-    found = sorted(stage.seen_conflicts.values(), key=lambda one: (one["detected_at"], one["id"]))
-    seldom = [one for one in found if one["kind"] != "fields"]
-    found = seldom if seldom and pick % 2 else found
-    conflict = found[pick % len(found)]
+    conflicts = sorted(stage.seen_conflicts.values(), key=lambda conflict: (conflict["detected_at"], conflict["id"]))
+    seldom = [conflict for conflict in conflicts if conflict["kind"] != "fields"]
+    conflicts = seldom if seldom and pick % 2 else conflicts
+    conflict = conflicts[pick % len(conflicts)]
     body = _resolution(stage, conflict, how, number)
     if body is None:
         return SKIPPED
@@ -229,7 +229,7 @@ def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = Tru
     before = SyncConflict.objects.filter(pk=conflict["id"]).values("npd_data", "monday_data").first()
     answer = stage.arena.api.post(url, json=body, timeout=TIMEOUT)
     if answer.status_code == 200:
-        stage.journal.done[f"resolved a conflict of the kind {conflict['kind']}"] += 1
+        stage.journal.counts[f"resolved a conflict of the kind {conflict['kind']}"] += 1
         _note_custom(stage, conflict, body)
         if before and not stage.arena.live and conflict["kind"] == "fields":
             _must_have_been_fresh(stage, body, before)
@@ -241,9 +241,9 @@ def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -
     if conflict["kind"] in ("delete", "identity"):
         return _record_resolution(conflict, number)
     keys = conflict["conflict_fields"]
-    seen = {key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)} for key in keys}
+    shown = {key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)} for key in keys}
     if how != "merge":
-        return {"resolution_type": how, "seen": seen}
+        return {"resolution_type": how, "seen": shown}
     chosen: dict[str, Any] = {}
     for place, key in enumerate(keys):
         sides = ("npd", "monday", "custom")
@@ -251,7 +251,7 @@ def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -
         chosen[key] = {"choose": choose}
         if choose == "custom":
             chosen[key]["value"] = stage.text(stage.handle_of(conflict["entity_id"]), key, number + place)
-    return {"resolution_type": "merge", "selections": chosen, "seen": seen}
+    return {"resolution_type": "merge", "selections": chosen, "seen": shown}
 
 
 def _record_resolution(conflict: dict[str, Any], number: int) -> dict[str, Any] | None:
@@ -260,14 +260,14 @@ def _record_resolution(conflict: dict[str, Any], number: int) -> dict[str, Any] 
     if not options:
         return None
     option = options[number % len(options)]
-    seen = {
+    shown = {
         key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)}
         for key in conflict["conflict_fields"]
     }
     if conflict["kind"] == "identity":
-        seen = {"record": {"npd": conflict["about"].get("what"), "monday": None}}
+        shown = {"record": {"npd": conflict["about"].get("what"), "monday": None}}
     chosen = {"choose": option["choose"], "value": option.get("value", "")}
-    return {"resolution_type": "merge", "selections": {"record": chosen}, "seen": seen}
+    return {"resolution_type": "merge", "selections": {"record": chosen}, "seen": shown}
 
 
 def _note_custom(stage: Stage, conflict: dict[str, Any], body: dict[str, Any]) -> None:
@@ -293,10 +293,10 @@ MOVES = ("push", "pull", "overridden")
 def undo_conflict(stage: Stage, pick: int) -> str | None:
     """Undo a resolution, seeing both sides as they are."""
     settled = SyncConflict.objects.exclude(resolution_type=None).exclude(resolution_type="auto")
-    found = list(settled.order_by("detected_at", "id"))
-    if not found:
+    conflicts = list(settled.order_by("detected_at", "id"))
+    if not conflicts:
         return SKIPPED
-    conflict = found[pick % len(found)]
+    conflict = conflicts[pick % len(conflicts)]
     handle = stage.handle_of(str(conflict.entity_id))
     sides = {key: _both_sides(stage, handle, key) for key in FIELDS[stage.type_of(handle)]}
     url = stage.arena.path(f"/api/v1/sync/conflicts/{conflict.pk}/undo")
@@ -342,8 +342,8 @@ LIMIT = 4  # GUARD_RECORDS in chaos_settings.py
 def delete_many(stage: Stage, handles: list[str]) -> str | None:
     """A person deletes several records, one right after another."""
     stage.in_bulk = {handle: item for handle in handles if (item := _active(stage, handle))}
-    came = [delete(stage, handle) for handle in handles]
-    return None if None in came else SKIPPED
+    results = [delete(stage, handle) for handle in handles]
+    return None if None in results else SKIPPED
 
 
 def empty_many(stage: Stage, handles: list[str], key: str) -> str | None:
@@ -360,11 +360,11 @@ def look_what_went(stage: Stage, key: str = "") -> str | None:
         return SKIPPED
     items = {item["id"]: item for board in stage.sandbox.boards() for item in board["items"]}
     column = stage.column(next(iter(stage.in_bulk)), key) if key else ""
-    found = [items[item_id] for item_id in stage.in_bulk.values() if item_id in items]
-    went = [one for one in found if (not remote_value(one, column) if key else one["state"] != "active")]
+    in_bulk = [items[item_id] for item_id in stage.in_bulk.values() if item_id in items]
+    went = [item for item in in_bulk if (not remote_value(item, column) if key else item["state"] != "active")]
     if len(went) > LIMIT:
-        what = f"had their {key} emptied" if key else "were put away"
-        stage.wrong(f"{len(went)} items {what} at once, and nobody approved more than {LIMIT}")
+        harm = f"had their {key} emptied" if key else "were put away"
+        stage.wrong(f"{len(went)} items {harm} at once, and nobody approved more than {LIMIT}")
     stage.in_bulk = {}
     return None
 
@@ -401,9 +401,9 @@ def begin_save(stage: Stage, handle: str, key: str, number: int) -> str | None:
     record = stage.record(handle)
     if record is None or key not in FIELDS[stage.type_of(handle)] or stage.slow:
         return SKIPPED
-    told = connection.get_connection_params()
+    parameters = connection.get_connection_params()
     names = ("host", "port", "dbname", "user", "password")
-    slow = psycopg.connect(**{name: told[name] for name in names if told.get(name)})
+    slow = psycopg.connect(**{name: parameters[name] for name in names if parameters.get(name)})
     statement = sql.SQL("UPDATE {} SET {} = %s WHERE id = %s").format(
         sql.Identifier(record._meta.db_table), sql.Identifier(stage.field(key))
     )

@@ -78,17 +78,17 @@ def _waiting(stage: Stage) -> bool:
         if cursor.fetchone()[0]:
             return True
     deliveries = stage.arena.webhooks()["deliveries"]
-    return any(one["state"] in ("delayed", "retrying", "held") for one in deliveries)
+    return any(delivery["state"] in ("delayed", "retrying", "held") for delivery in deliveries)
 
 
 def _passes(stage: Stage) -> list[Violation]:
     """The rule: at most three passes, then no mutation in three more."""
-    found: list[list[str]] = []
-    while len(found) < PASSES + STILL:
-        found.append(mutations_of_a_pass(stage))
-        if len(found) >= STILL and not any(found[-STILL:]):
+    passes: list[list[str]] = []
+    while len(passes) < PASSES + STILL:
+        passes.append(mutations_of_a_pass(stage))
+        if len(passes) >= STILL and not any(passes[-STILL:]):
             return []
-    late = [f"pass {number + 1}: {calls}" for number, calls in enumerate(found) if calls]
+    late = [f"pass {number + 1}: {calls}" for number, calls in enumerate(passes) if calls]
     return [Violation("comes to rest", f"it still writes in pass after pass: {'; '.join(late)}")]
 
 

@@ -41,9 +41,9 @@ class Result:
     journal: Journal
 
     @property
-    def done(self) -> Counter[str]:
+    def counts(self) -> Counter[str]:
         """How often each step was played, and what was met in it."""
-        return self.journal.done
+        return self.journal.counts
 
     def words(self) -> str:
         """For a person who looks for the bug."""
@@ -84,17 +84,17 @@ def _violations(stage: Stage, script: Script) -> Iterator[Violation]:
 
 def _play(stage: Stage, step: Step) -> None:
     try:
-        came = STEPS[step.do](stage, **step.args)
+        outcome = STEPS[step.do](stage, **step.args)
     except (requests.RequestException, AssertionError) as error:
-        came = f"{type(error).__name__}: {error}"
+        outcome = f"{type(error).__name__}: {error}"
         if "restart" not in step.do and not isinstance(error, requests.ConnectionError):
             stage.wrong(f"{step}: {traceback.format_exc(limit=4)}")
-    stage.journal.lines.append(f"{stage.at:3} {step}" + (f" – {came}" if came else ""))
-    if came != SKIPPED:
+    stage.journal.lines.append(f"{stage.at:3} {step}" + (f" – {outcome}" if outcome else ""))
+    if outcome != SKIPPED:
         stage.costs(step.do)
-        stage.journal.done[step.do] += 1
-    if came and came.startswith("answered 5"):
-        stage.wrong(f"{step}: {came}")
+        stage.journal.counts[step.do] += 1
+    if outcome and outcome.startswith("answered 5"):
+        stage.wrong(f"{step}: {outcome}")
 
 
 def saves_went_out(stage: Stage) -> list[Violation]:

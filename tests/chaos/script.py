@@ -33,8 +33,8 @@ class Script:
 
     @classmethod
     def from_json(cls, text: str) -> Script:
-        given = json.loads(text)
-        return cls(given["seed"], given["live"], tuple(Step(**step) for step in given["steps"]))
+        data = json.loads(text)
+        return cls(data["seed"], data["live"], tuple(Step(**step) for step in data["steps"]))
 
 
 def read_all(folder: Path) -> dict[str, Script]:

@@ -68,8 +68,8 @@ class Stage:
 
     def item(self, handle: str) -> dict[str, Any] | None:
         wanted = self.item_id(handle)
-        found = (item for board in self.sandbox.boards() for item in board["items"] if item["id"] == wanted)
-        return next(found, None) if wanted else None
+        items = (item for board in self.sandbox.boards() for item in board["items"] if item["id"] == wanted)
+        return next(items, None) if wanted else None
 
     def link(self, entity_type: str) -> BoardLink:
         return BoardLink.objects.get(entity_type=entity_type)
@@ -90,13 +90,13 @@ class Stage:
         """The model's field into which a person types."""
         return ADDRESS if key == "address" else key
 
-    def wrote(self, by: str, side: str, handle: str, key: str, value: str, seen: tuple[Any, ...] = ()) -> None:
-        texts = tuple(str(one) for one in seen if one not in (None, ""))
+    def wrote(self, by: str, side: str, handle: str, key: str, value: str, shown: tuple[Any, ...] = ()) -> None:
+        texts = tuple(str(text) for text in shown if text not in (None, ""))
         self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))
 
-    def costs(self, what: str) -> None:
+    def costs(self, step: str) -> None:
         """Note that something is done now for which calls may be made: a step, or a price of `calls`."""
-        self.journal.costs.append((self.arena.now(), what))
+        self.journal.costs.append((self.arena.now(), step))
 
     def wrong(self, words: str) -> None:
         """Note what must not happen, seen by the step itself."""
@@ -126,9 +126,9 @@ def event_value(key: str, value: Any) -> str:
     return str(value or "")
 
 
-def same(key: str, one: Any, other: Any) -> bool:
+def same(key: str, value: Any, other: Any) -> bool:
     """Whether two values say the same."""
-    return essence(key, one) == essence(key, other)
+    return essence(key, value) == essence(key, other)
 
 
 __all__ = ["MONDAY", "NPD", "Journal", "Stage", "event_value", "local_value", "remote_value", "same"]

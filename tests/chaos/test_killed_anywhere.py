@@ -47,7 +47,7 @@ def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(arena: Arena, fi
     arena.prepare(live=False)
     result = run(Script(0, False, tuple(steps)), arena)
     assert not result.violations, result.words()
-    killed = sum(count for name, count in result.done.items() if name.startswith("killed after"))
+    killed = sum(count for name, count in result.counts.items() if name.startswith("killed after"))
     assert killed >= 5, result.words()
 
 

@@ -27,4 +27,4 @@ def test_a_planted_bug_turns_the_suite_red(arena: Arena, crew: Crew, name: str) 
         finally:
             if planted.end:
                 planted.end()
-    assert result.violations, f"{planted.what}, and nothing noticed it:\n{result.words()}"
+    assert result.violations, f"{planted.words}, and nothing noticed it:\n{result.words()}"

@@ -22,20 +22,20 @@ ANSWER_SECONDS = 60
 
 @dataclass
 class Worker:
-    """A forked worker; `told` is what it said, `ended` its exit code (negative: the signal)."""
+    """A forked worker; `report` is what it said, `ended` its exit code (negative: the signal)."""
 
     id: int
     pid: int = 0
     stopped: bool = False
     ended: int | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
 
     @property
     def problem(self) -> str:
         """Why it failed by itself; empty where it was well, or was killed on purpose."""
         if self.ended in (0, -signal.SIGKILL, None):
             return ""
-        return str(self.told.get("error") or f"it ended with {self.ended}")
+        return str(self.report.get("error") or f"it ended with {self.ended}")
 
 
 class Hand:
@@ -125,15 +125,15 @@ class Hand:
         deadline = time.monotonic() + ANSWER_SECONDS
         while True:
             *lines, self._lines = self._lines.split(b"\n")
-            done = False
+            is_done = False
             for line in lines:
                 message = json.loads(line)
                 self._note(message)
-                done = done or bool(enough(message))
-            if done or (not lines and enough({})):
+                is_done = is_done or bool(enough(message))
+            if is_done or (not lines and enough({})):
                 return
-            left = deadline - time.monotonic()
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, left))
+            remaining = deadline - time.monotonic()
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, remaining))
             got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             if not got:
                 log = "\n".join(log_of("hand").read_text(errors="replace").splitlines()[-25:])
@@ -145,7 +145,7 @@ class Hand:
         if worker is None:
             return
         worker.pid = message.get("pid", worker.pid)
-        worker.told |= message.get("told", {})
+        worker.report |= message.get("told", {})
         worker.stopped = bool(message.get("stopped", worker.stopped))
         if "ended" in message:
             worker.ended, worker.stopped = message["ended"], False

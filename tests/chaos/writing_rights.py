@@ -22,15 +22,15 @@ def only_where_allowed(evidence: Evidence) -> Iterator[str]:
 def _on_monday(evidence: Evidence) -> Iterator[str]:
     ends = [window.delivery for window in evidence.stage.arena.windows]
     by_item = {e.item["id"]: e for e in evidence.entities if e.item and e.handles}
-    for one in evidence.stage.arena.webhooks()["deliveries"]:
-        event = one["body"]["event"]
+    for delivery in evidence.stage.arena.webhooks()["deliveries"]:
+        event = delivery["body"]["event"]
         entity = by_item.get(str(event.get("pulseId")))
-        if one["user_id"] != API_USER.id or entity is None or one["event"] not in (
+        if delivery["user_id"] != API_USER.id or entity is None or delivery["event"] not in (
             "change_column_value", "change_name"
         ):  # fmt: skip
             continue
         key = _key_of(evidence, entity, event.get("columnId") or "name")
-        step = bisect_left(ends, one["id"])
+        step = bisect_left(ends, delivery["id"])
         if key and not _allowed(evidence, entity, key, step, "npd_to_monday"):
             yield f"{entity.words}.{key} was written to Monday at step {step}, against its setting"
 
@@ -96,8 +96,8 @@ def _begun(evidence: Evidence, step: int) -> int:
     script = evidence.stage.steps
     if evidence.stage.arena.was_live:
         return max(0, step - LIVE_STEPS)
-    held = [n for n, one in enumerate(script[: step + 1]) if one == "hold_worker"]
-    let_go = [n for n, one in enumerate(script[:step]) if one == "let_go"]
-    if held and (not let_go or let_go[-1] < held[-1]):
-        return held[-1]
+    holds = [n for n, name in enumerate(script[: step + 1]) if name == "hold_worker"]
+    let_go = [n for n, name in enumerate(script[:step]) if name == "let_go"]
+    if holds and (not let_go or let_go[-1] < holds[-1]):
+        return holds[-1]
     return step

@@ -61,12 +61,12 @@ class BoardCell:
         item = _item(1)
         item.cells["c"] = Cell(self.raw, STAMP)
         node = column_value(item, self._column)
-        asked = {key: node.get(key) for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
-        answered = json.loads(json.dumps(asked))
+        cell = {key: node.get(key) for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
+        answered = json.loads(json.dumps(cell))
         (read,) = parse_items_at([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
         return read.reading("c")
 
-    def told(self, convert: Converter) -> Canonical:
+    def event_value(self, convert: Converter) -> Canonical:
         """What a webhook about the cell, as it is now, says in canonical form."""
         payload = json.loads(json.dumps(self._kind.payload(self._column, self.raw)))
         return convert.from_event(payload, self._kind.old_type)
@@ -86,15 +86,15 @@ def _item(item_id: int) -> Item:
 @cache
 def _typed(type_name: str) -> list[str]:
     """The fields that the documents ask of this type, out of the fragment itself."""
-    found: list[str] = []
+    names: list[str] = []
 
     class Fields(Visitor):
         def enter_inline_fragment(self, node: InlineFragmentNode, *_: Any) -> None:
             if node.type_condition is not None and node.type_condition.name.value == type_name:
-                found.extend(n.name.value for n in node.selection_set.selections if isinstance(n, FieldNode))
+                names.extend(n.name.value for n in node.selection_set.selections if isinstance(n, FieldNode))
 
     every = ["board_relation", "checkbox", "dropdown", "status"]
     (fragment,) = parse(item_fragment(every)).definitions
     assert isinstance(fragment, FragmentDefinitionNode)
     visit(fragment, Fields())
-    return found
+    return names

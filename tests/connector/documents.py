@@ -108,7 +108,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 def our_schema(version: str) -> GraphQLSchema:
     """What the sandbox plays of a version."""
-    return graph.schema(next(one.era for one in VERSIONS if one.value == version))
+    return graph.schema(next(row.era for row in VERSIONS if row.value == version))
 
 
 def official_schemas() -> dict[str, Path]:
@@ -123,21 +123,21 @@ def official_schemas() -> dict[str, Path]:
 def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
     """Why a document, or the variables that are sent with it, doesn't fit a schema."""
     tree = parse(document.text)
-    found = [error.message for error in validate(schema, tree)]
+    faults = [error.message for error in validate(schema, tree)]
     (operation,) = (node for node in tree.definitions if isinstance(node, OperationDefinitionNode))
     definitions = operation.variable_definitions or ()
     declared = {node.variable.name.value: type_from_ast(schema, node.type) for node in definitions}
     required = {name for name, kind in declared.items() if is_non_null_type(kind)}
     if not required <= set(document.variables) <= set(declared):
-        found.append(f"variables declared {sorted(declared)}, sent {sorted(document.variables)}")
+        faults.append(f"variables declared {sorted(declared)}, sent {sorted(document.variables)}")
     for name, value in document.variables.items():
         named = get_named_type(declared.get(name))
         if named is None:
             continue  # said above: the schema has no such type
         assert is_input_type(named)
         if isinstance(named, GraphQLInputObjectType):
-            found += _input_faults(named, value)
-    return found
+            faults += _input_faults(named, value)
+    return faults
 
 
 def _input_faults(expected: GraphQLInputObjectType, value: Any) -> list[str]:
@@ -157,4 +157,4 @@ def _input_faults(expected: GraphQLInputObjectType, value: Any) -> list[str]:
 def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:
     """The documents that don't fit, each with why."""
     checked = {name: document_faults(schema, document) for name, document in documents(version).items()}
-    return {name: found for name, found in checked.items() if found}
+    return {name: faults for name, faults in checked.items() if faults}

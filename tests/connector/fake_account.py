@@ -29,11 +29,11 @@ class FakeAccount(MondayClient):
         self._next = 100
 
     def ensure_webhooks(
-        self, url: str, known: Hooks | None = None, store: Callable[[Hooks], None] | None = None
+        self, url: str, registered: Hooks | None = None, store: Callable[[Hooks], None] | None = None
     ) -> tuple[Hooks, list[str]]:
         """Have our webhooks on board 7; returns them, and what was done."""
         stored: list[Hooks] = []
-        sentences = MondayConnector(self).ensure_webhooks("7", url, known or {}, store or stored.append)
+        sentences = MondayConnector(self).ensure_webhooks("7", url, registered or {}, store or stored.append)
         return (stored[-1] if stored else {}), sentences
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
@@ -115,7 +115,7 @@ class FakeAccount(MondayClient):
         self.writes.append("webhook deleted")
         return Answer({"delete_webhook": self.hooks.pop(sent["id"])})
 
-    def _new_id(self, what: str) -> str:
+    def _new_id(self, kind: str) -> str:
         self._next += 1
-        self.writes.append(what)
+        self.writes.append(kind)
         return str(self._next)

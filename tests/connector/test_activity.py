@@ -56,7 +56,7 @@ def row(**changed: Any) -> dict[str, Any]:
 
 
 def board(**changed: Any) -> dict[str, Any]:
-    found = {
+    node = {
         "id": "1",
         "name": "Contacts",
         "state": "active",
@@ -66,7 +66,7 @@ def board(**changed: Any) -> dict[str, Any]:
         "activity_logs": [ROW],
         "items_page": {"cursor": None, "items": [{"id": "5", "updated_at": "2026-11-20T14:00:00Z"}]},
     }
-    return found | changed
+    return node | changed
 
 
 def answer(node: Any, *errors: MondayError, **more: Any) -> Answer:
@@ -88,7 +88,7 @@ def test_a_row_is_an_event_as_its_webhook_would_have_told_it() -> None:
 def test_a_batch_of_deletes_is_an_event_an_item() -> None:
     entry = parse_entry(row(event="batch_delete_pulses", data=json.dumps({"pulse_ids": [5, 6]})))
     expected = [(EventKind.DELETED, "5"), (EventKind.DELETED, "6")]
-    assert [(parse_event(one).kind, parse_event(one).item_id) for one in webhook_bodies(entry, "1")] == expected
+    assert [(parse_event(body).kind, parse_event(body).item_id) for body in webhook_bodies(entry, "1")] == expected
 
 
 def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None:
@@ -114,8 +114,8 @@ def test_rows_about_nothing_that_a_record_holds_are_no_events(changed: dict[str,
 def test_a_new_items_values_may_come_as_text(values: Any) -> None:
     entry = parse_entry(row(event="create_pulse", data={"pulse_id": 5, "column_values_json": values}))
     (body,) = webhook_bodies(entry, "1")
-    told = parse_event(body).column_values
-    assert told == ({"stage": {"index": 1}} if values and "stage" in values else {})
+    read = parse_event(body).column_values
+    assert read == ({"stage": {"index": 1}} if values and "stage" in values else {})
 
 
 @pytest.mark.parametrize(
@@ -127,19 +127,19 @@ def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
 
 
 def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
-    told = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
-    assert (told.board.name, [entry.id for entry in told.log or []], told.user_id) == ("Contacts", ["r1"], "7")
-    assert [(one.item_id, one.at) for one in told.recently_updated[0]] == [
+    result = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
+    assert (result.board.name, [entry.id for entry in result.log or []], result.user_id) == ("Contacts", ["r1"], "7")
+    assert [(item.item_id, item.at) for item in result.recently_updated[0]] == [
         ("5", datetime(2026, 11, 20, 14, 0, tzinfo=UTC))
     ]
-    assert told.hooks == {"9": "create_item"}
+    assert result.hooks == {"9": "create_item"}
 
 
 @pytest.mark.parametrize("log", [{"entries": []}, {"logs": None, "cursor": None}, None, "x", [{"id": "1"}]])
 def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
-    told = parse_board_activity(answer(board(activity_logs=log)))
-    assert told.log is None
-    assert told.log_problem
+    result = parse_board_activity(answer(board(activity_logs=log)))
+    assert result.log is None
+    assert result.log_problem
 
 
 @pytest.mark.parametrize("part", ["activity_logs", "items_page", "columns"])
@@ -176,8 +176,8 @@ MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 
 
 def test_times_are_asked_for_by_the_second_in_utc() -> None:
-    asked = board_activity_query("1", MOMENT.replace(microsecond=999_999), NUMBERED_PAGES)
-    assert asked.variables["from"] == "2026-11-20T14:00:00Z"
+    query = board_activity_query("1", MOMENT.replace(microsecond=999_999), NUMBERED_PAGES)
+    assert query.variables["from"] == "2026-11-20T14:00:00Z"
     assert "activity_logs" not in board_activity_query("1", MOMENT, None).text
 
 
@@ -199,7 +199,7 @@ class Account:
 
 
 def page(*ids: str, cursor: str | None = None) -> Answer:
-    return answer(board(activity_logs={"logs": [row(id=one) for one in ids], "cursor": cursor}))
+    return answer(board(activity_logs={"logs": [row(id=row_id) for row_id in ids], "cursor": cursor}))
 
 
 def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
@@ -207,19 +207,19 @@ def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     first = MondayConnector(account).board_activity("1", MOMENT)
     further = list(MondayConnector(account).log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
-    assert [asked.variables.get("turn") for asked in account.asked] == [None, "c1", "c2"]
-    assert all("$from: String" in asked.text and "logs {" in asked.text for asked in account.asked)
+    assert [document.variables.get("turn") for document in account.asked] == [None, "c1", "c2"]
+    assert all("$from: String" in document.text and "logs {" in document.text for document in account.asked)
 
 
 @pytest.mark.parametrize(("version", "declared"), [("2026-10", "ISO8601DateTime"), ("2027-01", "String")])
 def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared: str) -> None:
     account = Account(version, answer(board()))
     MondayConnector(account).board_activity("1", MOMENT)
-    assert [f"$from: {declared}," in asked.text for asked in account.asked] == [True]
+    assert [f"$from: {declared}," in document.text for document in account.asked] == [True]
 
 
 @pytest.mark.parametrize("version", ["2026-10", "2027-01"])
 def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
     account = Account(version, MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"))
     assert [entry.id for entry in MondayConnector(account).board_activity("1", MOMENT).log or []] == ["r1"]
-    assert len({asked.text for asked in account.asked}) == 2
+    assert len({document.text for document in account.asked}) == 2

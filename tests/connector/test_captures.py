@@ -35,8 +35,8 @@ class Capture(NamedTuple):
 
 
 def entry(message: str, path: list[str | int] | None = None, **extensions: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"message": message}
-    return found | ({"path": path} if path else {}) | ({"extensions": extensions} if extensions else {})
+    error: dict[str, Any] = {"message": message}
+    return error | ({"path": path} if path else {}) | ({"extensions": extensions} if extensions else {})
 
 
 def invalid(source: str, message: str, path: list[str | int] | None = None, **extensions: Any) -> Capture:
@@ -159,7 +159,7 @@ CAPTURES = (
 """Answers that failed as a whole."""
 
 
-@pytest.mark.parametrize("capture", CAPTURES, ids=lambda one: f"{one.source} {str(one.body)[:60]}")
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: f"{capture.source} {str(capture.body)[:60]}")
 @pytest.mark.parametrize("document", [QUERY, MUTATION], ids=["query", "mutation"])
 @responses.activate
 def test_a_failed_answer_says_what_failed_and_if_anything_ran(capture: Capture, document: str) -> None:
@@ -171,10 +171,10 @@ def test_a_failed_answer_says_what_failed_and_if_anything_ran(capture: Capture, 
 
 def refused(
     source: str, message: str, code: str, kind: ErrorKind, column: str | None = None,
-    path: list[str | int] | None = None, **told: Any,
+    path: list[str | int] | None = None, **more: Any,
 ) -> tuple[str, dict[str, Any], ErrorKind, str | None]:  # fmt: skip
     """One alias of a mutation that was answered."""
-    return source, entry(message, path or ["r0"], **({"code": code} if code else {}), **told), kind, column
+    return source, entry(message, path or ["r0"], **({"code": code} if code else {}), **more), kind, column
 
 
 OF_ONE_ALIAS = (
@@ -242,12 +242,12 @@ OF_ONE_ALIAS = (
 """Refusals of one alias: where found, as answered, what becomes of it, and the column that it names."""
 
 
-@pytest.mark.parametrize(("source", "told", "expected", "column"), OF_ONE_ALIAS, ids=lambda one: str(one)[:60])
+@pytest.mark.parametrize(("source", "failure", "expected", "column"), OF_ONE_ALIAS, ids=lambda value: str(value)[:60])
 @responses.activate
 def test_a_refusal_of_one_alias_says_whose_fault_it_is(
-    source: str, told: dict[str, Any], expected: ErrorKind, column: str | None
+    source: str, failure: dict[str, Any], expected: ErrorKind, column: str | None
 ) -> None:
-    responses.post(URL, json={"data": {"r0": None}, "errors": [told]})
+    responses.post(URL, json={"data": {"r0": None}, "errors": [failure]})
     [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
     assert (error.kind, error.path_alias, error.column_id) == (expected, "r0", column), source
 
@@ -259,8 +259,8 @@ def test_broken_rules_are_told_of_each_column_in_mondays_words() -> None:
         {"itemId": None, "columnIds": ["numbers"], "message": "Numbers should not be empty"},
         {"itemId": None, "columnIds": ["numbers"], "message": "Numbers should be at least 5"},
     ]
-    told = entry("data_validation_error", ["r0"], code="DATA_VALIDATIONS_ERROR", error_data=rules)
-    responses.post(URL, json={"data": {"r0": None}, "errors": [told]})
+    failure = entry("data_validation_error", ["r0"], code="DATA_VALIDATIONS_ERROR", error_data=rules)
+    responses.post(URL, json={"data": {"r0": None}, "errors": [failure]})
     [error] = MondayClient(URL, "token").execute(MUTATION, {}).errors
     assert error.kind is errors.RULES_BROKEN
     assert "Status 1 should not be empty; Numbers should not be empty; Numbers should be at least 5" in error.sentence
@@ -348,7 +348,7 @@ CELLS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
 """Where found, the column's type, what the cell showed, and its canonical value."""
 
 
-@pytest.mark.parametrize(("source", "kind", "shown", "expected"), CELLS, ids=lambda one: str(one)[:50])
+@pytest.mark.parametrize(("source", "kind", "shown", "expected"), CELLS, ids=lambda value: str(value)[:50])
 def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown: dict[str, Any], expected: Any) -> None:
     node = {"id": "1", "name": "n", "state": "active", "column_values": [{"id": "c", "type": kind} | shown]}
     (item,) = parse_items_at([node], ["c"])
@@ -358,7 +358,7 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
         return
     convert = BY_TYPE[kind](ConverterOptions(region="GB"))
     try:
-        found: Any = convert.remote(convert.stored_value(reading))
+        value: Any = convert.remote(convert.stored_value(reading))
     except UnknownValue:
-        found = UNKNOWN
-    assert found == expected, source
+        value = UNKNOWN
+    assert value == expected, source

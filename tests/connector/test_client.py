@@ -152,9 +152,9 @@ def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, secon
     assert caught.value.wait_seconds == seconds
 
 
-@pytest.mark.parametrize(("told", "seconds"), [("1e300", 86_400.0), ("9" * 400, 86_400.0), ("-5", 0.0), ("NaN", None)])
-def test_an_absurd_wait_is_none_or_a_day(client: MondayClient, told: str, seconds: float | None) -> None:
-    extensions = f'{{"code": "DAILY_LIMIT_EXCEEDED", "retry_in_seconds": {told}}}'
+@pytest.mark.parametrize(("wait", "seconds"), [("1e300", 86_400.0), ("9" * 400, 86_400.0), ("-5", 0.0), ("NaN", None)])
+def test_an_absurd_wait_is_none_or_a_day(client: MondayClient, wait: str, seconds: float | None) -> None:
+    extensions = f'{{"code": "DAILY_LIMIT_EXCEEDED", "retry_in_seconds": {wait}}}'
     responses.post(URL, status=429, body=f'{{"errors": [{{"message": "x", "extensions": {extensions}}}]}}')
     with refusal(errors.DAILY_LIMIT_REACHED) as caught:
         client.execute(QUERY, {})
@@ -176,8 +176,8 @@ def test_a_wait_until_a_date_is_counted_on_the_server_s_own_clock(client: Monday
 
 
 def test_without_retry_after_the_wait_is_the_spent_limit_s(client: MondayClient) -> None:
-    left = '"minuteRate";r=0;t=38, "concurrency";r=249, "complexityMinute";r=4950000;t=45'
-    responses.post(URL, status=429, body="", headers={"RateLimit": left})
+    limits = '"minuteRate";r=0;t=38, "concurrency";r=249, "complexityMinute";r=4950000;t=45'
+    responses.post(URL, status=429, body="", headers={"RateLimit": limits})
     with refusal(errors.LIMIT_REACHED) as caught:
         client.execute(QUERY, {})
     assert caught.value.wait_seconds == 38
@@ -191,7 +191,7 @@ LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t
 
 
 @pytest.mark.parametrize(
-    ("policy", "left", "expected"),
+    ("policy", "limits", "expected"),
     [
         (POLICY, LEFT, 5_000_000),
         ("complexityMinute ; q=7", None, 7),
@@ -201,10 +201,10 @@ LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t
     ],
 )
 def test_the_points_of_a_minute_are_read_as_far_as_the_headers_tell_them(
-    client: MondayClient, policy: str | None, left: str | None, expected: int | None
+    client: MondayClient, policy: str | None, limits: str | None, expected: int | None
 ) -> None:
-    told = {"RateLimit-Policy": policy, "RateLimit": left}
-    responses.post(URL, json={"data": {}}, headers={name: text for name, text in told.items() if text})
+    headers = {"RateLimit-Policy": policy, "RateLimit": limits}
+    responses.post(URL, json={"data": {}}, headers={name: text for name, text in headers.items() if text})
     assert client.execute(QUERY, {}).points_limit == expected
 
 
@@ -321,17 +321,17 @@ def test_an_answer_that_is_cut_off_still_tells_its_request(serve: Serve) -> None
 
 
 def test_an_answer_that_trickles_ends_at_the_timeout(serve: Serve) -> None:
-    done = threading.Event()
+    stopped = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
-        while not done.wait(0.02):
+        while not stopped.wait(0.02):
             connection.sendall(b" ")
 
     client = MondayClient(serve(trickle), TOKEN, timeout=0.2)
     with refusal(errors.TIMED_OUT):
         client.execute(MUTATION, {})
-    done.set()
+    stopped.set()
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
@@ -340,8 +340,8 @@ def test_no_log_or_error_has_the_token(client: MondayClient, status: int, caplog
     responses.post(URL, status=status, body="not JSON")
     with pytest.raises(errors.MondayError) as caught:
         client.execute(QUERY, {})
-    seen = [str(caught.value), repr(caught.value), repr(client), str(vars(client)), caplog.text]
-    assert all(TOKEN not in text for text in seen)
+    texts = [str(caught.value), repr(caught.value), repr(client), str(vars(client)), caplog.text]
+    assert all(TOKEN not in text for text in texts)
 
 
 @pytest.mark.parametrize("token", ["abc\ndef", "abc\x00", "schlüssel"])

@@ -76,8 +76,8 @@ def test_what_still_stands_on_the_board_never_lands_in_another_part(before: Part
     except AmbiguousSplit:
         return
     for name in ADDRESS_FIELDS:
-        kept = [piece for piece in _pieces({name: before[name]}) if piece in edited and piece not in new]
-        assert [piece for piece in kept if piece not in _pieces({name: after[name] or ""})] == []
+        staying = [piece for piece in _pieces({name: before[name]}) if piece in edited and piece not in new]
+        assert [piece for piece in staying if piece not in _pieces({name: after[name] or ""})] == []
     assert ADDRESS.local(after) == ADDRESS.remote(_text(edited))
 
 

@@ -66,7 +66,7 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
 
 
 @pytest.mark.parametrize(
-    ("name", "one", "other"),
+    ("name", "first", "second"),
     [
         ("numbers", "4.50", "4.5"),
         ("numbers", "1e3", "1000"),
@@ -77,18 +77,18 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
         ("relation", ACME, {"item": "44"}),
     ],
 )
-def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> None:
+def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -> None:
     convert = make_converter(name)
-    assert convert.local({"field": one}) == convert.local({"field": other})
+    assert convert.local({"field": first}) == convert.local({"field": second})
 
 
 @pytest.mark.parametrize(
-    ("name", "one", "other"),
+    ("name", "first", "second"),
     [("numbers", "4.50", "4.51"), ("numbers", "10", "1"), ("status", "done", "Done"), ("dropdown", "a, b", ["a", "b"])],
 )
-def test_values_that_say_different_things_are_not_equal(name: str, one: Any, other: Any) -> None:
+def test_values_that_say_different_things_are_not_equal(name: str, first: Any, second: Any) -> None:
     convert = make_converter(name)
-    assert convert.local({"field": one}) != convert.local({"field": other})
+    assert convert.local({"field": first}) != convert.local({"field": second})
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any,
     ],
 )
 def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any, words: str) -> None:
-    told = make_converter(name, OPTIONS.get(name, ConverterOptions())).rejection_reason({"inventory_url": value})
-    assert told is not None
-    assert told.startswith("inventory url: ")
-    assert words in told
+    reason = make_converter(name, OPTIONS.get(name, ConverterOptions())).rejection_reason({"inventory_url": value})
+    assert reason is not None
+    assert reason.startswith("inventory url: ")
+    assert words in reason
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
 def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> None:
     ticked = Reading("c", "checkbox", text="v", value={"checked": "true"}, extra={"checked": None})
     assert make_converter("checkbox").stored_value(ticked) == {"checked": True}
-    done = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
+    reading = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
     convert = make_converter("status", STATUS)
-    assert convert.remote(convert.stored_value(done)) == "Done"
+    assert convert.remote(convert.stored_value(reading)) == "Done"
 
 
 def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:

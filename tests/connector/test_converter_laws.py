@@ -78,7 +78,7 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     assert convert.remote(raw) == canonical
     assert convert.remote(json.loads(json.dumps(raw))) == canonical
     assert convert.to_local(raw, local) == local
-    assert cell.told(convert) == canonical
+    assert cell.event_value(convert) == canonical
 
 
 @given(CASES)
@@ -104,7 +104,7 @@ def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> Non
     cleared = convert.stored_value(cell.write(None))
     assert cleared is None
     assert convert.remote(cleared) is None
-    assert cell.told(convert) is None
+    assert cell.event_value(convert) is None
     assert convert.local(convert.to_local(cleared, local)) is None
 
 

@@ -158,11 +158,11 @@ def test_every_value_comes_back_as_itself(name: str, choices: dict[str, str], da
     """Also where labels are shared, or are other values."""
     cell, convert = a_cell(name, choices)
     value, other = data.draw(st.sampled_from(sorted(choices))), data.draw(st.sampled_from(sorted(choices)))
-    shown = {one: convert.local({"stage": one}) for one in choices}
+    shown = {choice: convert.local({"stage": choice}) for choice in choices}
     # No label is just the form in which two others are told apart.
     assume(len({str(label).casefold() for label in shown.values()}) == len(choices))
     raw = convert.stored_value(cell.write(convert.to_remote({"stage": value}, None)))
-    assert convert.remote(raw) == shown[value] == cell.told(convert)
+    assert convert.remote(raw) == shown[value] == cell.event_value(convert)
     assert convert.to_local(raw, {"stage": other}) == {"stage": value}
 
 
@@ -171,18 +171,18 @@ def test_a_value_with_two_spaces_comes_back_as_itself(name: str) -> None:
     """Found by Hypothesis: its label is shared, and the column's label is spelled as the value is."""
     cell, convert = a_cell(name, {"A": "1  1", "1  1": "1 1"})
     raw = convert.stored_value(cell.write(convert.to_remote({"stage": "1  1"}, None)))
-    assert convert.remote(raw) == convert.local({"stage": "1  1"}) == cell.told(convert)
+    assert convert.remote(raw) == convert.local({"stage": "1  1"}) == cell.event_value(convert)
     assert convert.to_local(raw, {"stage": "A"}) == {"stage": "1  1"}
 
 
 @pytest.mark.parametrize("name", ONE_VALUE)
-@pytest.mark.parametrize("said", ["Planned", "PLANNED", " planned", "planned"])
-def test_the_board_may_say_the_label_or_the_value(name: str, said: str) -> None:
-    cell, convert = a_cell(name, STAGES, ("Planned", said))
-    raw = convert.stored_value(cell.write({"labels": [said]} if name == "dropdown" else _as(name, said)))
+@pytest.mark.parametrize("text", ["Planned", "PLANNED", " planned", "planned"])
+def test_the_board_may_say_the_label_or_the_value(name: str, text: str) -> None:
+    cell, convert = a_cell(name, STAGES, ("Planned", text))
+    raw = convert.stored_value(cell.write({"labels": [text]} if name == "dropdown" else _as(name, text)))
     assert convert.remote(raw) == convert.local({"stage": "planned"})
     assert convert.to_local(raw, {"stage": "done"}) == {"stage": "planned"}
-    assert convert.from_text(said, {"stage": "done"}) == {"stage": "planned"}
+    assert convert.from_text(text, {"stage": "done"}) == {"stage": "planned"}
 
 
 @pytest.mark.parametrize("name", ONE_VALUE)

@@ -59,7 +59,7 @@ NOT_ALLOWED = errors.MondayError(errors.PERMISSION_MISSING, "Field not allowed."
 
 
 @pytest.mark.parametrize(
-    ("greeting", "level", "subject", "said", "fix"),
+    ("greeting", "level", "subject", "text", "fix"),
     [
         ({"user_id": ""}, "problem", "token", "no user", "MONDAY_API_KEY"),
         ({"user_id": "", "field_errors": (REFUSED,)}, "problem", "token", "no user", "me:read"),
@@ -77,23 +77,23 @@ NOT_ALLOWED = errors.MondayError(errors.PERMISSION_MISSING, "Field not allowed."
     ],
 )
 def test_what_is_wrong_with_the_account_is_said_with_what_helps(
-    account: FakeAccount, greeting: dict[str, Any], level: str, subject: str, said: str, fix: str
+    account: FakeAccount, greeting: dict[str, Any], level: str, subject: str, text: str, fix: str
 ) -> None:
-    (found,) = _wrong(_examined(account, replace(GREETING, version_kind="", **greeting)))
-    assert (found.level, found.subject, said in found.message, fix in found.full_fix) == (level, subject, True, True)
+    (fault,) = _wrong(_examined(account, replace(GREETING, version_kind="", **greeting)))
+    assert (fault.level, fault.subject, text in fault.message, fix in fault.full_fix) == (level, subject, True, True)
 
 
 def test_boards_that_can_t_be_read_are_a_fault_and_the_rest_is_told(account: FakeAccount) -> None:
     account.failing["boards"] = errors.MondayError(errors.SERVER_FAILED, "Internal Server Error")
     findings = _examined(account, GREETING, CHECK)
     assert [finding.subject for finding in findings] == ["token", "version", "plan", "board"]
-    assert [found.message for found in _wrong(findings)] == ["Internal Server Error"]
+    assert [fault.message for fault in _wrong(findings)] == ["Internal Server Error"]
 
 
 def test_a_board_that_isn_t_set_or_isn_t_seen_is_a_fault(account: FakeAccount) -> None:
     checks = [BoardCheck("Contacts", None), BoardCheck("Organizations", "99")]
-    found = _wrong(_examined(account, GREETING, *checks))
-    assert [(one.level, one.subject, one.message.partition(":")[0]) for one in found] == [
+    faults = _wrong(_examined(account, GREETING, *checks))
+    assert [(fault.level, fault.subject, fault.message.partition(":")[0]) for fault in faults] == [
         ("problem", "board", "Contacts"), ("problem", "board", "Organizations"),
     ]  # fmt: skip
 
@@ -154,7 +154,7 @@ def _another_set_is_there(account: FakeAccount, check: BoardCheck) -> BoardCheck
 
 
 @pytest.mark.parametrize(
-    ("change", "level", "subject", "said"),
+    ("change", "level", "subject", "text"),
     [
         (_state("archived"), "problem", "board", "archived"),
         (_state("deleted"), "problem", "board", "deleted"),
@@ -183,7 +183,7 @@ def _another_set_is_there(account: FakeAccount, check: BoardCheck) -> BoardCheck
     ],
 )
 def test_what_is_wrong_with_a_board_is_said(
-    account: FakeAccount, change: Callable[[FakeAccount, BoardCheck], BoardCheck], level: str, subject: str, said: str
+    account: FakeAccount, change: Callable[[FakeAccount, BoardCheck], BoardCheck], level: str, subject: str, text: str
 ) -> None:
-    (found,) = _wrong(_examined(account, GREETING, change(account, _check(account))))
-    assert (found.level, found.subject, said in found.message) == (level, subject, True), found.message
+    (fault,) = _wrong(_examined(account, GREETING, change(account, _check(account))))
+    assert (fault.level, fault.subject, text in fault.message) == (level, subject, True), fault.message

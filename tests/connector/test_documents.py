@@ -50,12 +50,12 @@ def test_no_value_is_written_into_a_document_s_text() -> None:
 
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:
-    for made in (
+    for document in (
         sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS, create_labels=True)),
         sent(items.prepare_creates("7", None, [ItemWrite("c0", {"name": "Ada"})], COLUMNS, create_labels=True)),
     ):
-        assert "create_labels_if_missing: $labels" in made.text
-        assert made.variables["labels"] is True
+        assert "create_labels_if_missing: $labels" in document.text
+        assert document.variables["labels"] is True
     plain = sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS))
     assert "labels" not in plain.text
     assert "labels" not in plain.variables

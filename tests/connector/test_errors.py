@@ -82,18 +82,18 @@ def test_a_name_that_is_too_long_is_held_as_the_name_s_own_field() -> None:
 
 
 def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:
-    codes = [known.code for known in PUBLISHED]
+    codes = [row.code for row in PUBLISHED]
     assert len(codes) == len(set(codes))
     assert all(re.search(r"developer\.monday|mondaycom/mcp|topic \d+|published", k.source) for k in PUBLISHED)
 
 
-@pytest.mark.parametrize("known", PUBLISHED, ids=lambda known: known.code)
-def test_a_code_becomes_the_kind_of_the_table_in_the_present_and_in_the_older_form(known: KnownCode) -> None:
-    older = {"error_code": known.code, "error_message": "No.", "status_code": 200, "error_data": {}}
-    for body in (failed("No.", known.code, ["r0"]), older):
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row.code)
+def test_a_code_becomes_the_kind_of_the_table_in_the_present_and_in_the_older_form(row: KnownCode) -> None:
+    older = {"error_code": row.code, "error_message": "No.", "status_code": 200, "error_data": {}}
+    for body in (failed("No.", row.code, ["r0"]), older):
         error = translate_error(body, http_status=200)
-        assert error.kind is known.kind
-        assert error.code == known.code
+        assert error.kind is row.kind
+        assert error.code == row.code
 
 
 def test_every_code_that_the_sandbox_can_answer_has_a_kind() -> None:
@@ -115,10 +115,10 @@ def _codes_in(node: Any) -> Iterator[str]:
 
 def _beside_the_schema(name: str) -> Path:
     schema = os.environ.get("MONDAY_SCHEMA")
-    found = Path(schema).parent.joinpath(name) if schema else None
-    if found is None or not found.is_file():
+    path = Path(schema).parent.joinpath(name) if schema else None
+    if path is None or not path.is_file():
         pytest.skip(f"MONDAY_SCHEMA names no folder with Monday's error bodies ({name})")
-    return found
+    return path
 
 
 def test_every_published_error_code_has_a_kind() -> None:

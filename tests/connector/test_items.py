@@ -114,8 +114,8 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
         COLUMN_IDS,
     )
     assert list(result.linked) == ["11"]
-    assert [found.id for found in result.by_npd_id] == ["12"]
-    assert [found.id for found in result.by_match] == ["13"]
+    assert [item.id for item in result.by_npd_id] == ["12"]
+    assert [item.id for item in result.by_match] == ["13"]
     assert result.cursors == {"by_npd_id": "more"}
 
 
@@ -152,7 +152,7 @@ def test_a_search_on_a_board_that_isn_t_answered_is_not_nothing_found() -> None:
 )
 def test_a_page_gives_its_items_and_the_next_cursor(data: dict[str, Any]) -> None:
     page, cursor = parse_page(_answer(data), COLUMN_IDS)
-    assert ([found.id for found in page], cursor) == (["11"], "more")
+    assert ([item.id for item in page], cursor) == (["11"], "more")
 
 
 def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> None:

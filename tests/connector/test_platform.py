@@ -56,9 +56,9 @@ def test_a_whole_greeting_is_read() -> None:
 @pytest.mark.parametrize("instead", ["nothing", None, [], "rubbish"])
 def test_whatever_is_missing_the_rest_is_read(left_out: str, instead: Any) -> None:
     data = {key: value for key, value in WHOLE.items() if key != left_out}
-    found = parse_account_info(Answer(data if instead == "nothing" else data | {left_out: instead}))
-    told = [found.user_id, found.tier, found.version_value, found.day_limit, found.versions]
-    assert sum(bool(value) for value in told) >= 4
+    info = parse_account_info(Answer(data if instead == "nothing" else data | {left_out: instead}))
+    parts = [info.user_id, info.tier, info.version_value, info.day_limit, info.versions]
+    assert sum(bool(value) for value in parts) >= 4
 
 
 def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
@@ -71,9 +71,9 @@ def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
 def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
     refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
-    found = MondayConnector(client).account_info()
-    assert (found.user_id, found.tier) == ("2", "")
-    assert [(error.kind, error.path_alias) for error in found.field_errors] == [(errors.PERMISSION_MISSING, "account")]
+    info = MondayConnector(client).account_info()
+    assert (info.user_id, info.tier) == ("2", "")
+    assert [(error.kind, error.path_alias) for error in info.field_errors] == [(errors.PERMISSION_MISSING, "account")]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> No
 def test_a_refused_whole_is_asked_in_part(client: MondayClient, status: int, body: dict[str, Any]) -> None:
     responses.post(URL, status=status, json=body)
     responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
-    found = MondayConnector(client).account_info()
-    assert (found.user_id, found.version_value, found.version_kind) == ("2", "2026-10", "current")
-    assert len(found.field_errors) == 1
+    info = MondayConnector(client).account_info()
+    assert (info.user_id, info.version_value, info.version_kind) == ("2", "2026-10", "current")
+    assert len(info.field_errors) == 1
 
 
 @pytest.mark.parametrize("status", [401, 429, 500])
@@ -109,8 +109,8 @@ def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pyte
     assert MondayConnector(client).users() == {
         key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")
     }
-    asked = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
-    assert asked == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
+    variables = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
+    assert variables == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
 
 
 def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:

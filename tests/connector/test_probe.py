@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 
 RECEIVER = "http://receiver.test"
 ADDRESS = f"{RECEIVER}/webhooks/monday/a-secret-part/"
-WEBHOOKS = {one.key for one in ASSUMPTIONS if one.key.startswith("webhook-")}
+WEBHOOKS = {assumption.key for assumption in ASSUMPTIONS if assumption.key.startswith("webhook-")}
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +67,24 @@ def nothing_is_left(simulator: Simulator) -> bool:
 
 
 def test_against_the_simulator_nothing_differs_and_nothing_is_left(simulator: Simulator, account: Account) -> None:
-    found = account.findings()
-    assert list(found) == [one.key for one in ASSUMPTIONS]
-    assert {key: one.answer or one.reason for key, one in found.items() if one.differs or one.reason} == {}
+    findings = account.findings()
+    assert list(findings) == [assumption.key for assumption in ASSUMPTIONS]
+    assert {key: entry.answer or entry.reason for key, entry in findings.items() if entry.differs or entry.reason} == {}
     assert nothing_is_left(simulator)
     assert account.probe.leftovers == []
 
 
 def test_what_an_account_does_otherwise_is_found(simulator: Simulator, account: Account) -> None:
     simulator.control("faults", {"drops": "board_relation", "on": "create_item", "count": 50})
-    found = account.findings()
-    assert {key for key, one in found.items() if one.differs} == {"create-relation", "archived-in-relation"}
-    assert found["create-relation"].answer == "dropped"
+    findings = account.findings()
+    assert {key for key, entry in findings.items() if entry.differs} == {"create-relation", "archived-in-relation"}
+    assert findings["create-relation"].answer == "dropped"
 
 
 def test_where_monday_does_not_reach_this_site_all_else_is_asked(simulator: Simulator, account: Account) -> None:
-    found = account.findings(reached=False)
-    assert {key for key, one in found.items() if one.reason} == WEBHOOKS
-    assert "SITE_URL" in found["webhook-echo"].reason
+    findings = account.findings(reached=False)
+    assert {key for key, entry in findings.items() if entry.reason} == WEBHOOKS
+    assert "SITE_URL" in findings["webhook-echo"].reason
     assert nothing_is_left(simulator)
 
 

@@ -102,7 +102,7 @@ def _cell(converter: str, text: str) -> dict[str, str]:
 
 def _pairs(links: list[tuple[str, str]], emails: list[tuple[str, str]], phones: list[tuple[str, str]]) -> list[Any]:
     kinds = {"link": links, "email": emails, "phone": phones}
-    return [pytest.param(kind, one, other, id=f"{kind} {one!a}") for kind in kinds for one, other in kinds[kind]]
+    return [pytest.param(kind, ours, theirs, id=f"{kind} {ours!a}") for kind in kinds for ours, theirs in kinds[kind]]
 
 
 KEYS = {"link": "url", "email": "email"}

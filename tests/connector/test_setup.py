@@ -15,8 +15,8 @@ from tests.connector.fake_account import FakeAccount
 from tests.support.refusals import refusal
 
 
-def _ids(made: BoardSetup) -> dict[str, str]:
-    return {key: column.id for key, column in made.columns.items()}
+def _ids(board_setup: BoardSetup) -> dict[str, str]:
+    return {key: column.id for key, column in board_setup.columns.items()}
 
 
 COLUMNS = [ColumnSpec("email", "Email", "email", "npd_email"), ColumnSpec("notes", "Notes", "long_text", "npd_notes")]
@@ -105,8 +105,8 @@ RELATION = ColumnSpec(
 def test_an_optional_column_is_adopted_in_the_best_type_that_is_there(account: FakeAccount) -> None:
     labels = {"labels": [{"id": 1, "label": "Navy"}]}
     account.add_board("7", _column("a", "Aliases", "text"), _column("b", "ALIASES ", "dropdown", labels))
-    found = _ensure(account, ALIASES).columns["aliases"]
-    assert (found.id, found.type, found.settings) == ("b", "dropdown", labels)
+    column = _ensure(account, ALIASES).columns["aliases"]
+    assert (column.id, column.type, column.settings) == ("b", "dropdown", labels)
 
 
 def test_an_optional_column_of_an_unfit_type_is_named_and_left(account: FakeAccount) -> None:
@@ -142,25 +142,25 @@ def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccoun
     )
     with refusal(errors.WEBHOOKS_INCOMPLETE, match="Failed to communicate") as caught:
         account.ensure_webhooks(URL)
-    told: BaseException | None = caught.value
-    while told is not None:
-        nested = getattr(told, "errors", ())
-        assert "secret-part" not in f"{told} {told!r} {nested!r} {[e.sentence for e in nested]}"
-        told = told.__cause__ or told.__context__
+    error: BaseException | None = caught.value
+    while error is not None:
+        nested = getattr(error, "errors", ())
+        assert "secret-part" not in f"{error} {error!r} {nested!r} {[e.sentence for e in nested]}"
+        error = error.__cause__ or error.__context__
 
 
 def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) -> None:
-    kept: list[int] = []
-    account.ensure_webhooks(URL, store=lambda hooks: kept.append(len(hooks)))
-    assert kept == [*range(1, len(WEBHOOK_EVENTS) + 1), len(WEBHOOK_EVENTS)]
+    counts: list[int] = []
+    account.ensure_webhooks(URL, store=lambda hooks: counts.append(len(hooks)))
+    assert counts == [*range(1, len(WEBHOOK_EVENTS) + 1), len(WEBHOOK_EVENTS)]
 
 
 def test_an_address_that_monday_does_not_reach_is_told_with_the_webhooks_that_stand(account: FakeAccount) -> None:
     account.unreachable_events = {WEBHOOK_EVENTS[2]}
-    kept: list[list[str]] = []
+    events: list[list[str]] = []
     with refusal(errors.WEBHOOKS_INCOMPLETE, match="could not reach"):
-        account.ensure_webhooks(URL, store=lambda hooks: kept.append([hook["event"] for hook in hooks.values()]))
-    assert kept[-1] == [*WEBHOOK_EVENTS[:2]]
+        account.ensure_webhooks(URL, store=lambda hooks: events.append([hook["event"] for hook in hooks.values()]))
+    assert events[-1] == [*WEBHOOK_EVENTS[:2]]
 
 
 class Partly(FakeAccount):
@@ -175,21 +175,21 @@ class Partly(FakeAccount):
         if not document.startswith("query Boards") or not answer.data or not answer.data["boards"]:
             return answer
         boards = [board | {self.part: None} for board in answer.data["boards"]]
-        told = (translate_error(self.failure),) if self.failure else ()
-        return Answer({"boards": boards}, errors=told)
+        failures = (translate_error(self.failure),) if self.failure else ()
+        return Answer({"boards": boards}, errors=failures)
 
 
 @pytest.mark.parametrize("part", ["columns", "groups"])
-@pytest.mark.parametrize("told", [True, False])
-def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, told: bool) -> None:
+@pytest.mark.parametrize("is_told", [True, False])
+def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, is_told: bool) -> None:
     failure = {
         "message": "Too many requests",
         "path": ["boards", 0, part],
         "extensions": {"code": "FIELD_LIMIT_EXCEEDED", "retry_in_seconds": 15},
     }
-    account = Partly(part, failure if told else None)
+    account = Partly(part, failure if is_told else None)
     account.add_board("7", _column("npd_email", "Email", "email"))
-    with refusal(errors.FIELD_LIMIT_REACHED if told else errors.UNREADABLE_ANSWER):
+    with refusal(errors.FIELD_LIMIT_REACHED if is_told else errors.UNREADABLE_ANSWER):
         _ensure(account)
     assert account.writes == []
 

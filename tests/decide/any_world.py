@@ -47,7 +47,7 @@ from sync.reconcile.identity import (
 )
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import TOKEN_USER, TOM, at, created, plain, told, wrote
+from tests.decide.builders import TOKEN_USER, TOM, at, created, edit, plain, wrote
 from tests.decide.field_builders import PLAIN, board, chosen, claim, intent, item, organization, record_facts
 from tests.decide.plan_builders import NOTHING_COUNTED, World
 
@@ -70,9 +70,9 @@ class Draw(Random):
         return self.random() * 100 < percent
 
     def some(self, values: Sequence[Any], percent: int) -> list[Any]:
-        return [one for one in values if self.maybe(percent)]
+        return [value for value in values if self.maybe(percent)]
 
-    def said(self, percent: int) -> dict[str, Any]:
+    def values(self, percent: int) -> dict[str, Any]:
         """What a side says otherwise than a plain contact."""
         return {key: self.choice(KEYS[key]) for key in self.some(list(KEYS), percent)}
 
@@ -114,8 +114,8 @@ def any_board(draw: Draw) -> BoardContext:
 
 
 def _conditions(draw: Draw, wanted: Mapping[str, tuple[str, list[str]]], percent: int) -> list[dict[str, Any]]:
-    kept = draw.some(list(wanted.items()), percent)
-    return [{"field": key, "op": op, "values": values, "labels": values} for key, (op, values) in kept]
+    drawn = draw.some(list(wanted.items()), percent)
+    return [{"field": key, "op": op, "values": values, "labels": values} for key, (op, values) in drawn]
 
 
 # Items.
@@ -126,11 +126,11 @@ def any_state(draw: Draw) -> str:
     return draw.choice(["active"] * 16 + ["archived", "archived", "deleted", "deleted", "moved", "missing"])
 
 
-def any_item(draw: Draw, key: str, said: Mapping[str, Any], bears: str, state: str) -> Item:
+def any_item(draw: Draw, key: str, values: Mapping[str, Any], bears: str, state: str) -> Item:
     unknown, board_id = draw.some(["email", "role_title", "npd_id"], 2), "2" if state == "moved" else "1"
-    found = item(said, unknown=unknown, state="active" if state == "moved" else state, board_id=board_id, id=key)
+    drawn = item(values, unknown=unknown, state="active" if state == "moved" else state, board_id=board_id, id=key)
     npd_id = {} if "npd_id" in unknown else {"npd_id": Reading("npd_id", "text", text=bears, value=bears)}
-    return replace(found, values={**found.values, **npd_id}, group_id=draw.choice(["topics", "topics", "other", None]))
+    return replace(drawn, values={**drawn.values, **npd_id}, group_id=draw.choice(["topics", "topics", "other", None]))
 
 
 # What happened to a cell: what we read and wrote, what Tom did meanwhile, and which events of it came.
@@ -149,7 +149,7 @@ class Cell:
 
 def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     """Our write of a role, maybe over an edit of Tom's that was never read, and maybe another edit after it."""
-    sent, since = draw.choice([one for one in ("Chair", "Head") if one != before]), draw.choice([-60, -300])
+    sent, since = draw.choice([role for role in ("Chair", "Head") if role != before]), draw.choice([-60, -300])
     state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
     ended = at(since + 6) if state != IntentState.OPEN else None
     write = wrote(sent, before, seconds=since, state=state, settled_at=ended, entity_id=key, item_id=item_id)
@@ -161,21 +161,21 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     for value, seconds, user in steps:
         # Of what was there before, an event may tell nothing.
         previous = now if draw.maybe(80) else "?"
-        events.append(told(value, previous, seconds=seconds, user_id=user if draw.maybe(90) else ""))
+        events.append(edit(value, previous, seconds=seconds, user_id=user if draw.maybe(90) else ""))
         now = value
-    came = draw.some(events, 80)
+    arrived = draw.some(events, 80)
     is_told = any(
-        (one.event.value, one.event.user_id) == ({"value": "Mine"}, TOM)
+        (delivery.event.value, delivery.event.user_id) == ({"value": "Mine"}, TOM)
         or (
-            one.event.has_previous
-            and (one.event.value, one.event.previous_value) == ({"value": sent}, {"value": "Mine"})
+            delivery.event.has_previous
+            and (delivery.event.value, delivery.event.previous_value) == ({"value": sent}, {"value": "Mine"})
         )
-        for one in came
-        if one.event
+        for delivery in arrived
+        if delivery.event
     )
     has_answer = state in (IntentState.APPLIED, IntentState.CONFIRMED)
-    known = RecordHistory(
-        events=tuple(came),
+    history = RecordHistory(
+        events=tuple(arrived),
         writes=(write,),
         applied=(write,) if has_answer and since == -60 else (),
         void=(write,) if state == IntentState.VOID else (),
@@ -184,7 +184,7 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     )
     lost = "Mine" if is_told and has_answer and steps[0][0] == "Mine" else ""
     open_intents = (write,) if state == IntentState.OPEN else ()
-    return Cell(now, sent if has_answer else before, known, open_intents, lost)
+    return Cell(now, sent if has_answer else before, history, open_intents, lost)
 
 
 # Records, and deleted ones.
@@ -194,22 +194,22 @@ def any_conflicts(
     draw: Draw, here: Mapping[str, Any], there: Mapping[str, Any], item_id: str, state: str
 ) -> list[OpenConflict]:
     """Open conflicts, most of them with a choice, for what stands there or for something else."""
-    found = []
+    conflicts = []
     for kind in draw.some([KIND_FIELDS, KIND_OVERWRITTEN], 15):
         keys = ["name", "email", "role_title", "notes"]
         key = draw.choice([key for key in keys if here[key] != there[key]] or keys)
-        npd, monday = (said[key] if draw.maybe(70) else draw.choice(KEYS[key]) for said in (here, there))
+        npd, monday = (side[key] if draw.maybe(70) else draw.choice(KEYS[key]) for side in (here, there))
         if kind == KIND_OVERWRITTEN:
             monday = draw.choice(KEYS[key])
         selection = FieldSelection(draw.choice(CHOICES), draw.choice(KEYS[key]), npd or None, monday or None)
-        one = chosen(key, selection, kind, monday={key: monday or None})
-        found.append(one if draw.maybe(70) else replace(one, resolutions={}))
+        conflict = chosen(key, selection, kind, monday={key: monday or None})
+        conflicts.append(conflict if draw.maybe(70) else replace(conflict, resolutions={}))
     if draw.maybe(4 if state == "active" else 40):
-        seen = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
-        selection = FieldSelection(draw.choice(CHOICES), draw.choice(["", "unlink"]), seen=seen)
+        shown = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
+        selection = FieldSelection(draw.choice(CHOICES), draw.choice(["", "unlink"]), seen=shown)
         answer = {RECORD_KEY: selection} if draw.maybe(80) else {}
-        found.append(OpenConflict(UUID(int=draw.getrandbits(64)), KIND_DELETE, item_id, tuple(seen), answer))
-    return found
+        conflicts.append(OpenConflict(UUID(int=draw.getrandbits(64)), KIND_DELETE, item_id, tuple(shown), answer))
+    return conflicts
 
 
 def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
@@ -254,12 +254,12 @@ def any_ledger(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) 
 
 
 def any_record(
-    draw: Draw, of: BoardContext, key: UUID, item_id: str | None, state: str, *, is_untouched: bool
+    draw: Draw, on: BoardContext, key: UUID, item_id: str | None, state: str, *, is_untouched: bool
 ) -> tuple[RecordFacts, dict[str, Any], Cell | None]:
     """A claimed contact, what its item says, and what happened to its role there."""
     heat = draw.choice([0, 15, 60])
-    agreed = draw.said(20)
-    here, there = (agreed | draw.said(heat) for _ in range(2))
+    agreed = draw.values(20)
+    here, there = (agreed | draw.values(heat) for _ in range(2))
     cell = None
     if item_id is not None and draw.maybe(35):
         cell = any_cell(draw, agreed.get("role_title", "Boss"), key, item_id)
@@ -276,11 +276,11 @@ def any_record(
         "created_at": at(-draw.randrange(3)),
     }
     without_base = draw.some(list(KEYS), 5)
-    facts = record_facts(here, of=of, agreed=agreed, without_base=without_base, record=own)
+    facts = record_facts(here, on=on, agreed=agreed, without_base=without_base, record=own)
     any_ledger(draw, facts, item_id, state)
     facts.ledger.made_from_item = is_untouched
-    said = {name: getattr(facts.record, name) for name in KEYS}
-    conflicts = any_conflicts(draw, said, {**said, **there}, item_id or "", state)
+    values = {name: getattr(facts.record, name) for name in KEYS}
+    conflicts = any_conflicts(draw, values, {**values, **there}, item_id or "", state)
     if item_id is not None and draw.maybe(8):
         conflicts.append(undo_of(draw, facts, there.get("role_title", "Boss")))
     intents = list(cell.open) if cell else []
@@ -306,7 +306,7 @@ def any_record(
 
 
 def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
-    record, states = facts.record, [one for one in TombstoneState if one != TombstoneState.RESTORED]
+    record, states = facts.record, [state for state in TombstoneState if state != TombstoneState.RESTORED]
     tombstone = plain(
         Tombstone,
         id=number,
@@ -318,17 +318,17 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
         deleted_at=at(-600),
     )
     intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive"}, values={}),)
-    known = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
+    values = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
     if any(c.kind == KIND_DELETE and c.resolutions for c in facts.conflicts):
         tombstone.state = TombstoneState.ASKED
-    return DeletedFacts(**known, tombstone=tombstone)
+    return DeletedFacts(**values, tombstone=tombstone)
 
 
 # What people answered to “who is this?”, and what else a pass may ask.
 
 
-def any_answer(draw: Draw, asked: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
-    others = [str(key) for key in ids if key != asked.id] or [str(UUID(int=9))]
+def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
+    others = [str(key) for key in ids if key != facts.id] or [str(UUID(int=9))]
     other, item_id = draw.choice(others), draw.choice([*items, "99"])
     words = [NEW_ITEM, NEW_RECORD, LEAVE_ALONE, DIFFERENT_RECORDS, ARCHIVE_OPTION]
     value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
@@ -338,16 +338,16 @@ def any_answer(draw: Draw, asked: RecordFacts, ids: Sequence[UUID], items: Seque
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:
     """What was asked before about deletes and clears of these."""
-    found = []
-    for one in draw.some(records, 15):
+    requests = []
+    for facts in draw.some(records, 15):
         kind = draw.choice(list(ApprovalKind))
         key = "role_title" if kind in (ApprovalKind.CLEAR_NPD, ApprovalKind.CLEAR_MONDAY) else ""
         values = {"value": draw.choice(["Boss", "Chair"])}
         states = [ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.DONE]
-        found.append(
-            plain(ApprovalRequest, entity_id=one.id, kind=kind, key=key, state=draw.choice(states), values=values)
+        requests.append(
+            plain(ApprovalRequest, entity_id=facts.id, kind=kind, key=key, state=draw.choice(states), values=values)
         )
-    return found
+    return requests
 
 
 def second_run(key: UUID) -> Intent:
@@ -370,7 +370,7 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
     rows = []
     for seconds in sorted(draw.sample([-3, -30, -310, -700], draw.randrange(3)), reverse=True):
         context = SimpleNamespace(metadata={"cause": draw.choice(["", "", "sync"])})
-        said = {name: draw.choice(KEYS[name]) for name in ("name", "email", "role_title", "notes")}
+        values = {name: draw.choice(KEYS[name]) for name in ("name", "email", "role_title", "notes")}
         rows.append(
             SimpleNamespace(
                 pgh_label="update",
@@ -378,7 +378,7 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
                 pgh_context=context,
                 organization_id=None,
                 phone="",
-                **said,
+                **values,
             )
         )
     return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
@@ -394,7 +394,7 @@ def any_history(draw: Draw, key: UUID, cell: Cell | None) -> RecordHistory:
 def any_rest(
     draw: Draw, records: Sequence[RecordFacts], deleted: Sequence[DeletedFacts], items: Mapping[str, Item]
 ) -> dict[str, Any]:
-    by_id = {one.id: one.record for one in records}
+    by_id = {facts.id: facts.record for facts in records}
     requests = tuple(any_requests(draw, [*records, *deleted]))
     limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
     removals: dict[UUID, dict[str, Any]] = {}
@@ -421,17 +421,17 @@ def any_rest(
 def any_world(seed: int) -> Drawn:
     """Up to three contacts, two deleted ones and four items more, alike enough to be taken for each other."""
     draw = Draw(seed)
-    of = any_board(draw)
+    on = any_board(draw)
     ids = [UUID(int=number + 1) for number in range(draw.randrange(4))]
     gone = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
     untouched = frozenset(draw.some(ids, 15))
     free = [str(number) for number in range(10, 20)]
-    items, found, histories, overwritten = dict[str, Item](), dict[UUID, RecordFacts](), dict[UUID, RecordHistory](), []
+    items, by_id, histories, overwritten = dict[str, Item](), dict[UUID, RecordFacts](), dict[UUID, RecordHistory](), []
     for key in [*ids, *gone]:
         item_id = free.pop(0) if draw.maybe(75) else None
         state = any_state(draw)
-        facts, there, cell = any_record(draw, of, key, item_id, state, is_untouched=key in untouched)
-        found[key] = facts
+        facts, there, cell = any_record(draw, on, key, item_id, state, is_untouched=key in untouched)
+        by_id[key] = facts
         if cell is not None:
             histories[key] = cell.history
             overwritten += [(key, cell.lost)] if cell.lost else []
@@ -441,31 +441,31 @@ def any_world(seed: int) -> Drawn:
     unmatched, second_runs = [free.pop(0) for _ in range(draw.randrange(4))], set[UUID]()
     for number in list(unmatched):
         bears, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
-        said = draw.said(30) | {"email": draw.choice(KEYS["email"])}
+        values = draw.values(30) | {"email": draw.choice(KEYS["email"])}
         if (ids or gone) and draw.maybe(40):
             owner = draw.choice([*ids, *gone])
             bears = str(owner)
             if draw.maybe(25):
-                said = {}
+                values = {}
                 second_runs.add(owner)
-        items |= {number: any_item(draw, number, said, bears, state)} if state != "missing" else {}
-    unmatched += [found[key].record.monday_id or "" for key in gone if found[key].record.monday_id and draw.maybe(30)]
+        items |= {number: any_item(draw, number, values, bears, state)} if state != "missing" else {}
+    unmatched += [by_id[key].record.monday_id or "" for key in gone if by_id[key].record.monday_id and draw.maybe(30)]
     if draw.maybe(2):
         items = {
-            key: replace(one, values={k: v for k, v in one.values.items() if k != "notes"})
-            for key, one in items.items()
+            key: replace(item, values={k: v for k, v in item.values.items() if k != "notes"})
+            for key, item in items.items()
         }
-    records = [found[key] for key in ids]
-    for place, one in enumerate(records):
+    records = [by_id[key] for key in ids]
+    for place, claimed in enumerate(records):
         if draw.maybe(8):
-            answer = any_answer(draw, one, ids, unmatched or ["10"])
-            records[place] = replace(one, conflicts=(*one.conflicts, answer))
-    deleted = [any_deleted(draw, found[key], number) for number, key in enumerate(gone)]
+            answer = any_answer(draw, claimed, ids, unmatched or ["10"])
+            records[place] = replace(claimed, conflicts=(*claimed.conflicts, answer))
+    deleted = [any_deleted(draw, by_id[key], number) for number, key in enumerate(gone)]
     jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
     if ids:
         jobs |= {key: {"link_to": str(draw.choice(ids))} for key in draw.some(unmatched, 8)}
     return Drawn(
-        of,
+        on,
         records,
         items,
         [key for key in unmatched if draw.maybe(90)],
@@ -476,10 +476,10 @@ def any_world(seed: int) -> Drawn:
         events={key: at(-draw.choice([2, 60])) for key in draw.some(unmatched, 20)},
         unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)},
         edits={key: any_edits(draw) for key in ids},
-        heard={key: change_events(of, found[key].record, one.events) for key, one in histories.items()},
+        heard={key: change_events(on, by_id[key].record, history.events) for key, history in histories.items()},
         answers=AnswerFacts(
-            {one.id: one.record for one in records},
-            {one.record.monday_id: one.record for one in records if one.record.monday_id},
+            {facts.id: facts.record for facts in records},
+            {facts.record.monday_id: facts.record for facts in records if facts.record.monday_id},
             untouched,
         ),
         copies={key: (second_run(key),) for key in second_runs},
@@ -502,15 +502,15 @@ def any_removal(seed: int) -> World:
     is to delete it.
     """
     draw = Draw(seed)
-    of, state = any_board(draw), draw.choice(["archived", "deleted"])
+    on, state = any_board(draw), draw.choice(["archived", "deleted"])
     gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}
     without_base = draw.some(list(KEYS), 8)
-    facts = record_facts(draw.said(8), of=of, without_base=without_base, causes=[Cause.SWEEP], ledger=gone)
+    facts = record_facts(draw.values(8), on=on, without_base=without_base, causes=[Cause.SWEEP], ledger=gone)
     for entry in facts.ledger.base.values():
         if draw.maybe(8):
             entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
-    shown = item(draw.said(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
-    return World(of, [facts], {shown.id: shown}, removal_policy=RemovedItemPolicy.DELETE, related=(ACME, BETA))
+    shown = item(draw.values(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
+    return World(on, [facts], {shown.id: shown}, removal_policy=RemovedItemPolicy.DELETE, related=(ACME, BETA))
 
 
 removals = st.integers(0, 2**32).map(any_removal)

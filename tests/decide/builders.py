@@ -50,8 +50,8 @@ def at(seconds: float) -> datetime:
 @cache
 def _database_defaults(model: type[Model]) -> dict[str, Any]:
     with_default = [field for field in model._meta.concrete_fields if field.has_db_default()]
-    found = {field.attname: getattr(field.db_default, "value", field.db_default) for field in with_default}
-    return {name: default for name, default in found.items() if not hasattr(default, "resolve_expression")}
+    defaults = {field.attname: getattr(field.db_default, "value", field.db_default) for field in with_default}
+    return {name: default for name, default in defaults.items() if not hasattr(default, "resolve_expression")}
 
 
 def plain(model: type[M], **values: Any) -> M:
@@ -107,17 +107,17 @@ def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **dif
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
     """What a pass does with a contact's role: it is sent."""
-    of, raw = mapping(), stored_values(record, mapping())
-    convert = board(of).converter(of, record)
+    role, raw = mapping(), stored_values(record, mapping())
+    convert = board(role).converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
     decision = FieldDecision("role_title", action)
-    return FieldPlan(of, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
+    return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Ours")} | sent | differs)
 
 
 # What happened before.
 
 
-def told(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
+def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
     """An event of this minute: Tom wrote the role. `previous` of “?” isn't told."""
     texts = {"value": value} if value else None, {"value": previous} if previous else None
     has_previous = previous != "?"
@@ -165,7 +165,7 @@ def history(**differs: Any) -> RecordHistory:
     )
 
 
-def seen(value: Any, seconds: float, *reported: UUID) -> list[Any]:
+def view(value: Any, seconds: float, *reported: UUID) -> list[Any]:
     """An entry of what passes saw; with an intent, of what they reported lost."""
     return [value, at(seconds).isoformat(), *map(str, reported)]
 
@@ -178,15 +178,10 @@ def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 # A record that was deleted, or whose item is gone.
 
 
-def decided(choose: str, value: str | None = None, **seen: tuple[str | None, str | None]) -> OpenConflict:
+def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
     """A question what becomes of record or item, which somebody answered; `seen` are the edits that they were shown."""
-    selection = FieldSelection(choose, value, seen=seen)
-    return OpenConflict(uuid4(), KIND_DELETE, ITEM, tuple(seen), {RECORD_KEY: selection})
-
-
-def asked() -> OpenConflict:
-    """The same question, without an answer."""
-    return OpenConflict(uuid4(), KIND_DELETE, ITEM, ())
+    selection = FieldSelection(choose, value, seen=shown)
+    return OpenConflict(uuid4(), KIND_DELETE, ITEM, tuple(shown), {RECORD_KEY: selection})
 
 
 def removing(policy: str) -> Intent:

@@ -36,12 +36,12 @@ IN_SYNC: Mapping[str, Any] = {"remote_state": "active", "remote_id": ITEM, "sync
 def _mappings(
     entity_type: str, link: BoardLink, fields: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[FieldMapping]:
-    found = []
+    mappings = []
     for spec in registry.entity(entity_type).mappings:
         names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields)}
         values = {"column_id": spec.column_id, "converter": spec.converter, "required": spec.required}
-        found.append(plain(FieldMapping, link=link, **names, **values | (fields or {}).get(spec.key, {})))
-    return found
+        mappings.append(plain(FieldMapping, link=link, **names, **values | (fields or {}).get(spec.key, {})))
+    return mappings
 
 
 def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
@@ -55,23 +55,23 @@ def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> 
     return plain(Organization, **{"id": uuid4(), "name": name, "monday_id": item, "sync_status": "synced"} | values)
 
 
-def contact(said: Mapping[str, Any] | None = None, **more: Any) -> Contact:
+def contact(differs: Mapping[str, Any] | None = None, **more: Any) -> Contact:
     """A contact that says what a plain one does but for this; `more` are its own columns."""
-    values = {**PLAIN, **(said or {})}
+    values = {**PLAIN, **(differs or {})}
     own = {"id": UUID(int=1), "monday_id": ITEM, "sync_status": "synced"} | more
     named = values.pop("organization")
-    found = plain(Contact, **{key: value or "" for key, value in values.items()}, **own)
-    found.organization = named if isinstance(named, Organization) else None
-    return found
+    record = plain(Contact, **{key: value or "" for key, value in values.items()}, **own)
+    record.organization = named if isinstance(named, Organization) else None
+    return record
 
 
-def item(said: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), **more: Any) -> Item:
+def item(differs: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), **more: Any) -> Item:
     """The item that says this; the fields in `unknown` can't be read."""
-    values = {**PLAIN, **(said or {})}
+    values = {**PLAIN, **(differs or {})}
     named = values["organization"]
     connected = named if isinstance(named, list) else [named] if named else []
-    shown = [one.monday_id if isinstance(one, Organization) else one for one in connected]
-    ids = [one for one in shown if one is not None]
+    shown = [related.monday_id if isinstance(related, Organization) else related for related in connected]
+    ids = [key for key in shown if key is not None]
     email, phone = values["email"], values["phone"]
     readings = [
         Reading("email", "email", value={"email": email, "text": email} if email else None),
@@ -81,7 +81,7 @@ def item(said: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), 
         Reading("organization", "board_relation", extra={"linked_item_ids": ids}),
         Reading("npd_id", "text", text=str(UUID(int=1)), value=str(UUID(int=1))),
     ]
-    cells = {one.column_id: one for one in readings}
+    cells = {reading.column_id: reading for reading in readings}
     cells |= {key: Reading.unknown(key, cells[key].type, "nobody may see it") for key in unknown}
     return replace(Item(ITEM, values["name"], "active", board_id="1", values=cells), **more)
 
@@ -98,7 +98,7 @@ def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
 def record_facts(
     local: Mapping[str, Any] | None = None,
     *,
-    of: BoardContext | None = None,
+    on: BoardContext | None = None,
     shown: Item | None = None,
     agreed: Mapping[str, Any] | None = None,
     without_base: Sequence[str] = (),
@@ -108,17 +108,17 @@ def record_facts(
     **more: Any,
 ) -> RecordFacts:
     """A plain contact, but for what NPD says (`local`), and what both sides last agreed on (`agreed`)."""
-    given, found = contact(local, **record or {}), of or board()
+    person, context = contact(local, **record or {}), on or board()
     base_record, base_item, base = contact(agreed), item(agreed), {}
-    for mapping in found.mappings:
+    for mapping in context.mappings:
         if mapping.column_id and mapping.key not in without_base:
-            remote = found.converter(mapping, given).stored_value(base_item.reading(mapping.column_id))
+            remote = context.converter(mapping, person).stored_value(base_item.reading(mapping.column_id))
             base[mapping.key] = new_base(mapping, ITEM, stored_values(base_record, mapping), remote)
-    state = new_ledger("contact", given.pk)
+    state = new_ledger("contact", person.pk)
     state.base = base
     for name, value in (ledger or {}).items():
         setattr(state, name, value)
-    return RecordFacts(claim(given, *causes), given, state, item=shown, **more)
+    return RecordFacts(claim(person, *causes), person, state, item=shown, **more)
 
 
 class FieldFacts(NamedTuple):
@@ -136,20 +136,20 @@ def field_facts(
     local: Mapping[str, Any] | None = None,
     remote: Mapping[str, Any] | None = None,
     *,
-    of: BoardContext | None = None,
+    on: BoardContext | None = None,
     unknown: Sequence[str] = (),
     creates: bool = False,
-    known: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
     **record: Any,
 ) -> FieldFacts:
     """Everything from which a plain contact's fields are decided: what NPD and Monday say that differs.
 
     `known` is what else is known of the pass; the rest is `record_facts`'.
     """
-    found = of or board()
+    context = on or board()
     shown = None if creates else item(remote, unknown=unknown)
-    facts = record_facts(local, of=found, shown=shown, **record)
-    return FieldFacts(PassFacts(found, NOW, **known or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
+    facts = record_facts(local, on=context, shown=shown, **record)
+    return FieldFacts(PassFacts(context, NOW, **extra or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
 
 
 def of_organization(
@@ -163,7 +163,7 @@ def of_organization(
 ) -> FieldFacts:
     """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
     link = plain(BoardLink, entity_type="organization", board_id="1", npd_id_column="")
-    [mapping] = [one for one in _mappings("organization", link, {key: of_field or {}}) if one.key == key]
+    [mapping] = [mapping for mapping in _mappings("organization", link, {key: of_field or {}}) if mapping.key == key]
     record = organization(ITEM, **local)
     cells = {key: Reading(key, "text", text=remote, value=remote)}
     shown = Item(ITEM, record.name, "active", board_id="1", values=cells)

@@ -60,7 +60,7 @@ class World:
     record what else is known of one whose item is gone, `copies` everything that was announced about one.
     """
 
-    of: BoardContext = field(default_factory=board)
+    context: BoardContext = field(default_factory=board)
     records: Sequence[RecordFacts] = ()
     items: Mapping[str, Item] = field(default_factory=dict)
     unmatched: Sequence[str] = ()
@@ -84,31 +84,31 @@ class World:
 
     @property
     def board(self) -> BoardContext:
-        link = copy(self.of.link)
+        link = copy(self.context.link)
         link.removed_item_policy = self.removal_policy
         link.deleted_record_policy = self.deletion_policy
-        return replace(self.of, link=link)
+        return replace(self.context, link=link)
 
     def pass_facts(self) -> PassFacts:
         jobs = tuple(self._claim(key) for key in self.unmatched)
-        records = {one.id: one.record for one in self.records}
-        owners = {one.record.monday_id: one.record for one in self.records if one.record.monday_id}
-        shown = [replace(one, item=self.items.get(one.record.monday_id or "")) for one in self.records]
-        gone = {one.id: one for one in shown if one.record.monday_id and removed_state(self.of, one)}
+        records = {facts.id: facts.record for facts in self.records}
+        owners = {facts.record.monday_id: facts.record for facts in self.records if facts.record.monday_id}
+        shown = [replace(facts, item=self.items.get(facts.record.monday_id or "")) for facts in self.records]
+        gone = {facts.id: facts for facts in shown if facts.record.monday_id and removed_state(self.context, facts)}
         removals = {
-            key: RemovalFacts(**vars(one), state=removed_state(self.of, one), **self.removals.get(key, {}))
-            for key, one in gone.items()
+            key: RemovalFacts(**vars(facts), state=removed_state(self.context, facts), **self.removals.get(key, {}))
+            for key, facts in gone.items()
         }
-        deleted = [replace(one, item=self.items.get(one.tombstone.monday_id or "")) for one in self.deleted]
-        bearers = {one.id: records.get(key) for one in deleted if (key := item_npd_id(self.of, one))}
+        deleted = [replace(facts, item=self.items.get(facts.tombstone.monday_id or "")) for facts in self.deleted]
+        bearers = {facts.id: records.get(key) for facts in deleted if (key := item_npd_id(self.context, facts))}
         return PassFacts(
             self.board,
             NOW,
             records=tuple(self.records),
-            deleted=tuple(replace(one, npd_id_record=bearers.get(one.id)) for one in deleted),
+            deleted=tuple(replace(facts, npd_id_record=bearers.get(facts.id)) for facts in deleted),
             item_claims=jobs,
             answers=self.answers or AnswerFacts(owners=owners),
-            items=self._found(),
+            items=self._batch_items(),
             identity=self._identity(),
             removals=removals,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
@@ -116,9 +116,9 @@ class World:
             related=Related(self.related),
             related_boards=frozenset({"organization"}),
             histories={
-                key: replace(one.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
-                for one in shown
-                if (key := one.id) in self.edits or key in self.heard
+                key: replace(facts.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
+                for facts in shown
+                if (key := facts.id) in self.edits or key in self.heard
             },
         )
 
@@ -130,21 +130,21 @@ class World:
         facts = self.pass_facts()
         return facts, decide(facts)
 
-    def _found(self) -> BatchItems:
-        unlinked = [one.record for one in self.records if not one.record.monday_id]
+    def _batch_items(self) -> BatchItems:
+        unlinked = [facts.record for facts in self.records if not facts.record.monday_id]
         npd_ids, keys = {str(record.pk) for record in unlinked}, {record.email for record in unlinked} - {""}
-        active = [item for item in self.items.values() if is_active_on(self.of, item)]
+        active = [item for item in self.items.values() if is_active_on(self.context, item)]
         return BatchItems(
             linked=dict(self.items),
-            by_npd_id=[item for item in active if npd_id_of(self.of, item) in npd_ids],
+            by_npd_id=[item for item in active if npd_id_of(self.context, item) in npd_ids],
             by_match=[item for item in active if _email(item) in keys],
         )
 
     def _identity(self) -> IdentityFacts:
-        owners = {one.record.monday_id: one.id for one in self.records if one.record.monday_id}
-        records = {one.id: one.record for one in self.records}
+        owners = {facts.record.monday_id: facts.id for facts in self.records if facts.record.monday_id}
+        records = {facts.id: facts.record for facts in self.records}
         same_key: dict[str, list[SyncedModel]] = {}
-        for record in sorted(records.values(), key=lambda one: one.pk):
+        for record in sorted(records.values(), key=lambda record: record.pk):
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
         return IdentityFacts(
@@ -166,24 +166,26 @@ class World:
         return replace(facts, item=self.items.get(facts.record.monday_id or ""), history=history)
 
     def _item_facts(self, key: str, number: int) -> ItemFacts:
-        item, records = self.items.get(key), sorted((one.record for one in self.records), key=lambda one: one.pk)
-        npd_id, email = (npd_id_of(self.of, item), _email(item)) if item else ("", "")
-        named = next((one for one in records if str(one.pk) == npd_id), None)
-        chosen, tombstones = self.jobs.get(key, {}).get(LINK_TO), [one.tombstone for one in self.deleted]
+        item = self.items.get(key)
+        records = sorted((facts.record for facts in self.records), key=lambda record: record.pk)
+        npd_id, email = (npd_id_of(self.context, item), _email(item)) if item else ("", "")
+        named = next((record for record in records if str(record.pk) == npd_id), None)
+        chosen, tombstones = self.jobs.get(key, {}).get(LINK_TO), [facts.tombstone for facts in self.deleted]
         tombstones += self.tombstones
         return ItemFacts(
             self._claim(key),
             item,
             last_event=self.events.get(key),
             known_since=NOW,
-            owner=next((one for one in records if one.monday_id == key), None),
+            owner=next((record for record in records if record.monday_id == key), None),
             ignored=self.ignored.get(key),
-            tombstones=tuple(one for one in tombstones if one.monday_id == key or str(one.entity_id) == npd_id),
+            tombstones=tuple(stone for stone in tombstones if stone.monday_id == key or str(stone.entity_id) == npd_id),
             npd_id_record=named,
-            matching=tuple(one for one in records if email and one.email == email),
-            chosen_record=next((one for one in records if str(one.pk) == chosen), None),
+            matching=tuple(record for record in records if email and record.email == email),
+            chosen_record=next((record for record in records if str(record.pk) == chosen), None),
             duplicate_of=next(
-                (self._with_own_item(one) for one in self.records if one.record is named and named.monday_id), None
+                (self._with_own_item(facts) for facts in self.records if facts.record is named and named.monday_id),
+                None,
             ),
             new_record_id=(
                 UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number)

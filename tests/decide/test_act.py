@@ -20,12 +20,12 @@ ANN = contact(name="Ann", role_title="Boss", notes="Tall")
 
 def plans(**sends: bool) -> dict[str, FieldPlan]:
     """Plans of name, role and notes, all of which are sent unless it is said of one."""
-    found = {}
-    for one in (NAME, ROLE, NOTES):
-        raw, convert = stored_values(ANN, one), board(NAME, ROLE, NOTES).converter(one, ANN)
-        send = raw if sends.get(one.key, True) else None
-        found[one.key] = FieldPlan(one, convert, FieldDecision(one.key, Action.PUSH), raw, send_raw=send)
-    return found
+    by_key = {}
+    for field in (NAME, ROLE, NOTES):
+        raw, convert = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
+        send = raw if sends.get(field.key, True) else None
+        by_key[field.key] = FieldPlan(field, convert, FieldDecision(field.key, Action.PUSH), raw, send_raw=send)
+    return by_key
 
 
 def write(*, creates: bool = False, **sends: bool) -> Write:
@@ -33,8 +33,8 @@ def write(*, creates: bool = False, **sends: bool) -> Write:
 
 
 def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
-    found = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), plans=planned, write_npd_id=True)
+    ann = facts(ANN, item=None if creates else item(ANN))
+    plan = RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=planned, write_npd_id=True)
     return write_of_record(board(NAME, ROLE, NOTES), plan)
 
 
@@ -45,9 +45,9 @@ MADE = Item("8", "Ann", "active")
 def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     error = MondayError(RULES_BROKEN, "Two rules are broken")
     error.columns = {"role_title": "Too short", "notes": "Should not be empty", "elsewhere": "Should not be empty"}
-    found = rejected_fields(write(), error)
+    rejected = rejected_fields(write(), error)
     expected = {"role_title": "Too short", "notes": "Should not be empty"}
-    assert {key: one.message for key, one in found.items()} == expected
+    assert {key: refusal.message for key, refusal in rejected.items()} == expected
     error.columns = {"elsewhere": "Should not be empty"}
     assert rejected_fields(write(), error) == {}
     assert rejected_fields(write(name=False, notes=False), error) == {}
@@ -58,8 +58,8 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 
 def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
     """Ann's plan, as Monday's answer leaves it."""
-    found = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), plans=plans())
+    ann = facts(ANN, item=None if creates else item(ANN))
+    plan = RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=plans())
     return after_answer(plan, answer)
 
 
@@ -77,10 +77,10 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
     assert ending_after(Answer(verdict)).outcome is outcome
-    found = answered(Answer(verdict, "Why."))
-    assert found.outcome is outcome
-    assert found.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
-    assert (found.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
+    plan = answered(Answer(verdict, "Why."))
+    assert plan.outcome is outcome
+    assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
+    assert (plan.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
 
 
 ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {

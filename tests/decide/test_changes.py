@@ -35,9 +35,9 @@ def removed(act: RecordAction, **more: Any) -> RecordPlan:
 
 def written(plan: RecordPlan, answer: Answer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordChanges:
     """What is written where the record says this by now, besides what the pass read."""
-    said = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
-    own = {key: said.pop(key) for key in ("monday_id", "sync_enabled")}
-    return record_changes(BOARD, replace(plan, answer=answer), contact(said, **own), NOW, paused)
+    values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
+    own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
+    return record_changes(BOARD, replace(plan, answer=answer), contact(values, **own), NOW, paused)
 
 
 def pull() -> RecordPlan:
@@ -45,10 +45,10 @@ def pull() -> RecordPlan:
 
 
 def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
-    found = written(pull())
-    assert (found.values, found.new_jobs) == ({ROLE: "Chair"}, ())
-    assert getattr(found.plan.record, ROLE) == "Chair"
-    assert [line.kind for line in found.plan.log] == ["pull"]
+    changes = written(pull())
+    assert (changes.values, changes.new_jobs) == ({ROLE: "Chair"}, ())
+    assert getattr(changes.plan.record, ROLE) == "Chair"
+    assert [line.kind for line in changes.plan.log] == ["pull"]
 
 
 @pytest.mark.parametrize(
@@ -59,20 +59,20 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     ],
 )
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
-    sent = Answer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
-    found = written(pull(), sent, paused, **now)
-    assert (found.values, found.plan.outcome, found.plan.plans) == ({}, outcome, {}), row
-    assert found.plan.answer.intent is None, "what was sent is found out by the next pass"
+    answer = Answer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
+    changes = written(pull(), answer, paused, **now)
+    assert (changes.values, changes.plan.outcome, changes.plan.plans) == ({}, outcome, {}), row
+    assert changes.plan.answer.intent is None, "what was sent is found out by the next pass"
 
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
-    sent = Answer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
-    found = written(plan, sent)
-    assert (found.keeps_intent, found.plan.outcome) == (True, Outcome.DEFERRED)
-    told = written(plan, replace(sent, item=item({ROLE: "Chair"})))
-    assert (told.keeps_intent, told.plan.outcome) == (False, Outcome.SETTLED)
-    assert answered_values(told.plan) == {ROLE: "Chair"}
+    answer = Answer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
+    changes = written(plan, answer)
+    assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
+    answered = written(plan, replace(answer, item=item({ROLE: "Chair"})))
+    assert (answered.keeps_intent, answered.plan.outcome) == (False, Outcome.SETTLED)
+    assert answered_values(answered.plan) == {ROLE: "Chair"}
 
 
 def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
@@ -84,9 +84,9 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     deletes = written(removed(RecordAction.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
     assert deletes.after_deletion("").plan.is_deleted
-    kept = deletes.after_deletion("Something needs it.")
-    assert kept.plan.removal is not None
-    assert (kept.plan.is_deleted, kept.plan.removal.act) == (False, RecordAction.NOTHING)
+    remaining = deletes.after_deletion("Something needs it.")
+    assert remaining.plan.removal is not None
+    assert (remaining.plan.is_deleted, remaining.plan.removal.act) == (False, RecordAction.NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, outcome: Outcome) -> None:
-    found = written(removed(RecordAction.DELETE, is_chosen=chosen)).before_deletion(loss)
-    assert (found.deletes, found.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
+    changes = written(removed(RecordAction.DELETE, is_chosen=chosen)).before_deletion(loss)
+    assert (changes.deletes, changes.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, o
     ],
 )
 def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RecordAction, now: dict[str, Any]) -> None:
-    found = written(removed(act), **now)
-    assert (found.values, found.deletes, found.ignored, found.new_jobs) == ({}, False, {}, ())
-    assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
+    changes = written(removed(act), **now)
+    assert (changes.values, changes.deletes, changes.ignored, changes.new_jobs) == ({}, False, {}, ())
+    assert (changes.plan.outcome, changes.plan.log) == (Outcome.RELEASED, ())
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dic
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
-    found = record_changes(BOARD, plan, plan.record, NOW, board_now=settings)
-    assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
+    changes = record_changes(BOARD, plan, plan.record, NOW, board_now=settings)
+    assert (bool(changes.values or changes.deletes), changes.plan.outcome is Outcome.SETTLED) == (stands, stands)
 
 
 def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
-    found = record_changes(BOARD, pull(), None, NOW)
-    assert (found.is_there, found.values) == (False, {})
+    changes = record_changes(BOARD, pull(), None, NOW)
+    assert (changes.is_there, changes.values) == (False, {})

@@ -64,9 +64,9 @@ def decide(
     return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
 
 
-def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str | None]) -> DeletedFacts:
+def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedFacts:
     """Its item was edited since, and somebody has decided."""
-    return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **seen or EDITED),))
+    return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **shown or EDITED),))
 
 
 # deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask
@@ -268,10 +268,10 @@ def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
     limit = let_go(ApprovalKind.ITEMS, counted=1, most=2)
-    (one,) = approved(limit, deletion())
-    assert (one.item_removal, one.approval) == (ARCHIVE, ApprovalState.DONE)
-    held = approved(limit, deletion(), deletion())
-    assert {(plan.item_removal, plan.approval, plan.new_state) for plan in held} == {
+    (plan,) = approved(limit, deletion())
+    assert (plan.item_removal, plan.approval) == (ARCHIVE, ApprovalState.DONE)
+    plans = approved(limit, deletion(), deletion())
+    assert {(plan.item_removal, plan.approval, plan.new_state) for plan in plans} == {
         (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
     }
 
@@ -301,8 +301,8 @@ def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy 
 # What is sent, and what Monday's answer makes of it.
 
 
-def done(left: Item) -> Answer:
-    return Answer(Verdict.DONE, item=left)
+def answered(item: Item) -> Answer:
+    return Answer(Verdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
@@ -314,7 +314,7 @@ def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_po
 def test_an_item_that_left_as_planned_is_said_so_once() -> None:
     facts = deletion()
     assert facts.item is not None
-    plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
+    plan = after_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state, plan.is_carried_out) == (Outcome.SETTLED, "archived", False)
     assert [line.kind for line in plan.log] == ["archived"]
 
@@ -322,15 +322,15 @@ def test_an_item_that_left_as_planned_is_said_so_once() -> None:
 def test_a_persons_choice_is_carried_out_once_the_item_has_left() -> None:
     facts = chosen("npd")
     assert facts.item is not None
-    plan = after_removal(board(), decide(facts), done(replace(facts.item, state="archived")))
+    plan = after_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
     assert plan.is_carried_out
     assert [line.kind for line in plan.log] == ["archived"]  # its author saw the edit
 
 
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
-    left = replace(item(facts.record, role_title="Director", notes=""), state="archived")
-    plan = after_removal(board(), decide(facts), done(left))
+    removed = replace(item(facts.record, role_title="Director", notes=""), state="archived")
+    plan = after_removal(board(), decide(facts), answered(removed))
     lost, archived = plan.log
     expected = ("overridden", "role_title", "Director", "Ours")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
@@ -339,24 +339,24 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
 
 
 def test_of_a_deletion_that_a_person_let_stand_only_edits_that_they_were_not_shown_go_to_the_history() -> None:
-    unseen, seen = chosen("npd", notes=(None, "seen")), chosen("npd")
-    assert seen.item is not None
-    assert list(lost_edits(board(), unseen, seen.item)) == ["Role_title"]
-    assert lost_edits(board(), seen, seen.item) == {}
+    unseen, shown = chosen("npd", notes=(None, "seen")), chosen("npd")
+    assert shown.item is not None
+    assert list(lost_edits(board(), unseen, shown.item)) == ["Role_title"]
+    assert lost_edits(board(), shown, shown.item) == {}
 
 
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
-    left = item(facts.record, role_title="Director", notes="")
-    plan = after_removal(board(), decide(facts, UNLINK), done(left))
+    removed = item(facts.record, role_title="Director", notes="")
+    plan = after_removal(board(), decide(facts, UNLINK), answered(removed))
     assert (plan.new_state, [line.kind for line in plan.log]) == ("unlinked", ["unlinked"])
 
 
 def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not() -> None:
     agreed = {"role_title": base("Ours"), "notes": base("", key="notes")}
     facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), ledger={"base": agreed})
-    left = item(facts.record, role_title="", notes="")
-    (line,) = lost_edits(board(), facts, left).values()
+    removed = item(facts.record, role_title="", notes="")
+    (line,) = lost_edits(board(), facts, removed).values()
     assert (line.key, line.values["before"]) == ("role_title", "")
     assert line.sentence.startswith("Somebody emptied Role_title on Monday")
 
@@ -397,8 +397,8 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
     for plan in (decide(chosen("monday")), decide(deletion(), ASK)):
-        found = deleted_as_locked(plan, "", is_there=False)
-        assert (found.restores, found.new_state, found.question, found.approval) == (False, None, None, None)
+        locked = deleted_as_locked(plan, "", is_there=False)
+        assert (locked.restores, locked.new_state, locked.question, locked.approval) == (False, None, None, None)
 
 
 def test_a_restore_waits_where_the_board_was_paused_since() -> None:
@@ -410,9 +410,9 @@ def test_a_restore_waits_where_the_board_was_paused_since() -> None:
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
 def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
-    known = chosen("monday")
-    shown = replace(known.item, state=state) if known.item else None
-    plan = after_restoring(decide(replace(known, item=shown)))
+    facts = chosen("monday")
+    shown = replace(facts.item, state=state) if facts.item else None
+    plan = after_restoring(decide(replace(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
     assert (plan.new_state, [line.kind for line in plan.log]) == (TombstoneState.RESTORED, ["restored"])
     assert ("gets a new one" in plan.reason) is not is_kept

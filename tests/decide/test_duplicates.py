@@ -38,8 +38,8 @@ def sent(state: IntentState = IntentState.VOID, **differs: Any) -> Intent:
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's, which says what a create of ours sent; `about` is what happened before."""
     first = facts(ANN, item=own, history=RecordHistory(**{"intents": (sent(),)} | about))
-    found = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
-    return ItemPlan(found, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
+    item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
+    return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
 def copy_of_hers(shown: Item = COPY, owner: Contact | None = None) -> ItemPlan:
@@ -68,11 +68,11 @@ OURS: dict[str, tuple[ItemPlan, bool]] = {
 
 @pytest.mark.parametrize("row", OURS)
 def test_whose_the_second_item_is(row: str) -> None:
-    found, ours = OURS[row]
-    if first := found.facts.duplicate_of:
+    plan, ours = OURS[row]
+    if first := plan.facts.duplicate_of:
         as_us = replace(first, history=replace(first.history, token_user=TOKEN_USER))
-        found = replace(found, facts=replace(found.facts, duplicate_of=as_us))
-    assert is_own_create(BOARD, found) is ours
+        plan = replace(plan, facts=replace(plan.facts, duplicate_of=as_us))
+    assert is_own_create(BOARD, plan) is ours
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
@@ -128,10 +128,10 @@ RESULTS: dict[str, tuple[ItemPlan, list[Answer], str, str]] = {
 @pytest.mark.parametrize("row", RESULTS)
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
-    found = duplicates.after_calls(plan, answers)
-    assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
-    assert detail in found.sentence
-    assert len(found.intents) == answers.count(DONE)
+    result = duplicates.after_calls(plan, answers)
+    assert (result.outcome, result.kind) == (Outcome.SETTLED, kind)
+    assert detail in result.sentence
+    assert len(result.intents) == answers.count(DONE)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_what_is_said_of_it(row: str) -> None:
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
-        found = duplicates.after_calls(OWN, answers)
-        assert (found.outcome, found.ending.detail, found.kind) == (outcome, "Why.", "")
+        result = duplicates.after_calls(OWN, answers)
+        assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")
 
 
 # How its job ends, what is asked, and what becomes of the record of which a person said so.
@@ -154,8 +154,8 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
 
 def test_an_answered_copy_waits_where_its_record_has_no_item() -> None:
     answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
-    asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
+    conflicts = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
     for its_item, copies in ((None, []), (item(ANN), ["8"])):
-        one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
-        plan, known = Plan({one.id: one}), PassFacts(BOARD, NOW, records=(one.facts,))
-        assert [copy.item.id for copy in decide_duplicates(known, plan).duplicates] == copies
+        record_plan = RecordPlan(facts(ANN, conflicts=conflicts, item=its_item))
+        plan, pass_facts = Plan({record_plan.id: record_plan}), PassFacts(BOARD, NOW, records=(record_plan.facts,))
+        assert [copy.item.id for copy in decide_duplicates(pass_facts, plan).duplicates] == copies

@@ -28,49 +28,49 @@ CHAIR = item({ROLE: "Chair"})
 REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
 
 
-def known(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
+def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
     """A record as its last pass left it, but for this."""
     return record_facts(local, causes=(), record={"sync_status": status}, ledger=IN_SYNC | state)
 
 
 def based(**differs: Any) -> RecordFacts:
     """A record of whose role the base says something else."""
-    base = known().ledger.base
-    return known(base=base | {ROLE: base[ROLE] | differs})
+    base = record().ledger.base
+    return record(base=base | {ROLE: base[ROLE] | differs})
 
 
-def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
+def changed(facts: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
     """Whether a pass over it would do or say anything."""
-    found = World(records=[one], items={ITEM: shown}, **world)
-    return bool(changed_records(*found.decided(), waits, jobs))
+    sides = World(records=[facts], items={ITEM: shown}, **world)
+    return bool(changed_records(*sides.decided(), waits, jobs))
 
 
 @pytest.mark.parametrize(
     ("case", "facts", "shown", "expected"),
     [
-        ("both sides stand", known(), item(), False),
-        ("Monday left its half", known(), CHAIR, True),
-        ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, True),
-        ("a base is missing", known(base={}), item(), True),
+        ("both sides stand", record(), item(), False),
+        ("Monday left its half", record(), CHAIR, True),
+        ("both left theirs, for the same", record({ROLE: "Chair"}), CHAIR, True),
+        ("a base is missing", record(base={}), item(), True),
         ("a base is wrong in NPD's half", based(local={ROLE: "Other"}), item(), True),
         ("a base is of another item", based(item="1"), item(), True),
         ("a base is of another version", based(version=99), item(), True),
-        ("asked about, as before", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
-        ("asked about another value", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), item(), True),
-        ("in conflict, and nobody is asked", known({ROLE: "Duke"}, **ASKED), CHAIR, True),
-        ("asked, though nothing is in conflict", replace(known(), conflicts=(CONFLICT,)), item(), True),
-        ("an open intent", replace(known(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),
-        ("an event that nobody checked", replace(known(), events=(EVENT,)), item(), True),
-        ("a failed job", replace(known(), has_failed_job=True), item(), True),
-        ("it says pending", known(status="pending"), item(), True),
-        ("its ledger says pending", known(sync_status="pending"), item(), True),
-        ("a note", known(note="It waits."), item(), True),
-        ("a field was blocked", known(blocked_fields=REFUSED), item(), True),
-        ("Monday altered a value", known(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
-        ("the ledger alone knows of a conflict", known(conflicts={"fields": [ROLE]}), item(), True),
-        ("an error is noted", known(error_count=1), item(), True),
-        ("it was gone", known(remote_state="archived"), item(), True),
-        ("something was seen long ago", known(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
+        ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
+        ("asked about another value", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), item(), True),
+        ("in conflict, and nobody is asked", record({ROLE: "Duke"}, **ASKED), CHAIR, True),
+        ("asked, though nothing is in conflict", replace(record(), conflicts=(CONFLICT,)), item(), True),
+        ("an open intent", replace(record(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),
+        ("an event that nobody checked", replace(record(), events=(EVENT,)), item(), True),
+        ("a failed job", replace(record(), has_failed_job=True), item(), True),
+        ("it says pending", record(status="pending"), item(), True),
+        ("its ledger says pending", record(sync_status="pending"), item(), True),
+        ("a note", record(note="It waits."), item(), True),
+        ("a field was blocked", record(blocked_fields=REFUSED), item(), True),
+        ("Monday altered a value", record(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
+        ("the ledger alone knows of a conflict", record(conflicts={"fields": [ROLE]}), item(), True),
+        ("an error is noted", record(error_count=1), item(), True),
+        ("it was gone", record(remote_state="archived"), item(), True),
+        ("something was seen long ago", record(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
     ],
 )
 def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, expected: bool) -> None:
@@ -80,55 +80,55 @@ def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, exp
 @pytest.mark.parametrize(
     ("case", "facts", "shown", "expected"),
     [
-        ("both sides stand", known(), item(), []),
-        ("Monday left its half", known(), CHAIR, [ROLE]),
-        ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, [ROLE]),
-        ("they agree, and never did before", known(base={}), item(), []),
-        ("it was blocked before", known(blocked_fields=REFUSED), CHAIR, []),
-        ("the field flows nowhere", known(), item({"notes": "Hates tea"}), []),
+        ("both sides stand", record(), item(), []),
+        ("Monday left its half", record(), CHAIR, [ROLE]),
+        ("both left theirs, for the same", record({ROLE: "Chair"}), CHAIR, [ROLE]),
+        ("they agree, and never did before", record(base={}), item(), []),
+        ("it was blocked before", record(blocked_fields=REFUSED), CHAIR, []),
+        ("the field flows nowhere", record(), item({"notes": "Hates tea"}), []),
     ],
 )
 def test_what_differs_is_told_by_field(case: str, facts: RecordFacts, shown: Item, expected: list[str]) -> None:
-    of = board({"notes": {"direction": SyncDirection.NONE}})
-    [plan] = World(of, records=[facts], items={ITEM: shown}).plan().records.values()
-    assert [one["key"] for one in divergences(plan) or ()] == expected, case
+    on = board({"notes": {"direction": SyncDirection.NONE}})
+    [plan] = World(on, records=[facts], items={ITEM: shown}).plan().records.values()
+    assert [entry["key"] for entry in divergences(plan) or ()] == expected, case
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
-    facts = replace(known(status="pending"), events=(EVENT,))
+    facts = replace(record(status="pending"), events=(EVENT,))
     assert not changed(facts, item(), jobs=[facts.id])
     assert changed(facts, CHAIR, jobs=[facts.id])
 
 
 def test_a_choice_waits_to_be_carried_out() -> None:
     chosen = replace(CONFLICT, resolutions={ROLE: FieldSelection("npd")})
-    assert changed(replace(known({ROLE: "Duke"}, **ASKED), conflicts=(chosen,)), CHAIR)
+    assert changed(replace(record({ROLE: "Duke"}, **ASKED), conflicts=(chosen,)), CHAIR)
 
 
 def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
-    first = World(records=[known()], items={ITEM: item(unknown=[ROLE])})
+    first = World(records=[record()], items={ITEM: item(unknown=[ROLE])})
     [plan] = first.plan().records.values()
     blocked = state_after(plan, plan.ledger, NOW)["blocked_fields"]
     assert blocked.keys() == {ROLE}
-    said = known(status="pending", sync_status="pending", blocked_fields=blocked)
-    assert not changed(said, item(unknown=[ROLE]))
-    assert changed(said, item())
+    again = record(status="pending", sync_status="pending", blocked_fields=blocked)
+    assert not changed(again, item(unknown=[ROLE]))
+    assert changed(again, item())
 
 
 def test_a_relation_waits_on_and_waits_no_more() -> None:
     shown = item({"organization": "99"})
-    [one] = World(records=[known()], items={ITEM: shown}).plan().records.values()
-    blocked = state_after(one, one.ledger, NOW)["blocked_fields"]
-    waiting = known(status="pending", sync_status="pending", blocked_fields=blocked)
-    wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.target)
+    [plan] = World(records=[record()], items={ITEM: shown}).plan().records.values()
+    blocked = state_after(plan, plan.ledger, NOW)["blocked_fields"]
+    waiting = record(status="pending", sync_status="pending", blocked_fields=blocked)
+    wait = (waiting.id, "organization", "organization", plan.plans["organization"].awaits.target)
     assert not changed(waiting, shown, [wait])
     assert changed(waiting, shown)
-    assert changed(known(), item(), [wait])
+    assert changed(record(), item(), [wait])
 
 
 def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:
     times = [{"at": (NOW - timedelta(hours=3)).isoformat(), "write": ""}]
     for hours, expected in ((1, False), (-2, True)):
         row = WriteLoop(key=ROLE, times=times, throttle_count=1, throttled_until=NOW + timedelta(hours=hours))
-        looping = replace(known(), history=RecordHistory(loops={ROLE: row}))
+        looping = replace(record(), history=RecordHistory(loops={ROLE: row}))
         assert changed(looping, item()) is expected

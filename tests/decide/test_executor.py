@@ -142,8 +142,8 @@ def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
 
 
 def create(unit: str, *fields: FieldWrite) -> Write:
-    made = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
-    return replace(made, item_id="", name="Ann")
+    write = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
+    return replace(write, item_id="", name="Ann")
 
 
 def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
@@ -156,12 +156,12 @@ def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
     monday.judgement = Judgement(is_at_fault=True)
-    found = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
-    assert [sent.split(":")[0] for sent in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
-    assert verdicts(found) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
-    assert found["a"].intent is not None
-    assert found["a"].intent.request_id == "r-1"
-    assert found["c"].intent is None
+    answers = executor().send(RECORD_CHANGES, [change(unit) for unit in "abcd"])
+    assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
+    assert verdicts(answers) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
+    assert answers["a"].intent is not None
+    assert answers["a"].intent.request_id == "r-1"
+    assert answers["c"].intent is None
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
 def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
     act_now = executor()
-    why = f"{WRITES_STOPPED} {error.sentence}"
+    reason = f"{WRITES_STOPPED} {error.sentence}"
     assert set(verdicts(act_now.send(RECORD_CHANGES, [change("a"), change("b")])).values()) == {Verdict.STOPPED}
     later = act_now.send(RECORD_CHANGES, [change("c")])
-    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, why)
+    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1
 
 
@@ -229,7 +229,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(RECORD_CHANGES, [*few, *many, change("z")]))
-    assert [sent.split(":")[0] for sent in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
+    assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
 
 
@@ -261,8 +261,8 @@ def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) 
 )
 def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
-    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
-    assert verdicts(found) == {"a": Verdict.DONE, "b": verdict}
+    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert verdicts(answers) == {"a": Verdict.DONE, "b": verdict}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
 
@@ -272,39 +272,42 @@ def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdi
 def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(FIELD_REJECTED, "too long")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    found = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
+    answer = executor().send(RECORD_CHANGES, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (Verdict.DONE, OK, ["role_title"], ["notes"])
-    assert (found.verdict, found.item, list(found.alone), list(found.rejected)) == expected
+    assert (answer.verdict, answer.item, list(answer.alone), list(answer.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
-    found = executor().send(RECORD_CHANGES, [change("a"), change("b", NOTES)])
+    answers = executor().send(RECORD_CHANGES, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
-    assert (list(found["a"].alone), list(found["a"].rejected)) == (["role_title"], ["notes"])
+    assert (list(answers["a"].alone), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
-    found = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
+    answer = executor().send(RECORD_CHANGES, [change("a", ROLE)])["a"]
     expected = (["a: r0"], Verdict.DONE, None, ["role_title"])
-    assert (monday.sent, found.verdict, found.item, list(found.rejected)) == expected
+    assert (monday.sent, answer.verdict, answer.item, list(answer.rejected)) == expected
 
 
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    found = executor().send(RECORD_CHANGES, [change("a")])["a"]
-    assert (found.verdict, found.item, found.unsent) == (Verdict.GONE, OK, {"notes"})
+    answer = executor().send(RECORD_CHANGES, [change("a")])["a"]
+    assert (answer.verdict, answer.item, answer.unsent) == (Verdict.GONE, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed if alias in ("r0", "r1", "v0") and len(monday.sent) < 3 else OK
-    found = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
-    assert {unit: list(answer.rejected) for unit, answer in found.items()} == {"a": ["role_title"], "b": ["role_title"]}
+    assert {unit: list(answer.rejected) for unit, answer in answers.items()} == {
+        "a": ["role_title"],
+        "b": ["role_title"],
+    }
     assert not monday.refused
 
 
@@ -318,13 +321,13 @@ def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
 
 
 def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_name_alone(monday: Monday) -> None:
-    one = create("a")
+    write = create("a")
     monday.of_alias = lambda units, alias: (
         MondayError(FIELD_REJECTED, "no", column_id="notes") if len(monday.sent) == 1 else OK
     )
-    found = executor().create([one])["a"]
-    assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(one.record_id)])
-    assert (found.verdict, found.item, found.is_bare, list(found.rejected)) == (Verdict.DONE, OK, True, ["notes"])
+    answer = executor().create([write])["a"]
+    assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
+    assert (answer.verdict, answer.item, answer.is_bare, list(answer.rejected)) == (Verdict.DONE, OK, True, ["notes"])
     assert monday.stopped == []
 
 
@@ -332,27 +335,27 @@ def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_chec
     monday.of_alias = lambda units, alias: (
         MondayError(COLUMN_NOT_FOUND, "no", column_id="notes") if len(monday.sent) == 1 else OK
     )
-    found = executor().create([create("a")])["a"]
-    assert (found.verdict, list(found.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
+    answer = executor().create([create("a")])["a"]
+    assert (answer.verdict, list(answer.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
 
 
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: Monday) -> None:
-    one = create("a")
-    monday.existing = {str(one.record_id): OK}
+    write = create("a")
+    monday.existing = {str(write.record_id): OK}
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
-    found = executor().create([one])["a"]
-    assert (len(monday.sent), found.verdict, found.item, found.is_bare) == (1, Verdict.DONE, OK, True)
+    answer = executor().create([write])["a"]
+    assert (len(monday.sent), answer.verdict, answer.item, answer.is_bare) == (1, Verdict.DONE, OK, True)
 
 
 def test_where_the_npd_ids_can_not_be_read_nothing_is_made_again(monday: Monday) -> None:
     monday.existing = None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
-    found = executor().create([create("a")])["a"]
-    assert (len(monday.sent), found.verdict) == (1, Verdict.STOPPED)
+    answer = executor().create([create("a")])["a"]
+    assert (len(monday.sent), answer.verdict) == (1, Verdict.STOPPED)
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
-    found = executor().create([create("a")])["a"]
-    assert (len(monday.sent), monday.looked_for, found.verdict) == (1, [], Verdict.REFUSED)
-    assert (list(found.rejected), found.is_bare) == (["name"], False)
+    answer = executor().create([create("a")])["a"]
+    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], Verdict.REFUSED)
+    assert (list(answer.rejected), answer.is_bare) == (["name"], False)

@@ -30,12 +30,12 @@ NO_WAY = {"sync_direction": SyncDirection.NONE}
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
-def planned(key: str, given: FieldFacts) -> FieldPlan:
-    return decide_fields(*given)[key]
+def planned(key: str, fields: FieldFacts) -> FieldPlan:
+    return decide_fields(*fields)[key]
 
 
-def record_plan(given: FieldFacts) -> RecordPlan:
-    return with_fields(*given)
+def record_plan(fields: FieldFacts) -> RecordPlan:
+    return with_fields(*fields)
 
 
 def role(**of_field: Any) -> Any:
@@ -43,7 +43,7 @@ def role(**of_field: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("row", "given", "action", "sent", "written"),
+    ("row", "fields", "action", "sent", "written"),
     [
         ("neither side moved", field_facts(), Action.NOTHING, None, None),
         ("changed in NPD", field_facts({"role_title": "Chair"}), Action.PUSH, "Chair", None),
@@ -67,7 +67,7 @@ def role(**of_field: Any) -> Any:
         ("equal in canonical form: nothing", field_facts({"role_title": " Boss\u00a0"}), Action.NOTHING, None, None),
         (
             "no base: by the first match",
-            field_facts({"role_title": "Mine"}, of=role(first_match="monday_wins"), without_base=["role_title"]),
+            field_facts({"role_title": "Mine"}, on=role(first_match="monday_wins"), without_base=["role_title"]),
             Action.PULL,
             None,
             "Boss",
@@ -85,7 +85,7 @@ def role(**of_field: Any) -> Any:
                 field_facts(
                     {"role_title": "Mine"},
                     {"role_title": "Theirs"},
-                    of=role(direction=of_mapping),
+                    on=role(direction=of_mapping),
                     record={"sync_direction": of_record},
                 ),
                 Action.NOTHING,
@@ -96,10 +96,10 @@ def role(**of_field: Any) -> Any:
         ),
     ],
 )
-def test_a_field_is_decided_by_its_row(row: str, given: FieldFacts, action: Action, sent: Any, written: Any) -> None:
-    found = planned("role_title", given)
-    raws = [None if raw is None else raw["role_title"] for raw in (found.send_raw, found.write_raw)]
-    assert (found.decision.action, *raws) == (action, sent, written), row
+def test_a_field_is_decided_by_its_row(row: str, fields: FieldFacts, action: Action, sent: Any, written: Any) -> None:
+    plan = planned("role_title", fields)
+    raws = [None if raw is None else raw["role_title"] for raw in (plan.send_raw, plan.write_raw)]
+    assert (plan.decision.action, *raws) == (action, sent, written), row
 
 
 def test_a_number_in_another_form_is_the_same_number() -> None:
@@ -118,28 +118,28 @@ def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(
     direction: str, here: Any, there: Any, sent: Any, written: Any, without_base: list[str]
 ) -> None:
     """For the history, from where it can be taken back."""
-    given = field_facts(here, there, of=role(direction=direction), without_base=without_base)
-    found = planned("role_title", given)
-    assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
+    fields = field_facts(here, there, on=role(direction=direction), without_base=without_base)
+    plan = planned("role_title", fields)
+    assert (plan.send_raw, plan.write_raw, plan.decision.overrides) == (sent, written, True)
 
 
 def test_without_a_base_what_differs_is_asked_about() -> None:
-    given = field_facts({"role_title": "Mine"}, of=role(rule="npd_wins"), without_base=["role_title"])
-    assert planned("role_title", given).conflict is not None
+    fields = field_facts({"role_title": "Mine"}, on=role(rule="npd_wins"), without_base=["role_title"])
+    assert planned("role_title", fields).conflict is not None
 
 
 def test_a_base_of_another_mapping_version_counts_as_none() -> None:
-    given = field_facts({"role_title": "Mine"}, of=role(version=2))
-    given.facts.ledger.base["role_title"]["version"] = 1
-    assert planned("role_title", given).decision.action is Action.CONFLICT
+    fields = field_facts({"role_title": "Mine"}, on=role(version=2))
+    fields.facts.ledger.base["role_title"]["version"] = 1
+    assert planned("role_title", fields).decision.action is Action.CONFLICT
 
 
 def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column() -> None:
-    given = field_facts({"role_title": ""}, {"role_title": "Chair"}, of=role(version=2))
-    given.facts.ledger.base["role_title"]["version"] = 1
-    assert planned("role_title", given).decision.action is Action.CONFLICT
-    of = role(version=2, direction=SyncDirection.NPD_TO_MONDAY)
-    one_way = field_facts({"role_title": ""}, {"role_title": "Chair"}, of=of)
+    fields = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=role(version=2))
+    fields.facts.ledger.base["role_title"]["version"] = 1
+    assert planned("role_title", fields).decision.action is Action.CONFLICT
+    on = role(version=2, direction=SyncDirection.NPD_TO_MONDAY)
+    one_way = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=on)
     one_way.facts.ledger.base["role_title"]["version"] = 1
     assert planned("role_title", one_way).decision.action is Action.PUSH
     never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
@@ -172,8 +172,8 @@ def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, o
         mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
     ]
     link = plain(BoardLink, entity_type=model.entity_type(), board_id="1", npd_id_column="")
-    of = BoardContext(link, [mapped[1]], model)
-    convert = of.converter(mapped[1])
+    on = BoardContext(link, [mapped[1]], model)
+    convert = on.converter(mapped[1])
     for is_filled in (True, False):
         record = plain(model, monday_id=ITEM, name="Ann", **{key: FILLED[key]} if is_filled else {})
         agreed = plain(model, **{key: FILLED[key]})
@@ -182,33 +182,33 @@ def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, o
         ledger = new_ledger(model.entity_type(), record.pk)
         ledger.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
         plan = RecordPlan(RecordFacts(claim(record, Cause.SAVE), record, ledger, item=shown))
-        found = planned(key, FieldFacts(PassFacts(of, NOW), plan))
-        assert (found.blocked_reason, found.write_raw) == ("", None)
-        assert found.decision.action is (Action.PUSH if is_filled else Action.AGREED)
+        field = planned(key, FieldFacts(PassFacts(on, NOW), plan))
+        assert (field.blocked_reason, field.write_raw) == ("", None)
+        assert field.decision.action is (Action.PUSH if is_filled else Action.AGREED)
 
 
 def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_item_it_had() -> None:
     """What was agreed on can't be told any more; that it was not empty can."""
-    of = board({"organization": {"version": 2}})
-    given = field_facts(None, {"organization": ACME}, of=of, agreed={"organization": organization(item=None)})
-    given = given._replace(of_pass=replace(given.of_pass, related=related(i70=ACME)))
-    given.facts.ledger.base["organization"]["version"] = 1
-    assert planned("organization", given).decision.action is Action.CONFLICT
+    on = board({"organization": {"version": 2}})
+    fields = field_facts(None, {"organization": ACME}, on=on, agreed={"organization": organization(item=None)})
+    fields = fields._replace(of_pass=replace(fields.of_pass, related=related(i70=ACME)))
+    fields.facts.ledger.base["organization"]["version"] = 1
+    assert planned("organization", fields).decision.action is Action.CONFLICT
 
 
 def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values() -> None:
-    found = planned("role_title", field_facts({"role_title": "Mine"}, {"role_title": "Theirs"})).conflict
-    assert found is not None
-    assert (found.npd, found.base, found.monday) == ("Mine", "Boss", "Theirs")
+    conflict = planned("role_title", field_facts({"role_title": "Mine"}, {"role_title": "Theirs"})).conflict
+    assert conflict is not None
+    assert (conflict.npd, conflict.base, conflict.monday) == ("Mine", "Boss", "Theirs")
 
 
 @pytest.mark.parametrize(
-    ("row", "key", "given", "code"),
+    ("row", "key", "fields", "code"),
     [
         ("unknown is not empty", "role_title", field_facts({"role_title": "x"}, unknown=["role_title"]), "unknown"),
         ("a field that NPD requires is not emptied", "name", field_facts(None, {"name": ""}), "required"),
         ("what NPD's constraints refuse stays", "email", field_facts(None, {"email": "no address"}), "invalid"),
-        ("a field without a column", "phone", field_facts(of=board({"phone": {"column_id": ""}})), "column"),
+        ("a field without a column", "phone", field_facts(on=board({"phone": {"column_id": ""}})), "column"),
         ("what is too long for NPD", "role_title", field_facts(None, {"role_title": "x" * 300}), "invalid"),
         (
             "several items where NPD holds one",
@@ -218,10 +218,10 @@ def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values
         ),
     ],
 )
-def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, given: FieldFacts, code: str) -> None:
-    found = planned(key, given)
-    assert (found.blocked_code, found.send_raw, found.write_raw) == (BlockedCode(code), None, None), row
-    assert found.blocked_reason
+def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, fields: FieldFacts, code: str) -> None:
+    plan = planned(key, fields)
+    assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode(code), None, None), row
+    assert plan.blocked_reason
 
 
 def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that() -> None:
@@ -238,12 +238,12 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
 
 
 @pytest.mark.parametrize(
-    ("row", "given", "sent"),
+    ("row", "fields", "sent"),
     [
         ("it stays left", field_facts({"role_title": "x"}), None),
         ("whatever else a person asks", field_facts({"role_title": "x"}, causes=[Cause.PERSON]), None),
         ("it flows once somebody changes it", field_facts({"role_title": "y"}), "y"),
-        ("its column changed", field_facts({"role_title": "x"}, of=role(version=2)), "x"),
+        ("its column changed", field_facts({"role_title": "x"}, on=role(version=2)), "x"),
         (
             "NPD's value is chosen in a conflict",
             field_facts(
@@ -255,20 +255,20 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
         ),
         (
             "an edit that a rule overrules",
-            field_facts({"role_title": "x"}, {"role_title": "z"}, of=role(rule="npd_wins")),
+            field_facts({"role_title": "x"}, {"role_title": "z"}, on=role(rule="npd_wins")),
             None,
         ),
     ],
 )
-def test_a_value_that_a_person_left_in_npd(row: str, given: FieldFacts, sent: str | None) -> None:
-    given.facts.ledger.blocked_fields = {"role_title": KEPT}
-    found = planned("role_title", given)
-    assert (found.send_raw and found.send_raw["role_title"]) == sent, row
+def test_a_value_that_a_person_left_in_npd(row: str, fields: FieldFacts, sent: str | None) -> None:
+    fields.facts.ledger.blocked_fields = {"role_title": KEPT}
+    plan = planned("role_title", fields)
+    assert (plan.send_raw and plan.send_raw["role_title"]) == sent, row
 
 
 def test_a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else() -> None:
-    given = field_facts({"role_title": "Mine"}, {"notes": "Theirs"}, record={"sync_enabled": False})
-    plans = decide_fields(*given)
+    fields = field_facts({"role_title": "Mine"}, {"notes": "Theirs"}, record={"sync_enabled": False})
+    plans = decide_fields(*fields)
     assert plans["role_title"].send_raw == {"role_title": "Mine"}
     assert (plans["notes"].decision.action, plans["notes"].write_raw) == (Action.NOTHING, None)
 
@@ -283,26 +283,26 @@ def test_a_new_item_gets_what_is_filled() -> None:
 
 
 def test_a_new_item_is_made_without_a_column_that_is_gone() -> None:
-    plans = decide_fields(*field_facts(of=role(problem="It was deleted."), creates=True))
+    plans = decide_fields(*field_facts(on=role(problem="It was deleted."), creates=True))
     assert (plans["role_title"].blocked_code, plans["role_title"].blocked_reason) == ("column", "It was deleted.")
     assert plans["notes"].send_raw is not None
 
 
 def test_a_record_that_only_takes_over_gets_no_item_and_its_reason() -> None:
-    given = field_facts(creates=True, record={"sync_direction": SyncDirection.MONDAY_TO_NPD})
-    assert "lets nothing be sent" in record_plan(given).reason
+    fields = field_facts(creates=True, record={"sync_direction": SyncDirection.MONDAY_TO_NPD})
+    assert "lets nothing be sent" in record_plan(fields).reason
 
 
 def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
-    given = field_facts(creates=True, of=role(direction=SyncDirection.MONDAY_TO_NPD))
-    assert "role_title" not in decide_fields(*given)
+    fields = field_facts(creates=True, on=role(direction=SyncDirection.MONDAY_TO_NPD))
+    assert "role_title" not in decide_fields(*fields)
 
 
 def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
     assert not record_plan(field_facts()).write_npd_id
     assert record_plan(field_facts(record={"id": UUID(int=2)})).write_npd_id
     one_way = board({key: {"direction": SyncDirection.MONDAY_TO_NPD} for key in ("email", "phone", "role_title")})
-    assert record_plan(field_facts(of=one_way, record={"id": UUID(int=2)})).write_npd_id
+    assert record_plan(field_facts(on=one_way, record={"id": UUID(int=2)})).write_npd_id
     emptied = field_facts()
     assert emptied.facts.item is not None
     cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
@@ -315,8 +315,8 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    found = decide_fields(*field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
-    plan = found["role_title"]
+    plans = decide_fields(*field_facts({"role_title": "Later"}, {"role_title": "Sent"}, intents=(ours,)))
+    plan = plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
     assert plan.confirmed == (ours,)
@@ -324,8 +324,8 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    found = decide_fields(*field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
-    assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
+    plans = decide_fields(*field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
+    assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
 @pytest.mark.parametrize("agreed", [["role_title"], []])
@@ -334,27 +334,27 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
     sides = {"role_title": "Mine"}, {"role_title": "Sent"}
-    found = decide_fields(*field_facts(*sides, intents=(ours,), without_base=agreed))
-    assert (found["role_title"].decision.action, found["role_title"].confirmed) == (Action.CONFLICT, ())
+    plans = decide_fields(*field_facts(*sides, intents=(ours,), without_base=agreed))
+    assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
 # --- relations ------------------------------------------------------------------------------------------------------
 
 
 def related(**by_item: Organization) -> RelatedRecords:
-    found = {Reference(Organization, "monday_id", item[1:]): [one] for item, one in by_item.items()}
-    found |= {Reference(Organization, "pk", str(one.pk)): [one] for one in by_item.values()}
-    return {**found, Reference(Organization, "monday_id", "99"): []}
+    records = {Reference(Organization, "monday_id", item[1:]): [record] for item, record in by_item.items()}
+    records |= {Reference(Organization, "pk", str(record.pk)): [record] for record in by_item.values()}
+    return {**records, Reference(Organization, "monday_id", "99"): []}
 
 
 def test_what_monday_names_is_looked_up_in_facts() -> None:
-    given = field_facts(None, {"organization": "70"}, known={"related": related(i70=ACME)})
-    written = planned("organization", given).write_raw
+    fields = field_facts(None, {"organization": "70"}, extra={"related": related(i70=ACME)})
+    written = planned("organization", fields).write_raw
     assert written == {"organization": {"id": str(ACME.pk), "item": "70", "name": "Acme"}}
 
 
 def test_an_item_that_no_record_has_is_waited_for() -> None:
-    plan = planned("organization", field_facts(None, {"organization": "99"}, known={"related": related()}))
+    plan = planned("organization", field_facts(None, {"organization": "99"}, extra={"related": related()}))
     assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
 
 
@@ -371,49 +371,49 @@ def test_a_related_record_without_an_item(
     row: str, has_board: bool, values: dict[str, Any], code: BlockedCode, lines: int
 ) -> None:
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
-    known = {"related_boards": frozenset({"organization"} if has_board else ())}
-    given = field_facts({"organization": other}, known=known)
-    found = decide_fields(*given)
-    plan = found["organization"]
-    assert (plan.blocked_code, len(record_plan(given).log)) == (code, lines), row
+    extra = {"related_boards": frozenset({"organization"} if has_board else ())}
+    fields = field_facts({"organization": other}, extra=extra)
+    plans = decide_fields(*fields)
+    plan = plans["organization"]
+    assert (plan.blocked_code, len(record_plan(fields).log)) == (code, lines), row
     if lines:
         entry = {"side": RELATION_SKIPPED, "local": plan.local_raw, "column": "organization", "version": 1}
-        given.facts.ledger.blocked_fields = {"organization": entry}
-        assert record_plan(given).log == (), "it is said once"
+        fields.facts.ledger.blocked_fields = {"organization": entry}
+        assert record_plan(fields).log == (), "it is said once"
 
 
 def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() -> None:
-    of = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
+    on = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
     local = organization(item=None, name="Local", sync_enabled=False)
-    given = field_facts(
+    fields = field_facts(
         {"organization": local},
         {"organization": ACME},
-        of=of,
+        on=on,
         agreed={"organization": ACME},
-        known={"related": related(i70=ACME)},
+        extra={"related": related(i70=ACME)},
     )
-    written = planned("organization", given).write_raw
+    written = planned("organization", fields).write_raw
     assert written is not None
     assert written["organization"]["id"] == str(ACME.pk)
 
 
 def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell() -> None:
     """The pair was taken as it is; once it is the base neither side has left it."""
-    of = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
+    on = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
     local = organization(item=None, name="Local", sync_enabled=False)
-    given = field_facts({"organization": local}, of=of, without_base=["organization"])
-    first = planned("organization", given)
+    fields = field_facts({"organization": local}, on=on, without_base=["organization"])
+    first = planned("organization", fields)
     assert (first.decision.action, first.write_raw) == (Action.AGREED, None)
-    given.facts.ledger.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
-    second = planned("organization", given)
+    fields.facts.ledger.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
+    second = planned("organization", fields)
     assert (second.decision.action, second.write_raw) == (Action.NOTHING, None)
 
 
 def test_one_way_to_monday_is_mirrored_over_an_item_of_nobody() -> None:
-    of = board({"organization": {"direction": SyncDirection.NPD_TO_MONDAY}})
-    sides, known = ({"organization": ACME}, {"organization": "99"}), {"related": related(i70=ACME)}
-    given = field_facts(*sides, of=of, agreed={"organization": ACME}, known=known)
-    sent = planned("organization", given).send_raw
+    on = board({"organization": {"direction": SyncDirection.NPD_TO_MONDAY}})
+    sides, extra = ({"organization": ACME}, {"organization": "99"}), {"related": related(i70=ACME)}
+    fields = field_facts(*sides, on=on, agreed={"organization": ACME}, extra=extra)
+    sent = planned("organization", fields).send_raw
     assert sent is not None
     assert sent["organization"]["id"] == str(ACME.pk)
 
@@ -436,13 +436,13 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
     ]
     for is_removed, local, of_field, action, sent in rows:
         removed = frozenset({"70"} if is_removed else ())
-        known = {"related_boards": frozenset({"organization"}), "removed_items": removed}
-        of = board({"organization": of_field})
+        extra = {"related_boards": frozenset({"organization"}), "removed_items": removed}
+        on = board({"organization": of_field})
         plan = planned(
-            "organization", field_facts({"organization": local}, of=of, agreed={"organization": ACME}, known=known)
+            "organization", field_facts({"organization": local}, on=on, agreed={"organization": ACME}, extra=extra)
         )
-        found = plan.decision.action, plan.send_raw and plan.send_raw["organization"]["item"]
-        assert found == (action, sent), (is_removed, str(local), of_field)
+        decision = plan.decision.action, plan.send_raw and plan.send_raw["organization"]["item"]
+        assert decision == (action, sent), (is_removed, str(local), of_field)
 
 
 # --- a person's decisions -------------------------------------------------------------------------------------------
@@ -450,8 +450,8 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
 
 def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) -> FieldFacts:
     conflict = chosen("role_title", selection, kind)
-    both = {"role_title": "Mine"}, {"role_title": "Theirs"} | remote
-    return field_facts(*both, conflicts=(conflict,))
+    sides = {"role_title": "Mine"}, {"role_title": "Theirs"} | remote
+    return field_facts(*sides, conflicts=(conflict,))
 
 
 @pytest.mark.parametrize(
@@ -472,9 +472,9 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
 
 
 def test_a_choice_made_for_other_values_is_rejected() -> None:
-    found = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in found["role_title"].rejected[KIND_FIELDS].reason
-    assert found["role_title"].conflict is not None
+    plans = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
+    assert "changed after you chose" in plans["role_title"].rejected[KIND_FIELDS].reason
+    assert plans["role_title"].conflict is not None
 
 
 def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
@@ -484,10 +484,10 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     }
     conflict = replace(chosen("role_title", choices["role_title"]), fields=tuple(choices), resolutions=choices)
     sides = {"role_title": "Mine", "notes": "m"}, {"role_title": "Theirs", "notes": "t"}
-    found = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
-    assert found["role_title"].send_raw == {"role_title": "Mine"}
-    assert found["notes"].conflict is not None
-    assert [key for key, one in found.items() if one.rejected] == ["notes"]
+    plans = decide_fields(*field_facts(*sides, conflicts=(conflict,)))
+    assert plans["role_title"].send_raw == {"role_title": "Mine"}
+    assert plans["notes"].conflict is not None
+    assert [key for key, plan in plans.items() if plan.rejected] == ["notes"]
 
 
 @pytest.mark.parametrize(
@@ -496,7 +496,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
         (
             "it flows one way",
             FieldSelection("monday", None, "Mine", "Theirs"),
-            {"of": role(direction=SyncDirection.NPD_TO_MONDAY)},
+            {"on": role(direction=SyncDirection.NPD_TO_MONDAY)},
             "only NPD's value can be chosen",
         ),
         (
@@ -508,17 +508,17 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     ],
 )
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
-    both = {"role_title": "Mine"}, {"role_title": "Theirs"}
-    found = decide_fields(*field_facts(*both, conflicts=(chosen("role_title", selection),), **more))
-    assert words in found["role_title"].rejected[KIND_FIELDS].reason, row
-    assert found["role_title"].resolves is None
+    sides = {"role_title": "Mine"}, {"role_title": "Theirs"}
+    plans = decide_fields(*field_facts(*sides, conflicts=(chosen("role_title", selection),), **more))
+    assert words in plans["role_title"].rejected[KIND_FIELDS].reason, row
+    assert plans["role_title"].resolves is None
 
 
 def test_a_choice_stays_while_a_side_can_not_be_read() -> None:
     conflict = chosen("role_title", FieldSelection("npd", None, "Mine", "Theirs"))
-    found = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
-    assert found["role_title"].blocked_code is BlockedCode.UNKNOWN
-    assert not found["role_title"].rejected
+    plans = decide_fields(*field_facts({"role_title": "Mine"}, unknown=["role_title"], conflicts=(conflict,)))
+    assert plans["role_title"].blocked_code is BlockedCode.UNKNOWN
+    assert not plans["role_title"].rejected
 
 
 def lost(selection: FieldSelection, **values: str) -> FieldFacts:
@@ -526,8 +526,8 @@ def lost(selection: FieldSelection, **values: str) -> FieldFacts:
 
 
 def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
-    kept = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
-    assert kept["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
+    plans = decide_fields(*lost(FieldSelection("npd", None, "Boss", "Lost")))
+    assert plans["role_title"].applied == {KIND_OVERWRITTEN: "Boss"}
     back = planned("role_title", lost(FieldSelection("monday", None, "Boss", "Lost")))
     assert (back.send_raw, back.write_raw) == ({"role_title": "Lost"}, {"role_title": "Lost"})
 
@@ -539,17 +539,17 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 @pytest.mark.parametrize(("local", "remote"), [("Newer", "Newer"), ("Newer", "Boss"), ("Boss", "Newer")])
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
-    found = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert found["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
+    plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
+    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
 
 
-def undo(of: Any, **now: str) -> FieldFacts:
-    mapping = next(one for one in of.mappings if one.key == "role_title")
+def undo(on: Any, **now: str) -> FieldFacts:
+    mapping = next(mapping for mapping in on.mappings if mapping.key == "role_title")
     base = new_base(mapping, "7", {"role_title": "Boss"}, "Boss")
     before = {"local": {"role_title": "Mine"}, "remote": "Theirs", "base": base}
     inverse = {"role_title": {"before": before, "after": base}}
-    asked = chosen("role_title", FieldSelection("npd"), KIND_UNDO, resolved_kind=KIND_FIELDS, inverse=inverse)
-    return field_facts(now, now, of=of, conflicts=(asked,))
+    conflict = chosen("role_title", FieldSelection("npd"), KIND_UNDO, resolved_kind=KIND_FIELDS, inverse=inverse)
+    return field_facts(now, now, on=on, conflicts=(conflict,))
 
 
 def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:

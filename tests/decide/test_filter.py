@@ -38,8 +38,8 @@ def filtered(side: str, value: str = "Boss") -> BoardContext:
     return board(sync_filter={side: [condition]})
 
 
-def of_pass(of: BoardContext) -> PassFacts:
-    return PassFacts(of, NOW)
+def of_pass(on: BoardContext) -> PassFacts:
+    return PassFacts(on, NOW)
 
 
 RECORDS, ITEMS = filtered("records"), filtered("items")
@@ -48,17 +48,17 @@ CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
-    found = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"})))
-    assert (found.ledger.left_out, "Role is not “Boss”" in found.left_out) == (FilterSide.RECORD, True)
-    assert [line.sentence for line in found.log] == [f"{found.left_out} Both sides keep what they have."]
+    plan = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"})))
+    assert (plan.ledger.left_out, "Role is not “Boss”" in plan.left_out) == (FilterSide.RECORD, True)
+    assert [line.sentence for line in plan.log] == [f"{plan.left_out} Both sides keep what they have."]
     again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, ledger=OUT)))
     assert (bool(again.left_out), again.log) == (True, ())
 
 
 def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
-    of = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
-    found = filter_item(of_pass(of), RecordPlan(record_facts(shown=item(), of=of)))
-    assert (found.is_open, bool(found.reason)) == (True, True)
+    on = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
+    plan = filter_item(of_pass(on), RecordPlan(record_facts(shown=item(), on=on)))
+    assert (plan.is_open, bool(plan.reason)) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out
     of_acme = board(
         sync_filter={"records": [{"field": "organization", "op": "is", "values": ["Acme"], "labels": ["Acme"]}]}
     )
-    facts = record_facts({"organization": organization(name=name)}, of=of_acme)
+    facts = record_facts({"organization": organization(name=name)}, on=of_acme)
     assert bool(filter_record(of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
 
 
@@ -101,29 +101,29 @@ def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
 )
 def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> None:
     plan_before = RecordPlan(facts, identity=IdentityPlan(creates=facts.item is None))
-    found = filter_item(of_pass(ITEMS), plan_before)
-    said = {"left_out": found.left_out, "leaving": found.leaving, "reason": found.is_open and found.reason}
-    said["returns"] = [line.kind for line in found.log] == ["returned"]
-    assert "".join(name for name in said if said[name]) == plan, row
+    after = filter_item(of_pass(ITEMS), plan_before)
+    outcomes = {"left_out": after.left_out, "leaving": after.leaving, "reason": after.is_open and after.reason}
+    outcomes["returns"] = [line.kind for line in after.log] == ["returned"]
+    assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
 @pytest.mark.parametrize(
-    ("row", "is_removed", "said"),
+    ("row", "is_removed", "expected"),
     [("its item left the board", True, "reason"), ("somebody emptied it", False, "leaving")],
 )
-def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, said: str) -> None:
+def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: str) -> None:
     acme = organization(item="70")
-    facts = record_facts({"organization": acme}, of=EMPLOYED, agreed={"organization": acme}, shown=item())
+    facts = record_facts({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
-    found = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
-    assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
+    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
+    assert [name for name in ("reason", "leaving", "left_out") if getattr(plan, name)] == [expected], row
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
 def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, is_out: bool) -> None:
     acme = {"organization": organization(item="70")}
-    known = {"removed_items": frozenset({removed})}
-    facts = field_facts({"role_title": "Chair", **acme}, of=EMPLOYED, agreed=acme, known=known)
+    extra = {"removed_items": frozenset({removed})}
+    facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = replace(facts.plan, plans=decide_fields(*facts)).end(Outcome.SETTLED)
     assert bool(left_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
 
@@ -145,26 +145,28 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 
 
 def dropped_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, one in plan.plans.items() if one.is_dropped}
+    return {key for key, field in plan.plans.items() if field.is_dropped}
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
-    given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(given.facts, plans=decide_fields(*given), write_npd_id=True)
-    assert keep_only_pulls(given.of_pass, plan) is plan
-    kept = keep_only_pulls(given.of_pass, replace(plan, leaving="It leaves."))
-    assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
-    dropped = [kept.plans[key] for key in ("role_title", "notes")]
-    assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
-    assert (dropped_fields(kept), kept.write_npd_id) == ({"role_title", "notes"}, False)
+    fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
+    plan = RecordPlan(fields.facts, plans=decide_fields(*fields), write_npd_id=True)
+    assert keep_only_pulls(fields.of_pass, plan) is plan
+    pulls = keep_only_pulls(fields.of_pass, replace(plan, leaving="It leaves."))
+    assert pulls.plans["phone"].write_raw == {"phone": "+442079460019"}
+    dropped = [pulls.plans[key] for key in ("role_title", "notes")]
+    assert [(field.decision.action, field.send_raw, field.conflict) for field in dropped] == [
+        (Action.NOTHING, None, None)
+    ] * 2
+    assert (dropped_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
 
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
-    given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
-    kept = keep_only_pulls(of_pass(RECORDS), RecordPlan(given.facts, plans=decide_fields(*given)))
-    assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
-    assert dropped_fields(kept) == {"notes"}
-    written = RecordPlan(record_facts({"role_title": "Chair"}), plans=kept.plans).end(Outcome.SETTLED)
+    fields = field_facts({"notes": "mine"}, {"role_title": "Chair"}, on=RECORDS)
+    pulls = keep_only_pulls(of_pass(RECORDS), RecordPlan(fields.facts, plans=decide_fields(*fields)))
+    assert pulls.plans["role_title"].write_raw == {"role_title": "Chair"}
+    assert dropped_fields(pulls) == {"notes"}
+    written = RecordPlan(record_facts({"role_title": "Chair"}), plans=pulls.plans).end(Outcome.SETTLED)
     assert left_after_write(RECORDS, written, None).ledger.left_out == FilterSide.RECORD
 
 
@@ -195,8 +197,8 @@ IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped
     ],
 )
 def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: str, changed: bool) -> None:
-    known = record_facts(of=ITEMS, record={"sync_status": status}, ledger=state, causes=())
-    world = World(ITEMS, [known], {shown.id: shown})
+    facts = record_facts(on=ITEMS, record={"sync_status": status}, ledger=state, causes=())
+    world = World(ITEMS, [facts], {shown.id: shown})
     assert bool(changed_records(*world.decided(), ())) is changed, row
 
 
@@ -216,7 +218,7 @@ def test_a_push_by_name_is_left_out_too() -> None:
 )
 def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(removed: str, state: str | None) -> None:
     acme = {"organization": organization(item="70")}
-    facts = record_facts(acme, of=EMPLOYED, agreed=acme, shown=item())
+    facts = record_facts(acme, on=EMPLOYED, agreed=acme, shown=item())
     tombstone = plain(Tombstone, entity_type="contact", entity_id=facts.id, monday_id=ITEM)
     pass_facts = PassFacts(EMPLOYED, NOW, removed_items=frozenset({removed}))
     plan = decide_deleted(pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone)))
@@ -225,7 +227,7 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    held = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
-    plan = RecordPlan(record_facts(shown=CHAIR), plans=held, leaving="It leaves.").end(Outcome.SETTLED)
+    blocked = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
+    plan = RecordPlan(record_facts(shown=CHAIR), plans=blocked, leaving="It leaves.").end(Outcome.SETTLED)
     assert not left_after_write(ITEMS, plan, None).left_out
     assert left_after_write(ITEMS, replace(plan, plans=plans), None).left_out

@@ -30,12 +30,12 @@ def record(key: UUID, item_id: str | None, email: str) -> RecordFacts:
 
 def shown(key: str, bears: UUID | None = None, email: str = "ann@example.com") -> Item:
     text = str(bears or "")
-    found = item({"email": email}, id=key)
-    return replace(found, values={**found.values, "npd_id": Reading("npd_id", "text", text=text, value=text)})
+    plain_item = item({"email": email}, id=key)
+    return replace(plain_item, values={**plain_item.values, "npd_id": Reading("npd_id", "text", text=text, value=text)})
 
 
 def world(*records: RecordFacts, items: list[Item], **more: Any) -> World:
-    return World(records=records, items={one.id: one for one in items}, **more)
+    return World(records=records, items={item.id: item for item in items}, **more)
 
 
 FREE = record(ANN, None, "ann@example.com")
@@ -45,25 +45,25 @@ ITS_OWN, ITS_KEY = shown("10", ANN), shown("11")
 def test_a_record_that_gets_its_item_by_npd_id_gets_no_other_by_its_key() -> None:
     plan = world(FREE, items=[ITS_OWN, ITS_KEY], unmatched=["10", "11"]).plan()
     assert plan.records[ANN].link_to == "10"
-    assert [one.act for one in plan.items] == [ItemAct.OWNED, ItemAct.ASK]
+    assert [entry.act for entry in plan.items] == [ItemAct.OWNED, ItemAct.ASK]
 
 
 def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
     second = record(BEA, None, "ann@example.com")
     plan = world(FREE, second, items=[ITS_KEY], unmatched=["11"]).plan()
     assert plan.records[ANN].link_to == "11"
-    assert [one.act for one in plan.items] == [ItemAct.OWNED]
+    assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
     assert plan.records[BEA].identity.question
 
 
 def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     answer = FieldSelection("custom", ARCHIVE_OPTION)
-    asked = OpenConflict(UUID(int=9), KIND_IDENTITY, "10", (), {RECORD_KEY: answer})
-    linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(asked,))
+    conflict = OpenConflict(UUID(int=9), KIND_IDENTITY, "10", (), {RECORD_KEY: answer})
+    linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(conflict,))
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
     plan = world(FREE, linked, items=items).plan()
     assert plan.records[ANN].link_to == "10"
-    assert [(one.item.id, is_to_archive(one)) for one in plan.duplicates] == [("10", False)]
+    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("10", False)]
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
 def test_our_copy_is_archived_only_where_the_record_has_its_own_item(first: Item | None, archived: bool) -> None:
     """Else the board would be left without any item of the record."""
     own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
-    items = [one for one in (first, shown("11", ANN)) if one]
+    items = [item for item in (first, shown("11", ANN)) if item]
     plan = world(own, items=items, unmatched=["11"], copies={ANN: (second_run(ANN),)}).plan()
-    assert [(one.item.id, is_to_archive(one)) for one in plan.duplicates] == [("11", archived)]
+    assert [(copy.item.id, is_to_archive(copy)) for copy in plan.duplicates] == [("11", archived)]
 
 
 def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
@@ -95,5 +95,5 @@ def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
         jobs={"11": {LINK_TO: str(BEA)}},
         deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
     ).plan()
-    assert [one.act for one in plan.items] == [ItemAct.LINK]
+    assert [entry.act for entry in plan.items] == [ItemAct.LINK]
     assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].item_removal) == (Outcome.DEFERRED, None)

@@ -53,7 +53,7 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
     return Item(item_id, f"Item {item_id}", board_id=BOARD, values=readings, **{"state": "active"} | differs)
 
 
-def asked(value: str | None, *, kind: str = KIND_IDENTITY) -> OpenConflict:
+def question(value: str | None, *, kind: str = KIND_IDENTITY) -> OpenConflict:
     """A question about the item 7, with its answer."""
     resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
     return OpenConflict(uuid4(), kind, "7", (), resolutions)
@@ -65,12 +65,12 @@ def identified(
     by_match: Sequence[Item] = (),
     on: BoardContext = BY_EMAIL,
     as_new: bool = False,
-    **known: Any,
+    **more: Any,
 ) -> list[IdentityPlan]:
     """What becomes of these records, where the read found these items."""
-    found = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
-    claimed = [facts(record, item=None, conflicts=(asked(NEW_ITEM if as_new else None),)) for record in records]
-    plans = identify_unlinked(PassFacts(on, at(0), items=found, identity=IdentityFacts(**known)), claimed)
+    read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
+    claimed = [facts(record, item=None, conflicts=(question(NEW_ITEM if as_new else None),)) for record in records]
+    plans = identify_unlinked(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 
 
@@ -83,7 +83,7 @@ def ignored(item_id: str, record: Contact | None = None, *, unlinked: bool = Tru
 def candidates_of(plan: IdentityPlan) -> list[tuple[str, str | None]]:
     """The items that the question names, and whose they are."""
     assert plan.question is not None
-    return [(one["id"], one["linked_to"]) for one in plan.question["candidates"]]
+    return [(candidate["id"], candidate["linked_to"]) for candidate in plan.question["candidates"]]
 
 
 # There, never linked | not known.
@@ -109,7 +109,7 @@ def test_an_npd_id_counts_more_than_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "items", "known"),
+    ("case", "items", "more"),
     [
         ("nothing is found", [], {}),
         ("an archived item is no hit", [shown(state="archived")], {}),
@@ -117,8 +117,8 @@ def test_an_npd_id_counts_more_than_a_key() -> None:
         ("an ignored item", [shown()], {"ignored": {"7": ignored("7")}}),
     ],
 )
-def test_none_the_item_is_created(case: str, items: list[Item], known: dict[str, Any]) -> None:
-    assert identified(ann(), by_match=items, **known) == [IdentityPlan(creates=True)], case
+def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, Any]) -> None:
+    assert identified(ann(), by_match=items, **more) == [IdentityPlan(creates=True)], case
 
 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
@@ -129,8 +129,8 @@ def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wa
 
 
 def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:
-    one, other = ann(), ann(5)
-    plans = identified(one, other, by_match=[shown()], ignored={"7": ignored("7", one, unlinked=False)})
+    first, other = ann(), ann(5)
+    plans = identified(first, other, by_match=[shown()], ignored={"7": ignored("7", first, unlinked=False)})
     assert [(plan.creates, plan.item is not None) for plan in plans] == [(True, False), (False, True)]
 
 
@@ -149,15 +149,15 @@ def test_several_items_with_its_npd_id_are_asked_about() -> None:
     assert [item for item, _ in candidates_of(plan)] == ["7", "8"]
 
 
-@pytest.mark.parametrize("how", ["by its link", "by its NPD ID", "by its link, whatever NPD ID is in it"])
-def test_a_hit_linked_elsewhere_is_asked_about(how: str) -> None:
+@pytest.mark.parametrize("case", ["by its link", "by its NPD ID", "by its link, whatever NPD ID is in it"])
+def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     record, owner = ann(), uuid4()
-    npd_id = {"by its NPD ID": owner, "by its link, whatever NPD ID is in it": record.pk}.get(how, "")
-    owners = {} if how == "by its NPD ID" else {"7": owner}
+    npd_id = {"by its NPD ID": owner, "by its link, whatever NPD ID is in it": record.pk}.get(case, "")
+    owners = {} if case == "by its NPD ID" else {"7": owner}
     item = shown(npd_id=npd_id)
     by_npd_id = [item] if npd_id == record.pk else []
-    known = {"owners": owners, "existing": frozenset({record.pk, owner})}
-    [plan] = identified(record, by_npd_id=by_npd_id, by_match=[item], **known)
+    more = {"owners": owners, "existing": frozenset({record.pk, owner})}
+    [plan] = identified(record, by_npd_id=by_npd_id, by_match=[item], **more)
     assert candidates_of(plan) == [("7", str(owner))]
     assert plan.question is not None
     assert plan.question["what"].startswith("The item with the same key belongs to another record already")
@@ -170,11 +170,11 @@ def test_an_npd_id_of_a_record_that_is_there_no_more_keeps_nobody_away() -> None
 
 
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
-    made = ann(monday_id="7")
-    found: dict[str, Any] = {"by_match": [shown()], "owners": {"7": made.pk}}
-    [plan] = identified(ann(5), **found, unedited={made.pk: made})
+    record = ann(monday_id="7")
+    more: dict[str, Any] = {"by_match": [shown()], "owners": {"7": record.pk}}
+    [plan] = identified(ann(5), **more, unedited={record.pk: record})
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{made.pk}", NEW_ITEM]
+    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{record.pk}", NEW_ITEM]
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_it
 def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bears_its_npd_id: bool) -> None:
     record = ann()
     row = ignored("9", record)
-    known: dict[str, Any] = {"ignored": {"9": row}, "unlinked": {record.pk: row}}
-    known["by_npd_id"] = [shown("9", npd_id=record.pk)] if bears_its_npd_id else []
-    [plan] = identified(record, **known, by_match=known["by_npd_id"])
+    more: dict[str, Any] = {"ignored": {"9": row}, "unlinked": {record.pk: row}}
+    more["by_npd_id"] = [shown("9", npd_id=record.pk)] if bears_its_npd_id else []
+    [plan] = identified(record, **more, by_match=more["by_npd_id"])
     assert candidates_of(plan) == [("9", None)]
-    [plan] = identified(record, **known, as_new=True)
+    [plan] = identified(record, **more, as_new=True)
     assert plan.creates
 
 
@@ -285,17 +285,17 @@ KEYS = ("a@example.test", "b@example.test", "")
 def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[str, int]], order: Any) -> None:
     records = [ann(seconds, pk=UUID(int=seconds + 1), email=key) for seconds, key in enumerate(keys)]
     ids: Mapping[int, UUID | str] = {-1: "", **{place: record.pk for place, record in enumerate(records)}}
-    found = [shown(str(n), ids.get(named, UUID(int=99)), key) for n, (key, named) in enumerate(items)]
-    by_npd_id = [item for item in found if item.values[NPD_ID_COLUMN].text in map(str, ids.values())]
-    known = {"by_npd_id": by_npd_id, "by_match": found, "existing": frozenset(record.pk for record in records)}
-    plans = identified(*records, **known)
+    read_items = [shown(str(n), ids.get(named, UUID(int=99)), key) for n, (key, named) in enumerate(items)]
+    by_npd_id = [item for item in read_items if item.values[NPD_ID_COLUMN].text in map(str, ids.values())]
+    more = {"by_npd_id": by_npd_id, "by_match": read_items, "existing": frozenset(record.pk for record in records)}
+    plans = identified(*records, **more)
     taken = [plan.item.id for plan in plans if plan.item is not None]
     assert len(taken) == len(set(taken))
     for plan in plans:
         assert [plan.creates, plan.item is not None, bool(plan.reason)].count(True) == 1
     turned = list(enumerate(records))
     order.shuffle(turned)
-    again = identified(*(record for _, record in turned), **known)
+    again = identified(*(record for _, record in turned), **more)
     assert [plans[place] for place, _ in turned] == again
 
 
@@ -312,35 +312,37 @@ def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[
     ],
 )
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
-    made, known = ann(monday_id="7", email=""), ann(name="Known")
-    one = facts(made, item=shown(email=email), ledger={"made_from_item": made_from_item})
-    plan = with_same_key(one, [made, known], is_unedited=is_unedited)
-    question = plan.records[made.pk].identity.duplicate
+    record, original = ann(monday_id="7", email=""), ann(name="Known")
+    record_facts = facts(record, item=shown(email=email), ledger={"made_from_item": made_from_item})
+    plan = with_same_key(record_facts, [record, original], is_unedited=is_unedited)
+    question = plan.records[record.pk].identity.duplicate
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
-        assert [one["value"] for one in question["options"]] == [f"{SAME_AS}{known.pk}", DIFFERENT_RECORDS]
+        assert [option["value"] for option in question["options"]] == [f"{SAME_AS}{original.pk}", DIFFERENT_RECORDS]
 
 
 def test_a_record_is_no_duplicate_of_itself() -> None:
-    made = ann(monday_id="7")
-    one = facts(made, item=shown(), ledger={"made_from_item": True})
-    assert with_same_key(one, [made], is_unedited=True).records[made.pk].identity.duplicate is None
+    record = ann(monday_id="7")
+    record_facts = facts(record, item=shown(), ledger={"made_from_item": True})
+    assert with_same_key(record_facts, [record], is_unedited=True).records[record.pk].identity.duplicate is None
 
 
-def with_same_key(one: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
+def with_same_key(record_facts: RecordFacts, records: Sequence[Contact], *, is_unedited: bool) -> Plan:
     """What is asked about a record, where these have the match key of its item."""
-    known = IdentityFacts(same_key={EMAIL: records}, possible_duplicates=frozenset({one.id} if is_unedited else ()))
-    told = PassFacts(BY_EMAIL, at(0), records=(one,), identity=known)
-    return find_possible_duplicates(told, Plan({one.id: RecordPlan(one)}))
+    identity = IdentityFacts(
+        same_key={EMAIL: records}, possible_duplicates=frozenset({record_facts.id} if is_unedited else ())
+    )
+    pass_facts = PassFacts(BY_EMAIL, at(0), records=(record_facts,), identity=identity)
+    return find_possible_duplicates(pass_facts, Plan({record_facts.id: RecordPlan(record_facts)}))
 
 
 # Answers.
 
 
 def answer(record: Contact, value: str) -> Answer:
-    [found] = answers_of(facts(record, conflicts=(asked(value),)))
-    return found
+    [parsed] = answers_of(facts(record, conflicts=(question(value),)))
+    return parsed
 
 
 OTHER = UUID(int=5)
@@ -362,19 +364,19 @@ OTHER = UUID(int=5)
 )
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
     record = ann()
-    found = answer(record, value)
-    assert (found.kind, found.record_id, found.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
+    parsed = answer(record, value)
+    assert (parsed.kind, parsed.record_id, parsed.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
     if kind is AnswerKind.MERGE:
-        assert {found.merged_id, found.record_id} == {record.pk, OTHER}
+        assert {parsed.merged_id, parsed.record_id} == {record.pk, OTHER}
 
 
 @pytest.mark.parametrize("value", [None, "", "else"])
 def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
     record = ann()
-    assert answers_of(facts(record, conflicts=(asked(value), asked("8", kind=KIND_FIELDS)))) == []
+    assert answers_of(facts(record, conflicts=(question(value), question("8", kind=KIND_FIELDS)))) == []
 
 
-def known(*records: Contact, **differs: Any) -> AnswerFacts:
+def npd(*records: Contact, **differs: Any) -> AnswerFacts:
     return AnswerFacts({record.pk: record for record in records}, **differs)
 
 
@@ -389,13 +391,13 @@ def known(*records: Contact, **differs: Any) -> AnswerFacts:
     ],
 )
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
-    plan = decide_answer(answer(record or ann(), "8"), known(*filter(None, [record]), **differs))
-    done = "" if problem else "Linked “Ann” with the item 8, as a person chose."
-    assert (plan.outdated, plan.result) == (problem, done), case
+    plan = decide_answer(answer(record or ann(), "8"), npd(*filter(None, [record]), **differs))
+    result = "" if problem else "Linked “Ann” with the item 8, as a person chose."
+    assert (plan.outdated, plan.result) == (problem, result), case
 
 
 @pytest.mark.parametrize(
-    ("case", "differs", "outdated", "done"),
+    ("case", "differs", "outdated", "result"),
     [
         ("the other takes the item", {}, "", "and its item 7 is the item of “Known” now."),
         ("the other has one", {"monday_id": "9"}, "", "its item goes as the items of deleted records do."),
@@ -404,43 +406,43 @@ def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: 
         ("the other is gone", {"gone": True}, "one of the two records was deleted meanwhile.", ""),
     ],
 )
-def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], outdated: str, done: str) -> None:
-    made, is_gone, is_edited = ann(monday_id="7"), differs.pop("gone", False), differs.pop("edited", False)
+def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], outdated: str, result: str) -> None:
+    record, is_gone, is_edited = ann(monday_id="7"), differs.pop("gone", False), differs.pop("edited", False)
     other = ann(name="Known", **differs)
-    records = [made] if is_gone else [made, other]
-    rest = known(*records, unedited=frozenset() if is_edited else frozenset({made.pk}))
-    plan = decide_answer(answer(made, f"{SAME_AS}{other.pk}"), rest)
+    records = [record] if is_gone else [record, other]
+    rest = npd(*records, unedited=frozenset() if is_edited else frozenset({record.pk}))
+    plan = decide_answer(answer(record, f"{SAME_AS}{other.pk}"), rest)
     assert plan.outdated.endswith(outdated), case
-    assert plan.result.endswith(done), case
+    assert plan.result.endswith(result), case
     assert bool(plan.outdated) is bool(outdated)
-    assert plan.moves_item is ("is the item of" in done)
+    assert plan.moves_item is ("is the item of" in result)
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
-    said = answer(ann(), NEW_RECORD)
-    assert decide_answer(said, known()).result == "The item becomes a record of its own."
-    assert decide_answer(said, known(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
+    reply = answer(ann(), NEW_RECORD)
+    assert decide_answer(reply, npd()).result == "The item becomes a record of its own."
+    assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
 
 
 def test_what_the_records_own_pass_does_is_not_done_before() -> None:
-    plan = decide_answer(answer(ann(), NEW_ITEM), known())
+    plan = decide_answer(answer(ann(), NEW_ITEM), npd())
     assert (plan.result, plan.outdated) == ("", "")
 
 
 def test_an_item_is_given_to_one_of_two_answers() -> None:
-    one, other = ann(), ann(5, name="Bea")
-    before = known(one, other)
-    first = decide_answer(answer(one, "8"), before)
+    record, other = ann(), ann(5, name="Bea")
+    before = npd(record, other)
+    first = decide_answer(answer(record, "8"), before)
     after = facts_after(before, first)
     assert decide_answer(answer(other, "8"), after).outdated == "The item now belongs to “Ann”."
-    assert decide_answer(answer(one, "9"), after).outdated == "“Ann” now has another item."
-    assert before.records[one.pk].monday_id is None
+    assert decide_answer(answer(record, "9"), after).outdated == "“Ann” now has another item."
+    assert before.records[record.pk].monday_id is None
 
 
 def test_a_record_is_deleted_for_one_of_two_answers() -> None:
-    made, other = ann(monday_id="7"), ann(name="Known")
-    before = known(made, other, unedited=frozenset({made.pk}))
-    after = facts_after(before, decide_answer(answer(made, f"{SAME_AS}{other.pk}"), before))
-    again = decide_answer(answer(other, f"{TAKES_ITEM}{made.pk}"), after)
+    record, other = ann(monday_id="7"), ann(name="Known")
+    before = npd(record, other, unedited=frozenset({record.pk}))
+    after = facts_after(before, decide_answer(answer(record, f"{SAME_AS}{other.pk}"), before))
+    again = decide_answer(answer(other, f"{TAKES_ITEM}{record.pk}"), after)
     assert again.outdated == "one of the two records was deleted meanwhile."
     assert after.owners["7"].pk == other.pk

@@ -47,11 +47,11 @@ from tests.decide.builders import (
     base,
     contact,
     deletion,
+    edit,
     facts,
     field_plan,
     item,
-    seen,
-    told,
+    view,
     wrote,
 )
 from tests.decide.plan_builders import World
@@ -62,14 +62,14 @@ NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
-    found = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
-    return [one.value for one in with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates]
+    record_facts = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
+    return [update.value for update in with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates]
 
 
-OUR_ECHO = told("Ours", seconds=-59, **OURS)
-HASTY = told("Theirs", seconds=-60.5)
+OUR_ECHO = edit("Ours", seconds=-59, **OURS)
+HASTY = edit("Theirs", seconds=-60.5)
 """Somebody's edit between our read and our write."""
-OVER_THEIRS = told("Ours", "Theirs", seconds=-59, **OURS)
+OVER_THEIRS = edit("Ours", "Theirs", seconds=-59, **OURS)
 FIRST_WRITE = wrote("Ours")
 
 
@@ -82,51 +82,51 @@ FIRST_WRITE = wrote("Ours")
         pytest.param([HASTY, OVER_THEIRS], [FIRST_WRITE], ["Theirs"], id="both events tell of one lost value"),
         pytest.param([OVER_THEIRS, HASTY], [FIRST_WRITE], ["Theirs"], id="in whatever order they come"),
         pytest.param(
-            [told("First", seconds=-60.8), told("Second", "First", seconds=-60.5)],
+            [edit("First", seconds=-60.8), edit("Second", "First", seconds=-60.5)],
             [FIRST_WRITE],
             ["Second"],
             id="replaced before our write",
         ),
-        pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
+        pytest.param([edit("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
         pytest.param(
-            [told("Theirs", seconds=-300)],
+            [edit("Theirs", seconds=-300)],
             [wrote("Ours", entry={"read_at": at(-301).isoformat()})],
             ["Theirs"],
             id="read before the edit",
         ),
-        pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
-        pytest.param([told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
+        pytest.param([edit("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
+        pytest.param([edit("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="it was checked before"),
         pytest.param([HASTY], [wrote("Ours", "Theirs")], [], id="our pass had read the value"),
         pytest.param([HASTY], [], [], id="nothing was written"),
         pytest.param(
-            [told("Ours", "First", seconds=-59, **OURS)],
+            [edit("Ours", "First", seconds=-59, **OURS)],
             [wrote("First", seconds=-400, **NO_ANSWER), FIRST_WRITE],
             [],
             id="what we replaced was a late landing of our own",
         ),
         pytest.param(
-            [told("First", seconds=-60.5), told("Ours", "First", seconds=-59, **OURS)],
+            [edit("First", seconds=-60.5), edit("Ours", "First", seconds=-59, **OURS)],
             [wrote("First", seconds=-400, state=IntentState.VOID), FIRST_WRITE],
             ["First"],
             id="another user wrote what a write of ours, found void, had sent",
         ),
         pytest.param(
-            [told("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="nothing before told"
+            [edit("Ours", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="nothing before told"
         ),
-        pytest.param([told(None, seconds=-60.5)], [FIRST_WRITE], [None], id="an edit that emptied the cell"),
-        pytest.param([told("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
+        pytest.param([edit(None, seconds=-60.5)], [FIRST_WRITE], [None], id="an edit that emptied the cell"),
+        pytest.param([edit("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
         pytest.param(
             [
-                told("Ours", seconds=-59, is_new=False, **OURS),
-                told("Theirs", "Ours", seconds=-30, **OURS),
-                told("Ours", "Theirs", seconds=-20, **OURS),
+                edit("Ours", seconds=-59, is_new=False, **OURS),
+                edit("Theirs", "Ours", seconds=-30, **OURS),
+                edit("Ours", "Theirs", seconds=-20, **OURS),
             ],
             [FIRST_WRITE],
             [],
             id="a person with the token's account set our value again: our one write has its own event already",
         ),
         pytest.param(
-            [told("New", "Ours", seconds=-30), told("Ours", "New", seconds=-20)],
+            [edit("New", "Ours", seconds=-30), edit("Ours", "New", seconds=-20)],
             [wrote("Ours", seconds=-9_000)],
             [],
             id="somebody set again what we wrote long ago",
@@ -142,50 +142,50 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        found = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
-        assert [one.value for one in found] == expected
+        updates = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
+        assert [update.value for update in updates] == expected
 
 
 def test_two_lost_fields_are_two_values() -> None:
     notes = wrote("Our notes", "n")
     entry = notes.values.pop("role_title")
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
-    events = [HASTY, told("Their notes", "n", seconds=-60.5, column_id="notes")]
-    found = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
-    assert {one.key: one.value for one in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
+    events = [HASTY, edit("Their notes", "n", seconds=-60.5, column_id="notes")]
+    record_facts = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
+    lost_updates = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    assert {update.key: update.value for update in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
 def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -58)]}) == []
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -400)]}) == ["Theirs"]
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [seen("Theirs", -400, FIRST_WRITE.pk)]}) == []
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -58)]}) == []
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400)]}) == ["Theirs"]
+    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400, FIRST_WRITE.pk)]}) == []
 
 
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
-    found = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = with_lost_updates(builders.board(), RecordPlan(found), NOW).lost_updates
+    record_facts = facts(history=builders.history(events=[HASTY], writes=[write]))
+    [lost_update] = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates
     assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        pytest.param([told("Theirs", "Ours", seconds=-59)], ("role_title",), id="its event names somebody"),
+        pytest.param([edit("Theirs", "Ours", seconds=-59)], ("role_title",), id="its event names somebody"),
         pytest.param([OUR_ECHO], (), id="no event tells the answered value"),
-        pytest.param([told("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
+        pytest.param([edit("Theirs", "Ours", seconds=-59, is_new=False)], (), id="its event was checked before"),
     ],
 )
 def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
     ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
-    found = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
-    bases = with_lost_updates(builders.board(), RecordPlan(found), NOW).ledger.base
+    record_facts = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
+    bases = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).ledger.base
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
-UNDONE = told("Old", "Ours", seconds=-30)
+UNDONE = edit("Old", "Ours", seconds=-30)
 """Somebody brought back what our write had replaced."""
 OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentState.VOID}
 
@@ -194,26 +194,26 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
     ("event", "writes", "has_landed"),
     [
         pytest.param(UNDONE, [wrote("Ours", **OPEN)], True, id="somebody brought back the old value"),
-        pytest.param(told("Theirs", "Ours", seconds=-30), [wrote("Ours", **OPEN)], True, id="or wrote another one"),
+        pytest.param(edit("Theirs", "Ours", seconds=-30), [wrote("Ours", **OPEN)], True, id="or wrote another one"),
         pytest.param(UNDONE, [wrote("Ours", **VOID)], True, id="a pass had thought it void"),
         pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10, **OPEN)], True, id="and sent it again"),
         pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], False, id="which was answered since"),
-        pytest.param(told("Ours", **OURS), [wrote("Ours", **OPEN)], False, id="its own event says nothing of an edit"),
-        pytest.param(told("Old", "Ours", seconds=-90), [wrote("Ours", **OPEN)], False, id="the edit was before it"),
-        pytest.param(told("Old", "?", seconds=-30), [wrote("Ours", **OPEN)], False, id="previous value not told"),
-        pytest.param(told("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="checked"),
+        pytest.param(edit("Ours", **OURS), [wrote("Ours", **OPEN)], False, id="its own event says nothing of an edit"),
+        pytest.param(edit("Old", "Ours", seconds=-90), [wrote("Ours", **OPEN)], False, id="the edit was before it"),
+        pytest.param(edit("Old", "?", seconds=-30), [wrote("Ours", **OPEN)], False, id="previous value not told"),
+        pytest.param(edit("Old", "Ours", seconds=-30, is_new=False), [wrote("Ours", **OPEN)], False, id="checked"),
         pytest.param(UNDONE, [wrote("Ours", entry={"united": True}, **OPEN)], False, id="a united list is merged"),
         pytest.param(UNDONE, [wrote("Ours", item_id="8", **OPEN)], False, id="it was about another item"),
     ],
 )
 def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
-    found = facts(
+    record_facts = facts(
         ledger={"base": {"role_title": base("Old")}},
         events=(event,),
         history=builders.history(events=[event], writes=writes),
     )
-    known = PassFacts(builders.board(), NOW, records=(found,))
-    [plan] = find_lost_updates(known, Plan({found.id: RecordPlan(found)})).records.values()
+    pass_facts = PassFacts(builders.board(), NOW, records=(record_facts,))
+    [plan] = find_lost_updates(pass_facts, Plan({record_facts.id: RecordPlan(record_facts)})).records.values()
     agreed = plan.ledger.base["role_title"]
     assert (agreed["local"]["role_title"], AS_SENT in agreed) == (("Ours", True) if has_landed else ("Old", False))
 
@@ -225,12 +225,12 @@ def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], 
         pytest.param(UNDONE, [wrote("Ours", **VOID), wrote("Ours", "Theirs", seconds=-10)], [], id="it read an edit"),
         pytest.param(UNDONE, [wrote("Ours", **NO_ANSWER), wrote("Ours", seconds=-10)], [], id="it had landed"),
         pytest.param(
-            told("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it didn't land"
+            edit("Old", "Other"), [wrote("Ours", **VOID), wrote("Ours", seconds=-10)], [], id="it didn't land"
         ),
     ],
 )
 def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
-    assert lost([event], writes, seen={"role_title": [seen("Old", -10)]}) == expected
+    assert lost([event], writes, seen={"role_title": [view("Old", -10)]}) == expected
 
 
 # --- which values are really gone, and in what words ----------------------------------------------------------------
@@ -257,8 +257,8 @@ UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
 )
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
-    found = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(found, lost_updates=(update,))
+    record_facts = facts(record, item=item(record, role_title=remote))
+    plan = RecordPlan(record_facts, lost_updates=(update,))
     assert bool(report_lost_updates(builders.board(), plan).lost_updates) is is_lost
 
 
@@ -295,21 +295,23 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "outcome", "kept"),
+    ("cell", "outcome", "expected"),
     [
         pytest.param("Ours", Outcome.SETTLED, ["Theirs"], id="the history keeps it, and nobody is asked"),
         pytest.param("Theirs", Outcome.SETTLED, [], id="it stands on the item still"),
         pytest.param("Ours", Outcome.FAILED, [], id="a pass that came to nothing tells nothing"),
     ],
 )
-def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outcome: Outcome, kept: list[str]) -> None:
-    known = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
-    world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item})
+def test_what_our_write_went_over_before_the_record_was_deleted(
+    cell: str, outcome: Outcome, expected: list[str]
+) -> None:
+    deleted = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
+    world = World(context=builders.board(), deleted=[deleted], items={builders.ITEM: deleted.item})
     [plan] = world.plan().deleted.values()
-    found = with_its_history(replace(plan, ending=Ending(outcome)))
-    lines = [line for line in found.log if line.kind == "overridden"]
-    assert [line.values["before"] for line in lines] == kept
-    assert not any(line.kind == "overwritten" for line in found.lost_reports)
+    after = with_its_history(replace(plan, ending=Ending(outcome)))
+    lines = [line for line in after.log if line.kind == "overridden"]
+    assert [line.values["before"] for line in lines] == expected
+    assert not any(line.kind == "overwritten" for line in after.lost_reports)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -320,11 +322,11 @@ OFF, WITHOUT_ITEM = {"record": contact(sync_enabled=False)}, {"record": contact(
 CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 
 
-def ended(found: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
+def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
     """A pass that went through; `reports` are what it says of lost values besides."""
-    found = replace(found, record=record or found.record)
+    record_facts = replace(record_facts, record=record or record_facts.record)
     lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(found, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
+    return replace(RecordPlan(record_facts, Ending(Outcome.SETTLED), lost_updates=lost, plans=STANDS), **differs)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
@@ -333,7 +335,7 @@ def report_of(plan: RecordPlan) -> ConflictReport | None:
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:
     """The role, and what became of a choice about its lost value."""
-    results = {name: {KIND_OVERWRITTEN: said} for name, said in kinds.items()}
+    results = {name: {KIND_OVERWRITTEN: result} for name, result in kinds.items()}
     return {"role_title": replace(STANDS["role_title"], **results)}
 
 
@@ -349,7 +351,7 @@ REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(
-    ("found", "differs", "still_open"),
+    ("record_facts", "differs", "still_open"),
     [
         pytest.param(facts(), {}, [], id="nothing was lost"),
         pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
@@ -362,8 +364,8 @@ REPORT = report_lost_updates(builders.board(), OVERWRITTEN).lost_updates
         pytest.param(WAITS, {"plans": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
     ],
 )
-def test_what_waits_for_a_person_after_the_pass(found: RecordFacts, differs: Any, still_open: list[str]) -> None:
-    assert open_lost_updates(ended(found, **differs)) == still_open
+def test_what_waits_for_a_person_after_the_pass(record_facts: RecordFacts, differs: Any, still_open: list[str]) -> None:
+    assert open_lost_updates(ended(record_facts, **differs)) == still_open
 
 
 IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
@@ -396,7 +398,7 @@ def test_a_replaced_column_asks_on(before: Any, npd: str, read: str | None, acti
     more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
     report = report_of(ended(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)))
     assert report
-    assert [(one.key, one.npd, one.monday) for one in report.fields] == [("role_title", stands, "Theirs")]
+    assert [(field.key, field.npd, field.monday) for field in report.fields] == [("role_title", stands, "Theirs")]
 
 
 @pytest.mark.parametrize(
@@ -428,7 +430,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, plans=rejections))
     assert report
-    assert [(one.npd, one.monday) for one in report.fields] == [("Newer", "Theirs")]
+    assert [(field.npd, field.monday) for field in report.fields] == [("Newer", "Theirs")]
     assert report.rejected == {"role_title": STALE_RESOLUTION}
 
 
@@ -452,5 +454,5 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty = copy(HASTY)
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Ours", "Theirs")])
-    found = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
-    assert (found.lost_updates, [type(fault) for fault in found.event_faults]) == ((), [OverflowError])
+    plan = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
+    assert (plan.lost_updates, [type(fault) for fault in plan.event_faults]) == ((), [OverflowError])

@@ -28,9 +28,9 @@ EMAIL = "ann@example.com"
 
 def board(*, mappings: Any = None, **differs: Any) -> BoardContext:
     """The contacts' board as the set-up maps it; new items become records."""
-    found = field_builders.board(**{"board_id": BOARD, "creates_records": True} | differs)
-    mapped = [one for one in found.mappings if one.key in ("name", "email", "role_title")]
-    return BoardContext(found.link, mappings or mapped, Contact)
+    context = field_builders.board(**{"board_id": BOARD, "creates_records": True} | differs)
+    mapped = [mapping for mapping in context.mappings if mapping.key in ("name", "email", "role_title")]
+    return BoardContext(context.link, mappings or mapped, Contact)
 
 
 def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | None = None, **differs: Any) -> ItemPlan:
@@ -95,10 +95,10 @@ def short(plan: ItemPlan) -> tuple[Any, ...]:
 
 def first(record: Contact, item: Item) -> RecordFacts:
     """The record with its own item, in sync with it as it was on the board."""
-    of, state = board(), new_ledger("contact", record.pk)
-    for one in of.mappings:
-        cell = of.converter(one).stored_value(an_item().reading(one.column_id))
-        state.base[one.key] = new_base(one, item.id, stored_values(record, one), cell)
+    on, state = board(), new_ledger("contact", record.pk)
+    for mapping in on.mappings:
+        cell = on.converter(mapping).stored_value(an_item().reading(mapping.column_id))
+        state.base[mapping.key] = new_base(mapping, item.id, stored_values(record, mapping), cell)
     return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
 
 
@@ -233,23 +233,23 @@ def test_a_new_record_takes_nothing_over_against_a_fields_direction() -> None:
     assert (record.email, record.role_title) == (EMAIL, "")
 
 
-@pytest.mark.parametrize("known", [plain(Organization, name="Acme", address_country="SE"), "No organization …"])
-def test_a_relation_is_taken_over_where_its_record_is_known(known: Organization | str) -> None:
+@pytest.mark.parametrize("related", [plain(Organization, name="Acme", address_country="SE"), "No organization …"])
+def test_a_relation_is_taken_over_where_its_record_is_known(related: Organization | str) -> None:
     values = {"key": "organization", "fields": ["organization"], "column_id": "org", "converter": "relation_name"}
     relation = plain(FieldMapping, label="Organization", options={}, **values)
     named_there, item = board(mappings=[relation, *board().mappings]), an_item()
     item = replace(item, values={**item.values, "org": Reading("org", "text", text="Acme", value="Acme")})
-    records = {Reference(Organization, "name", "Acme"): () if isinstance(known, str) else (known,)}
+    records = {Reference(Organization, "name", "Acme"): () if isinstance(related, str) else (related,)}
     plan = decide_item(facts(item), named_there, related=records)
     assert isinstance(plan.record, Contact)
-    assert plan.record.organization is (None if isinstance(known, str) else known)
+    assert plan.record.organization is (None if isinstance(related, str) else related)
 
 
 DELETED = uuid.UUID(int=1)
 
 
 @pytest.mark.parametrize(
-    ("known", "outcome", "is_woken", "moves"),
+    ("stone", "outcome", "is_woken", "moves"),
     [
         (tombstone(monday_id="7"), ENDED, True, None),
         (tombstone(monday_id=None), ENDED, True, TombstoneState.WAITING),
@@ -268,9 +268,9 @@ DELETED = uuid.UUID(int=1)
     ],
 )
 def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
-    known: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
+    stone: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
 ) -> None:
-    plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(known,)))
+    plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(stone,)))
     assert (plan.outcome, plan.act, plan.wakes) == (outcome, NOTHING, (DELETED,) if is_woken else ())
     assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
 
@@ -345,12 +345,12 @@ def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_
 
 
 def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() -> None:
-    known = tombstone(monday_id=None)
-    items = [facts(an_item(npd_id=str(DELETED)), tombstones=(known,))]
-    items.append(replace(second(tombstones=(known,)), item=an_item(id="8", npd_id=str(DELETED))))
+    stone = tombstone(monday_id=None)
+    items = [facts(an_item(npd_id=str(DELETED)), tombstones=(stone,))]
+    items.append(replace(second(tombstones=(stone,)), item=an_item(id="8", npd_id=str(DELETED))))
     plans = decide_items(items)
     assert [plan.outcome for plan in plans] == [ENDED, WAITS]
-    assert known.monday_id is None
+    assert stone.monday_id is None
 
 
 # What still holds once the rows are locked.
@@ -421,9 +421,9 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 
 def test_a_question_is_asked_about_the_records_as_they_are_once_locked() -> None:
-    asked = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
-    assert asked.act is ASK
-    assert "which have an item already" in asked.question["what"]
+    plan = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
+    assert plan.act is ASK
+    assert "which have an item already" in plan.question["what"]
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:

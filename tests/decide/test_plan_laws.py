@@ -46,11 +46,11 @@ REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.write_npd_id or any(one.send_raw is not None for one in plan.plans.values())
+    return plan.write_npd_id or any(field.send_raw is not None for field in plan.plans.values())
 
 
 def writes(plan: RecordPlan) -> bool:
-    return any(one.write_raw is not None for one in plan.plans.values())
+    return any(field.write_raw is not None for field in plan.plans.values())
 
 
 def deletes(plan: RecordPlan) -> bool:
@@ -64,8 +64,8 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
     gives_each_item_to_one_record_and_takes_none_that_it_gives(world, plan)
     makes_nothing_that_is_there_already(world, plan)
     asks_each_question_once(plan)
-    for one in plan.records.values():
-        for p in one.plans.values():
+    for entry in plan.records.values():
+        for p in entry.plans.values():
             planned = [p.send_raw is not None, p.write_raw is not None, p.conflict is not None]
             is_both = p.decision.action is Action.BOTH
             assert planned in ([True, True, False], [False] * 3) if is_both else sum(planned) <= 1
@@ -73,40 +73,40 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [one for one in plan.answers if one.result and one.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
-    merged = [one.merged_id for one in answers if one.kind is AnswerKind.MERGE]
+    answers = [reply for reply in plan.answers if reply.result and reply.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
     # A record that becomes one with another is gone before anything is read, and its item is free.
-    left = {key: one.record for key, one in plan.records.items() if key not in merged}
-    given_to: set[Any] = {(record.monday_id, key) for key, record in left.items() if record.monday_id}
-    new = [(one.link_to, key) for key, one in plan.records.items() if one.link_to]
-    new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in ASSIGNING and one.record]
-    given_to |= {(one.item_id, one.record_id) for one in answers if one.kind is AnswerKind.LINK}
+    staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
+    given_to: set[Any] = {(record.monday_id, key) for key, record in staying.items() if record.monday_id}
+    new = [(entry.link_to, key) for key, entry in plan.records.items() if entry.link_to]
+    new += [(entry.facts.item_id, entry.record.pk) for entry in plan.items if entry.act in ASSIGNING and entry.record]
+    given_to |= {(reply.item_id, reply.record_id) for reply in answers if reply.kind is AnswerKind.LINK}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
-    taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.item_removal}
-    taken |= {one.item.id for one in plan.duplicates if is_to_archive(one)}
+    taken = {str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted if deleted.item_removal}
+    taken |= {copy.item.id for copy in plan.duplicates if is_to_archive(copy)}
     assert not taken & {item for item, _ in {*given_to, *new}}
-    assert sorted(one.facts.item_id for one in plan.items) == sorted(world.unmatched)
+    assert sorted(entry.facts.item_id for entry in plan.items) == sorted(world.unmatched)
 
 
 def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
-    for one in [one for one in plan.open_records if one.creates]:
-        bearing = [i for i in world.items.values() if i.reading("npd_id").text == str(one.id)]
-        unlinked = world.unlinked.get(one.id)
-        assert one.record.monday_id is None
+    for entry in [entry for entry in plan.open_records if entry.creates]:
+        bearing = [i for i in world.items.values() if i.reading("npd_id").text == str(entry.id)]
+        unlinked = world.unlinked.get(entry.id)
+        assert entry.record.monday_id is None
         assert not [
             i for i in bearing if i.state == "active" and i.board_id == "1" and i.id != (unlinked and unlinked.item_id)
         ]
-    made = [one.record.pk for one in plan.items if one.act == "create" and one.record]
-    assert len({*made, *plan.records, *plan.deleted}) == len(made) + len(plan.records) + len(plan.deleted)
+    created = [entry.record.pk for entry in plan.items if entry.act == "create" and entry.record]
+    assert len({*created, *plan.records, *plan.deleted}) == len(created) + len(plan.records) + len(plan.deleted)
 
 
 def asks_each_question_once(plan: Plan) -> None:
-    for one in plan.records.values():
-        assert [bool(one.identity.question), bool(one.link_to), one.creates and one.is_open].count(True) <= 1
-        assert not (deletes(one) and (sends(one) or writes(one) or one.unlink))
+    for entry in plan.records.values():
+        assert [bool(entry.identity.question), bool(entry.link_to), entry.creates and entry.is_open].count(True) <= 1
+        assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink))
     for deleted in plan.deleted.values():
         assert [bool(deleted.question), deleted.item_removal is not None, deleted.restores].count(True) <= 1
 
@@ -114,20 +114,20 @@ def asks_each_question_once(plan: Plan) -> None:
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
     """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
     changed = changed_records(facts, plan, ())
-    for key, one in plan.records.items():
-        to_monday = {p.mapping.direction for p in one.plans.values() if p.send_raw is not None}
-        to_npd = {p.mapping.direction for p in one.plans.values() if p.write_raw is not None}
-        if to_monday and not one.creates:  # an item's name is sent whatever its direction says
-            assert {one.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
+    for key, entry in plan.records.items():
+        to_monday = {p.mapping.direction for p in entry.plans.values() if p.send_raw is not None}
+        to_npd = {p.mapping.direction for p in entry.plans.values() if p.write_raw is not None}
+        if to_monday and not entry.creates:  # an item's name is sent whatever its direction says
+            assert {entry.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
         if to_npd:
-            assert {one.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
-        if not one.record.may_sync and not one.facts.is_push_by_name:
-            assert not any([writes(one), deletes(one), one.creates, one.link_to])
-        asks = one.identity.question or one.removal or one.reason or one.log
-        blocks = any(p.conflict or p.blocked_code for p in one.plans.values())
-        if sends(one) or writes(one) or blocks or asks or one.creates or one.link_to or one.unlink:
+            assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
+        if not entry.record.may_sync and not entry.facts.is_push_by_name:
+            assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
+        asks = entry.identity.question or entry.removal or entry.reason or entry.log
+        blocks = any(p.conflict or p.blocked_code for p in entry.plans.values())
+        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink:
             assert key in changed
-    assert not [one for one in plan.deleted.values() if one.item_removal and not one.is_open]
+    assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
 
 
 # No person's value is nowhere: what was typed since both sides agreed stands on one of them, is asked about, or is said
@@ -135,25 +135,26 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
 
 
 def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
-    for one in plan.records.values():
-        if one.item is not None and one.outcome in (Outcome.OPEN, Outcome.SETTLED):
-            assert not list(replaced_unseen(world.of, one, one.item))
-        if deletes(one):
-            assert not list(gone_unseen(world.of, one.facts, world.items[one.record.monday_id or ""]))
+    for entry in plan.records.values():
+        if entry.item is not None and entry.outcome in (Outcome.OPEN, Outcome.SETTLED):
+            assert not list(replaced_unseen(world.context, entry, entry.item))
+        if deletes(entry):
+            assert not list(gone_unseen(world.context, entry.facts, world.items[entry.record.monday_id or ""]))
     for deleted in plan.open_deleted:
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
-            assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
-    merged = [one.merged_id for one in plan.answers if one.result and one.kind is AnswerKind.MERGE]
+            assert not [edit for edit in gone_unseen(world.context, deleted.facts, item) if edit[0] == "monday"]
+    merged = [reply.merged_id for reply in plan.answers if reply.result and reply.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
-    for copy in [one for one in plan.duplicates if one.is_ours]:
+    for copy in [copy for copy in plan.duplicates if copy.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")
-        assert is_active_on(world.of, own_item), "the record's only item there"
+        assert is_active_on(world.context, own_item), "the record's only item there"
         assert copy.facts.duplicate_of is not None
         intents = copy.facts.duplicate_of.history.intents
         assert all(
-            said(world.of, copy.original_record, mapping, copy.item)[1] in sent_values(world.of, intents, mapping)
-            for mapping in world.of.mappings
+            sides(world.context, copy.original_record, mapping, copy.item)[1]
+            in sent_values(world.context, intents, mapping)
+            for mapping in world.context.mappings
         )
     assert not list(overwritten_unsaid(world, plan))
 
@@ -161,12 +162,12 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
 @settings(max_examples=WORLDS)
 @given(removals)
 def test_no_value_goes_with_a_record_whose_item_is_gone(world: World) -> None:
-    for one in world.plan().records.values():
-        if deletes(one):
-            assert not list(gone_unseen(world.of, one.facts, world.items[one.record.monday_id or ""]))
+    for entry in world.plan().records.values():
+        if deletes(entry):
+            assert not list(gone_unseen(world.context, entry.facts, world.items[entry.record.monday_id or ""]))
 
 
-def told(read: Any, raw: Any) -> Any:
+def form(read: Any, raw: Any) -> Any:
     """The canonical value; of one that can't be told, something that equals nothing."""
     try:
         return read(raw)
@@ -174,48 +175,48 @@ def told(read: Any, raw: Any) -> Any:
         return object()
 
 
-def said(of: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
-    convert = of.converter(mapping, record)
-    local = told(convert.local, stored_values(record, mapping))
-    return local, told(lambda cell: convert.remote(convert.stored_value(cell)), item.reading(mapping.column_id))
+def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
+    convert = on.converter(mapping, record)
+    local = form(convert.local, stored_values(record, mapping))
+    return local, form(lambda cell: convert.remote(convert.stored_value(cell)), item.reading(mapping.column_id))
 
 
-def sent_values(of: BoardContext, intents: Any, mapping: FieldMapping) -> list[Any]:
+def sent_values(on: BoardContext, intents: Any, mapping: FieldMapping) -> list[Any]:
     """What calls of ours gave the field."""
     entries = [intent.values.get(mapping.key) for intent in intents]
-    return [told(of.converter(mapping).local, entry["local"]) for entry in entries if entry]
+    return [form(on.converter(mapping).local, entry["local"]) for entry in entries if entry]
 
 
-def typed(of: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
+def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
     """What people typed on either side since both agreed, with the side; not what we wrote there."""
     past = facts.history
     ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
-    for mapping in [mapping for mapping in of.mappings if mapping.column_id]:
-        convert, entry = of.converter(mapping, facts.record), facts.ledger.base.get(mapping.key)
-        local, remote = said(of, facts.record, mapping, item)
+    for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
+        convert, entry = on.converter(mapping, facts.record), facts.ledger.base.get(mapping.key)
+        local, remote = sides(on, facts.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
             is_same = entry["local"] == stored_values(facts.record, mapping)
-            agreed = local if is_same else told(convert.local, entry["local"]), told(convert.remote, entry["remote"])
+            agreed = local if is_same else form(convert.local, entry["local"]), form(convert.remote, entry["remote"])
         # A create tells what both sides agreed on when it was made.
-        created_with = sent_values(of, [one for one in ours if is_create(one)], mapping)
+        created_with = sent_values(on, [intent for intent in ours if is_create(intent)], mapping)
         if local not in (None, agreed[0], *created_with):
             yield "npd", mapping, local
-        if remote not in (None, agreed[1], *sent_values(of, ours, mapping)):
+        if remote not in (None, agreed[1], *sent_values(on, ours, mapping)):
             yield "monday", mapping, remote
 
 
-def replaced_unseen(of: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
+def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
     """Values that the plan writes over, and that stand nowhere after it."""
-    for side, mapping, value in typed(of, plan.facts, item):
+    for side, mapping, value in typed(on, plan.facts, item):
         p = plan.plans.get(mapping.key)
         if p is None or p.decision.overrides:
             continue
-        local, remote = said(of, plan.record, mapping, item)
+        local, remote = sides(on, plan.record, mapping, item)
         if p.send_raw is not None and plan.is_open:
-            remote = told(p.convert.local, p.send_raw)
+            remote = form(p.convert.local, p.send_raw)
         if p.write_raw is not None:
-            local = told(p.convert.local, p.write_raw)
+            local = form(p.convert.local, p.write_raw)
         shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
         is_shown = isinstance(value, str | tuple | None) and p.convert.display(value) in shown
         if (
@@ -226,41 +227,43 @@ def replaced_unseen(of: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
             yield side, mapping.key, value
 
 
-def gone_unseen(of: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, str, Any]]:
+def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, str, Any]]:
     """Edits that leave with a record or an item, though nobody who decided that was shown them.
 
     Of what only flows to Monday a cell's edit is nobody's to be asked about: it goes to the history. What can't be read
     may be an edit. Of a field that has another column now, NPD may still say what was agreed in the old one.
     """
     choice = facts.resolution_for("delete", "record")
-    for side, mapping, value in typed(of, facts, item):
-        ways, seen = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
-        local, remote = said(of, facts.record, mapping, item)
+    for side, mapping, value in typed(on, facts, item):
+        ways, shown_values = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
+        local, remote = sides(on, facts.record, mapping, item)
         entry = facts.ledger.base.get(mapping.key, {})
         is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
         if "none" in ways or is_theirs or local == remote or (side == "npd" and is_agreed):
             continue
         is_known = isinstance(value, str | tuple)
-        shown = seen.get(mapping.key, (None, None))[side == "monday"]
-        if of.converter(mapping, facts.record).display(value) != shown if is_known else mapping.key not in seen:
+        shown = shown_values.get(mapping.key, (None, None))[side == "monday"]
+        if on.converter(mapping, facts.record).display(value) != shown if is_known else mapping.key not in shown_values:
             yield side, mapping.key, value
 
 
 def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
     """Records of which a write of ours went over a person's role, of which nobody is told."""
-    mapping = next(one for one in world.of.mappings if one.key == "role_title")
+    mapping = next(mapping for mapping in world.context.mappings if mapping.key == "role_title")
     for key, lost in world.overwritten:
-        one = plan.records.get(key)
+        entry = plan.records.get(key)
         if (
-            one is None
-            or not one.is_synced
+            entry is None
+            or not entry.is_synced
             or mapping.version != 1
-            or one.outcome not in (Outcome.OPEN, Outcome.SETTLED)
+            or entry.outcome not in (Outcome.OPEN, Outcome.SETTLED)
         ):
             continue
-        stands = said(world.of, one.record, mapping, world.items[one.record.monday_id or ""]) if one.item else ()
-        if lost not in stands and lost not in [line.values["before"] for line in one.lost_reports]:
+        stands = (
+            sides(world.context, entry.record, mapping, world.items[entry.record.monday_id or ""]) if entry.item else ()
+        )
+        if lost not in stands and lost not in [line.values["before"] for line in entry.lost_reports]:
             yield key
 
 
@@ -273,25 +276,27 @@ def a_plan_of_a_settled_world_is_empty(world: Drawn, _facts: PassFacts, plan: Pl
     facts, again = settled.decided()
     changed = changed_records(facts, again, ())
     for key, keys in resting.items():
-        one = again.records[key]
-        moved = [k for k, p in one.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
+        entry = again.records[key]
+        moved = [k for k, p in entry.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
         assert not keys & set(moved)
-        if keys == {mapping.key for mapping in world.of.mappings} and not world.of.sync_filter:
-            assert not one.log
+        if keys == {mapping.key for mapping in world.context.mappings} and not world.context.sync_filter:
+            assert not entry.log
             assert key not in changed
 
 
 def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     """The world after a pass of which all was done, and of each record the fields that are settled by that."""
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
-    for key, one in plan.records.items():
-        item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
-        is_whole = one.is_open and one.is_synced and not (one.unlink or one.lost_updates or one.leaving)
-        if is_whole and (one.item is not None or one.creates):
-            items[item_id] = item = item_after(world, one, item_id)
-            records.append(record_after(world, one, item))
-            resting[key] = {mapping.key for mapping in world.of.mappings if is_settled(one.plans.get(mapping.key))}
-    return World(world.of, records, items, related=world.related, edits=world.edits, heard=world.heard), resting
+    for key, entry in plan.records.items():
+        item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
+        is_whole = entry.is_open and entry.is_synced and not (entry.unlink or entry.lost_updates or entry.leaving)
+        if is_whole and (entry.item is not None or entry.creates):
+            items[item_id] = item = item_after(world, entry, item_id)
+            records.append(record_after(world, entry, item))
+            resting[key] = {
+                mapping.key for mapping in world.context.mappings if is_settled(entry.plans.get(mapping.key))
+            }
+    return World(world.context, records, items, related=world.related, edits=world.edits, heard=world.heard), resting
 
 
 def is_settled(p: FieldPlan | None) -> bool:
@@ -300,7 +305,7 @@ def is_settled(p: FieldPlan | None) -> bool:
 
 def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Raw values as a builder takes them."""
-    related = {str(one.pk): one for one in world.related}
+    related = {str(record.pk): record for record in world.related}
     return {name: related.get(value["id"]) if isinstance(value, dict) else value for name, value in raw.items()}
 
 
@@ -324,7 +329,7 @@ def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
 def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     own = {"id": plan.id, "monday_id": item.id, "sync_direction": plan.record.sync_direction}
     causes = [[Cause.SAVE, Cause.PERSON][plan.id.int % 2]]
-    after = record_facts(said_after(world, plan, "write_raw"), of=world.of, causes=causes, record=own)
+    after = record_facts(said_after(world, plan, "write_raw"), on=world.context, causes=causes, record=own)
     base = dict(plan.ledger.base)
     for p in plan.plans.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
@@ -347,22 +352,23 @@ def outline(value: Any) -> Any:
     if isinstance(value, Model | RecordFacts | ItemFacts):
         return getattr(value, "pk", None) or getattr(value, "id", None) or getattr(value, "item_id", None)
     if is_dataclass(value) and not hasattr(value, "to_remote"):
-        return [outline(one) for one in vars(value).values()]
+        return [outline(part) for part in vars(value).values()]
     if isinstance(value, Mapping):
-        return {key: outline(one) for key, one in value.items()}
+        return {key: outline(part) for key, part in value.items()}
     if isinstance(value, tuple | list):
         # Requests about fields stand as their records do.
         if value and isinstance(value[0], ApprovalRequest):
-            value = sorted((one.entity_id, one.kind, one.key, one.state, one.label) for one in value)
-        found = value
-        return [outline(one) for one in found]
+            value = sorted(
+                (request.entity_id, request.kind, request.key, request.state, request.label) for request in value
+            )
+        return [outline(part) for part in value]
     return type(value) if hasattr(value, "to_remote") else value
 
 
-def differing(one: Plan, other: Plan) -> list[str]:
+def differing(plan: Plan, other: Plan) -> list[str]:
     """The parts in which two plans differ; a comparison of all of them would take minutes to be shown."""
     return [
-        part.name for part in fields(Plan) if outline(getattr(one, part.name)) != outline(getattr(other, part.name))
+        part.name for part in fields(Plan) if outline(getattr(plan, part.name)) != outline(getattr(other, part.name))
     ]
 
 
@@ -393,8 +399,8 @@ LAWS = (
 @given(world=worlds)
 @example(world=any_world(1662673))  # an item of the name of a record that an answer of the same pass merges away
 def test_a_plan_keeps_every_law_and_to_decide_changes_nothing_that_is_known(share: int, world: Drawn) -> None:
-    stored = [repr(vars(one.ledger)) for one in (*world.records, *world.deleted)]
+    stored = [repr(vars(facts.ledger)) for facts in (*world.records, *world.deleted)]
     facts, plan = world.decided()
     for law in LAWS:
         law(world, facts, plan)
-    assert [repr(vars(one.ledger)) for one in (*world.records, *world.deleted)] == stored
+    assert [repr(vars(facts.ledger)) for facts in (*world.records, *world.deleted)] == stored

@@ -48,12 +48,12 @@ NOTHING = RecordAction.NOTHING
 
 
 def decide(
-    known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
+    facts: RemovalFacts, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
-    plan = RecordPlan(known, removal=RemovedItem(known.state), **differs)
-    of = of or board()
-    of.link.removed_item_policy = policy
-    return plan_removal(of, plan, known, NOW)
+    plan = RecordPlan(facts, removal=RemovedItem(facts.state), **differs)
+    on = on or board()
+    on.link.removed_item_policy = policy
+    return plan_removal(on, plan, facts, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -142,23 +142,23 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
 
 def unread(role: str = "Ours", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
     """The item doesn't show the column of its role."""
-    known = removal(contact(role_title=role), state=state)
-    shown = replace(item(known.record, notes=""), state="active" if state == "moved" else state)
-    return replace(known, item=shown), board(mapping(**of_role), mapping("notes"))
+    facts = removal(contact(role_title=role), state=state)
+    shown = replace(item(facts.record, notes=""), state="active" if state == "moved" else state)
+    return replace(facts, item=shown), board(mapping(**of_role), mapping("notes"))
 
 
 @pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
 def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
-    known, of = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
-    plan = decide(known, UNLINK, of=of)
+    facts, on = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
+    plan = decide(facts, UNLINK, on=on)
     assert [(edit.key, edit.monday) for edit in removed(plan).fields] == [(key, None) for key in edited]
     assert removed(plan).act is (NOTHING if edited else RecordAction.UNLINK)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: RemovedItemPolicy) -> None:
-    known, of = unread()
-    plan = decide(known, policy, of=of)
+    facts, on = unread()
+    plan = decide(facts, policy, on=on)
     (edit,) = removed(plan).fields
     expected = (NOTHING, "role_title", "Ours", "Ours", None)
     assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == expected
@@ -169,13 +169,13 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: Remo
 @pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
 def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[str, Any]) -> None:
     """On another board the columns are others; and what only flows to Monday is NPD's."""
-    known, of = unread(**differs)
-    assert removed(decide(known, of=of)).fields == ()
+    facts, on = unread(**differs)
+    assert removed(decide(facts, on=on)).fields == ()
 
 
 def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None:
-    known = removal(ledger={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
-    (edit,) = removed(decide(known, DELETE)).fields
+    facts = removal(ledger={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
+    (edit,) = removed(decide(facts, DELETE)).fields
     assert "not known any more" in edit.reason
 
 
@@ -191,8 +191,8 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
 )
 def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
-    known = removal(contact(role_title=role), role=cell, ledger=agreed)
-    assert [(edit.npd, edit.monday) for edit in removed(decide(known)).fields] == edits
+    facts = removal(contact(role_title=role), role=cell, ledger=agreed)
+    assert [(edit.npd, edit.monday) for edit in removed(decide(facts)).fields] == edits
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -213,25 +213,25 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
 ) -> None:
     other_item = base("Call again", key="notes", item="999")
     for agreed in ({}, {"notes": other_item}):
-        known = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours"), **agreed}})
-        shown = replace(item(known.record, role_title="Ours", notes=cell), state="archived")
-        plan = decide(replace(known, item=shown), policy)
+        facts = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours"), **agreed}})
+        shown = replace(item(facts.record, role_title="Ours", notes=cell), state="archived")
+        plan = decide(replace(facts, item=shown), policy)
         assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
         assert not is_edited or removed(plan).act is NOTHING
 
 
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
 def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(code: str, edited: list[str]) -> None:
-    of = board(mapping(), mapping("organization", converter="relation"))
+    on = board(mapping(), mapping("organization", converter="relation"))
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
     entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
     ledger = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
-    known = removal(contact(organization=acme), ledger=ledger)
-    assert known.item is not None
+    facts = removal(contact(organization=acme), ledger=ledger)
+    assert facts.item is not None
     empty = Reading("organization", "board_relation", extra={"linked_item_ids": []})
-    shown = replace(known.item, values={**known.item.values, "organization": empty})
-    plan = decide(replace(known, item=shown), DELETE, of=of)
+    shown = replace(facts.item, values={**facts.item.values, "organization": empty})
+    plan = decide(replace(facts, item=shown), DELETE, on=on)
     assert [edit.key for edit in removed(plan).fields] == edited
 
 
@@ -248,8 +248,8 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
-    found = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
-    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost_updates=found)).act is act
+    updates = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
+    assert removed(decide(removal(), DELETE, on=board(mapping(rule=rule)), lost_updates=updates)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
@@ -278,7 +278,7 @@ def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> N
 
 
 @pytest.mark.parametrize(
-    ("differs", "left"),
+    ("differs", "expected"),
     [
         ({"record": contact(sync_direction="monday_to_npd")}, ["monday", "custom"]),
         ({"record": contact(sync_direction="npd_to_monday")}, ["npd", "custom"]),
@@ -286,10 +286,10 @@ def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> N
         ({"loss": " 3 contacts in NPD would no longer name it."}, ["npd", "monday", "custom"]),
     ],
 )
-def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], left: list[str]) -> None:
+def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], expected: list[str]) -> None:
     plan = decide(removal(**differs))
-    assert options(plan) == left
-    policy = CREATE if "npd" not in left else DELETE
+    assert options(plan) == expected
+    policy = CREATE if "npd" not in expected else DELETE
     assert removed(decide(removal(**differs), policy)).act is NOTHING
 
 
@@ -341,8 +341,8 @@ def requested(**payload: Any) -> dict[str, Any]:
     return {"claim": claim}
 
 
-def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
-    return replace(known, **requested(**payload))
+def with_payload(facts: RemovalFacts, **payload: Any) -> RemovalFacts:
+    return replace(facts, **requested(**payload))
 
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
@@ -354,9 +354,9 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED
 
 
-@pytest.mark.parametrize(("known", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
-def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(known: RemovalFacts, lost: list[Any]) -> None:
-    plan = decide(with_payload(known, **{RECREATE_KEY: True}))
+@pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
+def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovalFacts, lost: list[Any]) -> None:
+    plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
     lines = [line for line in plan_after_unlink_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
@@ -382,24 +382,24 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
 
 
 def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
-    return approve_deletions([(known, decide(known, policy)) for known in many], approvals)
+    return approve_deletions([(facts, decide(facts, policy)) for facts in many], approvals)
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     limit = let_go(ApprovalKind.RECORDS, counted=1, most=2)
-    (one,) = approved(limit, removal())
-    assert (removed(one).act, removed(one).approval) == (RecordAction.DELETE, ApprovalState.DONE)
-    held = approved(limit, removal(), removal())
-    assert {(removed(plan).act, removed(plan).approval) for plan in held} == {(NOTHING, ApprovalState.PENDING)}
-    assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in held)
+    (plan,) = approved(limit, removal())
+    assert (removed(plan).act, removed(plan).approval) == (RecordAction.DELETE, ApprovalState.DONE)
+    plans = approved(limit, removal(), removal())
+    assert {(removed(plan).act, removed(plan).approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
+    assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in plans)
 
 
 @pytest.mark.parametrize(
     ("state", "act"), [("approved", RecordAction.DELETE), ("done", RecordAction.DELETE), ("pending", NOTHING)]
 )
 def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
-    known = removal()
-    (plan,) = approved(let_go(ApprovalKind.RECORDS, (known.id, state)), known)
+    facts = removal()
+    (plan,) = approved(let_go(ApprovalKind.RECORDS, (facts.id, state)), facts)
     assert (removed(plan).act, removed(plan).approval) == (act, None)
 
 
@@ -421,7 +421,7 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
 def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_anew(
     rejected: str, choices: tuple[OpenConflict, ...], act: RecordAction, problem: str
 ) -> None:
-    known = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
-    (plan,) = approved(let_go(ApprovalKind.RECORDS), known)
+    facts = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
+    (plan,) = approved(let_go(ApprovalKind.RECORDS), facts)
     assert (removed(plan).act, removed(plan).problem) == (act, problem)
     assert removed(plan).is_rejection_new is (rejected == "rejected")

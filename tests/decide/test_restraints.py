@@ -25,7 +25,7 @@ def request(state: ApprovalState, value: str = "Boss", kind: ApprovalKind = MOND
     return ApprovalRequest(id=1, kind=kind, state=state, values={"value": value}, **named)
 
 
-def asked(*requests: ApprovalRequest, most: int = 100, before: int = 0) -> ApprovalFacts:
+def approval_facts(*requests: ApprovalRequest, most: int = 100, before: int = 0) -> ApprovalFacts:
     """What was asked, where so many records may be emptied in an hour and so many were before."""
     counted = NONE_COUNTED | {MONDAY: frozenset(uuid4() for _ in range(before))}
     return ApprovalFacts(requests, counted, ApprovalLimit(most, None, 1_000))
@@ -35,60 +35,60 @@ EMPTIED_IN_NPD = field_facts({"role_title": ""})
 EMPTIED_ON_MONDAY = field_facts(None, {"role_title": ""})
 
 
-def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> Plan:
-    plan = Plan({ANN: replace(given.plan, plans=decide_fields(*given))})
-    return request_approvals(replace(given.of_pass, approvals=facts), plan)
+def decided(facts: ApprovalFacts, fields: FieldFacts = EMPTIED_IN_NPD) -> Plan:
+    plan = Plan({ANN: replace(fields.plan, plans=decide_fields(*fields))})
+    return request_approvals(replace(fields.of_pass, approvals=facts), plan)
 
 
 def new(plan: Plan) -> list[tuple[ApprovalState, str]]:
-    return [(ApprovalState(one.state), one.values["value"]) for one in plan.new_requests]
+    return [(ApprovalState(request.state), request.values["value"]) for request in plan.new_requests]
 
 
 def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
-    found = decided(asked())
-    assert found.records[ANN].plans["role_title"].send_raw == {"role_title": ""}
-    assert new(found) == [(ApprovalState.DONE, "Boss")]
+    plan = decided(approval_facts())
+    assert plan.records[ANN].plans["role_title"].send_raw == {"role_title": ""}
+    assert new(plan) == [(ApprovalState.DONE, "Boss")]
 
 
 @pytest.mark.parametrize(
-    ("given", "emptied", "stands"),
+    ("fields", "emptied", "stands"),
     [(EMPTIED_IN_NPD, "in NPD", "on Monday"), (EMPTIED_ON_MONDAY, "on Monday", "in NPD")],
 )
-def test_one_too_many_waits_and_is_said_once(given: FieldFacts, emptied: str, stands: str) -> None:
-    found = decided(asked(most=0), given)
-    plan = found.records[ANN].plans["role_title"]
+def test_one_too_many_waits_and_is_said_once(fields: FieldFacts, emptied: str, stands: str) -> None:
+    decision = decided(approval_facts(most=0), fields)
+    plan = decision.records[ANN].plans["role_title"]
     assert (plan.blocked_code, plan.send_raw, plan.write_raw) == (BlockedCode.APPROVAL, None, None)
     assert f"It was emptied {emptied}" in plan.blocked_reason
     assert f"It still says “Boss” {stands}" in plan.blocked_reason
-    assert (new(found), len(found.records[ANN].log)) == ([(ApprovalState.PENDING, "Boss")], 1)
-    kind = MONDAY if given is EMPTIED_IN_NPD else NPD
-    again = decided(asked(request(ApprovalState.PENDING, kind=kind), most=0), given)
+    assert (new(decision), len(decision.records[ANN].log)) == ([(ApprovalState.PENDING, "Boss")], 1)
+    kind = MONDAY if fields is EMPTIED_IN_NPD else NPD
+    again = decided(approval_facts(request(ApprovalState.PENDING, kind=kind), most=0), fields)
     assert (new(again), again.records[ANN].log, len(again.open_requests)) == ([], (), 1)
     assert again.records[ANN].plans["role_title"].blocked_code is BlockedCode.APPROVAL
 
 
 @pytest.mark.parametrize("state", [ApprovalState.APPROVED, ApprovalState.DONE])
 def test_what_was_approved_or_let_through_within_the_hour_goes_without_counting(state: ApprovalState) -> None:
-    found = decided(asked(request(state), most=0))
-    assert found.records[ANN].plans["role_title"].send_raw is not None
-    assert new(found) == []
+    plan = decided(approval_facts(request(state), most=0))
+    assert plan.records[ANN].plans["role_title"].send_raw is not None
+    assert new(plan) == []
 
 
 def test_what_a_person_rejected_gets_its_value_back() -> None:
-    plan = decided(asked(request(ApprovalState.REJECTED))).records[ANN].plans["role_title"]
+    plan = decided(approval_facts(request(ApprovalState.REJECTED))).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.write_raw) == (Action.PULL, {"role_title": "Boss"})
-    rejected = asked(request(ApprovalState.REJECTED, kind=NPD))
+    rejected = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = decided(rejected, EMPTIED_ON_MONDAY).records[ANN].plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Boss"})
-    one_way = field_facts({"role_title": ""}, of=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
-    plan = decided(asked(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
+    one_way = field_facts({"role_title": ""}, on=board({"role_title": {"direction": SyncDirection.NPD_TO_MONDAY}}))
+    plan = decided(approval_facts(request(ApprovalState.REJECTED)), one_way).records[ANN].plans["role_title"]
     assert plan.blocked_code is BlockedCode.DIRECTION
 
 
 def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
     fields = EMPTIED_ON_MONDAY
     plan = replace(fields.plan, plans=decide_fields(*fields), leaving="It leaves.")
-    approvals = asked(request(ApprovalState.REJECTED, kind=NPD))
+    approvals = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = request_approvals(replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
     assert plan.plans["role_title"].send_raw is None
     assert plan.plans["role_title"].decision.action is Action.NOTHING
@@ -97,8 +97,8 @@ def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
 def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
     """Monday gets the value back, and NPD's other edits are sent."""
     only_with_a_role = {"records": [{"field": "role_title", "op": "is_filled", "values": [], "labels": []}]}
-    fields = field_facts({"notes": "New"}, {"role_title": ""}, of=board(sync_filter=only_with_a_role))
-    facts = replace(fields.of_pass, approvals=asked(request(ApprovalState.REJECTED, kind=NPD)))
+    fields = field_facts({"notes": "New"}, {"role_title": ""}, on=board(sync_filter=only_with_a_role))
+    facts = replace(fields.of_pass, approvals=approval_facts(request(ApprovalState.REJECTED, kind=NPD)))
     plan = board_filter.keep_only_pulls(facts, replace(fields.plan, plans=decide_fields(*fields)))
     plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].plans
     assert plans["role_title"].send_raw == {"role_title": "Boss"}
@@ -107,14 +107,14 @@ def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
 
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:
     before = request(ApprovalState.APPROVED, "Chief")
-    found = decided(asked(before, most=0))
-    assert (found.outdated_requests, found.open_requests) == ((before,), ())
-    assert new(found) == [(ApprovalState.PENDING, "Boss")]
+    plan = decided(approval_facts(before, most=0))
+    assert (plan.outdated_requests, plan.open_requests) == ((before,), ())
+    assert new(plan) == [(ApprovalState.PENDING, "Boss")]
 
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
     """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
-    return list(approval_verdicts(asked(most=1, before=before), kind, [(ANN, key) for key in keys]).values())
+    return list(approval_verdicts(approval_facts(most=1, before=before), kind, [(ANN, key) for key in keys]).values())
 
 
 def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
@@ -125,7 +125,7 @@ def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
 
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     selection = FieldSelection("npd", None, None, "Theirs")
-    given = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
-    plans = decide_fields(*given)
+    fields = field_facts({"role_title": ""}, {"role_title": "Theirs"}, conflicts=(chosen("role_title", selection),))
+    plans = decide_fields(*fields)
     assert plans["role_title"].send_raw == {"role_title": ""}
-    assert list(find_clears(given.facts, plans.values())) == []
+    assert list(find_clears(fields.facts, plans.values())) == []

@@ -195,15 +195,15 @@ ROWS: dict[str, list[tuple[str, str]]] = {
 
 def blocks() -> dict[str, list[str]]:
     """The page by sections: each row of a table, item of a list, rule and paragraph, on one line."""
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for part in re.split(r"^#+ ", (ROOT / PAGE).read_text(), flags=re.MULTILINE)[1:]:
         title, _, text = part.partition("\n")
         lines = re.sub(r"\n\s*(?=\S)(?![-|])", " ", re.sub(r"\n\n", "\n\0\n", text)).replace("\0", "\n").split("\n")
-        said = [" ".join(line.strip(" |").split()) for line in lines if line.strip() and not line.startswith("|--")]
-        rules = [rule for line in said for rule in (line.split(" · ") if line.startswith("Rules:") else [line])]
+        texts = [" ".join(line.strip(" |").split()) for line in lines if line.strip() and not line.startswith("|--")]
+        rules = [rule for line in texts for rule in (line.split(" · ") if line.startswith("Rules:") else [line])]
         # A worked example shows a row above it again.
-        found[title] = [rule for rule in rules if rule not in HEADS and not rule.startswith("*Example.*")]
-    return found
+        sections[title] = [rule for rule in rules if rule not in HEADS and not rule.startswith("*Example.*")]
+    return sections
 
 
 HEADS = ("L against B | R against B | L against R | decision", "record | item | decision", "case | what is done")
@@ -218,15 +218,17 @@ def place_of(test: str) -> tuple[str, str]:
     """The file and the name of a test."""
     room, _, name = test.partition(".")
     path = PLACES.get(room, f"tests/decide/test_{room}.py")
-    short = {one for one in names_in(path) if one.removeprefix("test_").removeprefix("a_") == name.removeprefix("a_")}
+    short = {
+        full for full in names_in(path) if full.removeprefix("test_").removeprefix("a_") == name.removeprefix("a_")
+    }
     return path, next(iter(short), "")
 
 
 @pytest.mark.parametrize("section", blocks())
 def test_every_row_of_the_page_has_a_test(section: str) -> None:
-    said, rows = blocks()[section], ROWS.get(section, [])
-    assert not [one for one in said if not any(quote in one for quote, _ in rows)], "without a test"
-    assert not [quote for quote, _ in rows if not any(quote in one for one in said)], "not on the page any more"
+    rules, rows = blocks()[section], ROWS.get(section, [])
+    assert not [rule for rule in rules if not any(quote in rule for quote, _ in rows)], "without a test"
+    assert not [quote for quote, _ in rows if not any(quote in rule for rule in rules)], "not on the page any more"
     assert not [test for _, test in rows if not place_of(test)[1]], "without such a test"
 
 

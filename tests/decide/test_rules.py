@@ -25,12 +25,12 @@ def role(rule: str) -> BoardContext:
     return board({"role_title": {"rule": rule}})
 
 
-def planned(given: FieldFacts, key: str = "role_title") -> FieldPlan:
-    return decide_fields(*given)[key]
+def planned(fields: FieldFacts, key: str = "role_title") -> FieldPlan:
+    return decide_fields(*fields)[key]
 
 
 def clash(rule: str, **more: Any) -> FieldPlan:
-    return planned(field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(rule), **more))
+    return planned(field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, on=role(rule), **more))
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,15 @@ def clash(rule: str, **more: Any) -> FieldPlan:
     [("npd_wins", "NPD", {"role_title": "Mine"}, None), ("monday_wins", "Monday", None, {"role_title": "Theirs"})],
 )
 def test_the_winning_side_is_written_and_the_other_overridden(rule: str, winner: str, sent: Any, written: Any) -> None:
-    found = clash(rule)
-    assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
-    assert found.decision.reason == f"changed on both sides; {winner} wins"
+    plan = clash(rule)
+    assert (plan.send_raw, plan.write_raw, plan.decision.overrides) == (sent, written, True)
+    assert plan.decision.reason == f"changed on both sides; {winner} wins"
 
 
 def test_a_text_that_is_no_list_is_asked_about_under_the_rule_union() -> None:
-    found = clash("union").conflict
-    assert found is not None
-    assert "only lists" in found.reason
+    conflict = clash("union").conflict
+    assert conflict is not None
+    assert "only lists" in conflict.reason
 
 
 # The newer edit.
@@ -64,9 +64,9 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
     return SimpleNamespace(pgh_label=label, pgh_created_at=at, pgh_context=context, **values)
 
 
-def edits(*history: Any, told: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
+def edits(*history: Any, news: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
     """NPD's changes, the newest first, and what Monday told."""
-    return RecordHistory(npd_edits=history, monday_edits=told)
+    return RecordHistory(npd_edits=history, monday_edits=news)
 
 
 FIRST = change(-600, "Boss", label="insert")
@@ -74,17 +74,17 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
 
 
 @pytest.mark.parametrize(
-    ("row", "edited", "action", "why"),
+    ("row", "edited", "action", "reason"),
     [
         ("NPD's edit is the newer one", edits(change(10), FIRST), Action.PUSH, "newer"),
         ("Monday's edit is the newer one", edits(change(-10), FIRST), Action.PULL, "newer"),
         ("within five seconds the order is not known", edits(change(4), FIRST), Action.CONFLICT, "within 5 seconds"),
         ("what the sync wrote is nobody's edit", edits(change(10, cause="sync"), FIRST), Action.CONFLICT, "in NPD"),
         ("a later edit of another field", edits(change(20, notes="later"), change(-10), FIRST), Action.PULL, "newer"),
-        ("without an event Monday's time isn't known", edits(change(10), FIRST, told=()), Action.CONFLICT, "on Monday"),
+        ("without an event Monday's time isn't known", edits(change(10), FIRST, news=()), Action.CONFLICT, "on Monday"),
         (
             "the last event told another value",
-            edits(change(600), FIRST, told=(TOLD, OTHER)),
+            edits(change(600), FIRST, news=(TOLD, OTHER)),
             Action.CONFLICT,
             "on Monday",
         ),
@@ -92,10 +92,10 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
         ("a history that was pruned tells no time", edits(change(10)), Action.CONFLICT, "in NPD is not known"),
     ],
 )
-def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory, action: Action, why: str) -> None:
-    found = clash("newest", history=edited).decision
-    assert (found.action, why in found.reason) == (action, True), (row, found.reason)
-    assert found.overrides is (action is not Action.CONFLICT)
+def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory, action: Action, reason: str) -> None:
+    decision = clash("newest", history=edited).decision
+    assert (decision.action, reason in decision.reason) == (action, True), (row, decision.reason)
+    assert decision.overrides is (action is not Action.CONFLICT)
 
 
 # Lists that are united.
@@ -104,12 +104,12 @@ def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory,
 def united(here: list[str], there: str, agreed: list[str] | None = None, **rule: str) -> FieldPlan:
     """The aliases of an organization, as NPD and as the column's text says them."""
     base = None if agreed is None else ({"aliases": agreed}, ", ".join(agreed))
-    given = of_organization("aliases", {"aliases": here}, there, agreed=base, of_field=rule or {"rule": "union"})
-    return planned(given, "aliases")
+    fields = of_organization("aliases", {"aliases": here}, there, agreed=base, of_field=rule or {"rule": "union"})
+    return planned(fields, "aliases")
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "plan"),
     [
         (
             "base plus what either side added, minus what either removed",
@@ -118,19 +118,19 @@ def united(here: list[str], there: str, agreed: list[str] | None = None, **rule:
         ("no base: both", united(["Two", "Ours"], "Theirs, Two", first_match="union")),
     ],
 )
-def test_lists_are_united_on_both_sides(row: str, found: FieldPlan) -> None:
-    assert found.decision.action is Action.BOTH, row
-    assert found.write_raw is not None
-    assert sorted(found.write_raw["aliases"]) == ["Ours", "Theirs", "Two"]
-    assert sorted(value_to_send(found).split(", ")) == ["Ours", "Theirs", "Two"]
-    assert not found.decision.overrides
+def test_lists_are_united_on_both_sides(row: str, plan: FieldPlan) -> None:
+    assert plan.decision.action is Action.BOTH, row
+    assert plan.write_raw is not None
+    assert sorted(plan.write_raw["aliases"]) == ["Ours", "Theirs", "Two"]
+    assert sorted(value_to_send(plan).split(", ")) == ["Ours", "Theirs", "Two"]
+    assert not plan.decision.overrides
 
 
 def test_an_element_that_the_column_cant_carry_is_held() -> None:
-    found = united(["One", "Smith, Jones"], "One, Theirs", ["One"])
-    assert (found.send_raw, found.write_raw) == (None, None)
-    assert found.blocked_code in (BlockedCode.INVALID, BlockedCode.UNKNOWN, BlockedCode.LIMIT)
-    assert "“Smith, Jones” holds a comma" in found.blocked_reason
+    plan = united(["One", "Smith, Jones"], "One, Theirs", ["One"])
+    assert (plan.send_raw, plan.write_raw) == (None, None)
+    assert plan.blocked_code in (BlockedCode.INVALID, BlockedCode.UNKNOWN, BlockedCode.LIMIT)
+    assert "“Smith, Jones” holds a comma" in plan.blocked_reason
 
 
 # An address in one column.
@@ -142,8 +142,8 @@ WHOLE = "12 Main St, Springfield"
 
 
 def address(there: str, *conflicts: Any) -> FieldPlan:
-    given = of_organization("address", PARTS, there, agreed=(PARTS, WHOLE), conflicts=conflicts)
-    return planned(given, "address")
+    fields = of_organization("address", PARTS, there, agreed=(PARTS, WHOLE), conflicts=conflicts)
+    return planned(fields, "address")
 
 
 def test_an_address_is_divided_only_where_it_changed() -> None:
@@ -165,10 +165,10 @@ def test_an_address_is_divided_only_where_it_changed() -> None:
 def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | None, street: str | None) -> None:
     assert address(UNDIVIDED).conflict is not None
     choice = chosen("address", FieldSelection(choose, typed, WHOLE, UNDIVIDED))
-    found = address(UNDIVIDED, choice)
-    assert (found.conflict, found.resolves) == (None, choice)
-    assert (found.send_raw and value_to_send(found)) == sent
-    assert (found.write_raw and found.write_raw["address_street"]) == street
+    plan = address(UNDIVIDED, choice)
+    assert (plan.conflict, plan.resolves) == (None, choice)
+    assert (plan.send_raw and value_to_send(plan)) == sent
+    assert (plan.write_raw and plan.write_raw["address_street"]) == street
 
 
 # Numbers without a country.
@@ -180,9 +180,9 @@ def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | N
 )
 def test_a_number_takes_its_organizations_country(country: str, setting: str, expected: str | None) -> None:
     firm = organization(None, address_country=country, sync_enabled=False)
-    of = replace(board({"organization": {"column_id": ""}}), settings=PassSettings(region=setting))
+    on = replace(board({"organization": {"column_id": ""}}), settings=PassSettings(region=setting))
     plan = planned(
-        field_facts({"phone": "020 7946 0018", "organization": firm}, {"phone": None}, of=of, agreed={"phone": ""}),
+        field_facts({"phone": "020 7946 0018", "organization": firm}, {"phone": None}, on=on, agreed={"phone": ""}),
         "phone",
     )
     assert (value_to_send(plan)["phone"] if plan.send_raw else None) == expected

@@ -28,13 +28,13 @@ AT_REST = {"remote_state": "active", "base": {"role_title": base("Ours")}}
 def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None, **differs: Any) -> RecordFacts:
     """A record that stands as both sides agreed."""
     values = {"ledger": AT_REST | differs.pop("ledger", {}), "item": None} | differs
-    found = facts(values.pop("record", None), cause=cause, **values)
-    found.claim.rows[0].payload = payload or {}
-    return found
+    record_facts = facts(values.pop("record", None), cause=cause, **values)
+    record_facts.claim.rows[0].payload = payload or {}
+    return record_facts
 
 
 @pytest.mark.parametrize(
-    ("case", "found", "detail"),
+    ("case", "record_facts", "detail"),
     [
         ("an unchanged save", settled(), "Nothing that is synced changed."),
         ("a save that changed something", settled(record=contact(role_title="New")), None),
@@ -55,8 +55,8 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("so it is, and somebody unlinked it already", settled(record=PARTED, payload={UNLINK_KEY: "x"}), OFF_DETAIL),
     ],
 )
-def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None) -> None:
-    end = end_without_call(ROLE, RecordPlan(found))
+def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str | None) -> None:
+    end = end_without_call(ROLE, RecordPlan(record_facts))
     assert (end.ending.detail if end else None) == detail, case
 
 
@@ -70,25 +70,25 @@ def test_a_pass_without_a_call(case: str, found: RecordFacts, detail: str | None
     ],
 )
 def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: dict[str, Any], cleared: Any) -> None:
-    of, more = field_board(), dict(differs)
-    said = Reading("npd_id", "text", text=more.pop("npd_id", "x"), value=differs.get("npd_id", "x"))
-    shown_item = replace(field_item(**more), values={"npd_id": said})
-    plan = RecordPlan(record_facts(of=of, shown=shown_item))
-    assert cleared_columns(of, plan) == cleared, row
+    on, more = field_board(), dict(differs)
+    npd_id = Reading("npd_id", "text", text=more.pop("npd_id", "x"), value=differs.get("npd_id", "x"))
+    shown_item = replace(field_item(**more), values={"npd_id": npd_id})
+    plan = RecordPlan(record_facts(on=on, shown=shown_item))
+    assert cleared_columns(on, plan) == cleared, row
     without = field_board(npd_id_column="")
-    assert cleared_columns(without, plan) == cleared_columns(of, RecordPlan(record_facts(of=of))) == {}
+    assert cleared_columns(without, plan) == cleared_columns(on, RecordPlan(record_facts(on=on))) == {}
 
 
 @pytest.mark.parametrize("act", [RecordAction.DELETE, RecordAction.CREATE])
 def test_a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item(act: RecordAction) -> None:
-    asked = RecordPlan(
+    record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary unlinked it"}),
         Ending(Outcome.SETTLED),
         removal=RemovedItem("deleted", act=act, approval=ApprovalState.DONE),
     )
-    [found] = apply_unlinks(None, Plan({asked.id: asked})).records.values()
-    assert found.removal == RemovedItem("deleted")
-    assert found.unlink
+    [plan] = apply_unlinks(None, Plan({record_plan.id: record_plan})).records.values()
+    assert plan.removal == RemovedItem("deleted")
+    assert plan.unlink
 
 
 # Columns.
@@ -101,9 +101,9 @@ def shown(kind: str = "text", *, column: str = "role_title", **differs: Any) -> 
 
 def role(**differs: Any) -> FieldMapping:
     """The role's field; its link is needed where its column has another type."""
-    found = mapping(options={"column_type": "text"}, **differs)
-    found.link = ROLE.link
-    return found
+    field = mapping(options={"column_type": "text"}, **differs)
+    field.link = ROLE.link
+    return field
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def role(**differs: Any) -> FieldMapping:
     ],
 )
 def test_a_column_that_no_item_shows_is_missing(case: str, item: Item, is_missing: bool) -> None:
-    of = role()
-    assert column_findings(board(of), [item]) == ((of.key,) if is_missing else (), ()), case
+    field = role()
+    assert column_findings(board(field), [item]) == ((field.key,) if is_missing else (), ()), case
 
 
 def test_one_item_that_shows_the_column_is_enough() -> None:
@@ -135,8 +135,8 @@ def test_one_item_that_shows_the_column_is_enough() -> None:
     ],
 )
 def test_a_column_that_is_shown_again_is_healed(case: str, item: Item, is_healed: bool) -> None:
-    of = role(problem="It was deleted.", problem_code=ColumnProblem.MISSING)
-    assert column_findings(board(of), [item]) == ((), (of.key,) if is_healed else ()), case
+    field = role(problem="It was deleted.", problem_code=ColumnProblem.MISSING)
+    assert column_findings(board(field), [item]) == ((), (field.key,) if is_healed else ()), case
 
 
 @pytest.mark.parametrize(

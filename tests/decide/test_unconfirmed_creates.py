@@ -35,14 +35,14 @@ def unsure(record: Contact, alias: str = "r0", **differs: Any) -> Intent:
 
 def facts(*records: Contact, intent: dict[str, Any] | None = None, **differs: Any) -> UnansweredDocument:
     """A document with a create of each, of Ann if of nobody else, of which nothing is found; their jobs are due."""
-    of = records or (ANN,)
+    contacts = records or (ANN,)
     values: dict[str, Any] = {
         "board": board(),
-        "intents": [unsure(one, f"r{number}", **intent or {}) for number, one in enumerate(of)],
+        "intents": [unsure(record, f"r{number}", **intent or {}) for number, record in enumerate(contacts)],
         "items": {},
-        "sent": len(of),
-        "records": {one.pk: one for one in of},
-        "due": frozenset(one.pk for one in of),
+        "sent": len(contacts),
+        "records": {record.pk: record for record in contacts},
+        "due": frozenset(record.pk for record in contacts),
         "is_paused": False,
         "was_voided_before": False,
         "others_answered": False,
@@ -86,8 +86,8 @@ NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
 
 @pytest.mark.parametrize("row", NOTHING_FOUND)
 def test_a_create_of_which_nothing_is_found_goes_again_only_as_the_same_document(row: str) -> None:
-    known, expected = NOTHING_FOUND[row]
-    assert outline(decide_unconfirmed(known)) == expected
+    document, expected = NOTHING_FOUND[row]
+    assert outline(decide_unconfirmed(document)) == expected
 
 
 SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
@@ -100,8 +100,8 @@ SOME_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
 
 @pytest.mark.parametrize("row", SOME_FOUND)
 def test_what_is_found_is_linked(row: str) -> None:
-    known, expected = SOME_FOUND[row]
-    assert outline(decide_unconfirmed(replace(known, items={str(ANN.pk): MADE}))) == expected
+    document, expected = SOME_FOUND[row]
+    assert outline(decide_unconfirmed(replace(document, items={str(ANN.pk): MADE}))) == expected
 
 
 LATE, NO_DATA = errors.MondayError(errors.TIMED_OUT, "late"), errors.MondayError(errors.ANSWER_WITHOUT_DATA, "errors")
@@ -129,8 +129,8 @@ FAILED: dict[str, tuple[errors.MondayError | None, UnansweredDocument, list[Any]
 
 @pytest.mark.parametrize("row", FAILED)
 def test_what_a_second_sending_that_failed_as_a_whole_means(row: str) -> None:
-    error, known, expected = FAILED[row]
-    plans = after_resending(known, error)
+    error, document, expected = FAILED[row]
+    plans = after_resending(document, error)
     assert outline(plans) == expected
     assert {plan.detail for plan in plans if plan.fate is Fate.FAIL} <= {error.sentence if error else ""}
 
@@ -146,8 +146,8 @@ def test_what_a_second_sending_that_failed_as_a_whole_means(row: str) -> None:
 )
 def test_what_the_second_answer_says_of_each(error: errors.MondayError, replayed: bool, expected: Any) -> None:
     answer = WriteResult({"r0": MADE, "r1": error}, replayed=replayed)
-    made, failed = after_resending(facts(ANN, BOB), answer)
-    assert outline([made, failed]) == [LINK, expected]
+    created, failed = after_resending(facts(ANN, BOB), answer)
+    assert outline([created, failed]) == [LINK, expected]
     assert failed.detail == (error.sentence if expected is FAIL else "")
 
 

@@ -19,12 +19,12 @@ from tests.decide.builders import (
     base,
     contact,
     created,
+    edit,
     facts,
     history,
     item,
-    seen,
-    told,
     values_of,
+    view,
     wrote,
 )
 
@@ -58,21 +58,21 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
 ) -> None:
     record = contact(role_title=local)
     ledger = {"base": {"role_title": base(agreed)} if agreed else {}}
-    found = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
-    assert values_of(bases_of_late_writes(builders.board(), found)) == expected
+    record_facts = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
+    assert values_of(bases_of_late_writes(builders.board(), record_facts)) == expected
 
 
 @pytest.mark.parametrize(
     ("events", "user", "is_ours"),
     [
         pytest.param([], TOKEN_USER, True, id="nobody told of it"),
-        pytest.param([told("First", user_id=TOKEN_USER)], TOKEN_USER, True, id="its event names the token's user"),
-        pytest.param([told("First", user_id=None)], TOKEN_USER, True, id="its event names nobody"),
-        pytest.param([told("First")], TOKEN_USER, False, id="its event names another user"),
-        pytest.param([told("First")], "", True, id="as whom we write isn't known"),
-        pytest.param([told("Other")], TOKEN_USER, True, id="another value's event says nothing of it"),
+        pytest.param([edit("First", user_id=TOKEN_USER)], TOKEN_USER, True, id="its event names the token's user"),
+        pytest.param([edit("First", user_id=None)], TOKEN_USER, True, id="its event names nobody"),
+        pytest.param([edit("First")], TOKEN_USER, False, id="its event names another user"),
+        pytest.param([edit("First")], "", True, id="as whom we write isn't known"),
+        pytest.param([edit("Other")], TOKEN_USER, True, id="another value's event says nothing of it"),
         pytest.param(
-            [told("First", **OURS, seconds=-10), told("First", seconds=-20)], TOKEN_USER, True, id="the newest counts"
+            [edit("First", **OURS, seconds=-10), edit("First", seconds=-20)], TOKEN_USER, True, id="the newest counts"
         ),
     ],
 )
@@ -80,8 +80,8 @@ def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: st
     record = contact(role_title="Second")
     before = history(void=[void("First")], events=events, token_user=user)
     ledger = {"base": {"role_title": base("Second")}}
-    found = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
-    assert bool(bases_of_late_writes(builders.board(), found)) is is_ours
+    record_facts = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
+    assert bool(bases_of_late_writes(builders.board(), record_facts)) is is_ours
 
 
 # --- what a create without an answer left ---------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_what_a_create_gave_its_item(
     record = contact()
     linked = tuple(create for create in creates if create.item_id)
     ended = tuple(create for create in creates if not create.item_id)
-    found = facts(
+    record_facts = facts(
         record,
         item=item(record, role_title=remote),
         intents=linked,
@@ -130,8 +130,8 @@ def test_what_a_create_gave_its_item(
     )
     board = builders.board(builders.mapping())
     bases = {
-        key: values_of({key: one})[key] + " as sent" * (AS_SENT in one)
-        for key, one in bases_of_creates(board, found).items()
+        key: values_of({key: entry})[key] + " as sent" * (AS_SENT in entry)
+        for key, entry in bases_of_creates(board, record_facts).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
 
@@ -153,31 +153,31 @@ def test_what_a_create_gave_its_item(
 )
 def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
     record, agreed = contact(), {"base": {"role_title": base("Ours")}}
-    found = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
-    assert is_stale(builders.board(), found) is expected
+    record_facts = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
+    assert is_stale(builders.board(), record_facts) is expected
 
 
 @pytest.mark.parametrize(
     ("case", "ledger", "events"),
     [
         ("it is agreed on since", {"base": {"role_title": base("Old")}}, ()),
-        ("a pass saw it since", {"base": {"role_title": base("Ours")}, "seen": {"role_title": [seen("Old", -30)]}}, ()),
-        ("somebody is said to have put it back", {"base": {"role_title": base("Ours")}}, (told("Old", seconds=-30),)),
+        ("a pass saw it since", {"base": {"role_title": base("Ours")}, "seen": {"role_title": [view("Old", -30)]}}, ()),
+        ("somebody is said to have put it back", {"base": {"role_title": base("Ours")}}, (edit("Old", seconds=-30),)),
         ("it was never agreed on", {}, ()),
     ],
 )
 def test_a_replaced_value_back_is_no_stale(case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]) -> None:
     record, before = contact(), history(applied=[wrote("Ours")], events=events)
-    found = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
-    assert not is_stale(builders.board(), found), case
+    record_facts = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
+    assert not is_stale(builders.board(), record_facts), case
 
 
 def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_minute_and_then_goes_on() -> None:
     waits = []
     for rounds in range(4):
-        known = facts()
-        known.claim.rows[0].payload = {ROUNDS_KEY: rounds}
-        plan = RecordPlan(known).repeat("Not yet.")
+        record_facts = facts()
+        record_facts.claim.rows[0].payload = {ROUNDS_KEY: rounds}
+        plan = RecordPlan(record_facts).repeat("Not yet.")
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
@@ -186,19 +186,19 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
 def test_what_can_t_be_read_is_not_stale() -> None:
     shown = item(contact())
     unread = Reading.unknown("role_title", "text", "hidden")
-    found = facts(item=replace(shown, values={"role_title": unread}), history=history(applied=[wrote("Ours")]))
-    assert not is_stale(builders.board(), found)
+    record_facts = facts(item=replace(shown, values={"role_title": unread}), history=history(applied=[wrote("Ours")]))
+    assert not is_stale(builders.board(), record_facts)
 
 
 def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     """A field without a base has the maker asked for, of whom nothing may be told; as whom we write stays known."""
     record = contact(role_title="Second")
-    found = facts(
+    record_facts = facts(
         record,
         item=item(record, role_title="First"),
         ledger={"base": {"role_title": base("Second")}},
-        history=history(void=[void("First")], events=[told("First")], ended_creates=[created("First")]),
+        history=history(void=[void("First")], events=[edit("First")], ended_creates=[created("First")]),
     )
-    histories = {found.id: replace(found.history, maker="")}
-    pass_facts = PassFacts(builders.board(), builders.NOW, records=(found,), histories=histories)
-    assert with_earlier_bases(pass_facts, RecordPlan(found)).ledger is found.ledger, "Tom wrote it"
+    histories = {record_facts.id: replace(record_facts.history, maker="")}
+    pass_facts = PassFacts(builders.board(), builders.NOW, records=(record_facts,), histories=histories)
+    assert with_earlier_bases(pass_facts, RecordPlan(record_facts)).ledger is record_facts.ledger, "Tom wrote it"

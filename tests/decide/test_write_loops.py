@@ -14,14 +14,14 @@ from sync.reconcile.field_values import PassSettings
 from sync.reconcile.pass_plan import PassFacts, RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
-from tests.decide.builders import NOW, TOM, at, contact, facts, field_plan, history, item, plain, told, wrote
+from tests.decide.builders import NOW, TOM, at, contact, edit, facts, field_plan, history, item, plain, wrote
 
 LIMIT = 3
 WRITE = wrote("Ours")
 
 
 def rewritten(*seconds: float) -> list[dict[str, str]]:
-    return [{"at": at(one).isoformat(), "write": f"write {one}"} for one in seconds]
+    return [{"at": at(second).isoformat(), "write": f"write {second}"} for second in seconds]
 
 
 def loop(*seconds: float, **differs: Any) -> WriteLoop:
@@ -35,23 +35,23 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
     return facts(history=history(loops=loops, last_writes=writes), **differs)
 
 
-def throttled(found: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
+def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     """Ann's plan after the rule, which is nothing if nothing becomes of her field."""
     plans = {"role_title": field_plan(contact(), read, **differs)}
-    of = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(replace(found, item=item(contact())), plans=plans)
-    return throttle_write_loops(PassFacts(of, NOW), plan)
+    on = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
+    plan = RecordPlan(replace(record_facts, item=item(contact())), plans=plans)
+    return throttle_write_loops(PassFacts(on, NOW), plan)
 
 
-def planned(*given: Any, **differs: Any) -> WriteLoop | None:
-    return throttled(*given, **differs).loops.get("role_title")
+def planned(*arguments: Any, **differs: Any) -> WriteLoop | None:
+    return throttled(*arguments, **differs).loops.get("role_title")
 
 
 def is_blocked(plan: RecordPlan) -> bool:
     return plan.plans["role_title"].blocked_code is BlockedCode.THROTTLED
 
 
-def said(plan: RecordPlan) -> list[str]:
+def words(plan: RecordPlan) -> list[str]:
     return [line.sentence for line in plan.log]
 
 
@@ -69,11 +69,11 @@ def test_each_of_our_writes_counts_once() -> None:
 
 
 def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
-    plan = throttled(before(loop(-4_000, -600, by="Ann"), events=(told("AUTOMATIC"),)))
+    plan = throttled(before(loop(-4_000, -600, by="Ann"), events=(edit("AUTOMATIC"),)))
     counted = plan.loops["role_title"]
-    assert [one["write"] for one in counted.times] == ["write -600", str(WRITE.pk)]
-    assert (counted.by, counted.throttled_until, is_blocked(plan), said(plan)) == ("Tom on Monday", None, False, [])
-    unheard = planned(before(loop(-600, by="Ann"), events=(told("AUTOMATIC", column_id="notes"),)))
+    assert [entry["write"] for entry in counted.times] == ["write -600", str(WRITE.pk)]
+    assert (counted.by, counted.throttled_until, is_blocked(plan), words(plan)) == ("Tom on Monday", None, False, [])
+    unheard = planned(before(loop(-600, by="Ann"), events=(edit("AUTOMATIC", column_id="notes"),)))
     assert unheard
     assert unheard.by == "Ann"
 
@@ -93,20 +93,20 @@ def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int,
     counted = plan.loops["role_title"]
     assert counted.throttled_until == (None if waits is None else NOW + waits)
     assert counted.throttle_count == stored.throttle_count + (waits is not None)
-    assert is_blocked(plan) is bool(said(plan)) is (waits is not None)
+    assert is_blocked(plan) is bool(words(plan)) is (waits is not None)
 
 
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     waits = loop(-600, throttled_until=at(60), throttle_count=1)
     waiting = throttled(before(waits, write=None))
-    assert (waiting.loops["role_title"] is waits, said(waiting), is_blocked(waiting)) == (True, [], True)
+    assert (waiting.loops["role_title"] is waits, words(waiting), is_blocked(waiting)) == (True, [], True)
     assert planned(before(waits, write=None), send_raw=None) is None, "nothing would be sent"
     over = loop(-600, throttled_until=at(-60), throttle_count=1)
     assert planned(before(over, write=None)) is None, "its pause is over"
 
 
 @pytest.mark.parametrize(
-    ("found", "read", "differs", "why"),
+    ("record_facts", "read", "differs", "reason"),
     [
         pytest.param(before(loop(-60, throttle_count=1), cause=Cause.PERSON), "AUTO", {}, "a person acted", id="asked"),
         pytest.param(
@@ -119,13 +119,13 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
         pytest.param(before(loop(-3_700, throttle_count=1)), "Ours", {}, "it stayed as it was for an hour", id="quiet"),
     ],
 )
-def test_it_ends(found: RecordFacts, read: str, differs: dict[str, Any], why: str) -> None:
-    plan = throttled(found, read, **differs)
+def test_it_ends(record_facts: RecordFacts, read: str, differs: dict[str, Any], reason: str) -> None:
+    plan = throttled(record_facts, read, **differs)
     assert (plan.loops["role_title"].times, is_blocked(plan)) == ([], False)
-    assert said(plan) == [f"Role_title: what is written there counts as no loop any more; {why}."]
+    assert words(plan) == [f"Role_title: what is written there counts as no loop any more; {reason}."]
 
 
 def test_one_that_was_never_throttled_ends_without_a_word() -> None:
     plan = throttled(before(loop(-3_700)), read="Ours")
-    assert (plan.loops["role_title"].times, said(plan)) == ([], [])
+    assert (plan.loops["role_title"].times, words(plan)) == ([], [])
     assert planned(before(loop(-3_500)), read="Ours") is None

@@ -37,6 +37,6 @@ def test_each_group_may_what_its_name_says_and_none_administers() -> None:
     assert rights("Resolve") == {"change_syncconflict"}
     assert rights("Edit") == {"change_syncconflict", *records}
     # Also of the models that an installation has added.
-    seen = {f"view_{spec.entity_type}" for spec in registry.entities()}
+    views = {f"view_{spec.entity_type}" for spec in registry.entities()}
     for group in ("Resolve", "Edit"):
-        assert seen <= set(Group.objects.get(name=group).permissions.values_list("codename", flat=True))
+        assert views <= set(Group.objects.get(name=group).permissions.values_list("codename", flat=True))

@@ -58,20 +58,20 @@ def test_every_table_can_be_dumped() -> None:
 
 
 def fill(apps: Any) -> None:
-    made: dict[str, Any] = {"auth.User": apps.get_model("auth", "User").objects.get_or_create(username="ada")[0]}
+    objects: dict[str, Any] = {"auth.User": apps.get_model("auth", "User").objects.get_or_create(username="ada")[0]}
     models = (model for app in OURS for model in apps.get_app_config(app).get_models())
     waiting = [model for model in models if model._meta.managed and not model._meta.proxy]
     while waiting:
         model = waiting.pop(0)
         related = {field.name: field.related_model._meta.label for field in model._meta.fields if field.is_relation}
-        behind = {label for name, label in related.items() if not model._meta.get_field(name).null} - made.keys()
+        behind = {label for name, label in related.items() if not model._meta.get_field(name).null} - objects.keys()
         if behind:
             waiting.append(model)
             continue
         label = model._meta.label
         own = OWN.get(label, {})
-        values = {name: made.get(to) for name, to in related.items()} | plain(model) | own
-        made[label] = model.objects.create(**values)
+        values = {name: objects.get(to) for name, to in related.items()} | plain(model) | own
+        objects[label] = model.objects.create(**values)
 
 
 def plain(model: Any) -> dict[str, Any]:

@@ -57,8 +57,8 @@ PRODUCTS = {"products": "Sails, white\r\nRopes", "sync_enabled": "on", "sync_dir
 
 
 def test_its_form_takes_fields_of_every_kind_and_writes_only_what_was_changed(ada: Client) -> None:
-    made = ada.post("/admin/deals/deal/add/", FORM | MET | PRODUCTS)
-    assert made.status_code == 302, made.content.decode()
+    answer = ada.post("/admin/deals/deal/add/", FORM | MET | PRODUCTS)
+    assert answer.status_code == 302, answer.content.decode()
     deal = Deal.objects.get()
     assert (deal.amount, deal.due, deal.won) == (Decimal("12.50"), date(2026, 12, 24), True)
     assert (deal.products, deal.met) == (["Sails, white", "Ropes"], datetime(2026, 12, 1, 10, 30, tzinfo=UTC))
@@ -100,7 +100,7 @@ def test_our_groups_see_a_new_model_and_only_the_run_that_makes_its_table_says_s
     contact.operations = [CreateModel("Contact", [])]
     later = SimpleNamespace(app_label="npd", operations=[])
     npd: Any = apps.get_app_config("npd")
-    for plan, seen in (([(later, False)], set()), ([(contact, True)], set()), ([(contact, False)], {"view_contact"})):
+    for plan, rights in (([(later, False)], set()), ([(contact, True)], set()), ([(contact, False)], {"view_contact"})):
         after_migrate(npd, using="default", plan=plan)
-        assert set(clerks.permissions.values_list("codename", flat=True)) == seen
+        assert set(clerks.permissions.values_list("codename", flat=True)) == rights
     assert not Permission.objects.filter(group=others).exists()

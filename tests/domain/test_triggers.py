@@ -18,13 +18,13 @@ def clear() -> None:
     SyncQueue.objects.all().delete()
 
 
-def change(contact: Contact, how: str) -> None:
-    if how == "save":
+def change(contact: Contact, way: str) -> None:
+    if way == "save":
         contact.role_title = "new"
         contact.save()
-    elif how == "update":
+    elif way == "update":
         Contact.objects.filter(pk=contact.pk).update(role_title="new")
-    elif how == "bulk_update":
+    elif way == "bulk_update":
         contact.role_title = "new"
         Contact.objects.bulk_update([contact], ["role_title"])
     else:
@@ -32,11 +32,11 @@ def change(contact: Contact, how: str) -> None:
             cursor.execute("UPDATE contacts SET role_title = 'new'")
 
 
-@pytest.mark.parametrize("how", ["save", "update", "bulk_update", "raw SQL"])
-def test_every_way_to_change_a_record_writes_one_outbox_row(how: str) -> None:
+@pytest.mark.parametrize("way", ["save", "update", "bulk_update", "raw SQL"])
+def test_every_way_to_change_a_record_writes_one_outbox_row(way: str) -> None:
     contact = Contact.objects.create(name="Ann")
     clear()
-    change(contact, how)
+    change(contact, way)
     (row,) = rows()
     assert (row.entity_type, row.entity_id, row.direction) == ("contact", contact.pk, "to_monday")
     assert (row.causes, row.priority, row.attempts) == (int(Cause.SAVE), Priority.EDIT, 0)
@@ -81,13 +81,13 @@ def test_a_change_moves_updated_at_and_makes_a_synced_record_pending() -> None:
     assert Contact.objects.get().sync_status == "conflict"
 
 
-@pytest.mark.parametrize("how", [{"sync_enabled": False}, {"sync_direction": "none"}])
-def test_a_record_without_sync_is_disabled_by_the_database_and_pending_when_it_is_back(how: dict[str, object]) -> None:
-    created = Contact.objects.create(name="Ann", **how)
+@pytest.mark.parametrize("off", [{"sync_enabled": False}, {"sync_direction": "none"}])
+def test_a_record_without_sync_is_disabled_by_the_database_and_pending_when_it_is_back(off: dict[str, object]) -> None:
+    created = Contact.objects.create(name="Ann", **off)
     assert Contact.objects.get(pk=created.pk).sync_status == "disabled"
     Contact.objects.update(sync_enabled=True, sync_direction="bidirectional")
     assert Contact.objects.get(pk=created.pk).sync_status == "pending"
-    Contact.objects.update(**how)
+    Contact.objects.update(**off)
     assert Contact.objects.get(pk=created.pk).sync_status == "disabled"
 
 

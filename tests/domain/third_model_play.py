@@ -60,14 +60,14 @@ def the_admin(ada: Client) -> None:
     for address in ("", "?q=three", f"?q={boats.monday_id}"):
         assert "Boats" in ada.get(f"/admin/projects/project/{address}").content.decode(), address
     assert "Boats" not in ada.get("/admin/projects/project/?q=none-of-this").content.decode()
-    found = ada.get("/admin/search/", {"s": "boat", "extended": "1"}).content.decode()
-    assert f"/admin/projects/project/{boats.pk}/change/" in found
+    results = ada.get("/admin/search/", {"s": "boat", "extended": "1"}).content.decode()
+    assert f"/admin/projects/project/{boats.pk}/change/" in results
     call_command("sync_explain", "project", str(boats.pk))
 
 
 def the_api(ada: Client) -> None:
-    made = ada.post("/api/v1/projects/", {"name": "Bridge", "summary": "Of stone"}, content_type=JSON)
-    assert made.status_code == 201, made.content
+    answer = ada.post("/api/v1/projects/", {"name": "Bridge", "summary": "Of stone"}, content_type=JSON)
+    assert answer.status_code == 201, answer.content
     bridge = Project.objects.get(name="Bridge")
     assert item_of(bridge)["values"]["summary"] == "Of stone"
     page = f"/api/v1/projects/{bridge.pk}/"
@@ -97,8 +97,8 @@ def the_files(ada: Client) -> None:
 
 def the_kinds_of_fields(ada: Client) -> None:
     """Choices by their labels, a number, a day; each is filtered by."""
-    given = {"name": "Tunnel", "stage": "running", "budget": "1200.50", "due": "2026-12-24"}
-    assert ada.post("/api/v1/projects/", given, content_type=JSON).status_code == 201
+    values = {"name": "Tunnel", "stage": "running", "budget": "1200.50", "due": "2026-12-24"}
+    assert ada.post("/api/v1/projects/", values, content_type=JSON).status_code == 201
     tunnel = Project.objects.get(name="Tunnel")
     shown = item_of(tunnel)["values"]
     assert {key: shown[key] for key in ("stage", "budget", "due")} == {
@@ -110,16 +110,16 @@ def the_kinds_of_fields(ada: Client) -> None:
         assert (tunnel.stage, tunnel.sync_status) == (stage, "synced")
         assert sandbox.item(tunnel.monday_id)["values"]["stage"] == chosen
     choose_stage(tunnel, "Someday")
-    held = SyncMetadata.objects.get(entity_id=tunnel.pk).blocked_fields["stage"]
-    assert (tunnel.stage, held["code"]) == ("planned", BlockedCode.INVALID)
-    assert "Planned, Running, Finished" in held["reason"]
+    blocked = SyncMetadata.objects.get(entity_id=tunnel.pk).blocked_fields["stage"]
+    assert (tunnel.stage, blocked["code"]) == ("planned", BlockedCode.INVALID)
+    assert "Planned, Running, Finished" in blocked["reason"]
     choose_stage(tunnel, "Running")
     assert (tunnel.stage, tunnel.sync_status) == ("running", "synced")
-    asked = ("stage=running", "budget=1200.5", "due=2026-12-24")
-    asked += ("sync_enabled=true&stage=running",)
-    for filters in asked:
-        found = ada.get(f"/api/v1/projects/?{filters}").json()
-        assert [one["name"] for one in found["results"]] == ["Tunnel"], (filters, found)
+    queries = ("stage=running", "budget=1200.5", "due=2026-12-24")
+    queries += ("sync_enabled=true&stage=running",)
+    for filters in queries:
+        answer = ada.get(f"/api/v1/projects/?{filters}").json()
+        assert [record["name"] for record in answer["results"]] == ["Tunnel"], (filters, answer)
     for filters in ("stage=Running", "budget=much", "due=soon"):
         assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
 
@@ -134,9 +134,9 @@ def the_sync_filter() -> None:
     assert not condition_form(chosen, "stage", "Someday").is_valid()
     forms = [condition_form(chosen, key, text) for key, text in conditions.items()]
     assert all(form.is_valid() for form in forms)
-    asked = SyncFilter(tuple(form.condition for form in forms))
-    chosen = replace(chosen, choices=replace(choices, sync_filter=asked.to_json()))
-    counts = Planner(chosen, {}, lambda done, total: None).plan().counts
+    sync_filter = SyncFilter(tuple(form.condition for form in forms))
+    chosen = replace(chosen, choices=replace(choices, sync_filter=sync_filter.to_json()))
+    counts = Planner(chosen, {}, lambda number, total: None).plan().counts
     assert counts[FILTERED] == (Project.objects.count() - 1)
 
 
@@ -146,8 +146,8 @@ def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionF
 
 def labels_of_the_column() -> list[str]:
     link = BoardLink.objects.get(entity_type="project")
-    asked = 'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["stage"]) { settings } } }'
-    [board] = sandbox.query(asked, b=[link.board_id])["data"]["boards"]
+    document = 'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["stage"]) { settings } } }'
+    [board] = sandbox.query(document, b=[link.board_id])["data"]["boards"]
     return [label["label"] for label in board["columns"][0]["settings"]["labels"]]
 
 

@@ -66,9 +66,9 @@ class Owner:
 @pytest.fixture
 def owner(world: World) -> Owner:
     """The boards are as the set-up made them."""
-    found = Owner(world)
-    world.stage("swept once", found.sweep)
-    return found
+    owner = Owner(world)
+    world.stage("swept once", owner.sweep)
+    return owner
 
 
 @pytest.fixture

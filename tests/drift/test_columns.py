@@ -16,7 +16,7 @@ from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 from tests.support.world import World
 
 
-def held(world: World, contact: Contact) -> dict[str, Any]:
+def blocked(world: World, contact: Contact) -> dict[str, Any]:
     return dict(world.ledger(contact).blocked_fields)
 
 
@@ -37,7 +37,7 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     problem = owner.mapping().problem
     for contact in contacts:
         assert world.status(contact) == "pending"
-        assert held(world, contact)["role_title"]["reason"] == problem
+        assert blocked(world, contact)["role_title"]["reason"] == problem
     contact = contacts[0]
     save(contact, role_title="Countess", notes="new")
     world.work()
@@ -47,10 +47,10 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     owner.column("role_title", "restore")
     owner.sweep()
     assert world.values(contact)["role_title"] == "Countess"
-    assert (world.status(contact), held(world, contact)) == ("synced", {})
+    assert (world.status(contact), blocked(world, contact)) == ("synced", {})
     assert owner.mapping().problem == ""
-    told = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
-    assert [" 2 contacts" in sentence for sentence in told] == [True, True]
+    sentences = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
+    assert [" 2 contacts" in sentence for sentence in sentences] == [True, True]
 
 
 def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(world: World, owner: Owner) -> None:
@@ -80,8 +80,8 @@ def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: Wo
     owner.column("role_title", "show")
     world.pass_time(hours=1)
     owner.sweep()
-    assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
-    assert {world.values(one)["role_title"] for one in contacts} == {"Countess"}
+    assert (owner.mapping().problem, {world.status(contact) for contact in contacts}) == ("", {"synced"})
+    assert {world.values(contact)["role_title"] for contact in contacts} == {"Countess"}
 
 
 def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world: World, owner: Owner) -> None:
@@ -122,8 +122,8 @@ TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 def without_role() -> list[FieldMapping]:
     """The mappings with a problem, where the board has all columns but the role's."""
     link = BoardLink.objects.get()
-    ids = [one for one in link.mappings.values_list("column_id", flat=True) if one not in ("name", "role_title")]
-    columns = [BoardColumn(one, one, TYPES.get(one, "text")) for one in (*ids, link.npd_id_column)]
+    ids = [key for key in link.mappings.values_list("column_id", flat=True) if key not in ("name", "role_title")]
+    columns = [BoardColumn(key, key, TYPES.get(key, "text")) for key in (*ids, link.npd_id_column)]
     return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
 
 
@@ -132,7 +132,7 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     Contact.objects.filter(name="Off").update(sync_enabled=False)
     Contact.objects.filter(name="Still").update(sync_direction="none")
     without_role()
-    held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
+    held_by = [set(SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields) for contact in contacts]
     assert held_by == [{"role_title"}, set(), set()]
 
 

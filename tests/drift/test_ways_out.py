@@ -64,7 +64,7 @@ def posted(client: Client, url: str, **data: Any) -> str:
     return words_of(client.post(url, data, follow=True))
 
 
-def asked(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
+def answer_to(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
     """What is said to an act, and what its question sends back."""
     answer = client.post(ACT, {"back": INBOX, **form}, follow=True)
     hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', answer.content.decode())
@@ -80,9 +80,9 @@ def in_conflict(world: World) -> Contact:
     return contact
 
 
-def resolved(conflict: SyncConflict, how: str, **seen: dict[str, str]) -> None:
+def resolved(conflict: SyncConflict, way: str, **shown_values: dict[str, str]) -> None:
     """The administrator chooses a side."""
-    resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=how, seen=seen)
+    resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=way, seen=shown_values)
 
 
 def gone(owner: Owner) -> None:
@@ -123,9 +123,9 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
         in admin.get(record).content.decode()
     )
     assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
-    assert "nothing has changed. Still blocked: Role." in asked(admin, CHECK)[0]
+    assert "nothing has changed. Still blocked: Role." in answer_to(admin, CHECK)[0]
     owner.column("role_title", "restore")
-    assert "Role: the column is back. Its field is synced again." in asked(admin, CHECK)[0]
+    assert "Role: the column is back. Its field is synced again." in answer_to(admin, CHECK)[0]
     world.work()
     assert world.values(contact)["role_title"] == "Head"
     assert EMPTY in shown(admin)
@@ -135,7 +135,7 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
 def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
     responses.post(settings.MONDAY_API_URL, status=503)
-    assert "503" in asked(mapped, CHECK)[0]
+    assert "503" in answer_to(mapped, CHECK)[0]
     assert role().problem_code == "missing"
 
 
@@ -143,12 +143,12 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     gone(owner)
     pauses.pause("anna", entity_type="contact", why="Moving")
     calls = world.calls()
-    told, _ = asked(admin, CHECK)
-    assert "Monday was not asked: Paused by anna" in told
+    message, _ = answer_to(admin, CHECK)
+    assert "Monday was not asked: Paused by anna" in message
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
     states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC), "A column is refused.")
-    assert "Still blocked: Role." in asked(admin, CHECK)[0]
+    assert "Still blocked: Role." in answer_to(admin, CHECK)[0]
     assert world.calls() == calls + 1
 
 
@@ -165,8 +165,8 @@ def test_a_new_columns_maker_is_named_and_an_edit_keeps_its_line(world: World, o
     replaced(owner)
     world.work()
     edited, filled = (
-        Decision.objects.filter(kind="push", key="role_title", entity_id=one.pk).latest("pk")
-        for one in (contact, untouched)
+        Decision.objects.filter(kind="push", key="role_title", entity_id=record.pk).latest("pk")
+        for record in (contact, untouched)
     )
     assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")
     assert (filled.actor, filled.values["before"]) == ("lead", "")
@@ -249,9 +249,9 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert "Cy NPD can't take it." in shown(mapped)
     held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
     form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
-    assert "Trying again: 2 entries." in asked(mapped, form)[0]
+    assert "Trying again: 2 entries." in answer_to(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
-    assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
+    assert {Contact.objects.get(pk=key).name for key in again} == {"Ann", "Bob"}
     assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
 
 
@@ -276,11 +276,11 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     html = admin.get(INBOX).content.decode()
     assert f"/admin/npd/contact/{contact.pk}/change/#npd-turn_sync_off" in html
     assert html.count("data-row") == 1
-    asked(admin, retry)
+    answer_to(admin, retry)
     world.work()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
     assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
-    assert "Nothing was done" in asked(admin, retry)[0]
+    assert "Nothing was done" in answer_to(admin, retry)[0]
 
 
 def throttled(contact: Contact, key: str) -> None:

@@ -27,6 +27,6 @@ def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:
 def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selections: Any) -> None:
     """A person decides, having seen the conflict as it stands now."""
     conflict.refresh_from_db()
-    seen = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
-    chosen = {key: FieldSelection(**one) for key, one in selections.items()}
-    resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen)
+    sides = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
+    chosen = {key: FieldSelection(**selection) for key, selection in selections.items()}
+    resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=sides)

@@ -24,11 +24,11 @@ def sales(with_deals: None, world: World) -> World:
 
 def deal(world: World, **values: Any) -> Deal:
     """A deal that is in sync; its own webhooks have come and gone."""
-    made = Deal.objects.create(name="Big one", **values)
+    record = Deal.objects.create(name="Big one", **values)
     world.work()
-    world.hear(made)
-    assert made.sync_status == "synced", (world.ledger(made).blocked_fields, world.ledger(made).altered)
-    return made
+    world.hear(record)
+    assert record.sync_status == "synced", (world.ledger(record).blocked_fields, world.ledger(record).altered)
+    return record
 
 
 FIELDS = [

@@ -69,8 +69,8 @@ def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) ->
 def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> None:
     contact = world.linked("Poison")
     Contact.objects.filter(pk=contact.pk).update(notes="new")
-    said = {"every": 1, "code": "BrandNewException", "message": "GET /v2?access_token=abc123 failed"}
-    world.sandbox.control("faults", partial=said, on="mutation", count=9)
+    fault = {"every": 1, "code": "BrandNewException", "message": "GET /v2?access_token=abc123 failed"}
+    world.sandbox.control("faults", partial=fault, on="mutation", count=9)
     world.work()
     stored = world.row(contact).error_message + world.ledger(contact).last_error
     assert "abc123" not in stored

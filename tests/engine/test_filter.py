@@ -31,13 +31,13 @@ def in_group(world: World, *titles: str, op: str = "is") -> dict[str, Any]:
 
 
 def group_id(world: World, title: str) -> str:
-    board, asked = world.board_id(), "query ($b: [ID!]) { boards(ids: $b) { groups { id title } } }"
-    groups = world.sandbox.query(asked, b=[board])["data"]["boards"][0]["groups"]
-    found = next((group["id"] for group in groups if group["title"] == title), None)
-    if found is None:
-        made = "mutation ($b: ID!, $t: String!) { create_group(board_id: $b, group_name: $t) { id } }"
-        found = world.sandbox.query(made, b=board, t=title)["data"]["create_group"]["id"]
-    return str(found)
+    board, document = world.board_id(), "query ($b: [ID!]) { boards(ids: $b) { groups { id title } } }"
+    groups = world.sandbox.query(document, b=[board])["data"]["boards"][0]["groups"]
+    existing = next((group["id"] for group in groups if group["title"] == title), None)
+    if existing is None:
+        mutation = "mutation ($b: ID!, $t: String!) { create_group(board_id: $b, group_name: $t) { id } }"
+        existing = world.sandbox.query(mutation, b=board, t=title)["data"]["create_group"]["id"]
+    return str(existing)
 
 
 def move(world: World, record: Any, title: str) -> None:

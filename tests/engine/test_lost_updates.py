@@ -29,8 +29,8 @@ def the_conflict(contact: Contact) -> SyncConflict:
 def take(world: World) -> list[Any]:
     """The deliveries that Monday has sent by now, kept back to be handed in by the test."""
     wait_for("the sandbox has sent its webhooks", world._sent_all)
-    kept, world.hooks.deliveries[:] = list(world.hooks.deliveries), []  # type: ignore[attr-defined]
-    return kept
+    deliveries, world.hooks.deliveries[:] = list(world.hooks.deliveries), []  # type: ignore[attr-defined]
+    return deliveries
 
 
 def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_one(world: World) -> None:
@@ -39,10 +39,10 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_
     world.overwrite(contact)
     written = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
     assert before < datetime.fromisoformat(written.values["role_title"]["read_at"]) < written.created_at
-    kept = take(world)
-    assert len(kept) == 2
-    for told in reversed(kept):
-        world.hand_in([told])
+    deliveries = take(world)
+    assert len(deliveries) == 2
+    for delivery in reversed(deliveries):
+        world.hand_in([delivery])
         world.work()
     world.work()
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
@@ -142,7 +142,7 @@ def emptied_after_unanswered(world: World) -> Contact:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "odd",
     [
         {"triggerTime": "0001-01-01T00:00:00+14:00"},
         {"triggerTime": "9999-12-31T23:59:59-14:00"},
@@ -152,7 +152,7 @@ def emptied_after_unanswered(world: World) -> Contact:
     ],
     ids=str,
 )
-def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, told: dict[str, Any]) -> None:
+def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, odd: dict[str, Any]) -> None:
     contact = world.linked(role_title="Old")
     world.save(contact, role_title="Ours")
     event = {
@@ -166,7 +166,7 @@ def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, t
         "userId": 67210012,
         "triggerUuid": "f" * 32,
         "triggerTime": sync_now().isoformat(),
-    } | told
+    } | odd
     world.hand_in([(json.dumps({"event": event}).encode(), None, f"/webhooks/monday/{PATH_TOKEN}/")])
     world.work()
     assert not SyncQueue.objects.filter(entity_id=contact.pk, status__in=("pending", "failed")).exists()

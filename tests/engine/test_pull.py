@@ -6,9 +6,9 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync import reconcile
-from sync.models import FieldMapping
+from sync.models import Decision, FieldMapping, MondayAccount
 from tests.engine.conftest import choose, clash
-from tests.support.world import World
+from tests.support.world import TOM, World
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -87,3 +87,13 @@ def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World,
     choose(conflict, person, "keep_monday")
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    MondayAccount.objects.update(users={str(TOM): {"name": "Tom " * 60}})
+    edit = {"item_id": contact.monday_id, "column_id": "role_title", "value": "Theirs", "user_id": TOM}
+    world.sandbox.act("edit", **edit)
+    world.hear(contact)
+    assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
+    assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")

@@ -55,9 +55,9 @@ def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypa
     original = act.commit_intents
 
     def frozen(executor: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(executor, *args, **kwargs)
+        announced = original(executor, *args, **kwargs)
         executor.intended_at -= 600
-        return found
+        return announced
 
     with monkeypatch.context() as patch:
         patch.setattr(act, "commit_intents", frozen)

@@ -232,10 +232,10 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
         for number, contact in enumerate(some):
             choose_on_board(connected, contact, firms[number % 4])
         connected.deliver()
-        with CaptureQueriesContext(connection) as seen:
+        with CaptureQueriesContext(connection) as queries:
             connected.work()
         assert all(connected.status(contact) == "synced" for contact in some)
-        return sum('FROM "organizations"' in query["sql"] for query in seen.captured_queries)
+        return sum('FROM "organizations"' in query["sql"] for query in queries.captured_queries)
 
     assert pulled(contacts[:4]) == pulled(contacts[4:])
     before = connected.calls()
@@ -270,10 +270,10 @@ def test_a_synced_model_with_another_key_or_with_the_name_of_another_is_refused(
                 app_label = "npd"
                 triggers: ClassVar[list[Any]] = []
 
-    found = [*unfit_models([*(spec.model for spec in entities()), Deal, Contact])]
-    assert [(error.id, error.obj) for error in found] == [("sync.E001", Deal), ("sync.E002", Contact)]
-    assert "Remove the field" in str(found[0].hint)
-    assert "Rename one of them" in str(found[1].hint)
+    errors = [*unfit_models([*(spec.model for spec in entities()), Deal, Contact])]
+    assert [(error.id, error.obj) for error in errors] == [("sync.E001", Deal), ("sync.E002", Contact)]
+    assert "Remove the field" in str(errors[0].hint)
+    assert "Rename one of them" in str(errors[1].hint)
 
 
 def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(named: World) -> None:
@@ -330,7 +330,7 @@ def test_a_new_name_wakes_nobody_where_no_column_shows_it_or_sync_is_off() -> No
     for converter, name, woken in (("relation", "Other", "synced"), ("relation_name", "New", "pending")):
         shown.update(converter=converter, column_id="organization")
         Organization.objects.filter(pk=acme.pk).update(name=name)
-        statuses = [Contact.objects.get(pk=one.pk).sync_status for one in (on, off)]
+        statuses = [Contact.objects.get(pk=contact.pk).sync_status for contact in (on, off)]
         assert statuses == [woken, "disabled"]
 
 

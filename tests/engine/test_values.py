@@ -31,19 +31,19 @@ KINDS: list[tuple[str, Any, Any]] = [
 @pytest.mark.parametrize(("field", "value", "raw"), KINDS)
 def test_a_value_is_json_and_comes_back_as_it_was(field: str, value: Any, raw: Any) -> None:
     record = Deal(**{"name": "n", field: value})
-    found = stored_field_values(record, [field])
-    assert json.loads(json.dumps(found)) == found == {field: raw}
-    assert update_values(Deal, clean_values(record, found)) == {field: value}
-    assert still_holds(record, found)
+    stored = stored_field_values(record, [field])
+    assert json.loads(json.dumps(stored)) == stored == {field: raw}
+    assert update_values(Deal, clean_values(record, stored)) == {field: value}
+    assert still_holds(record, stored)
 
 
 @pytest.mark.parametrize(
     ("field", "empty"), [("stage", ""), ("due", None), ("amount", None), ("won", False), ("products", [])]
 )
-@pytest.mark.parametrize("told", [None, "", []])
-def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told: Any) -> None:
-    assert clean_values(Deal(name="n"), {field: told}) == {field: empty}
-    assert update_values(Deal, {field: told}) == {field: empty}
+@pytest.mark.parametrize("value", [None, "", []])
+def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, value: Any) -> None:
+    assert clean_values(Deal(name="n"), {field: value}) == {field: empty}
+    assert update_values(Deal, {field: value}) == {field: empty}
 
 
 @pytest.mark.parametrize(

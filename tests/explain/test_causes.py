@@ -118,8 +118,8 @@ def listed(browser: Any, kind: str) -> list[tuple[str, int]]:
 def test_monday_tells_of_no_act_so_one_value_that_one_person_gave_one_column_is_one(world: World) -> None:
     browser = world.browser(world.administrator("dora"))
     people = [world.linked(name, role_title="Boss") for name in NAMES]
-    for number, one in enumerate(people):
+    for number, person in enumerate(people):
         role = "Lead" if number < 3 else f"Role {number}"
-        world.sandbox.act("edit", item_id=one.monday_id, column_id="role_title", text=role, user_id=TOM)
+        world.sandbox.act("edit", item_id=person.monday_id, column_id="role_title", text=role, user_id=TOM)
     world.hear(times=len(people))
     assert listed(browser, "pull") == [("Lead", 2), ("Role 3", 0), ("Role 4", 0), ("Role 5", 0)]

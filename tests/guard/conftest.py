@@ -15,5 +15,5 @@ def narrow_guard(settings: Any) -> None:
 
 @pytest.fixture
 def mary(transactional_db: None) -> User:
-    made: User = get_user_model()._default_manager.create_superuser("mary", password="secret")  # type: ignore[attr-defined]
-    return made
+    user: User = get_user_model()._default_manager.create_superuser("mary", password="secret")  # type: ignore[attr-defined]
+    return user

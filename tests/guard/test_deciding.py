@@ -45,13 +45,13 @@ def states() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("how", "state", "asked"),
+    ("action", "state", "title"),
     [("approve", "approved", "Empty 3 fields on Monday?"), ("reject", "rejected", "Restore 3 fields in NPD?")],
 )
-def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, how: str, state: str, asked: str) -> None:
-    acts, form = hold(3), {"action": how, "cause": "approval:contact:clear_monday"}
+def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, action: str, state: str, title: str) -> None:
+    acts, form = hold(3), {"action": action, "cause": "approval:contact:clear_monday"}
     question = browser.post(ACT, form).content.decode()
-    assert asked in question
+    assert title in question
     [number] = re.findall(r'name="expect"\s+value="(\d+)"', question)
     later = hold(1)
     # Of more than the page had counted it asks again.

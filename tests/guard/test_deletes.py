@@ -9,13 +9,13 @@ from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import BoardLink, Decision, Tombstone
 from sync.records.approvals import approve, reject
-from tests.guard.test_fields import held, linked, states
+from tests.guard.test_fields import linked, pending_requests, states
 from tests.support.world import World
 
 
 def item_states(world: World, ids: list[str | None]) -> list[str]:
-    found = {i["id"]: i["state"] for board in world.sandbox.boards() for i in board["items"]}
-    return [found[str(key)] for key in ids]
+    by_id = {i["id"]: i["state"] for board in world.sandbox.boards() for i in board["items"]}
+    return [by_id[str(key)] for key in ids]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_mass_delete_archives_nothing_and_can_be_rejected(world: World, delete
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
     assert states() == [ApprovalState.PENDING] * 3
-    reject(held(), mary)
+    reject(pending_requests(), mary)
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
@@ -61,7 +61,7 @@ def test_a_decision_is_one_entry(
     world: World, deleted: list[str], mary: User, decide: Any, outcome: str, items: str, state: str
 ) -> None:
     before = set(Decision.objects.values_list("pk", flat=True))
-    decide(held(), mary)
+    decide(pending_requests(), mary)
     world.work()
     rows = Decision.objects.exclude(pk__in=before).order_by("pk")
     assert (item_states(world, deleted), states()) == ([items] * 3, [state] * 3)
@@ -91,7 +91,7 @@ def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gon
 
 def test_a_mass_archive_deletes_none_unapproved(world: World, archived: list[Contact], mary: User) -> None:
     assert (Contact.objects.count(), states()) == (3, [ApprovalState.PENDING] * 3)
-    approve(held(), mary)
+    approve(pending_requests(), mary)
     world.work()
     assert Contact.objects.count() == 0
     assert states() == [ApprovalState.DONE] * 3

@@ -15,12 +15,12 @@ from tests.support.world import World, staged
 @staged
 def linked(world: World, number: int, **values: Any) -> list[Contact]:
     """Contacts in sync, each with a phone, a role and notes."""
-    given = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values
-    made = [world.contact(f"Ann {n}", **given) for n in range(number)]
+    defaults = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values
+    contacts = [world.contact(f"Ann {n}", **defaults) for n in range(number)]
     world.work()
     world.hear()
-    assert {world.status(contact) for contact in made} == {"synced"}
-    return made
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    return contacts
 
 
 def empty_in_npd(contacts: list[Contact], field: str = "phone") -> None:
@@ -39,7 +39,7 @@ def states() -> list[str]:
     return sorted(ApprovalRequest.objects.values_list("state", flat=True))
 
 
-def held() -> Any:
+def pending_requests() -> Any:
     return ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
 
 
@@ -91,7 +91,7 @@ def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> No
     contacts = linked(world, 3)
     empty_in_npd(contacts)
     world.work()
-    approve(held(), mary)
+    approve(pending_requests(), mary)
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
     world.work()
     world.work(hours=3)

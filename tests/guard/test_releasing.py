@@ -36,8 +36,8 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
 
 def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID]:
     """Decide as a pass does, store what it counts or holds, and return the records with which it may be done."""
-    asked = with_counts(known_requests(link, [kind], wanted), link, [kind])
-    verdicts = approval_verdicts(asked, kind, [(key, "") for key in wanted])
+    facts = with_counts(known_requests(link, [kind], wanted), link, [kind])
+    verdicts = approval_verdicts(facts, kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
         ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=new_state)
         for (key, _), (_, new_state) in verdicts.items()
@@ -154,7 +154,7 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
     link: BoardLink, mary: User, settings: Any, moved_clock: None, steps: list[tuple[str, int]]
 ) -> None:
     """What waits, what was decided and what let itself go are all of the mass."""
-    settings.GUARD_RECORDS, now, came = 3, 0, dict[UUID, int]()
+    settings.GUARD_RECORDS, now, wanted_at = 3, 0, dict[UUID, int]()
     reset_clock()
     for model in (ApprovalRequest, Tombstone):
         model.objects.all().delete()
@@ -164,11 +164,11 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
             move_clock(timedelta(minutes=now))
         elif step == "delete":
             ids = deleted(number)
-            came |= dict.fromkeys(ids, now)
+            wanted_at |= dict.fromkeys(ids, now)
             unasked = allowed(link, ApprovalKind.ITEMS, ids)
             end(unasked, "archived")
             end(set(ids) - unasked, "pending_approval")
-            within_hour = {one for one, at in came.items() if now - at < 60}
+            within_hour = {key for key, at in wanted_at.items() if now - at < 60}
             waiting = ApprovalRequest.objects.filter(state=ApprovalState.PENDING).values_list("entity_id", flat=True)
             assert not unasked or len(within_hour.union(waiting)) <= 3
         else:

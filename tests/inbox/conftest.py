@@ -27,9 +27,9 @@ def board(db: None) -> BoardLink:
 @pytest.fixture(autouse=True)
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The boards for which a wake-up was asked."""
-    asked: list[str] = []
-    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: asked.append(entity_type))
-    return asked
+    boards: list[str] = []
+    monkeypatch.setattr(notify, "notify_board", lambda entity_type, seconds=0: boards.append(entity_type))
+    return boards
 
 
 def body(**values: Any) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def test_the_delivery_is_stored_as_received_and_not_weighed(linked: Contact) -> 
 def test_a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time(linked: Contact) -> None:
     take(raw())
     take(raw(triggerTime="0001-01-01T00:00:00+14:00"))
-    told, untold = WebhookEvent.objects.order_by("id")
-    assert (told.happened_at.isoformat(), untold.happened_at) == (
+    dated, untold = WebhookEvent.objects.order_by("id")
+    assert (dated.happened_at.isoformat(), untold.happened_at) == (
         "2026-02-05T17:56:59.644000+00:00",
         untold.received_at,
     )

@@ -9,7 +9,7 @@ from conflicts.resolution import resolve
 from sync.merge import FieldSelection
 from tests.support.world import World
 
-__all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
+__all__ = ["choose", "open_conflict", "pat", "quiet_passes", "take_away"]
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def pat(world: World) -> Any:
     return world.administrator("pat")
 
 
-def take_away(world: World, record: Any, how: str = "archive") -> str:
+def take_away(world: World, record: Any, action: str = "archive") -> str:
     """A person archives or deletes the record's item on the board; the webhook comes, the worker looks."""
     record.refresh_from_db()
     item_id = str(record.monday_id)
-    world.sandbox.act(how, item_id=item_id)
+    world.sandbox.act(action, item_id=item_id)
     world.hear()
     return item_id
 
@@ -32,7 +32,7 @@ def quiet_passes(world: World, times: int = 1) -> None:
         world.work(seconds=601)
 
 
-def asked(record_id: Any, kind: str = "delete") -> SyncConflict:
+def open_conflict(record_id: Any, kind: str = "delete") -> SyncConflict:
     """The one open conflict of this kind."""
     return SyncConflict.objects.get(entity_id=record_id, kind=kind, resolved_at=None)
 
@@ -40,11 +40,11 @@ def asked(record_id: Any, kind: str = "delete") -> SyncConflict:
 def choose(conflict: SyncConflict, person: Any, choose: str, value: str = "") -> None:
     """A person picks one of the ways out, having seen the conflict as it stands now."""
     conflict.refresh_from_db()
-    seen: dict[str, Any] = {
+    sides: dict[str, Any] = {
         key: {"npd": conflict.npd_data.get(key), "monday": conflict.monday_data.get(key)}
         for key in conflict.conflict_fields
     }
     if conflict.kind == "identity":
-        seen = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
+        sides = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
     picked = FieldSelection(choose, value or None)
-    resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=seen)
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=sides)

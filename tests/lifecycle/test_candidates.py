@@ -10,7 +10,7 @@ from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue
-from tests.lifecycle.conftest import asked, choose
+from tests.lifecycle.conftest import choose, open_conflict
 from tests.support.world import World, mail, staged
 
 
@@ -32,24 +32,24 @@ def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> No
 @staged
 def twins(world: World) -> tuple[Contact, Contact]:
     """A linked record, and one made of an item that got the same email address later."""
-    known = world.linked("Ann", email="ann@example.com")
+    original = world.linked("Ann", email="ann@example.com")
     item = world.add("A. Example")
     newcomers(world, seconds=400)
-    made = Contact.objects.get(monday_id=item)
+    newer = Contact.objects.get(monday_id=item)
     world.hear()
-    world.edit(made, "email", mail("ann@example.com"))
-    world.hear(made)
-    return known, made
+    world.edit(newer, "email", mail("ann@example.com"))
+    world.hear(newer)
+    return original, newer
 
 
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
-    known, made = twins(world)
-    item = made.monday_id
-    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
+    original, newer = twins(world)
+    item = newer.monday_id
+    choose(open_conflict(newer.pk, "identity"), pat, "custom", f"same:{original.pk}")
     world.work()
     world.work()
-    assert list(Contact.objects.all()) == [known]
-    assert Tombstone.objects.get(entity_id=made.pk).state == "archived"
+    assert list(Contact.objects.all()) == [original]
+    assert Tombstone.objects.get(entity_id=newer.pk).state == "archived"
     states = {i["id"]: i["state"] for i in world.sandbox.all_items()}
     assert states[str(item)] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
@@ -106,15 +106,15 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
     item = world.add("A. Example", email=mail("ann@example.com"))
     newcomers(world)
-    made = Contact.objects.get(monday_id=item)
-    known = world.contact("Ann", email="ann@example.com")
+    first = Contact.objects.get(monday_id=item)
+    second = world.contact("Ann", email="ann@example.com")
     world.work()
-    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
+    choose(open_conflict(second.pk, "identity"), pat, "custom", f"takes:{first.pk}")
     world.work()
-    world.work(known)
-    assert (known.monday_id, Contact.objects.count()) == (item, 1)
-    assert world.values(known)["npd_id"] == str(known.pk)
-    assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
+    world.work(second)
+    assert (second.monday_id, Contact.objects.count()) == (item, 1)
+    assert world.values(second)["npd_id"] == str(second.pk)
+    assert (Tombstone.objects.get(entity_id=first.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
 
 

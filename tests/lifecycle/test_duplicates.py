@@ -11,15 +11,15 @@ from sync.clock import sync_now
 from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.admin import states
-from tests.lifecycle.conftest import asked, choose
+from tests.lifecycle.conftest import choose, open_conflict
 from tests.support.world import World, mail
 
 
 def duplicate(world: World, contact: Contact) -> str:
     """A person duplicates the item on the board; the worker finds out."""
-    made = world.sandbox.act("duplicate", item_id=contact.monday_id)
+    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)
     hear(world)
-    return str(made["id"])
+    return str(copy["id"])
 
 
 def hear(world: World) -> None:
@@ -33,10 +33,10 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert (world.sandbox.item(copy)["values"]["npd_id"], world.sandbox.item(copy)["state"]) == ("", "active")
     assert (world.status(contact), contact.monday_id, Contact.objects.count()) == ("synced", before, 1)
     assert world.values(contact)["npd_id"] == str(contact.pk)
-    asks = asked(contact.pk, "identity")
+    asks = open_conflict(contact.pk, "identity")
     assert asks.monday_item_id == copy
     assert [o["value"] for o in asks.about["options"]] == ["archive", NEW_RECORD, LEAVE_ALONE]
-    choose(asked(contact.pk, "identity"), pat, "custom", "archive")
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
     world.work()
     assert world.sandbox.item(copy)["state"] == "archived"
     assert world.status(contact) == "synced"
@@ -48,16 +48,16 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
 
 def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    new, left = (duplicate(world, contact) for _ in range(2))
-    for copy, choice in ((new, NEW_RECORD), (left, LEAVE_ALONE)):
+    new, ignored = (duplicate(world, contact) for _ in range(2))
+    for copy, choice in ((new, NEW_RECORD), (ignored, LEAVE_ALONE)):
         choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", choice)
     world.work()
-    world.sandbox.act("edit", item_id=left, column_id="role_title", text="edited")
+    world.sandbox.act("edit", item_id=ignored, column_id="role_title", text="edited")
     hear(world)
-    made = Contact.objects.exclude(pk=contact.pk).get()
-    assert (made.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(made.pk))
-    assert world.sandbox.item(left)["state"] == "active"
-    assert IgnoredItem.objects.get(item_id=left).unlinked
+    record = Contact.objects.exclude(pk=contact.pk).get()
+    assert (record.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(record.pk))
+    assert world.sandbox.item(ignored)["state"] == "active"
+    assert IgnoredItem.objects.get(item_id=ignored).unlinked
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
@@ -117,4 +117,4 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     states.approval(other, ApprovalKind.ITEMS, ApprovalState.DONE)
     hear(world)
     assert world.sandbox.item(copy)["state"] == "active"
-    assert asked(contact.pk, "identity").monday_item_id == copy
+    assert open_conflict(contact.pk, "identity").monday_item_id == copy

@@ -16,7 +16,7 @@ from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.records.authors import monday_editor_name
 from sync.records.item_links import RECREATE_KEY, request_recreation_many
 from tests.engine.test_relations import cell, connected
-from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.world import TOM, World
 
 
@@ -46,15 +46,15 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
 
 def test_of_many_items_those_are_made_again_that_their_records_let(world: World) -> None:
     """Their directions and links may be others by now than when the person was asked."""
-    one_way, unlinked, both = (world.linked(f"{name}@x.test") for name in ("ann", "bea", "cid"))
-    for contact in (one_way, unlinked, both):
+    one_way, unlinked, two_way = (world.linked(f"{name}@x.test") for name in ("ann", "bea", "cid"))
+    for contact in (one_way, unlinked, two_way):
         take_away(world, contact)
     set_fields(one_way, sync_direction="monday_to_npd")
     set_fields(unlinked, monday_id=None)
     SyncQueue.objects.all().delete()
-    left = request_recreation_many("contact", [one_way.pk, unlinked.pk, both.pk], "pat")
-    assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [both.pk]
-    assert len(left) == 2
+    refused = request_recreation_many("contact", [one_way.pk, unlinked.pk, two_way.pk], "pat")
+    assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [two_way.pk]
+    assert len(refused) == 2
 
 
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:
@@ -62,7 +62,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     item = take_away(world, contact)
     set_fields(contact, role_title="Chair")
     quiet_passes(world)
-    assert asked(contact.pk)
+    assert open_conflict(contact.pk)
     contact.refresh_from_db()
     assert request_recreation_many("contact", [contact.pk], "pat") == []
     world.work()
@@ -72,10 +72,10 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert world.values(contact)["role_title"] == contact.role_title
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert len(log_of(contact.pk, "unlinked")) == 1
-    made = Decision.objects.filter(
+    decisions = Decision.objects.filter(
         entity_id=contact.pk, kind__in=("unlinked", "create", "push"), cause__causes__contains=["person"]
     )
-    assert {one.actor for one in made} == {"pat"}
+    assert {decision.actor for decision in decisions} == {"pat"}
 
 
 def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open(world: World, pat: Any) -> None:
@@ -141,21 +141,21 @@ def test_a_record_that_others_need_is_never_offered_to_delete(world: World, monk
     take_away(world, acme)
     quiet_passes(world)
     assert Organization.objects.filter(pk=acme.pk).exists()
-    assert [o["choose"] for o in asked(acme.pk).about["options"]] == ["npd", "custom"]
+    assert [o["choose"] for o in open_conflict(acme.pk).about["options"]] == ["npd", "custom"]
 
 
 def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_noticed(world: World) -> None:
     contact = world.linked("Ann")
-    done = sync_now()
+    then = sync_now()
     world.sandbox.act("archive", item_id=contact.monday_id)
     world.hear(minutes=11)
     [cause] = attention.groups(attention.waiting(kinds=[Kind.REMOVED]))
     assert cause.since is not None
-    assert abs(cause.since - done) < timedelta(minutes=1)
+    assert abs(cause.since - then) < timedelta(minutes=1)
     assert cause.noticed is not None
-    assert cause.noticed - done > timedelta(minutes=10)
+    assert cause.noticed - then > timedelta(minutes=10)
     line = Decision.objects.get(entity_id=contact.pk, kind="removed")
-    assert (abs(line.happened_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
+    assert (abs(line.happened_at - then) < timedelta(minutes=1), line.at - then > timedelta(minutes=10)) == (True, True)
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
@@ -208,7 +208,7 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     contact = connected.linked(organization=acme)
     take_away(connected, acme, "delete")
     quiet_passes(connected)
-    choose(asked(acme.pk), pat, "monday")
+    choose(open_conflict(acme.pk), pat, "monday")
     connected.work()
     settled(connected)
     assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields

@@ -48,10 +48,10 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
 def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_so(away: Client) -> None:
     keys = [Contact.objects.create(name=name, email=f"{name}@x.org").pk for name in ("ann", "bob", "eve")]
     form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[:2]], "post": "yes"}
-    [_what_was_deleted, said] = away.post(CONTACTS, form, follow=True).context["messages"]
-    undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(said))[0]
-    asked = away.get(undo)
-    assert asked.context["question"].button == "Restore 2 deleted records"
+    [_what_was_deleted, message] = away.post(CONTACTS, form, follow=True).context["messages"]
+    undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(message))[0]
+    question = away.get(undo)
+    assert question.context["question"].button == "Restore 2 deleted records"
     assert Contact.objects.count() == 1
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
@@ -69,13 +69,13 @@ def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives
     assert not Contact.objects.exclude(organization=None).exists()
     Contact.objects.filter(pk=bob.pk).update(organization=other)
     stone = Tombstone.objects.get(entity_id=acme.pk)
-    asked = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
-    assert "Records that referred to it refer to it again, unless they have another." in asked
-    assert "New item" in asked
+    question = away.get(f"/admin/sync/tombstone/{stone.pk}/restore/").content.decode()
+    assert "Records that referred to it refer to it again, unless they have another." in question
+    assert "New item" in question
     restore_by_person(stone, by="ada")
-    assert [Contact.objects.get(pk=one.pk).organization for one in (ann, bob, eve)] == [acme, other, None]
-    asked = away.get(f"/admin/npd/contact/{ann.pk}/delete/").content.decode()
-    assert "1 organization loses its billing contact; restoring" in asked
+    assert [Contact.objects.get(pk=contact.pk).organization for contact in (ann, bob, eve)] == [acme, other, None]
+    question = away.get(f"/admin/npd/contact/{ann.pk}/delete/").content.decode()
+    assert "1 organization loses its billing contact; restoring" in question
     key = ann.pk
     ann.delete()  # as a script does
     restore_by_person(Tombstone.objects.get(entity_id=key), by="ada")
@@ -119,8 +119,8 @@ def test_what_a_person_emptied_since_stays_empty_when_what_it_named_comes_back(a
 def test_the_activity_names_a_deleted_record_and_leads_to_it(world: World, admin_client: Client, pat: Any) -> None:
     contact = world.linked("Ann Lind")
     deleted = admin_client.post(f"{CONTACTS}{contact.pk}/delete/", {"post": "yes"}, follow=True)
-    [_what_was_deleted, said] = deleted.context["messages"]
-    assert f'href="{DELETED}?q={contact.pk}"' in str(said)
+    [_what_was_deleted, message] = deleted.context["messages"]
+    assert f'href="{DELETED}?q={contact.pk}"' in str(message)
     world.work()
     [row] = admin_client.get("/admin/sync/decision/", {"q": "deleted"}).context["cl"].result_list
     assert row.actor == pat.get_username()

@@ -145,9 +145,9 @@ def test_a_record_brought_back_while_its_item_is_being_archived_stays_and_gets_a
 
 
 def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: World, settings: Any) -> None:
-    kept = world.linked("Ann", email="ann@example.com")
-    world.save(kept, sync_direction="monday_to_npd")
-    item_id, _ = deleted(world, kept)
+    contact = world.linked("Ann", email="ann@example.com")
+    world.save(contact, sync_direction="monday_to_npd")
+    item_id, _ = deleted(world, contact)
     asked_about = edited_there(world)[1]
     settle_newcomers(world)
     world.pass_time(days=settings.TOMBSTONE_DAYS - 1)
@@ -155,15 +155,15 @@ def test_old_tombstones_are_forgotten_and_a_still_item_makes_no_record(world: Wo
     world.pass_time(days=2)
     assert prune_tombstones() == 1
     assert [s.entity_id for s in Tombstone.objects.all()] == [asked_about]
-    assert not SyncMetadata.objects.filter(entity_id=str(kept.pk)).exists()
+    assert not SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
     world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Late")
     settle_newcomers(world)
     assert not Contact.objects.exists()
 
 
-def one_way(contact: Contact, how: str) -> None:
+def one_way(contact: Contact, level: str) -> None:
     """Let the role flow to Monday only, by the record's direction or by the mapping's."""
-    if how == "record":
+    if level == "record":
         Contact.objects.filter(pk=contact.pk).update(sync_direction="npd_to_monday")
     else:
         FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(direction="npd_to_monday")
@@ -217,8 +217,8 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     contact = states.synced("Ann", "70", role_title="Buyer")
     key, raws = contact.pk, {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "Buyer"}}
     values = {"before": "Chair", "after": "Buyer", "overridden": True} | raws
-    said = "Tom wrote “Chair” into Role on Monday."
-    line = states.decided(contact, said, kind="overridden", key="role_title", values=values)
+    sentence = "Tom wrote “Chair” into Role on Monday."
+    line = states.decided(contact, sentence, kind="overridden", key="role_title", values=values)
     contact.delete()
     client = admin_client
     page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()

@@ -67,14 +67,14 @@ def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world:
     world.delete_column("role_title")
     world.save(contact, role_title="Owner")
     contact.refresh_from_db()
-    [field] = [one for one in record_view.describe_one(contact).fields if one.key == "role_title"]
+    [field] = [field for field in record_view.describe_one(contact).fields if field.key == "role_title"]
     assert (field.local, field.remote, field.reason_code) == ("Owner", "Head", FieldReason.BLOCKED)
     assert field.read_at is not None
 
 
 def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
-    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"]["acts"]
-    return [(line.label or line.sentence, line.before, line.after) for act in found for line in act.lines]
+    acts = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"]["acts"]
+    return [(line.label or line.sentence, line.before, line.after) for act in acts for line in act.lines]
 
 
 def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin: Client) -> None:

@@ -10,7 +10,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import Decision, MondayAccount, SyncMetadata, Tombstone, WebhookEvent
 from sync.reconcile.settle import beside_records
-from tests.lifecycle.conftest import asked, quiet_passes, take_away
+from tests.lifecycle.conftest import open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
 from tests.support.people import unlink
 from tests.support.world import World, mail
@@ -35,7 +35,7 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     hear(world)
     assert world.sandbox.item(old)["state"] == "active"
     assert world.sandbox.item(old)["values"]["npd_id"] == ""
-    assert asked(contact.pk, "identity").monday_item_id == old
+    assert open_conflict(contact.pk, "identity").monday_item_id == old
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
@@ -64,10 +64,10 @@ def test_the_next_item_with_its_key_is_decided_again(world: World, monkeypatch: 
 def test_a_long_wait_for_a_lock_keeps_a_new_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     error = OperationalError("canceling statement due to lock timeout")
     error.__cause__ = LockNotAvailable()
-    told = fail_once(monkeypatch, error)
+    failed = fail_once(monkeypatch, error)
     item = world.add("Ann", email=mail("ann@example.com"))
     hear(world)
-    assert told
+    assert failed
     assert Contact.objects.get().monday_id == item
 
 
@@ -103,7 +103,7 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
     world.sandbox.act("duplicate", item_id=contact.monday_id)
     hear(world)
     key = contact.pk
-    assert asked(key, "identity")
+    assert open_conflict(key, "identity")
     contact.refresh_from_db()
     contact.delete()
     world.work()

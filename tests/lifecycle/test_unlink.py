@@ -12,7 +12,7 @@ from sync.kernel.messages import Conflict
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
 from sync.reconcile import writes
 from sync.records.item_links import ignore_item, relink
-from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.people import unlink
 from tests.support.world import World
 
@@ -38,8 +38,8 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     assert (item["state"], item["name"], item["values"]["npd_id"]) == ("active", "Ann", "")
     row = IgnoredItem.objects.get(item_id=item_id)
     assert (row.unlinked, row.entity_id) == (True, contact.pk)
-    said = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
-    assert ("pat" in said.sentence, said.actor) == (True, "pat")
+    line = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
+    assert ("pat" in line.sentence, line.actor) == (True, "pat")
     world.sandbox.act("rename", item_id=item_id, name="Ann, edited")
     newcomers(world)
     assert Contact.objects.get().monday_id is None
@@ -129,7 +129,7 @@ def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(w
     world.work()
     assert world.status(contact) == "conflict"
     assert len(world.sandbox.items()) == 1
-    choose(asked(contact.pk, "identity"), pat, "custom", item_id)
+    choose(open_conflict(contact.pk, "identity"), pat, "custom", item_id)
     world.work()
     assert world.status(contact) == "synced"
     assert (contact.monday_id, IgnoredItem.objects.count()) == (item_id, 0)

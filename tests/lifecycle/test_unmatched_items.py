@@ -121,10 +121,10 @@ def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     contact = Contact.objects.create(name="Ann", monday_id="74")
     ignore_item("contact", "71", None, "A person said so.")
     Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), monday_id="72", state="kept")
-    found = [str(contact.monday_id), "71", "72", "73"]
-    note_unmatched(contact_link(), [UnmatchedFinding(item) for item in found])
+    items = [str(contact.monday_id), "71", "72", "73"]
+    note_unmatched(contact_link(), [UnmatchedFinding(item) for item in items])
     assert set(UnmatchedItem.objects.values_list("item_id", flat=True)) == {listed, "73"}
-    enqueue_items(contact_link(), found, cause=Cause.SWEEP)
+    enqueue_items(contact_link(), items, cause=Cause.SWEEP)
     assert "71" not in SyncQueue.objects.values_list("remote_id", flat=True)
 
 
@@ -187,9 +187,9 @@ def ambiguous(world: World) -> str:
 def test_a_contact_is_created_of_an_item_whose_board_creates_none(world: World, stranger: str) -> None:
     assert len(request_creation([row(stranger)], "dora")) == 1
     world.work()
-    made = Contact.objects.get()
-    assert (made.name, made.role_title, made.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
-    assert (world.status(made), world.values(made)["npd_id"]) == ("synced", str(made.pk))
+    contact = Contact.objects.get()
+    assert (contact.name, contact.role_title, contact.monday_id) == ("Somebody met at the fair", "Buyer", stranger)
+    assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
 
 
 @pytest.mark.parametrize("case", ["its record is gone", "an organization has it", "a person wants a record of its own"])
@@ -253,7 +253,7 @@ def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(listed: str) ->
     assert not SyncQueue.objects.filter(remote_id=listed, status="pending", payload__create=True).exists()
     assert (rows(), IgnoredItem.objects.get().item_id) == ([], listed)
     assert undo_ignore(UnmatchedItem.objects.all(), "dora") == 1
-    assert [why for _, why in rows()] == [Why.NO_KEY]
+    assert [reason for _, reason in rows()] == [Why.NO_KEY]
     assert not IgnoredItem.objects.exists()
 
 
@@ -338,6 +338,6 @@ def test_of_two_new_items_with_one_key_the_second_is_asked_about_with_the_first_
     world.hear(seconds=11)
     world.work(seconds=11)
     contact = Contact.objects.get()
-    [asked] = SyncConflict.objects.filter(resolved_at=None)
-    assert [candidate["id"] for candidate in asked.about["candidates"]] == [str(contact.pk)]
-    assert f"could be “{contact}”, which has an item already" in asked.about["what"]
+    [question] = SyncConflict.objects.filter(resolved_at=None)
+    assert [candidate["id"] for candidate in question.about["candidates"]] == [str(contact.pk)]
+    assert f"could be “{contact}”, which has an item already" in question.about["what"]

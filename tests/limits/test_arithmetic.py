@@ -52,8 +52,8 @@ class Monday:
         self.points += points
         self.refused += self.points > self.most_points or self.by_day[day] > self.most_a_day
         reset = int((self.ends - now).total_seconds())
-        left = self.most_points - self.points
-        complexity = Complexity(points, left + points, left, reset)
+        remaining = self.most_points - self.points
+        complexity = Complexity(points, remaining + points, remaining, reset)
         return Answer(data={}, complexity=complexity)
 
 
@@ -231,5 +231,5 @@ def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
 
 @given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))
 def test_the_reserve_is_never_less_than_its_share_and_less_than_one_more(limit: int, share: float) -> None:
-    kept = reserve(limit, share)
-    assert limit * share - 1e-3 <= kept < limit * share + 1.001
+    reserved = reserve(limit, share)
+    assert limit * share - 1e-3 <= reserved < limit * share + 1.001

@@ -20,6 +20,6 @@ def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(world:
         SyncQueueService().process("organization")
         world.pass_time(seconds=110)
     assert (world.values(firm)["notes"], world.status(firm)) == ("new", "synced")
-    done = Contact.objects.filter(sync_status="synced").count()
-    assert 20 <= done < 60  # and the busy one gets nearly all of the rest
+    synced = Contact.objects.filter(sync_status="synced").count()
+    assert 20 <= synced < 60  # and the busy one gets nearly all of the rest
     assert monday.refused == 0

@@ -8,7 +8,7 @@ from sync.limits import LimitFacts, PassGrant, batch_size, board_call, metered_c
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, TIMED_OUT, MondayError
 from sync.monday.graphql import Answer, Complexity
-from tests.limits.test_shared import Answering, board, known
+from tests.limits.test_shared import Answering, board, set_quota
 from tests.support.refusals import refusal
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def write(client: Answering, link: BoardLink) -> int:
 def test_a_document_that_costs_more_than_was_thought_is_not_refused_for_ever() -> None:
     link, client = board(), Dear(each=35_000, limit=1_000_000)
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="contact", remote_id=str(n)) for n in range(2, 200))
-    known(points_limit=1_000_000)
+    set_quota(points_limit=1_000_000)
     written = []
     for _ in range(10):
         written.append(write(client, link))
@@ -76,7 +76,7 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
     link = board()
-    known(day_limit=100)
+    set_quota(day_limit=100)
     with board_call(link, 3):
         BoardLink.objects.all().delete()
         answer = metered_client.MeteredClient(Answering(points=40)).execute("query { me { id } }", {})

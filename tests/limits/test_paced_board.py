@@ -115,10 +115,10 @@ def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact
     world.pass_time(minutes=10)  # Monday's own figure is some minutes old
     breaker.fetch_account_info()
     stats: dict[str, Any] = admin_client.get("/api/v1/sync/stats").json()
-    told = stats["budget"]
-    assert (told["limit"], told["reserve"]) == (1_000, 50)
-    assert told["used"] + told["left"] == 1_000
-    assert told["as_of"]
-    assert "At this rate they are used up at" in told["words"]
-    assert told["forecast_ends_at"]
+    budget = stats["budget"]
+    assert (budget["limit"], budget["reserve"]) == (1_000, 50)
+    assert budget["used"] + budget["left"] == 1_000
+    assert budget["as_of"]
+    assert "At this rate they are used up at" in budget["words"]
+    assert budget["forecast_ends_at"]
     assert stats["records"]["contact"]["window_seconds"] > 60

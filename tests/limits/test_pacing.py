@@ -18,11 +18,11 @@ DAY = 86_400
 STEP = 5
 
 
-def of_day(limit: int, left: float, seconds: float) -> Quota:
+def of_day(limit: int, remaining: float, seconds: float) -> Quota:
     """The quota so many seconds before midnight, with so many calls left after the reserve."""
     quota = Quota(rate_limits.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
     quota.day_limit = limit
-    quota.day_calls = Decimal(limit) - quota.day_reserve - Decimal(left)
+    quota.day_calls = Decimal(limit) - quota.day_reserve - Decimal(remaining)
     return quota
 
 
@@ -32,13 +32,13 @@ class Simulated:
 
     limit: int
     edited: Callable[[int, int], bool]
-    left: float = 0.0
+    remaining: float = 0.0
     gaps: list[int] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
 
     def run(self) -> "Simulated":
-        self.left = self.limit * 0.95
+        self.remaining = self.limit * 0.95
         last, since = {0: -DAY, 1: -DAY}, {}
         for now in range(0, DAY, STEP):
             if now % 900 == 0:
@@ -56,12 +56,12 @@ class Simulated:
 
     def _window(self, now: int, last: dict[int, int]) -> float:
         boards = sum(moment > now - 3_600 for moment in last.values())
-        return window_seconds(of_day(self.limit, self.left, DAY - now), boards)
+        return window_seconds(of_day(self.limit, self.remaining, DAY - now), boards)
 
     def _spend(self, now: int, calls: int) -> None:
-        if self.left < calls:
+        if self.remaining < calls:
             self.refused.append(now)
-        self.left -= calls
+        self.remaining -= calls
 
 
 @pytest.mark.parametrize(("limit", "least", "most"), [(1_000, 360, 475), (10_000, 35, 48)])
@@ -73,7 +73,7 @@ def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(limit: int, 
     # A change is never held much longer than the rest of the day makes necessary.
     assert max(day.waits) <= 1.5 * most
     # And what there is gets used.
-    assert day.left < limit * 0.05
+    assert day.remaining < limit * 0.05
 
 
 def test_on_a_quiet_day_nobody_waits() -> None:
@@ -91,7 +91,7 @@ def test_after_a_burst_the_window_closes_again() -> None:
     day = Simulated(1_000, edited).run()
     assert max(day.waits) > 60
     assert day.waits[-2:] == [0, 0]
-    assert day.left > 400
+    assert day.remaining > 400
 
 
 def _office_hours(chance: random.Random, edits: int) -> set[int]:
@@ -103,20 +103,20 @@ days = (st.integers(10, 25_000), st.floats(0, 0.95), st.floats(1, DAY - 1), st.i
 
 @given(*days)
 def test_nobody_waits_while_an_even_share_is_left(limit: int, share: float, seconds: float, boards: int) -> None:
-    left = share * limit
-    window = window_seconds(of_day(limit, left, seconds), boards)
+    remaining = share * limit
+    window = window_seconds(of_day(limit, remaining, seconds), boards)
     assert 0 <= window <= DAY
-    if limit >= 500 and left >= limit * seconds / DAY:
+    if limit >= 500 and remaining >= limit * seconds / DAY:
         assert window == 0
     if limit < 500 and boards:
         assert window > 0
     if 0 < window < DAY:
-        assert 2 * boards * seconds / window <= left * 1.001
+        assert 2 * boards * seconds / window <= remaining * 1.001
 
 
 @given(*days, st.floats(0, 1))
-def test_fewer_calls_never_narrow_a_window(limit: int, share: float, seconds: float, boards: int, kept: float) -> None:
-    fewer = of_day(limit, share * limit * kept, seconds)
+def test_fewer_calls_never_narrow_a_window(limit: int, share: float, seconds: float, boards: int, part: float) -> None:
+    fewer = of_day(limit, share * limit * part, seconds)
     assert window_seconds(fewer, boards) >= window_seconds(of_day(limit, share * limit, seconds), boards)
 
 
@@ -149,12 +149,12 @@ def test_no_call_times_out_twice_and_batches_settle_below_the_target(a_mutation:
 
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0, 60), st.sampled_from([3.0, 5.0, 30.0]))
 def test_a_size_stays_between_one_and_a_hundred(size: int, records: int, seconds: float, timeout: float) -> None:
-    found = next_batch_size(size, records, seconds, timeout)
-    assert 1 <= found <= 100
+    new_size = next_batch_size(size, records, seconds, timeout)
+    assert 1 <= new_size <= 100
     if seconds > timeout * rate_limits.SHARE_OF_TIMEOUT:
-        assert found <= size
+        assert new_size <= size
     elif records >= size:
-        assert found > size or found == 100
+        assert new_size > size or new_size == 100
 
 
 @given(st.integers(0, 10_000_000))

@@ -34,26 +34,26 @@ def board() -> BoardLink:
     return link
 
 
-def known(**limits: int) -> None:
+def set_quota(**limits: int) -> None:
     ApiQuota.objects.update_or_create(id=1, defaults={"points": 0, "day_calls": 0, "others_calls": 0, **limits})
 
 
 def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
-    known(day_limit=10, day=rate_limits.day_of(sync_now()))  # one of which is kept for people
+    set_quota(day_limit=10, day=rate_limits.day_of(sync_now()))  # one of which is kept for people
     client = Answering(points=40)
     waits: list[float | None] = []
 
     def call() -> int:
-        made = 0
+        answered = 0
         for _ in range(3):
             try:
                 metered_client.MeteredClient(client).execute("query { me { id } }", {})
-                made += 1
+                answered += 1
             except MondayError as full:
                 if full.kind is not QUOTA_EXHAUSTED:
                     raise
                 waits.append(full.wait_seconds)
-        return made
+        return answered
 
     assert sum(at_once(*[call] * 6)) == client.calls == 9
     assert all(wait is not None and 0 < wait <= 86_405 for wait in waits)
@@ -64,7 +64,7 @@ def test_workers_that_call_at_once_never_spend_the_same_call_twice() -> None:
 
 
 def test_a_fault_of_our_own_leaves_the_call_spent() -> None:
-    known()
+    set_quota()
 
     class Broken(Answering):
         def execute(self, *args: Any, **more: Any) -> Answer:

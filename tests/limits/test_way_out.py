@@ -85,8 +85,8 @@ def test_what_is_over_on_monday_is_over_here_as_soon_as_a_person_tries_again(wor
 def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
     before = day_is_used_up()
     is_over_for_today(monday_answers)
-    found = [breaker.ask_again() for _ in range(3)]
-    assert found == [breaker.STOPPED, breaker.JUST_ASKED, breaker.JUST_ASKED]
+    answers = [breaker.ask_again() for _ in range(3)]
+    assert answers == [breaker.STOPPED, breaker.JUST_ASKED, breaker.JUST_ASKED]
     assert len(monday_answers.calls) == 1
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
@@ -184,9 +184,9 @@ def test_why_something_stops_is_stored_without_the_wait_that_shrinks() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("told", [{}, {"platform_api": None}, {"platform_api": {"daily_limit": None}}])
-def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict[str, Any]) -> None:
-    answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
+@pytest.mark.parametrize("platform", [{}, {"platform_api": None}, {"platform_api": {"daily_limit": None}}])
+def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(platform: dict[str, Any]) -> None:
+    answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **platform})
     apply_account_info(parse_account_info(answer), "")
     quota = api_quota.read_quota()
     assert (quota.day_limit, quota.points_limit) == PLAN_LIMITS["standard"]

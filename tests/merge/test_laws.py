@@ -36,7 +36,7 @@ fields = st.builds(
     edited=st.builds(EditTimes, moments, moments),
 )
 two_way = st.builds(Field, key=st.just("f"), local=values, remote=values, base=bases)
-lists = st.frozensets(st.sampled_from("abcde")).map(lambda found: tuple(sorted(found)) or None)
+lists = st.frozensets(st.sampled_from("abcde")).map(lambda members: tuple(sorted(members)) or None)
 unions = st.builds(
     Field,
     key=st.just("f"),
@@ -142,10 +142,10 @@ def test_a_merge_invents_no_value(field: Field) -> None:
 def test_a_rule_decides_clashes_and_nothing_else(
     local: str | None, remote: str | None, base: Values, rule: Rule
 ) -> None:
-    asked = decide_field(Field("f", local, remote, base))
+    unruled = decide_field(Field("f", local, remote, base))
     ruled = decide_field(Field("f", local, remote, base, rule=rule))
-    if asked.action is not Action.CONFLICT:
-        assert ruled == asked
+    if unruled.action is not Action.CONFLICT:
+        assert ruled == unruled
 
 
 @given(fields)
@@ -162,9 +162,9 @@ def test_the_winning_side_stands_on_both_sides_and_the_other_value_is_said_to_be
 def test_newest_takes_the_later_edit_or_asks(field: Field) -> None:
     here, there = field.edited.local, field.edited.remote
     decision = decide_field(field)
-    asked = decide_field(replace(field, rule=Rule.ASK, first_match=Rule.ASK))
-    if asked.action is not Action.CONFLICT:
-        assert decision == asked
+    unruled = decide_field(replace(field, rule=Rule.ASK, first_match=Rule.ASK))
+    if unruled.action is not Action.CONFLICT:
+        assert decision == unruled
     elif here is None or there is None or abs(here - there) <= CLOCK_TOLERANCE:
         assert decision.action is Action.CONFLICT
     else:
@@ -233,8 +233,8 @@ def shown(value: object) -> str:
 
 @given(st.sampled_from(FilterOp), SIDES, WANTED)
 def test_every_condition_answers_every_known_value(op: FilterOp, value: object, wanted: frozenset[str]) -> None:
-    found = condition_holds(op, value, wanted, shown)  # type: ignore[arg-type]
-    assert (found is None) is isinstance(value, Unknown)
+    answer = condition_holds(op, value, wanted, shown)  # type: ignore[arg-type]
+    assert (answer is None) is isinstance(value, Unknown)
 
 
 @given(CANONICAL, WANTED)
@@ -252,43 +252,43 @@ def test_the_order_of_conditions_changes_nothing(answers: dict[str, bool | None]
     conditions = [FilterCondition(name, FilterOp.FILLED) for name in answers]
     mixed = list(conditions)
     chance.shuffle(mixed)  # type: ignore[attr-defined]
-    one, other = (verdict_of(found, lambda asked: answers[asked.field]) for found in (conditions, mixed))
-    assert one.holds is other.holds
+    first, second = (verdict_of(order, lambda condition: answers[condition.field]) for order in (conditions, mixed))
+    assert first.holds is second.holds
 
 
 @given(ANSWERS)
 def test_one_failed_condition_decides_and_an_unknown_one_decides_nothing(answers: dict[str, bool | None]) -> None:
     conditions = [FilterCondition(name, FilterOp.FILLED) for name in answers]
-    found = verdict_of(conditions, lambda asked: answers[asked.field])
+    verdict = verdict_of(conditions, lambda condition: answers[condition.field])
     if False in answers.values():
-        assert found.holds is False
-        assert found.because is not None
-        assert answers[found.because.field] is False
+        assert verdict.holds is False
+        assert verdict.because is not None
+        assert answers[verdict.because.field] is False
     elif None in answers.values():
-        assert found.holds is None
+        assert verdict.holds is None
     else:
-        assert found.holds is True
+        assert verdict.holds is True
 
 
 def test_without_a_condition_everything_is_synced() -> None:
-    assert verdict_of([], lambda asked: False).holds is True
+    assert verdict_of([], lambda condition: False).holds is True
     assert not SyncFilter.parse({})
     assert SyncFilter.parse(None).to_json() == {}
 
 
 @given(st.lists(CONDITIONS, max_size=3).map(tuple), st.lists(CONDITIONS, max_size=3).map(tuple))
 def test_what_is_stored_is_read(records: tuple[FilterCondition, ...], items: tuple[FilterCondition, ...]) -> None:
-    found = SyncFilter(records, items)
-    assert SyncFilter.parse(found.to_json()) == found
+    sync_filter = SyncFilter(records, items)
+    assert SyncFilter.parse(sync_filter.to_json()) == sync_filter
 
 
 def test_a_filter_reads_as_sentences() -> None:
-    found = SyncFilter(
+    sync_filter = SyncFilter(
         (FilterCondition("role", FilterOp.IS, ("a", "b", "c"), ("A", "B", "C")),),
         (FilterCondition("mail", FilterOp.EMPTY), FilterCondition("group", FilterOp.IS_NOT, ("g",), ("Archive",))),
     )
-    assert found.lines({"role": "Role", "mail": "Email"}) == [
+    assert sync_filter.lines({"role": "Role", "mail": "Email"}) == [
         "Records where Role is “A”, “B” or “C”.",
         "Items on Monday where Email is empty and Group is not “Archive”.",
     ]
-    assert found.records[0].failure("Role") == "Role is not “A”, “B” or “C”"
+    assert sync_filter.records[0].failure("Role") == "Role is not “A”, “B” or “C”"

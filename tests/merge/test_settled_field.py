@@ -28,9 +28,9 @@ def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **
     return settled_field(replace(plan, **field_plan), Contact(role_title=now), item("Chair"), answer)
 
 
-def pair(found: FieldSettlement) -> tuple[Any, Any]:
-    assert found.base is not None
-    return TEXT.local(found.base["local"]), TEXT.remote(found.base["remote"])
+def pair(settlement: FieldSettlement) -> tuple[Any, Any]:
+    assert settlement.base is not None
+    return TEXT.local(settlement.base["local"]), TEXT.remote(settlement.base["remote"])
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}
@@ -38,15 +38,15 @@ TAKEN = {"write_raw": {"role_title": "Chair"}}
 
 
 def test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered() -> None:
-    found = settled(Action.PUSH, answer=item("Boss"), **SENT)
-    assert (pair(found), found.altered, found.values) == (("Boss", "Boss"), {}, {})
+    settlement = settled(Action.PUSH, answer=item("Boss"), **SENT)
+    assert (pair(settlement), settlement.altered, settlement.values) == (("Boss", "Boss"), {}, {})
 
 
 def test_what_monday_made_of_a_value_is_said() -> None:
-    found = settled(Action.PUSH, answer=item("BOSS"), **SENT)
-    assert pair(found) == ("Boss", "BOSS")
-    assert found.altered
-    assert "Monday made “BOSS” of “Boss”" in found.altered["reason"]
+    settlement = settled(Action.PUSH, answer=item("BOSS"), **SENT)
+    assert pair(settlement) == ("Boss", "BOSS")
+    assert settlement.altered
+    assert "Monday made “BOSS” of “Boss”" in settlement.altered["reason"]
 
 
 @pytest.mark.parametrize("creates", [True, False])
@@ -57,8 +57,8 @@ def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_i
     plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
     shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
     answer = Item("7", "Ann", "active", values={"of": shown})
-    found = settled_field(plan, Contact(), None, answer, creates=creates)
-    assert (found.base is None, bool(found.recheck), found.keeps_intent) == (creates, creates, False)
+    settlement = settled_field(plan, Contact(), None, answer, creates=creates)
+    assert (settlement.base is None, bool(settlement.recheck), settlement.keeps_intent) == (creates, creates, False)
 
 
 def test_a_push_without_an_answer_moves_nothing() -> None:
@@ -66,22 +66,22 @@ def test_a_push_without_an_answer_moves_nothing() -> None:
 
 
 def test_a_pull_writes_the_record_and_moves_the_base() -> None:
-    found = settled(Action.PULL, **TAKEN)
-    assert (found.values, pair(found)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
+    settlement = settled(Action.PULL, **TAKEN)
+    assert (settlement.values, pair(settlement)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
 
 
-@pytest.mark.parametrize("why", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])
-def test_a_field_that_waits_keeps_the_base_that_its_intents_left(why: dict[str, Any]) -> None:
+@pytest.mark.parametrize("reason", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])
+def test_a_field_that_waits_keeps_the_base_that_its_intents_left(reason: dict[str, Any]) -> None:
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
-    found = settled(Action.PULL, base=base, **TAKEN, **why)
-    assert found == FieldSettlement(base=base)
+    settlement = settled(Action.PULL, base=base, **TAKEN, **reason)
+    assert settlement == FieldSettlement(base=base)
 
 
 UNKNOWN = Unknown("It can't be read.")
 
 
 @pytest.mark.parametrize(
-    ("local", "remote", "base", "said"),
+    ("local", "remote", "base", "expected"),
     [
         ("a", "a", ("a", "a"), "local_unchanged remote_unchanged unchanged equal"),
         ("b", "a", ("a", "a"), "local_changed remote_unchanged differ"),
@@ -101,7 +101,7 @@ UNKNOWN = Unknown("It can't be read.")
         (UNKNOWN, UNKNOWN, None, ""),
     ],
 )
-def test_a_field_s_sides(local: Side, remote: Side, base: tuple[Side, Side] | None, said: str) -> None:
+def test_a_field_s_sides(local: Side, remote: Side, base: tuple[Side, Side] | None, expected: str) -> None:
     sides = FieldSides(local, remote, base)
     names = ["local_changed", "remote_changed", "local_unchanged", "remote_unchanged", "unchanged", "equal", "differ"]
-    assert {name for name in names if getattr(sides, name)} == set(said.split())
+    assert {name for name in names if getattr(sides, name)} == set(expected.split())

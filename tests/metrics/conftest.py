@@ -15,9 +15,9 @@ class Figures:
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value of the one series of that name with these labels; None where there is none."""
-        found = [s.value for s in self.samples if s.name == f"npd_sync_{name}" and s.labels == labels]
-        assert len(found) <= 1, f"{name} {labels} twice"
-        return found[0] if found else None
+        values = [s.value for s in self.samples if s.name == f"npd_sync_{name}" and s.labels == labels]
+        assert len(values) <= 1, f"{name} {labels} twice"
+        return values[0] if values else None
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
         """Of all series with these labels the values that are not 0, by another label."""

@@ -32,8 +32,8 @@ class Lines(logging.Handler):
         self.texts.append(self.format(record))
 
     def read(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = [json.loads(text) for text in self.texts]
-        return found
+        lines: list[dict[str, Any]] = [json.loads(text) for text in self.texts]
+        return lines
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.read() if line["event"] == event]
@@ -60,8 +60,8 @@ def test_all_lines_of_a_look_bear_the_batch_id_that_the_ledger_keeps(world: Worl
     world.work()
     batch = str(world.ledger(contact).sync_batch_id)
     assert [line["batch"] for line in lines.named("monday answered")] == [batch, batch]
-    [done] = lines.named("pass done")
-    assert (done["batch"], done["board"]) == (batch, "contact")
+    [line] = lines.named("pass done")
+    assert (line["batch"], line["board"]) == (batch, "contact")
     assert all(line.get("batch") == batch for line in lines.read() if line["logger"].startswith("sync."))
     # And calls the request by which Monday's support finds them.
     calls = lines.named("monday answered")
@@ -97,33 +97,33 @@ def test_a_request_has_an_id_in_its_lines_and_in_its_answer(client: Client, line
 
 
 @pytest.mark.parametrize(
-    ("address", "token", "said"),
+    ("address", "token", "event"),
     [
         ("/admin/npd/contact/export/", "x" * 32, "refused POST admin/npd/contact/export/: 403 csrf_token"),
         ("/admin/npd/contact/add/", None, "refused POST admin/npd/contact/add/: 403 csrf_cookie"),
         ("/nothing/a-secret-of-the-caller/", None, "refused POST -: 404 not_found"),
     ],
 )
-def test_a_refused_request_is_one_line_without_its_address(lines: Lines, address: str, token: Any, said: str) -> None:
+def test_a_refused_request_is_one_line_without_its_address(lines: Lines, address: str, token: Any, event: str) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("ada"))
     if token:
         client.cookies["csrftoken"] = token
     client.post(address, {"csrfmiddlewaretoken": "y" * 32})
-    told = [line for line in lines.read() if line["logger"].startswith("django.")]
-    assert [(line["event"], line["level"], "exception" in line) for line in told] == [(said, "warning", False)]
+    refusals = [line for line in lines.read() if line["logger"].startswith("django.")]
+    assert [(line["event"], line["level"], "exception" in line) for line in refusals] == [(event, "warning", False)]
 
 
 @pytest.mark.parametrize(
-    ("given", "is_taken"),
+    ("request_id", "is_taken"),
     [
         ("edge-4f2a-0001", True),
-        *((one, False) for one in ("short", "x" * 65, "a b c d e f", "eyJhb.eyJhd.c2ln", 'x"}{"y":1')),
+        *((request_id, False) for request_id in ("short", "x" * 65, "a b c d e f", "eyJhb.eyJhd.c2ln", 'x"}{"y":1')),
     ],
 )
-def test_a_proxys_request_id_is_taken_over_where_it_is_one(client: Client, given: str, is_taken: bool) -> None:
-    answer = client.get("/healthz", headers={"X-Request-ID": given})
-    assert (answer.headers["X-Request-ID"] == given) is is_taken
+def test_a_proxys_request_id_is_taken_over_where_it_is_one(client: Client, request_id: str, is_taken: bool) -> None:
+    answer = client.get("/healthz", headers={"X-Request-ID": request_id})
+    assert (answer.headers["X-Request-ID"] == request_id) is is_taken
 
 
 def test_no_log_line_holds_a_secret(world: World, client: Client, lines: Lines, settings: Any) -> None:

@@ -172,13 +172,13 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "everything is paused": (lambda link: pauses.pause("mary"), "paused"),
     "the board is paused": (lambda link: pauses.pause("mary", entity_type="contact"), "paused"),
     "another is paused": (lambda link: (board("organization"), pauses.pause("mary", entity_type="organization")), ""),
-    "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
+    "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "quota"),
     "no minute left": (
         lambda link: spent(points_limit=100_000, points=99_000, points_end=after(seconds=40)),
-        "gathering",
+        "batching",
     ),
-    "the minute has points for others only": (minute_has_points_for_others_only, "gathering"),
-    "changes are gathered": (changes_are_gathered, "gathering"),
+    "the minute has points for others only": (minute_has_points_for_others_only, "batching"),
+    "changes are gathered": (changes_are_gathered, "batching"),
 }
 
 

@@ -33,16 +33,16 @@ def claimed(seconds: float) -> SyncQueue:
     return overdue(status="in_progress", last_attempt=moment, lease_token=uuid.uuid4())
 
 
-def held(link: BoardLink, seconds: float) -> None:
+def leased(link: BoardLink, seconds: float) -> None:
     until = sync_now() + timedelta(seconds=seconds)
     BoardLease.objects.update_or_create(link=link, defaults={"token": uuid.uuid4(), "expires": until})
 
 
 def reasons(client: Client) -> list[str]:
     answer = client.get("/readyz")
-    found: list[str] = answer.json()["reasons"]
-    assert answer.status_code == (503 if found else 200)
-    return [one for one in found if " board " in one]  # a broker that is slow on a busy machine is not asked about
+    reasons: list[str] = answer.json()["reasons"]
+    assert answer.status_code == (503 if reasons else 200)
+    return [text for text in reasons if " board " in text]  # a broker that is slow on a busy machine is not asked about
 
 
 def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink, settings: Any) -> None:
@@ -50,12 +50,12 @@ def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink
     overdue()
     assert len(reasons(client)) == 1
     overdue(entity_type="organization")
-    found = reasons(client)
-    assert [("contact board" in one, "organization board" in one) for one in found] in (
+    texts = reasons(client)
+    assert [("contact board" in text, "organization board" in text) for text in texts] in (
         [(True, False), (False, True)],
         [(False, True), (True, False)],
     )
-    assert all("no worker has taken the board" in one for one in found)
+    assert all("no worker has taken the board" in text for text in texts)
     settings.READY_MAX_DUE_SECONDS = 500
     assert reasons(client) == []
 
@@ -63,19 +63,19 @@ def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink
 def test_a_worker_that_holds_a_board_too_long_is_the_reason(client: Client, link: BoardLink) -> None:
     overdue()
     claimed(seconds=350)
-    held(link, seconds=30)
-    [found] = reasons(client)
-    assert "a worker holds the board and is busy with what it claimed 35" in found
+    leased(link, seconds=30)
+    [reason] = reasons(client)
+    assert "a worker holds the board and is busy with what it claimed 35" in reason
 
 
 def test_what_a_dead_worker_left_is_overdue_though_no_row_waits(client: Client, link: BoardLink) -> None:
     claimed(seconds=500)
-    held(link, seconds=30)
+    leased(link, seconds=30)
     assert reasons(client) == []
-    held(link, seconds=-400)
-    [found] = reasons(client)
-    assert "its worker ended" in found
-    assert "waited for 40" in found
+    leased(link, seconds=-400)
+    [reason] = reasons(client)
+    assert "its worker ended" in reason
+    assert "waited for 40" in reason
 
 
 def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Client, link: BoardLink) -> None:
@@ -129,9 +129,9 @@ def test_a_pool_that_takes_nothing_for_two_minutes_while_jobs_are_due_is_stuck(l
 
 def test_a_load_that_takes_long_is_ready_as_long_as_its_jobs_move(client: Client, link: BoardLink) -> None:
     overdue(seconds=4_000)
-    done = overdue(seconds=200, status="completed", finished_at=sync_now() - timedelta(seconds=100))
+    job = overdue(seconds=200, status="completed", finished_at=sync_now() - timedelta(seconds=100))
     assert reasons(client) == []
-    SyncQueue.objects.filter(pk=done.pk).update(finished_at=sync_now() - timedelta(seconds=130))
+    SyncQueue.objects.filter(pk=job.pk).update(finished_at=sync_now() - timedelta(seconds=130))
     assert len(reasons(client)) == 1
 
 

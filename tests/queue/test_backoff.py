@@ -34,8 +34,8 @@ def test_after_five_failures_the_row_says_what_happened_in_which_request_and_wha
     assert (row.status, row.attempts) == ("failed", 5)
     request = world.sandbox.calls()[-1]["request_id"]
     assert f"[Monday request {request}]" in row.error_message
-    said, advice = row.error_message.split("[Monday request")[0].split(". ", 1)
-    assert said
+    sentence, advice = row.error_message.split("[Monday request")[0].split(". ", 1)
+    assert sentence
     assert advice.strip().endswith(".")
     world.pass_time(minutes=200)
     calls = world.calls()
@@ -61,10 +61,10 @@ FOREVER = 1_000_000
 SERVER_ERROR = {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR"}}
 
 
-def create_never_answered(world: World, how: dict[str, Any]) -> Contact:
+def create_never_answered(world: World, fault: dict[str, Any]) -> Contact:
     """A new contact whose create Monday never answers with what became of it."""
     contact = world.contact("Ann")
-    world.sandbox.faults(how | {"naming": str(contact.pk), "on": "create_item", "count": FOREVER})
+    world.sandbox.faults(fault | {"naming": str(contact.pk), "on": "create_item", "count": FOREVER})
     world.work()
     return contact
 
@@ -114,21 +114,21 @@ def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failur
 
 def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     """A worker died with two records in flight; a successor claims while one transaction saves both."""
-    one, two = sorted([world.linked("A"), world.linked("B")], key=lambda c: str(c.pk))
+    first, second = sorted([world.linked("A"), world.linked("B")], key=lambda c: str(c.pk))
     SyncQueue.objects.all().delete()
     dead = {"status": "in_progress", "lease_token": uuid.uuid4(), "claim_size": 2, "attempts": 1, "counted": True}
-    for contact in (one, two):
+    for contact in (first, second):
         SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, payload={}, causes=1, **dead)
-    held = threading.Event()
+    begun = threading.Event()
 
     def save() -> None:
         with transaction.atomic():
-            Contact.objects.filter(pk=two.pk).update(notes="two")
-            held.set()
+            Contact.objects.filter(pk=second.pk).update(notes="two")
+            begun.set()
             wait_for("the claim, which has one record's row, waits for the other's", somebody_waits)
-            Contact.objects.filter(pk=one.pk).update(notes="one")
+            Contact.objects.filter(pk=first.pk).update(notes="one")
 
     saving = beside(save)
-    held.wait(5)
+    begun.wait(5)
     world.work()
     saving.result(60)

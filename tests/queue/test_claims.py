@@ -60,10 +60,10 @@ def test_live_rows_among_thousands_of_dead_ones_go_on(link: BoardLink, admin_cli
         cursor.execute(BURY, [DEAD])
         cursor.execute("ANALYZE sync_queue")
         Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(20))
-        held = taken(link)
+        lease = lease_of(link)
         with transaction.atomic():
             before = reads(cursor)  # they are of the whole test, which reads a table without rows from end to end
-            assert len(claim(held, 100)) == 20
+            assert len(claim(lease, 100)) == 20
             whole, rows = (now - then for now, then in zip(reads(cursor), before, strict=True))
             transaction.set_rollback(True)
     assert whole == 0, "the table was read from end to end"
@@ -78,20 +78,20 @@ def test_live_rows_among_thousands_of_dead_ones_go_on(link: BoardLink, admin_cli
 
 def reads(cursor: Any) -> tuple[int, int]:
     cursor.execute("SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sync_queue'")
-    found: tuple[int, int] = cursor.fetchone()
-    return found
+    counts: tuple[int, int] = cursor.fetchone()
+    return counts
 
 
-def taken(link: BoardLink) -> Lease:
-    found = acquire(link)
-    assert found is not None
-    return found
+def lease_of(link: BoardLink) -> Lease:
+    lease = acquire(link)
+    assert lease is not None
+    return lease
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_owner_learns_it(link: BoardLink, clock: Any) -> None:
-    first = taken(link)
+    first = lease_of(link)
     clock(61)
-    second = taken(link)
+    second = lease_of(link)
     with pytest.raises(LeaseLost):
         first.renew()
     with pytest.raises(LeaseLost), first.transaction():
@@ -106,7 +106,7 @@ def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardL
         "contact", contact.pk, direction=QueueDirection.TO_NPD, cause=Cause.WEBHOOK, priority=Priority.EDIT
     )
     SyncQueue.objects.filter(direction="to_npd").update(next_retry="2999-01-01T00:00Z")
-    (claimed,) = claim(taken(link), 100)
+    (claimed,) = claim(lease_of(link), 100)
     expected = {("to_monday", 1, "in_progress"), ("to_npd", 0, "in_progress")}
     assert {(row.direction, row.attempts, row.status) for row in claimed.rows} == expected
     assert claimed.causes == Cause.SAVE | Cause.WEBHOOK
@@ -124,19 +124,19 @@ def test_a_row_that_a_save_holds_is_passed_over_and_found_later(link: BoardLink)
 
     saver = beside(save)
     saving.wait(10)
-    held = taken(link)
-    assert claim(held, 100) == []
+    lease = lease_of(link)
+    assert claim(lease, 100) == []
     go_on.set()
     saver.result(60)
-    assert len(claim(held, 100)) == 1
+    assert len(claim(lease, 100)) == 1
 
 
 def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLink, clock: Any) -> None:
     Contact.objects.create(name="Ann")
-    first = taken(link)
+    first = lease_of(link)
     (old,) = claim(first, 100)
     clock(130)
-    second = taken(link)
+    second = lease_of(link)
     (new,) = claim(second, 100)
     with transaction.atomic():
         assert finish.complete(old.rows, first.token) == 0
@@ -147,9 +147,9 @@ def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLin
 
 def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(link: BoardLink, clock: Any) -> None:
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
-    claim(taken(link), 100)
+    claim(lease_of(link), 100)
     clock(61)
-    alone = claim(taken(link), 100)
+    alone = claim(lease_of(link), 100)
     assert len(alone) == 1
     assert [row.attempts for row in alone[0].rows] == [1]
     assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
@@ -161,17 +161,17 @@ def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, c
     sizes = []
     for n in range(5):
         clock(n * 61)
-        sizes.append(len(claim(taken(link), 100)))
+        sizes.append(len(claim(lease_of(link), 100)))
     assert sizes == [40, 40, 10, 2, 1]
 
 
 def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: BoardLink, clock: Any) -> None:
     Contact.objects.create(name="Poison")
     for n in range(1, 6):
-        (claimed,) = claim(taken(link), 100)
+        (claimed,) = claim(lease_of(link), 100)
         assert claimed.rows[0].attempts == n
         clock(n * 3 * 3600)
-    assert claim(taken(link), 100) == []
+    assert claim(lease_of(link), 100) == []
     row = SyncQueue.objects.get()
     assert (row.status, row.attempts) == ("failed", 5)
     assert "worker" in row.error_message
@@ -180,18 +180,18 @@ def test_a_row_that_kills_its_worker_when_it_comes_alone_ends_after_five(link: B
 @pytest.mark.parametrize("by", ["a save", "a click"])
 def test_a_returned_row_hands_over_to_the_row_of_a_save_or_a_click(link: BoardLink, by: str) -> None:
     contact = Contact.objects.create(name="Ann")
-    held = taken(link)
-    (claimed,) = claim(held, 100)
+    lease = lease_of(link)
+    (claimed,) = claim(lease, 100)
     if by == "a save":
         Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
     else:
         enqueue("contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON)
-    with held.transaction():
-        finish.fail(claimed.rows, held.token, "it failed")
+    with lease.transaction():
+        finish.fail(claimed.rows, lease.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
     assert (waiting.status, waiting.attempts) == ("pending", 0)
-    assert len(claim(held, 100)) == 1
+    assert len(claim(lease, 100)) == 1
 
 
 def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked_for(link: BoardLink) -> None:
@@ -199,10 +199,10 @@ def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked
     SyncQueue.objects.update(attempts=2)
     by_person = {"cause": Cause.PERSON, "priority": Priority.PERSON, "direction": QueueDirection.TO_NPD}
     enqueue("contact", [contact.pk], payload={"by": "pat"}, **by_person)
-    held = taken(link)
-    (claimed,) = claim(held, 100)
-    with held.transaction():
-        finish.fail(claimed.rows, held.token, "it failed")
+    lease = lease_of(link)
+    (claimed,) = claim(lease, 100)
+    with lease.transaction():
+        finish.fail(claimed.rows, lease.token, "it failed")
     waiting = SyncQueue.objects.get(status="pending")
     assert (waiting.attempts, waiting.payload, waiting.priority) == (3, {"by": "pat"}, Priority.PERSON)
     assert Cause(waiting.causes) == Cause.SAVE | Cause.PERSON | Cause.FAILURE
@@ -211,67 +211,67 @@ def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked
 def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: BoardLink) -> None:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.update(attempts=3)
-    held = taken(link)
-    (claimed,) = claim(held, 100)
+    lease = lease_of(link)
+    (claimed,) = claim(lease, 100)
     SyncQueueService().enqueue("contact", contact.pk, cause=Cause.SWEEP, priority=Priority.SWEEP)
-    with held.transaction():
-        finish.fail(claimed.rows, held.token, "it failed")
+    with lease.transaction():
+        finish.fail(claimed.rows, lease.token, "it failed")
     waiting = SyncQueue.objects.get(status="pending")
     assert (waiting.attempts, waiting.priority) == (4, Priority.EDIT)
-    assert claim(held, 100) == []
+    assert claim(lease, 100) == []
 
 
 def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
     """Saves and claims at the same time: every committed change is covered by a claim that began after it."""
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
-    seen: dict[uuid.UUID, str] = {}
-    done = threading.Event()
+    notes: dict[uuid.UUID, str] = {}
+    finished = threading.Event()
 
     def work() -> None:
-        held = taken(link)
+        lease = lease_of(link)
         while True:
-            last = done.is_set()
-            claimed = claim(held, 3)
-            for one in claimed:
-                seen[one.entity_id] = Contact.objects.get(pk=one.entity_id).notes  # type: ignore[index]
-            with held.transaction():
-                finish.complete([row for one in claimed for row in one.rows], held.token)
+            last = finished.is_set()
+            claimed = claim(lease, 3)
+            for record in claimed:
+                notes[record.entity_id] = Contact.objects.get(pk=record.entity_id).notes  # type: ignore[index]
+            with lease.transaction():
+                finish.complete([row for record in claimed for row in record.rows], lease.token)
             if last and not claimed:
                 break
 
     worker = beside(work)
     for n in range(300):
         Contact.objects.filter(pk=contacts[n % 10].pk).update(notes=str(n))
-    done.set()
+    finished.set()
     worker.result(60)
-    assert seen == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
+    assert notes == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
 
 
 def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], Lease]:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
-    held = taken(link)
-    assert [c.entity_id for c in claim(held, 2)] == [c.pk for c in contacts[:2]]
-    return contacts, held
+    lease = lease_of(link)
+    assert [c.entity_id for c in claim(lease, 2)] == [c.pk for c in contacts[:2]]
+    return contacts, lease
 
 
 def test_claims_go_on_by_time_but_for_what_is_more_urgent(link: BoardLink) -> None:
-    contacts, held = ten_and_a_claim_of_two(link)
+    contacts, lease = ten_and_a_claim_of_two(link)
     SyncQueueService().enqueue("contact", contacts[8].pk, cause=Cause.PERSON, priority=Priority.PERSON)
-    assert [c.entity_id for c in claim(held, 2)] == [contacts[8].pk, contacts[2].pk]
-    assert [c.entity_id for c in claim(held, 2)] == [contacts[3].pk, contacts[4].pk]
+    assert [c.entity_id for c in claim(lease, 2)] == [contacts[8].pk, contacts[2].pk]
+    assert [c.entity_id for c in claim(lease, 2)] == [contacts[3].pk, contacts[4].pk]
 
 
 def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
     def seconds_left() -> float:
         return (BoardLease.objects.get().expires - sync_now()).total_seconds()
 
-    _, held = ten_and_a_claim_of_two(link)
+    _, lease = ten_and_a_claim_of_two(link)
     before = BoardLease.objects.get().expires
-    claim(held, 2)
+    claim(lease, 2)
     assert BoardLease.objects.get().expires == before
     clock(40)
     assert seconds_left() < 30
-    claim(held, 2)
+    claim(lease, 2)
     assert seconds_left() > 55
 
 
@@ -279,22 +279,22 @@ def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monke
     monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 1)
     monkeypatch.setattr("sync.outbox.claim.LOCK_TIMEOUT_MS", 20)
     Contact.objects.create(name="Ann")
-    held = taken(link)
+    lease = lease_of(link)
     options = connection.get_connection_params()
     with psycopg.connect(
         **{k: options[k] for k in ("host", "port", "user", "password", "dbname") if k in options}
     ) as db:
         db.execute("SELECT 1 FROM sync_board_leases FOR UPDATE")
         with pytest.raises(OperationalError, match="lock timeout"):
-            claim(held, 100)
-    assert len(claim(held, 100)) == 1
+            claim(lease, 100)
+    assert len(claim(lease, 100)) == 1
 
 
 def test_records_are_claimed_by_name_with_what_is_open_of_them(link: BoardLink) -> None:
     first, second = (Contact.objects.create(name=name) for name in ("Ann", "Bea"))
     SyncQueue.objects.filter(entity_id=first.pk).delete()
     SyncQueue.objects.filter(entity_id=second.pk).update(next_retry="2999-01-01T00:00Z")
-    bare, waiting = claim_records(taken(link), [first.pk, second.pk])
+    bare, waiting = claim_records(lease_of(link), [first.pk, second.pk])
     assert (bare.entity_id, list(bare.rows)) == (first.pk, [])
     assert [(row.entity_id, row.attempts, row.claim_size) for row in waiting.rows] == [(second.pk, 0, 2)]
 
@@ -302,13 +302,13 @@ def test_records_are_claimed_by_name_with_what_is_open_of_them(link: BoardLink) 
 def given_back(link: BoardLink, records: int) -> int:
     """How many queries it takes to give so many records back."""
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(records)])
-    held = taken(link)
-    rows = [row for one in claim(held, 100) for row in one.rows]
-    with CaptureQueriesContext(connection) as queries, held.transaction():
-        finish.release(rows, held.token, "Monday is away.")
-    held.release()
-    found = SyncQueue.objects.filter(status="pending", attempts=0, lease_token=None, reason="Monday is away.")
-    assert found.count() == records
+    lease = lease_of(link)
+    rows = [row for record in claim(lease, 100) for row in record.rows]
+    with CaptureQueriesContext(connection) as queries, lease.transaction():
+        finish.release(rows, lease.token, "Monday is away.")
+    lease.release()
+    returned = SyncQueue.objects.filter(status="pending", attempts=0, lease_token=None, reason="Monday is away.")
+    assert returned.count() == records
     return len(queries)
 
 
@@ -321,11 +321,11 @@ def test_a_batch_is_given_back_in_as_many_queries_as_one_row(link: BoardLink) ->
 @contextmanager
 def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
     """Have something done, once, by another session, right before this one says these words to the database."""
-    left = [act]
+    acts = [act]
 
     def watch(execute: Any, sql: str, *args: Any) -> Any:
-        if left and words in sql:
-            beside(left.pop()).result(60)
+        if acts and words in sql:
+            beside(acts.pop()).result(60)
         return execute(sql, *args)
 
     with connection.execute_wrapper(watch):
@@ -335,12 +335,12 @@ def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
 @pytest.mark.parametrize("moment", ["UPDATE sync_queue AS waiting", "UPDATE sync_queue AS leaving"])
 def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, moment: str) -> None:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(3)]
-    held = taken(link)
-    rows = [row for one in claim(held, 100) for row in one.rows]
+    lease = lease_of(link)
+    rows = [row for record in claim(lease, 100) for row in record.rows]
     saved = contacts[1].pk
     save = partial(Contact.objects.filter(pk=saved).update, notes="saved meanwhile")
-    with just_before(moment, save), held.transaction():
-        finish.release(rows, held.token, "Monday is away.")
+    with just_before(moment, save), lease.transaction():
+        finish.release(rows, lease.token, "Monday is away.")
     waiting = {row.entity_id: row.reason for row in SyncQueue.objects.filter(status="pending")}
     assert waiting == {contacts[0].pk: "Monday is away.", saved: "", contacts[2].pk: "Monday is away."}
     closed = SyncQueue.objects.get(status="completed")
@@ -352,11 +352,11 @@ ID = uuid.uuid4()
 
 
 @pytest.fixture
-def held() -> Lease:
+def lease() -> Lease:
     link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
-    found = acquire(link)
-    assert found is not None
-    return found
+    lease = acquire(link)
+    assert lease is not None
+    return lease
 
 
 def asked_for(**more: Any) -> None:
@@ -380,22 +380,22 @@ def test_items_that_no_record_has_coalesce_by_their_number() -> None:
     assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
 
 
-def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: Lease) -> None:
+def test_a_row_in_flight_is_not_edited_and_gets_a_successor(lease: Lease) -> None:
     asked_for()
-    [claimed] = claim(held, 10)
+    [claimed] = claim(lease, 10)
     before = SyncQueue.objects.filter(pk=claimed.rows[0].pk).values().get()
     asked_for(cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "mary"})
     flying, waiting = SyncQueue.objects.order_by("id").values()
     assert flying == before
     assert (waiting["status"], waiting["attempts"], waiting["payload"]) == ("pending", 0, {"by": "mary"})
-    with held.transaction():
-        assert finish.complete(claimed.rows, held.token, "done") == 1
-    assert [one.entity_id for one in claim(held, 10)] == [ID]
+    with lease.transaction():
+        assert finish.complete(claimed.rows, lease.token, "done") == 1
+    assert [record.entity_id for record in claim(lease, 10)] == [ID]
 
 
-def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(held: Lease) -> None:
+def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(lease: Lease) -> None:
     ids = {priority: uuid.uuid4() for priority in reversed(Priority)}
     for priority, entity_id in ids.items():
         QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
-    found = [claim(held, 1)[0].entity_id for _ in Priority]
-    assert found == [ids[priority] for priority in Priority]
+    order = [claim(lease, 1)[0].entity_id for _ in Priority]
+    assert order == [ids[priority] for priority in Priority]

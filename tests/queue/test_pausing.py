@@ -31,10 +31,10 @@ def rounds(world: World) -> None:
     world.hear()
 
 
-@pytest.mark.parametrize("what", [BOARD, {"entity_type": ""}], ids=["board", "everything"])
-def test_edits_on_both_sides_during_a_pause_arrive_after_it(world: World, what: dict[str, str]) -> None:
+@pytest.mark.parametrize("scope", [BOARD, {"entity_type": ""}], ids=["board", "everything"])
+def test_edits_on_both_sides_during_a_pause_arrive_after_it(world: World, scope: dict[str, str]) -> None:
     ann = world.linked("Ann", email="ann@example.test", phone="+41 44 668 18 00", role_title="Buyer")
-    pause("mary", **what, why="moving house")
+    pause("mary", **scope, why="moving house")
     before = world.calls("mutation")
     Contact.objects.filter(pk=ann.pk).update(notes="from NPD", role_title="Head")
     world.edit(ann, "phone", "+41 44 111 22 33")
@@ -49,7 +49,7 @@ def test_edits_on_both_sides_during_a_pause_arrive_after_it(world: World, what: 
     assert new.monday_id is None
     assert ann.phone == "+41 44 668 18 00"
     assert not Contact.objects.filter(name="Zoe").exists()
-    assert resume("mary", **what)
+    assert resume("mary", **scope)
     rounds(world)
     as_without_a_pause(world, ann, new)
 

@@ -55,9 +55,9 @@ def test_another_failure_is_not_tried_again(table: None) -> None:
     assert connection.connection is before
 
 
-@pytest.mark.parametrize("asked", [0, "off"])
-def test_a_connection_keeps_its_rule(table: None, monkeypatch: pytest.MonkeyPatch, asked: Any) -> None:
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", asked)
+@pytest.mark.parametrize("threshold", [0, "off"])
+def test_a_connection_keeps_its_rule(table: None, monkeypatch: pytest.MonkeyPatch, threshold: Any) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", threshold)
     usual = connection.connection.prepare_threshold
     fetch_prepared(ASK, {"more": True})
     assert connection.connection.prepare_threshold == usual

@@ -48,13 +48,13 @@ class TheQueue(RuleBasedStateMachine):
         self.wanted: set[Any] = set()
 
     def _taken(self) -> Lease:
-        found = acquire(self.link)
-        assert found is not None
-        return found
+        lease = acquire(self.link)
+        assert lease is not None
+        return lease
 
-    def _ended(self, end: Callable[..., Any], rows: Sequence[SyncQueue], *how: Any) -> Any:
+    def _ended(self, end: Callable[..., Any], rows: Sequence[SyncQueue], *arguments: Any) -> Any:
         with self.lease.transaction():
-            return end(rows, self.lease.token, *how)
+            return end(rows, self.lease.token, *arguments)
 
     def _clock(self) -> None:
         move_clock(self.seconds)
@@ -69,34 +69,34 @@ class TheQueue(RuleBasedStateMachine):
     def claim(self, n: int) -> None:
         self.lease.renew()
         self.claimed = claim(self.lease, n)
-        rows = [row for one in self.claimed for row in one.rows]
-        assert len({one.entity_id for one in self.claimed}) == len(self.claimed) <= n
+        rows = [row for record in self.claimed for row in record.rows]
+        assert len({record.entity_id for record in self.claimed}) == len(self.claimed) <= n
         assert not (rows and pauses.active_pause("contact"))
         self.wanted -= {(row.entity_id, row.direction) for row in rows}
-        claimed = [one.entity_id for one in self.claimed]
-        left = SyncQueue.objects.filter(status="pending", entity_id__in=claimed)
-        assert not left.exists()
+        claimed = [record.entity_id for record in self.claimed]
+        waiting = SyncQueue.objects.filter(status="pending", entity_id__in=claimed)
+        assert not waiting.exists()
 
     @precondition(lambda self: self.claimed)
-    @rule(how=st.sampled_from(["complete", "fail", "snooze", "die"]))
-    def end(self, how: str) -> None:
-        one, rows = self.claimed[0], self.claimed[0].rows
-        if how == "die":
+    @rule(ending=st.sampled_from(["complete", "fail", "snooze", "die"]))
+    def end(self, ending: str) -> None:
+        first, rows = self.claimed[0], self.claimed[0].rows
+        if ending == "die":
             self.claimed, self.seconds = [], self.seconds + 121  # longer than `pass_time` leaves of its lease
             self._clock()
             self.lease = self._taken()
             return
         self.claimed = self.claimed[1:]
         self.lease.renew()
-        if how == "complete":
+        if ending == "complete":
             assert self._ended(finish.complete, rows) == len(rows)
-        elif how == "fail":
+        elif ending == "fail":
             dead = self._ended(finish.fail_unsettled, rows, "it failed")
             counted = [row for row in rows if row.counted] or rows
             assert dead == (max(row.attempts for row in counted) >= 5)
         else:
             self._ended(finish.defer, rows, 30, "later")
-        assert not SyncQueue.objects.filter(status="in_progress", entity_id=one.entity_id).exists()
+        assert not SyncQueue.objects.filter(status="in_progress", entity_id=first.entity_id).exists()
 
     @rule(minutes=st.sampled_from([2, 70]))
     def pass_time(self, minutes: int) -> None:
@@ -107,17 +107,17 @@ class TheQueue(RuleBasedStateMachine):
     @rule(act=st.sampled_from([retry_all, operate.cancel, operate.discard]))
     def steer(self, act: Callable[[QuerySet[SyncQueue], str], operate.BulkResult]) -> None:
         flying = list(SyncQueue.objects.filter(status="in_progress").order_by("id").values())
-        done = act(SyncQueue.objects.all(), "mary")
+        result = act(SyncQueue.objects.all(), "mary")
         assert list(SyncQueue.objects.filter(status="in_progress").order_by("id").values()) == flying
-        assert done.in_flight == len(flying)
+        assert result.in_flight == len(flying)
         if act is operate.cancel:
             self.wanted = set()
         if act is retry_all:
             assert not SyncQueue.objects.filter(status="pending", attempts__gt=0).exists()
 
-    @rule(entity_type=PAUSED, why=st.just("moving"))
-    def pause(self, entity_type: str, why: str) -> None:
-        pause("mary", entity_type=entity_type, why=why)
+    @rule(entity_type=PAUSED, reason=st.just("moving"))
+    def pause(self, entity_type: str, reason: str) -> None:
+        pause("mary", entity_type=entity_type, why=reason)
 
     @rule(entity_type=PAUSED)
     def resume(self, entity_type: str) -> None:

@@ -39,12 +39,12 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
     PeriodicTask.objects.filter(task="sync.refresh_quota").update(enabled=False)
     theirs = PeriodicTask.objects.create(name="theirs", task="theirs.task", interval=interval)
     migrate()
-    known = Scheduler(app=app).schedule
+    schedule = Scheduler(app=app).schedule
     assert str(entry("sync.sweep").interval) == "every 3 seconds"
     assert entry("sync.refresh_quota").enabled is False
     assert PeriodicTask.objects.filter(pk=theirs.pk).exists()
-    assert "Start due jobs" in known
-    assert "Compare the API quota with Monday's figures" not in known
+    assert "Start due jobs" in schedule
+    assert "Compare the API quota with Monday's figures" not in schedule
 
 
 def test_every_job_is_a_task_that_the_worker_knows() -> None:

@@ -38,18 +38,18 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     row.stopped_until, row.stop_reason = now + timedelta(minutes=of_account), "Monday asks to wait."
     row.save()
     states.stop_board("contact", now + timedelta(minutes=of_board))
-    found = availability.of("contact")
-    assert found.until == now + timedelta(minutes=20)
+    status = availability.of("contact")
+    assert status.until == now + timedelta(minutes=20)
     kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT
-    assert found.reason_code is kind is availability.overview().by_type["contact"].reason_code
-    assert found.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
-    assert f"{found.until:%H:%M}" in found.detail
+    assert status.reason_code is kind is availability.overview().by_type["contact"].reason_code
+    assert status.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
+    assert f"{status.until:%H:%M}" in status.detail
 
 
 def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:
-    found, wait = availability.of("contact"), grant("contact")
+    status, wait = availability.of("contact"), grant("contact")
     assert isinstance(wait, Wait)
-    assert (wait.kind, wait.reason, wait.until) == (found.reason_code, found.detail, found.until)
+    assert (wait.kind, wait.reason, wait.until) == (status.reason_code, status.detail, status.until)
 
 
 def test_the_permission_to_work_is_three_statements(django_assert_num_queries: Any) -> None:

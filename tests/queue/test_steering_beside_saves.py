@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from npd.models import Contact
 from sync.models import SyncMetadata, SyncQueue
 from sync.outbox.operate import operate_one
-from sync.queue import SyncQueueService
+from sync.queue import SyncQueueService, retry_all
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,10 +34,10 @@ def _with_ledger() -> Contact:
 
 def test_the_ledger_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
     contact = _with_ledger()
-    one, other = _dead(contact, "to_monday"), _dead(contact, "to_npd")
-    operate_one(one.pk, "mary", "discard")
+    first, second = _dead(contact, "to_monday"), _dead(contact, "to_npd")
+    operate_one(first.pk, "mary", "discard")
     assert _ledger_of(contact).sync_status == "failed"
-    operate_one(other.pk, "mary", "discard")
+    operate_one(second.pk, "mary", "discard")
     assert _ledger_of(contact).sync_status == "pending"
 
 
@@ -46,6 +46,17 @@ def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> N
     again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
     operate_one(again.pk, "mary", "cancel")
     assert _ledger_of(contact).sync_status == "pending"
+
+
+def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_asked_for() -> None:
+    contact = _with_ledger()
+    for payload in ({"unlink": "pat unlinked it", "by": "pat"}, {"by": "bob"}, {}):
+        dead = _dead(contact, "to_monday")
+        SyncQueue.objects.filter(pk=dead.pk).update(payload=payload)
+    retry_all(SyncQueue.objects.all(), "mary")
+    again = SyncQueue.objects.get(status="pending")
+    assert (again.payload["unlink"], again.payload["by"]) == ("pat unlinked it", "mary")
+    assert again.payload["retried"]["job"] == dead.pk
 
 
 def test_a_pass_locks_a_failed_job_before_the_ledger_as_a_discard_does(world: World) -> None:

@@ -55,24 +55,24 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> list[str]:
     """Tell this process to end while its n-th call is in the air; returns the calls as they are made."""
     from sync.monday.client import MondayClient
 
-    made: list[str] = []
+    log: list[str] = []
     execute = MondayClient.execute
 
-    def told(self: MondayClient, document: str, *args: Any, **kwargs: Any) -> Any:
-        made.append("write" if document.startswith("mutation") else "read")
-        if len(made) == calls:
+    def counted(self: MondayClient, document: str, *args: Any, **kwargs: Any) -> Any:
+        log.append("write" if document.startswith("mutation") else "read")
+        if len(log) == calls:
             process.request_shutdown()
         return execute(self, document, *args, **kwargs)
 
-    monkeypatch.setattr(MondayClient, "execute", told)
-    return made
+    monkeypatch.setattr(MondayClient, "execute", counted)
+    return log
 
 
 def in_hand() -> int:
-    return SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS).count() + held()
+    return SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS).count() + leases_held()
 
 
-def held() -> int:
+def leases_held() -> int:
     return BoardLease.objects.exclude(token=None).count()
 
 
@@ -103,9 +103,9 @@ def test_a_process_that_was_forked_before_is_told_too() -> None:
 def test_a_batch_is_given_back_while_read(boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
-    made = stop_after(monkeypatch, 1)
+    calls = stop_after(monkeypatch, 1)
     SyncQueueService().process("contact")
-    assert made == ["read"]
+    assert calls == ["read"]
     assert boards.items() == []
     assert in_hand() == 0
     assert len(waiting()) == 6
@@ -148,7 +148,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: S
         assert (link.swept_at, link.swept_to, link.sweep_problem) == (long_ago, long_ago, "")
     assert sweep_due_boards() == []
     process.cancel_shutdown()
-    assert [found.problem for found in sweep_due_boards()] == ["", ""]
+    assert [result.problem for result in sweep_due_boards()] == ["", ""]
 
 
 def test_a_comparison_cut_short_is_repeated(boards: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_a_comparison_cut_short_is_repeated(boards: Sandbox, monkeypatch: pytest
     for link in BoardLink.objects.all():
         assert (link.compared_at, link.compared) == (before, "All the same.")
     process.cancel_shutdown()
-    assert [found.problem for found in compare_due_boards()] == ["", ""]
+    assert [result.problem for result in compare_due_boards()] == ["", ""]
 
 
 def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,11 +181,11 @@ def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals) -> None:
     former = signal.getsignal(number)
-    with process.shutdown_on_signals() as came:
+    with process.shutdown_on_signals() as end:
         os.kill(os.getpid(), number)
         assert process.wait_or_shutdown(20)
         assert signal.getsignal(number) is former
-    assert (came.signal_number, came.exit_code, process.is_shutting_down()) == (number, 128 + number, False)
+    assert (end.signal_number, end.exit_code, process.is_shutting_down()) == (number, 128 + number, False)
 
 
 def test_a_signal_while_the_handlers_are_installed_is_a_request_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +222,8 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     with pytest.raises(CommandError, match="Interrupted") as ended:
         call_command("sync_drain")
     assert ended.value.returncode == 130
-    told = capsys.readouterr().out
-    done = len(boards.items())
-    assert f"{done} done, 0 failed." in told
-    assert f"Left: {6 - done} contacts pending." in told
+    output = capsys.readouterr().out
+    written = len(boards.items())
+    assert f"{written} done, 0 failed." in output
+    assert f"Left: {6 - written} contacts pending." in output
     assert (len(calls), in_hand()) == (2, 0)

@@ -44,9 +44,9 @@ class Worker:
         return self.thread.submit(work).result(30)
 
     def takes(self, link: BoardLink) -> Lease:
-        found = self.do(lambda: acquire(link))
-        assert found is not None
-        return found
+        lease = self.do(lambda: acquire(link))
+        assert lease is not None
+        return lease
 
     def dies(self) -> None:
         pid = self.do(session)
@@ -63,8 +63,8 @@ class Worker:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    with Worker() as found:
-        yield found
+    with Worker() as worker:
+        yield worker
 
 
 def session() -> int:
@@ -102,11 +102,11 @@ def test_a_session_that_has_the_number_of_the_holders_is_told_by_when_it_began(l
 
 
 def test_a_holder_that_connects_anew_keeps_its_board_from_its_next_step_on(link: BoardLink, worker: Worker) -> None:
-    held = worker.takes(link)
+    lease = worker.takes(link)
     worker.dies()
 
     def step() -> None:
-        with held.transaction():
+        with lease.transaction():
             pass
 
     worker.do(step)
@@ -118,8 +118,8 @@ def test_a_lease_is_waited_out_by_a_pooler(link: BoardLink, worker: Worker, monk
     """It tells every client a number of its own, and its sessions say nothing of whoever they serve."""
     with monkeypatch.context() as patched:
         patched.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda info: 17))
-        held = worker.takes(link)
-        with held.transaction():
+        lease = worker.takes(link)
+        with lease.transaction():
             pass
     worker.dies()
     assert BoardLease.objects.get().session_pid is None
@@ -167,17 +167,17 @@ def test_what_kills_every_worker_that_takes_the_board_soon_waits_for_each_lease(
 
 def test_a_successor_passes_over_what_is_in_the_air_and_does_the_rest(link: BoardLink, worker: Worker) -> None:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(4)]
-    held = worker.takes(link)
-    assert len(worker.do(lambda: claim(held, 3))) == 3
+    lease = worker.takes(link)
+    assert len(worker.do(lambda: claim(lease, 3))) == 3
     for contact, item in ((contacts[0], "7"), (contacts[1], "")):
         in_the_air = sync_now() + timedelta(seconds=90)
-        states.intent(contact, item_id=item, lease_token=held.token, deadline=in_the_air)
+        states.intent(contact, item_id=item, lease_token=lease.token, deadline=in_the_air)
     worker.dies()
-    successor, found = acquire(link), []
+    successor, claims = acquire(link), []
     assert successor is not None
     while claimed := claim(successor, 100):
-        found += [[one.entity_id for one in claimed]]
-    assert found == [[contacts[2].pk], [contacts[3].pk]]
+        claims += [[record.entity_id for record in claimed]]
+    assert claims == [[contacts[2].pk], [contacts[3].pk]]
     passed_over = SyncQueue.objects.filter(status="pending")
     assert set(passed_over.values_list("entity_id", "attempts")) == {(c.pk, 0) for c in contacts[:2]}
 
@@ -213,6 +213,6 @@ def test_of_many_that_would_take_over_one_does(link: BoardLink, worker: Worker) 
 
     with ExitStack() as stack:
         others = [stack.enter_context(Worker()) for _ in range(4)]
-        for one in [other.thread.submit(try_it) for other in others]:
-            one.result(30)
-    assert len([one for one in took if one]) == 1
+        for attempt in [other.thread.submit(try_it) for other in others]:
+            attempt.result(30)
+    assert len([lease for lease in took if lease]) == 1

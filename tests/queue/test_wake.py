@@ -75,7 +75,7 @@ def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a
     notify.notify_board("contact")
     notify.notify_board("contact", 0.05)
     wait_for("the second was sent", lambda: not notify._scheduled)
-    for message in (taken(), taken()):
+    for message in (next_message(), next_message()):
         assert message.headers["eta"] is None
         assert message.headers["expires"] is None
         assert message.payload[:2] == [["contact"], {}]
@@ -88,13 +88,13 @@ def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() 
     entries = [ModelEntry(row) for row in PeriodicTask.objects.all()]
     for entry in entries:
         current_app.tasks[entry.task].apply_async(entry.args, entry.kwargs, **entry.options)
-        message = taken()
+        message = next_message()
         assert (message.headers["task"], message.headers["eta"]) == (entry.task, None)
         assert message.payload[:2] == [[], {}]
     assert {entry.name for entry in entries} == {job.name for job in settings.SCHEDULE}
 
 
-def taken() -> Any:
+def next_message() -> Any:
     """The next message, taken out of the broker."""
     with current_app.connection_for_read() as broker:
         queue = broker.SimpleQueue(current_app.conf.task_default_queue)

@@ -120,14 +120,13 @@ class Simulator:
         cells = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
         return cells[0]
 
-    def subscribe(self, board: str, url: str, event: str, config: str | None = None) -> dict[str, Any] | None:
+    def subscribe(self, board: str, url: str, event: str) -> dict[str, Any] | None:
         hook: dict[str, Any] | None = self.data(
-            "mutation ($b: ID!, $u: String!, $e: WebhookEventType!, $c: JSON) {"
-            " create_webhook(board_id: $b, url: $u, event: $e, config: $c) { id event board_id config } }",
+            "mutation ($b: ID!, $u: String!, $e: WebhookEventType!) {"
+            " create_webhook(board_id: $b, url: $u, event: $e) { id event board_id } }",
             b=board,
             u=url,
             e=event,
-            c=config,
         )["create_webhook"]
         return hook
 

@@ -7,6 +7,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from npd.models import Contact
+from sync.boards.board_setup import switch_board
 from sync.choices import Cause
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
 from sync.monday.board_events import WEBHOOK_EVENTS
@@ -217,3 +218,17 @@ def test_a_group_that_is_gone_and_a_column_that_changed_its_type_are_replaced(mo
     assert contacts_link().group_id == topmost
     phone = link.mappings.get(key="phone")
     assert columns_of(monday, link.board_id)[phone.column_id] == "phone"
+
+
+def test_what_somebody_stores_while_a_board_is_made_stays() -> None:
+    link = BoardLink.objects.create(entity_type="contact", match_key="email")
+    BoardLink.objects.update(setup={"state": "running"}, stops={"create": {}}, pause={"by": "dora"})
+    switch_board(link, "2", created=True)
+    stored = BoardLink.objects.values("board_id", "creates_records", "setup", "stops", "pause").get()
+    assert stored == {
+        "board_id": "2",
+        "creates_records": True,
+        "setup": {"state": "running"},
+        "stops": {"create": {}},
+        "pause": {"by": "dora"},
+    }

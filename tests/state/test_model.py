@@ -10,9 +10,9 @@ SPRINT = {"entity_type": "sprint", "entity_id": "7"}
 
 @pytest.mark.django_db
 def test_both_names_stand_on_one_table_and_jiras_id_is_its_remote_id() -> None:
-    made = SyncState.objects.create(**SPRINT, jira_id="10001")
+    state = SyncState.objects.create(**SPRINT, jira_id="10001")
     assert SyncMetadata.objects.values("system", "remote_id").get() == {"system": "jira", "remote_id": "10001"}
-    assert (made.jira_id, SyncMetadata(**SPRINT, remote_id="5").jira_id) == ("10001", None)
+    assert (state.jira_id, SyncMetadata(**SPRINT, remote_id="5").jira_id) == ("10001", None)
 
 
 @pytest.mark.django_db
@@ -51,7 +51,7 @@ def test_the_database_refuses_what_can_not_be(values: str, check: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("attempt", ["NULL", "now() - interval '1s'"])
 def test_a_success_was_an_attempt_whoever_writes_it_and_however_the_clock_steps(attempt: str) -> None:
-    made = SyncState.objects.create(**SPRINT, system="jira")
+    state = SyncState.objects.create(**SPRINT, system="jira")
     with connection.cursor() as cursor:
         # As one whose clock stepped back begins a pass after another.
         cursor.execute("UPDATE sync_metadata SET last_successful_sync = now()")
@@ -60,5 +60,5 @@ def test_a_success_was_an_attempt_whoever_writes_it_and_however_the_clock_steps(
         with pytest.raises(IntegrityError, match="sync_metadata_success_was_attempt"), transaction.atomic():
             cursor.execute(f"UPDATE sync_metadata SET last_sync_attempt = {attempt}")
         cursor.execute("ALTER TABLE sync_metadata ENABLE TRIGGER USER")
-    made.refresh_from_db()
-    assert made.last_sync_attempt == made.last_successful_sync is not None
+    state.refresh_from_db()
+    assert state.last_sync_attempt == state.last_successful_sync is not None

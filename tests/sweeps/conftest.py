@@ -36,21 +36,21 @@ class Post:
 
     def hand_in(self, number: int | None = None) -> None:
         """Deliver late what `lose` kept: all, or the one of this number."""
-        kept = self.world.delivered
-        self.world.hand_in(kept if number is None else [kept[number]])
+        delivered = self.world.delivered
+        self.world.hand_in(delivered if number is None else [delivered[number]])
         self.world.work()
 
     def sweep(self, *records: Any, after: float = 3) -> SweepResult:
         """What a sweep finds `after` so many minutes; what it found is worked on, and these records are read anew."""
         self.world.pass_time(minutes=after)
-        found = sweep_board(self.world.link())
+        result = sweep_board(self.world.link())
         self.world.work(*records)
-        return found
+        return result
 
     def swept(self) -> None:
         """A finished sweep, so that the next one starts with nothing new."""
-        found = self.sweep(after=30)
-        assert found.problem == ""
+        result = self.sweep(after=30)
+        assert result.problem == ""
 
     def stored(self, record: Any) -> list[WebhookEvent]:
         """What the inbox holds of the record's item out of the log."""
@@ -62,7 +62,7 @@ class Post:
 @pytest.fixture
 def post(world: World) -> Post:
     """The boards are set up and were swept once."""
-    found = Post(world)
+    post = Post(world)
     with world.stages.alike("never swept"):
         BoardLink.objects.update(swept_to=None)
-    return found
+    return post

@@ -36,15 +36,15 @@ OF_THE_PASS = {
 
 def state(world: World) -> dict[str, Any]:
     """All that is stored of records, values, ledger and history, the jobs that are open, and the boards."""
-    found: dict[str, Any] = {"boards": world.sandbox.boards()}
+    stored: dict[str, Any] = {"boards": world.sandbox.boards()}
     with connection.cursor() as cursor:
         for table in TOLD:
             cursor.execute(f'SELECT to_jsonb(t) FROM "{table}" AS t')
             rows = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
-            kept = [{name: value for name, value in row.items() if name not in OF_THE_PASS} for row in rows]
-            found[table] = sorted(kept, key=lambda row: json.dumps(row, sort_keys=True))
+            values = [{name: value for name, value in row.items() if name not in OF_THE_PASS} for row in rows]
+            stored[table] = sorted(values, key=lambda row: json.dumps(row, sort_keys=True))
     open_jobs = SyncQueue.objects.exclude(status="completed").order_by("id")
-    return found | {"jobs": list(open_jobs.values("id", "entity_id", "status", "error_message"))}
+    return stored | {"jobs": list(open_jobs.values("id", "entity_id", "status", "error_message"))}
 
 
 def pass_over_every_record(world: World) -> None:
@@ -165,11 +165,11 @@ def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing
 def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_now(world: World, post: Post) -> None:
     world.add("Bo", email={"email": "bo@x.test", "text": "bo@x.test"})
     world.hear(minutes=1)
-    made = Contact.objects.get(name="Bo")
-    world.hear(made, minutes=1)
-    assert made.sync_status == "synced"
+    contact = Contact.objects.get(name="Bo")
+    world.hear(contact, minutes=1)
+    assert contact.sync_status == "synced"
     run_full_sweep()
-    assert world.status(made) == "synced"
+    assert world.status(contact) == "synced"
     Contact.objects.create(name="Bo Byron", email="bo@x.test", sync_enabled=False)
     run_full_sweep()
     before = state(world)
@@ -199,18 +199,18 @@ def test_where_nothing_is_to_be_done_the_listing_is_all_that_is_asked_and_says_w
 def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
     before = world.ledger(contact).last_sync_attempt
-    locked, done = threading.Event(), threading.Event()
+    locked, finished = threading.Event(), threading.Event()
 
     def save() -> None:
         with transaction.atomic():
             Contact.objects.select_for_update().get(pk=contact.pk)
             locked.set()
-            done.wait(60)
+            finished.wait(60)
 
     saver = beside(save)
     assert locked.wait(60)
     report, _problems = run_full_sweep()
-    done.set()
+    finished.set()
     saver.result(60)
     assert "1 of them the same on both sides" in report[1]
     assert world.ledger(contact).last_sync_attempt == before
@@ -229,9 +229,9 @@ __all__ = ["connected"]
 
 
 def compared(post: Post) -> ComparisonResult:
-    found = compare_board(post.world.link())
-    assert found.problem == ""
-    return found
+    result = compare_board(post.world.link())
+    assert result.problem == ""
+    return result
 
 
 def test_an_item_without_a_record_becomes_one_and_a_record_without_an_item_gets_one(world: World, post: Post) -> None:
@@ -239,13 +239,13 @@ def test_an_item_without_a_record_becomes_one_and_a_record_without_an_item_gets_
     SyncQueue.objects.all().delete()
     item = {"name": "Bo", "values": {"email": mail("bo@x.test")}}
     world.sandbox.control("items", board_id=world.board_id(), items=[item])
-    found = compared(post)
-    assert (found.items, found.linked, found.without_record, found.without_item) == (1, 0, 1, 1)
+    result = compared(post)
+    assert (result.items, result.linked, result.without_record, result.without_item) == (1, 0, 1, 1)
     world.work(minutes=1)
     assert world.status(contact) == "synced"
     assert Contact.objects.filter(name="Bo").count() == 1
-    found = compared(post)
-    assert (found.linked, found.without_record, found.without_item) == (2, 0, 0)
+    result = compared(post)
+    assert (result.linked, result.without_record, result.without_item) == (2, 0, 0)
 
 
 def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_deleted(world: World, post: Post) -> None:
@@ -253,8 +253,8 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     world.linked("Bo")
     world.sandbox.act("archive", item_id=contact.monday_id)
     post.lose()
-    found = compared(post)
-    assert (found.items, found.unlisted) == (1, 1)
+    result = compared(post)
+    assert (result.items, result.unlisted) == (1, 1)
     world.work()
     assert world.ledger(contact).remote_state == "archived"
     assert Contact.objects.filter(pk=contact.pk).exists()
@@ -275,10 +275,10 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
     for name in ("Ann", "Bo", "Cy"):
         world.linked(name)
     world.sandbox.faults({"listing": 0, "on": "items_page", "count": 2})
-    found = compared(post)
-    assert (found.unlisted, found.differing) == (0, 0)
+    result = compared(post)
+    assert (result.unlisted, result.differing) == (0, 0)
     assert not SyncQueue.objects.filter(status="pending").exists()
-    assert found.items == 0
+    assert result.items == 0
 
 
 def test_every_page_is_compared(world: World, post: Post) -> None:

@@ -19,8 +19,8 @@ DELETE = "mutation ($id: ID!) { delete_webhook(id: $id) { id } }"
 
 
 def on_the_board(world: World) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = world.sandbox.query(HOOKS, b=world.board_id())["data"]["webhooks"]
-    return found
+    hooks: list[dict[str, str]] = world.sandbox.query(HOOKS, b=world.board_id())["data"]["webhooks"]
+    return hooks
 
 
 def take_away(world: World, *events: str) -> None:
@@ -31,7 +31,7 @@ def take_away(world: World, *events: str) -> None:
 
 
 def problems(about: str) -> list[str]:
-    return [f"{one.message} {one.fix}" for one in run_checks() if not one.ok and one.subject == about]
+    return [f"{check.message} {check.fix}" for check in run_checks() if not check.ok and check.subject == about]
 
 
 def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: World, post: Post) -> None:

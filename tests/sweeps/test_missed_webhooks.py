@@ -16,8 +16,8 @@ from tests.sweeps.conftest import Post
 
 def test_a_lost_webhooks_row_of_the_log_is_taken_over_once(world: World, post: Post) -> None:
     contact = post.unheard()
-    found = [post.sweep().rows for _ in range(3)]
-    assert found == [1, 0, 0]
+    counts = [post.sweep().rows for _ in range(3)]
+    assert counts == [1, 0, 0]
     (row,) = post.stored(contact)
     event = row.body["event"]
     assert (event["value"], event["previousValue"]) == ({"value": "Countess"}, {"value": "Analyst"})
@@ -33,8 +33,8 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.edit(contact, "role_title", "Countess")
-    found = post.sweep(contact, after=0.2)
-    assert (found.rows, contact.role_title) == (0, "Analyst")
+    result = post.sweep(contact, after=0.2)
+    assert (result.rows, contact.role_title) == (0, "Analyst")
     post.lose()
     assert post.sweep(after=10).rows == 1
     contact.refresh_from_db()
@@ -47,12 +47,12 @@ def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: Wo
     world.sandbox.control("activity", late_seconds=3_600)
     try:
         post.edit(contact, "role_title", "Countess")
-        found = post.sweep()
+        result = post.sweep()
         again = post.sweep()
     finally:
         world.sandbox.control("activity", late_seconds=0)
     contact.refresh_from_db()
-    assert (found.rows, found.updated, again.updated) == (0, 1, 0)
+    assert (result.rows, result.updated, again.updated) == (0, 1, 0)
     assert contact.role_title == "Countess"
 
 
@@ -81,8 +81,8 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
         world.linked(name)
     before = world.link().swept_to
     world.sandbox.faults({"listing": 1, "on": "items_page"})
-    found = post.sweep()
-    assert "Monday listed 1 of the board's 3 items" in found.problem
+    result = post.sweep()
+    assert "Monday listed 1 of the board's 3 items" in result.problem
     assert world.mon_pause().stopped_until is None  # nothing is wrong with the account
     assert world.link().swept_to == before
     assert Contact.objects.count() == 3
@@ -94,9 +94,9 @@ def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(worl
     unknown = {"message": "Cannot query field", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
     # The other known form this version refuses by itself.
     world.sandbox.faults({"status": 400, "on": "boards", "body": {"errors": [unknown]}})
-    found = post.sweep(contact)
+    result = post.sweep(contact)
     assert contact.role_title == "Countess"
-    assert (found.updated, found.problem) == (1, "")
+    assert (result.updated, result.problem) == (1, "")
     assert "an administrator sets another version" in world.link().sweep_problem
 
 
@@ -110,10 +110,10 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
         if not number % 5:
             world.pass_time(seconds=2)
     post.lose()
-    found = post.sweep()
-    told = {json.dumps(row.body["event"]["value"]) for row in post.stored(contact)}
-    assert found.rows == 30
-    assert len(told) == 30
+    result = post.sweep()
+    values = {json.dumps(row.body["event"]["value"]) for row in post.stored(contact)}
+    assert result.rows == 30
+    assert len(values) == 30
     contact.refresh_from_db()
     assert contact.role_title == "30"
 
@@ -123,14 +123,14 @@ def test_after_months_idle_the_sweep_begins_within_the_logs_days(world: World, p
     post.swept()
     world.pass_time(hours=100 * 24)
     post.edit(contact, "role_title", "Countess")
-    found = post.sweep(contact)
-    assert (found.problem, world.link().sweep_problem, contact.role_title) == ("", "", "Countess")
+    result = post.sweep(contact)
+    assert (result.problem, world.link().sweep_problem, contact.role_title) == ("", "", "Countess")
 
 
 def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(world: World, post: Post) -> None:
     contact = post.unheard()
-    found = post.sweep(contact, after=20 * 24 * 60)
-    assert (found.rows, contact.role_title) == (1, "Countess")
+    result = post.sweep(contact, after=20 * 24 * 60)
+    assert (result.rows, contact.role_title) == (1, "Countess")
     (row,) = post.stored(contact)
     assert "value" not in row.body["event"]
     assert world.status(contact) == "synced"

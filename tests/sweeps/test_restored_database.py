@@ -15,7 +15,7 @@ from npd.models import Contact
 from sync.models import FieldMapping, Intent
 from sync.operations.detect.sweep import run_full_sweep, sweep_board
 from sync.operations.preview import plan_boards
-from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
+from tests.lifecycle.conftest import choose, open_conflict, pat, quiet_passes
 from tests.support.backups import Backups
 from tests.support.people import unlink
 from tests.support.servers import ROOT
@@ -81,9 +81,9 @@ ASKED = {
 @pytest.fixture
 def backups(world: World, tmp_path: Path) -> Iterator[Backups]:
     """A place for yesterday's file; in the end the test's own database is used again."""
-    found = Backups(tmp_path)
-    yield found
-    found.forget()
+    backups = Backups(tmp_path)
+    yield backups
+    backups.forget()
 
 
 class Day:
@@ -92,7 +92,7 @@ class Day:
     def __init__(self, world: World, post: Post, pat: Any) -> None:
         self.world, self.post, self.pat = world, post, pat
 
-    def one(self, who: str) -> Contact:
+    def contact(self, who: str) -> Contact:
         return Contact.objects.get(email=f"{who}@x.test")
 
     def npd(self, **roles: str) -> None:
@@ -101,13 +101,13 @@ class Day:
 
     def board(self, **roles: str) -> None:
         for who, role in roles.items():
-            self.world.edit(self.one(who), "role_title", role)
+            self.world.edit(self.contact(who), "role_title", role)
 
     def settle(self, side: str) -> None:
         """A person decides the conflict of the one who is called so."""
-        found = asked(self.one(side).pk, "fields")
-        values = {"npd": found.npd_data["role_title"], "monday": found.monday_data["role_title"]}
-        resolve(found.pk, by=self.pat, resolution_type=side.replace("kept", "keep"), seen={"role_title": values})
+        conflict = open_conflict(self.contact(side).pk, "fields")
+        values = {"npd": conflict.npd_data["role_title"], "monday": conflict.monday_data["role_title"]}
+        resolve(conflict.pk, by=self.pat, resolution_type=side.replace("kept", "keep"), seen={"role_title": values})
 
     def flow(self) -> None:
         """Webhooks come, the worker works, until it is quiet."""
@@ -141,23 +141,23 @@ class Day:
         self.flow()
         self.npd(pushed="today", both="today", moved="first", emptied="", there_again="meanwhile")
         self.board(pulled="today", edit_waits_and_edited="today")
-        world.edit(self.one("both"), "name", "Both, renamed")
+        world.edit(self.contact("both"), "name", "Both, renamed")
         self.settle("kept_npd")
         self.settle("kept_monday")
         self.flow()
         self.board(moved="second")
         self.npd(there_again="yesterday")
-        unlink(self.one("unlinked"))
-        self.one("deleted").delete()
+        unlink(self.contact("unlinked"))
+        self.contact("deleted").delete()
         for who in ("archived", "made_again", "made_again_and_edited", "create_waits_and_archived"):
-            world.sandbox.act("archive", item_id=self.one(who).monday_id)
+            world.sandbox.act("archive", item_id=self.contact(who).monday_id)
         world.contact("made_in_npd", email="made_in_npd@x.test", role_title="today")
         self._made_on_the_board()
         self.flow()
         quiet_passes(world)
-        choose(asked(self.one("archived").pk), self.pat, "monday")
+        choose(open_conflict(self.contact("archived").pk), self.pat, "monday")
         for who in ("made_again", "made_again_and_edited"):
-            choose(asked(self.one(who).pk), self.pat, "npd")
+            choose(open_conflict(self.contact(who).pk), self.pat, "npd")
         self.npd(moved="third")
         self.flow()
         self.board(made_again_and_edited="today")
@@ -172,22 +172,22 @@ class Day:
     def sides(self) -> dict[str, tuple[str, ...]]:
         """By person what NPD says, and each item with its state where that isn't active; "-" where NPD has none."""
         records = {contact.email.partition("@")[0]: contact.role_title for contact in Contact.objects.all()}
-        found = {who: [role] for who, role in records.items()}
+        sides = {who: [role] for who, role in records.items()}
         for item in self._items():
             state = "" if item["state"] == "active" else f" ({item['state']})"
             who = item["values"]["email"].partition("@")[0]
-            found.setdefault(who, ["-"]).append(item["values"]["role_title"] + state)
-        return {who: tuple(roles) for who, roles in found.items()}
+            sides.setdefault(who, ["-"]).append(item["values"]["role_title"] + state)
+        return {who: tuple(roles) for who, roles in sides.items()}
 
     def _items(self) -> list[dict[str, Any]]:
         (board,) = [b for b in self.world.sandbox.boards() if b["id"] == self.world.board_id()]
         return list(board["items"])
 
-    def asked(self) -> dict[str, str]:
+    def questions(self) -> dict[str, str]:
         """Whom a person is asked about, and the kind of the question."""
         names = {contact.pk: contact.email.partition("@")[0] for contact in Contact.objects.all()}
-        found = SyncConflict.objects.filter(resolved_at=None)
-        return {names[conflict.entity_id]: conflict.kind for conflict in found}
+        conflicts = SyncConflict.objects.filter(resolved_at=None)
+        return {names[conflict.entity_id]: conflict.kind for conflict in conflicts}
 
 
 def by_late_webhooks_and_a_sweep(day: Day, post: Post) -> None:
@@ -231,8 +231,8 @@ def test_of_yesterdays_database_beside_todays_board_nothing_is_lost_and_nothing_
     day.flow()
     quiet_passes(world, 2)
     assert day.sides() == AFTER
-    assert day.asked() == ASKED
-    assert day.one("both").name == "Both, renamed"
+    assert day.questions() == ASKED
+    assert day.contact("both").name == "Both, renamed"
     assert {email: pk for email, pk in Contact.objects.values_list("email", "pk") if email in ids} == ids
     # The item that the backup waited for and nobody can find, and the NPD ID of the one that had been unlinked.
     assert sorted(writes(world.sandbox.calls(since=before))) == ["change_multiple_column_values", "create_item"]

@@ -47,29 +47,29 @@ def fill_a_page(world: World) -> None:
 def sweep_while(post: Post, happens: Callable[[], Any]) -> SweepResult:
     between = Between(happens)
     with metered_client.client_override(between):
-        found = sweep_board(post.world.link())
+        result = sweep_board(post.world.link())
     assert between.pages == 1
-    return found
+    return result
 
 
 def test_what_is_edited_while_a_long_listing_is_read_is_within_the_next_sweep(world: World, post: Post) -> None:
-    seen, unseen = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    ann, bo = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
     fill_a_page(world)
     world.pass_time(seconds=1)
-    post.edit(unseen, "role_title", "Boss of all")
+    post.edit(bo, "role_title", "Boss of all")
 
     def meanwhile() -> None:
-        world.edit(unseen, "role_title", "Chair")  # it stands on the page that was read before
+        world.edit(bo, "role_title", "Chair")  # it stands on the page that was read before
         world.pass_time(minutes=15)
-        post.edit(seen, "role_title", "Countess")
+        post.edit(ann, "role_title", "Countess")
 
     assert sweep_while(post, meanwhile).problem == ""
     world.pass_time(minutes=3)
     sweep_board(world.link())
     world.queue.process("contact", seconds=60)
-    seen.refresh_from_db()
-    unseen.refresh_from_db()
-    assert (seen.role_title, unseen.role_title) == ("Countess", "Chair")
+    ann.refresh_from_db()
+    bo.refresh_from_db()
+    assert (ann.role_title, bo.role_title) == ("Countess", "Chair")
 
 
 class Miscounting(MeteredClient):
@@ -109,7 +109,7 @@ class Pages:
         self.left = list(pages)
 
     def execute(self, *_: Any, **__: Any) -> Answer:
-        items = [{"id": one.item_id, "updated_at": one.at and one.at.isoformat()} for one in self.left.pop(0)]
+        items = [{"id": item.item_id, "updated_at": item.at and item.at.isoformat()} for item in self.left.pop(0)]
         return Answer({"next_items_page": {"cursor": "more" if self.left else None, "items": items}}, ())
 
 
@@ -117,20 +117,20 @@ def walk(
     first: Sequence[UpdatedItem], *pages: Sequence[UpdatedItem], begin: datetime = LONG_AGO, count: int = 0
 ) -> list[str]:
     """The items that the walk tells, page by page."""
-    told = updated_since(MondayConnector(Pages(*pages)), (list(first), "more" if pages else None), begin, count or None)
-    return [one.item_id for page in told for one in page]
+    news = updated_since(MondayConnector(Pages(*pages)), (list(first), "more" if pages else None), begin, count or None)
+    return [item.item_id for page in news for item in page]
 
 
 def test_the_walk_ends_by_the_last_item_that_was_not_touched_meanwhile() -> None:
     begin = NOON - timedelta(minutes=7)
-    found = walk([item("a", 3), item("b", 5)], [item("c", 9), item("d", 1)], [item("e", 10)], begin=begin)
-    assert found == ["a", "b", "d"]
+    walked = walk([item("a", 3), item("b", 5)], [item("c", 9), item("d", 1)], [item("e", 10)], begin=begin)
+    assert walked == ["a", "b", "d"]
 
 
 def test_the_walk_goes_on_behind_an_old_item_only_where_it_is_in_order() -> None:
     begin = NOON - timedelta(minutes=7)
-    found = walk([item("a", 3), item("b", 5)], [item("c", 1), item("d", 6)], [item("e", 7)], begin=begin)
-    assert found == ["a", "b", "c", "d", "e"]
+    walked = walk([item("a", 3), item("b", 5)], [item("c", 1), item("d", 6)], [item("e", 7)], begin=begin)
+    assert walked == ["a", "b", "c", "d", "e"]
 
 
 @pytest.mark.parametrize(

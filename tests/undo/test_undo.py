@@ -73,8 +73,8 @@ def moved_on(contact: Contact) -> None:
 
 
 def in_conflict(contact: Contact) -> None:
-    of = {"entity_id": contact.pk, "monday_item_id": "1", "npd_data": {}, "monday_data": {}}
-    SyncConflict.objects.create(entity_type="contact", conflict_fields=["role_title"], **of)
+    values = {"entity_id": contact.pk, "monday_item_id": "1", "npd_data": {}, "monday_data": {}}
+    SyncConflict.objects.create(entity_type="contact", conflict_fields=["role_title"], **values)
 
 
 TOO_LONG = MOVED | {"raw_before": {"role_title": "x" * 300}}
@@ -82,7 +82,7 @@ TOO_LONG = MOVED | {"raw_before": {"role_title": "x" * 300}}
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("meanwhile", "why"),
+    ("meanwhile", "text"),
     [
         (moved_on, "It was changed since: it says “President” now, not “Chair”, which this line left."),
         (lambda contact: FieldMapping.objects.update(direction="monday_to_npd"), "It comes from Monday only"),
@@ -91,13 +91,13 @@ TOO_LONG = MOVED | {"raw_before": {"role_title": "x" * 300}}
         (Contact.delete, "The record was deleted meanwhile. Restore it first."),
     ],
 )
-def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Callable[[Contact], Any], why: str) -> None:
+def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Callable[[Contact], Any], text: str) -> None:
     meanwhile(Contact.objects.get())
     before = list(Contact.objects.values("role_title"))
     result = undo_decisions(Decision.objects.all(), by=admin_user)
     assert not result.undone
-    (left,) = result.left_alone
-    assert left.refusal.startswith(why)
+    (step,) = result.left_alone
+    assert step.refusal.startswith(text)
     assert list(Contact.objects.values("role_title")) == before
 
 
@@ -117,16 +117,16 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
     assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
     assert len(undo_decisions(decisions_of_batch(result.batch_id), by=dora).undone) == 3
     world.work()
-    found = [world.values(contact) for contact in contacts]
-    assert [(values["role_title"], values["notes"]) for values in found] == [("Chair", "new"), ("President", "new")]
+    sides = [world.values(contact) for contact in contacts]
+    assert [(values["role_title"], values["notes"]) for values in sides] == [("Chair", "new"), ("President", "new")]
 
 
 def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User, line: Line) -> None:
     contact = world.linked(role_title="Boss")
     (first,) = plan_decision_undo([line(contact, "push")])
     assert first.refusal.startswith("It was the first value of a new item")
-    (made,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left_alone
-    assert made.refusal.startswith("It created something new")
+    (step,) = undo_decisions(decisions_of_batch(line(contact, "create", key="").batch_id), by=dora).left_alone
+    assert step.refusal.startswith("It created something new")
 
 
 @pytest.mark.django_db
@@ -143,16 +143,16 @@ def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(pull: Decision,
 def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> None:
     add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
     adopt("contact")
-    one, two = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd"))
+    first, second = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd"))
     world.work()
-    contact = world.linked(organization=one)
-    choose_on_board(world, contact, two)
+    contact = world.linked(organization=first)
+    choose_on_board(world, contact, second)
     world.look(contact)
     contact.refresh_from_db()
-    assert contact.organization == two
+    assert contact.organization == second
     undo_decisions([line(contact, "pull", key="organization")], by=dora)
     world.work(contact)
-    assert contact.organization == one
+    assert contact.organization == first
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
 
 
@@ -170,8 +170,8 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/")
     act = page.context["activity"]["acts"][0]
     assert ({line.label for line in act.lines}, act.others) == ({"Role", "Notes"}, 1)
-    asked = browser_of.get(act.offer.url).content.decode()
-    assert all(words in asked for words in ("Undo these changes?", "2 values of 1 record go back"))
+    question = browser_of.get(act.offer.url).content.decode()
+    assert all(words in question for words in ("Undo these changes?", "2 values of 1 record go back"))
     answer = browser_of.post(act.offer.url, {"confirmed": "yes"}, follow=True)
     assert [act.offer.is_undone for act in answer.context["activity"]["acts"][:2]] == [
         False,
@@ -186,8 +186,8 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
 def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     batch = uuid4()
     for number in (2, 3):
-        one = states.synced(f"Contact {number}", str(number), role_title="Chair")
-        states.decided(one, "Chair.", key="role_title", values=MOVED)
+        contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
+        states.decided(contact, "Chair.", key="role_title", values=MOVED)
     Decision.objects.update(batch_id=batch)
     Contact.objects.filter(name="Contact 3").update(role_title="President")
     url = f"/admin/sync/decision/batch/{batch}/undo/"
@@ -198,12 +198,12 @@ def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
 
 
 def test_deleted_records_of_a_batch_are_named_in_one_query_however_many(pull: Decision, admin_client: Client) -> None:
-    batch, asked = uuid4(), []
+    batch, counts = uuid4(), []
     for name in ("Two", "Three", "Four"):
         states.decided(states.synced(name, name, role_title="Chair"), "Chair.", key="role_title", values=MOVED)
     Decision.objects.update(batch_id=batch)
     for name in ("Two", "Three", "Four"):
         Contact.objects.get(name=name).delete()
-        asked.append(queries_of(lambda: admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/")))
+        counts.append(queries_of(lambda: admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/")))
     assert "Three (deleted)" in admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/").content.decode()
-    assert asked[1] == asked[2]
+    assert counts[1] == counts[2]

@@ -115,7 +115,7 @@ def _deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
 # A job may be due this long before it is reported that no worker runs.
 QUEUE_STALLED_AFTER = timedelta(minutes=5)
 
-_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "quota"}
 _SWEEP_TOPICS = {"silence": "webhooks", "webhooks": "webhooks", "sweeps": "sweeps"}
 
 
@@ -194,9 +194,9 @@ def _quota_findings() -> Iterator[CheckResult]:
             "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
             "API quota; a larger plan has more."
         )
-        yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
+        yield CheckResult(True, forecast.words, fix, "quota", is_warning=True)
     else:
-        yield CheckResult(True, forecast.words, subject="allowance")
+        yield CheckResult(True, forecast.words, subject="quota")
 
 
 def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:

@@ -36,6 +36,7 @@ def sweep_interval() -> timedelta:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
     boards = max(1, BoardLink.objects.exclude(board_id="").count())
     seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
+    # The day's calls run out before midnight, and people's changes need those that are left.
     if forecast.ends_at is not None:
         seconds = max(2 * seconds, 3_600.0)
     return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))

@@ -170,14 +170,16 @@ def _compare(link: BoardLink) -> ComparisonResult:
 def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
-    compared = [p for key, p in plan.plans.items() if key not in plan.ledger.blocked_fields]
-    if any(p.decision.action is Action.UNDECIDED for p in compared):
+    compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.ledger.blocked_fields]
+    if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
-    return [
-        _divergence(p)
-        for p in compared
-        if p.decision.action is not Action.NOTHING and not (p.decision.action is Action.AGREED and p.base is None)
-    ]
+    return [_divergence(field_plan) for field_plan in compared if _differs(field_plan)]
+
+
+def _differs(plan: pass_plan.FieldPlan) -> bool:
+    # Equal on both sides and never synced: only the base is missing.
+    is_first_agreement = plan.decision.action is Action.AGREED and plan.base is None
+    return plan.decision.action is not Action.NOTHING and not is_first_agreement
 
 
 def _divergence(plan: pass_plan.FieldPlan) -> dict[str, str]:
@@ -259,5 +261,5 @@ def _is_fresh(facts: RecordFacts) -> bool:
 
 def _is_unchanged(board: BoardContext, before: RecordFacts, later: RecordFacts) -> bool:
     """Whether the record, its link and its base were still the same when they were read again."""
-    same = all(still_holds(later.record, stored_values(before.record, m)) for m in board.mappings)
+    same = all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
     return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base

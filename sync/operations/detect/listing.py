@@ -46,7 +46,7 @@ def item_pages(
     """
     connector = limits.connector()
     columns = [link.npd_id_column] if columns is None else columns
-    shortest: int | None = None
+    count_before: int | None = None  # of the listing before
     for listing in range(MAX_LISTINGS):
         count = 0
         try:
@@ -57,9 +57,10 @@ def item_pages(
             if error.kind is not errors.CURSOR_EXPIRED or listing + 1 == MAX_LISTINGS:
                 raise
             continue
-        if expected is None or count >= expected or shortest == count:
+        # Two listings of the same length are complete: Monday doesn't document what it counts as the board's items.
+        if expected is None or count >= expected or count == count_before:
             return
-        shortest = count
+        count_before = count
 
 
 def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
@@ -92,7 +93,7 @@ class ListedPage:
     def unsettled(self) -> list[UUID]:
         """The records that `sync_reconcile` passes over: also those that are not in sync or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
-        open_ids = {p.id for p in self.syncing if p.id in self.busy or p.record.sync_status != is_synced}
+        open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
         return sorted(open_ids.union(self.differing))
 
     @property
@@ -202,7 +203,8 @@ def _planned(facts: pass_plan.PassFacts, items: Mapping[str, Item], read_at: dat
     waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
     busy = records_with_jobs(link, plan.records)
     changed = changed_records(facts, plan, waiting, busy)
-    unread = {p.id for p in plan.records.values() if p.is_synced and p.record.monday_id in gatherer.unread}
+    synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
+    unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread}
     return ListedPage(facts, plan, changed, frozenset(unread), busy, read_at)
 
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -138,9 +138,11 @@ class Planner:
         self.listed = ListedBoard(self.board, chosen.boards_by_type, records_of_others)
         self.result = BoardPlan(chosen, selection.board_settings(chosen.choices.link))
         self.missing_names = defaultdict[type[SyncedModel], dict[str, str]](dict)
-        self.taken_items = set[str]()
-        self.first_of_key = dict[str, SyncedModel]()
+        self.taken_items = set[str]()  # ids of the items that a record has, gets or asks about
+        # Records for which an item is created. Of several with the same key only the first gets one, which others find.
         self.created = list[SyncedModel]()
+        self.first_of_key = dict[str, SyncedModel]()  # by match key
+        self.twins = dict[UUID, SyncedModel]()  # the first one, by the ids of the others
 
     @property
     def records_after_setup(self) -> list[SyncedModel]:
@@ -157,7 +159,7 @@ class Planner:
         off = records.filter(unsynced())
         for record in off:
             self.result.add(SYNC_OFF, str(record))
-            self.taken_items.add(str(record.monday_id))
+            self.taken_items.add(record.monday_id or "")
         ids = records.exclude(unsynced()).values_list("pk", flat=True)
         self._plan_in_chunks([Claim(key, None, []) for key in ids])
         items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
@@ -221,18 +223,18 @@ class Planner:
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
         if plan.link_to:
             self.listed.linked[plan.id] = plan.linked_record
-        if plan.is_open and plan.creates and self._twin_of(plan) is None:
-            created = copy(record)
-            created.monday_id = f"{NEW_ITEM}{record.pk}"
-            self.created.append(created)
+        if plan.is_open and plan.creates:
+            self._note_creation(record)
 
-    def _twin_of(self, plan: pass_plan.RecordPlan) -> SyncedModel | None:
-        """Return an earlier record with the same key, for which an item is created: this one will find that item."""
-        if not (plan.is_open and plan.creates):
-            return None
-        key = field_values.match_text_of_record(self.board, plan.record)
-        first = self.first_of_key.setdefault(key, plan.record) if key else plan.record
-        return first if first.pk != plan.id else None
+    def _note_creation(self, record: SyncedModel) -> None:
+        key = field_values.match_text_of_record(self.board, record)
+        first = self.first_of_key.setdefault(key, record) if key else record
+        if first.pk != record.pk:
+            self.twins[record.pk] = first
+            return
+        created = copy(record)
+        created.monday_id = f"{NEW_ITEM}{record.pk}"
+        self.created.append(created)
 
     def _note_item(self, plan: pass_plan.ItemPlan) -> None:
         assert plan.facts.item is not None
@@ -250,28 +252,24 @@ class Planner:
             self.result.calls += 1 + run_cost(run)
             for plan in run.plan.records.values():
                 self._note_missing(plan)
-            for change in self._changes(run):
-                row = self._row_of(run, change)
+            for change in plan_changes(run):
+                row, reason = self._row_of(run, change)
                 if change.entity_id is not None and row in ATTENTION:
                     self.result.attention.add(change.entity_id)
                 key = (row, change.entity_id or change.item_id)
                 if key not in counted:
                     counted.add(key)
-                    reason = f"{change.field}: {change.reason}" if change.field else change.reason
-                    self.result.add(row, self._name_of(change), change.field if row in DONE_ROWS else reason)
+                    self.result.add(row, self._name_of(change), reason)
 
-    def _changes(self, run: PlannedRun) -> Iterable[PlannedChange]:
-        for change in plan_changes(run):
-            plan = run.plan.records.get(change.entity_id) if change.entity_id else None
-            if plan is not None and (twin := self._twin_of(plan)):
-                reason = f"“{twin}” has the same key, and gets an item first."
-                yield replace(change, kind=ChangeKind.LEFT, field="", reason=reason)
-            else:
-                yield change
-
-    def _row_of(self, run: PlannedRun, change: PlannedChange) -> str:
+    def _row_of(self, run: PlannedRun, change: PlannedChange) -> tuple[str, str]:
+        """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
-        return FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        if plan is not None and plan.id in self.twins:
+            return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
+        row = FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        if row in DONE_ROWS:
+            return row, change.field
+        return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
     def _name_of(self, change: PlannedChange) -> str:
         item = self.listed.items.get(change.item_id) if change.entity_id is None else None

@@ -10,7 +10,7 @@
 `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,14 +22,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sync import registry
+from sync import limits, registry
 from sync.boards import board_columns, board_setup
 from sync.boards.field_choices import MappableField, fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.messages import ActionError, Conflict
-from sync.limits import breaker, connector
+from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday.board import BoardSetup, ColumnSpec
@@ -54,8 +54,13 @@ class SetupLost(RuntimeError):
 # The start.
 
 
-def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) -> None:
-    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict."""
+def start(
+    user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
+) -> None:
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict.
+
+    For the types in `creating_related`, create the related records that items name and NPD lacks.
+    """
     if plan.state != PLAN_DONE or plan.is_old:
         raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
     with transaction.atomic():
@@ -64,11 +69,16 @@ def start(user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan) 
             BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
         links = {link.entity_type: link for link in BoardLink.objects.select_for_update().order_by("entity_type")}
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
-            _start_board(user, links[board_plan.entity_type], chosen, board_plan)
+            entity_type = board_plan.entity_type
+            _start_board(links[entity_type], user, chosen, board_plan)
+            sentences = [_start_words(chosen, board_plan)]
+            if entity_type in creating_related:
+                sentences += _create_related(board_plan.missing)
+            selection.log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
 
-def _start_board(user: User, link: BoardLink, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
+def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
     """Check the choices again, because they were read before the lock, and store them."""
     choices = chosen.choices
     title = choices.spec.board_title
@@ -90,14 +100,15 @@ def _start_board(user: User, link: BoardLink, chosen: selection.ChosenBoard, pla
         "items_to_check": plan.items_to_check,
     }
     link.save(update_fields=["setup"])
-    sentences = [
-        f"Set-up started: {plan.summary}.",
-        f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
-        f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
-        f"Where both sides differ at first: {choices.first_match_text}.",
-        *(_create_related(plan.missing) if choices.makes_related else []),
-    ]
-    selection.log_setup(user, choices.entity_type, " ".join(sentences))
+
+
+def _start_words(chosen: selection.ChosenBoard, plan: BoardPlan) -> str:
+    """Return what is started, for the admin log."""
+    filter_text = " ".join(chosen.filter_lines) or "everything is synced."
+    return (
+        f"Set-up started: {plan.summary}. Changed mappings: {', '.join(chosen.changed_labels) or 'none'}. "
+        f"Filter: {filter_text} Where both sides differ at first: {chosen.choices.first_match_text}."
+    )
 
 
 def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -236,14 +247,14 @@ def _advance(started: StartedSetup) -> None:
 def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
     """Create or read the board and set it up as chosen; raises ActionError, MondayError, SetupLost."""
     # Many slow calls take longer than a claim lasts.
-    calls = connector(urgent=True, before_call=started.save)
-    board = board_setup.open_board(calls, started.spec, started.choices.board_id, started.store_new_board)
+    connector = limits.connector(urgent=True, before_call=started.save)
+    board = board_setup.open_board(connector, started.spec, started.choices.board_id, started.store_new_board)
     if board is None:
         raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
     columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
     is_new = started.values.get("made_board", False)
     target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
-    return board_setup.set_up_board(target, calls)
+    return board_setup.set_up_board(target, connector)
 
 
 def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:

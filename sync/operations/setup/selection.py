@@ -73,7 +73,6 @@ class Choices:
     is_mapped: bool = False  # whether a person has gone on from the fields
     first_match: str = Rule.ASK  # the rule for values that differ when a record is linked
     creates_records: bool = False  # whether items become records
-    makes_related: bool = False  # create the related records that NPD lacks
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -31,7 +31,7 @@ class Bug:
     """
 
     name: str
-    what: str
+    words: str
     act: Act
     places: list[tuple[str, Wrong]] = field(default_factory=list)
     begin: Callable[[], None] | None = None
@@ -41,8 +41,8 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(name: str, what: str, *, act: Act) -> Bug:
-    BUGS[name] = Bug(name, what, act)
+def bug(name: str, words: str, *, act: Act) -> Bug:
+    BUGS[name] = Bug(name, words, act)
     return BUGS[name]
 
 

@@ -16,10 +16,10 @@ last_writer_wins = bug(
 
 
 @instead_of(last_writer_wins, "sync.merge:decide_field")
-def _sends_without_asking(right: Wrong, given: Field) -> FieldDecision:
-    decision: FieldDecision = right(given)
+def _sends_without_asking(right: Wrong, field: Field) -> FieldDecision:
+    decision: FieldDecision = right(field)
     if decision.action is Action.CONFLICT:
-        return FieldDecision(given.key, Action.PUSH, "NPD was written last")
+        return FieldDecision(field.key, Action.PUSH, "NPD was written last")
     return decision
 
 
@@ -29,10 +29,10 @@ cleared_field_skipped = bug(
 
 
 @instead_of(cleared_field_skipped, "sync.merge:decide_field")
-def _sends_no_empty_value(right: Wrong, given: Field) -> FieldDecision:
-    decision: FieldDecision = right(given)
-    if decision.action is Action.PUSH and given.local is None:
-        return FieldDecision(given.key, Action.NOTHING)
+def _sends_no_empty_value(right: Wrong, field: Field) -> FieldDecision:
+    decision: FieldDecision = right(field)
+    if decision.action is Action.PUSH and field.local is None:
+        return FieldDecision(field.key, Action.NOTHING)
     return decision
 
 

@@ -17,8 +17,8 @@ delete_on_absence = bug(
 @instead_of(delete_on_absence, "sync.reconcile.identity:_linked")
 def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
     if item is not None:
-        found: RecordPlan = right(board, plan, item)
-        return found
+        linked: RecordPlan = right(board, plan, item)
+        return linked
     plan.record.delete()
     return plan.end(Outcome.SETTLED)
 

@@ -66,23 +66,23 @@ _FUNCTIONS = """
     SELECT pg_get_functiondef(oid) FROM pg_proc
     WHERE proname LIKE 'pgtrigger_sync_outbox%%' AND prosrc LIKE '%%DO UPDATE SET%%'
 """
-_kept: list[str] = []
+_originals: list[str] = []
 
 
 def _do_nothing() -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FUNCTIONS)
-        _kept[:] = [row[0] for row in cursor.fetchall()]
-        assert _kept, "The outbox has no upsert any more: the planted bug there plants nothing."
-        for text in _kept:
+        _originals[:] = [row[0] for row in cursor.fetchall()]
+        assert _originals, "The outbox has no upsert any more: the planted bug there plants nothing."
+        for text in _originals:
             cursor.execute(re.sub(r"DO UPDATE SET\s+priority.*?;", "DO NOTHING;", text, flags=re.DOTALL))
 
 
 def _do_update() -> None:
     with connection.cursor() as cursor:
-        for text in _kept:
+        for text in _originals:
             cursor.execute(text)
-    _kept.clear()
+    _originals.clear()
 
 
 outbox_does_nothing.begin, outbox_does_nothing.end = _do_nothing, _do_update

@@ -29,8 +29,8 @@ def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item
 
 
 def _as_told(item: Item, event: ItemEvent) -> Item:
-    told = event.value or {}
-    text = str(told.get("name") or told.get("value") or told.get("text") or "")
+    value = event.value or {}
+    text = str(value.get("name") or value.get("value") or value.get("text") or "")
     if event.column_id == "name":
         return replace(item, name=text or item.name)
     old = item.values.get(event.column_id or "")
@@ -47,11 +47,11 @@ no_echo_check = bug(
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
 def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any) -> Field:
-    given: Field = right(plan, field_plan, *args, **more)
-    told = {stored.event.column_id for stored in plan.facts.events if stored.event}
-    if given.base is None or field_plan.mapping.column_id not in told:
-        return given
-    return replace(given, base=Values(given.base.local, "what nobody wrote"))
+    field: Field = right(plan, field_plan, *args, **more)
+    columns = {stored.event.column_id for stored in plan.facts.events if stored.event}
+    if field.base is None or field_plan.mapping.column_id not in columns:
+        return field
+    return replace(field, base=Values(field.base.local, "what nobody wrote"))
 
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_at_rest")
