@@ -46,6 +46,7 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     row_of(page, "Dead 3").wait_for()
     row_of(page, "Bob").focus()
     states.dead("Dead later")
+    states.conflicting("Zoe", "5003", "email")  # a cause more, which the first line says
     page.clock.fast_forward(POLL)
     row_of(page, "Dead later").wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
