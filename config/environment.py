@@ -1,8 +1,8 @@
 """Reads settings from the environment, then from .env beside manage.py, then from a running `make run`.
 
 VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE may name a file with the value.
-`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with these secrets in its
-environment.
+`python -m config.environment COMMAND …` runs a program that isn't ours, such as pg_dump, with these secrets and with
+PostgreSQL's own variables in its environment.
 
 `make run` writes its environment into var/run.json, so `manage.py` in a second terminal has the same database, sandbox
 and secrets.
@@ -75,6 +75,13 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    number = whole_number(text)
+    if not 0 < number < 65_536:
+        raise ValueError("a port, from 1 to 65535")
+    return number
+
+
 def seconds(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise ValueError("a number of seconds, 0 or more")
@@ -109,8 +116,8 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "DEBUG": (yes_or_no, False),
     "ALLOWED_HOSTS": (parts, []),
     "TRUSTED_PROXIES": (whole_number, 0),
-    "PORT": (whole_number, 8000),
-    "SANDBOX_PORT": (whole_number, 8001),
+    "PORT": (port, 8000),
+    "SANDBOX_PORT": (port, 8001),
     "CRON_SECRET": (str, ""),
     "METRICS_TOKEN": (str, ""),
     "SENTRY_DSN": (address, ""),
@@ -298,10 +305,25 @@ def broker_url(database: str) -> str:
     return f"sqla+postgresql+psycopg://{database.partition('://')[2]}"
 
 
+# DATABASE_URL's options that PostgreSQL's programs know; `prepare_threshold` is the driver's own.
+LIBPQ_OPTIONS = {"host": "PGHOST", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+
+
+def libpq_variables() -> dict[str, str]:
+    """Return DATABASE_URL as the variables of PostgreSQL's programs: as an argument, `ps` would show its password."""
+    database = env.db_url_config(env("DATABASE_URL"))
+    names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "NAME": "PGDATABASE"}
+    values = {variable: database.get(name) for name, variable in names.items()}
+    options = database.get("OPTIONS", {})
+    values |= {variable: options[name] for name, variable in LIBPQ_OPTIONS.items() if name in options}
+    return {variable: str(value) for variable, value in values.items() if value}
+
+
 def main(command: list[str]) -> None:
     """Replace this process by the command, with the secrets of .env and of files in its environment."""
     try:
         load_secrets()
+        os.environ.update(libpq_variables())
     except ImproperlyConfigured as error:
         sys.exit(f"Settings: {error}")
     os.execvp(command[0], command)  # noqa: S606

@@ -1,22 +1,29 @@
-"""The list of conflicts in the admin."""
+"""The admin of conflicts: their list, and the addresses of their pages and of those of rejected values."""
 
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.admin import conflict_handlers  # noqa: F401 - registers Home's buttons
 from conflicts.admin.bulk_resolution import bulk_question, resolve_all, shown_conflicts
-from conflicts.admin.case_screen import CaseMixin, screen_url
+from conflicts.admin.conflict_screen import ConflictView
+from conflicts.admin.rejection_screen import RejectionView
+from conflicts.admin.strips import screen_url, strip_of, undo_choice
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
 from conflicts.progress import APPLYING, OPEN, SETTLED
 from sync.admin import admin_base, confirmed_action
 from sync.kernel import humanize
+from sync.kernel.messages import ActionError
 
 LONGEST_VALUE = 80
 BADGES = {
@@ -50,7 +57,7 @@ class StateFilter(RadioFilter):
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class SyncConflictAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("=monday_item_id",)
@@ -102,6 +109,48 @@ class SyncConflictAdmin(CaseMixin, admin_base.RecordSearchMixin, admin_base.Reco
             redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
             return redirect
         return HttpResponseRedirect(screen_url(conflict.pk))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        name = "conflicts_syncconflict"
+        field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
+        return [
+            path("<uuid:pk>/screen/", view(ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
+            path(field, view(RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
+            path("chosen/<str:key>/", view(self.choice_status), name=f"{name}_status"),
+            path("chosen/<str:key>/undo/", view(require_POST(self.choice_undo)), name=f"{name}_undo"),
+            *super().get_urls(),
+        ]
+
+    def choice_status(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Render a choice's strip, which htmx polls until it is final; then the page of the same case is reloaded."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        strip = _strip_or_404(key)
+        reloads = "reload" in request.GET
+        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
+        answer = render(request, "conflicts/done_before.html", context)
+        answer.headers["Cache-Control"] = "no-store"
+        if reloads and strip["progress"].is_final:
+            answer.headers["HX-Refresh"] = "true"
+        return answer
+
+    def choice_undo(self, request: HttpRequest, key: str) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        strip = _strip_or_404(key)
+        try:
+            undo_choice(key, by=cast("User", request.user))
+        except (ActionError, ObjectDoesNotExist) as error:
+            messages.error(request, f"Nothing was undone. {error}")
+        return admin_base.see_other(strip["url"])
+
+
+def _strip_or_404(key: str) -> dict[str, Any]:
+    strip = strip_of(key)
+    if strip is None:
+        raise Http404("There is no such choice.")
+    return strip
 
 
 def _first_value(conflict: SyncConflict, side: str) -> SafeString | str:

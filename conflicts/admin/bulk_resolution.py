@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 
 from conflicts import resolution
-from conflicts.admin.case_screen import screen_url
+from conflicts.admin.strips import screen_url
 from conflicts.case import names_of
 from conflicts.effects import Sides, effect_of
 from conflicts.lifecycle import act_option, side_option
@@ -189,7 +189,7 @@ def resolve_all(digests: Mapping[str, str], choice: str, *, by: User) -> confirm
     number = names[resolved[0]] if len(resolved) == 1 else count_with_noun(len(resolved), "conflict")
     side = {"keep_npd": " with NPD's values", "keep_monday": " with Monday's values"}.get(choice, "")
     sentence = f"Resolved{side}: {number}. It takes effect within seconds." if resolved else ""
-    undo = [f"conflict {pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
+    undo = [f"conflict:{pk}" for pk in resolved] if choice in resolution.SIDE_OF_TYPE else []
     return confirmed_action.Report(sentence, problems, undo)
 
 

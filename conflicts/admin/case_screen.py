@@ -1,41 +1,30 @@
-"""The pages of a conflict and of a value that Monday rejected, on which a person decides."""
+"""What the pages of a conflict and of a rejected value have in common: the choices, the questions, the next case."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, lifecycle, rejections, resolution
+from conflicts import case, resolution
+from conflicts.admin.strips import URL_NAME, strip_of
 from conflicts.effects import Effect, Sides, is_same
-from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ConflictKind, ResolutionType, SyncConflict
-from conflicts.progress import OPEN, UNDOING, Progress, conflict_progress
-from conflicts.rejections import Rejection
+from conflicts.models import CUSTOM, SELECTABLE, ConflictKind
 from conflicts.reports import RECORD_KEY
 from conflicts.text_diff import both_texts
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
-from sync.clock import SyncNow
-from sync.kernel.humanize import count_with_noun, plural
-from sync.kernel.messages import ActionError, Conflict, NotAllowed
+from sync.kernel.humanize import plural
+from sync.kernel.messages import Conflict, NotAllowed
 from sync.merge import FieldSelection
-from sync.models import Decision
-from sync.reconcile.field_values import as_uuid
-from sync.records.blocked_fields import FieldRef
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
 BOTH = "both"
@@ -88,31 +77,14 @@ def emptying_question(name: str, fields: Sequence[case.CaseField]) -> confirmed_
     return confirmed_action.Question(f"{label}?", effects, button, [table], page_name=name, deletes=True)
 
 
-URL_NAME = "admin:conflicts_syncconflict"
-
-# Query parameters for the previous decision: a conflict's id, or the id of an answer.
-CONFLICT_PARAMETER = "after"
-ANSWER_PARAMETER = "answered"
+# The query parameter with the key of the choice before.
+CHOICE_BEFORE = "after"
 
 # The buttons “next” and “previous” go through these cases.
 WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 
 # Each page reads the keys of the waiting cases, so their number is bounded.
 MAX_WALKED = 2_000
-
-
-def screen_url(pk: UUID) -> str:
-    return reverse(f"{URL_NAME}_screen", args=[pk])
-
-
-def rejection_url(field_ref: FieldRef) -> str:
-    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
-
-
-def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
-    """Raise PermissionDenied unless this person may "view" or "change" conflicts."""
-    if not getattr(model_admin, f"has_{action}_permission")(request):
-        raise PermissionDenied
 
 
 def walk_from(row_id: str, kind: Kind) -> dict[str, Any]:
@@ -175,8 +147,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         """Return the question before a deletion or a removed value, or None."""
         return emptying_question(self.context.name, self.fields())
 
-    def apply(self, by: User) -> tuple[str, str, str]:
-        """Store the choices; return the page's address, the query parameter for the next page, and a sentence."""
+    def apply(self, by: User) -> tuple[str, str]:
+        """Store the choices; return the key of what was chosen (strips.py), and a sentence."""
         raise NotImplementedError
 
     def has_permission(self) -> bool:
@@ -188,7 +160,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Store the choices, or show them again with the problems."""
-        check_permission(self.model_admin, request, "change")
+        if not self.model_admin.has_change_permission(request):
+            raise PermissionDenied
         self.load(**kwargs)
         self.chosen, self.seen_values = parse_form(request.POST)
         # If values have changed since, `apply` refuses the choices, so nothing is asked.
@@ -202,7 +175,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         goes_on = "next" in request.POST
         next_url = walk_from(self.row_id, self.kind)["next_url"] if goes_on else ""
         try:
-            url, parameter, sentence = self.apply(cast("User", request.user))
+            key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
             self.chosen = {}
             self.seen_values = {}
@@ -217,8 +190,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             messages.success(request, f"All resolved. {sentence}")
             next_url = reverse("admin:index")
         elif goes_on:
-            next_url = f"{next_url}?{parameter}"
-        return admin_base.see_other(next_url or url)
+            next_url = f"{next_url}?{CHOICE_BEFORE}={key}"
+        return admin_base.see_other(next_url or self.url)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Render the page, with the problem why nothing was stored."""
@@ -226,12 +199,13 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         entity_type = self.context.entity_type
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
+        before = strip_of(self.request.GET.get(CHOICE_BEFORE, ""), self.context.mappings)
         is_linked = self.context.record is not None and registry.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
             "url": self.url,
             "entity_type": entity_type,
-            "before": self.decided_before(),
+            "before": before if before and before["url"] != self.url else None,
             "record_url": registry.record_url(entity_type, self.context.entity_id) if is_linked else "",
             "may_choose": case_context["is_waiting"] and may_change,
             "may_type": resolution.may_type(user, entity_type),
@@ -259,291 +233,3 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
                 row.select(self.chosen.get(row.key, FieldSelection("")))
                 row.seen_values = self.seen_values.get(row.key)
                 row.is_new = row.seen_values is None
-
-    def decided_before(self) -> dict[str, Any] | None:
-        """Return the strip of the previous decision that the address names, unless it is about this page's value."""
-        pk = as_uuid(self.request.GET.get(CONFLICT_PARAMETER, ""))
-        last = SyncConflict.objects.filter(pk=pk).first() if pk else None
-        if last is not None:
-            return conflict_strip(last, case.RecordContext.of(last, self.context.mappings))
-        number = self.request.GET.get(ANSWER_PARAMETER, "")[:18]
-        answer = None
-        if number.isdecimal():
-            answer = Decision.objects.filter(pk=number, kind=rejections.DECISION_KIND).first()
-        if answer is None or rejection_url(rejections.field_ref_of(answer)) == self.url:
-            return None
-        return answer_strip(answer, Rejection.of(rejections.field_ref_of(answer), self.context.mappings))
-
-
-def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    """Return the context of the strip about a conflict's progress, with its undo."""
-    return {
-        "name": context.name,
-        "url": screen_url(conflict.pk),
-        "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
-        "progress": conflict_progress(conflict, context),
-        "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-    }
-
-
-def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
-    """Return the context of the strip about an answer to a rejected value."""
-    field_ref = rejections.field_ref_of(answer)
-    undo_url = reverse(f"{URL_NAME}_rejected_undo", args=[answer.pk])
-    return {
-        "name": case.RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record),
-        "url": rejection_url(field_ref),
-        "status_url": reverse(f"{URL_NAME}_rejected_status", args=[answer.pk]),
-        "progress": rejections.answer_progress(answer, rejection, with_delay=False),
-        "undo_url": undo_url if rejections.can_undo(answer, rejection) else "",
-    }
-
-
-class ConflictView(CaseView):
-    """The page of a conflict."""
-
-    conflict: SyncConflict
-
-    def load(self, **kwargs: Any) -> None:
-        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        self.conflict = get_object_or_404(rows, pk=kwargs["pk"])
-        self.context = case.RecordContext.of(self.conflict)
-        self.url = screen_url(self.conflict.pk)
-        self.title = f"Conflict of {self.context.name}"
-        self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
-        self.row_id = str(self.conflict.pk)
-        self.present_values = resolution.current_values(self.conflict) if self.is_waiting else {}
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.conflict.is_open and not self.conflict.is_being_applied
-
-    def page(self) -> dict[str, Any]:
-        conflict = self.conflict
-        progress = conflict_progress(conflict, self.context)
-        fields = self.fields()
-        by_field = conflict.is_open and not conflict.is_about_record
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
-        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
-            tags = [(count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
-        still_asked = (*conflict.conflict_fields, RECORD_KEY)
-        return {
-            "kind": conflict.kind,
-            "conflict": conflict,
-            "fields": fields,
-            "rows": fields if by_field else [],
-            "resolved": case.resolved_fields(conflict, self.context),
-            "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
-            "equal": case.equal_fields(conflict, self.context) if by_field else [],
-            "blocked": case.blocked_sentences(conflict, self.context) if by_field else [],
-            "about": self.about_record() if conflict.is_about_record else None,
-            "progress": progress,
-            "is_waiting": self.is_waiting,
-            "item_url": self.context.item_url(conflict.monday_item_id),
-            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "list_url": reverse(f"{URL_NAME}_changelist"),
-            "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
-            "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-            "undo_problem": resolution.undo_problem(conflict, self.context) if progress.is_undoable else "",
-        }
-
-    def fields(self) -> list[case.CaseField]:
-        """Return the fields in conflict with the posted choices, or with the stored ones, also rejected ones."""
-        stored = self.conflict.stored_resolution
-        fields = case.fields_in_conflict(self.conflict, self.context)
-        # A choice that a pass rejected is suggested again, with the reason.
-        chosen = {**stored.handed_back, **stored.fields}
-        if self.seen_values:
-            self.select(fields)
-            return fields
-        for row in fields:
-            row.select(chosen.get(row.key, FieldSelection("")))
-            row.problem = stored.reasons.get(row.key, "")
-            if rejected := stored.handed_back.get(row.key):
-                row.seen_values = {NPD: rejected.npd, MONDAY: rejected.monday}
-        return fields
-
-    def about_record(self) -> dict[str, Any]:
-        """Return the context of a question about the whole record."""
-        conflict = self.conflict
-        stored = conflict.stored_resolution
-        chosen = self.chosen if self.seen_values else {**stored.handed_back, **stored.fields}
-        selection = chosen.get(RECORD_KEY)
-        values = resolution.current_values(conflict).items()
-        columns = case.candidate_columns(conflict, self.context)
-        return {
-            "options": lifecycle.offered_options(conflict),
-            "chosen": lifecycle.chosen_option(conflict, selection) if selection else None,
-            "columns": columns,
-            "lines": case.compared_lines(self.context, columns),
-            "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
-            "deletion_problem": resolution.deletion_problem(self.request.user, conflict.entity_type),
-        }
-
-    def question(self) -> confirmed_action.Question | None:
-        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
-        if option is None or not option.deletes:
-            return super().question()
-        effects = [self.conflict.question, option.effect]
-        return confirmed_action.Question(
-            f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True
-        )
-
-    def apply(self, by: User) -> tuple[str, str, str]:
-        kind = self.resolution_type()
-        resolved = resolution.resolve(
-            self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
-        )
-        sentence = conflict_progress(resolved, self.context, with_delay=False).sentence
-        return self.url, f"{CONFLICT_PARAMETER}={resolved.pk}", sentence
-
-    def resolution_type(self) -> str:
-        """Return a side's type if that side was chosen for all fields, or a merge."""
-        choices = {selection.choose for selection in self.chosen.values()}
-        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
-        for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
-            is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
-            if self.conflict.is_about_record:
-                is_side = option is not None and option == lifecycle.side_option(self.conflict, side)
-            if is_side:
-                return kind
-        return ResolutionType.MERGE
-
-
-class RejectionView(CaseView):
-    """The page of a value that Monday rejected, with the last answer about it."""
-
-    kind = Kind.REJECTED
-    rejection: Rejection
-
-    def load(self, **kwargs: Any) -> None:
-        field_ref = kwargs["entity_type"], kwargs["entity_id"], kwargs["key"]
-        rejection = Rejection.of(field_ref)
-        if rejection is None:
-            raise Http404("There is no such record, or no such field on its board.")
-        self.rejection = rejection
-        self.context = rejection.context
-        self.url = rejection_url(field_ref)
-        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
-        self.row_id = ":".join(map(str, field_ref))
-        self.present_values = {rejection.key: rejection.sides} if rejection.needs_answer else {}
-
-    def page(self) -> dict[str, Any]:
-        rejection = self.rejection
-        answer = rejections.last_answer(*rejection.field_ref)
-        progress = Progress(OPEN, "")
-        if answer is not None:
-            progress = rejections.answer_progress(answer, rejection, with_delay=False)
-        is_waiting = rejection.needs_answer and progress.is_final
-        kept_by = str(rejection.kept_by.get("who", ""))
-        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
-        if is_waiting:
-            tag = ("Rejected by Monday", "cfl-warn")
-        elif progress.state == UNDOING:
-            tag = ("Being undone", "")
-        fields = self.fields()
-        return {
-            "kind": case.REJECTED,
-            "is_rejected": True,
-            "fields": fields,
-            "rows": fields if is_waiting else [],
-            "progress": progress,
-            "is_waiting": is_waiting,
-            "answer": None if is_waiting or answer is None else answer_strip(answer, rejection),
-            "item_url": self.context.item_url(rejection.record.monday_id or ""),
-            "reason": admin_base.with_request_id(rejection.reason),
-            "is_unsent": rejection.is_unsent,
-            "kept_by": kept_by,
-            "tags": [tag],
-            "list_url": reverse("admin:index"),
-        }
-
-    def fields(self) -> list[case.CaseField]:
-        """Return the field, with its values if somebody has to choose."""
-        rejection = self.rejection
-        row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
-        if not rejection.needs_answer:
-            return [row]
-        row.npd = rejection.sides[NPD]
-        row.monday = rejection.sides[MONDAY]
-        row.converter = rejection.field.converter
-        if rejection.would_empty and not resolution.may_type(self.request.user, self.context.entity_type):
-            row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
-        else:
-            try:
-                rejection.raw_from_monday()
-            except ActionError as why:
-                row.monday_problem = str(why)
-        self.select([row])
-        row.is_new = False
-        return [row]
-
-    def apply(self, by: User) -> tuple[str, str, str]:
-        key = self.rejection.key
-        selection = self.chosen.get(key, FieldSelection(""))
-        answer = rejections.answer_rejection(
-            self.rejection.field_ref,
-            by=by,
-            choose=selection.choose,
-            value=selection.value or "",
-            seen=self.seen_values.get(key, {}),
-        )
-        parameter = f"{ANSWER_PARAMETER}={answer.pk}"
-        return f"{self.url}?{parameter}", parameter, answer.sentence
-
-
-class CaseMixin(admin_base.PageAdmin):
-    """Adds the pages of conflicts and rejected values, with their progress and undo, to the admin of conflicts."""
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        name = "conflicts_syncconflict"
-        field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
-        return [
-            path("<uuid:pk>/screen/", view(ConflictView.as_view(model_admin=self)), name=f"{name}_screen"),
-            path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
-            path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
-            path("rejected/answer/<int:pk>/", view(self.answer_status), name=f"{name}_rejected_status"),
-            path("rejected/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_rejected_undo"),
-            path(field, view(RejectionView.as_view(model_admin=self)), name=f"{name}_rejected_screen"),
-            *super().get_urls(),
-        ]
-
-    def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        check_permission(self, request, "view")
-        conflict = get_object_or_404(SyncConflict, pk=pk)
-        return self._strip(request, conflict_strip(conflict, case.RecordContext.of(conflict)))
-
-    def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
-        check_permission(self, request, "view")
-        rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
-        answer = get_object_or_404(rows, pk=pk)
-        return self._strip(request, answer_strip(answer, Rejection.of(rejections.field_ref_of(answer))))
-
-    def _strip(self, request: HttpRequest, strip: dict[str, Any]) -> HttpResponse:
-        """Render a strip, which htmx polls until it is final; then the page of the same case is reloaded."""
-        reloads = "reload" in request.GET
-        context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
-        answer = render(request, "conflicts/done_before.html", context)
-        answer.headers["Cache-Control"] = "no-store"
-        if reloads and strip["progress"].is_final:
-            answer.headers["HX-Refresh"] = "true"
-        return answer
-
-    def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        conflict = get_object_or_404(SyncConflict, pk=pk)
-        return self._undo(request, partial(resolution.undo, conflict.pk), screen_url(conflict.pk))
-
-    def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
-        answer = get_object_or_404(Decision, pk=pk, kind=rejections.DECISION_KIND)
-        return self._undo(
-            request, partial(rejections.undo_answer, answer), rejection_url(rejections.field_ref_of(answer))
-        )
-
-    def _undo(self, request: HttpRequest, act: Callable[..., object], url: str) -> HttpResponse:
-        check_permission(self, request, "change")
-        try:
-            act(by=request.user)
-        except ActionError as error:
-            messages.error(request, f"Nothing was undone. {error}")
-        return admin_base.see_other(url)

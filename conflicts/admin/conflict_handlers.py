@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
 from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
+from conflicts.admin.strips import undo_choice
 from conflicts.case import LOST_SIDES
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
@@ -20,7 +22,7 @@ from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
-from sync.models import Decision, FieldMapping
+from sync.models import FieldMapping
 
 LOST = reports.KIND_OVERWRITTEN
 
@@ -169,7 +171,7 @@ class UseSide(Resolve):
             except ActionError as error:
                 problems.append(f"{entry.name}: {error}")
             else:
-                undo.append(f"answer {answer.pk}")
+                undo.append(f"answer:{answer.pk}")
                 answered.append(entry)
         sentences = [report.sentence, self._answered_sentence(answered)]
         return Report(" ".join(filter(None, sentences)), problems, undo)
@@ -193,16 +195,12 @@ class UseSide(Resolve):
         by = cast("User", request.user)
         undone = 0
         problems = []
-        choices = [token.split(" ", 1) for token in tokens]
-        _wait_for_writes([key for kind, key in choices if kind == "conflict"])
-        for kind, key in choices:
+        _wait_for_writes([key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")])
+        for key in tokens:
             try:
-                if kind == "conflict":
-                    resolution.undo(key, by=by)
-                else:
-                    rejections.undo_answer(Decision.objects.get(pk=key, kind=rejections.DECISION_KIND), by=by)
+                undo_choice(key, by=by)
                 undone += 1
-            except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
+            except (ActionError, ObjectDoesNotExist) as error:
                 problems.append(f"Not undone: {error}")
         entries = humanize.count_with_noun(undone, "entry opens", "entries open")
         return Report(f"Undone. {entries} again within seconds." if undone else "", problems)

@@ -1,28 +1,22 @@
 """The activity of records as acts of several entries, each with its undo."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
-from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
 from sync import attention, registry
-from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
+from sync.admin import edits
 from sync.kernel import humanize
-from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
+from sync.models import Decision, FieldMapping, SyncedModel, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
-from sync.reconcile.field_values import to_json_value
 from sync.records import authors
-from sync.records.tombstones import deleted_names
-from sync.state.record_fields import display_of
 
 MOST_ENTRIES = 50
 # A value's characters on a line.
@@ -30,19 +24,6 @@ MAX_SHOWN = 80
 
 # The kind of a decision about an applied resolution.
 _RESOLVED = "conflict_settled"
-
-# The kind of an unsaved entry about an edit in NPD that no stored entry is about.
-EDIT = "edit"
-
-# The kind of an unsaved entry about the edits of a record that wait to be sent.
-WAITING = "waiting"
-
-# What an edit says that waits to be sent, or whose job failed for good.
-PENDING = "Pending"
-NOT_SYNCED = "Not synced: its job failed"
-
-# The directions that send NPD's edits.
-SENDING_DIRECTIONS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 # The icon and its label, by the kind of an entry.
 _MARKS = {
@@ -60,8 +41,8 @@ _MARKS = {
     "archived": ("delete", "Archived on Monday"),
     "deleted": ("delete", "Deleted on Monday"),
     "restored": ("undo", "Restored"),
-    EDIT: ("edit", "Edited in NPD"),
-    WAITING: ("schedule", "Not synced yet"),
+    edits.EDIT: ("edit", "Edited in NPD"),
+    edits.WAITING: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
@@ -81,7 +62,7 @@ def _mark_of(row: Decision) -> tuple[str, str]:
         return "view_column", "New column filled"
     if row.kind == "removed" and row.reason in _MARKS:
         return _MARKS[row.reason]
-    if row.kind in _MARKS and not (row.kind == EDIT and row.actor == authors.SYNC_ACTOR):
+    if row.kind in _MARKS and not (row.kind == edits.EDIT and row.actor == authors.SYNC_ACTOR):
         return _MARKS[row.kind]
     return ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
 
@@ -100,8 +81,8 @@ def _act_of(row: Decision) -> tuple[object, ...]:
     if not row.key:
         return ()
     # Several passes may send the values of one save.
-    edited_at = row.at.isoformat() if row.kind == EDIT else row.cause.get("npd", {}).get("at")
-    if row.kind in (EDIT, "push") and edited_at:
+    edited_at = row.at.isoformat() if row.kind == edits.EDIT else row.cause.get("npd", {}).get("at")
+    if row.kind in (edits.EDIT, "push") and edited_at:
         return (*about, edited_at)
     return (*about, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
@@ -271,7 +252,7 @@ class Act:
 
     @property
     def waits_colour(self) -> str:
-        return "bad" if self.waits == NOT_SYNCED else "wait"
+        return "bad" if self.waits == edits.NOT_SYNCED else "wait"
 
     @property
     def why(self) -> Sequence[str]:
@@ -322,242 +303,25 @@ def _line_of(row: Decision, labels: Mapping[tuple[str, str], str], offer: UndoOf
     )
 
 
-def board_mappings() -> QuerySet[FieldMapping]:
-    types = [spec.entity_type for spec in registry.entities()]
-    rows = FieldMapping.objects.filter(link__entity_type__in=types).select_related("link")
-    return rows.order_by("position", "pk")
-
-
 def labels_of(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
     """Return the fields' labels by type of records and key: first the mapped fields in the order of their columns."""
     labels = {(mapping.link.entity_type, mapping.key): mapping.label for mapping in mappings}
     for spec in registry.entities():
-        for field in _edited_fields(spec.model):
+        for field in edits.edited_fields(spec.model):
             labels.setdefault((spec.entity_type, field.name), capfirst(str(field.verbose_name)))
     return labels
 
 
-def sent_labels(mappings: Iterable[FieldMapping]) -> dict[tuple[str, str], str]:
-    """Return the labels of the fields that are sent to a board, by type of records and the field's name."""
-    return {
-        (mapping.link.entity_type, name): mapping.label
-        for mapping in mappings
-        if mapping.column_id and mapping.direction in SENDING_DIRECTIONS
-        for name in mapping.fields
-    }
-
-
-def _edited_fields(model: type[SyncedModel]) -> list[Any]:
-    """Return the fields that a record's history has."""
-    fields: Iterable[Any] = model._meta.concrete_fields
-    return [field for field in fields if not field.primary_key and field.name not in model.BOOKKEEPING]
-
-
-# By record: edits after this moment wait to be sent; and whether they are pending or their job failed, in words.
-PendingSaves = Mapping[registry.RecordKey, tuple[datetime, str]]
-
-
-def pending_saves(ids: Sequence[UUID] | None = None, *, limit: int) -> PendingSaves:
-    """Return the saves to be sent of these records, or of those with the newest jobs; one query."""
-    # Each status separately, because each has its own index.
-    is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
-    about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
-    jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
-    jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
-    # For a deleted record only its deletion waits.
-    deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
-    jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
-    states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
-    states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
-    records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
-        first=Min("created_at"), newest=Max("pk"), alive=Count("pk", filter=~Q(status=QueueStatus.FAILED))
-    )
-    saves: dict[Any, tuple[datetime, str]] = {}
-    for row in rows.order_by("-newest")[:limit]:
-        # A job is written a moment after the history's row of its save.
-        since = row["first"] - timedelta(seconds=1)
-        since = max(since, row["synced_at"] or since)
-        saves[row["entity_type"], row["entity_id"]] = (since, PENDING if row["alive"] else NOT_SYNCED)
-    return saves
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A change of a record's row in NPD."""
-
-    entity_type: str
-    entity_id: UUID
-    at: datetime
-    who: str
-    event: Any  # of the record's history
-    before: Any | None  # the event before; None if the edit created the record
-    fields: Sequence[Any]  # those that it changed; none if it created the record
-    group_id: str  # as in `authors.Edit`
-    waits: str  # that it waits to be sent, if its fields are sent at all; empty if it doesn't
-
-
-def edits_of(
-    keys: Collection[registry.RecordKey], saves: PendingSaves, *, limit: int = authors.MAX_EVENTS
-) -> list[Edit]:
-    """Return the edits among the newest events of these records' history; one query for each type, and one."""
-    histories: dict[registry.RecordKey, list[Any]] = {}
-    for spec in registry.entities():
-        ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
-        events_by_id = authors.latest_events(spec.model, ids, limit=limit)
-        histories |= {(spec.entity_type, entity_id): events for entity_id, events in events_by_id.items()}
-    users = authors.users_of(event for events in histories.values() for event in events)
-    edits = []
-    for (entity_type, entity_id), events in histories.items():
-        fields = _edited_fields(registry.entity(entity_type).model)
-        is_sent = events[0].sync_enabled and events[0].sync_direction in SENDING_DIRECTIONS
-        since, words = saves.get((entity_type, entity_id), (None, "")) if is_sent else (None, "")
-        for event, before in zip(events, [*events[1:], None], strict=True):
-            # The changes of the oldest kept row are unknown.
-            if before is None and event.pgh_label != "insert":
-                continue
-            context = authors.context_of(event)
-            waits = since is not None and event.pgh_created_at > since and context.get("cause") != "sync"
-            edits.append(
-                Edit(
-                    entity_type=entity_type,
-                    entity_id=entity_id,
-                    at=event.pgh_created_at,
-                    who=authors.actor_name(context, users),
-                    event=event,
-                    before=before,
-                    fields=[field for field in fields if before and _value(event, field) != _value(before, field)],
-                    group_id=authors.group_id_of(context, event.pgh_context_id),
-                    waits=words if waits else "",
-                )
-            )
-    return edits
-
-
-def _value(event: Any, field: Any) -> Any:
-    return getattr(event, field.attname)
-
-
-def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit]:
-    """Return the edits that wait to be sent, newest first, of these records or of those with the newest jobs."""
-    saves = pending_saves(ids, limit=limit)
-    return sorted((edit for edit in edits_of(saves, saves) if edit.waits), key=lambda edit: edit.at, reverse=True)
-
-
-def entry_of(edit: Edit, kind: str, sentence: str, key: str = "", **values: str) -> Decision:
-    """Return an unsaved entry about an edit, with the columns that the database would fill in."""
-    return Decision(
-        entity_type=edit.entity_type,
-        entity_id=edit.entity_id,
-        remote_id="",
-        key=key,
-        kind=kind,
-        sentence=sentence,
-        values={"event": edit.event.pgh_id, **values},
-        actor=edit.who,
-        at=edit.at,
-        cause={},
-    )
-
-
 def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
     """Return the context of a record's activity: its newest entries, and the edits in NPD that none is about."""
-    mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
+    mappings = list(edits.board_mappings().filter(link__entity_type=record.entity_type()))
     # A choice that a later entry about its result replaces is folded without a fold_id.
     stored = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-    rows = _with_edits(record, list(stored.exclude(folded=True, fold_id=None)[:MOST_ENTRIES]), mappings)
+    newest = list(stored.exclude(folded=True, fold_id=None)[:MOST_ENTRIES])
+    rows = edits.with_edits(record, newest, mappings, limit=MOST_ENTRIES)
     rows.sort(key=lambda row: row.happened_at, reverse=True)
     list_url = reverse("admin:sync_decision_changelist", query={"q": record.pk})
     return {
         "acts": acts_of(rows, labels_of(mappings), request)[:MOST_ENTRIES],
         "all_url": list_url if request.user.has_perm("sync.view_decision") else "",
     }
-
-
-def _with_edits(record: SyncedModel, rows: Sequence[Decision], mappings: Sequence[FieldMapping]) -> list[Decision]:
-    """Return a record's entries, and unsaved ones for the edits that none of them is about."""
-    # One more than is shown, because the changes of an event are the differences to the one before.
-    saves = pending_saves([record.pk], limit=1)
-    edits = edits_of([(record.entity_type(), record.pk)], saves, limit=MOST_ENTRIES + 1)
-    edit_at = {edit.at.isoformat(): edit for edit in edits if edit.before}
-    fields_of = {mapping.key: mapping.fields for mapping in mappings}
-    # A pass, an import or an undo has entries of its own.
-    batches = {str(row.batch_id) for row in rows if row.batch_id}
-    sent = set[tuple[Any, str]]()
-    entries = []
-    for row in rows:
-        edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == "push" else None
-        names = fields_of.get(row.key, [row.key])
-        if edit and _was(edit.before, names, row.values):
-            if edit.group_id in batches:
-                continue
-            # What was sent unchanged is listed as what was edited.
-            row.at = edit.at
-            row.actor = edit.who
-            sent.update((edit.event.pgh_id, name) for name in names)
-        entries.append(row)
-    sent_fields = {name for _, name in sent_labels(mappings)}
-    keys = {names[0]: key for key, names in fields_of.items() if len(names) == 1}
-    texts = _Texts(record, edits)
-    for edit in edits:
-        if edit.group_id in batches:
-            continue
-        if edit.before is None:
-            entries.append(entry_of(edit, "create", "Created", waits=edit.waits if sent_fields else ""))
-        for field in edit.fields:
-            if field.name == "sync_enabled":
-                entries.append(entry_of(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
-            elif (edit.event.pgh_id, field.name) not in sent:
-                before, after = texts.of_change(field, edit)
-                waits = edit.waits if field.name in sent_fields else ""
-                key = keys.get(field.name, field.name)
-                entries.append(entry_of(edit, EDIT, "", key, before=before, after=after, waits=waits))
-    return entries
-
-
-def _was(event: Any, names: Sequence[str], sent: Mapping[str, Any]) -> bool:
-    """Whether a row had in these fields the value before that an entry about sending has."""
-    columns = {field.name: field.attname for field in event._meta.concrete_fields}
-    values = {name: to_json_value(getattr(event, columns[name])) for name in names if name in columns}
-    if "raw_before" not in sent:
-        # Nothing is stored for an empty cell.
-        return bool(values) and not sent.get("before") and not any(values.values())
-    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
-
-
-class _Texts:
-    """A record's values in its history, as texts."""
-
-    def __init__(self, record: SyncedModel, edits: Sequence[Edit]) -> None:
-        self._record = record
-        self._display = display_of(record) if edits else None
-        self._related: dict[str, dict[Any, str]] = {}
-        for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
-            model: Any = field.related_model
-            events = [event for edit in edits for event in (edit.event, edit.before) if event]
-            ids = {_value(event, field) for event in events} - {None}
-            targets = model._default_manager.in_bulk(ids)
-            deleted = deleted_names(model.entity_type(), ids - targets.keys())
-            self._related[field.attname] = deleted | {key: str(target) for key, target in targets.items()}
-
-    def of_change(self, field: Any, edit: Edit) -> tuple[str, str]:
-        """Return a field's values before and after: as typed if only the spelling differs."""
-        before = self._text(field, edit.before)
-        after = self._text(field, edit.event)
-        if self._display is None or field.choices or not isinstance(_value(edit.event, field), str):
-            return before, after
-        spelled_before = self._display.spelling(self._record, field.name, before)
-        spelled_after = self._display.spelling(self._record, field.name, after)
-        return (before, after) if spelled_before == spelled_after else (spelled_before, spelled_after)
-
-    def _text(self, field: Any, event: Any) -> str:
-        value = _value(event, field)
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        if isinstance(field, ForeignKey):
-            return self._related[field.attname].get(value, "one that was deleted") if value else ""
-        if isinstance(field, ArrayField):
-            return ", ".join(value or [])
-        if field.choices:
-            return str(dict(field.flatchoices).get(value, value))
-        return "" if value is None else str(value)

@@ -414,27 +414,18 @@ class HealthFilter(RadioFilter):
         return record_view.filter_by_state(queryset, self.value() or "")
 
 
-@dataclass(frozen=True)
-class Badge:
-    """A state as colour, icon and words."""
-
-    colour: str
-    icon: str
-    words: str
-
-
-def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> Badge:
+def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) -> SafeString:
     """Return the board's state; `blocked` are its fields whose columns can't be used."""
     if not board.has_board:
-        return Badge("off", "link_off", "Not set up")
+        return badge("off", "link_off", "Not set up")
     if board.is_paused:
-        return Badge("warn", "pause_circle", "Paused")
+        return badge("warn", "pause_circle", "Paused")
     if board.is_stopped:
-        return Badge("bad", "block", "Stopped")
+        return badge("bad", "block", "Stopped")
     if blocked:
         columns = humanize.count_with_noun(len(blocked), "column")
-        return Badge("warn", "view_column", f"Syncing; {columns} can't be used")
-    return Badge("ok", "check_circle", "Syncing")
+        return badge("warn", "view_column", f"Syncing; {columns} can't be used")
+    return badge("ok", "check_circle", "Syncing")
 
 
 def records_url(spec: registry.EntitySpec, health: str = "") -> str:

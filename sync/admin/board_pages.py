@@ -191,7 +191,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         return super().row_context(request, link) | {
             "page_name": self.name(link),
             # The banner above says who paused it, and why.
-            "board_state": self._badge(link) if board.is_paused else self.state(link),
+            "board_state": admin_base.board_badge(board) if board.is_paused else self.state(link),
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_url": pause_url(request, link.entity_type) if may_pause else "",
             "problems": [humanize.without_request_id(text) for text in problems if text],
@@ -233,12 +233,8 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     @admin.display(description="State")
     def state(self, link: Any) -> SafeString:
         reason = humanize.without_request_id(link.page_board.detail)
-        return format_html('{}<span class="npd-why">{}</span>', self._badge(link), reason)
-
-    @staticmethod
-    def _badge(link: Any) -> SafeString:
         badge = admin_base.board_badge(link.page_board, link.page_blocked)
-        return admin_base.badge(badge.colour, badge.icon, badge.words)
+        return format_html('{}<span class="npd-why">{}</span>', badge, reason)
 
     synced = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("verified_at", "Verified")

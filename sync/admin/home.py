@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -61,7 +61,9 @@ def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
 class StateLine:
     """The state of the sync; the banner of every page shows stops and pauses instead."""
 
-    badge: admin_base.Badge
+    colour: str
+    icon: str
+    words: str
     detail: str = ""
     url: str = ""
     button: str = ""
@@ -75,23 +77,23 @@ def _state_line(
     if not any(board.availability.has_board for board in boards):
         running = any(is_running(link) for link in overview.links.values())
         why, button, url = next_setup_step(request.user, connected=has_answered(overview), running=running)
-        return StateLine(admin_base.Badge("off", "link_off", "Not set up: nothing is synced yet"), why, url, button)
+        return StateLine("off", "link_off", "Not set up: nothing is synced yet", why, url, button)
     if stalled := _stalled(boards, overview):
         span = humanize.time_span(max(board.seconds for board in stalled))
         titles = humanize.join_first([registry.board_title(board.entity_type) for board in stalled])
         on_server = " ".join(dict.fromkeys(f"{board.reason}." for board in stalled))
-        badge = admin_base.Badge("bad", "block", f"Nothing is synced: changes haven't moved for {span}")
-        return StateLine(badge, titles, on_server=on_server)
+        words = f"Nothing is synced: changes haven't moved for {span}"
+        return StateLine("bad", "block", words, titles, on_server=on_server)
     pending = sum(board.counts[record_view.RecordState.PENDING] for board in boards)
     if slowed := [board.slowed_until for board in boards if board.slowed_until]:
         until = humanize.due_time(max(slowed), overview.now)
         used = api_quota.forecast(overview.quota, overview.account).used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine(admin_base.Badge("warn", "hourglass", words), detail, try_url=reverse("admin:sync_try_again"))
+        return StateLine("warn", "hourglass", words, detail, try_url=reverse("admin:sync_try_again"))
     if groups:
         things = humanize.count_with_noun(groups, "thing needs", "things need")
-        return StateLine(admin_base.Badge("warn", "front_hand", f"Syncing; {things} attention"))
+        return StateLine("warn", "front_hand", f"Syncing; {things} attention")
     return _calm_line(request, pending)
 
 
@@ -100,12 +102,12 @@ def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     others = attention.tallies(attention.Scope(shown_scope(request.user).others))
     if number := sum(tally.causes for tally in others.values()):
         things = humanize.count_with_noun(number, "thing needs", "things need")
-        return StateLine(admin_base.Badge("off", "group", f"Nothing needs you; {things} somebody else"))
+        return StateLine("off", "group", f"Nothing needs you; {things} somebody else")
     if pending:
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine(admin_base.Badge("wait", "sync", f"Syncing; {records} pending"))
+        return StateLine("wait", "sync", f"Syncing; {records} pending")
     checked = verification_text(**latest_verification())
-    return StateLine(admin_base.Badge("ok", "check_circle", "All is well"), checked)
+    return StateLine("ok", "check_circle", "All is well", checked)
 
 
 def _stalled(boards: Sequence[BoardLine], overview: availability.Overview) -> list[availability.Overdue]:
@@ -138,7 +140,7 @@ class BoardLine:
         return self.spec.board_title
 
     @property
-    def badge(self) -> admin_base.Badge:
+    def badge(self) -> SafeString:
         return admin_base.board_badge(self.availability, self.blocked)
 
     @property
@@ -266,7 +268,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
     first_rows = attention.first_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
     entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
-    for row in _rows(request, entries, wording, now):
+    for row in _rows(request, entries, wording):
         rows_by_cause[row.entry.cause].append(row)
     links = admin_base.overview_of(request).links
     board_urls = _board_urls(groups, wording) if may_change_mapping(request.user) else {}
@@ -379,19 +381,18 @@ def _board_urls(groups: Sequence[attention.Group], wording: attention.Wording) -
     return urls
 
 
-def _rows(
-    request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording, now: datetime
-) -> list[Row]:
+def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
     """Return the entries with both sides' values and this person's acts."""
     entries = handlers.with_values(entries, wording)
     requests = open_jobs(entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED)
-    retried = _retried_jobs(entries, now)
-    return [_row(request, entry, requests, retried.get(entry.key)) for entry in entries]
+    retried = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
+    return [_row(request, entry, requests, retried.get(entry.job)) for entry in entries]
 
 
 def _row(
     request: HttpRequest, entry: attention.Entry, requests: Mapping[tuple[str, str], SyncQueue], job: SyncQueue | None
 ) -> Row:
+    now = admin_base.overview_of(request).now
     links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
         if progress := request_badge(requests.get((entry.entity_type, entry.item_id))):
@@ -405,21 +406,10 @@ def _row(
     badge: SafeString | str = ""
     if job is not None:
         is_paused = admin_base.overview_of(request).of(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {next_attempt(job)}"
+        words = "Waits: paused" if is_paused else f"Next attempt {next_attempt(job, now)}"
         badge = admin_base.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = handlers.offered_to(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
-
-
-def _retried_jobs(entries: Iterable[attention.Entry], now: datetime) -> dict[str, SyncQueue]:
-    """Return the entries' jobs that are tried again, by the entries' keys."""
-    keys = {entry.job: entry.key for entry in entries if entry.is_being_retried}
-    jobs: Iterable[Any] = SyncQueue.objects.filter(pk__in=keys) if keys else ()
-    retried = {}
-    for job in jobs:
-        job.page_now = now
-        retried[keys[job.pk]] = job
-    return retried
 
 
 def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str:
@@ -483,7 +473,7 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     offset = (page - 1) * ROWS_ON_A_PAGE
     entries = attention.entries(waiting, limit=ROWS_ON_A_PAGE + 1, offset=offset, wording=wording)
     context = {
-        "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording, now),
+        "rows": _rows(request, entries[:ROWS_ON_A_PAGE], wording),
         "more_url": rows_url(cause, page + 1) if len(entries) > ROWS_ON_A_PAGE else "",
         "now": now,
     }

@@ -1,5 +1,6 @@
 """The list of jobs with its actions, and the pages of pauses."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -56,12 +57,12 @@ def left_alone(result: BulkResult, why: str) -> list[str]:
     return lines
 
 
-def next_attempt(job: Any) -> str:
+def next_attempt(job: SyncQueue, now: datetime) -> str:
     """Return the time of the job's next attempt in words; empty if it isn't pending."""
     if job.status != QueueStatus.PENDING:
         return ""
-    if job.next_retry > job.page_now:
-        return humanize.relative_time(job.next_retry, job.page_now)
+    if job.next_retry > now:
+        return humanize.relative_time(job.next_retry, now)
     return "when sync goes on"
 
 
@@ -110,7 +111,9 @@ class SyncQueueAdmin(admin_base.RecordSearchMixin, admin_base.RecordLinkMixin, a
             row.page_items = names
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
-    next_try = admin_base.plain_column("Next attempt", lambda job: next_attempt(job) or humanize.DASH, "next_retry")
+    next_try = admin_base.plain_column(
+        "Next attempt", lambda job: next_attempt(job, job.page_now) or humanize.DASH, "next_retry"
+    )
     queued = admin_base.time_column("created_at", "Queued")
     last_try = admin_base.time_column("last_attempt", "Last attempt")
 

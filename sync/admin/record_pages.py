@@ -25,7 +25,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckb
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, record_panel
+from sync.admin import admin_base, concurrent_edits, confirmed_action, deleted_pages, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.approval_pages import approvals_link
 from sync.admin.connection_pages import first_records
@@ -511,8 +511,8 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         consequence = tombstones.deletion_consequence(records)
         answer: TemplateResponse | None = delete_selected(self, request, queryset)
         if answer is None:
-            undo = activity_pages.restore_link(request, self.model.entity_type(), [record.pk for record in records])
-            link = activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
+            undo = deleted_pages.restore_link(request, self.model.entity_type(), [record.pk for record in records])
+            link = deleted_pages.deleted_records_link(request.user, "Restore under Deleted records")
             self._report_consequence(request, consequence, undo, link)
         elif answer.context_data is not None:
             rows = [(str(record), admin_base.describe(record)) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
@@ -534,7 +534,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | context)
         if record is not None and request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
             query = f"?q={record.pk}"
-            link = activity_pages.deleted_records_link(request.user, "Restore it under Deleted records", query)
+            link = deleted_pages.deleted_records_link(request.user, "Restore it under Deleted records", query)
             self._report_consequence(request, consequence, link)
         return answer
 

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_FIELDS, KIND_UNDO
 from sync import merge
-from sync.choices import BlockedCode, Cause, SyncDirection
+from sync.choices import BlockedCode, Cause, ColumnProblem, SyncDirection
 from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -67,14 +67,15 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     local_raw = field_values.stored_values(plan.record, mapping)
     way = way_of(plan, mapping)
     is_open = plan.facts.intents or plan.facts.conflicts
-    if not (is_open or item is None or way is merge.FieldDirection.NONE) and mapping.column_id:
+    is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
+    if not (is_open or item is None or way is merge.FieldDirection.NONE or is_retyped) and mapping.column_id:
         resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
     field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
-    if not mapping.column_id:
+    if is_retyped or not mapping.column_id:
         missing = "It has no column on the board. Choose or create one on the board's page."
-        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
+        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else missing)
     if item is None:
         return _decide_create(facts, plan, field_plan, way)
     try:
@@ -627,6 +628,9 @@ def unknown_reason(sides: merge.FieldSides) -> str:
 
 def cell_of(convert: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
     """Return the raw value of an item's column, or Unknown with the reason."""
+    if mapping.problem_code == ColumnProblem.RETYPED:
+        # Some converters read two types, but a new type may have changed or emptied the values.
+        return merge.Unknown(mapping.problem)
     try:
         return convert.stored_value(item.reading(mapping.column_id))
     except conversion.UnknownValue as unknown:

@@ -115,10 +115,10 @@ def conflict_pages(by: User) -> Iterator[str]:
     record(finding(contacts[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
     yield f"{CONFLICTS}?state=settled"
-    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(contacts[0]).pk}"
+    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after=conflict:{conflict_of(contacts[0]).pk}"
     refused, answered = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(answered), by=by, choose="npd", value="", seen=SEEN)
-    yield from (page_of(refused), page_of(answered), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (page_of(refused), page_of(answered), f"{page_of(refused)}?after=answer:{answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 

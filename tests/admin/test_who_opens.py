@@ -182,7 +182,7 @@ def test_what_one_may_only_read_is_listed_but_does_not_wait_for_them(world: dict
     client = member.acting_as("view")
     assert client.get("/admin/").context["boxes"]
     assert client.get("/admin/").context["reads_only"]
-    assert client.get("/admin/").context["home_state"].badge.colour == "warn"
+    assert client.get("/admin/").context["home_state"].colour == "warn"
 
 
 def test_home_does_not_say_that_all_is_well_where_others_have_to_act(world: dict[str, Any], member: Member) -> None:
@@ -190,4 +190,4 @@ def test_home_does_not_say_that_all_is_well_where_others_have_to_act(world: dict
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
     assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
-    assert client.get("/admin/").context["home_state"].badge.colour == "off"
+    assert client.get("/admin/").context["home_state"].colour == "off"

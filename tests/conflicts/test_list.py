@@ -156,7 +156,7 @@ def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
     record(finding(before, PHONE))
     record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))
     conflict = opened(client, contact, kind)
-    url = f"{screen(conflict)}?after={conflict_of(before).pk}"
+    url = f"{screen(conflict)}?after=conflict:{conflict_of(before).pk}"
     client.get(url)  # a session's first page writes it down
     with django_assert_max_num_queries(17):
         assert client.get(url).status_code == 200

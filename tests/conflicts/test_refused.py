@@ -181,8 +181,8 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     response = browser.post(page_of(rejected), form("custom", "new@example.com"))
     answer = last_answer(*named(rejected))
     assert answer is not None
-    assert (response.status_code, response["Location"]) == (303, f"{page_of(rejected)}?answered={answer.pk}")
-    status = f"{LIST}rejected/answer/{answer.pk}/"
+    assert (response.status_code, response["Location"]) == (303, page_of(rejected))
+    status = f"{LIST}chosen/answer:{answer.pk}/"
     assert 'data-state="applying"' in browser.get(status).content.decode()
     SyncQueue.objects.all().delete()  # as after the look
     settled = browser.get(status).content.decode()
@@ -197,7 +197,7 @@ def test_an_undone_answers_page_follows_the_value(world: World, ada: User, clien
     client.force_login(ada)
     answer = choose(contact, ada, choice)
     world.work()
-    client.post(f"{LIST}rejected/answer/{answer.pk}/undo/")
+    client.post(f"{LIST}chosen/answer:{answer.pk}/undo/")
     page = client.get(page_of(contact))
     case = page.context["case"]
     strip = case["answer"]
@@ -217,7 +217,7 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     SyncQueue.objects.all().delete()  # as after a look, which found it refused
     answer = last_answer(*named(rejected))
     assert answer is not None
-    strip = browser.get(f"{LIST}rejected/answer/{answer.pk}/")
+    strip = browser.get(f"{LIST}chosen/answer:{answer.pk}/")
     assert 'data-state="handed_back"' in strip.content.decode()
     assert "Monday rejected" in text_of(strip)
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))

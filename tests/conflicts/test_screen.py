@@ -21,7 +21,8 @@ LIST = "/admin/conflicts/syncconflict/"
 
 
 def screen(conflict: SyncConflict, name: str = "screen") -> str:
-    return reverse(f"admin:conflicts_syncconflict_{name}", args=[conflict.pk])
+    key = conflict.pk if name == "screen" else f"conflict:{conflict.pk}"
+    return reverse(f"admin:conflicts_syncconflict_{name}", args=[key])
 
 
 def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:

@@ -44,12 +44,16 @@ def test_the_backup_command_backs_up_nothing_where_no_database_is_named_and_for_
     assert file.startswith("/var/backups/")
     called = tmp_path / "called"
     pg_dump = tmp_path / "pg_dump"
-    pg_dump.write_text(f'#!/bin/sh\nfor last; do :; done; echo "$last" > {called}\n')
+    pg_dump.write_text(f'#!/bin/sh\necho "$*" > {called}; env | grep ^PG | sort >> {called}\n')
     pg_dump.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=env | {"DATABASE_URL": ""}).returncode != 0
     assert not called.exists()
-    named = env | {"DATABASE_URL": "postgresql://npd:p%40ss@db.example.org/npd"}
+    named = env | {"DATABASE_URL": "postgresql://npd:p%40ss@db.example.org/npd?sslmode=require&prepare_threshold=off"}
     assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=named).returncode == 0
     assert called.stat().st_mode & 0o777 == 0o600
-    assert called.read_text() == "postgresql://npd:p%40ss@db.example.org/npd\n"
+    arguments, *variables = called.read_text().splitlines()
+    assert "p@ss" not in arguments  # ps shows them to everybody on the machine
+    assert "postgresql://" not in arguments
+    expected = ["PGDATABASE=npd", "PGHOST=db.example.org", "PGPASSWORD=p@ss", "PGSSLMODE=require", "PGUSER=npd"]
+    assert variables == expected

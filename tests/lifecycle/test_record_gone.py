@@ -6,7 +6,7 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.admin.activity_pages import restored_item
+from sync.admin.deleted_pages import restored_item
 from sync.choices import TombstoneState
 from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone

@@ -33,6 +33,8 @@ WRONG = [
     ("DATABASE_URL", "sqlite:///db.sqlite3"),
     ("REDIS_URL", "redis://u:SECRET"),
     ("PORT", "abc"),
+    ("PORT", "0"),
+    ("SANDBOX_PORT", "65536"),
     ("TRUSTED_PROXIES", "-1"),
     ("SYNC_GUARD_PERCENT", "-5"),
     ("SYNC_GUARD_RECORDS", "1.5"),

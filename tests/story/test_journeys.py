@@ -203,7 +203,7 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
     page.locator("input[name=pick-email][value=custom]").check()
     page.locator("input[name=value-email]").fill("grace@okonkwo.example")
     page.get_by_role("button", name="Resolve", exact=True).tap()
-    page.wait_for_url("**answered=**")
+    page.locator("[data-state]").first.wait_for()
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
     faults += barriers(page)

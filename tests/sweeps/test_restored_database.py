@@ -239,9 +239,9 @@ def test_of_yesterdays_database_beside_todays_board_nothing_is_lost_and_nothing_
 
 
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`python manage.py shell < ops/restore/NAME`, in a folder of the operator's."""
-    monkeypatch.chdir(tmp_path)
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`python manage.py shell < ops/restore/NAME`, in a folder where nothing can be written, as in a container."""
+    monkeypatch.chdir("/proc")
     return lambda name: exec((ROOT / "ops" / "restore" / name).read_text(), {})
 
 
@@ -257,8 +257,12 @@ def test_a_one_way_value_comes_once(world: World, post: Post, backups: Backups, 
     world.pass_time(minutes=1)
     before = world.sandbox.calls()[-1]["id"]
     typed("take_from_monday.py")
+    with pytest.raises(SystemExit, match="already"):
+        typed("take_from_monday.py")
     assert run_full_sweep()[1] == []
     typed("one_way_again.py")
+    with pytest.raises(SystemExit, match="not run"):
+        typed("one_way_again.py")
     assert post.sweep().problem == ""
     ann.refresh_from_db()
     bo.refresh_from_db()
