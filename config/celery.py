@@ -31,6 +31,7 @@ app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+# Between two looks at the pool.
 WATCHDOG_SECONDS = 10
 
 

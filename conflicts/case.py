@@ -154,7 +154,7 @@ class CaseField:
     is_new: bool = False  # whether the field joined the conflict after the person saw it
     removed_side: str = ""  # "npd" or "monday" if the record or its item was deleted
     monday_problem: str = ""  # why Monday's value can't replace a rejected one
-    editors: Mapping[str, authors.Edit] = field(default_factory=dict)  # who wrote each side's value
+    editors: Mapping[str, authors.LastEdit] = field(default_factory=dict)  # who wrote each side's value
 
     def select(self, selection: FieldSelection) -> None:
         self.choose = selection.choose

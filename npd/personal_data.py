@@ -50,6 +50,7 @@ from sync.records.authors import MAX_NAME_LENGTH
 
 log = structlog.get_logger(__name__)
 
+# Longer than a pass's steps, because every table is searched, some of them without an index for it.
 LEASE_SECONDS = 300
 
 # The columns with a record's id, in the sync's tables, the history and the admin's log, and those with an item's id.

@@ -23,7 +23,7 @@ from sandbox.model import API_USER, Clock
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
-LOG_LENGTH = 5_000
+LOG_LENGTH = 5_000  # calls
 
 
 @dataclass

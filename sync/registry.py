@@ -22,7 +22,7 @@ from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday.columns import make_converter
-from sync.monday.columns.labels import Choices
+from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
 from sync.monday.texts import match_key
 
@@ -190,7 +190,7 @@ def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, st
 def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of a field's choices as boards show them, in order."""
     choices = choices_of(model, fields)
-    return tuple(map(Choices(choices).label_of, choices))
+    return tuple(map(ValueLabels(choices).label_of, choices))
 
 
 def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:

@@ -29,8 +29,8 @@ from config.environment import is_board_id, secrets_of
 
 ROOT = environment.BASE_DIR
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-LOOK_SECONDS = 0.1
-READY_SECONDS = 60
+LOOK_SECONDS = 0.1  # between two looks at the processes
+READY_SECONDS = 60  # until a started server answers
 # honcho kills processes that don't end within 5 s.
 END_SECONDS = 20
 STOP_SECONDS = 60

@@ -233,7 +233,7 @@ def _session() -> requests.Session:
 RETRY_SECONDS = 60
 RETRIES = 30
 WORKERS = 16  # at once, so that deliveries arrive in no certain order, as Monday's do
-LOG_LENGTH = 2_000
+LOG_LENGTH = 2_000  # deliveries
 CLEARING_SECONDS = 2  # how long a reset waits for deliveries that are being sent; their address may hang
 DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")

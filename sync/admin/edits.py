@@ -95,7 +95,7 @@ class Edit:
     event: Any  # of the record's history
     before: Any | None  # the event before; None if the edit created the record
     fields: Sequence[Any]  # those that it changed; none if it created the record
-    group_id: str  # as in `authors.Edit`
+    group_id: str  # as in `authors.LastEdit`
     waits: str  # that it waits to be sent, if its fields are sent at all; empty if it doesn't
 
 

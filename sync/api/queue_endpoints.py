@@ -239,8 +239,10 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     verified = VerifiedSerializer()
     quota = QuotaSerializer()
     monday_configured = serializers.BooleanField()
-    paused = serializers.CharField(help_text="Why Monday isn't called now; empty if it is.")
-    paused_until = serializers.DateTimeField(allow_null=True)
+    stop_reason = serializers.CharField(
+        help_text="What stops every board now, other than a pause; empty if nothing does."
+    )
+    stopped_until = serializers.DateTimeField(allow_null=True)
     last_synced = serializers.DateTimeField(allow_null=True)
 
 
@@ -283,8 +285,8 @@ def sync_stats() -> dict[str, Any]:
         "verified": latest_verification(),
         "quota": api_quota.forecast(),
         "monday_configured": credentials.is_configured(),
-        "paused": account.stop_reason if until or account.needs_probe else "",
-        "paused_until": until,
+        "stop_reason": account.stop_reason if until or account.needs_probe else "",
+        "stopped_until": until,
         "last_synced": max(latest, default=None),
     }
 

@@ -23,7 +23,7 @@ from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
-from sync.models.boards_and_account import EVERYTHING
+from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board import Board, BoardColumn, BoardSetup, ColumnSpec
@@ -249,7 +249,7 @@ def _create_obstacle(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
     if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
         return ""
-    types = next(set(mappable.types) for mappable in field_choices.mappable_fields(spec) if mappable.is_match_key)
+    types = field_choices.match_field(field_choices.mappable_fields(spec)).types
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
@@ -317,8 +317,7 @@ def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     column = setup.columns.get(spec.match_key)
     column_id = column.id if column else board_columns.NAME_TYPE
     kind = column.type if column else board_columns.NAME_TYPE
-    mappables = field_choices.mappable_fields(spec)
-    convert = make_converter(next(mappable.types[kind] for mappable in mappables if mappable.is_match_key))
+    convert = make_converter(field_choices.match_field(field_choices.mappable_fields(spec)).types[kind])
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     columns = [npd_id] if column is None else [npd_id, column_id]
     findings = []
@@ -359,7 +358,7 @@ def _store_board(target: BoardToSetUp, setup: BoardSetup) -> tuple[BoardLink, li
     column_before = link.npd_id_column
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
-    link.stops.pop(EVERYTHING, None)
+    link.stops.pop(ALL_CALLS, None)
     link.save(update_fields=["group_id", "npd_id_column", "stops"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     stored = target.store(link, setup)

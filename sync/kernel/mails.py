@@ -9,7 +9,7 @@ from sync.kernel.humanize import one_line, shorten
 
 NO_EMAIL_SERVER = "No email server is set up. Whoever runs NPD Sync can add one."
 
-MAX_SUBJECT = 160
+MAX_SUBJECT = 160  # characters
 
 
 class NotSent(Exception):

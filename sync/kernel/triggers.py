@@ -12,6 +12,7 @@ from sync.monday.texts import MATCH_KEY_SQL
 # The sync's own columns; changing them doesn't count as a change of the record.
 BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
 
+# The records that a pass is writing in this transaction (`mark_settling`): what it writes itself needs no job.
 SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
 
 _STATUS_BEFORE_INSERT = """

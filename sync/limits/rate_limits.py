@@ -49,6 +49,7 @@ PLAN_LIMITS: Mapping[str, tuple[int, int]] = {
     "enterprise": (25_000, 10_000_000),
 }
 
+# Monday's minute begins with its first call.
 WINDOW_SECONDS = 60.0
 
 # Monday reports the rest of its window in whole seconds, and ours must not end before it.

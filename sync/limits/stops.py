@@ -16,7 +16,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
 from sync.models import BoardLink, Decision, Intent, IntentState, MondayAccount, SyncQueue
-from sync.models.boards_and_account import EVERYTHING
+from sync.models.boards_and_account import ALL_CALLS
 from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 from sync.outbox import notify
@@ -65,31 +65,31 @@ def end_account_stop(*, by: str = "", **changed: Any) -> bool:
     return bool(ended)
 
 
-def stop_board(link: BoardLink, error: MondayError, kind: str = EVERYTHING) -> None:
+def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> None:
     """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
     before = link.stop_of(kind)
     since = before.since if before else None
     wait = max(error.wait_seconds or 0, wait_for_person(since))
-    if kind == EVERYTHING and error.kind is INVALID_DOCUMENT:
+    if kind == ALL_CALLS and error.kind is INVALID_DOCUMENT:
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
-    reason = error.lasting_sentence if kind == EVERYTHING else f"{WRITES_STOPPED} {error.lasting_sentence}"
+    reason = error.lasting_sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.lasting_sentence}"
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store_stop(link, kind, entry)
     if before is None:
-        title = "Sync stopped" if kind == EVERYTHING else choices.REFUSED_WORDS[kind]
+        title = "Sync stopped" if kind == ALL_CALLS else choices.REFUSED_WORDS[kind]
         sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
         log_event(STOP_KIND, sentence, entity_type=link.entity_type)
 
 
-def end_board_stop(link: BoardLink, kind: str = EVERYTHING) -> None:
+def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     """End the stop of the board, or of its calls of one kind, because Monday has carried out such a call."""
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
     log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
-    if kind != EVERYTHING:
+    if kind != ALL_CALLS:
         release_held()
 
 
@@ -102,7 +102,7 @@ def refusal(link: BoardLink, kind: str) -> tuple[str, float]:
 
 def try_refused_again() -> bool:
     """Make all kinds of calls that Monday refused due now; return whether there were any."""
-    refused = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != EVERYTHING]
+    refused = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
     for link, kind in refused:
         _store_stop(link, kind, None)
     if refused:

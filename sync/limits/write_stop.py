@@ -30,7 +30,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, stops
 from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.boards_and_account import EVERYTHING
+from sync.models.boards_and_account import ALL_CALLS
 from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import notify
@@ -303,7 +303,7 @@ PROBE_SECONDS = 180
 _NEXT_PROBE = f"""
     SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
     WHERE job.status = 'pending' AND link.board_id <> ''
-      AND ((link.stops #>> '{{{EVERYTHING},until}}')::timestamptz <= sync_now()) IS NOT FALSE
+      AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
       AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR starts_with(job.reason, %(held)s))
       AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
       AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id

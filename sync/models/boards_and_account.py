@@ -15,8 +15,8 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 
-# The kind of a board's stop for all its calls.
-EVERYTHING = "all"
+# The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.REFUSED_WORDS).
+ALL_CALLS = "all"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why}`, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    # `{kind: {since, until, reason}}`, with the kind of call or EVERYTHING (see `stop_of`).
+    # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Null allows full batches; slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
@@ -126,7 +126,7 @@ class BoardLink(models.Model):
         self.sync_filter = {}
         self.creates_held = ""
 
-    def stop_of(self, kind: str = EVERYTHING) -> BoardStop | None:
+    def stop_of(self, kind: str = ALL_CALLS) -> BoardStop | None:
         """Return the stop of the board, or of its calls of one kind."""
         if (entry := self.stops.get(kind)) is None:
             return None

@@ -64,7 +64,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class ListedBoard:
+class BoardSummary:
     """A board in a list of boards."""
 
     id: str

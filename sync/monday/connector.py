@@ -20,8 +20,8 @@ from sync.monday.board import (
     BoardActivity,
     BoardColumn,
     BoardSetup,
+    BoardSummary,
     ColumnSpec,
-    ListedBoard,
     UpdatedItemsPage,
     adoptable_column,
     column_variables,
@@ -167,18 +167,18 @@ class MondayConnector:
         boards = [parse_board(node) for node in nodes if isinstance(node, Mapping)]
         return {board.id: board for board in boards}
 
-    def list_boards(self) -> tuple[list[ListedBoard], bool]:
+    def list_boards(self) -> tuple[list[BoardSummary], bool]:
         """Return the active boards that the token's user sees, by name, and whether these are all.
 
         Makes one request for each hundred boards.
         """
-        boards: list[ListedBoard] = []
+        boards: list[BoardSummary] = []
         is_complete = False
         for page in range(1, MAX_LISTED_BOARDS // BOARDS_PER_PAGE + 1):
             document = graphql.Document(LIST_BOARDS, {"page": page, "limit": BOARDS_PER_PAGE})
             nodes = graphql.query_root(self.api, document, "boards")
             boards += [
-                ListedBoard(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
+                BoardSummary(str(node["id"]), str(node.get("name") or ""), graphql.int_or_none(node.get("items_count")))
                 for node in nodes
                 if isinstance(node, Mapping) and node.get("id") and node.get("type") not in NOT_BOARDS
             ]

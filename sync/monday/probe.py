@@ -24,7 +24,7 @@ OTHER_BOARD_TITLE = "NPD Sync probe, other board"
 UNKNOWN_ID = "1"
 ALIAS = "r0"
 READ_SECONDS = 2  # a read may be older than the write that it follows
-WEBHOOK_SECONDS = 60
+WEBHOOK_SECONDS = 60  # a webhook that has not come by then counts as missing
 LOG_SECONDS = 70  # the row of a change was seen more than half a minute late
 
 DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"

@@ -38,6 +38,7 @@ TEAMS_HOSTS = (".logic.azure.com", ".environment.api.powerplatform.com")
 
 HTTPS_PORT = 443
 
+# A chat that hangs must not use up the run's time for other receivers.
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 8.0
 

@@ -14,6 +14,7 @@ import tablib
 from import_export.formats import base_formats
 from openpyxl.utils.escape import unescape
 
+# A file is read, checked and previewed within one request.
 MAX_BYTES = 10_000_000
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200

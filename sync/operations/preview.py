@@ -516,7 +516,7 @@ def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
             yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=item_plan.ending.detail)
 
 
-VALUE_LENGTH = 60
+VALUE_LENGTH = 60  # characters of a value in a line
 
 
 def change_line(change: PlannedChange) -> str:

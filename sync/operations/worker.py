@@ -31,6 +31,7 @@ from sync.records import availability
 
 log = structlog.get_logger(__name__)
 
+# Between two attempts to take a board's lease.
 LEASE_WAIT_SECONDS = 0.2
 
 # Between two lines of progress.

@@ -45,7 +45,7 @@ NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 
 @dataclass(frozen=True)
-class Edit:
+class LastEdit:
     """The edit that gave a field its value."""
 
     who: str
@@ -80,7 +80,7 @@ def context_of(event: Any) -> Mapping[str, Any]:
     return event.pgh_context.metadata if event.pgh_context else {}
 
 
-def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
+def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> LastEdit | None:
     """Return the edit in `history` (newest first) that gave these columns their values, or None.
 
     If the sync gave back an earlier value (an undone resolution), return the edit that first gave it. A person's own
@@ -105,12 +105,12 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             continue
         is_undo = metadata.get("cause") == UNDO_CAUSE
         group_id = group_id_of(metadata, event.pgh_context_id)
-        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
+        return LastEdit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, group_id)
     return None
 
 
 def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
-    """Return the author and the group id of a record's last change, as in `Edit`; empty if it was the sync."""
+    """Return the author and the group id of a record's last change, as in `LastEdit`; empty if it was the sync."""
     if not history:
         return "", ""
     context = context_of(history[0])
@@ -120,7 +120,9 @@ def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, 
     return name[:MAX_ACTOR_LENGTH], group_id_of(context, history[0].pgh_context_id)
 
 
-def last_npd_edits(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
+def last_npd_edits(
+    model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]
+) -> dict[str, LastEdit]:
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
     history = latest_events(model, [entity_id]).get(entity_id, [])
     users = users_of(history)
@@ -129,7 +131,7 @@ def last_npd_edits(model: type[SyncedModel], entity_id: UUID, fields: Mapping[st
     return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
 
 
-def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
+def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEdit]:
     """Return the last edit of each of an item's columns, by its key in `keys`, without our own writes."""
     if not keys or not item_id:
         return {}
@@ -137,14 +139,14 @@ def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
     account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
     account = account or MondayAccount(users={}, user_id="")
     people = account.users
-    edits: dict[str, Edit] = {}
+    edits: dict[str, LastEdit] = {}
     for event in history.order_by("-received_at")[:MAX_WEBHOOK_EVENTS]:
         user = event.user_id
         key = keys[str(event.column_id)]
         if user and user != account.user_id and key not in edits:
             # While we don't know our own id, don't show an unnamed id as a person: it may be the token's.
             is_known = account.user_id or people.get(user, {}).get("name")
-            edits[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
+            edits[key] = LastEdit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.happened_at)
     return edits
 
 

@@ -48,6 +48,16 @@ def test_twenty_wrong_passwords_for_a_user_close_the_sign_in_for_five_minutes_fr
     assert CacheEntry.objects.filter(cache_key__contains="login_failed").exists()
 
 
+def test_wrong_passwords_are_counted_together_for_all_spellings_of_a_username(db: None) -> None:
+    User.objects.create_user("sissi", password="right", is_staff=True)
+    spellings = ["sissi", "SISSI", "ſissi", "siſſi", "sıssı"]
+    for number in range(20):
+        sign_in("wrong", name=spellings[number % len(spellings)], REMOTE_ADDR=f"192.0.2.{number}")
+    client, answer = sign_in(name="sissi", REMOTE_ADDR="192.0.2.99")
+    assert "Too many failed login attempts" in answer.content.decode()
+    assert not is_in(client)
+
+
 def test_an_address_that_fails_ten_times_waits_a_minute_and_nobody_else_does(ada: User) -> None:
     for number in range(10):
         sign_in("wrong", name=f"name{number}", REMOTE_ADDR="192.0.2.1")

@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.models.boards_and_account import EVERYTHING
+from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values
 
@@ -37,7 +37,7 @@ def stop_board(
     """As a pass does that finds the board archived."""
     until = until or sync_now() + timedelta(minutes=1)
     stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": reason}
-    models.BoardLink.objects.filter(entity_type=entity_type).update(stops={EVERYTHING: stop})
+    models.BoardLink.objects.filter(entity_type=entity_type).update(stops={ALL_CALLS: stop})
 
 
 def ids_of(record: models.SyncedModel) -> dict[str, Any]:

@@ -70,18 +70,18 @@ def test_the_stats_count_records_by_status_and_open_conflicts(api: APIClient) ->
 
 
 def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -> None:
-    assert api.get("/api/v1/sync/stats").json()["paused"] == ""
+    assert api.get("/api/v1/sync/stats").json()["stop_reason"] == ""
     until = sync_now() + timedelta(minutes=5)
     MondayAccount.objects.update_or_create(id=1, defaults={"stopped_until": until, "stop_reason": "A wrong token."})
     stats = api.get("/api/v1/sync/stats").json()
-    assert stats["paused"] == "A wrong token."
-    assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")
+    assert stats["stop_reason"] == "A wrong token."
+    assert stats["stopped_until"] == until.isoformat().replace("+00:00", "Z")
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
-    assert api.get("/api/v1/sync/stats").json()["paused_until"] is None
+    assert api.get("/api/v1/sync/stats").json()["stopped_until"] is None
     # While its next probe is due, it is as stopped as on every page.
     states.boards()
     states.waiting("Due", seconds=-60)
     MondayAccount.objects.update(needs_probe=True)
     stats = api.get("/api/v1/sync/stats").json()
-    assert (stats["paused"], stats["queue"]["due"]) == ("A wrong token.", 0)
+    assert (stats["stop_reason"], stats["queue"]["due"]) == ("A wrong token.", 0)
     assert stats["records"]["contact"]["board"].startswith("A wrong token.")

@@ -166,7 +166,11 @@ def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wi
     [stored] = sync_filter(wizard)["items"]
     assert stored["values"] == [friends, foes]
     assert "Items on Monday where Group is" in wizard.get("fields/contact/")
-    assert f"friends ({friends}); foes;; and more" in wizard.client.get(START + "filter/contact/").content.decode()
+    html = wizard.client.get(START + "filter/contact/").content.decode()
+    assert f"friends ({friends}); foes;; and more" in html
+    offered = html.partition('<datalist id="npd-filter-item-values-group">')[2].partition("</datalist>")[0]
+    assert f'<option value="Friends ({friends})">' in offered
+    assert '<option value="Foes;; and more">' in offered
 
 
 REFUSED_CONDITIONS = [

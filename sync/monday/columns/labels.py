@@ -32,7 +32,7 @@ from sync.monday.conversion import (
 from sync.monday.texts import drop_from_label, fold_whitespace, label_key
 
 
-class Choices:
+class ValueLabels:
     """The choices of a field: the stored values and their labels. A text may name either."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -70,7 +70,7 @@ class ChoiceConverter(Converter):
     The canonical form is the label, also where the board shows the value, so that neither is rewritten as the other.
     """
 
-    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
+    def __init__(self, inner: Converter, choices: ValueLabels, column_labels: Iterable[str]) -> None:
         self.inner = inner
         self.choices = choices
         self.column_type = inner.column_type
@@ -137,7 +137,7 @@ class ChoiceConverter(Converter):
 class ChoiceListConverter(ChoiceConverter, ListConverter):
     """As ChoiceConverter, for a list, or for one text in a column of several labels."""
 
-    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
+    def __init__(self, inner: Converter, choices: ValueLabels, column_labels: Iterable[str]) -> None:
         super().__init__(inner, choices, column_labels)
         assert isinstance(inner, ListConverter)
         self._list = inner
@@ -165,7 +165,7 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
 def by_label(convert: Converter, labels: Mapping[str, str], column_labels: Iterable[str]) -> Converter:
     """Return the converter for a field with these choices; `column_labels` are the column's present labels."""
     kind = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return kind(convert, Choices(labels), column_labels)
+    return kind(convert, ValueLabels(labels), column_labels)
 
 
 def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
