@@ -25,20 +25,17 @@ from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.records import authors, availability, blocked_fields
+from sync.records import authors, blocked_fields
 
 # The kind of the decision that stores an answer.
 DECISION_KIND = "rejected"
 
 
-def answer_progress(answer: Decision, rejection: Rejection | None, *, with_delay: bool = True) -> progress.Progress:
+def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.Progress:
     """Return an answer's state by the queue and the ledger; `rejection` is None if the record was deleted."""
     if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
-            delay_reason = availability.of(answer.entity_type).blocked_reason if with_delay else ""
-            return progress.Progress(
-                progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence, delay_reason
-            )
+            return progress.Progress(progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence)
         if answer.values.get("choose") == CUSTOM and rejection.needs_answer:
             return progress.Progress(progress.HANDED_BACK, f"{answer.sentence} {rejection.reason}", is_undoable=True)
     return progress.Progress(progress.SETTLED, answer.sentence, is_undoable=True)

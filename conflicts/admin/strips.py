@@ -53,7 +53,7 @@ def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any
     """Return the strip about an answer; `rejection` is None if its record was deleted."""
     field_ref = rejection_answers.field_ref_of(answer)
     name = RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record)
-    progress = rejection_answers.answer_progress(answer, rejection, with_delay=False)
+    progress = rejection_answers.answer_progress(answer, rejection)
     can_undo = rejection_answers.can_undo(answer, rejection)
     return _strip(f"answer:{answer.pk}", name, rejection_url(field_ref), progress, can_undo=can_undo)
 

@@ -12,7 +12,6 @@ from urllib3 import HTTPResponse
 from npd.models import Contact
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep import sweep_board
-from tests.engine.test_relations import add_column
 from tests.support.world import World
 
 Change = Callable[[str, dict[str, Any]], None]
@@ -104,7 +103,7 @@ def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(worl
 
 
 def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(world: World) -> None:
-    add_column(world, "contact", "Huge", "text")
+    world.sandbox.add_column(world.board_id(), "huge", "Huge", "text")
     ann = world.linked("Ann", role_title="Old")
     world.sandbox.control("webhooks", rule="drop")
     world.edit(ann, "huge", "x" * 65_000)

@@ -83,18 +83,13 @@ class Sandbox:
             self.add_column(board_id, *column)
         return board_id
 
-    def add_column(self, board_id: str, column_id: str, title: str, kind: str) -> None:
-        answer = self.query(
-            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
-            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
-            b=board_id, i=column_id, t=title, k=kind,
-        )  # fmt: skip
+    def add_column(self, board_id: str, column_id: str, title: str, kind: str, **settings: Any) -> None:
+        document = """mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)
+            { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }"""
+        answer = self.query(document, b=board_id, i=column_id, t=title, k=kind, d=settings or None)
         assert "errors" not in answer, answer
 
     def delete_column(self, board_id: str, column_id: str) -> None:
         """Somebody deletes a column on the board."""
         delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
         self.query(delete, b=board_id, c=column_id)
-
-    def delete_board(self, board_id: str) -> None:
-        self.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board_id)

@@ -29,12 +29,7 @@ def names_that_need_attention() -> set[str]:
 def connected(wizard: Wizard, firms: str) -> str:
     """A board of people with a column that leads to this board."""
     board = a_board(wizard.monday, "CRM", *PEOPLE)
-    wizard.monday.query(
-        'mutation ($b: ID!, $d: JSON) { create_column(board_id: $b, id: "firm", title: "Company",'
-        " column_type: board_relation, defaults: $d) { id } }",
-        b=board,
-        d=f'{{"boardIds": [{firms}]}}',
-    )
+    wizard.monday.add_column(board, "firm", "Company", "board_relation", boardIds=[firms])
     return board
 
 
