@@ -47,10 +47,8 @@ def state_of(conflict: SyncConflict) -> str:
     return PARTLY if resolved_parts(conflict) else OPEN
 
 
-def conflict_progress(
-    conflict: SyncConflict, context: RecordContext | None = None, *, with_delay: bool = True
-) -> Progress:
-    """Return the state with its sentence; only `with_delay` needs queries."""
+def conflict_progress(conflict: SyncConflict, context: RecordContext | None = None) -> Progress:
+    """Return the state with its sentence."""
     state = state_of(conflict)
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
@@ -59,7 +57,7 @@ def conflict_progress(
         if state == UNDOING:
             labels = conflict.labels(conflict.stored_resolution.fields)
             sentence = f"Being undone: {labels}. The next sync checks that neither side has changed since."
-        return Progress(state, sentence, _delay_reason(conflict, context) if with_delay else "")
+        return Progress(state, sentence, _delay_reason(conflict, context))
     has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         problem = conflict.resolution_problem.replace("\n", " ")

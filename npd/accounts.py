@@ -1,10 +1,10 @@
-"""Users: allauth's adapters, the mandatory second factor, the groups, and what else changes with an account.
+"""Users: allauth's adapters, the mandatory second factor, and what else changes with an account.
 
 allauth has no public function for some of this. So this module imports from its `internal` packages and overrides a
 private method; requirements.txt pins the version that this was written for.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from time import time
 from typing import Any
 
@@ -23,20 +23,16 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.usersessions.internal.flows.sessions import end_other_sessions
 from allauth.usersessions.models import UserSession
-from django.apps import AppConfig, apps
 from django.conf import settings
-from django.contrib.auth.management import create_permissions
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.migrations import CreateModel
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.deprecation import MiddlewareMixin
 
-from sync import registry
 from sync.api.errors import error_response
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, reencrypt
 from sync.operations.retention import pruning
@@ -63,12 +59,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return True
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """Count wrong passwords by username alone.
+        """Count wrong passwords by username alone, in capitals, as the database compares it: “boſs” finds “boss”.
 
         allauth's key includes the Host header; varying it would reset the limit.
         """
         login: str = credentials.get("email", credentials.get("username", ""))
-        return login.lower()
+        return login.upper()
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -194,60 +190,3 @@ def reencrypt_second_factors(**kwargs: Any) -> None:
         if encrypted := reencrypt(factor.data[name]):
             # A sign-in with a recovery code changes the row meanwhile: then the next night does it.
             Authenticator.objects.filter(pk=factor.pk, data=factor.data).update(data=factor.data | {name: encrypted})
-
-
-_RESOLVE = [
-    "npd.view_contact", "npd.view_organization", "sync.view_decision", "conflicts.view_syncconflict",
-    "conflicts.change_syncconflict",
-]  # fmt: skip
-
-# Permissions of the two groups that the first migration makes. From then on administrators change them as they like;
-# administrators themselves are superusers.
-GROUPS = {
-    "Resolve": _RESOLVE,
-    "Edit": [
-        *_RESOLVE, "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.add_organization",
-        "npd.change_organization", "npd.delete_organization", "npd.import_contact", "npd.import_organization",
-        "npd.export_contact", "npd.export_organization", "sync.view_syncmetadata", "sync.view_unmatcheditem",
-        "sync.view_tombstone",
-    ],
-}  # fmt: skip
-
-
-def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:
-    """Make the groups when NPD's tables are created, and let them view each synced model whose table is created.
-
-    `plan` lists the migrations of this run, each with whether it was undone.
-    """
-    created = {
-        operation.name_lower
-        for migration, undone in plan
-        if migration.app_label == sender.label and not undone
-        for operation in migration.operations
-        if isinstance(operation, CreateModel)
-    }
-    if sender.label == "npd" and "contact" in created:
-        make_groups(using)
-    synced = {spec.model._meta.model_name for spec in registry.entities() if spec.model._meta.app_label == sender.label}
-    if created & synced:
-        # This receiver may run before Django's, which makes the permissions.
-        create_permissions(sender, verbosity=0, using=using)
-        for group in Group.objects.using(using).filter(name__in=GROUPS):
-            group.permissions.add(*_permissions([f"{sender.label}.view_{name}" for name in created & synced], using))
-
-
-def make_groups(using: str = "default") -> None:
-    """Make missing groups with their permissions; leave existing groups alone."""
-    for app in apps.get_app_configs():
-        create_permissions(app, verbosity=0, using=using)
-    for name, codenames in GROUPS.items():
-        group, is_new = Group.objects.using(using).get_or_create(name=name)
-        if is_new:
-            group.permissions.set(_permissions(codenames, using))
-
-
-def _permissions(names: list[str], using: str) -> list[Permission]:
-    """Return the permissions of these names. Raises DoesNotExist for one that no model has."""
-    objects = Permission.objects.using(using)
-    pairs = [name.split(".") for name in names]
-    return [objects.get(content_type__app_label=app, codename=codename) for app, codename in pairs]

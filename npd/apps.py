@@ -11,12 +11,12 @@ class NpdConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.sessions.backends.db import SessionStore
 
-        from npd import accounts, models
+        from npd import accounts, groups, models  # noqa: F401 - accounts connects its signals
         from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
 
         models.register()
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")
-        post_migrate.connect(accounts.after_migrate, dispatch_uid="npd.groups")
+        post_migrate.connect(groups.after_migrate, dispatch_uid="npd.groups")
         beat = apps.get_app_config("django_celery_beat")
         post_migrate.connect(make_missing_jobs, sender=beat, dispatch_uid="npd.make_missing_jobs")

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
-from conflicts import rejections, reports, resolution
+from conflicts import rejection_answers, rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.strips import undo_choice
 from conflicts.case import LOST_SIDES
@@ -167,7 +167,7 @@ class UseSide(Resolve):
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
             side = resolution.SIDE_OF_TYPE[self.code]
             try:
-                answer = rejections.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
+                answer = rejection_answers.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
             except ActionError as error:
                 problems.append(f"{entry.name}: {error}")
             else:

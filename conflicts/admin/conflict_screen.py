@@ -112,7 +112,7 @@ class ConflictView(CaseView):
         resolved = resolution.resolve(
             self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
         )
-        sentence = conflict_progress(resolved, self.context, with_delay=False).sentence
+        sentence = conflict_progress(resolved, self.context).sentence
         return f"conflict:{resolved.pk}", sentence
 
     def resolution_type(self) -> str:

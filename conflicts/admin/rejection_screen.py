@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.http import Http404
 from django.urls import reverse
 
-from conflicts import case, rejections, resolution
+from conflicts import case, rejection_answers, resolution
 from conflicts.admin.case_screen import CaseView
 from conflicts.admin.strips import answer_strip, rejection_url
 from conflicts.models import MONDAY, NPD
@@ -38,7 +38,7 @@ class RejectionView(CaseView):
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
-        answer = rejections.last_answer(*rejection.field_ref)
+        answer = rejection_answers.last_answer(*rejection.field_ref)
         strip = answer_strip(answer, rejection) if answer else None
         progress: Progress = strip["progress"] if strip else Progress(OPEN, "")
         is_waiting = rejection.needs_answer and progress.is_final
@@ -88,7 +88,7 @@ class RejectionView(CaseView):
     def apply(self, by: User) -> tuple[str, str]:
         key = self.rejection.key
         selection = self.chosen.get(key, FieldSelection(""))
-        answer = rejections.answer_rejection(
+        answer = rejection_answers.answer_rejection(
             self.rejection.field_ref,
             by=by,
             choose=selection.choose,

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django.urls import reverse
 
-from conflicts import rejections, resolution
+from conflicts import rejection_answers, resolution
 from conflicts.case import RecordContext
 from conflicts.models import SyncConflict
 from conflicts.progress import Progress, conflict_progress
@@ -39,9 +39,9 @@ def strip_of(key: str, mappings: Sequence[FieldMapping] = ()) -> dict[str, Any] 
         return conflict_strip(conflict, RecordContext.of(conflict, mappings)) if conflict else None
     if kind != "answer" or not text.isdecimal():
         return None
-    rows = Decision.objects.filter(Q(kind=rejections.DECISION_KIND) | Q(undoes__isnull=False))
+    rows = Decision.objects.filter(Q(kind=rejection_answers.DECISION_KIND) | Q(undoes__isnull=False))
     answer = rows.filter(pk=text[:18]).first()
-    return answer_strip(answer, Rejection.of(rejections.field_ref_of(answer), mappings)) if answer else None
+    return answer_strip(answer, Rejection.of(rejection_answers.field_ref_of(answer), mappings)) if answer else None
 
 
 def conflict_strip(conflict: SyncConflict, context: RecordContext) -> dict[str, Any]:
@@ -51,10 +51,10 @@ def conflict_strip(conflict: SyncConflict, context: RecordContext) -> dict[str, 
 
 def answer_strip(answer: Decision, rejection: Rejection | None) -> dict[str, Any]:
     """Return the strip about an answer; `rejection` is None if its record was deleted."""
-    field_ref = rejections.field_ref_of(answer)
+    field_ref = rejection_answers.field_ref_of(answer)
     name = RecordContext(*field_ref[:2]).name if rejection is None else str(rejection.record)
-    progress = rejections.answer_progress(answer, rejection, with_delay=False)
-    can_undo = rejections.can_undo(answer, rejection)
+    progress = rejection_answers.answer_progress(answer, rejection)
+    can_undo = rejection_answers.can_undo(answer, rejection)
     return _strip(f"answer:{answer.pk}", name, rejection_url(field_ref), progress, can_undo=can_undo)
 
 
@@ -74,4 +74,4 @@ def undo_choice(key: str, *, by: User) -> None:
     if kind == "conflict":
         resolution.undo(pk, by=by)
     else:
-        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.DECISION_KIND), by=by)
+        rejection_answers.undo_answer(Decision.objects.get(pk=pk, kind=rejection_answers.DECISION_KIND), by=by)

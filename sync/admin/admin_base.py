@@ -313,12 +313,6 @@ class ReadOnlyAdmin(PageAdmin):
             self.prepare_page(request, [row])
         return row
 
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        return list(self.fields or (field.name for field in self.opts.concrete_fields))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        return self.get_fields(request, obj)
-
 
 def record_ids_by_name(term: str) -> list[UUID]:
     """Return the ids of at most a thousand records of each type whose name contains `term`, by one query."""

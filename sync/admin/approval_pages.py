@@ -116,7 +116,7 @@ class ApprovalAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Leave out who decided as long as nobody has."""
-        fields = super().get_fields(request, obj)
+        fields = list[str](super().get_fields(request, obj))
         return fields if obj is None or obj.decided_at else fields[:-2]
 
     state_badge = admin_base.badge_column("state", "State", _BADGES)

@@ -249,9 +249,7 @@ class RemovalAnswer(handlers.Handler):
 
     def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
         """Ask, and send the time along, so that records edited later are left alone."""
-        question = super().question(request, entries)
-        effects = [*question.effects, *self.costs(entries)]
-        return replace(question, effects=effects, hidden=[(_ASKED_AT, sync_now().isoformat())])
+        return replace(super().question(request, entries), hidden=[(_ASKED_AT, sync_now().isoformat())])
 
     def table(self, entries: Sequence[Entry]) -> confirmed_action.RecordTable:
         """Return the entries with what tells their records from namesakes."""
@@ -267,15 +265,15 @@ class RemovalAnswer(handlers.Handler):
         ]
         return confirmed_action.RecordTable(("Record", "Details", "What happened"), rows, len(entries))
 
-    def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
-        """Yield what else the act costs, as sentences."""
-        yield from ()
-
 
 class CreateAgain(RemovalAnswer):
     code = "create_item"
 
-    def costs(self, entries: Sequence[Entry]) -> Iterator[str]:
+    def question(self, request: HttpRequest, entries: Sequence[Entry]) -> confirmed_action.Question:
+        question = super().question(request, entries)
+        return replace(question, effects=[*question.effects, *self._costs(entries)])
+
+    def _costs(self, entries: Sequence[Entry]) -> Iterator[str]:
         """Yield the blocked columns, and the day's calls that the creates use."""
         ids = _ids_by_type(entries)
         links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")

@@ -18,7 +18,7 @@ from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.planned_board import planned_board
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import stored_values
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
@@ -149,6 +149,85 @@ def _type_words(column_type: str) -> str:
     return column_type.replace("_", " ").capitalize()
 
 
+class FilteredSide:
+    """One side of the filter: the fields that conditions may be about, how they are compared, and with which values."""
+
+    def __init__(self, chosen: selection.ChosenBoard, side: FilterSide) -> None:
+        self.side = side
+        self.board = planned_board(chosen)
+        self.columns = chosen.columns
+        self.mappings = {
+            mapping.key: mapping
+            for mapping in self.board.mappings
+            # A new column is empty in every item.
+            if side is FilterSide.RECORD or not mapping.column_id.startswith(field_choices.NEW_COLUMN)
+        }
+        self.groups = _groups_by_title(chosen.groups) if side is FilterSide.ITEM else {}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the fields, by key."""
+        labels = {key: mapping.label for key, mapping in self.mappings.items()}
+        return labels | ({GROUP: GROUP_LABEL} if self.groups else {})
+
+    def values(self) -> dict[str, list[str]]:
+        """Return the values that a page offers for each field, as a person types them."""
+        values = {key: self._values_of(mapping) for key, mapping in self.mappings.items()} | {GROUP: [*self.groups]}
+        return {key: [text_of_values([value]) for value in texts] for key, texts in values.items() if texts}
+
+    def _values_of(self, mapping: FieldMapping) -> list[str]:
+        column = self.columns.get(mapping.column_id)
+        labels = selectable_labels(column.type, column.settings) if column is not None else None
+        return list(registry.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
+
+    def ops(self, key: str) -> Sequence[FilterOp]:
+        """Return how a field can be compared."""
+        if key == GROUP:
+            return (FilterOp.IS, FilterOp.IS_NOT)
+        mapping = self.mappings[key]
+        if self.side is FilterSide.ITEM and self.board.converter(mapping).names_items:
+            return _FILLED_OPS
+        if registry.relation_of(self.board.model, mapping.fields) is not None:
+            return (FilterOp.IS, FilterOp.IS_NOT, *_FILLED_OPS)
+        if len(mapping.fields) > 1:
+            return (FilterOp.CONTAINS, *_FILLED_OPS)
+        return tuple(FilterOp)
+
+    def condition(self, key: str, op: FilterOp, texts: Sequence[str]) -> FilterCondition:
+        """Return the condition; raises ValueError or UnknownValue if the field can't have one of the values."""
+        if key == GROUP:
+            ids = {title.casefold(): group for title, group in self.groups.items()}
+            for text in texts:
+                if text.casefold() not in ids:
+                    titles = ", ".join(self.groups)
+                    raise ValueError(f"The board has no group “{text}”. Choose one of its groups: {titles}.")
+            return FilterCondition(key, op, tuple(ids[text.casefold()] for text in texts), tuple(texts))
+        mapping = self.mappings[key]
+        if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
+            convert = self.board.converter(mapping)
+            empty = stored_values(self.board.model(), mapping)
+            for text in texts:
+                convert.local(convert.from_text(text, empty))
+        return FilterCondition(key, op, tuple(texts), tuple(texts))
+
+    def forms(self, data: Any) -> Any:
+        """Return the forms of the conditions, at first those of the filter that was chosen."""
+        conditions = self.board.sync_filter.records if self.side is FilterSide.RECORD else self.board.sync_filter.items
+        initial = [
+            {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
+            for condition in conditions
+        ]
+        return ConditionFormSet(data, initial=initial, prefix=self.side, form_kwargs={"side": self})
+
+
+def _groups_by_title(groups: Mapping[str, str]) -> dict[str, str]:
+    """Return the groups' ids by their title; a title that several groups have is followed by the id."""
+    titles = [title.casefold() for title in groups.values()]
+    return {
+        title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group for group, title in groups.items()
+    }
+
+
 class ConditionForm(forms.Form):
     """A condition of the filter; without a field it is none."""
 
@@ -156,16 +235,13 @@ class ConditionForm(forms.Form):
     op = forms.ChoiceField(label="Comparison", choices=FilterOp.choices, initial=FilterOp.IS)
     text = forms.CharField(label="Value", required=False, max_length=20_000)
 
-    def __init__(self, *args: Any, chosen: selection.ChosenBoard, side: FilterSide, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, side: FilteredSide, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        self.chosen = chosen
         self.side = side
-        self.board = planned_board(chosen)
-        keys = filterable_fields(chosen, side)
-        self.fields["field"].choices = [("", "No condition"), *keys.items()]  # type: ignore[attr-defined]
+        self.fields["field"].choices = [("", "No condition"), *side.labels.items()]  # type: ignore[attr-defined]
         self.fields["field"].widget.attrs = {
-            "data-lists": f"npd-filter-{side}-values-",
+            "data-lists": f"npd-filter-{side.side}-values-",
             "data-text": self["text"].id_for_label,
             "data-op": self["op"].id_for_label,
         }
@@ -180,7 +256,7 @@ class ConditionForm(forms.Form):
         if not key or self.errors:
             return values
         op = FilterOp(values["op"])
-        ops = _ops_of(self.board, key, self.side)
+        ops = self.side.ops(key)
         if op not in ops:
             allowed = ", ".join(f"“{other.label}”" for other in ops)
             raise forms.ValidationError(f"This field can be compared by {allowed} only. Choose one of them.")
@@ -188,81 +264,15 @@ class ConditionForm(forms.Form):
         if op.takes_values and not 0 < len(texts) <= MAX_VALUES:
             raise forms.ValidationError(f"Type a value, or {MAX_VALUES} at most.")
         try:
-            self.condition = self._condition(key, op, texts)
+            self.condition = self.side.condition(key, op, texts)
         except (UnknownValue, ValueError) as wrong:
             self.add_error("text", str(wrong))
         return values
-
-    def _condition(self, key: str, op: FilterOp, texts: Sequence[str]) -> FilterCondition:
-        """Return the condition; raises ValueError or UnknownValue if the field can't have one of the values."""
-        if key == GROUP:
-            groups = group_names(self.chosen)
-            ids = {name.casefold(): group for name, group in groups.items()}
-            for text in texts:
-                if text.casefold() not in ids:
-                    raise ValueError(f"The board has no group “{text}”. Choose one of its groups: {', '.join(groups)}.")
-            return FilterCondition(key, op, tuple(ids[text.casefold()] for text in texts), tuple(texts))
-        mapping = _mapping_of(self.board, key)
-        if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
-            convert = self.board.converter(mapping)
-            empty = stored_values(self.board.model(), mapping)
-            for text in texts:
-                convert.local(convert.from_text(text, empty))
-        return FilterCondition(key, op, tuple(texts), tuple(texts))
 
 
 ConditionFormSet = forms.formset_factory(
     ConditionForm, extra=2, max_num=MAX_CONDITIONS, validate_max=True, absolute_max=MAX_CONDITIONS + 1
 )
-
-
-def filterable_fields(chosen: selection.ChosenBoard, side: FilterSide) -> dict[str, str]:
-    """Return the labels of the fields by which a side can be filtered; items can be filtered by their group, too."""
-    fields = {
-        mapping.key: mapping.label
-        for mapping in planned_board(chosen).mappings
-        # A new column is empty in every item.
-        if side is FilterSide.RECORD or not mapping.column_id.startswith(field_choices.NEW_COLUMN)
-    }
-    return fields | ({GROUP: GROUP_LABEL} if side is FilterSide.ITEM and chosen.groups else {})
-
-
-def possible_values(chosen: selection.ChosenBoard, side: FilterSide) -> dict[str, list[str]]:
-    """Return the values that a page offers for each field, as a person types them."""
-    board = planned_board(chosen)
-    values = {GROUP: [text_of_values([name]) for name in group_names(chosen)]}
-    for mapping in board.mappings:
-        column = chosen.columns.get(mapping.column_id)
-        labels = selectable_labels(column.type, column.settings) if column is not None else ()
-        known = registry.choice_labels(board.model, mapping.fields) or sorted(labels or ())
-        values[mapping.key] = [text_of_values([value]) for value in known]
-    return {key: values[key] for key in filterable_fields(chosen, side) if values[key]}
-
-
-def group_names(chosen: selection.ChosenBoard) -> dict[str, str]:
-    """Return the groups' ids by their title; a title that several groups have is followed by the id."""
-    titles = [title.casefold() for title in chosen.groups.values()]
-    return {
-        title if titles.count(title.casefold()) == 1 else f"{title} ({group})": group
-        for group, title in chosen.groups.items()
-    }
-
-
-def _mapping_of(board: BoardContext, key: str) -> FieldMapping:
-    return next(mapping for mapping in board.mappings if mapping.key == key)
-
-
-def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterOp]:
-    if key == GROUP:
-        return (FilterOp.IS, FilterOp.IS_NOT)
-    mapping = _mapping_of(board, key)
-    if side is FilterSide.ITEM and board.converter(mapping).names_items:
-        return _FILLED_OPS
-    if registry.relation_of(board.model, mapping.fields) is not None:
-        return (FilterOp.IS, FilterOp.IS_NOT, *_FILLED_OPS)
-    if len(mapping.fields) > 1:
-        return (FilterOp.CONTAINS, *_FILLED_OPS)
-    return tuple(FilterOp)
 
 
 def text_of_values(values: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from sync import registry
 from sync.admin import connection_pages
 from sync.admin.admin_base import PageAdmin
 from sync.admin.confirmed_action import run_action
-from sync.admin.setup_forms import BoardsForm, ConditionFormSet, FieldsForm, possible_values, text_of_values
+from sync.admin.setup_forms import BoardsForm, FieldsForm, FilteredSide
 from sync.api.callers import monday_throttle_reason
 from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
@@ -77,28 +77,6 @@ def _keep(request: HttpRequest, choices: selection.Choices) -> None:
 
 def _read(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
     return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
-
-
-def _condition_forms(chosen: selection.ChosenBoard, side: FilterSide, data: Any) -> Any:
-    stored = SyncFilter.parse(chosen.choices.sync_filter)
-    conditions = stored.records if side is FilterSide.RECORD else stored.items
-    initial = [
-        {"field": condition.field, "op": condition.op, "text": text_of_values(condition.labels)}
-        for condition in conditions
-    ]
-    return ConditionFormSet(data, initial=initial, prefix=side, form_kwargs={"chosen": chosen, "side": side})
-
-
-def _board_plan_context(board: plan.BoardPlan) -> dict[str, Any]:
-    return {
-        "plan": board,
-        "chosen": board.chosen,
-        "done": plan.rows_of(board, plan.DONE_ROWS),
-        "asked": plan.rows_of(board, plan.ASKED_ROWS),
-        "left": plan.rows_of(board, plan.LEFT_ROWS),
-        "missing": [registry.count_of_type(len(names), kind) for kind, names in board.missing.items()],
-        "missing_names": [name for names in board.missing.values() for name in names[:3]],
-    }
 
 
 class SetupWizardMixin(PageAdmin):
@@ -261,18 +239,14 @@ class SetupWizardMixin(PageAdmin):
             chosen = _read(request, choices)
         except (ActionError, MondayError) as error:
             return _back_to_boards(request, error)
-        sides = {side: _condition_forms(chosen, side, request.POST or None) for side in FilterSide}
-        if all(forms.is_valid() for forms in sides.values()):
-            records, items = (tuple(filter(None, (form.condition for form in sides[side]))) for side in FilterSide)
+        sides = [FilteredSide(chosen, side) for side in FilterSide]
+        formsets = [side.forms(request.POST or None) for side in sides]
+        if all(formset.is_valid() for formset in formsets):
+            records, items = (tuple(filter(None, (form.condition for form in formset))) for formset in formsets)
             _keep(request, replace(choices, sync_filter=SyncFilter(records, items).to_json()))
             return _after_fields(request)
-        context = {
-            "choices": choices,
-            "sides": [
-                (side, title, sides[side], possible_values(chosen, side))
-                for side, title in ((FilterSide.RECORD, "Records in NPD"), (FilterSide.ITEM, "Items on Monday"))
-            ],
-        }
+        titles = ("Records in NPD", "Items on Monday")
+        context = {"choices": choices, "sides": list(zip(sides, titles, formsets, strict=True))}
         return self._page(request, "filter", context)
 
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
@@ -290,7 +264,6 @@ class SetupWizardMixin(PageAdmin):
         context = {
             "plan": setup_plan,
             "busy": setup_plan.is_busy,
-            "plans": [_board_plan_context(board) for board in setup_plan.boards],
             "share": f" ({share:.1%} of the day's quota)" if share is not None else "",
         }
         return self._page(request, "plan", context)

@@ -249,7 +249,7 @@ def _create_obstacle(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
     if link is not None and link.board_id == setup.board.id and is_matched_by(link, match.id):
         return ""
-    types = next(set(mappable.types) for mappable in field_choices.mappable_fields(spec) if mappable.is_match_key)
+    types = field_choices.match_field(field_choices.mappable_fields(spec)).types
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     return ask_reason_to_hold(connector, setup.board, npd_id, match, types)
 
@@ -317,8 +317,7 @@ def _unmatched_items(spec: EntitySpec, connector: MondayConnector, setup: BoardS
     column = setup.columns.get(spec.match_key)
     column_id = column.id if column else board_columns.NAME_TYPE
     kind = column.type if column else board_columns.NAME_TYPE
-    mappables = field_choices.mappable_fields(spec)
-    convert = make_converter(next(mappable.types[kind] for mappable in mappables if mappable.is_match_key))
+    convert = make_converter(field_choices.match_field(field_choices.mappable_fields(spec)).types[kind])
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     columns = [npd_id] if column is None else [npd_id, column_id]
     findings = []

@@ -104,6 +104,11 @@ def mappable_fields(spec: registry.EntitySpec, chosen_boards: Mapping[str, str] 
     return fields
 
 
+def match_field(fields: Iterable[MappableField]) -> MappableField:
+    """Return the field by which records and items are matched."""
+    return next(mappable for mappable in fields if mappable.is_match_key)
+
+
 def _titles_of_others(spec: registry.EntitySpec, mapping: registry.MappingSpec) -> list[str]:
     own = {mapping.key, *mapping.fields}
     titles = [title for name, names in spec.titles.items() if name not in own for title in names]

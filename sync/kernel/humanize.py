@@ -13,6 +13,8 @@ from django.utils.safestring import SafeString
 from sync.monday import errors
 
 DASH = "–"
+# Control characters, line ends, and signs that turn the direction of what follows.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
 
 # Defined there, because sentences about Monday's errors have it and sync.monday imports nothing of ours.
@@ -94,6 +96,11 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 
 def one_line(text: str) -> str:
     return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
+
+
+def terminal_line(text: str) -> str:
+    """Return a line for a terminal, in which no record's value can hide, rewrite or make up a line."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def shorten(text: str, limit: int = 200) -> str:

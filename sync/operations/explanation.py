@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync import registry
-from sync.kernel.humanize import quote, timestamp
+from sync.kernel.humanize import quote, terminal_line, timestamp
 from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.decisions import causes_text
@@ -32,7 +32,7 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        listed = "\n".join(f"  {ids_of(match)[1]}  {_name(match)}" for match in matches[:MAX_MATCHES])
+        listed = "\n".join(f"  {ids_of(match)[1]}  {terminal_line(_name(match))}" for match in matches[:MAX_MATCHES])
         more = "\n  and more" if len(matches) > MAX_MATCHES else ""
         raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
     raise ActionError(

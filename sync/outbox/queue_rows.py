@@ -91,9 +91,14 @@ def enqueue_comparison(entity_type: str, records: Iterable[UUID]) -> None:
 # Only synced records, so that a conflict doesn't become pending.
 _MARK_PENDING = """
     UPDATE {table} SET sync_status = 'pending' WHERE id IN (
-        SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
+        SELECT id FROM {table} AS record WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced' {condition}
         ORDER BY id FOR NO KEY UPDATE {locked}
     )
+"""
+
+_HAS_JOB = """
+    AND EXISTS (SELECT FROM sync_queue AS job WHERE job.status = 'pending' AND job.entity_type = %(entity_type)s
+        AND job.entity_id = record.id)
 """
 
 
@@ -103,4 +108,15 @@ def mark_pending(entity_type: str, ids: Sequence[UUID], *, waits: bool = True) -
     Unless it `waits`, locked records are skipped: their pass is about to write their status.
     """
     table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
-    run_sql(_MARK_PENDING.format(table=table, locked="" if waits else "SKIP LOCKED"), {"ids": list(ids)})
+    locked = "" if waits else "SKIP LOCKED"
+    run_sql(_MARK_PENDING.format(table=table, condition="", locked=locked), {"ids": list(ids)})
+
+
+def mark_pending_with_jobs(entity_type: str, ids: Sequence[UUID]) -> None:
+    """Make those of these records pending that say `synced` although they have a job.
+
+    A webhook may have come while their pass wrote their status.
+    """
+    table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
+    sql = _MARK_PENDING.format(table=table, condition=_HAS_JOB, locked="SKIP LOCKED")
+    run_sql(sql, {"ids": list(ids), "entity_type": entity_type})

@@ -45,6 +45,21 @@ def test_what_several_bear_is_answered_with_their_ids() -> None:
     assert all(str(twin.pk) in str(refused.value) for twin in twins)
 
 
+def test_no_value_hides_rewrites_or_makes_up_a_line_of_the_terminal(world: World) -> None:
+    name = "Ann\x1b[1A\x1b[2K\u202e\x9b2J\rBob\nPlan: nothing to do"
+    contact = world.linked(name, email="twin@example.com")
+    Contact.objects.filter(pk=contact.pk).update(role_title="a\x1b]0;b\x07")
+    Contact.objects.create(name=name, email="twin@example.com")
+    plan = StringIO()
+    call_command("sync_reconcile", "--dry-run", "-v", "2", stdout=plan)
+    with pytest.raises(CommandError, match="Several contact records") as refused:
+        explained("twin@example.com")
+    for text in (explained(str(contact.pk)), plan.getvalue(), str(refused.value)):
+        assert "Ann\ufffd[1A" in text
+        assert not set("\x1b\x9b\x07\r\u202e").intersection(text)
+        assert "\nPlan: nothing to do" not in text
+
+
 @pytest.mark.parametrize("text", ["nobody", "77", "11111111-1111-4111-8111-111111111111", ""])
 def test_what_nobody_bears_is_a_failure_in_words(text: str) -> None:
     with pytest.raises(CommandError, match="There is no contact"):

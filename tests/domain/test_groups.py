@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
-from npd.accounts import GROUPS, make_groups
+from npd.groups import GROUPS, make_groups
 from sync import registry
 
 pytestmark = pytest.mark.django_db

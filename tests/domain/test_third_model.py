@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from django.urls import include, path
 
 from config import urls
-from npd.accounts import after_migrate
+from npd.groups import after_migrate
 from sync import registry
 from sync.admin.record_pages import register_generated
 from sync.api.record_endpoints import record_paths

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_test_environment, teardown_test_environment
 
-from sync.admin.setup_forms import ConditionForm
+from sync.admin.setup_forms import ConditionForm, FilteredSide
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import BlockedCode
 from sync.models import BoardLink, SyncMetadata
@@ -141,7 +141,8 @@ def the_sync_filter() -> None:
 
 
 def condition_form(chosen: setup.ChosenBoard, key: str, text: str) -> ConditionForm:
-    return ConditionForm({"field": key, "op": "is", "text": text}, chosen=chosen, side=FilterSide.RECORD)
+    side = FilteredSide(chosen, FilterSide.RECORD)
+    return ConditionForm({"field": key, "op": "is", "text": text}, side=side)
 
 
 def labels_of_the_column() -> list[str]:

@@ -1,13 +1,16 @@
 """From the board to NPD: webhooks say that something may differ, what is written was read."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from npd.models import Contact, Organization
 from sync import reconcile
-from sync.models import Decision, FieldMapping, MondayAccount
+from sync.clock import sync_now
+from sync.models import Decision, FieldMapping, MondayAccount, SyncQueue
 from tests.engine.conftest import choose, clash
+from tests.queue.test_claims import just_before
 from tests.support.world import TOM, World
 
 
@@ -97,3 +100,21 @@ def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None
     world.hear(contact)
     assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
     assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
+
+
+def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    world.pass_time(minutes=1)
+    world.edit(contact, "role_title", "First")
+    world.deliver()
+
+    def deliver_for_later() -> None:
+        world.edit(contact, "role_title", "Second")
+        world.deliver()
+        SyncQueue.objects.filter(status="pending").update(next_retry=sync_now() + timedelta(minutes=9))
+
+    with just_before('UPDATE "contacts" SET "sync_status"', deliver_for_later):
+        world.work(contact)
+    assert (contact.role_title, contact.sync_status) == ("First", "pending")
+    world.work(contact, minutes=10)
+    assert (contact.role_title, contact.sync_status) == ("Second", "synced")

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd import personal_data
 from sync import registry
+from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError, Conflict
 from sync.operations.explanation import find_record, ids_of
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         if options["act"] == "export":
             self.stdout.write(json.dumps(personal_data.export(person), indent=2, ensure_ascii=False))
             return
-        self.stdout.write(f"{person.name} ({person.id})")
+        self.stdout.write(terminal_line(f"{person.name} ({person.id})"))
         if person.items:
             fate = "stay" if options["keep_item"] else "are deleted"
             self.stdout.write(f"Items that {fate} on Monday: {', '.join(person.items)}")

@@ -18,7 +18,7 @@ from sync.boards import board_columns, webhooks
 from sync.boards.board_setup import NOT_CONFIGURED
 from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.humanize import count_with_noun, interval_text, utc_minute
+from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
@@ -69,9 +69,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer, indent=2))
         else:
             for finding in findings:
-                self.stdout.write(f"{_LABELS[finding.level]} {finding.message}")
+                self.stdout.write(terminal_line(f"{_LABELS[finding.level]} {finding.message}"))
                 if finding.full_fix and finding.level != "ok":
-                    self.stdout.write(f"          → {finding.full_fix}")
+                    self.stdout.write(terminal_line(f"          → {finding.full_fix}"))
         if wrong:
             raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
         if not options["json"]:

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.boards.board_setup import SetupOutcome, missing_columns, set_up_all
 from sync.boards.sync_filter import SyncFilter
+from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
 from sync.limits import monday_account
 from sync.monday.connection import ENDING_KINDS
@@ -57,10 +58,10 @@ class Command(BaseCommand):
         if not outcome.done and not outcome.problems:
             self.stdout.write(f"{board}: nothing to do.")
         for words in outcome.done:
-            self.stdout.write(f"{board}: {words}")
+            self.stdout.write(terminal_line(f"{board}: {words}"))
         labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
         for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
-            self.stdout.write(f"{board}: the filter lets through: {line}")
+            self.stdout.write(terminal_line(f"{board}: the filter lets through: {line}"))
 
     def _print_account(self, outcomes: Sequence[SetupOutcome]) -> None:
         row = monday_account()

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sync.kernel import process
+from sync.kernel.humanize import terminal_line
 from sync.operations.worker import drain, remaining_lines
 
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         self.stdout.write(str(drained))
         lines = remaining_lines()
         for line in lines:
-            self.stdout.write(f"Left: {line}")
+            self.stdout.write(terminal_line(f"Left: {line}"))
         if not lines:
             self.stdout.write("Nothing is left.")
         if interrupted.signal_number:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
+from sync.kernel.humanize import terminal_line
 from sync.kernel.messages import ActionError
 from sync.operations.explanation import explain, find_record
 
@@ -27,4 +28,4 @@ class Command(BaseCommand):
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         for line in explain(subject):
-            self.stdout.write(line)
+            self.stdout.write(terminal_line(line))

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.kernel.humanize import count_with_noun
+from sync.kernel.humanize import count_with_noun, terminal_line
 from sync.limits import api_quota
 from sync.operations import preview
 from sync.operations.detect.sweep import run_full_sweep
@@ -32,16 +32,16 @@ class Command(BaseCommand):
         if options["dry_run"]:
             boards, client = preview.plan_boards()
             for line in plan_lines(boards, client, every_line=options["verbosity"] > 1):
-                self.stdout.write(line)
+                self.stdout.write(terminal_line(line))
             if problems := [f"{board.title}: {board.problem}" for board in boards if board.problem]:
                 raise CommandError("\n".join(problems))
             return
         with process.shutdown_on_signals() as interrupted:
             report, problems = run_full_sweep(self.stdout.write)
         for line in report:
-            self.stdout.write(line)
+            self.stdout.write(terminal_line(line))
         for line in remaining_lines():
-            self.stdout.write(f"Left: {line}")
+            self.stdout.write(terminal_line(f"Left: {line}"))
         if interrupted.signal_number:
             words = "Interrupted: not everything was synced. Run it again for the rest."
             raise CommandError(words, returncode=interrupted.exit_code)

@@ -15,8 +15,9 @@ from uuid import UUID
 import structlog
 from django.core.cache import cache
 
+from sync import registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import NEW_COLUMN
+from sync.boards.field_choices import NEW_COLUMN, match_field
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -35,7 +36,6 @@ from sync.operations.setup.planned_board import ListedBoard, fill_new_columns, p
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
-from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ FILTERED = "filtered"
 SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
 
-# The rows in their order, each for one and for several records or items.
+# The rows of a plan's parts in their order, each for one and for several records or items.
 DONE_ROWS = {
     ChangeKind.CREATE: ("item is created on Monday", "items are created on Monday"),
     ChangeKind.LINK: ("record is linked with its item", "records are linked with their items"),
@@ -91,6 +91,7 @@ LEFT_ROWS = {
     SYNC_OFF: ("record has sync turned off", "records have sync turned off"),
     ChangeKind.LEFT: ("record or item stays as it is", "records or items stay as they are"),
 }
+ROWS: dict[str, dict[Any, tuple[str, str]]] = {"done": DONE_ROWS, "asked": ASKED_ROWS, "left": LEFT_ROWS}
 ATTENTION = {ChangeKind.CONFLICT, ChangeKind.ASK, ChangeKind.BLOCKED, ChangeKind.FAILED, ChangeKind.LEFT}
 
 
@@ -116,6 +117,26 @@ class BoardPlan:
         self.counts[row] += 1
         if len(self.samples[row]) < SAMPLES_PER_ROW:
             self.samples[row].append((name[:120], reason[:300]))
+
+    @property
+    def rows(self) -> dict[str, list[tuple[str, str, list[tuple[str, str]]]]]:
+        """The rows that count anything, by the part of the plan: their code, sentence and samples."""
+        return {
+            part: [
+                (str(row), humanize.count_with_noun(self.counts[row], *nouns), self.samples[row])
+                for row, nouns in rows.items()
+                if self.counts[row]
+            ]
+            for part, rows in ROWS.items()
+        }
+
+    @property
+    def missing_words(self) -> list[str]:
+        return [registry.count_of_type(len(names), entity_type) for entity_type, names in self.missing.items()]
+
+    @property
+    def missing_examples(self) -> list[str]:
+        return [name for names in self.missing.values() for name in names[:SAMPLES_PER_ROW]]
 
     @property
     def summary(self) -> str:
@@ -188,7 +209,7 @@ class Planner:
 
     def _match_columns(self) -> list[BoardColumn]:
         """Return the columns by which records and items could be matched."""
-        types = next(set(mappable.types) for mappable in self.chosen.fields if mappable.is_match_key)
+        types = match_field(self.chosen.fields).types
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
@@ -278,7 +299,7 @@ class Planner:
 
     def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
         """Remember the names of related records that NPD lacks."""
-        relations = {mapping.key: target_of(relation) for mapping, relation in self.board.relations}
+        relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
         for field_plan in plan.plans.values():
             awaits = field_plan.awaits
             if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
@@ -388,12 +409,3 @@ def make_plan(token: str) -> None:
         log.exception("a set-up could not be planned")
         plan.save(state="failed", problem="NPD Sync itself failed. Please report it with the worker's log.")
         raise
-
-
-def rows_of(plan: BoardPlan, nouns: dict[Any, tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the rows that count anything, each with its sentence and samples."""
-    return [
-        {"code": str(row), "sentence": humanize.count_with_noun(plan.counts[row], *words), "samples": plan.samples[row]}
-        for row, words in nouns.items()
-        if plan.counts[row]
-    ]

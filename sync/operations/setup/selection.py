@@ -49,7 +49,7 @@ FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 def may_set_up(user: Any) -> bool:
     """Whether this user may change boards and their mappings."""
-    return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
+    return bool(user.has_perms(REQUIRED_PERMISSIONS))
 
 
 def is_running(link: BoardLink | None) -> bool:

@@ -30,6 +30,7 @@ from sync.kernel.db import retry_on_lock_timeout, run_sql, update_many
 from sync.models import AwaitedRelation, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import finish, notify
 from sync.outbox.pauses import locked_pause
+from sync.outbox.queue_rows import mark_pending_with_jobs
 from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, changed_ledger
@@ -312,7 +313,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     current_jobs = {
         record_plan.id: record_plan.facts.claim.rows[0].id
         for record_plan in settled
-        if record_plan.plans or record_plan.is_deleted
+        if record_plan.plans or record_plan.is_deleted or record_plan.unlink
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]
@@ -357,6 +358,8 @@ def _write_statuses(
             statuses[key] = choices.RecordSyncStatus.PENDING
     for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
+        if is_synced:
+            transaction.on_commit(partial(mark_pending_with_jobs, run.entity_type, of_status), robust=True)
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}

@@ -1,0 +1,80 @@
+"""The two groups of people that a new installation has."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission
+from django.db.migrations import CreateModel
+
+from sync import registry
+
+_RESOLVE = [
+    "npd.view_contact",
+    "npd.view_organization",
+    "sync.view_decision",
+    "conflicts.view_syncconflict",
+    "conflicts.change_syncconflict",
+]
+
+# Permissions of the two groups that the first migration makes. From then on administrators change them as they like;
+# administrators themselves are superusers.
+GROUPS = {
+    "Resolve": _RESOLVE,
+    "Edit": [
+        *_RESOLVE,
+        "npd.add_contact",
+        "npd.change_contact",
+        "npd.delete_contact",
+        "npd.add_organization",
+        "npd.change_organization",
+        "npd.delete_organization",
+        "npd.import_contact",
+        "npd.import_organization",
+        "npd.export_contact",
+        "npd.export_organization",
+        "sync.view_syncmetadata",
+        "sync.view_unmatcheditem",
+        "sync.view_tombstone",
+    ],
+}
+
+
+def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwargs: Any) -> None:
+    """Make the groups when NPD's tables are created, and let them view each synced model whose table is created.
+
+    `plan` lists the migrations of this run, each with whether it was undone.
+    """
+    created = {
+        operation.name_lower
+        for migration, undone in plan
+        if migration.app_label == sender.label and not undone
+        for operation in migration.operations
+        if isinstance(operation, CreateModel)
+    }
+    if sender.label == "npd" and "contact" in created:
+        make_groups(using)
+    synced = {spec.model._meta.model_name for spec in registry.entities() if spec.model._meta.app_label == sender.label}
+    if created & synced:
+        # This receiver may run before Django's, which makes the permissions.
+        create_permissions(sender, verbosity=0, using=using)
+        for group in Group.objects.using(using).filter(name__in=GROUPS):
+            group.permissions.add(*_permissions([f"{sender.label}.view_{name}" for name in created & synced], using))
+
+
+def make_groups(using: str = "default") -> None:
+    """Make missing groups with their permissions; leave existing groups alone."""
+    for app in apps.get_app_configs():
+        create_permissions(app, verbosity=0, using=using)
+    for name, codenames in GROUPS.items():
+        group, is_new = Group.objects.using(using).get_or_create(name=name)
+        if is_new:
+            group.permissions.set(_permissions(codenames, using))
+
+
+def _permissions(names: list[str], using: str) -> list[Permission]:
+    """Return the permissions of these names. Raises DoesNotExist for one that no model has."""
+    objects = Permission.objects.using(using)
+    pairs = [name.split(".") for name in names]
+    return [objects.get(content_type__app_label=app, codename=codename) for app, codename in pairs]
