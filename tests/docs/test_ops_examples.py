@@ -25,8 +25,8 @@ def test_the_unit_starts_what_the_procfile_starts_and_leaves_the_pool_to_the_wor
     parser.read_string(UNIT.read_text())
     service = dict(parser["Service"])
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    program, *rest = words(service["ExecStart"])
-    assert ["exec", Path(program).name, *rest] == words(lines["worker"])
+    program, *arguments = words(service["ExecStart"])
+    assert ["exec", Path(program).name, *arguments] == words(lines["worker"])
     assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
     assert "manage.py migrate --check" in service["ExecStartPre"]
 

@@ -91,7 +91,7 @@ def test_only_the_relation_waits_for_an_organization_without_an_item(connected: 
     connected.work()
     assert connected.values(contact)["name"] == "Ann"
     assert connected.status(contact) == "pending"
-    assert "waits for the organization “Acme”" in connected.held(contact, "organization")
+    assert "waits for the organization “Acme”" in connected.block_of(contact, "organization")
     SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow())
     connected.work()
     assert cell(connected, contact) == "Acme"
@@ -141,7 +141,7 @@ def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_
     connected.hear(contact)
     assert contact.organization is not None
     assert contact.organization.name == "Acme"
-    assert f"the item {item['id']}, which no organization in NPD has yet" in connected.held(contact, "organization")
+    assert f"the item {item['id']}, which no organization in NPD has yet" in connected.block_of(contact, "organization")
     assert connected.status(contact) == "pending"
     assert AwaitedRelation.objects.get().target == f"item {item['id']}"
     connected.pass_time(seconds=30)  # the new item was quiet for long enough
@@ -252,7 +252,7 @@ def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(name
     contact = named.linked()
     named.edit(contact, "organization", "Acme Sons")
     named.hear()
-    assert "No organization in NPD is called “Acme Sons”" in named.held(contact, "organization")
+    assert "No organization in NPD is called “Acme Sons”" in named.block_of(contact, "organization")
     firm = organization(f"{white}Acme{white}Sons{white}")
     named.work(contact)
     assert contact.organization == firm
@@ -312,7 +312,7 @@ def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -
     named.hear(contact)
     assert contact.organization == acme
     assert cell(named, contact) == "Beta"
-    assert named.held(contact, "organization").startswith("2 organizations in NPD are")
+    assert named.block_of(contact, "organization").startswith("2 organizations in NPD are")
     others[0].delete()
     named.work(contact)
     assert contact.organization == others[1]

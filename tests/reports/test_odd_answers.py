@@ -85,17 +85,17 @@ def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(worl
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])
     for _ in range(3):
         world.hear(minutes=1)
-    seen: list[Any] = []
+    first_items: list[Any] = []
 
     def change(query: str, data: dict[str, Any]) -> None:
-        if seen and "next_items_page" in query and data.get("page", {}).get("items"):
-            data["page"]["items"][0] = seen[0]
+        if first_items and "next_items_page" in query and data.get("page", {}).get("items"):
+            data["page"]["items"][0] = first_items[0]
         elif data.get("first"):
-            seen[:] = data["first"][0]["items_page"]["items"][:1]
+            first_items[:] = data["first"][0]["items_page"]["items"][:1]
 
     changing_answers(world, change)
     compare_board(world.link())
-    assert seen
+    assert first_items
     for _ in range(3):
         world.work(minutes=11)
     assert (Contact.objects.count(), len(world.sandbox.items())) == (12, 12)
@@ -111,5 +111,5 @@ def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(worl
     for _ in range(3):
         world.hear(ann, minutes=3)
     assert world.values(ann)["role_title"] == "New"
-    assert world.held(ann, "notes")
+    assert world.block_of(ann, "notes")
     assert world.link().stops == {}
