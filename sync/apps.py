@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import register
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -17,9 +18,24 @@ class SyncConfig(AppConfig):
         from sync.outbox import notify
 
         register(registry.check_synced_models)
+        pre_migrate.connect(check_encoding, sender=self)
         pre_migrate.connect(create_clock, sender=self)
         post_migrate.connect(sources.install, sender=self)
         notify.connect_signals()
+
+
+def check_encoding(using: str, **kwargs: Any) -> None:
+    """Refuse a database in which no record could be saved, as a server makes it that was installed without a locale."""
+    from django.db import connections
+
+    with connections[using].cursor() as cursor:
+        cursor.execute("SHOW server_encoding")
+        [encoding] = cursor.fetchone()
+    if encoding != "UTF8":
+        raise ImproperlyConfigured(
+            f"the database's encoding is {encoding}, and NPD Sync needs UTF8. Make a new database: "
+            "CREATE DATABASE npd OWNER npd ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def create_clock(using: str, **kwargs: Any) -> None:

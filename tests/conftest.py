@@ -33,10 +33,11 @@ from tests.support import migrated, rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
+from tests.support.people import session_cookie
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
-from tests.support.world import World, hooks_kept, set_up_boards
+from tests.support.world import World, set_up_boards, webhook_receiver
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -140,9 +141,9 @@ def answers_as_declared() -> Iterator[None]:
 
     ask = APIClient.request
 
-    def request(self: APIClient, **asked: Any) -> Any:
-        answer = ask(self, **asked)
-        api_schema.check(asked["REQUEST_METHOD"], asked["PATH_INFO"], answer)
+    def request(self: APIClient, **environ: Any) -> Any:
+        answer = ask(self, **environ)
+        api_schema.check(environ["REQUEST_METHOD"], environ["PATH_INFO"], answer)
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
@@ -174,9 +175,9 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     A process where real processes speak to it (`processes`, `running_sandbox`), else within this one.
     """
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
-    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+    simulator = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
     with ExitStack() as stack:
-        stack.callback(found.session.close)
+        stack.callback(simulator.session.close)
         if PROCESSES.isdisjoint(request.fixturenames):
             stack.enter_context(answering(url, request.getfixturevalue("sandbox_within")))
             running = None
@@ -184,18 +185,20 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
             running = request.getfixturevalue("running_sandbox")
             if not running or running[0].ended is not None:
                 running[:] = [sandbox_process()]
-            found.life = running[0].pid
-        found.reset()
-        yield found
+            simulator.life = running[0].pid
+        simulator.reset()
+        yield simulator
         if running is None or running[0].ended is None:
-            found.reset()
+            simulator.reset()
 
 
 @pytest.fixture(scope="session")
 def hooks() -> Iterator[ThreadingHTTPServer]:
     """Where the webhooks of `world` arrive, for the run: over HTTP from a sandbox that is a process."""
-    with hooks_kept() as found, answering(f"http://127.0.0.1:{found.server_address[1]}", keeping(found.kept)):  # type: ignore[attr-defined]
-        yield found
+    with webhook_receiver() as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with answering(url, keeping(server.deliveries)):  # type: ignore[attr-defined]
+            yield server
 
 
 @pytest.fixture(scope="session")
@@ -219,7 +222,7 @@ def world(
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
     prepared.stand(sandbox, "world", set_up_boards)
-    hooks.kept.clear()  # type: ignore[attr-defined]
+    hooks.deliveries.clear()  # type: ignore[attr-defined]
     cache.clear()  # a person who is put back has the number of one who has asked too often
     yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, "world"))
     reset_clock()
@@ -228,23 +231,23 @@ def world(
 @pytest.fixture(scope="session")
 def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Processes]:
     """Web, worker and beat, on the test database, for the run."""
-    found = Processes()
-    yield found
-    found.stop()
+    processes = Processes()
+    yield processes
+    processes.stop()
 
 
 @pytest.fixture
 def quiet_site(transactional_db: None, processes: Processes, sandbox: Sandbox, prepared: Prepared) -> Iterator[Site]:
     """NPD whose worker and beat rest, or have not begun yet; see tests/support/site.py."""
-    found = Site(processes, sandbox)
+    npd = Site(processes, sandbox)
     try:
-        prepared.stand(sandbox, f"site at {webhook_url()}", found.fill)
-        found.begin()
-        yield found
+        prepared.stand(sandbox, f"site at {webhook_url()}", npd.fill)
+        npd.begin()
+        yield npd
     finally:
         sandbox.reset()
         processes.rest()
-        found.api.close()
+        npd.api.close()
 
 
 @pytest.fixture
@@ -268,9 +271,9 @@ def chromium() -> Iterator["Browser"]:
     connections.close_all()  # under that loop this thread has connections of its own
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        found = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield found
-        found.close()
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
         connections.close_all()
 
 
@@ -288,10 +291,7 @@ def page(chromium: "Browser") -> Iterator["Page"]:
 @pytest.fixture
 def admin_page(page: "Page", site: Site) -> "Page":
     """A page that is signed in as the site's administrator."""
-    client = Client()
-    client.force_login(site.user)
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": site.url}])
+    page.context.add_cookies([session_cookie(site.user, site.url)])
     return page
 
 
@@ -315,16 +315,14 @@ def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Ca
         """A form that is refused or stale is answered so, and the browser calls that an error."""
         return bool(line.type == "error" and not line.text.endswith(("400 (Bad Request)", "409 (Conflict)")))
 
-    def opened(width: int = 1280, scheme: Any = "light") -> tuple["Page", list[str]]:
-        client = Client()
-        client.force_login(person)
+    def opened(width: int = 1280, scheme: Any = "light", zone: str | None = None) -> tuple["Page", list[str]]:
+        viewport = {"width": width, "height": 900}
         context = chromium.new_context(
-            base_url=live_server.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+            base_url=live_server.url, viewport=viewport, color_scheme=scheme, timezone_id=zone
         )
         context.set_default_timeout(2 * PAGE_TIMEOUT)
         contexts.append(context)
-        name = settings.SESSION_COOKIE_NAME
-        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+        context.add_cookies([session_cookie(person, live_server.url)])
         page, errors = context.new_page(), []
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))

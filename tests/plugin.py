@@ -37,11 +37,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
             # A shell begins what runs in the background so, and all that tests start would ignore it, too.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            found = test_servers.start()
+            servers = test_servers.start()
         except StartError as error:
             raise pytest.UsageError(str(error)) from error
-        early_config.stash[SERVERS] = found
-        wanted = test_servers.environment(found)
+        early_config.stash[SERVERS] = servers
+        wanted = test_servers.environment(servers)
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         os.environ.update(wanted)
@@ -99,7 +99,7 @@ ON_REAL_SERVERS = (
 ON_BOTH = "test_killed_anywhere.py"
 """The file whose hostile tests are played on both where both are at hand: who dies on the embedded broker, and when."""
 LEFT_OUT = pytest.StashKey[int]()
-TOLD = pytest.StashKey[tuple[str, int]]()
+SUMMARY = pytest.StashKey[tuple[str, int]]()
 
 
 def _mode(config: pytest.Config) -> str:
@@ -141,8 +141,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    found = config.stash.get(SERVERS, None)
-    return f"servers: {found.words}" if found else "servers: each test process has its own"
+    servers = config.stash.get(SERVERS, None)
+    return f"servers: {servers.words}" if servers else "servers: each test process has its own"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -155,9 +155,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    told = getattr(node, "workeroutput", {})
-    if "servers" in told:
-        node.config.stash[TOLD] = told["servers"], told["left_out"]
+    output = getattr(node, "workeroutput", {})
+    if "servers" in output:
+        node.config.stash[SUMMARY] = output["servers"], output["left_out"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -165,9 +165,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """The servers, what was skipped and what was tried twice, in the last lines."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     terminalreporter.section("what this run tested on")
-    found = config.stash.get(SERVERS, None)
-    told = (found.words, config.stash.get(LEFT_OUT, 0)) if found else config.stash.get(TOLD, ("none", 0))
-    words, left_out = told
+    servers = config.stash.get(SERVERS, None)
+    summary = (servers.words, config.stash.get(LEFT_OUT, 0)) if servers else config.stash.get(SUMMARY, ("none", 0))
+    words, left_out = summary
     terminalreporter.write_line(f"servers: {words}")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason}")

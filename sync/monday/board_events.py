@@ -74,13 +74,6 @@ HAPPENED_AT_PATH = ("event", "triggerTime")
 ITEM_NAME_PATHS = (("event", "pulseName"), ("event", "itemName"))
 
 
-def parse_challenge(body: Mapping[str, Any]) -> str | None:
-    """Return the token that Monday sends, unsigned, when a webhook is created, and expects in the answer."""
-    challenge = body.get("challenge")
-    # A body with an event is a delivery, whatever else it holds.
-    return challenge if isinstance(challenge, str) and "event" not in body else None
-
-
 def parse_event(body: Any) -> ItemEvent:
     """Parse a delivery's body; raises InvalidEvent where it isn't one, or lacks its board or item."""
     event = body.get("event") if isinstance(body, Mapping) else None

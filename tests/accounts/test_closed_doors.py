@@ -23,25 +23,25 @@ WITHOUT_TOKEN_OF_A_FORM = {"/webhooks/monday/", "/webhooks/monday/x/", "/cron/sy
 
 
 def routes(patterns: Sequence[Any] | None = None, before: str = "") -> Iterator[str]:
-    for one in get_resolver().url_patterns if patterns is None else patterns:
-        route = before + str(one.pattern)
-        if isinstance(one, URLPattern):
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = before + str(pattern.pattern)
+        if isinstance(pattern, URLPattern):
             yield route
         else:
-            yield from routes(one.url_patterns, route)
+            yield from routes(pattern.url_patterns, route)
 
 
 def addresses() -> list[str]:
     """Each route with something in each of its places."""
-    found = []
+    addresses_of_routes = []
     for route in routes():
         text = re.sub(r"\(\?P<(\w+)>[^()]*(?:\([^()]*\)[^()]*)*\)", r"<\1>", route)
         text = re.sub(r"<uuid:\w+>", str(uuid4()), text)
         text = re.sub(r"<int:\w+>", "1", text)
         text = re.sub(r"<(\w+:)?\w+>", "x", text)
-        found.append("/" + re.sub(r"[\^$\\]|\\Z", "", text).lstrip("/"))
-    assert len(found) > 200
-    return found
+        addresses_of_routes.append("/" + re.sub(r"[\^$\\]|\\Z", "", text).lstrip("/"))
+    assert len(addresses_of_routes) > 200
+    return addresses_of_routes
 
 
 def test_a_stranger_gets_in_nowhere(db: None) -> None:

@@ -17,6 +17,7 @@ from django.test import Client
 
 from tests.accounts.signing_in import APP, CODE, LOGIN, code_of, enrolled, grow_old, is_in
 from tests.accounts.signing_in import sign_in as sign_in_by_password
+from tests.support.people import signed_in
 from tests.support.serving import Quiet, local, serving
 
 BEGIN, ANSWER = "/accounts/oidc/company/login/", "/accounts/oidc/company/login/callback/"
@@ -26,7 +27,7 @@ class Provider(Quiet):
     """Says what the test tells it to; a code is given for a verifier alone."""
 
     claims: dict[str, Any] = {}
-    said_by_userinfo: dict[str, Any] = {}
+    userinfo_claims: dict[str, Any] = {}
     challenge = ""
 
     def reply(self) -> None:
@@ -42,7 +43,7 @@ class Provider(Quiet):
                 "userinfo_endpoint": f"{at}/userinfo",
                 "jwks_uri": f"{at}/keys",
             },
-            "/userinfo": self.said_by_userinfo or self.claims,
+            "/userinfo": self.userinfo_claims or self.claims,
         }
         self.say(pages.get(self.path, "Who are you?"))
 
@@ -112,14 +113,13 @@ def test_nobody_else_gets_in_nor_gets_an_account(ada: User, provider: type[Provi
 
 
 def test_entra_says_verified_in_its_own_way_of_the_same_address(ada: User, provider: type[Provider]) -> None:
-    provider.said_by_userinfo = {"sub": "42", "email": "ada@example.test"}
+    provider.userinfo_claims = {"sub": "42", "email": "ada@example.test"}
     assert not is_in(sign_in(provider, email="mallory@example.test", email_verified=None, xms_edov="1")[0])
     assert is_in(sign_in(provider, email="ada@example.test", email_verified=None, xms_edov="1")[0])
 
 
 def test_an_account_is_never_connected_from_within(ada: User, provider: type[Provider]) -> None:
-    client = Client()
-    client.force_login(ada)
+    client = signed_in(ada)
     provider.claims = {"sub": "42", "email": "mallory@example.test", "email_verified": True}
     for process in ("connect", "redirect"):
         question = sent_to(client, process=process, next="/admin/")
@@ -149,16 +149,16 @@ def test_one_without_password_or_second_factor_changes_it_after_a_sign_in(ada: U
         assert not is_in(client)
 
 
-@pytest.mark.parametrize("said", [None, [], {}, "Out of order", {"authorization_endpoint": 1}])
-def test_a_provider_in_trouble_is_told_in_words(ada: User, provider: type[Provider], settings: Any, said: Any) -> None:
+@pytest.mark.parametrize("body", [None, [], {}, "Out of order", {"authorization_endpoint": 1}])
+def test_a_provider_in_trouble_is_told_in_words(ada: User, provider: type[Provider], settings: Any, body: Any) -> None:
     client = Client()
     state = sent_to(client)["state"][0]
-    if said is None:
+    if body is None:
         app = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"][0]
         app["settings"] = {"server_url": "http://127.0.0.1:9"}
-    provider.page = lambda self: self.say(said)  # type: ignore[method-assign]
+    provider.page = lambda self: self.say(body)  # type: ignore[method-assign]
     answers = [client.get(ANSWER, {"code": "good", "state": state})]
-    if said != {"authorization_endpoint": 1}:
+    if body != {"authorization_endpoint": 1}:
         answers.append(client.get(BEGIN))
     for answer in answers:
         assert answer.status_code == 401

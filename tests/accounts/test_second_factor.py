@@ -118,15 +118,15 @@ def test_who_may_not_open_the_admin_needs_none(db: None, settings: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_setting_it_up_ends_the_other_sessions_and_taking_it_off_asks_for_a_code_after_a_while(ada: User) -> None:
-    here, _answer = sign_in()
-    there, _answer = sign_in()
-    set_up(here)
-    assert [is_in(here), is_in(there)] == [True, False]
-    grow_old(here)
-    answer = here.get(f"{MFA}totp/deactivate/")
+    client, _answer = sign_in()
+    other_client, _answer = sign_in()
+    set_up(client)
+    assert [is_in(client), is_in(other_client)] == [True, False]
+    grow_old(client)
+    answer = client.get(f"{MFA}totp/deactivate/")
     assert answer.headers["Location"].startswith(("/accounts/reauthenticate/", f"{MFA}reauthenticate/"))
-    here.post(f"{MFA}reauthenticate/", {"code": code_of(ada)})
-    here.post(f"{MFA}totp/deactivate/")
+    client.post(f"{MFA}reauthenticate/", {"code": code_of(ada)})
+    client.post(f"{MFA}totp/deactivate/")
     assert not Authenticator.objects.exists()
 
 

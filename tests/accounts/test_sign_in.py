@@ -19,9 +19,9 @@ NEW = {"oldpassword": "right", "password1": "Quite-another-1", "password2": "Qui
 
 def test_who_signs_in_gets_to_the_page_that_they_asked_for_and_no_mail(ada: User, mailoutbox: list[Any]) -> None:
     client = Client()
-    asked = client.get("/admin/npd/contact/", follow=True)
-    assert asked.redirect_chain[-1][0].startswith(LOGIN)
-    assert asked.context["redirect_field_value"] == "/admin/npd/contact/"
+    sign_in_page = client.get("/admin/npd/contact/", follow=True)
+    assert sign_in_page.redirect_chain[-1][0].startswith(LOGIN)
+    assert sign_in_page.context["redirect_field_value"] == "/admin/npd/contact/"
     answer = client.post(LOGIN, {"login": "ada", "password": "right", "next": "/admin/npd/contact/"})
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert is_in(client)
@@ -87,11 +87,11 @@ def test_whoever_is_no_staff_is_told_so_and_can_sign_out(db: None) -> None:
 
 
 def test_another_password_ends_the_other_sessions(ada: User) -> None:
-    here, _answer = sign_in()
-    there, _answer = sign_in()
-    assert here.get("/admin/password_change/").headers["Location"] == PASSWORD
-    assert here.post(PASSWORD, NEW).status_code == 302
-    assert [is_in(here), is_in(there)] == [True, False]
+    client, _answer = sign_in()
+    other_client, _answer = sign_in()
+    assert client.get("/admin/password_change/").headers["Location"] == PASSWORD
+    assert client.post(PASSWORD, NEW).status_code == 302
+    assert [is_in(client), is_in(other_client)] == [True, False]
 
 
 def test_whoever_has_got_hold_of_a_session_guesses_few_passwords(ada: User) -> None:

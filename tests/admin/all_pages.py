@@ -28,7 +28,7 @@ from sync.records.authors import log_action
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
-from tests.conflicts.test_about_record import gone, who
+from tests.conflicts.test_about_record import gone, identity_report
 from tests.conflicts.test_refused import SEEN, named, page_of
 
 CONFLICTS = "/admin/conflicts/syncconflict/"
@@ -89,8 +89,8 @@ def crowd(world: dict[str, Any]) -> None:
             throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
     states.approval(synced, "records", label=LONG)
-    held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
-    models.SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=held)
+    blocked_fields = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
+    models.SyncMetadata.objects.filter(entity_id=str(synced.pk)).update(blocked_fields=blocked_fields)
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
     Contact.objects.filter(pk=synced.pk).update(role_title=LONG)
     models.UnmatchedItem.objects.filter(item_id="7003").update(name=LONG)
@@ -102,23 +102,23 @@ def conflict_pages(by: User) -> Iterator[str]:
     """Of every kind and state of conflicts, batches and rejected values."""
     long = "Ein sehr langer Wert " * 12 + "w" * 90
     notes = FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")
-    made = [
+    contacts = [
         of_fields("fields", PHONE, notes),
         of_fields("overwritten", ROLE, kind="overwritten"),
         Contact.objects.create(name="deleted", monday_id="71"),
         Contact.objects.create(name="identity", monday_id="72"),
     ]
-    record(gone(made[2], ROLE), who(made[3]))
-    for one in (made[0], of_fields("decided", PHONE)):
-        conflict = conflict_of(one)
+    record(gone(contacts[2], ROLE), identity_report(contacts[3]))
+    for contact in (contacts[0], of_fields("decided", PHONE)):
+        conflict = conflict_of(contact)
         resolve(conflict.pk, by=by, resolution_type="keep_npd", seen=current_values(conflict))
-    record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
+    record(finding(contacts[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
     yield f"{CONFLICTS}?state=settled"
-    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after=conflict:{conflict_of(made[0]).pk}"
-    refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
-    answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
-    yield from (page_of(refused), page_of(left), f"{page_of(refused)}?after=answer:{answer.pk}")
+    yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after=conflict:{conflict_of(contacts[0]).pk}"
+    refused, answered = rejected_too("Ann", "73"), rejected_too("Bea", "74")
+    answer = answer_rejection(named(answered), by=by, choose="npd", value="", seen=SEEN)
+    yield from (page_of(refused), page_of(answered), f"{page_of(refused)}?after=answer:{answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 
@@ -141,9 +141,9 @@ def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
 
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
-    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
-    own += [(found, "") for found in all_of(ACCOUNT_ADDRESSES)]
-    parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
+    own = [(pattern, "") for pattern in get_resolver().url_patterns if str(pattern.pattern).startswith("admin/")]
+    own += [(pattern, "") for pattern in all_of(ACCOUNT_ADDRESSES)]
+    parts = [(pattern, "admin:") for part in admin.site.urls[0] for pattern in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:
             yield reverse(f"{space}{pattern.name}") if getattr(pattern, "name", None) else ""
@@ -153,7 +153,7 @@ def without_a_row() -> Iterator[str]:
 
 def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
-    for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
+    for name in ("invalid", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
     yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
@@ -176,16 +176,16 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     """Pages that no address opens: of a new token or account, of what can't be read, of who waits before signing in."""
-    made = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
+    token_page = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
     rosa = User.objects.create_user("rosa", is_staff=True)
-    shown = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
-    account = Client().get(urlsplit(shown.context["text"]).path, follow=True)
+    link_page = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
+    account = Client().get(urlsplit(link_page.context["text"]).path, follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
     for _ in range(31):
         early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
-    assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
+    assert [answer.status_code for answer in (token_page, account, odd, early)] == [200, 200, 400, 429]
     assert account.context["validlink"]
-    named = {"a new token": made, "the page of a link": account, "400": odd, "429": early}
+    named = {"a new token": token_page, "the page of a link": account, "400": odd, "429": early}
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
@@ -199,16 +199,18 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
     crowd(world)
     # Each is opened before the next is made: what changes between two addresses is seen before and after.
     addresses = chain(by_name(world), of_models(), without_a_row(), conflict_pages(person))
-    found: dict[str, str] = {}
-    for number, address in enumerate(one for one in addresses if one and one not in PARTS_OF_PAGES):
+    pages_by_address: dict[str, str] = {}
+    for number, address in enumerate(address for address in addresses if address and address not in PARTS_OF_PAGES):
         answer = client.get(address, follow=True)
         html = answer.headers.get("Content-Type", "").startswith("text/html")
         if html and answer.content:
-            found.setdefault(address if address not in found else f"{address}#{number}", answer.content.decode())
-    found |= refusals_and_answers(client, person)
+            pages_by_address.setdefault(
+                address if address not in pages_by_address else f"{address}#{number}", answer.content.decode()
+            )
+    pages_by_address |= refusals_and_answers(client, person)
     client.logout()
-    found["/accounts/login/"] = client.get("/accounts/login/").content.decode()
-    found["/accounts/login/ refused"] = client.post(
+    pages_by_address["/accounts/login/"] = client.get("/accounts/login/").content.decode()
+    pages_by_address["/accounts/login/ refused"] = client.post(
         "/accounts/login/", {"login": "dora", "password": "wrong"}
     ).content.decode()
-    return found
+    return pages_by_address

@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.test import Client
 
-from sync.models import NotificationReceiver
 from sync.outbox import notify
 from tests.admin import states
 
@@ -19,9 +18,10 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(person: User) -> None:
-    """The administrator is told of what happens, so Health doesn't advise it."""
-    NotificationReceiver.objects.create(user=person, frequency="daily")
+def patient(browser: Client) -> Client:
+    """An administrator who gets the answer that a browser would get, also to a failure of ours."""
+    browser.raise_request_exception = False
+    return browser
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Reading a page's form as a browser does, and sending it back."""
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
@@ -12,26 +14,37 @@ def values_of(response: Any, form_id: str) -> dict[str, str]:
     """What a browser would send if the person only pressed Save; nothing where the page has no such form."""
     root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
     form = root.find(f".//form[@id='{form_id}']")
-    values = {one.get("name"): _value(one) for one in (form.iter() if form is not None else ())}
+    values = {field.get("name"): _value(field) for field in (form.iter() if form is not None else ())}
     return {name: value for name, value in values.items() if name and value is not None}
+
+
+def answer_to_question(html: str) -> dict[str, list[str]]:
+    """What the form of a question sends, without its buttons."""
+    question = html.partition("npd-question")[2]
+    values: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', question):
+        values.setdefault(name, []).append(unescape(value))
+    return values
 
 
 def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """What each button of a page would send, with everything ticked: to which address, and what."""
     root = html5lib.parse(html, namespaceHTMLElements=False)
-    buttons = [one for one in root.iter() if one.tag == "button" or one.get("type") == "submit"]
+    buttons = [element for element in root.iter() if element.tag == "button" or element.get("type") == "submit"]
     for form in root.iter("form"):
         if (form.get("method") or "").lower() != "post":
             continue
         within = set(form.iter())
-        of_form = [one for one in buttons if one in within or (one.get("form") or "-") == form.get("id")]
+        of_form = [button for button in buttons if button in within or (button.get("form") or "-") == form.get("id")]
         values: dict[str, Any] = {}
-        for one in form.iter():
-            if one.get("type") == "checkbox":
-                values.setdefault(one.get("name"), []).append(one.get("value") or "on")
-            elif (value := _value(one)) is not None and one.get("name"):
-                values.setdefault(one.get("name"), value)
-        acts = [option.get("value") for one in form.iter("select") if one.get("name") == "action" for option in one]
+        for field in form.iter():
+            if field.get("type") == "checkbox":
+                values.setdefault(field.get("name"), []).append(field.get("value") or "on")
+            elif (value := _value(field)) is not None and field.get("name"):
+                values.setdefault(field.get("name"), value)
+        acts = [
+            option.get("value") for field in form.iter("select") if field.get("name") == "action" for option in field
+        ]
         to = urljoin(address, form.get("action") or "")
         for button in of_form or [form]:
             sent = values | ({button.get("name"): button.get("value") or ""} if button.get("name") else {})

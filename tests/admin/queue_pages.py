@@ -44,9 +44,8 @@ def act_on_all(client: Client, act: str, query: str, **more: str) -> Any:
 
 def confirmed(page: str) -> str:
     """The number that the page would send."""
-    found = re.search(r'name="expect" value="(\d+)"', page)
-    assert found
-    return found[1]
+    [number] = re.findall(r'name="expect" value="(\d+)"', page)
+    return str(number)
 
 
 def statuses() -> dict[str, int]:

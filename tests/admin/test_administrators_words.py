@@ -49,7 +49,7 @@ def names_in(html: str) -> set[str]:
     """The commands and settings that a page names to everybody."""
     page = Shown()
     page.feed(html)
-    return {found for found in OF_OPERATIONS.findall(" ".join(page.text)) if len(found) >= 6}
+    return {name for name in OF_OPERATIONS.findall(" ".join(page.text)) if len(name) >= 6}
 
 
 @responses.activate
@@ -57,9 +57,8 @@ def test_a_failed_test_opens_the_administrators_fold(browser: Client, world: dic
     responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
     html = browser.post(SET_UP).content.decode()
     assert names_in(html) == set()
-    fold = re.search(r'id="npd-administrator" open>.*?</details>', html, re.DOTALL)
-    assert fold
-    assert errors.WRONG_ADDRESS.for_administrator in fold[0].replace("&#x27;", "'")
+    [fold] = re.findall(r'id="npd-administrator" open>.*?</details>', html, re.DOTALL)
+    assert errors.WRONG_ADDRESS.for_administrator in fold.replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize("kind", errors.KINDS.values(), ids=str)
@@ -68,4 +67,4 @@ def test_the_advice_of_an_error_is_for_everybody(kind: ErrorKind) -> None:
 
 
 def test_why_there_is_no_token_is_said_to_everybody() -> None:
-    assert [found for one in (NOT_CONNECTED, NOT_READABLE) for found in OF_OPERATIONS.findall(one)] == []
+    assert [name for sentence in (NOT_CONNECTED, NOT_READABLE) for name in OF_OPERATIONS.findall(sentence)] == []

@@ -14,6 +14,7 @@ from sync.models import ApiToken, BoardLink, IgnoredItem, SyncQueue, WebhookEven
 from tests.admin import states
 from tests.admin.all_pages import furnish
 from tests.admin.test_records import words_of
+from tests.support.people import signed_in, staff_who_may
 
 
 def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[str, Any], person: User) -> None:
@@ -47,8 +48,7 @@ def test_technical_rows_are_for_superusers_to_read_and_to_search(browser: Client
     states.intent(world["synced"], item_id="5001", values={"role_title": {"sent": "x"}})
     viewer = User.objects.create_user("vera", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    reader = Client()
-    reader.force_login(viewer)
+    reader = signed_in(viewer)
     for name in ("webhookevent", "intent", "syncmetadata"):
         address = f"/admin/sync/{name}/"
         assert "5001" in browser.get(address, {"q": "5001"}).content.decode()
@@ -57,9 +57,7 @@ def test_technical_rows_are_for_superusers_to_read_and_to_search(browser: Client
 
 
 def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Client, world: dict[str, Any]) -> None:
-    viewer = User.objects.create_user("vera", is_staff=True)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    client.force_login(viewer)
+    client.force_login(staff_who_may("view_boardlink", "view_fieldmapping"))
     link = BoardLink.objects.get(entity_type="contact")
     BoardLink.objects.filter(pk=link.pk).update(shape={"columns": {"role_title": {"title": "Position"}}})
     html = client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()

@@ -26,8 +26,8 @@ from tests.support.people import staff_who_may
 
 
 def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any]) -> None:
-    record, look, other = world["synced"], uuid.uuid4(), uuid.uuid4()
-    for batch, phone in ((look, "+46 7"), (other, "+46 8")):
+    record, look, other_look = world["synced"], uuid.uuid4(), uuid.uuid4()
+    for batch, phone in ((look, "+46 7"), (other_look, "+46 8")):
         with pghistory.context(cause="sync", batch=str(batch)):
             Contact.objects.filter(pk=record.pk).update(phone=phone)
     states.decided(record, "Phone “+46 7” taken over from Monday.", batch_id=look)
@@ -195,8 +195,8 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
         for key in keys:
             states.decided(world["synced"], f"{key} sent.", kind="push", key=key, values=moved, batch_id=batch)
     for key in ("phone", "email"):
-        states.decided(world["held"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
-    states.decided(world["held"], "Linked.", kind="link")
+        states.decided(world["invalid"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
+    states.decided(world["invalid"], "Linked.", kind="link")
     page = browser.get("/admin/sync/decision/").content.decode()
     acts = re.findall(r'<details class="npd-fields">(.*?)</details>', page, re.DOTALL)
     assert [act.count("<li>") for act in acts] == [2, 3]
@@ -223,15 +223,14 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
 
 
 def acts_of(client: Client, record: Any) -> Sequence[Act]:
-    acts: Sequence[Act] = client.get(change_page(record)).context["activity"]["acts"]
-    return acts
+    return client.get(change_page(record)).context["activity"]["acts"]
 
 
 ACTIVITY = "/admin/sync/decision/"
 KEYS = ("phone", "email")
 
 
-def told() -> list[tuple[str, str, str]]:
+def activity_lines() -> list[tuple[str, str, str]]:
     """Kind, board and who of each entry, oldest first."""
     return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
 
@@ -241,7 +240,7 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
     for _ in range(2):
         pause("dora", entity_type="contact", why="Moving the board")
     resume("erik", entity_type="contact")
-    assert told() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
+    assert activity_lines() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
     page = browser.get(ACTIVITY).content.decode()
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")
 
@@ -256,18 +255,18 @@ def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None
         breaker.stop_account(error)
     stops.end_account_stop(by="dora")
     stops.end_account_stop(by="erik")
-    assert told() == [("stop", "", ""), ("stop_end", "", "dora")]
+    assert activity_lines() == [("stop", "", ""), ("stop_end", "", "dora")]
 
 
 def test_an_outage_of_seconds_is_not_told(db: None) -> None:
     states.boards()
     breaker.stop_account(MondayError(UNREACHABLE, "x"))
     stops.end_account_stop()
-    assert told() == []
+    assert activity_lines() == []
     for _ in range(6):
         breaker.stop_account(MondayError(UNREACHABLE, "x"))
         MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
-    assert told() == [("stop", "", "")]
+    assert activity_lines() == [("stop", "", "")]
 
 
 def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
@@ -276,7 +275,7 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     for _ in range(2):
         stops.stop_board(link, MondayError(NOT_AUTHENTICATED, "x"))
     stops.end_board_stop(BoardLink.objects.get(entity_type="contact"))
-    assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
+    assert activity_lines() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 
 def test_who_was_added_and_whose_rights_changed_is_told_to_who_may_see_users(client: Client, browser: Client) -> None:
@@ -286,7 +285,7 @@ def test_who_was_added_and_whose_rights_changed_is_told_to_who_may_see_users(cli
     page = f"/admin/auth/user/{User.objects.get(username='maya').pk}/change/"
     client.post(page, form | {"first_name": "Maya", "last_name": "Lind"})
     client.post(page, form | {"first_name": "Maya", "last_name": "Lind", "is_superuser": "on"})
-    assert told() == [("people", "", "boss"), ("people", "", "boss")]
+    assert activity_lines() == [("people", "", "boss"), ("people", "", "boss")]
     assert "Changed what Maya Lind may do: Administrator" in client.get(ACTIVITY).content.decode()
     client.force_login(staff_who_may("view_decision"))
     assert "Maya" not in client.get(ACTIVITY).content.decode()

@@ -73,16 +73,16 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_every_page_is_valid_and_readable(chromium: Any, browser: Client, world: dict[str, Any], person: User) -> None:
-    found = pages(browser, world, person)
+    pages_by_address = pages(browser, world, person)
     wrong: dict[str, str] = {}
-    for address, html in found.items():
+    for address, html in pages_by_address.items():
         for fault in faults(html):
-            if not any(known in fault for known in OF_UNFOLD):
+            if not any(known_fault in fault for known_fault in OF_UNFOLD):
                 wrong.setdefault(re.sub(r" at \d+:\d+", "", fault), address)
         if not address.startswith("/admin/help/") and (names := names_in(html)):
             wrong[f"names {sorted(names)}"] = address
-    assert len(found) > 80
-    barred = faults_of_html(chromium, found)
+    assert len(pages_by_address) > 80
+    barred = faults_of_html(chromium, pages_by_address)
     if lines := [*(f"{address}: {fault}" for fault, address in wrong.items()), *barred]:
         pytest.fail("\n".join(lines), pytrace=False)
 

@@ -8,13 +8,11 @@ from playwright.sync_api import expect
 
 from npd.models import Contact, Organization
 from sync.choices import RecordSyncStatus
-from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
-from tests.admin.all_pages import crowd
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
-from tests.support.pages import barriers, inbox_badge
+from tests.support.pages import barriers
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -29,35 +27,6 @@ def is_live(request: Any) -> bool:
 
 def fetches_itself(response: Any) -> bool:
     return is_live(response.request)
-
-
-@pytest.fixture
-def busy(world: dict[str, Any]) -> dict[str, Any]:
-    """Everything that pages can show at once."""
-    crowd(world)
-    world["paused"] = states.synced("Paused one", "5055")
-    Contact.objects.filter(pk=world["paused"].pk).update(sync_enabled=False)
-    make_missing_jobs()
-    return world
-
-
-def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page: Any, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    page, errors = open_page(1280, "light")
-    page.goto(change_page(record))
-    assert page.get_by_role("combobox", name="Organization").count() == 1
-    assert page.get_by_role("link", name="Home 4", exact=True).count() == 1  # by its words, without its icon's
-    Contact.objects.filter(pk=record.pk).update(phone="+44 20 7946 0002", organization=None)
-    page.fill("#id_phone", "+44 20 7946 0003")
-    page.fill("#id_role_title", "Head")
-    page.click("button[name=_save]")
-    page.click("[data-npd-take=id_phone]")
-    assert page.input_value("#id_phone") == "+44 20 7946 0002"
-    page.click("button[name=_save]")
-    page.wait_for_url("**/admin/npd/contact/")
-    record.refresh_from_db()
-    assert (record.phone, record.role_title, record.organization) == ("+44 20 7946 0002", "Head", None)
-    assert not errors
 
 
 # A record's panel
@@ -91,34 +60,12 @@ def test_a_records_sync_is_turned_off_and_on_by_the_keyboard(open_page: Any, wor
     assert not errors
 
 
-# Health
-
-
-def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page: Any, db: None) -> None:
-    states.boards()
-    states.synced("Ann", "5001")
+def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: Any, world: dict[str, Any]) -> None:
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
-    news = page.locator("#npd-live-news")
-    with page.expect_response(fetches_itself):
-        page.clock.fast_forward(HALF_A_MINUTE)
-    assert news.text_content() == ""
-    states.conflicting("Ben", "5002")
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator(".npd-home-group").first.wait_for()
-    page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
-    assert page.locator("#npd-home").count() == 1
-    expect(inbox_badge(page)).to_have_text("1")
-    assert not errors
-
-
-def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: Any, busy: dict[str, Any]) -> None:
-    page, errors = open_page(1280, "light")
-    page.clock.install()
-    page.goto("/admin/")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.locator("#npd-home").evaluate("part => { part.dataset.mine = 'yes' }")
     # Where somebody has opened a menu, nothing moves.
     page.locator("#npd-home .npd-menu > summary").first.click()
@@ -131,9 +78,9 @@ def test_a_page_in_use_is_left_alone_and_a_hidden_one_asks_nothing(open_page: An
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     with page.expect_event("console", lambda line: line.text == "passed"):
         page.evaluate("setTimeout(() => console.log('passed'), 60_000)")
-        asked.clear()
+        requests.clear()
         page.clock.run_for(2 * HALF_A_MINUTE)
-    assert asked == []
+    assert requests == []
     assert not errors
 
 
@@ -146,17 +93,17 @@ def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person:
 
     def follow(*, until_visible: bool) -> int:
         """How many questions it took, half a minute each, until the line came or went."""
-        asked.clear()
+        requests.clear()
 
         def is_so() -> bool:
             page.clock.fast_forward(HALF_A_MINUTE)
             return bool(line.is_visible()) is until_visible
 
         wait_for("the line came or went", is_so)
-        return len(asked)
+        return len(requests)
 
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if is_live(request) else None)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if is_live(request) else None)
     page.route("**/contact/**", lambda route: route.abort() if is_live(route.request) else route.continue_())
     assert follow(until_visible=True) >= 2
     assert "the server doesn't answer" in line.inner_text()
@@ -171,14 +118,14 @@ def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person:
     assert page.input_value("#id_role_title") == "Typed before"
     person.set_password("x")
     person.save()
-    with page.context.expect_page() as opened:
+    with page.context.expect_page() as new_page:
         line.get_by_role("link").click()
-    other = opened.value
-    other.fill("#id_login", "dora")
-    other.fill("#id_password", "x")
-    other.get_by_role("button", name="Sign in", exact=True).click()
-    other.locator("#nav-sidebar").wait_for(state="attached")
-    other.close()
+    sign_in = new_page.value
+    sign_in.fill("#id_login", "dora")
+    sign_in.fill("#id_password", "x")
+    sign_in.get_by_role("button", name="Sign in", exact=True).click()
+    sign_in.locator("#nav-sidebar").wait_for(state="attached")
+    sign_in.close()
     follow(until_visible=False)
     page.get_by_role("button", name="Save and continue editing").click()
     page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Typed before'")
@@ -192,6 +139,7 @@ def test_a_records_page_follows_its_sync_and_offers_new_values(open_page: Any, p
     page, errors = open_page(1280, "light")
     page.goto(change_page(record))
     page.locator("#npd-state .npd-badge-wait").wait_for()
+    assert page.get_by_role("combobox", name="Organization").count() == 1
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     states.mark(record, RecordSyncStatus.SYNCED, "5001")
     page.locator("#npd-state .npd-badge-ok").wait_for()
@@ -260,10 +208,10 @@ def test_a_new_token_is_copied_by_its_button(open_page: Any, person: User, db: N
     page, errors = open_page(390, "dark")
     page.goto("/admin/sync/apitoken/add/")
     page.get_by_role("button", name="Make token", exact=True).click()
-    shown, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
-    shown.wait_for()
+    token, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
+    token.wait_for()
     assert not barriers(page)
-    text = shown.inner_text()
+    text = token.inner_text()
     copy.click()
     # The browser copies and pastes a moment after the click and the key.
     expect(copy).to_have_text("Copied")

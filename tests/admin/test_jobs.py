@@ -3,7 +3,6 @@
 import html
 import re
 import uuid
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, RESUME, act_on_all, confirmed, flying, listed, statuses, tick
 from tests.admin.test_records import row_of, words_of
-from tests.support.people import staff_who_may
-from tests.support.rows import queries_of
+from tests.support.people import signed_in, staff_who_may
 
 
 @pytest.fixture
@@ -30,11 +28,11 @@ def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
 
 def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three_dead: list[SyncQueue]) -> None:
     in_flight = flying()
-    done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
-    said = tick(browser, "retry", [*three_dead, in_flight, done])
-    assert "3 jobs will be tried again now." in said
-    assert "1 job left alone: in progress right now." in said
-    assert "1 job left alone: done already." in said
+    completed = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
+    text = tick(browser, "retry", [*three_dead, in_flight, completed])
+    assert "3 jobs will be tried again now." in text
+    assert "1 job left alone: in progress right now." in text
+    assert "1 job left alone: done already." in text
     in_flight.refresh_from_db()
     assert in_flight.status == "in_progress"
     assert {row.entity_id for row in three_dead} <= set(
@@ -45,11 +43,11 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
 def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]) -> None:
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
-    asked = tick(browser, "discard", rows)
-    assert "Discard 3 jobs? | Jobs | NPD Sync" in asked
+    question = tick(browser, "discard", rows)
+    assert "Discard 3 jobs? | Jobs | NPD Sync" in question
     assert SyncQueue.objects.filter(status="failed").count() == 3
-    said = tick(browser, "discard", rows, confirmed="yes")
-    assert "3 jobs discarded." in said
+    text = tick(browser, "discard", rows, confirmed="yes")
+    assert "3 jobs discarded." in text
     assert not SyncQueue.objects.filter(status="failed").exists()
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
     waiting.refresh_from_db()
@@ -67,13 +65,12 @@ def test_a_jobs_page_has_what_can_be_done_and_no_raw_fields(browser: Client, thr
     for raw in ("present attempt counts", "Payload", "who wrote it", "Records synced"):
         assert raw.lower() not in words.lower()
     assert "1 job will be tried again now." in tick(browser, "retry", [dead])
-    done = browser.get(address).content.decode()
-    assert 'name="action"' not in done, "nothing can be done with a job that is done"
+    page_after = browser.get(address).content.decode()
+    assert 'name="action"' not in page_after, "nothing can be done with a job that is done"
 
 
 def test_a_jobs_page_has_no_buttons_for_people_who_may_not_operate(three_dead: list[SyncQueue]) -> None:
-    client = Client()
-    client.force_login(staff_who_may("view_syncqueue", "view_contact"))
+    client = signed_in(staff_who_may("view_syncqueue", "view_contact"))
     page = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
     assert 'name="action"' not in page
 
@@ -133,18 +130,6 @@ def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[S
 # The list
 
 
-def test_the_queries_are_few_and_do_not_grow(browser: Client, world: dict[str, Any]) -> None:
-    queries = partial(queries_of, lambda: listed(browser, LIVE_ROWS))
-    listed(browser, LIVE_ROWS)
-    few = queries()
-    assert few <= 12
-    for number in range(20):
-        states.waiting(f"Waiting {number}", seconds=-10)
-        states.candidate(f"80{number}", seconds=-10)
-        states.dead(f"Dead {number}")
-    assert queries() <= few
-
-
 def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:
     states.boards()
     states.waiting("Held Row", "Monday answered 500.", seconds=-60)
@@ -179,8 +164,8 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
 
 
 def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:
-    asked = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?entity_type=contact", RESUME)]
-    assert asked == [200, 200, 405]  # a pause asks
+    codes = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?entity_type=contact", RESUME)]
+    assert codes == [200, 200, 405]  # a pause asks
     assert browser.post(RESUME, {"entity_type": "x"}, follow=True).status_code == 200
     assert not pauses.active_pauses()
 

@@ -16,19 +16,10 @@ CONTACTS = "/admin/npd/contact/"
 HEIGHTS = "[...document.querySelectorAll('tr.data-row')].map(row => Math.round(row.getBoundingClientRect().height))"
 
 
-@pytest.fixture
-def long_names(world: dict[str, Any]) -> dict[str, Any]:
-    """Records in every state, some with more to say than a column has room for."""
+def test_a_record_is_one_line_and_all_columns_are_on_the_screen(open_page: Any, world: dict[str, Any]) -> None:
     Organization.objects.update(name="Gesellschaft für allerlei Nützliches mbH & Co. KG")
-    Contact.objects.update(
-        organization=world["organization"],
-        role_title="Geschäftsführende Gesellschafterin in Elternzeit",
-        email="a" * 60 + "@npd.example",
-    )
-    return world
-
-
-def test_a_record_is_one_line_and_all_columns_are_on_the_screen(open_page: Any, long_names: dict[str, Any]) -> None:
+    long_values = {"role_title": "Geschäftsführende Gesellschafterin in Elternzeit", "email": "a" * 60 + "@npd.example"}
+    Contact.objects.update(organization=world["organization"], **long_values)
     page, errors = open_page(1280, "light")
     for address in (CONTACTS, "/admin/npd/organization/"):
         page.goto(address)
@@ -114,8 +105,8 @@ def test_a_record_is_found_and_opened_by_the_keyboard_alone(open_page: Any, db: 
     page.get_by_role("button", name="Search").filter(visible=True).first.press("Enter")
     expect(box).to_be_focused()
     page.keyboard.type("muller zoe")
-    found = page.locator("#command-results-list a")
-    expect(found).to_contain_text(["Zoë Müller"])
+    results = page.locator("#command-results-list a")
+    expect(results).to_contain_text(["Zoë Müller"])
     assert not barriers(page)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")

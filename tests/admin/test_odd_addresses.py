@@ -33,23 +33,15 @@ WALK = int(os.environ.get("WALK", "60"))
 """Addresses that the random walk asks for; `WALK=5000` asks for more, by hand."""
 
 
-@pytest.fixture
-def patient(client: Client, person: User) -> Client:
-    """An administrator who gets the answer that a browser would get, also to a failure of ours."""
-    client.raise_request_exception = False
-    client.force_login(person)
-    return client
-
-
 def test_every_list_refuses_nul_dates_of_no_calendar_and_endless_searches(patient: Client) -> None:
     answers: dict[str, int] = {}
     for model in admin.site._registry:
         address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         dates = [field.name for field in model._meta.concrete_fields if isinstance(field, DateField)][:1]
-        asked = [f"?{name}__year=99999" for name in dates]
-        asked += [f"?{model._meta.concrete_fields[1].name}__exact=%00", "%00/change/", f"?q={'e+' * 500}"]
-        answers |= {address + one: patient.get(address + one).status_code for one in asked}
-    assert {one: code for one, code in answers.items() if code != 400} == {}
+        queries = [f"?{name}__year=99999" for name in dates]
+        queries += [f"?{model._meta.concrete_fields[1].name}__exact=%00", "%00/change/", f"?q={'e+' * 500}"]
+        answers |= {address + query: patient.get(address + query).status_code for query in queries}
+    assert {address: code for address, code in answers.items() if code != 400} == {}
 
 
 def test_an_action_on_rows_that_no_list_has_is_refused_and_logged_without_their_names(patient: Client) -> None:
@@ -90,17 +82,17 @@ PLACE = re.compile(r"<(?:(\w+):)?\w+>|{(\w+)}")
 @cache
 def roads() -> list[tuple[str, list[str]]]:
     """Every address of the admin and every one of the API's to read from, with the parameters that it may know."""
-    found = []
+    places = []
     for model in admin.site._registry:
         names = [field.name for field in model._meta.get_fields()]
         path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
-        found += [(path, names), (f"{path}export/", names)]
-    found += [(f"/{route}", NAMES.split()) for route in routes() if route.startswith("admin/") and "(?P" not in route]
+        places += [(path, names), (f"{path}export/", names)]
+    places += [(f"/{route}", NAMES.split()) for route in routes() if route.startswith("admin/") and "(?P" not in route]
     for path, operations in json.loads(raw_document())["paths"].items():
-        asked = operations.get("get", {}).get("parameters", [])
+        parameters = operations.get("get", {}).get("parameters", [])
         if "get" in operations and path != "/readyz":  # whose 503 is no failure
-            found.append((path, [one["name"] for one in asked if one["in"] == "query"] or NAMES.split()))
-    return found
+            places.append((path, [entry["name"] for entry in parameters if entry["in"] == "query"] or NAMES.split()))
+    return places
 
 
 @st.composite
@@ -114,12 +106,12 @@ def addresses(draw: st.DrawFn, keys: list[str]) -> str:
             return "1" if place[1] == "int" else draw(st.sampled_from(keys))
         return quote(draw(st.sampled_from(keys) | value), safe="/")
 
-    asked = st.sampled_from(names)
-    name = asked | st.builds("{}__{}".format, asked, st.sampled_from(WAYS.split())) | st.sampled_from(NAMES.split())
+    own = st.sampled_from(names)
+    name = own | st.builds("{}__{}".format, own, st.sampled_from(WAYS.split())) | st.sampled_from(NAMES.split())
     pairs = draw(st.lists(st.tuples(name, value), max_size=3))
     if pairs and draw(st.booleans()):
         pairs.append((pairs[0][0], draw(value)))
-    query = "&".join(f"{quote(one)}={quote(text)}" for one, text in pairs)
+    query = "&".join(f"{quote(key)}={quote(text)}" for key, text in pairs)
     return f"{PLACE.sub(put, path)}?{query}"
 
 
@@ -158,20 +150,20 @@ def test_a_random_walk_meets_no_failure_of_ours(
 
 @pytest.mark.parametrize("question", [lambda: Question("Really?"), None])
 def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, question: object) -> None:
-    request, done = rf.get("/admin/"), []
+    request, calls = rf.get("/admin/"), []
     request.user = person
     run_action(
         admin.site.get_model_admin(Contact),
         request,
-        lambda: done.append("done") or "Done.",  # type: ignore[func-returns-value]
+        lambda: calls.append("done") or "Done.",  # type: ignore[func-returns-value]
         back_url="/admin/",
         question=question,  # type: ignore[arg-type]
     )
-    assert not done
+    assert not calls
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("candidates", "own"),
     [
         (["/admin/?a=1#b"], "/admin/?a=1#b"),
         (["http://testserver/admin/npd/"], "/admin/npd/"),
@@ -182,8 +174,10 @@ def test_to_get_a_page_never_acts(rf: RequestFactory, person: User, question: ob
         ([None], ""),
     ],
 )
-def test_only_an_address_of_this_site_is_led_back_to(rf: RequestFactory, given: list[str | None], found: str) -> None:
-    assert own_address(rf.get("/"), *given) == found
+def test_only_an_address_of_this_site_is_led_back_to(
+    rf: RequestFactory, candidates: list[str | None], own: str
+) -> None:
+    assert own_address(rf.get("/"), *candidates) == own
 
 
 def test_a_page_that_was_opened_securely_leads_back_to_no_insecure_one(rf: RequestFactory) -> None:

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.test import Client
 
 from sync.models import ApiToken, Decision
+from tests.support.people import signed_in
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 USERS = "/admin/auth/user/"
@@ -53,9 +54,8 @@ def set_by(link: str) -> Any:
 
 
 def mailed_link() -> str:
-    found = re.search(r"\S+/set-password/\S+", str(mail.outbox[-1].body))
-    assert found
-    return found[0]
+    [link] = re.findall(r"\S+/set-password/\S+", str(mail.outbox[-1].body))
+    return str(link)
 
 
 # Who is added.
@@ -122,12 +122,12 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     assert "user@mail.test" not in html
     assert "no-store" in answer.headers["Cache-Control"]
     assert page_of(link).context["validlink"]
-    kept = [
+    stored_texts = [
         *browser.session.values(),
         *LogEntry.objects.values("change_message"),
         *Decision.objects.values("sentence", "values"),
     ]
-    assert not any(link.rsplit("/", 2)[1] in str(text) for text in kept)
+    assert not any(link.rsplit("/", 2)[1] in str(text) for text in stored_texts)
 
 
 def test_a_link_ends_with_its_time_and_with_its_user(browser: Client, clerk: User, settings: Any) -> None:
@@ -160,8 +160,6 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert browser.post(address, {"confirmed": "yes"}).status_code == 403
     for kind in Authenticator.Type.values:
         Authenticator.objects.create(user=clerk, type=kind, data={})
-    session = Client()
-    session.force_login(clerk)
     assert address in browser.get(f"{USERS}{clerk.pk}/change/").content.decode()
     assert "passkeys" in browser.get(address).content.decode()
     browser.post(address)
@@ -197,8 +195,7 @@ def test_the_last_administrator_stays_one(browser: Client, person: User, clerk: 
 def test_two_administrators_who_remove_each_other_at_once_leave_one(act: str) -> None:
     first = User.objects.create_superuser("first", "first@example.com")
     second = User.objects.create_superuser("second", "second@example.com")
-    browser = Client()
-    browser.force_login(second)
+    browser = signed_in(second)
     acts: dict[str, tuple[str, Any]] = {
         "change": (f"{USERS}{first.pk}/change/", form_of(first, is_superuser="")),
         "delete": (f"{USERS}{first.pk}/delete/", {"post": "yes"}),
@@ -216,8 +213,7 @@ def test_two_administrators_who_remove_each_other_at_once_leave_one(act: str) ->
 def test_whoever_may_change_users_and_is_no_administrator_opens_and_changes_none(clerk: User, person: User) -> None:
     group = Group.objects.create(name="Old hands")
     clerk.user_permissions.set(Permission.objects.filter(content_type__app_label="auth"))
-    browser = Client()
-    browser.force_login(clerk)
+    browser = signed_in(clerk)
     hashed = person.password
     passwords = {"password1": "Another-1-word", "password2": "Another-1-word", "usable_password": "true"}
     acts: list[tuple[str, dict[str, Any]]] = [

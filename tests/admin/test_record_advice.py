@@ -30,70 +30,70 @@ def acts_of(client: Client, record: Any) -> list[str]:
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
     panel = panel[: panel.index("</section>")]
-    found = re.findall(
+    acts = re.findall(
         r'class="npd-(?:menu-item|button)( npd-button-main)?(?: npd-button-deletes)?"[^>]*?data-act="(\w+)"', panel
     )
-    assert panel.count("npd-button-main") == (1 if found else 0)
-    assert [bool(main) for main, _ in found] == [number == 0 for number in range(len(found))]
-    return [code for _, code in found]
+    assert panel.count("npd-button-main") == (1 if acts else 0)
+    assert [bool(main) for main, _ in acts] == [number == 0 for number in range(len(acts))]
+    return [code for _, code in acts]
 
 
 def removed(name: str, item: str, state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass has found it."""
-    made = states.contact(name, **values)
-    states.mark(made, RecordSyncStatus.PENDING, item)
-    states.ledger(made, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
-    return made
+    record = states.contact(name, **values)
+    states.mark(record, RecordSyncStatus.PENDING, item)
+    states.ledger(record, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
+    return record
 
 
-def asked(name: str, item: str) -> Contact:
+def asked_about(name: str, item: str) -> Contact:
     """The same, of which a person is asked by now."""
     from tests.conflicts.conftest import record
 
-    made = removed(name, item, "archived")
-    record(gone(made, options=[AGAIN]))
-    states.mark(made, RecordSyncStatus.CONFLICT, item)
-    return made
+    contact = removed(name, item, "archived")
+    record(gone(contact, options=[AGAIN]))
+    states.mark(contact, RecordSyncStatus.CONFLICT, item)
+    return contact
 
 
 def unlinked(name: str) -> Contact:
-    made = states.disabled(name)
-    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=made.pk, reason="x", unlinked=True)
-    return made
+    record = states.disabled(name)
+    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=record.pk, reason="x", unlinked=True)
+    return record
 
 
 def awaiting_approval(name: str) -> Contact:
-    made = states.contact(name)
-    states.ledger(made, "pending")
-    states.approval(made, "records")
-    return made
+    record = states.contact(name)
+    states.ledger(record, "pending")
+    states.approval(record, "records")
+    return record
 
 
 def blocked(name: str) -> Contact:
     FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
-    made = states.contact(name)
-    states.ledger(made, "completed", blocked_fields=BLOCKED)
-    return made
+    record = states.contact(name)
+    states.ledger(record, "completed", blocked_fields=BLOCKED)
+    return record
 
 
 def invalid(name: str) -> Contact:
-    made = states.contact(name)
-    states.ledger(made, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
-    return made
+    record = states.contact(name)
+    states.ledger(record, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
+    return record
 
 
 def both_problems(name: str, item: str) -> Contact:
     FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
-    made = rejected_too(name, item)
-    row = SyncMetadata.objects.get(entity_id=str(made.pk))
+    record = rejected_too(name, item)
+    row = SyncMetadata.objects.get(entity_id=str(record.pk))
     row.blocked_fields |= BLOCKED
     row.save(update_fields=["blocked_fields"])
-    return marked_pending(made, item)
+    return marked_pending(record, item)
 
 
-def marked_pending(made: Contact, item: str) -> Contact:
-    states.mark(made, RecordSyncStatus.PENDING, item)
-    return made
+def marked_pending(record: Contact, item: str) -> Contact:
+    states.mark(record, RecordSyncStatus.PENDING, item)
+    return record
 
 
 STATES: dict[str, tuple[Any, list[str]]] = {
@@ -114,7 +114,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
         lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
         ["unlink", "delete_record"],
     ),
-    "asked about an archived item": (lambda: asked("A", "1"), ["create_item", "unlink", "delete_record"]),
+    "asked about an archived item": (lambda: asked_about("A", "1"), ["create_item", "unlink", "delete_record"]),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["switch_on"]),
     "unlinked": (lambda: unlinked("A"), ["switch_on", "link_again"]),
@@ -140,13 +140,13 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Cli
 def test_a_removed_item_says_until_when_it_may_come_back(browser: Client, policy: str, then: str) -> None:
     states.boards()
     BoardLink.objects.update(removed_item_policy=policy)
-    made = states.synced("Ann", "51")
-    states.mark(made, RecordSyncStatus.PENDING, "51")
+    record = states.synced("Ann", "51")
+    states.mark(record, RecordSyncStatus.PENDING, "51")
     # A moment after a whole minute, it is due in the course of the minute that begins ten minutes later.
     since = sync_now().replace(second=0, microsecond=200_000)
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=since)
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(remote_state="archived", removed_since=since)
     until = humanize.time_of_day(since + timedelta(minutes=11))
-    page = words_of(browser.get(change_page(made)).content.decode())
+    page = words_of(browser.get(change_page(record)).content.decode())
     sentence = f"Nothing is changed until {until}: what is restored by then is synced as before. Then {then}"
     assert f"Archived on the board. {sentence}" in page
     assert "Next attempt" not in page
@@ -185,18 +185,18 @@ def sync_now_of(client: Client, record: Any) -> str:
 def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_holds_it(browser: Client) -> None:
     states.boards()
     records = states.synced("A", "1"), states.waiting("B")
-    [free] = {" ".join(sync_now_of(browser, one).split()) for one in records}
+    [free] = {" ".join(sync_now_of(browser, record).split()) for record in records}
     assert free == '<button class="npd-button" type="submit" >'
     pauses.pause("maya", entity_type="contact")
-    for one in records:
-        assert "disabled title" in sync_now_of(browser, one)
+    for record in records:
+        assert "disabled title" in sync_now_of(browser, record)
 
 
 def test_a_mark_escapes_what_it_says(browser: Client) -> None:
     states.boards()
     record = blocked("A")
-    held = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
+    blocked_fields = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=blocked_fields)
     html = browser.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html

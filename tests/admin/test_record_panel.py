@@ -14,8 +14,7 @@ from sync.clock import sync_now
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
-from tests.support.people import staff_who_may
-from tests.support.rows import queries_of
+from tests.support.people import signed_in, staff_who_may
 
 
 def act_url(record: Any, act: str) -> str:
@@ -109,10 +108,10 @@ def test_a_direction_that_was_changed_meanwhile_is_left(browser: Client, world: 
 def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, world: dict[str, Any]) -> None:
     url = change_page(world["synced"])
     form = browser.get(url).context["adminform"].form
-    assert not [name for name, one in form.fields.items() if "Only in NPD" in one.help_text]
+    assert not [name for name, field in form.fields.items() if "Only in NPD" in field.help_text]
     FieldMapping.objects.filter(key="phone").delete()
     form = browser.get(url).context["adminform"].form
-    assert [name for name, one in form.fields.items() if "Only in NPD" in one.help_text] == ["phone"]
+    assert [name for name, field in form.fields.items() if "Only in NPD" in field.help_text] == ["phone"]
 
 
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:
@@ -127,25 +126,11 @@ def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: di
     assert "Records would be deleted in NPD." in text
     assert "Phone is in an update loop. Rewritten on the board by Tidy, so nothing is sent to it until" in text
     assert 'data-act="approve"' in html
-    reader = Client()
-    reader.force_login(staff_who_may("view_contact"))
+    reader = signed_in(staff_who_may("view_contact"))
     assert 'data-act="approve"' not in reader.get(change_page(record)).content.decode()
     Contact.objects.filter(pk=record.pk).update(sync_status="pending")
-    held = {"email": {"reason": "It was emptied.", "code": "approval"}}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
+    blocked_fields = {"email": {"reason": "It was emptied.", "code": "approval"}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=blocked_fields)
     html = browser.get(change_page(record)).content.decode()
     assert "It was emptied." in html.split('id="npd-mark-email"')[1][:300]
     assert words_of(html).count("Records would be deleted in NPD.") == 1
-
-
-def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": {"reason": "Refused."}})
-    browser.get(change_page(record))
-    few = queries_of(lambda: browser.get(change_page(record)))
-    for number in range(20):
-        states.decided(record, f"Line {number}")
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
-        blocked_fields={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
-    )
-    assert queries_of(lambda: browser.get(change_page(record))) <= few + 1

@@ -28,28 +28,28 @@ def described() -> dict[str, RecordView]:
 
 
 def listed_as(state: RecordState) -> set[str]:
-    found = filter_by_state(Contact.objects.all(), state.value)
-    return set(found.values_list("name", flat=True))
+    records = filter_by_state(Contact.objects.all(), state.value)
+    return set(records.values_list("name", flat=True))
 
 
-def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
+def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Contact:
     """A pending contact with a job in each of these directions, and blocked fields."""
-    made = states.contact(name)
+    record = states.contact(name)
     for direction in directions:
-        SyncQueue.objects.create(entity_type="contact", entity_id=made.pk, direction=direction)
-    if held:
-        states.ledger(made, "pending", blocked_fields=held)
-    return made
+        SyncQueue.objects.create(entity_type="contact", entity_id=record.pk, direction=direction)
+    if blocked_fields:
+        states.ledger(record, "pending", blocked_fields=blocked_fields)
+    return record
 
 
 def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None:
     """A contact whose item is gone, with open questions."""
-    made = states.contact(name)
-    states.mark(made, RecordSyncStatus.CONFLICT, item)
-    states.ledger(made, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
+    record = states.contact(name)
+    states.mark(record, RecordSyncStatus.CONFLICT, item)
+    states.ledger(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
     for kind, fields in conflicts.items():
         SyncConflict.objects.create(
-            entity_type="contact", entity_id=made.pk, kind=kind, monday_item_id=item,
+            entity_type="contact", entity_id=record.pk, kind=kind, monday_item_id=item,
             conflict_fields=fields if kind == "fields" else [], npd_data={}, base_data={}, monday_data={},
         )  # fmt: skip
 
@@ -68,29 +68,29 @@ def everything() -> None:
     FieldMapping.objects.filter(key="notes").update(problem="The column is gone.")
     states.synced("Synced", "5001")
     for number, direction in enumerate(SyncDirection.values):
-        made = states.contact(f"Direction {direction}", sync_direction=direction)
+        record = states.contact(f"Direction {direction}", sync_direction=direction)
         if direction != SyncDirection.NONE:
-            states.mark(made, RecordSyncStatus.SYNCED, f"51{number}")
+            states.mark(record, RecordSyncStatus.SYNCED, f"51{number}")
     states.contact("Off", sync_enabled=False)
     states.conflicting("Conflict", "5004")
     states.dead("Failed")
-    for entries, held in (
+    for entries, blocked_fields in (
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("skipped", {"organization": SKIPPED}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
         ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
-        waits(f"No job, {entries}", **held)
-        waits(f"To Monday, {entries}", "to_monday", **held)
-        waits(f"To NPD, {entries}", "to_npd", **held)
-        waits(f"Both ways, {entries}", "to_monday", "to_npd", **held)
-        working = waits(f"Working, {entries}", "to_monday", **held)
+        waits(f"No job, {entries}", **blocked_fields)
+        waits(f"To Monday, {entries}", "to_monday", **blocked_fields)
+        waits(f"To NPD, {entries}", "to_npd", **blocked_fields)
+        waits(f"Both ways, {entries}", "to_monday", "to_npd", **blocked_fields)
+        working = waits(f"Working, {entries}", "to_monday", **blocked_fields)
         SyncQueue.objects.filter(entity_id=working.pk).update(status=QueueStatus.IN_PROGRESS)
     for number, gone in enumerate(("archived", "deleted", "moved", "missing")):
-        made = waits(f"To NPD, {gone}", "to_npd")
-        states.mark(made, RecordSyncStatus.PENDING, f"52{number}")
-        held = {"blocked_fields": {"notes": NO_COLUMN}} if gone == "archived" else {}
-        states.ledger(made, "pending", remote_state=gone, removed_since=sync_now(), **held)
+        record = waits(f"To NPD, {gone}", "to_npd")
+        states.mark(record, RecordSyncStatus.PENDING, f"52{number}")
+        blocked_fields = {"blocked_fields": {"notes": NO_COLUMN}} if gone == "archived" else {}
+        states.ledger(record, "pending", remote_state=gone, removed_since=sync_now(), **blocked_fields)
         asked_about(f"Asked, {gone}", f"53{number}", gone, delete=["It was archived."])
     asked_about("Asked, and in conflict", "5398", "archived", delete=["It was archived."], fields=["phone"])
     answered = waits("Removed, answered")
@@ -131,39 +131,39 @@ def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
 
 
 def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
-    found = {name: (view.state, view.reason_code) for name, view in described().items()}
+    pairs = {name: (view.state, view.reason_code) for name, view in described().items()}
     pending, attention = (RecordState.PENDING, StateReason.PENDING), RecordState.ATTENTION
-    assert found["Synced"] == (RecordState.SYNCED, StateReason.IN_SYNC)
-    assert found["Direction monday_to_npd"] == (RecordState.SYNCED, StateReason.TO_NPD)
-    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, StateReason.TO_MONDAY)
-    assert found["Direction none"] == (RecordState.OFF, StateReason.NO_SYNC)
-    assert found["Off"] == (RecordState.OFF, StateReason.SYNC_OFF)
-    assert found["Conflict"] == (attention, StateReason.CONFLICT)
-    assert found["Failed"] == (attention, StateReason.FAILED)
-    assert found["Both ways, nothing"] == found["To Monday, nothing"] == found["To NPD, nothing"] == pending
-    assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, StateReason.BLOCKED)
+    assert pairs["Synced"] == (RecordState.SYNCED, StateReason.IN_SYNC)
+    assert pairs["Direction monday_to_npd"] == (RecordState.SYNCED, StateReason.TO_NPD)
+    assert pairs["Direction npd_to_monday"] == (RecordState.SYNCED, StateReason.TO_MONDAY)
+    assert pairs["Direction none"] == (RecordState.OFF, StateReason.NO_SYNC)
+    assert pairs["Off"] == (RecordState.OFF, StateReason.SYNC_OFF)
+    assert pairs["Conflict"] == (attention, StateReason.CONFLICT)
+    assert pairs["Failed"] == (attention, StateReason.FAILED)
+    assert pairs["Both ways, nothing"] == pairs["To Monday, nothing"] == pairs["To NPD, nothing"] == pending
+    assert pairs["To Monday, rejected"] == pairs["To NPD, blocked"] == (attention, StateReason.BLOCKED)
     # What a person left in NPD, and a skipped relation, keep no record from being in sync.
-    assert found["To NPD, kept"] == found["To NPD, skipped"] == pending
+    assert pairs["To NPD, kept"] == pairs["To NPD, skipped"] == pending
     # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
-    gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
-    assert (gone, found["To NPD, missing"]) == ({(attention, StateReason.GONE)}, pending)
+    gone = {pairs[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
+    assert (gone, pairs["To NPD, missing"]) == ({(attention, StateReason.GONE)}, pending)
     # A question about it, which is a conflict, is counted as it is listed in the inbox; one about its values as that.
-    gone = {found[f"Asked, {name}"] for name in ("archived", "deleted", "moved")}
+    gone = {pairs[f"Asked, {name}"] for name in ("archived", "deleted", "moved")}
     conflict = (attention, StateReason.CONFLICT)
-    assert (gone, found["Asked, missing"]) == ({(attention, StateReason.GONE)}, conflict)
-    assert found["Asked, and in conflict"] == conflict
-    assert found["Removed, answered"] == pending
+    assert (gone, pairs["Asked, missing"]) == ({(attention, StateReason.GONE)}, conflict)
+    assert pairs["Asked, and in conflict"] == conflict
+    assert pairs["Removed, answered"] == pending
     # What would be deleted or emptied waits for an answer; an answered one is on its way.
-    asked = {found[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
-    assert (asked, found["Asks, failed"]) == ({(attention, StateReason.APPROVAL)}, (attention, StateReason.FAILED))
-    assert found["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
-    assert found["Answered, approved"] == found["Answered, rejected"] == pending
+    awaiting = {pairs[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
+    assert (awaiting, pairs["Asks, failed"]) == ({(attention, StateReason.APPROVAL)}, (attention, StateReason.FAILED))
+    assert pairs["Asks, off"] == (RecordState.OFF, StateReason.SYNC_OFF)
+    assert pairs["Answered, approved"] == pairs["Answered, rejected"] == pending
     # A column's block is the whole board's, which turns no record amber: one that has a job is pending, as others.
-    assert found["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
-    assert found["To NPD, no column"] == pending
-    assert found["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
+    assert pairs["No job, no column"] == (RecordState.SYNCED, StateReason.COLUMN)
+    assert pairs["To NPD, no column"] == pending
+    assert pairs["To NPD, rejected and no column"] == (attention, StateReason.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
-    assert found["To NPD, column is back"] == pending
+    assert pairs["To NPD, column is back"] == pending
 
 
 @pytest.fixture
@@ -175,16 +175,18 @@ def ann(db: None) -> Contact:
 def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     record = ann
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")
-    held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
-    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
+    blocked_fields = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
+        blocked_fields=blocked_fields, conflicts={"fields": ["name"]}
+    )
     SyncConflict.objects.create(
         entity_type="contact", entity_id=record.pk, monday_item_id="5001", conflict_fields=["name"], kind="fields",
         npd_data={"name": "Ann"}, base_data={}, monday_data={"name": "Anna"},
     )  # fmt: skip
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
-    found = {one.key: one for one in record_view.describe_one(record).fields}
-    assert (found["role_title"].reason_code, found["role_title"].local) == (FieldReason.NPD_CHANGED, "Chief")
+    fields = {field.key: field for field in record_view.describe_one(record).fields}
+    assert (fields["role_title"].reason_code, fields["role_title"].local) == (FieldReason.NPD_CHANGED, "Chief")
     expected = {
         "name": (RecordState.ATTENTION, FieldReason.CONFLICT),
         "email": (RecordState.ATTENTION, FieldReason.REJECTED),
@@ -193,11 +195,11 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
         "role_title": (RecordState.PENDING, FieldReason.NPD_CHANGED),
         "organization": (RecordState.OFF, FieldReason.NOT_SYNCED),
     }
-    assert {key: (found[key].state, found[key].reason_code) for key in expected} == expected
+    assert {key: (fields[key].state, fields[key].reason_code) for key in expected} == expected
 
 
 def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="name").update(version=2)
-    found = {one.key: one for one in record_view.describe_one(ann).fields}
-    assert (found["name"].reason_code, found["name"].base_local) == (FieldReason.NO_BASE, "")
-    assert found["email"].reason_code is FieldReason.IN_SYNC
+    fields = {field.key: field for field in record_view.describe_one(ann).fields}
+    assert (fields["name"].reason_code, fields["name"].base_local) == (FieldReason.NO_BASE, "")
+    assert fields["email"].reason_code is FieldReason.IN_SYNC

@@ -29,14 +29,14 @@ TRY = "/admin/sync/mondayaccount/try-again/"
 
 def stop_of(html: str) -> str:
     """What the banner has, on Health its first card, as HTML; empty where there is none."""
-    found = re.search(r'<section\s+class="[^"]*"\s+aria-label="Sync is stopped".*?</section>', html, re.DOTALL)
-    return found[0] if found else ""
+    section = re.search(r'<section\s+class="[^"]*"\s+aria-label="Sync is stopped".*?</section>', html, re.DOTALL)
+    return section[0] if section else ""
 
 
 def button_of(html: str) -> str:
     """Where the banner's first button leads."""
-    found = re.search(r'id="npd-stop-token".*?href="([^"]*)"|action="([^"]*)"', stop_of(html), re.DOTALL)
-    return (found[1] or found[2]) if found else ""
+    match = re.search(r'id="npd-stop-token".*?href="([^"]*)"|action="([^"]*)"', stop_of(html), re.DOTALL)
+    return (match[1] or match[2]) if match else ""
 
 
 @pytest.fixture
@@ -88,21 +88,21 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
         credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
     responses.add("POST", settings.MONDAY_API_URL, json={"errors": [{"message": "Not Authenticated"}]}, status=401)
     set_up = "/admin/sync/boardlink/set-up/"
-    told, other = ADVICE_ON_SERVER, NOT_AUTHENTICATED.advice
+    advice, other_advice = ADVICE_ON_SERVER, NOT_AUTHENTICATED.advice
     if not is_on_server:
-        told, other = other, told
-    assert told in browser.post(set_up).content.decode()
-    assert MondayAccount.objects.get().stop_reason.startswith(f"{NOT_AUTHENTICATED.words}. {told}")
+        advice, other_advice = other_advice, advice
+    assert advice in browser.post(set_up).content.decode()
+    assert MondayAccount.objects.get().stop_reason.startswith(f"{NOT_AUTHENTICATED.words}. {advice}")
     # Tested or not, and also while the next probe is due.
     for until in (timedelta(minutes=1), timedelta(minutes=-1)):
         MondayAccount.objects.update(stopped_until=sync_now() + until)
         html = browser.get(set_up).content.decode()
-        assert words_of(html.replace(stop_of(html), "")).count(told) == 1
+        assert words_of(html.replace(stop_of(html), "")).count(advice) == 1
         record = browser.get(f"/admin/npd/contact/{world['waiting'].pk}/change/").content.decode()
         assert NOT_AUTHENTICATED.words in words_of(record.replace(stop_of(record), ""))
-        for shown in (html, record):
-            assert told in words_of(stop_of(shown))
-            assert other not in shown
+        for page in (html, record):
+            assert advice in words_of(stop_of(page))
+            assert other_advice not in page
         assert record_view.describe([world["waiting"]])[world["waiting"].pk].stop_reason
 
 
@@ -137,9 +137,9 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
     MondayAccount.objects.update(stopped_until=None)
     breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
     staff_who_may("view_contact", "change_mondayaccount", name="nora")
-    told = words_of(stop_of(html_of(client)))
-    assert "Who may act: nora" in told
-    assert NOT_AUTHENTICATED.advice not in told
+    banner = words_of(stop_of(html_of(client)))
+    assert "Who may act: nora" in banner
+    assert NOT_AUTHENTICATED.advice not in banner
 
 
 def pauses_of(html: str) -> list[str]:

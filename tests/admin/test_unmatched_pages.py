@@ -24,8 +24,8 @@ def items(db: None) -> list[UnmatchedItem]:
 
 
 def listed(client: Client, query: str = "") -> set[str]:
-    found = client.get(f"{LIST}{query}").context["cl"].result_list
-    return {row.reason_code for row in found}
+    rows = client.get(f"{LIST}{query}").context["cl"].result_list
+    return {row.reason_code for row in rows}
 
 
 def test_the_list_omits_ignored_items_and_has_filters_and_search(browser: Client, items: list[UnmatchedItem]) -> None:

@@ -34,7 +34,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.files.conftest import confirm, preview
-from tests.support.people import OWN_GROUPS, own_group
+from tests.support.people import OWN_GROUPS, own_group, signed_in
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/people.md"
@@ -81,8 +81,8 @@ def contact_page(world: World, name: str = "synced", page: str = "change") -> st
 
 
 def conflict_resolved(world: World) -> Callable[[Client], Any]:
-    seen = {"phone": {"npd": "+44 20 7946 0812", "monday": "+44 20 7946 0018 ext. 4"}}
-    return api(f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": seen})
+    sides = {"phone": {"npd": "+44 20 7946 0812", "monday": "+44 20 7946 0018 ext. 4"}}
+    return api(f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": sides})
 
 
 def failed_row(world: World) -> SyncQueue:
@@ -98,13 +98,13 @@ def paused(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact"})
 
 
-def held(world: World) -> ApprovalRequest:
+def pending_approval(world: World) -> ApprovalRequest:
     return states.approval(world["synced"], "clear_monday")
 
 
-def guarded(world: World, how: str) -> Callable[[Client], Any]:
-    act = held(world)
-    return in_inbox(how, f"approval:{act.pk}")
+def guarded(world: World, answer: str) -> Callable[[Client], Any]:
+    act = pending_approval(world)
+    return in_inbox(answer, f"approval:{act.pk}")
 
 
 def refused_item(world: World) -> Callable[[Client], Any]:
@@ -145,7 +145,7 @@ def board_act(world: World, act: str, **form: str) -> Callable[[Client], Any]:
 
 def loop_retried(world: World) -> Callable[[Client], Any]:
     """A field that somebody on Monday rewrites, once more."""
-    WriteLoop.objects.create(**states.of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
+    WriteLoop.objects.create(**states.ids_of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
     return in_inbox("retry", f"blocked:contact:{world['synced'].pk}:phone")
 
 
@@ -187,11 +187,11 @@ def file_chosen(world: World) -> Callable[[Client], Any]:
 
 @dataclass(frozen=True)
 class Act:
-    """What is done, by which door, and who of PEOPLE may do it."""
+    """What is done, by which door, and which of PEOPLE may do it."""
 
     words: str
     door: Callable[[World], Callable[[Client], Any]]
-    who: str
+    group: str
     by_api: bool = False
 
 
@@ -230,7 +230,7 @@ ACTS = (
     Act("Change a record's direction", direction_changed, RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
     Act("Link a record again", linked_again, RECORDS),
-    Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['held'].pk}:email"), RECORDS),
+    Act("Try a blocked field again", lambda w: in_inbox("retry", f"blocked:contact:{w['invalid'].pk}:email"), RECORDS),
     Act("Send a field in an update loop again", loop_retried, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
@@ -254,14 +254,14 @@ class Member:
         self.client = Client()
         self.client.force_login(self.user)
 
-    def of(self, *who: str) -> Client:
+    def acting_as(self, *names: str) -> Client:
         """Now somebody of these PEOPLE together."""
         ours = {RESOLVE: "Resolve", EDIT: "Edit"}
-        groups = [Group.objects.get(name=ours[name]) for name in who if name in ours]
-        own = {"view" if name == RECORDS else name for name in who} & OWN_GROUPS.keys()
+        groups = [Group.objects.get(name=ours[name]) for name in names if name in ours]
+        own = {"view" if name == RECORDS else name for name in names} & OWN_GROUPS.keys()
         self.user.groups.set([*groups, *(own_group(name) for name in own)])
         acts, models = ("add", "change", "delete", "import"), ("contact", "organization")
-        names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in who else []
+        names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in names else []
         self.user.user_permissions.set(Permission.objects.filter(codename__in=names))
         return self.client
 
@@ -285,9 +285,9 @@ def footprint() -> list[Any]:
 
 @pytest.mark.parametrize("group", [OPERATE, RESOLVE, RECORDS])
 def test_only_members_of_its_group_do_an_act_and_it_is_logged(world: World, member: Member, group: str) -> None:
-    for act in (one for one in ACTS if one.who == group):
+    for act in (act for act in ACTS if act.group == group):
         with transaction.atomic():
-            tell_apart({name: copy(one) for name, one in world.items()}, member, act)
+            tell_apart({name: copy(value) for name, value in world.items()}, member, act)
             transaction.set_rollback(True)
 
 
@@ -295,12 +295,12 @@ def tell_apart(world: World, member: Member, act: Act) -> None:
     knock = act.door(world)
     before = footprint()
     # Rights only add up: what all others may not do together, none of them may.
-    answer = knock(member.of(*(one for one in PEOPLE if one != act.who)))
+    answer = knock(member.acting_as(*(person for person in PEOPLE if person != act.group)))
     # An action that somebody may not do isn't among those of the list: the list comes back, and nothing is done.
     not_offered = bool(answer.wsgi_request.POST.get("action"))
     assert answer.status_code == 403 or not_offered, (act, answer.status_code)
     assert footprint() == before, act
-    answer = knock(member.of(act.who))
+    answer = knock(member.acting_as(act.group))
     assert answer.status_code < 400, (act, answer.content[:500])
     lines = LogEntry.objects.filter(user=member.user)
     assert lines.exists(), act
@@ -314,8 +314,7 @@ def batch_page(world: World) -> str:
 
 
 def import_page(world: World) -> str:
-    client = Client()
-    client.force_login(User.objects.create_superuser("owner"))
+    client = signed_in(User.objects.create_superuser("owner"))
     confirm(client, preview(client, "Name\nNew\n"))
     return reverse("admin:sync_decision_undo_batch", args=[Decision.objects.get(kind="import").batch_id])
 
@@ -328,12 +327,13 @@ QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
 
 
 def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(world: World, member: Member) -> None:
-    for address, who in QUESTIONS:
+    for address, person in QUESTIONS:
         with transaction.atomic():
             page = address(world)
             before = footprint()
-            others = [one for one in PEOPLE if one != who]
-            assert [member.of(*asked).get(page).status_code for asked in (others, [who])] == [403, 200], page
+            other_people = [name for name in PEOPLE if name != person]
+            assert member.acting_as(*other_people).get(page).status_code == 403, page
+            assert member.acting_as(person).get(page).status_code == 200, page
             assert footprint() == before
             transaction.set_rollback(True)
 
@@ -341,4 +341,6 @@ def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(world: World
 def test_the_documentation_says_the_same() -> None:
     table = PAGE.read_text().partition("### What each group may do")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| ([a-z ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
-    assert {words: who for who, acts in rows for words in acts.split(" · ")} == {act.words: act.who for act in ACTS}
+    assert {words: group for group, acts in rows for words in acts.split(" · ")} == {
+        act.words: act.group for act in ACTS
+    }

@@ -10,11 +10,11 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.template import Template
-from django.test import Client
 
 from tests.admin.all_pages import PARTS_OF_PAGES, by_name, conflict_pages, crowd, furnish, of_models, without_a_row
 from tests.admin.forms import presses
 from tests.admin.test_who_may import Member, member, nobody_works
+from tests.support.people import signed_in
 
 __all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
@@ -37,11 +37,11 @@ def stored() -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         tables = sorted({name for (name,) in cursor.fetchall()} - COUNTED)
-        found = {}
+        digests = {}
         for name in tables:
             cursor.execute(f'SELECT md5(string_agg(one::text, chr(10) ORDER BY one::text)) FROM "{name}" AS one')
-            found[name] = cursor.fetchone()[0]
-    return found
+            digests[name] = cursor.fetchone()[0]
+    return digests
 
 
 @pytest.mark.hostile
@@ -56,16 +56,15 @@ def test_no_button_of_an_administrator_works_for_who_may_only_look(
     caplog.set_level(logging.CRITICAL, "django.request")
     furnish(world, person)
     crowd(world)
-    dora = Client()
-    dora.force_login(person)
+    dora = signed_in(person)
     addresses = chain(by_name(world), of_models(), without_a_row(), conflict_pages(person))
-    pages = {one: dora.get(one) for one in addresses if one and one not in PARTS_OF_PAGES}
+    pages = {address: dora.get(address) for address in addresses if address and address not in PARTS_OF_PAGES}
     sent = {}
     for address, answer in pages.items():
         if answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith("text/html"):
             for to, values in presses(answer.content.decode(), address):
                 sent[f"{urldefrag(to)[0]} {sorted(map(str, values.items()))}"] = urldefrag(to)[0], values
-    viewer, before = member.of("view"), stored()
+    viewer, before = member.acting_as("view"), stored()
     # Whether an act is done is decided before its page is written.
     monkeypatch.setattr(Template, "render", lambda self, context: "")
     monkeypatch.setattr(admin.site, "each_context", lambda request: {})

@@ -52,15 +52,15 @@ def opens(client: Client, address: str) -> bool:
 
 def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
     """One address of each page: its name in the site, and the address."""
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
         if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):
-            found.setdefault(resolve(address.partition("?")[0]).view_name, address)
-    return found
+            addresses.setdefault(resolve(address.partition("?")[0]).view_name, address)
+    return addresses
 
 
-def listed(who: Iterable[str], everybody: int) -> str:
-    named = list(who)
+def listed(names: Iterable[str], everybody: int) -> str:
+    named = list(names)
     return "everybody" if len(named) == everybody else ", ".join(named) or "administrators alone"
 
 
@@ -70,22 +70,22 @@ def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[st
     dora.force_login(person)
     who_opens: dict[str, list[str]] = {name: [] for name, address in pages.items() if opens(dora, address)}
     rights: dict[str, set[str]] = {}
-    for who in (NOBODY, *GROUPS):
-        client = member.of(who)
-        rights[who] = User.objects.get(pk=member.user.pk).get_all_permissions()
+    for group in (NOBODY, *GROUPS):
+        client = member.acting_as(group)
+        rights[group] = User.objects.get(pk=member.user.pk).get_all_permissions()
         for name, openers in who_opens.items():
             # Rights only add up: what opens to somebody opens to who may all that and more.
-            if any(rights[one] <= rights[who] for one in openers) or opens(client, pages[name]):
-                openers.append(who)
-    yield from (f"{name}: {listed(who, len(GROUPS) + 1)}" for name, who in sorted(who_opens.items()))
+            if any(rights[opener] <= rights[group] for opener in openers) or opens(client, pages[name]):
+                openers.append(group)
+    yield from (f"{name}: {listed(openers, len(GROUPS) + 1)}" for name, openers in sorted(who_opens.items()))
 
 
 def offered_rights() -> list[Permission]:
     """The permissions that a group's form offers, without those to add and delete rows, by which no list is opened."""
     kinds = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping).values()
-    found = Permission.objects.filter(content_type__in=kinds).exclude(codename__regex="^(add|delete)_")
-    found = found.select_related("content_type")
-    return list(found.order_by("content_type__app_label", "codename"))
+    permissions = Permission.objects.filter(content_type__in=kinds).exclude(codename__regex="^(add|delete)_")
+    permissions = permissions.select_related("content_type")
+    return list(permissions.order_by("content_type__app_label", "codename"))
 
 
 def by_right(menu: list[Section]) -> Iterator[str]:
@@ -93,27 +93,27 @@ def by_right(menu: list[Section]) -> Iterator[str]:
     person, client = User.objects.create_user("clerk", is_staff=True), Client()
     client.force_login(person)
 
-    def shown(*rights: Permission) -> set[str]:
+    def titles_with(*rights: Permission) -> set[str]:
         person.user_permissions.set(rights)
         request = RequestFactory().get("/admin/")
         request.user = User.objects.get(pk=person.pk)
-        return {one.title for one in asked if one.may_be_seen(request)}
+        return {section.title for section in guarded if section.may_be_seen(request)}
 
-    asked = [one for one in menu if not opens(client, one.link)]
-    openers: dict[str, list[Permission]] = {one.title: [] for one in asked}
+    guarded = [section for section in menu if not opens(client, section.link)]
+    openers: dict[str, list[Permission]] = {section.title: [] for section in guarded}
     for right in offered_rights():
-        titles = shown(right)
-        named = [one for one in asked if one.title in titles]
-        for one in named:
-            openers[one.title].append(right)
-            assert len(openers[one.title]) > MOST_OPENERS or opens(client, one.link), (right, one.title)
-        if more := [one.title for one in named if one.title != "API reference"]:
+        titles = titles_with(right)
+        named = [section for section in guarded if section.title in titles]
+        for section in named:
+            openers[section.title].append(right)
+            assert len(openers[section.title]) > MOST_OPENERS or opens(client, section.link), (right, section.title)
+        if more := [section.title for section in named if section.title != "API reference"]:
             yield f"{right.content_type.app_label}.{right.codename}: {', '.join(more)}"
     # Rights only add up: who has all others, and is refused, would be so with each of them.
-    for one in asked:
-        others = [right for right in offered_rights() if right not in openers[one.title]]
-        assert one.title not in shown(*others), one.title
-        assert not opens(client, one.link), one.title
+    for section in guarded:
+        other_rights = [right for right in offered_rights() if right not in openers[section.title]]
+        assert section.title not in titles_with(*other_rights), section.title
+        assert not opens(client, section.link), section.title
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_
 ) -> None:
     caplog.set_level(logging.ERROR, "django.request")  # thousands of refusals, each with its traceback
     furnish(world, person)
-    menu = [one for one in sections() if one.path]
+    menu = [section for section in sections() if section.path]
     now = "".join(f"{line}\n" for line in chain(by_group(world, person, member), [""], by_right(menu)))
     if os.environ.get("RECORD") == "1":
         RECORDED.write_text(now)
@@ -133,15 +133,19 @@ def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
     columns = (RESOLVE, EDIT)
     table = PAGE.read_text().partition("## What each group opens")[2].partition("\n#")[0]
     rows = re.findall(r"^\| ([a-z][a-z, ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
-    groups = {title: who.split(", ") for who, titles in rows for title in titles.split(" · ")}
-    said = {title: tuple(column in who for column in columns) for title, who in groups.items()}
+    groups = {title: openers.split(", ") for openers, titles in rows for title in titles.split(" · ")}
+    documented = {title: tuple(column in openers for column in columns) for title, openers in groups.items()}
     lines = RECORDED.read_text().partition("\n\n")[0].splitlines()
-    who_opens = {name: who.split(", ") for name, who in (line.rsplit(": ", 1) for line in lines)}
-    pages = {one.title: one.link for one in sections() if one.path} | {"Export of a list": "/admin/npd/contact/export/"}
+    who_opens = {name: openers.split(", ") for name, openers in (line.rsplit(": ", 1) for line in lines)}
+    pages = {section.title: section.link for section in sections() if section.path} | {
+        "Export of a list": "/admin/npd/contact/export/"
+    }
     names = {title: resolve(address.partition("?")[0]).view_name for title, address in pages.items()}
     recorded = {title: who_opens.get(name, []) for title, name in names.items()}
-    assert said == {
-        title: tuple(column in who for column in columns) for title, who in recorded.items() if who != ["everybody"]
+    assert documented == {
+        title: tuple(column in openers for column in columns)
+        for title, openers in recorded.items()
+        if openers != ["everybody"]
     }
 
 
@@ -152,22 +156,22 @@ def test_settings_lead_only_to_what_one_can_use(client: Client) -> None:
         person.groups.add(own_group(group))
         client.force_login(person)
         settings = client.get("/admin/settings/").context
-        found = {card.title for card in settings["cards"]}
+        titles = {card.title for card in settings["cards"]}
         assert not settings["advanced"]
-        assert found & technical == (technical if is_led else set())
-        assert {"Notifications", "Unmatched items"} <= found
+        assert titles & technical == (technical if is_led else set())
+        assert {"Notifications", "Unmatched items"} <= titles
         assert client.get("/admin/sync/syncqueue/").status_code == 200, "a link to it is not broken"
 
 
 def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict[str, Any], member: Member) -> None:
-    client = member.of(RESOLVE)
+    client = member.acting_as(RESOLVE)
     # Also who may view the rest besides: what others act on waits for them.
     member.user.groups.add(own_group("view"))
-    shown = attention.scope_of(User.objects.get(pk=member.user.pk))
+    scope = attention.scope_of(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
     assert min(counts[Kind.UNMATCHED], counts[Kind.FAILED]) > 0
     own = {Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED}
-    assert shown.kinds == own
+    assert scope.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/")
@@ -175,14 +179,14 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
 
 
 def test_what_one_may_only_read_is_listed_but_does_not_wait_for_them(world: dict[str, Any], member: Member) -> None:
-    client = member.of("view")
+    client = member.acting_as("view")
     assert client.get("/admin/").context["boxes"]
     assert client.get("/admin/").context["reads_only"]
     assert client.get("/admin/").context["home_state"].colour == "warn"
 
 
 def test_home_does_not_say_that_all_is_well_where_others_have_to_act(world: dict[str, Any], member: Member) -> None:
-    client = member.of("view")
+    client = member.acting_as("view")
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
     assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)

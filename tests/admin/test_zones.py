@@ -44,29 +44,29 @@ def test_a_page_says_in_which_zone_its_times_are(browser: Client, world: dict[st
 
 def test_a_list_says_times_in_the_readers_zone(browser: Client, world: dict[str, Any]) -> None:
     decided(world, WINTER)
-    for zone, said in (
+    for zone, title in (
         ("", 'title="15 Jan 2026, 12:30:00 UTC"'),
         ("America/New_York", 'title="15 Jan 2026, 07:30:00 EST · 15 Jan 2026, 12:30:00 UTC"'),
         ("Europe/Stockholm", 'title="15 Jan 2026, 13:30:00 CET · 15 Jan 2026, 12:30:00 UTC"'),
     ):
         if zone:
             browser.cookies[navigation.ZONE_COOKIE] = zone
-        assert said in browser.get("/admin/sync/decision/").content.decode()
+        assert title in browser.get("/admin/sync/decision/").content.decode()
 
 
 def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str, Any]) -> None:
-    for told in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
-        shown = page(browser, world, told)
-        assert "UTC" in shown
-        assert ("Times are in UTC" in shown) is bool(told)  # once the browser has said one at all
+    for zone in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
+        text = page(browser, world, zone)
+        assert "UTC" in text
+        assert ("Times are in UTC" in text) is bool(zone)  # once the browser has said one at all
 
 
 def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
     api = APIClient()
     api.force_authenticate(person)
     api.cookies[navigation.ZONE_COOKIE] = "Asia/Tokyo"
-    made = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
-    assert made.endswith("Z")
+    created_at = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
+    assert created_at.endswith("Z")
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,9 @@ def test_what_is_due_is_said_to_the_minute_and_never_too_early(due: timedelta, w
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, person: User) -> None:
-    client = Client()
-    client.force_login(person)
+def test_a_browser_tells_its_zone_by_itself(open_page: Any) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
-    context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
-    context.set_default_timeout(20_000)
-    session = client.cookies["sessionid"].value
-    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    page = context.new_page()
+    page, _errors = open_page(zone="Asia/Tokyo")
     page.goto("/admin/auth/group/")
     page.get_by_role("heading", level=1).wait_for()
     assert page.get_by_text("Times are in").count() == 0
@@ -99,4 +93,3 @@ def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, per
     page.get_by_text("Times are in").wait_for(state="hidden")
     page.goto("/admin/npd/contact/")
     page.get_by_text("Times are in your time zone (Asia/Tokyo, JST)").wait_for()
-    context.close()

@@ -73,14 +73,12 @@ def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
     """What a list answers with this query."""
     answer = api.get(address, query)
     assert answer.status_code == 200, answer.content
-    found: list[dict[str, Any]] = answer.json()["results"]
-    return found
+    return answer.json()["results"]
 
 
 def error_of(answer: Any) -> dict[str, Any]:
     [error] = answer.json()["errors"]
-    found: dict[str, Any] = error
-    return found
+    return error
 
 
 def code_of(answer: Any) -> str:

@@ -10,10 +10,8 @@ from sync import attention
 from sync.attention import Kind
 from sync.models import ApprovalRequest, Decision
 from sync.models.decisions import PEOPLE_KIND, log_event
-from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, user_who_may, with_token
 from tests.attention.test_attention import Kinds, kinds
-from tests.support.rows import queries_of
 from tests.undo.conftest import pull
 
 __all__ = ["kinds", "pull"]
@@ -61,7 +59,7 @@ def test_what_happened_to_accounts_is_told_to_who_may_see_them(api: APIClient) -
 
 @pytest.mark.parametrize(("act", "state"), [("approve", "approved"), ("reject", "rejected")])
 def test_an_approval_is_decided_once(api: APIClient, approval: ApprovalRequest, act: str, state: str) -> None:
-    assert [one["id"] for one in results(api, APPROVALS, state="pending")] == [approval.pk]
+    assert [entry["id"] for entry in results(api, APPROVALS, state="pending")] == [approval.pk]
     answer = api.post(f"{APPROVALS}{approval.pk}/{act}")
     assert (answer.status_code, answer.json()["state"], answer.json()["decided_by"]) == (200, state, "ada")
     again = api.post(f"{APPROVALS}{approval.pk}/reject")
@@ -100,11 +98,3 @@ def test_a_user_is_given_what_they_may_view_and_nobody_else_anything(kinds: Kind
     assert APIClient().get(ATTENTION).status_code == 401
     client = with_token(user_who_may("view_syncqueue"))
     assert {row["kind"] for row in client.get(ATTENTION).json()["results"]} == {"failed"}
-
-
-def test_a_page_costs_as_many_queries_for_many_as_for_few(api: APIClient, kinds: Kinds) -> None:
-    few = queries_of(lambda: api.get(ATTENTION))
-    for number in range(12):
-        states.conflicting(f"Many {number}", f"8{number:03}")
-        states.dead(f"More {number}")
-    assert queries_of(lambda: api.get(ATTENTION)) <= few

@@ -1,7 +1,6 @@
 """Cron, health, and the way from an item to its record."""
 
 import socket
-import sys
 import uuid
 from typing import Any
 
@@ -90,33 +89,22 @@ def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatc
 
 
 def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_the_redis_extra(monkeypatch)
-    notify._connection.cache_clear()
+    def connection_without_packaging(process_id: int) -> None:
+        raise ModuleNotFoundError(name="packaging")
+
+    monkeypatch.setattr(notify, "_connection", connection_without_packaging)
     with capture_logs() as lines:
         assert notify.send_task("sync.work_board", "contact") is False
-    notify._connection.cache_clear()
     (line,) = lines
     assert (line["log_level"], line["error"]) == ("error", "ModuleNotFoundError")
     assert "packaging" in line["why"]
 
 
-def without_the_redis_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an environment where kombu's Redis transport is there and `packaging`, which it imports, isn't."""
-    # By TLS, as no other test: kombu keeps a transport that it has imported once, by the URL's scheme.
-    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "rediss://127.0.0.1:9/0")
-    for name in ("kombu.transport.redis", "config.redis_broker"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("kombu.transport.redis", raising=False)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "packaging"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "packaging", None)
-
-
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Point health at another broker; its time-outs are the project's."""
     options = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}
-    there = current_app.connection_for_write(url, transport_options=options)
-    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: there)
+    broker = current_app.connection_for_write(url, transport_options=options)
+    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: broker)
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics"])
@@ -129,8 +117,8 @@ def test_a_database_that_is_away_is_said_without_its_address(
     with monkeypatch.context() as patched:
         patched.setattr(connection, "cursor", away)
         answer = client.get(path, headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"})
-    said = answer.content.decode()
-    assert (answer.status_code, "database" in said, "pass" in said) == (503, True, False)
+    text = answer.content.decode()
+    assert (answer.status_code, "database" in text, "pass" in text) == (503, True, False)
 
 
 def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -> None:

@@ -9,16 +9,13 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
-from tests.admin.states import stop_board
+from tests.admin import states
 from tests.api.conftest import code_of, url_of
 
 
 @pytest.fixture(autouse=True)
 def boards(db: None) -> None:
-    for number, entity_type in enumerate(("contact", "organization")):
-        BoardLink.objects.create(
-            entity_type=entity_type, board_id=str(number), npd_id_column="npd_id", match_key="name"
-        )
+    states.boards()
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -52,7 +49,7 @@ def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, m
 
 
 def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
-    MondayAccount.objects.create(id=1, stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
+    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC."
@@ -80,7 +77,6 @@ def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APICli
 def test_an_answer_says_if_nothing_is_sent(api: APIClient, values: dict[str, object], side: str, code: str) -> None:
     customers = {"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}
     link = BoardLink.objects.get(entity_type="contact")
-    link.mappings.create(key="role_title", label="Role", fields=["role_title"], column_id="role", converter="text")
     BoardLink.objects.filter(pk=link.pk).update(sync_filter={side: [customers]})
     contact = Contact.objects.create(name="Vic", role_title="Vendor", **values)
     SyncQueue.objects.all().delete()
@@ -91,7 +87,7 @@ def test_an_answer_says_if_nothing_is_sent(api: APIClient, values: dict[str, obj
 
 def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: Contact) -> None:
     assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
-    stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC))
+    states.stop_board("contact", datetime(2999, 1, 1, tzinfo=UTC))
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
     paused = {"stopped_until": "2999-02-01T00:00:00Z", "stop_reason": "Too many calls."}
     MondayAccount.objects.update_or_create(id=1, defaults=paused)

@@ -101,17 +101,17 @@ def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organ
     assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
 
 
-@pytest.mark.parametrize("kept", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
-def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, kept: dict[str, str]) -> None:
+@pytest.mark.parametrize("values", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
+def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, values: dict[str, str]) -> None:
     before = api.get(url_of(contact)).json()
     answers = [
-        api.post(CONTACTS, {"name": "Ada"} | kept),
-        api.patch(url_of(contact), kept),
-        api.put(url_of(contact), before | kept),
+        api.post(CONTACTS, {"name": "Ada"} | values),
+        api.patch(url_of(contact), values),
+        api.put(url_of(contact), before | values),
     ]
     for answer in answers:
         assert answer.status_code == 400
-        assert (error_of(answer)["attr"], code_of(answer)) == (next(iter(kept)), "read_only")
+        assert (error_of(answer)["attr"], code_of(answer)) == (next(iter(values)), "read_only")
     assert api.get(url_of(contact)).json() == before
     assert Contact.objects.count() == 1
 
@@ -129,8 +129,8 @@ def test_what_was_read_may_come_back_though_a_pass_came_between(api: APIClient, 
 def test_a_write_that_gave_way_to_another_may_be_sent_again(api: APIClient, contact: Contact) -> None:
     settings = connection.settings_dict
     address = {"host": settings["HOST"], "port": settings["PORT"] or None, "user": settings["USER"]}
-    with psycopg.connect(**address, password=settings["PASSWORD"], dbname=settings["NAME"]) as other:  # type: ignore[arg-type]
-        other.execute("SELECT id FROM contacts FOR UPDATE")
+    with psycopg.connect(**address, password=settings["PASSWORD"], dbname=settings["NAME"]) as session:  # type: ignore[arg-type]
+        session.execute("SELECT id FROM contacts FOR UPDATE")
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
         answer = api.patch(url_of(contact), {"notes": "n"})
@@ -168,15 +168,9 @@ def test_the_etag_moves_with_what_people_edit(contact: Contact, field: str) -> N
     assert etag_of(contact) != before
 
 
-def move_bookkeeping(contact: Contact) -> None:
-    Contact.objects.filter(pk=contact.pk).update(
-        monday_id="5", sync_status="synced", monday_last_synced="2026-01-01T00:00:00Z"
-    )
-
-
 def test_an_etag_that_was_read_before_a_pass_lets_its_reader_write(api: APIClient, contact: Contact) -> None:
     before = read_etag(api, contact)
-    move_bookkeeping(contact)
+    Contact.objects.filter(pk=contact.pk).update(monday_id="5", sync_status="synced")
     assert api.patch(url_of(contact), {"notes": "new"}, headers={"If-Match": before}).status_code == 200
     assert api.patch(url_of(contact), {"notes": "more"}, headers={"If-Match": before}).status_code == 412
 

@@ -14,13 +14,14 @@ from rest_framework.test import APIClient
 
 from tests.api.conftest import user_who_may, with_token
 from tests.support.api_schema import document, raw_document
+from tests.support.people import signed_in
 
 
 def test_the_document_is_valid_and_made_without_a_warning() -> None:
-    made = json.loads(raw_document())
+    schema = json.loads(raw_document())
     assert not GENERATOR_STATS
-    validate_schema(made)
-    assert not [path for path in made["paths"] if "format" in path]  # each address once, without “.json”
+    validate_schema(schema)
+    assert not [path for path in schema["paths"] if "format" in path]  # each address once, without “.json”
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -52,11 +53,15 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
         method, _, path = place.partition(" ")
         if not path.startswith("/api/v1/"):
             continue
-        keys = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "path"}
-        ids = {name: "1" if one["type"] == "integer" else str(uuid.UUID(int=1)) for name, one in keys.items()}
+        keys = {
+            parameter["name"]: parameter["schema"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "path"
+        }
+        ids = {name: "1" if schema["type"] == "integer" else str(uuid.UUID(int=1)) for name, schema in keys.items()}
         address = path.format(**ids)
         names = members(operation)
-        bodies = [dict.fromkeys(names, one) for one in ODD] + [None, [{}], {"\ud800": 1}] if names else [None]
+        bodies = [dict.fromkeys(names, value) for value in ODD] + [None, [{}], {"\ud800": 1}] if names else [None]
         assert stranger.generic(method, address).status_code == 401, place
         if not operation["operationId"].startswith(OWN):
             # An undo asks for the permission on the records that it is about.
@@ -79,8 +84,7 @@ def members(operation: dict[str, Any]) -> list[str]:
 
 
 def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_script(db: None) -> None:
-    browser = Client()
-    browser.force_login(user_who_may("view_contact"))
+    browser = signed_in(user_who_may("view_contact"))
     page = browser.get("/api/v1/docs/", headers={"Accept": "text/html"})
     assert page.status_code == 200
     html = page.content.decode()
@@ -92,8 +96,7 @@ def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_scrip
 
 
 def test_an_account_without_any_right_is_told_nothing_of_the_api(db: None) -> None:
-    browser = Client()
-    browser.force_login(user_who_may())
+    browser = signed_in(user_who_may())
     assert [browser.get(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [403, 403]
 
 

@@ -27,8 +27,7 @@ STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discar
 def steer(act: str, **filters: Any) -> BulkResult:
     """Have the service act on all jobs that match."""
     jobs = SyncQueue.objects.filter(**filters)
-    done: BulkResult = STEER[act](jobs, "ada")
-    return done
+    return STEER[act](jobs, "ada")
 
 
 def states() -> dict[int, str]:
@@ -36,7 +35,7 @@ def states() -> dict[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "said"),
+    ("act", "status", "words"),
     [
         ("cancel", "failed", "failed after its last attempt"),
         ("cancel", "completed", "nothing to cancel"),
@@ -47,12 +46,12 @@ def states() -> dict[int, str]:
         ("discard", "in_progress", "is in progress"),
     ],
 )
-def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: str, status: str, said: str) -> None:
-    found = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
-    answer = api.post(f"{QUEUE}{found.pk}/{act}")
+def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: str, status: str, words: str) -> None:
+    job = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
+    answer = api.post(f"{QUEUE}{job.pk}/{act}")
     assert answer.status_code == 409
-    assert said in error_of(answer)["detail"]
-    assert states() == {found.pk: status}
+    assert words in error_of(answer)["detail"]
+    assert states() == {job.pk: status}
     assert not LogEntry.objects.exists()
 
 
@@ -61,9 +60,9 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     SyncQueue.objects.update(status="failed", attempts=5, error_message="Monday refused it.")
     twice = row(entity_id=contact.pk, status="failed", attempts=5, operation="create", payload={"a": 1})
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
-    other = row(entity_type="organization", status="failed")
-    done = steer("retry", status="failed", entity_type="contact")
-    assert (done.changed, done.in_flight) == (3, 0)
+    other_job = row(entity_type="organization", status="failed")
+    result = steer("retry", status="failed", entity_type="contact")
+    assert (result.changed, result.in_flight) == (3, 0)
     waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
     assert set(waiting) == {(contact.pk, None), (None, "55")}
     again = waiting[contact.pk, None]
@@ -72,7 +71,7 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     assert again.payload == {"a": 1, "by": "ada", "retried": retried}
     assert (again.causes & 2, again.error_message) == (2, "")
     assert waiting[None, "55"].direction == "to_npd"
-    assert states()[other.pk] == "failed"
+    assert states()[other_job.pk] == "failed"
     assert SyncQueue.objects.get(pk=twice.pk).error_message == "retried by ada"
     assert SyncQueue.objects.get(pk=item.pk).status == "completed"
 
@@ -86,10 +85,10 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
     assert [line.user.get_username() for line in lines] == ["ada"] * 2
     expected = [(str(ann.pk), "Cancelled by the API."), (str(ben.pk), "Discarded by the API.")]
     assert [(line.object_id, line.get_change_message()) for line in lines] == expected
-    said = {line.entity_id: line for line in Decision.objects.all()}
-    assert said[ann.entity_id].sentence.startswith("ada cancelled the pending job")
-    assert (said[ann.entity_id].actor, said[ann.entity_id].cause["rows"]) == ("ada", [ann.pk])
-    assert said[ben.entity_id].sentence.startswith("ada discarded the failed job")
+    lines_by_record = {line.entity_id: line for line in Decision.objects.all()}
+    assert lines_by_record[ann.entity_id].sentence.startswith("ada cancelled the pending job")
+    assert (lines_by_record[ann.entity_id].actor, lines_by_record[ann.entity_id].cause["rows"]) == ("ada", [ann.pk])
+    assert lines_by_record[ben.entity_id].sentence.startswith("ada discarded the failed job")
     assert SyncMetadata.objects.get().sync_status == "pending"
 
 
@@ -108,9 +107,9 @@ def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: 
     later = sync_now() + timedelta(hours=1)
     row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
     assert steer("retry").changed == 1
-    found = SyncQueue.objects.get()
-    assert (found.attempts, found.error_message, found.reason) == (0, "", "")
-    assert found.next_retry <= sync_now()
+    job = SyncQueue.objects.get()
+    assert (job.attempts, job.error_message, job.reason) == (0, "", "")
+    assert job.next_retry <= sync_now()
 
 
 @pytest.mark.django_db(transaction=True)

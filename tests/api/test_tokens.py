@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.http import HttpResponse, JsonResponse
@@ -24,34 +24,29 @@ from sync.clock import sync_now
 from sync.models import ApiToken, CacheEntry
 from sync.operations.retention import prune
 from tests.api.conftest import by_text, url_of, user_who_may, with_session, with_token
+from tests.support.people import signed_in, staff_who_may
 
 CONTACTS = "/api/v1/contacts/"
 TOKENS = "/admin/sync/apitoken/"
 
 
-def asked(text: str, scheme: str = "Bearer", path: str = CONTACTS) -> Any:
+def response_to(text: str, scheme: str = "Bearer", path: str = CONTACTS) -> Any:
     return APIClient().get(path, headers={"Authorization": f"{scheme} {text}"})
 
 
 @pytest.fixture
 def clerk(db: None) -> User:
-    user = User.objects.create_user("clerk", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_contact"))
-    return user
+    return staff_who_may("view_contact")
 
 
 @pytest.fixture
 def of_clerk(clerk: User) -> Client:
-    client = Client()
-    client.force_login(clerk)
-    return client
+    return signed_in(clerk)
 
 
 @pytest.fixture
 def of_ada(person: User) -> Client:
-    client = Client()
-    client.force_login(person)
-    return client
+    return signed_in(person)
 
 
 # What opens.
@@ -63,7 +58,7 @@ def test_the_command_prints_a_token_that_opens_the_api_and_stores_no_text(person
     call_command("drf_create_token", "ada", stdout=out)
     printed = re.fullmatch(r"Generated token (npd_\S+) for user ada\n", out.getvalue())
     assert printed
-    assert asked(printed[1], scheme).status_code == 200
+    assert response_to(printed[1], scheme).status_code == 200
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM knox_authtoken")
         assert printed[1] not in str(cursor.fetchall())
@@ -85,13 +80,13 @@ def test_the_commands_token_ends_and_may_take_the_others_along(person: User) -> 
 def test_what_is_no_token_has_ended_or_is_of_an_inactive_user_opens_nothing(person: User) -> None:
     token, text = ApiToken.objects.create(person)
     tried = ("", "wrong", f"{text[:15]}wrong", f"{text} {text}", "\xe9", "npd_\x00", f"{text}'--")
-    assert [asked(wrong).status_code for wrong in tried] == [401] * len(tried)
-    assert asked(text).status_code == 200
+    assert [response_to(wrong).status_code for wrong in tried] == [401] * len(tried)
+    assert response_to(text).status_code == 200
     ApiToken.objects.filter(pk=token.pk).update(expiry=sync_now())
-    assert asked(text).status_code == 401
+    assert response_to(text).status_code == 401
     _token, text = ApiToken.objects.create(person)
     User.objects.update(is_active=False)
-    assert asked(text).status_code == 401
+    assert response_to(text).status_code == 401
 
 
 def test_a_token_may_what_its_user_may_and_no_more(contact: Contact) -> None:
@@ -124,8 +119,8 @@ def test_a_new_token_is_shown_once_and_lasts_a_year_unless_chosen_otherwise(of_c
     text = str(answer.context["text"])
     assert text in unescape(answer.content.decode())
     assert "no-store" in answer.headers["Cache-Control"]
-    assert not any(text in str(kept) for kept in [*of_clerk.cookies.values(), *of_clerk.session.values()])
-    assert asked(text).status_code == 200
+    assert not any(text in str(stored) for stored in [*of_clerk.cookies.values(), *of_clerk.session.values()])
+    assert response_to(text).status_code == 200
     token = ApiToken.objects.get()
     assert token.user == clerk
     assert (token.expiry - sync_now()).days in (364, 365)
@@ -159,23 +154,23 @@ def test_an_administrators_own_limit_is_not_blamed_for_an_owner_that_is_none(of_
 def test_a_token_is_deleted_after_a_question(of_clerk: Client, clerk: User) -> None:
     token, text = ApiToken.objects.create(clerk)
     assert of_clerk.get(f"{TOKENS}{token.pk}/delete/").status_code == 200
-    assert asked(text).status_code == 200
+    assert response_to(text).status_code == 200
     of_clerk.post(f"{TOKENS}{token.pk}/delete/", {"post": "yes"})
-    assert asked(text).status_code == 401
+    assert response_to(text).status_code == 401
 
 
 def test_an_administrator_sees_all_tokens(of_clerk: Client, of_ada: Client, clerk: User, person: User) -> None:
     mine, _text = ApiToken.objects.create(clerk)
-    other, text = ApiToken.objects.create(person)
-    assert str(other) not in of_clerk.get(TOKENS).content.decode()
+    other_token, text = ApiToken.objects.create(person)
+    assert str(other_token) not in of_clerk.get(TOKENS).content.decode()
     for act in ("change", "delete"):
-        assert of_clerk.get(f"{TOKENS}{other.pk}/{act}/").status_code == 302
-    of_clerk.post(f"{TOKENS}{other.pk}/delete/", {"post": "yes"})
-    of_clerk.post(TOKENS, {"action": "delete_selected", "_selected_action": [other.pk], "post": "yes"})
-    assert asked(text).status_code == 200
+        assert of_clerk.get(f"{TOKENS}{other_token.pk}/{act}/").status_code == 302
+    of_clerk.post(f"{TOKENS}{other_token.pk}/delete/", {"post": "yes"})
+    of_clerk.post(TOKENS, {"action": "delete_selected", "_selected_action": [other_token.pk], "post": "yes"})
+    assert response_to(text).status_code == 200
     assert str(mine) in of_ada.get(TOKENS).content.decode()
     of_ada.post(f"{TOKENS}{mine.pk}/delete/", {"post": "yes"})
-    assert list(ApiToken.objects.all()) == [other]
+    assert list(ApiToken.objects.all()) == [other_token]
 
 
 def test_only_administrators_make_others_tokens(of_clerk: Client, of_ada: Client, clerk: User, person: User) -> None:
@@ -201,8 +196,8 @@ def test_who_brings_no_token_is_told_what_to_bring(db: None, path: str) -> None:
 
 
 def test_no_cache_keeps_what_the_api_tells_and_none_gives_it_to_another(api: APIClient) -> None:
-    asked = (CONTACTS, "/api/v1/nothing/", "/api/v1/schema/")
-    for answer in (APIClient().get(CONTACTS), *(api.get(address) for address in asked)):
+    addresses = (CONTACTS, "/api/v1/nothing/", "/api/v1/schema/")
+    for answer in (APIClient().get(CONTACTS), *(api.get(address) for address in addresses)):
         assert answer.headers["Cache-Control"] == "no-store"
         assert {"Authorization", "Cookie"} <= set(answer.headers["Vary"].split(", "))
 

@@ -75,27 +75,27 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module
 
 
-def is_ours_but(name: str, *known: str) -> bool:
-    return name.split(".", maxsplit=1)[0] in OURS and not name.startswith(known)
+def is_ours_but(name: str, *rooms: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in OURS and not name.startswith(rooms)
 
 
 @pytest.mark.parametrize(
     ("room", "may_not"),
     [
-        *((room, lambda path, name, known=known: is_ours_but(name, *known)) for room, known in ALLOWED.items()),
+        *((room, lambda path, name, rooms=rooms: is_ours_but(name, *rooms)) for room, rooms in ALLOWED.items()),
         ("sandbox", lambda path, name: name.split(".")[0] == "django"),
         ("sync/monday", lambda path, name: name.split(".")[0] == "django" or is_ours_but(name, "sync.monday")),
     ],
 )  # fmt: skip
 def test_a_room_imports_only_the_rooms_it_may_know(room: str, may_not: Callable[[str, str], bool]) -> None:
-    found = [(str(path.relative_to(ROOT)), name) for path in modules(room) for name in imported(path)]
-    assert found
-    assert not [f"{path} imports {name}" for path, name in found if may_not(path, name)]
+    imports = [(str(path.relative_to(ROOT)), name) for path in modules(room) for name in imported(path)]
+    assert imports
+    assert not [f"{path} imports {name}" for path, name in imports if may_not(path, name)]
 
 
 def test_what_stands_in_sync_is_on_a_declared_floor() -> None:
-    found = {path.name.removesuffix(".py") for path in (ROOT / "sync").iterdir() if not path.name.startswith("_")}
-    assert found - {"migrations"} == set(FLOORS) - {"conflicts"}
+    entries = {path.name.removesuffix(".py") for path in (ROOT / "sync").iterdir() if not path.name.startswith("_")}
+    assert entries - {"migrations"} == set(FLOORS) - {"conflicts"}
 
 
 def test_imports_in_sync_and_conflicts_point_down_the_floors() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = ROOT / "requirements"
+REQUIREMENTS = ROOT / "requirements"
 LOCKS = {
     "production": ROOT / "requirements.txt",
-    "sandbox": ASKED / "sandbox.txt",
-    "embedded": ASKED / "embedded.txt",
-    "development": ASKED / "development.txt",
+    "sandbox": REQUIREMENTS / "sandbox.txt",
+    "embedded": REQUIREMENTS / "embedded.txt",
+    "development": REQUIREMENTS / "development.txt",
 }
 FILES = {
     "production": ["production"],
@@ -34,14 +34,14 @@ def canonical(name: str) -> str:
 
 def asked_for(name: str) -> dict[str, tuple[str, set[str]]]:
     """What one .in names: version and extras by package."""
-    found = {}
-    for line in (ASKED / f"{name}.in").read_text().splitlines():
+    pins = {}
+    for line in (REQUIREMENTS / f"{name}.in").read_text().splitlines():
         wanted = line.partition("#")[0].strip()
         if wanted and not wanted.startswith("-r "):
             pin = PIN.fullmatch(wanted)
             assert pin, f"requirements/{name}.in: “{wanted}” is not pinned as name==version"
-            found[canonical(pin["name"])] = (pin["version"], extras_of(pin))
-    return found
+            pins[canonical(pin["name"])] = (pin["version"], extras_of(pin))
+    return pins
 
 
 def extras_of(pin: re.Match[str]) -> set[str]:
@@ -55,21 +55,21 @@ def locked(name: str) -> list[re.Match[str]]:
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_holds_packages_with_hashes_and_nothing_else(name: str) -> None:
     text = LOCKS[name].read_text()
-    left = [line for line in PACKAGE.sub("", text).splitlines() if not line.startswith("#")]
+    other_lines = [line for line in PACKAGE.sub("", text).splitlines() if not line.startswith("#")]
     assert locked(name)
-    assert left == []
+    assert other_lines == []
 
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_has_what_its_in_files_name_at_their_versions(name: str) -> None:
     for source in FILES[name]:
         reason = re.compile(rf"-r requirements/{source}\.in$", re.MULTILINE)
-        found = {pin["name"]: pin for pin in locked(name) if reason.search(pin["reasons"])}
+        pins = {pin["name"]: pin for pin in locked(name) if reason.search(pin["reasons"])}
         wanted = asked_for(source)
-        assert found.keys() == wanted.keys(), f"requirements/{source}.in changed: run `make lock`"
+        assert pins.keys() == wanted.keys(), f"requirements/{source}.in changed: run `make lock`"
         for package, (version, extras) in wanted.items():
-            assert found[package]["version"] == version, f"{package} changed: run `make lock`"
-            assert extras_of(found[package]) >= extras, f"{package}'s extras changed: run `make lock`"
+            assert pins[package]["version"] == version, f"{package} changed: run `make lock`"
+            assert extras_of(pins[package]) >= extras, f"{package}'s extras changed: run `make lock`"
 
 
 @pytest.mark.parametrize(

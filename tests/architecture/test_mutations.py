@@ -58,13 +58,13 @@ def mentions(node: ast.AST, names: set[str]) -> bool:
 
 
 def test_only_the_executor_names_a_call_that_writes_to_items() -> None:
-    found = {
+    faults = {
         f"{path.relative_to(ROOT)} names {name}"
         for path in [*modules("sync"), *modules("npd"), *modules("conflicts")]
         if path not in (ROOT / EXECUTOR, ROOT / ERASURE) and not path.is_relative_to(MONDAY)
         for name in named(ast.parse(path.read_text()))
     }
-    assert not found
+    assert not faults
 
 
 def test_boards_columns_and_webhooks_are_made_by_the_set_up_alone() -> None:
@@ -75,13 +75,13 @@ def test_boards_columns_and_webhooks_are_made_by_the_set_up_alone() -> None:
 
 def test_nothing_of_a_pass_reaches_the_set_up_or_the_erasure() -> None:
     """Whatever its modules import, and these, and so on, also inside functions."""
-    found, waiting = set[Path](), list((ROOT / "sync/reconcile").rglob("*.py"))
+    reached_paths, waiting = set[Path](), list((ROOT / "sync/reconcile").rglob("*.py"))
     while waiting:
         path = waiting.pop()
-        if path not in found and path.exists():
-            found.add(path)
+        if path not in reached_paths and path.exists():
+            reached_paths.add(path)
             waiting += [file for pair in imports(path) for file in files_of(".".join(pair))]
-    reached = {str(path.relative_to(ROOT)) for path in found}
+    reached = {str(path.relative_to(ROOT)) for path in reached_paths}
     assert EXECUTOR in reached
     assert "sync/boards/board_columns.py" in reached
     assert not reached & {*SET_UP_MODULES, ERASURE}
@@ -94,8 +94,8 @@ def files_of(name: str) -> list[Path]:
 
 
 def test_the_executor_names_them_all() -> None:
-    found = {name.rsplit(".", 1)[-1] for name in named(ast.parse(Path(ROOT, EXECUTOR).read_text()))}
-    assert found == MUTATIONS
+    names = {name.rsplit(".", 1)[-1] for name in named(ast.parse(Path(ROOT, EXECUTOR).read_text()))}
+    assert names == MUTATIONS
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def row_writes(tree: ast.AST) -> Iterator[str]:
 
 def test_of_a_pass_only_act_and_settle_write_rows() -> None:
     reconcile = ROOT / "sync/reconcile"
-    found = {
+    faults = {
         f"{path.name} names {name}"
         for path in reconcile.rglob("*.py")
         if path.name not in {*WRITERS, "__init__.py"} and path.parent.name != "settle"
         for name in row_writes(ast.parse(path.read_text()))
     }
-    assert not found
+    assert not faults
     writers = [*map(reconcile.joinpath, WRITERS), *reconcile.glob("settle/*.py")]
     assert all(list(row_writes(ast.parse(path.read_text()))) for path in writers)

@@ -63,18 +63,18 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def reached() -> list[Path]:
     """The modules of reconcile that these import, also by others: the rules, and what is computed to be written."""
     pure = ("decide.py", "unconfirmed_writes.py", "changes.py")
-    found, waiting = set[Path](), [RECONCILE / name for name in pure]
+    reached_paths, waiting = set[Path](), [RECONCILE / name for name in pure]
     while waiting:
         path = waiting.pop()
-        if path in found or not path.exists():
+        if path in reached_paths or not path.exists():
             continue
-        found.add(path)
+        reached_paths.add(path)
         waiting += [
             RECONCILE / f"{module.removeprefix('sync.reconcile.')}.py"
             for module, _ in imports(path)
             if module.startswith("sync.reconcile.")
         ]
-    return sorted(found)
+    return sorted(reached_paths)
 
 
 def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
@@ -122,12 +122,12 @@ def test_what_a_pass_would_do_is_read_off_plans() -> None:
         "sync.reconcile.changes",
         "sync.reconcile.settlement",
     }
-    found: dict[str, set[str]] = {}
+    names_by_module: dict[str, set[str]] = {}
     for path in [path for room in ("sync", "conflicts", "npd", "config") for path in modules(room)]:
         for module, name in imports(path) if not path.is_relative_to(RECONCILE) else ():
             if module in rules - VALUES and inspect.isfunction(getattr(importlib.import_module(module), name)):
-                found.setdefault(str(path.relative_to(ROOT)), set()).add(name)
-    assert found == ASKED_OF_RULES
+                names_by_module.setdefault(str(path.relative_to(ROOT)), set()).add(name)
+    assert names_by_module == ASKED_OF_RULES
 
 
 MOST_FIELDS = 16
@@ -141,9 +141,9 @@ def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
         for path in RECONCILE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
-        for how in node.decorator_list
-        if ast.unparse(how).startswith("dataclass") and node.name != "PassFacts"
-        if "frozen=True" not in ast.unparse(how)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).startswith("dataclass") and node.name != "PassFacts"
+        if "frozen=True" not in ast.unparse(decorator)
         or sum(isinstance(part, ast.AnnAssign) for part in node.body) > MOST_FIELDS
     ]
     assert not wrong
@@ -165,20 +165,20 @@ CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connec
 
 def effects_of(act: Callable[[], Any]) -> set[str]:
     """Every impure call while this goes on, as a profiler is told; our own settings count, Django's don't."""
-    found = set[str]()
+    effects = set[str]()
 
     def watch(frame: FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
         if event == "call" and is_impure(code.co_filename):
-            found.add(f"{code.co_filename}: {code.co_name}")
+            effects.add(f"{code.co_filename}: {code.co_name}")
         elif event == "call" and code.co_filename.endswith("django/conf/__init__.py") and code.co_name == "__getattr__":
             name = frame.f_locals["name"]
-            found.update({name} if not hasattr(global_settings, name) else ())
+            effects.update({name} if not hasattr(global_settings, name) else ())
         elif event == "c_call" and arg.__name__ in CLOCKS:
-            found.add(f"{code.co_filename}: {arg.__qualname__}")
+            effects.add(f"{code.co_filename}: {arg.__qualname__}")
 
     # What was read before is kept beside the settings, where no look at it is seen.
-    kept = {name: vars(settings).pop(name) for name in list(vars(settings)) if name.isupper()}
+    cached = {name: vars(settings).pop(name) for name in list(vars(settings)) if name.isupper()}
     # Hypothesis times each collection of garbage, whosever it is.
     gc.disable()
     sys.setprofile(watch)
@@ -187,8 +187,8 @@ def effects_of(act: Callable[[], Any]) -> set[str]:
     finally:
         sys.setprofile(None)
         gc.enable()
-        vars(settings).update(kept)
-    return found
+        vars(settings).update(cached)
+    return effects
 
 
 def test_what_decide_calls_elsewhere_is_as_pure() -> None:

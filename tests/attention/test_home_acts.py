@@ -18,15 +18,17 @@ from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync import attention
 from sync.attention import OF_BOARDS, Kind
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
+from sync.choices import ColumnProblem
 from sync.clock import sync_now
-from sync.models import ApiQuota, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ApiQuota, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import monday
+from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, kinds
-from tests.conflicts.conftest import record
+from tests.conflicts.conftest import conflict_of, record
+from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.support.people import staff_who_may
 
 __all__ = ["kinds", "monday"]
@@ -44,9 +46,8 @@ def page(client: Client, query: str = "") -> str:
 
 def seen_of(html: str, key: str) -> dict[str, str]:
     """What the row of a key sends back with an act."""
-    found = re.search(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
-    assert found
-    return {f"seen:{key}": unescape(found[1])}
+    [value] = re.findall(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
+    return {f"seen:{key}": unescape(value)}
 
 
 def keys_of(html: str) -> list[str]:
@@ -101,10 +102,9 @@ def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -
     tallies = attention.tallies()
     assert sum(tally.causes for tally in tallies.values()) == 9 + len(OF_BOARDS)
     assert (tallies[Kind.CONFLICT].causes, counts[Kind.CONFLICT]) == (1, 2)
-    shown = sum(tally.causes for kind, tally in tallies.items() if kind is not Kind.STOP)
-    badge = re.search(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
-    assert badge
-    assert words_of(badge[0]).split() == ["Home", str(shown)]
+    causes = sum(tally.causes for kind, tally in tallies.items() if kind is not Kind.STOP)
+    [badge] = re.findall(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
+    assert words_of(badge).split() == ["Home", str(causes)]
     expected = {kind.value: number for kind, number in counts.items()}
     assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
 
@@ -126,8 +126,8 @@ def applied(conflict: SyncConflict) -> None:
 
 def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.CONFLICT][0]
-    seen = seen_of(page(browser), key)
-    browser.post(ACT, {"one": f"keep_monday {key}", **seen})
+    shown_values = seen_of(page(browser), key)
+    browser.post(ACT, {"one": f"keep_monday {key}", **shown_values})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser)
@@ -149,9 +149,9 @@ def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, mo
 
 def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.CONFLICT][0]
-    seen = seen_of(page(browser), key)
+    shown_values = seen_of(page(browser), key)
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
-    for form in (seen, {}):
+    for form in (shown_values, {}):
         browser.post(ACT, {"one": f"keep_monday {key}", **form})
         assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
@@ -163,28 +163,6 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client,
     dan = Contact.objects.get(name="Dan")
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-
-
-def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.APPROVAL][0]
-    asked = browser.post(ACT, {"one": f"approve {key}"})
-    assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
-    html = asked.content.decode()
-    assert '<th scope="col">Record</th>' in html
-    assert '<td class="npd-lines" data-label="Details">' not in html  # which would be a dash
-    sent = sent_by(html)
-    assert sent["key"] == [key]
-    browser.post(ACT, sent)
-    assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
-
-
-def test_an_item_that_is_kept_is_said_to_stay(browser: Client, kinds: Kinds) -> None:
-    key = kinds[Kind.APPROVAL][0]
-    ApprovalRequest.objects.update(kind=ApprovalKind.ITEMS)
-    sent = sent_by(browser.post(ACT, {"one": f"reject {key}"}).content.decode())
-    answer = browser.post(ACT, sent, follow=True)
-    assert ApprovalRequest.objects.get().state == ApprovalState.REJECTED
-    assert "1 item stays on Monday." in words_of(answer.content.decode())
 
 
 def logged() -> list[str]:
@@ -210,8 +188,8 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
     assert "Create contact" in html
     browser.post(ACT, {"one": f"create_record {key}"})
-    asked = SyncQueue.objects.filter(remote_id="7001", status="pending")
-    assert asked.exists()
+    job = SyncQueue.objects.filter(remote_id="7001", status="pending")
+    assert job.exists()
     assert logged() == ["Asked to create a record from it."]
     # Nothing is offered any more, and it says why.
     html = page(browser)
@@ -259,19 +237,10 @@ def empty_on_monday(name: str, item: str) -> tuple[str, SyncConflict]:
     return f"conflict:{conflict.pk}", conflict
 
 
-def sent_by(asked: str) -> dict[str, Any]:
-    """What the form of a question sends, without its buttons."""
-    section = asked[asked.index('class="npd-card npd-question"') :]
-    sent: dict[str, list[str]] = {}
-    for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', section):
-        sent.setdefault(name, []).append(unescape(value))
-    return sent
-
-
 def buttons_of(row: str) -> list[tuple[str, bool]]:
     """The acts of a row or card in their order, and whether each is red."""
-    found = re.findall(r'class="npd-button([^"]*)"\s+name="one"\s+value="(\w+) ', row)
-    return [(name, "npd-button-deletes" in classes) for classes, name in found]
+    buttons = re.findall(r'class="npd-button([^"]*)"\s+name="one"\s+value="(\w+) ', row)
+    return [(name, "npd-button-deletes" in classes) for classes, name in buttons]
 
 
 def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(browser: Client, kinds: Kinds) -> None:
@@ -280,49 +249,46 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
-    asked = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
+    question = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     button = r'npd-button-deletes"\s+type="submit"\s*>\s*Use Monday in 1 conflict; 1 value in NPD is emptied\s*<'
-    assert re.search(button, asked)
+    assert re.search(button, question)
     conflict.refresh_from_db()
     assert conflict.resolution is None
-    browser.post(ACT, sent_by(asked))
+    browser.post(ACT, answer_to_question(question))
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    assert "Resolved with Monday's values: Zoe." in words_of(page(browser))
-    applied(conflict)
-    browser.post(UNDO)
-    conflict.refresh_from_db()
-    assert conflict.is_being_undone
 
 
 def test_of_ticked_entries_the_button_names_what_would_be_emptied(browser: Client, kinds: Kinds) -> None:
     key, empty = empty_on_monday("Zoe", "5050")
-    other = kinds[Kind.CONFLICT][0]
+    other_key = kinds[Kind.CONFLICT][0]
     html = page(browser)
-    form = {"action": "keep_monday", "key": [key, other], **seen_of(html, key), **seen_of(html, other)}
-    asked = browser.post(ACT, form).content.decode()
-    assert "Use Monday in 2 conflicts; 1 value in NPD is emptied" in words_of(asked)
+    form = {"action": "keep_monday", "key": [key, other_key], **seen_of(html, key), **seen_of(html, other_key)}
+    question = browser.post(ACT, form).content.decode()
+    assert "Use Monday in 2 conflicts; 1 value in NPD is emptied" in words_of(question)
     # NPD's side overwrites, as it has a value: nothing is asked.
     browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     empty.refresh_from_db()
     assert empty.stored_resolution.resolution_type == "keep_npd"
-    browser.post(ACT, sent_by(asked))
+    browser.post(ACT, answer_to_question(question))
     stored = SyncConflict.objects.filter(resolution__resolution_type="keep_monday")
-    assert [f"conflict:{one.pk}" for one in stored] == [other]
+    assert [f"conflict:{conflict.pk}" for conflict in stored] == [other_key]
 
 
 def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser: Client, db: None) -> None:
     states.boards()
     for number in range(2):
-        made = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
+        record = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
         reason = {"side": "monday", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
-        held = {"email": reason | {"column": "email", "version": 1}}
-        seen = {"email": [[None, sync_now().isoformat()]]}
-        SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held, seen=seen, base={})
+        blocked_fields = {"email": reason | {"column": "email", "version": 1}}
+        seen_values = {"email": [[None, sync_now().isoformat()]]}
+        SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
+            blocked_fields=blocked_fields, seen=seen_values, base={}
+        )
     assert acts_of(browser)[-1] == ("keep_monday", "Use Monday in all 2…", True)
     [cause] = attention.groups()
-    asked = browser.post(ACT, {"action": "keep_monday", "cause": cause.cause, "back": HOME}).content.decode()
-    browser.post(ACT, sent_by(asked))
+    question = browser.post(ACT, {"action": "keep_monday", "cause": cause.cause, "back": HOME}).content.decode()
+    browser.post(ACT, answer_to_question(question))
     assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]
     browser.post(UNDO)
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
@@ -342,25 +308,10 @@ def rejected_email(db: None) -> Contact:
     return rejected_too("Ann", "75")
 
 
-def gone_items(number: int) -> list[SyncConflict]:
-    """So many contacts whose items were archived, each with the question what becomes of it."""
-    options = [
-        {"choose": "npd", "label": "Create it again", "effect": "-", "value": "", "does": "create_item"},
-        {"choose": "monday", "label": "Delete it too", "effect": "-", "value": "", "does": "delete_record"},
-        {"choose": "custom", "label": "End its sync", "effect": "-", "value": "unlink", "does": "unlink"},
-    ]
-    return [
-        SyncConflict.objects.create(
-            entity_type="contact", entity_id=Contact.objects.create(name=f"Gone {n}", monday_id=f"6{n:03}").pk,
-            monday_item_id=f"6{n:03}", conflict_fields=[], kind="delete", npd_data={}, monday_data={},
-            about={"what": "The item was archived.", "options": options},
-        )
-        for n in range(number)
-    ]  # fmt: skip
-
-
 def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: None) -> None:
-    _gone, again, edited = gone_items(3)
+    contacts = [Contact.objects.create(name=f"Gone {number}", monday_id=f"600{number}") for number in range(3)]
+    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts))
+    _, again, edited = (conflict_of(contact) for contact in contacts)
     restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
     SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
     SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
@@ -380,9 +331,9 @@ def removed_ones(number: int, **more: Any) -> list[Contact]:
 
 def confirmed(browser: Client, **form: Any) -> str:
     """Send an act, and what its question sends back; return the question's page."""
-    asked = browser.post(ACT, {"back": HOME, **form}).content.decode()
-    assert browser.post(ACT, sent_by(asked)).status_code == 302
-    return words_of(asked[asked.index('class="npd-card npd-question"') :])
+    question = browser.post(ACT, {"back": HOME, **form}).content.decode()
+    assert browser.post(ACT, answer_to_question(question)).status_code == 302
+    return words_of(question[question.index('class="npd-card npd-question"') :])
 
 
 @pytest.mark.parametrize(
@@ -393,8 +344,8 @@ def test_sixty_removed_items_are_answered_in_one_act(browser: Client, act: str, 
     gone = removed_ones(60)
     [cause] = attention.groups()
     assert consequence in confirmed(browser, action=act, cause=cause.cause)
-    asked = SyncQueue.objects.filter(status="pending", payload__has_key=key)
-    assert set(asked.values_list("entity_id", flat=True)) == {one.pk for one in gone}
+    jobs = SyncQueue.objects.filter(status="pending", payload__has_key=key)
+    assert set(jobs.values_list("entity_id", flat=True)) == {record.pk for record in gone}
     assert attention.entries() == []
     assert LogEntry.objects.filter(object_id=str(gone[0].pk)).exists()
 
@@ -404,10 +355,10 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
     [cause] = attention.groups()
     form = {"back": HOME, "action": "create_item", "cause": cause.cause}
 
-    def asked() -> str:
+    def question() -> str:
         return words_of(browser.post(ACT, form).content.decode())
 
-    before = asked()
+    before = question()
     assert "API calls left" not in before
     assert "blocked" not in before
     limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "points": 0}
@@ -415,9 +366,9 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client)
     FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(
         problem="The column is gone.", problem_code=ColumnProblem.MISSING
     )
-    said = asked()
-    assert "Takes about 2 of today's 780 API calls left." in said
-    assert "Role is blocked: the items are created without it for now." in said
+    text = question()
+    assert "Takes about 2 of today's 780 API calls left." in text
+    assert "Role is blocked: the items are created without it for now." in text
 
 
 def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(browser: Client) -> None:
@@ -425,17 +376,17 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     Contact.objects.update(email="who@npd.example")
     [cause] = attention.groups()
     form = {"action": "delete_record", "cause": cause.cause, "back": HOME}
-    asked = browser.post(ACT, form).content.decode()
-    assert "npd-button-deletes" in asked
+    question = browser.post(ACT, form).content.decode()
+    assert "npd-button-deletes" in question
     # Each with what tells it from another of its name.
-    assert asked.count("who@npd.example") == 60
-    assert "Delete 60 contacts in NPD?" in words_of(asked)
+    assert question.count("who@npd.example") == 60
+    assert "Delete 60 contacts in NPD?" in words_of(question)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
-    browser.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
+    browser.post(ACT, answer_to_question(question) | {"asked_at": "2026-02-30T00:00Z"})
     assert Contact.objects.count() == 60
-    said = browser.post(ACT, sent_by(asked), follow=True).content.decode()
-    assert re.search(r'59 contacts are deleted in NPD\.\s*<a [^>]*href="/admin/sync/tombstone/"', said, re.DOTALL)
-    assert "data-undo" not in said, "a restored record gets a new item, which asks first"
+    page_after = browser.post(ACT, answer_to_question(question), follow=True).content.decode()
+    assert re.search(r'59 contacts are deleted in NPD\.\s*<a [^>]*href="/admin/sync/tombstone/"', page_after, re.DOTALL)
+    assert "data-undo" not in page_after, "a restored record gets a new item, which asks first"
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
@@ -452,20 +403,6 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
     client.force_login(User.objects.create_superuser("root"))
     [group] = client.get(HOME).context["boxes"]
     assert "who may" not in group.lead
-
-
-def test_all_of_a_group_are_discarded_once_their_number_was_confirmed(browser: Client, db: None) -> None:
-    for number in range(40):
-        states.dead(f"Dead {number}")
-    failed = SyncQueue.objects.filter(status="failed")
-    [group] = attention.groups()
-    asked = browser.post(ACT, {"action": "discard", "cause": group.cause}).content.decode()
-    assert failed.count() == 40
-    states.dead("Came later")
-    again = browser.post(ACT, sent_by(asked))
-    assert (again.status_code, failed.count()) == (409, 41)
-    browser.post(ACT, sent_by(again.content.decode()))
-    assert failed.count() == 0
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])

@@ -24,7 +24,7 @@ HOME = "/admin/"
 POLL = 6_000
 
 
-def here(page: Page) -> str:
+def focused_name(page: Page) -> str:
     return str(page.evaluate("document.activeElement.querySelector('.npd-home-name')?.textContent.trim() ?? ''"))
 
 
@@ -46,9 +46,11 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     row_of(page, "Dead 3").wait_for()
     row_of(page, "Bob").focus()
     states.dead("Dead later")
+    states.conflicting("Zoe", "5003", "email")  # a cause more, which the first line says
     page.clock.fast_forward(POLL)
     row_of(page, "Dead later").wait_for()
-    assert here(page) == "Bob"
+    page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
+    assert focused_name(page) == "Bob"
     # A selected row is somebody's work: nothing moves.
     press(page, "x")
     states.dead("Dead last")
@@ -100,9 +102,9 @@ def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, w
     assert not barriers(page)
     row_of(page, "Zoe").focus()
     press(page, "k")
-    assert here(page) == "Ann"
+    assert focused_name(page) == "Ann"
     press(page, "j")
-    assert here(page) == "Zoe"
+    assert focused_name(page) == "Zoe"
     press(page, "1")
     page.get_by_text("Resolved with NPD's values: Zoe.").wait_for()
     chosen = SyncConflict.objects.get(resolution__resolution_type="keep_npd")

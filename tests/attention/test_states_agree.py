@@ -40,9 +40,9 @@ def tabs(browser: Client) -> dict[str, int]:
     return {tab.label: tab.count for tab in browser.get(CONTACTS).context["cl"].tabs}
 
 
-def archive(world: World, *records: Contact, how: str = "archive") -> None:
+def archive(world: World, *records: Contact, action: str = "archive") -> None:
     for record in records:
-        world.sandbox.act(how, item_id=record.monday_id)
+        world.sandbox.act(action, item_id=record.monday_id)
     world.hear(*records)
 
 
@@ -68,9 +68,9 @@ def test_a_conflict_resolved_during_an_outage_needs_nobody(world: World, browser
     world.hear(record)
     assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0))
     conflict = SyncConflict.objects.get(entity_id=record.pk)
-    seen = {"role_title": {"npd": "Chair", "monday": "Chief"}}
+    shown_values = {"role_title": {"npd": "Chair", "monday": "Chief"}}
     world.sandbox.faults({"status": 503})
-    resolve(conflict.pk, by=world.administrator("pat"), resolution_type="keep_npd", seen=seen)
+    resolve(conflict.pk, by=world.administrator("pat"), resolution_type="keep_npd", seen=shown_values)
     world.work(record)
     assert record.sync_status == "conflict"
     assert (tabs(browser).get("Needs attention"), board_line(browser)) == (None, (1, 0, 1))
@@ -124,7 +124,7 @@ def test_deletions_that_wait_for_approval_are_announced_so(world: World, browser
     archive(world, *records[:2])
     [box] = browser.get(HOME).context["boxes"]
     assert "Then each record is deleted in NPD, too" in box.lead
-    archive(world, *records[2:5], how="delete")
+    archive(world, *records[2:5], action="delete")
     leads = " ".join(box.lead for box in browser.get(HOME).context["boxes"])
     assert leads.count("Then so many at once wait for your approval before they are deleted in NPD;") == 1, "said once"
     world.work(seconds=601)
@@ -136,7 +136,7 @@ def test_deletions_that_wait_for_approval_are_announced_so(world: World, browser
 
 def test_a_removed_item_is_restored_first_or_created_again_by_menu(world: World, browser: Client) -> None:
     records = world.linked_together(2)
-    archive(world, *records, how="delete")
+    archive(world, *records, action="delete")
     page = browser.get(HOME)
     [box] = page.context["boxes"]
     assert [button.code for button in box.buttons] == ["", "create_item", "unlink", "delete_record"]

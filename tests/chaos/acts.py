@@ -145,8 +145,7 @@ def restore_after_delete(cast: Cast) -> None:
     cast.do("clock", seconds=700)
     cast.do("work")
     cast.do("move_state", handle=handle, action="restore")
-    cast.do("deliver")
-    cast.do("work")
+    cast.do_all("deliver", "work")
 
 
 @act(0.7)
@@ -281,8 +280,7 @@ def deletes_in_bulk(cast: Cast) -> None:
     """More records than the guard lets go at once; somebody approves, or rejects, or nobody looks."""
     handles = cast.six_synced()
     cast.do("delete_many", handles=handles)
-    cast.do("work")
-    cast.do("look_what_went")
+    cast.do_all("work", "look_what_went")
     _decide(cast)
 
 

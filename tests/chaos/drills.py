@@ -12,8 +12,7 @@ def synced(cast: Cast) -> str:
     handle = cast.stranger()
     keys = ["email", "phone", "role_title", "notes"]
     cast.do("create", handle=handle, entity="contact", keys=keys, number=cast.token())
-    for step in ("work", "deliver", "work"):
-        cast.do(step)
+    cast.do_all("work", "deliver", "work")
     return handle
 
 
@@ -54,8 +53,7 @@ def drill_echo_comes_late(cast: Cast) -> None:
     cast.do("work")
     _patch(cast, handle)
     cast.do("release", how="send", number=1)
-    for step in ("deliver", "work"):
-        cast.do(step)
+    cast.do_all("deliver", "work")
 
 
 @act(0.5)
@@ -82,8 +80,7 @@ def drill_two_at_one_board(cast: Cast) -> None:
     cast.do("hold_worker", at=1, only="an answer")
     cast.do("work")
     _patch(cast, handle)
-    cast.do("work")
-    cast.do("let_go")
+    cast.do_all("work", "let_go")
 
 
 @act(0.5)
@@ -95,9 +92,7 @@ def drill_frozen_past_its_lease(cast: Cast) -> None:
     cast.do("clock", seconds=200)
     cast.do("work")
     _patch(cast, handle)
-    cast.do("work")
-    cast.do("deliver")
-    cast.do("work")
+    cast.do_all("work", "deliver", "work")
     cast.do("let_go", silent=True)
 
 
@@ -130,8 +125,7 @@ def drill_same_address_again(cast: Cast) -> None:
     email = cast.token()
     handle = cast.stranger()
     cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token(), email=email)
-    for step in ("work", "deliver", "work"):
-        cast.do(step)
+    cast.do_all("work", "deliver", "work")
     other = cast.stranger()
     cast.do("add", handle=other, entity="contact", keys=["role_title"], number=cast.token(), email=email)
     cast.do("deliver")
@@ -165,8 +159,7 @@ def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
     cast.do("clock", seconds=700)
     cast.do("webhook_rule", rule={"rule": "drop", "count": 2})
     _edit(cast, handle)
-    cast.do("beat")
-    cast.do("work")
+    cast.do_all("beat", "work")
 
 
 @act(0.5)
@@ -202,9 +195,7 @@ def drill_saved_slowly(cast: Cast) -> None:
     _patch(cast, handle)
     cast.do("begin_save", handle=handle, key="notes", number=cast.token())
     cast.do("hold_worker", at=1, only="a query about to go")
-    cast.do("commit_save")
-    cast.do("let_go")
-    cast.do("work")
+    cast.do_all("commit_save", "let_go", "work")
     cast.do("release", how="drop", number=1)
 
 

@@ -39,6 +39,11 @@ class Cast:
     def do(self, name: str, /, **args: Any) -> None:
         self.steps.append(Step(name, args))
 
+    def do_all(self, *names: str) -> None:
+        """Several steps, each as it is."""
+        for name in names:
+            self.do(name)
+
     def deal(self, options: Sequence[T]) -> T:
         """One of them in turn, seed by seed, so that each has its turn as often as every other."""
         before = self.dealt[str(options)]
@@ -64,8 +69,7 @@ class Cast:
         """Six newcomers on both sides: more than the guard lets pass, and more than a page of a list."""
         handles = [self.newcomer("contact") for _ in range(6)]
         self.do("import_new", handles=handles, number=self.token(6))
-        for step in ("work", "deliver", "work"):
-            self.do(step)
+        self.do_all("work", "deliver", "work")
         return handles
 
     def someone(self, entity: str = "") -> str:
@@ -89,8 +93,7 @@ class Cast:
             self.do("deliver")
         self.do("work")
         if self.rng.random() < 0.5:
-            self.do("deliver")
-            self.do("work")
+            self.do_all("deliver", "work")
 
 
 Act = Callable[[Cast], None]
@@ -126,11 +129,9 @@ def scene(act: Act, seed: int) -> Script:
     cast = Cast(random.Random(seed), seed)
     keys = ["email", "phone", "role_title", "notes"]
     cast.do("create", handle=cast.newcomer("contact"), entity="contact", keys=keys, number=cast.token())
-    for step in ("work", "deliver", "work"):
-        cast.do(step)
+    cast.do_all("work", "deliver", "work")
     act(cast)
-    for step in ("deliver", "work"):
-        cast.do(step)
+    cast.do_all("deliver", "work")
     return Script(seed, cast.live, tuple(cast.steps))
 
 
@@ -160,9 +161,6 @@ def _opening(cast: Cast) -> None:
         handle = cast.newcomer("contact")
         cast.do("add", handle=handle, entity="contact", keys=["email", "phone"], number=cast.token())
     if cast.rng.random() < 0.8:
-        for step in ("work", "deliver"):
-            cast.do(step)
+        cast.do_all("work", "deliver")
         cast.do("clock", seconds=15)
-        cast.do("work")
-        cast.do("deliver")
-        cast.do("work")
+        cast.do_all("work", "deliver", "work")

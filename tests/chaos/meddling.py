@@ -18,19 +18,17 @@ MADE_UP = "forged"
 ENOUGH_ATTEMPTS = 2  # after seven killed workers, also where three records share them
 
 
-def work(stage: Stage) -> str | None:
+def work(stage: Stage) -> None:
     """A worker works until nothing is due. What somebody made up must not stand in NPD even for a moment."""
     stage.arena.work()
     made_up = MODELS["contact"]._default_manager.filter(role_title__startswith=MADE_UP)
     for record in made_up:
         stage.wrong(f"{record.pk} has {record.role_title!r} from a webhook that somebody made up")
-    return None
 
 
-def deliver(stage: Stage) -> str | None:
+def deliver(stage: Stage) -> None:
     """Monday's webhooks, those that nothing keeps, arrive."""
     stage.arena.delivered()
-    return None
 
 
 def clock(stage: Stage, seconds: float) -> str | None:
@@ -38,11 +36,10 @@ def clock(stage: Stage, seconds: float) -> str | None:
     return None if stage.arena.pass_time(seconds) else SKIPPED
 
 
-def beat(stage: Stage) -> str | None:
+def beat(stage: Stage) -> None:
     """Everything that Beat has done now and then is done once."""
     for task in stage.arena.tasks():
         stage.arena.run(f"task {task}")
-    return None
 
 
 def reconcile(stage: Stage) -> str | None:
@@ -65,12 +62,11 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
     return None
 
 
-def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> str | None:
+def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> None:
     """The owner of the board hides a column from the token's user, or shows it again."""
     column, board = stage.column_of(entity, key), stage.link(entity).board_id
     stage.sandbox.control("columns", board_id=int(board), column_id=column, action="hide" if hidden else "show")
     stage.hidden = {*stage.hidden, (entity, key)} if hidden else stage.hidden - {(entity, key)}
-    return None
 
 
 def end_faults(stage: Stage) -> None:
@@ -82,7 +78,7 @@ def end_faults(stage: Stage) -> None:
         hide_column(stage, entity, key, hidden=False)
 
 
-def calm(stage: Stage) -> str | None:
+def calm(stage: Stage) -> None:
     """Whatever goes wrong is over, nobody is stopped, and there was time for pauses to end."""
     end_faults(stage)
     for worker in stage.arena.held:
@@ -92,7 +88,6 @@ def calm(stage: Stage) -> str | None:
         stage.arena.delivered()
         stage.arena.pass_time(seconds)
         work(stage)
-    return None
 
 
 def let_go(stage: Stage, silent: bool = False) -> str | None:
@@ -100,20 +95,19 @@ def let_go(stage: Stage, silent: bool = False) -> str | None:
     if not stage.arena.held:
         return SKIPPED
     idle, before = not stage.arena.due(), stage.sandbox.calls()
-    came = _let_go(stage)
+    _let_go(stage)
     wrote = [c for c in stage.sandbox.calls(before[-1]["id"] if before else 0) if c["kind"] == "mutation"]
     if silent and idle and wrote:
         stage.wrong("a worker whose lease was over, and whose rows another had worked, wrote to Monday")
-    return came
+    return None
 
 
-def _let_go(stage: Stage) -> str | None:
+def _let_go(stage: Stage) -> None:
     for worker in stage.arena.held:
         stage.arena.hand.let_go(worker)
         if worker.problem:
             stage.wrong(worker.problem)
     stage.arena.held.clear()
-    return None
 
 
 def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
@@ -160,19 +154,17 @@ def expect_attempts(stage: Stage, handle: str, kills: int) -> str | None:
     return None
 
 
-def two_workers(stage: Stage) -> str | None:
+def two_workers(stage: Stage) -> None:
     workers = [stage.arena.hand.fork("work"), stage.arena.hand.fork("work")]
     for worker in workers:
         stage.arena.hand.wait(worker)
         if worker.problem:
             stage.wrong(worker.problem)
-    return None
 
 
-def kill_celery(stage: Stage) -> str | None:
+def kill_celery(stage: Stage) -> None:
     """Celery's worker is killed, and started anew."""
     stage.arena.kill_celery()
-    return None
 
 
 def stop_beat(stage: Stage) -> str | None:
@@ -182,9 +174,8 @@ def stop_beat(stage: Stage) -> str | None:
     return None
 
 
-def flush_broker(stage: Stage) -> str | None:
+def flush_broker(stage: Stage) -> None:
     stage.arena.flush_broker()
-    return None
 
 
 def restart_postgres(stage: Stage) -> str | None:
@@ -194,16 +185,14 @@ def restart_postgres(stage: Stage) -> str | None:
     return None
 
 
-def api_fault(stage: Stage, fault: dict[str, Any]) -> str | None:
+def api_fault(stage: Stage, fault: dict[str, Any]) -> None:
     """The next calls that this can happen to go wrong."""
     stage.sandbox.faults(fault)
-    return None
 
 
-def webhook_rule(stage: Stage, rule: dict[str, Any]) -> str | None:
+def webhook_rule(stage: Stage, rule: dict[str, Any]) -> None:
     """What happens to the next webhooks."""
     stage.sandbox.control("webhooks", **rule)
-    return None
 
 
 def release(stage: Stage, how: str, number: int) -> str | None:

@@ -118,7 +118,7 @@ def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = Fal
     return "was told that it changed meanwhile"
 
 
-def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
+def import_new(stage: Stage, handles: list[str], number: int) -> None:
     rows = []
     for place, handle in enumerate(handles):
         stage.journal.types[handle] = "contact"
@@ -129,7 +129,6 @@ def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
         stage.journal.records[handle] = str(record.pk)
         for key, value in sorted(values.items()):
             stage.wrote("import", NPD, handle, key, value)
-    return None
 
 
 def import_update(stage: Stage, handles: list[str], key: str, number: int) -> str | None:
@@ -186,21 +185,19 @@ def push_by_name(stage: Stage, handle: str) -> str | None:
     return None if answer.status_code == 200 else f"answered {answer.status_code}"
 
 
-def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -> str | None:
+def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -> None:
     """An administrator changes a mapping: its rule, its direction, or maps it anew."""
     mappings = FieldMapping.objects.filter(link__entity_type=entity, key=key)
     if name == "version":
         value = mappings.get().version + 1
     mappings.update(**{name: value})
     stage.journal.settings.append(Setting(stage.at, f"{entity}.{key}", name, value))
-    return None
 
 
-def change_policy(stage: Stage, entity: str, name: str, value: str) -> str | None:
+def change_policy(stage: Stage, entity: str, name: str, value: str) -> None:
     """An administrator changes what becomes of a record when its item is removed, or the other way round."""
     BoardLink.objects.filter(entity_type=entity).update(**{name: value})
     stage.journal.settings.append(Setting(stage.at, entity, name, value))
-    return None
 
 
 def look_at_conflicts(stage: Stage) -> str | None:
@@ -238,10 +235,10 @@ def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = Tru
 
 
 def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -> dict[str, Any] | None:
-    if conflict["kind"] in ("delete", "identity"):
-        return _record_resolution(conflict, number)
     keys = conflict["conflict_fields"]
     shown = {key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)} for key in keys}
+    if conflict["kind"] in ("delete", "identity"):
+        return _record_resolution(conflict, number, shown)
     if how != "merge":
         return {"resolution_type": how, "seen": shown}
     chosen: dict[str, Any] = {}
@@ -254,16 +251,12 @@ def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -
     return {"resolution_type": "merge", "selections": chosen, "seen": shown}
 
 
-def _record_resolution(conflict: dict[str, Any], number: int) -> dict[str, Any] | None:
+def _record_resolution(conflict: dict[str, Any], number: int, shown: dict[str, Any]) -> dict[str, Any] | None:
     """One of the options that the conflict itself offers."""
     options = conflict["about"].get("options") or []
     if not options:
         return None
     option = options[number % len(options)]
-    shown = {
-        key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)}
-        for key in conflict["conflict_fields"]
-    }
     if conflict["kind"] == "identity":
         shown = {"record": {"npd": conflict["about"].get("what"), "monday": None}}
     chosen = {"choose": option["choose"], "value": option.get("value", "")}

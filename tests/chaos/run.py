@@ -22,7 +22,7 @@ from tests.chaos.stage import SKIPPED, Stage
 
 
 def steps_of(module: ModuleType, *others: str) -> dict[str, Callable[..., str | None]]:
-    """What somebody in a script may do: each public function of a module, but for these others."""
+    """What somebody in a script may do, and in words why it did not: each public function but for these others."""
     functions = {name: function for name, function in vars(module).items() if isfunction(function)}
     return {
         name: function

@@ -73,16 +73,14 @@ def edited_under_our_hands(cast: Cast) -> None:
     """Between our read and our write somebody edits the same cell: our write replaces what nobody here has seen."""
     handle = cast.someone()
     key = cast.key_of(handle)
-    cast.do("deliver")
-    cast.do("work")
+    cast.do_all("deliver", "work")
     cast.do("patch", handle=handle, key=key, number=cast.token())
     cast.do("hold_worker", at=1, only="a mutation about to go")
     cast.do("edit", handle=handle, key=key, number=cast.token())
     cast.do("let_go")
     cast.work()
     if cast.rng.random() < 0.5:
-        cast.do("deliver")
-        cast.do("work")
+        cast.do_all("deliver", "work")
         how = cast.deal(("keep_npd", "keep_monday", "merge"))
         cast.do("resolve", how=how, number=cast.token(6), pick=1)
         cast.work()

@@ -30,16 +30,16 @@ LEARNED = ("batch_limit",)
 
 def everything() -> dict[str, list[Any]]:
     """Every row of every table but those in which calls are booked."""
-    found: dict[str, list[Any]] = {}
+    rows_by_table: dict[str, list[Any]] = {}
     with connection.cursor() as cursor:
-        there = set(connection.introspection.table_names(cursor))
-        for table in sorted(({model._meta.db_table for model in apps.get_models()} & there) - BOOKED):
+        present = set(connection.introspection.table_names(cursor))
+        for table in sorted(({model._meta.db_table for model in apps.get_models()} & present) - BOOKED):
             cursor.execute(f'SELECT to_jsonb(t) FROM "{table}" AS t')
             rows = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
             if table == "sync_board_links":
                 rows = [row | dict.fromkeys(LEARNED) for row in rows]
-            found[table] = sorted(rows, key=lambda row: json.dumps(row, sort_keys=True, default=str))
-    return found
+            rows_by_table[table] = sorted(rows, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+    return rows_by_table
 
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
@@ -48,7 +48,7 @@ def plan() -> tuple[list[BoardSyncPlan], int]:
     return boards, reading.calls
 
 
-def said() -> str:
+def output() -> str:
     out = StringIO()
     call_command("sync_reconcile", "--dry-run", stdout=out)
     return out.getvalue()
@@ -72,40 +72,40 @@ def eight_linked(world: World, *names: str) -> list[Contact]:
 def mixed(world: World) -> dict[str, Contact]:
     """One contact for everything that a look can come to."""
     names = ("same", "push", "pull", "both", "clash", "held", "gone", "off")
-    made = dict(zip(names, eight_linked(world, *names), strict=True))
+    contacts = dict(zip(names, eight_linked(world, *names), strict=True))
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     edit = world.edit
-    made["push"].role_title = "Chair"
-    made["push"].save()
-    edit(made["pull"], "role_title", "Chair")
-    made["both"].phone = "+46 8 123 45"
-    made["both"].save()
-    edit(made["both"], "role_title", "Chair")
-    made["clash"].role_title = "Chair"
-    made["clash"].save()
-    edit(made["clash"], "role_title", "President")
-    made["held"].notes = "x" * 2001
-    made["held"].save()
-    made["gone"].delete()
-    Contact.objects.filter(pk=made["off"].pk).update(sync_enabled=False)
-    made["new"] = world.contact("New", email="new@example.com")
+    contacts["push"].role_title = "Chair"
+    contacts["push"].save()
+    edit(contacts["pull"], "role_title", "Chair")
+    contacts["both"].phone = "+46 8 123 45"
+    contacts["both"].save()
+    edit(contacts["both"], "role_title", "Chair")
+    contacts["clash"].role_title = "Chair"
+    contacts["clash"].save()
+    edit(contacts["clash"], "role_title", "President")
+    contacts["held"].notes = "x" * 2001
+    contacts["held"].save()
+    contacts["gone"].delete()
+    Contact.objects.filter(pk=contacts["off"].pk).update(sync_enabled=False)
+    contacts["new"] = world.contact("New", email="new@example.com")
     board_id = world.board_id()
     items = [
         {"name": "Stranger", "values": {"email": "stranger@example.com"}},
         {"name": "New", "values": {"email": "twin@example.com"}},
     ]
     world.sandbox.control("items", board_id=board_id, items=items)
-    made["twin"] = world.contact("Twin", email="twin@example.com")
-    return made
+    contacts["twin"] = world.contact("Twin", email="twin@example.com")
+    return contacts
 
 
 def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_costs(world: World) -> None:
     mixed(world)
     before, boards = everything(), world.sandbox.boards()
-    asked = world.sandbox.calls()[-1]["id"]
+    last_call = world.sandbox.calls()[-1]["id"]
     planned_boards, cost = plan()
     assert (everything(), world.sandbox.boards()) == (before, boards)
-    assert {call["kind"] for call in world.sandbox.calls(since=asked)} == {"query"}
+    assert {call["kind"] for call in world.sandbox.calls(since=last_call)} == {"query"}
     entries = changes_of(planned_boards)
     mark, calls = Decision.objects.latest("id").pk, world.calls()
     carry_out(world)
@@ -113,38 +113,41 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     # The items come 30 seconds after the records: what follows from them takes passes of its own.
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
     assert cost < guess
-    done = Decision.objects.filter(pk__gt=mark)
+    decisions = Decision.objects.filter(pk__gt=mark)
 
     moves = {(e.kind, e.name, e.field, e.after) for e in entries if e.kind in ("push", "pull")}
     labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}
     names = {str(c.pk): c.name for c in Contact.objects.all()}
-    made = {str(row.entity_id) for row in done.filter(kind="create")}
+    created = {str(row.entity_id) for row in decisions.filter(kind="create")}
     real = {
         (row.kind, names[str(row.entity_id)], labels["contact", row.key], row.values["after"])
-        for row in done.filter(kind__in=("push", "pull"))
-        if str(row.entity_id) not in made
+        for row in decisions.filter(kind__in=("push", "pull"))
+        if str(row.entity_id) not in created
     }
     assert moves == real
 
-    def planned(what: str) -> set[str]:
-        return {entry.name for entry in entries if entry.kind == what}
+    def planned(kind: str) -> set[str]:
+        return {entry.name for entry in entries if entry.kind == kind}
 
     assert (
         planned("create")
         == {"New"}
-        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Created the item")}
+        == {
+            names[str(row.entity_id)]
+            for row in decisions.filter(kind="create", sentence__startswith="Created the item")
+        }
     )
     assert (
         planned("new record")
         == {"Stranger"}
         == {
             names[str(row.entity_id)]
-            for row in done.filter(kind="create", sentence__startswith="Created from the item")
+            for row in decisions.filter(kind="create", sentence__startswith="Created from the item")
         }
     )
     assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")
-    assert names[str(done.filter(kind="link").get().entity_id)] == "Twin"
+    assert names[str(decisions.filter(kind="link").get().entity_id)] == "Twin"
     assert planned("archive item") == {"Gone"}
     assert Tombstone.objects.get().state == "archived"
 
@@ -155,9 +158,9 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
     world.hear(seconds=11)
     question = SyncConflict.objects.get(monday_item_id=item)
-    seen = {"record": {"npd": question.npd_data["what"], "monday": None}}
+    shown_values = {"record": {"npd": question.npd_data["what"], "monday": None}}
     chosen = {"record": FieldSelection("custom", str(records[1].pk))}
-    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=seen)
+    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
     before = everything()
     entries = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
     assert everything() == before
@@ -167,25 +170,25 @@ def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(wo
     world.work(seconds=30)
     linked = Contact.objects.get(pk=records[1].pk)
     assert (linked.monday_id, linked.role_title) == (item, "Buyer")
-    assert [one.conflict_fields for one in SyncConflict.objects.filter(entity_id=linked.pk, kind="fields")] == [
-        ["name"]
-    ]
+    assert [
+        conflict.conflict_fields for conflict in SyncConflict.objects.filter(entity_id=linked.pk, kind="fields")
+    ] == [["name"]]
 
 
 def test_the_guard_counts_through_a_plans_parts(world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.GUARD_RECORDS = 3
-    monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *told: size)
+    monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *arguments: size)
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
     world.work()
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)
     assert batch_size(BoardLink.objects.get(entity_type="contact").pk) == 2
     for contact in contacts:
         Contact.objects.filter(pk=contact.pk).update(role_title="")
-    told = Counter(change.kind for change in changes_of(plan()[0]))
+    numbers = Counter(change.kind for change in changes_of(plan()[0]))
     call_command("sync_reconcile", stdout=StringIO())
     emptied = sum(world.values(contact)["role_title"] == "" for contact in contacts)
-    assert told[ChangeKind.PUSH] == emptied
-    assert told[ChangeKind.BLOCKED] == len(contacts) - emptied > 0
+    assert numbers[ChangeKind.PUSH] == emptied
+    assert numbers[ChangeKind.BLOCKED] == len(contacts) - emptied > 0
 
 
 def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:
@@ -194,7 +197,7 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
     before = everything()
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     with pytest.raises(CommandError, match=r"Contacts: "):
-        said()
+        output()
     assert everything() == before
 
 
@@ -203,7 +206,7 @@ def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> Non
     world.edit(contact, "role_title", "Chair")
     world.sandbox.control("faults", status=500, on="items", count=1)
     with pytest.raises(CommandError, match=r"Contacts: Monday could not be read to the end\."):
-        said()
+        output()
 
 
 @responses.activate
@@ -224,7 +227,7 @@ def test_a_first_load_is_planned_with_its_price_and_done_a_hundred_records_a_cal
     boards, _cost = plan()
     [contacts] = [board for board in boards if board.entity_type == "contact"]
     assert (contacts.counts[ChangeKind.CREATE], contacts.counts[ChangeKind.LINK]) == (109, 1)
-    assert "of the day's API quota" in said()
+    assert "of the day's API quota" in output()
     before = world.calls()
     call_command("sync_reconcile", stdout=StringIO())
     assert len(world.sandbox.items()) == 110

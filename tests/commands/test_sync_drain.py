@@ -30,9 +30,9 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, se
         Contact.objects.create(name=name)
     SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
     settings.MONDAY_API_KEY = ""
-    said = run("sync_drain")
-    assert "Left: 2 contacts pending. Monday isn't connected" in said
-    assert "Left: 1 organization failed: retry in the admin's queue." in said
+    output = run("sync_drain")
+    assert "Left: 2 contacts pending. Monday isn't connected" in output
+    assert "Left: 1 organization failed: retry in the admin's queue." in output
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 
 
@@ -40,14 +40,14 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(run: Run, set
     states.boards()
     Contact.objects.create(name="Ann")
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    said = run("sync_drain")
-    assert "Left: 1 contact pending." in said
-    assert "Next attempt at" in said
+    output = run("sync_drain")
+    assert "Left: 1 contact pending." in output
+    assert "Next attempt at" in output
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
-    held = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
-    assert held is not None
+    lease = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
+    assert lease is not None
     assert "1 checked: 1 done" in run("sync_drain")
 
 

@@ -41,8 +41,8 @@ def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(wor
     world.hear()
     assert Decision.objects.count() > 3
     world.pass_time(days=400)
-    said = run("sync_prune")
-    assert all(f"{name}: " in said for name in ("Activity", "Deliveries", "API writes", "Jobs"))
+    output = run("sync_prune")
+    assert all(f"{name}: " in output for name in ("Activity", "Deliveries", "API writes", "Jobs"))
     for model in (Decision, Intent, WebhookEvent, SyncQueue):
         assert not model.objects.exists(), model
     world.look(contact)
@@ -56,15 +56,15 @@ def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run,
     SyncQueue.objects.update(status="completed", finished_at=sync_now())
     delivery(processed_at=sync_now())
     settings.HISTORY_DAYS = settings.QUEUE_DAYS = days
-    kept = [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)]
+    numbers = [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)]
     later(400)
     assert "Deliveries" in run("sync_prune")
-    assert [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)] == kept
+    assert [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)] == numbers
 
 
 def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later, run: Run) -> None:
     contact = Contact.objects.create(name="Ann")
-    kept: list[Any] = [
+    needed: list[Any] = [
         states.intent(contact, state="open", idempotency_key="one"),
         states.intent(contact, state="applied", idempotency_key="one"),  # sent with an open one
         lost := states.intent(contact, state="void", lookups=1, settled_at=sync_now()),  # its record has no item yet
@@ -74,7 +74,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         *(states.approval(contact, "clear_npd", state, key=state) for state in ("pending", "rejected")),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
     ]
-    gone: list[Any] = [
+    old: list[Any] = [
         states.intent(contact, state="applied", idempotency_key="other"),
         delivery(processed_at=sync_now()),
         SyncQueue.objects.create(
@@ -85,16 +85,16 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
     ]
 
-    def left(rows: list[Any]) -> list[Any]:
+    def remaining(rows: list[Any]) -> list[Any]:
         return [row for row in rows if type(row).objects.filter(pk=row.pk).exists()]
 
     later(400)
-    assert left(gone) == gone
+    assert remaining(old) == old
     run("sync_prune")
-    assert (left(kept), left(gone)) == (kept, [])
+    assert (remaining(needed), remaining(old)) == (needed, [])
     Contact.objects.filter(pk=contact.pk).update(monday_id="77")
     run("sync_prune")
-    assert left([lost]) == []
+    assert remaining([lost]) == []
 
 
 def test_a_file_whose_import_nobody_confirmed_is_forgotten(run: Run) -> None:
@@ -106,11 +106,11 @@ def test_a_file_whose_import_nobody_confirmed_is_forgotten(run: Run) -> None:
 
 def test_what_a_boards_sweep_has_not_come_to_yet_stays_for_a_month(later: Later, run: Run) -> None:
     BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", swept_to=sync_now())
-    kept = delivery("1", processed_at=sync_now())
+    newest = delivery("1", processed_at=sync_now())
     delivery("other", processed_at=sync_now())
     later(20)
     run("sync_prune")
-    assert list(WebhookEvent.objects.all()) == [kept]
+    assert list(WebhookEvent.objects.all()) == [newest]
     later(32)
     run("sync_prune")
     assert not WebhookEvent.objects.exists()

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
@@ -32,12 +31,6 @@ def person(ada: User) -> User:
 
 
 @pytest.fixture
-def browser(client: Client, ada: User) -> Client:
-    client.force_login(ada)
-    return client
-
-
-@pytest.fixture
 def api(ada: User) -> APIClient:
     return api_of(ada)
 
@@ -59,9 +52,9 @@ def record(*findings: ConflictReport) -> None:
 
 def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
     """A contact with a conflict in these fields."""
-    made = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
-    record(ConflictReport("contact", made.pk, made.monday_id or "", kind, fields))
-    return made
+    contact = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
+    record(ConflictReport("contact", contact.pk, contact.monday_id or "", kind, fields))
+    return contact
 
 
 def conflict_of(contact: Contact) -> SyncConflict:
@@ -75,7 +68,7 @@ def conflict(contact: Contact) -> SyncConflict:
     return conflict_of(contact)
 
 
-def seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
+def values_seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
     return {field.key: {"npd": field.npd, "monday": field.monday} for field in fields}
 
 
@@ -87,10 +80,10 @@ def rejected(db: None) -> Contact:
 
 
 def rejected_too(name: str, item: str) -> Contact:
-    made = states.synced(name, item, email=GOOD)
-    Contact.objects.filter(pk=made.pk).update(email=REFUSED)
+    contact = states.synced(name, item, email=GOOD)
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     reason = {"side": "monday", "reason": f"Monday rejected “{REFUSED}”", "local": {"email": REFUSED}}
-    held = {"email": reason | {"column": "email", "version": 1}}
-    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held)
+    blocked_fields = {"email": reason | {"column": "email", "version": 1}}
+    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked_fields)
     SyncQueue.objects.all().delete()
-    return made
+    return contact

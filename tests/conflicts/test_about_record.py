@@ -15,11 +15,11 @@ from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, Option
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts
 from npd.models import Contact
-from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
-from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
+from sync.models import Decision, SyncQueue
+from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
@@ -47,7 +47,7 @@ def over(contact: Contact, **more: Any) -> ConflictReport:
     return ConflictReport("contact", contact.pk, "71", "delete", **more)
 
 
-def who(contact: Contact, item: str = "8", **more: Any) -> ConflictReport:
+def identity_report(contact: Contact, item: str = "8", **more: Any) -> ConflictReport:
     options = [Option("custom", "It is Grace H.", "They are linked.", "8"), Option("custom", "None", "New.", "new")]
     data = {
         "what": WHAT,
@@ -66,16 +66,16 @@ def conflict(contact: Contact) -> SyncConflict:
     return conflict_of(contact)
 
 
-def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: Any = None) -> SyncConflict:
+def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", shown_values: Any = None) -> SyncConflict:
     chosen = {RECORD_KEY: FieldSelection(choose, value)}
-    return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
+    return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=shown_values or EDITED)
 
 
 def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     SyncQueue.objects.all().delete()
     assert pick(conflict, ada, "custom", "unlink").is_being_applied
-    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
-    choice = found.resolutions[RECORD_KEY]
+    (wish,) = open_conflicts("contact", [contact.pk])[contact.pk]
+    choice = wish.resolutions[RECORD_KEY]
     assert (choice.choose, choice.value, choice.npd) == ("custom", "unlink", WHAT)
     assert choice.seen == {"role_title": ["Admiral", None]}
     row = SyncQueue.objects.get()
@@ -96,13 +96,13 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
         resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
     for choice in (act, "keep_monday"):
         rows = SyncConflict.objects.filter(pk=conflict.pk)
-        buttons = [bulk_question(rows, choice, by=who).button for who in (clerk, editor)]
+        buttons = [bulk_question(rows, choice, by=user).button for user in (clerk, editor)]
         assert [bool(button) for button in buttons] == [False, True]
     offered = {}
-    for who in (clerk, editor):
-        client.force_login(who)
+    for user in (clerk, editor):
+        client.force_login(user)
         answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-        offered[who] = answer.context["case"]["about"]["deletion_problem"] == ""
+        offered[user] = answer.context["case"]["about"]["deletion_problem"] == ""
     assert offered == {clerk: False, editor: True}
     assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 
@@ -159,14 +159,14 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
 
 
 def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: SyncConflict, ada: User) -> None:
-    for seen in (
+    for shown_values in (
         {"role_title": {"npd": "Lieutenant", "monday": None}},
         {**EDITED, "notes": {"npd": "x", "monday": None}},
         {**EDITED, RECORD_KEY: {"npd": "Something else happened.", "monday": None}},
         IT,
     ):
         with pytest.raises(NotAsSeen) as stale:
-            pick(conflict, ada, "npd", seen=seen)
+            pick(conflict, ada, "npd", shown_values=shown_values)
         assert stale.value.current == {**EDITED, **IT}
     assert SyncConflict.objects.get().resolution is None
 
@@ -175,22 +175,22 @@ def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: C
     Contact.objects.filter(pk=contact.pk).delete()
     record(gone(contact, FieldConflict("role_title", None, "Captain", "Admiral")))
     conflict = conflict_of(contact)
-    seen = {"role_title": {"npd": None, "monday": "Admiral"}}
-    assert pick(conflict, ada, "monday", seen=seen).is_being_applied
+    shown_values = {"role_title": {"npd": None, "monday": "Admiral"}}
+    assert pick(conflict, ada, "monday", shown_values=shown_values).is_being_applied
     assert SyncQueue.objects.filter(entity_id=contact.pk, priority=Priority.PERSON).exists()
     with pytest.raises(NotOpen, match=r"Grace Hopper \(deleted\)"):
-        pick(conflict, ada, "monday", seen=seen)
+        pick(conflict, ada, "monday", shown_values=shown_values)
 
 
 def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: User) -> None:
-    record(who(contact))
+    record(identity_report(contact))
     conflict = conflict_of(contact)
     with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
                 selections={RECORD_KEY: FieldSelection("custom", "8")},
                 seen={})  # fmt: skip
-    pick(conflict, ada, "custom", "8", seen=IT)
-    record(who(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
+    pick(conflict, ada, "custom", "8", shown_values=IT)
+    record(identity_report(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
     assert len(settled.about["candidates"]) == 2
@@ -199,13 +199,13 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
 
 def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncConflict) -> None:
     address = f"/api/v1/sync/conflicts/{conflict.pk}/"
-    shown = api.get(address).json()
-    assert shown["about"]["what"] == WHAT
-    assert shown["about"]["options"][2] == UNLINK.to_json()
-    assert shown["left_open"] == [RECORD_KEY]
+    answered = api.get(address).json()
+    assert answered["about"]["what"] == WHAT
+    assert answered["about"]["options"][2] == UNLINK.to_json()
+    assert answered["left_open"] == [RECORD_KEY]
     selections = {RECORD_KEY: {"choose": "custom", "value": "unlink"}}
-    asked = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
-    answer = api.post(f"{address}resolve", asked)
+    body = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
+    answer = api.post(f"{address}resolve", body)
     assert (answer.status_code, answer.json()["state"]) == (200, "applying")
     assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
 
@@ -222,12 +222,8 @@ def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, 
 
 
 def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contact: Contact) -> None:
-    link = BoardLink.objects.create(entity_type="contact", board_id="1")
-    for spec in registry.entity("contact").mappings:
-        FieldMapping.objects.create(
-            link=link, key=spec.key, fields=list(spec.fields), label=spec.label, converter=spec.converter
-        )
-    record(who(contact))
+    states.boards()
+    record(identity_report(contact))
     response = browser.get(screen(conflict_of(contact)))
     page = text_of(response)
     assert "Side by side" in page

@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from tests.admin import states
 from tests.api.conftest import code_of
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.engine.test_column_types import deal, sales, with_deals
 from tests.support.people import api_of
 from tests.support.world import World
@@ -19,19 +19,20 @@ LIST = "/api/v1/sync/conflicts/"
 
 
 def body(**selections: Any) -> dict[str, Any]:
-    return {"resolution_type": "merge", "selections": selections, "seen": seen(PHONE, ROLE)}
+    return {"resolution_type": "merge", "selections": selections, "seen": values_seen(PHONE, ROLE)}
 
 
 def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncConflict) -> None:
     over = Contact.objects.create(name="Over", monday_id="99")
     record(finding(over, PHONE))
     record(finding(over))
-    found = {
+    numbers = {
         "": 2, "resolved=false": 1, "resolved=true": 1, "entity_type=contact": 2, "entity_type=organization": 0,
         "kind=identity": 0, "field=role_title": 1, "monday_id=71": 1, "resolution_type=auto": 1, "page_size=1": 2,
+        f"entity_id={conflict.entity_id}": 1,
     }  # fmt: skip
-    answers = {query: api.get(f"{LIST}?{query}").json() for query in found}
-    assert {query: answer["count"] for query, answer in answers.items()} == found
+    answers = {query: api.get(f"{LIST}?{query}").json() for query in numbers}
+    assert {query: answer["count"] for query, answer in answers.items()} == numbers
     assert set(answers[""]) == {"count", "next", "previous", "results"}
     assert api.get(f"{LIST}stats").json() == {
         "unresolved": 1, "resolved": 1, "total": 2, "applying": 0,
@@ -52,20 +53,20 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     record(finding(contact, moved, ROLE))
     response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
     assert (response.status_code, code_of(response)) == (409, "stale")
-    assert response.json()["current"] == seen(moved, ROLE)
+    assert response.json()["current"] == values_seen(moved, ROLE)
     assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_choice_may_be_made_by_the_record(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
     states.boards()
-    url, asked = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
-    asked["seen"]["phone"]["npd"] = "+442079460812"
-    assert api.post(url, asked).status_code == 409
+    url, form = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
+    form["seen"]["phone"]["npd"] = "+442079460812"
+    assert api.post(url, form).status_code == 409
     Contact.objects.filter(pk=contact.pk).update(phone="+442079460019")
-    assert api.post(url, asked).status_code == 409
+    assert api.post(url, form).status_code == 409
     Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
     assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
-    assert api.post(url, asked).status_code == 200
+    assert api.post(url, form).status_code == 200
 
 
 @pytest.mark.parametrize("seen_in_npd", [["Hose"], '["Hose"]', "Hose"])
@@ -74,9 +75,9 @@ def test_a_list_may_be_seen_as_the_record_itself_says_it(sales: World, seen_in_n
     sales.edit(big, "products", {"labels": ["Pipe"]})
     type(big).objects.filter(pk=big.pk).update(products=["Hose"])
     sales.hear(big)
-    asked = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
+    form = {"resolution_type": "keep_npd", "seen": {"products": {"npd": seen_in_npd, "monday": "Pipe"}}}
     url = f"{LIST}{conflict_of(big).pk}/resolve"
-    assert api_of(sales.administrator("olga")).post(url, asked, format="json").status_code == 200
+    assert api_of(sales.administrator("olga")).post(url, form, format="json").status_code == 200
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:
@@ -88,8 +89,8 @@ def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, confl
         "seen.phone.monday": {"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}},
         None: {"resolution_type": "merge", "seen": {}},
     }
-    for attr, asked in malformed.items():
-        response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
+    for attr, form in malformed.items():
+        response = api.post(f"{LIST}{conflict.pk}/resolve", form)
         assert response.status_code == 400
         attrs = [error["attr"] for error in response.json()["errors"]]
         assert attr in attrs or attr is None or any(name and name.startswith(attr) for name in attrs)

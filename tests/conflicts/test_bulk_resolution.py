@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from html import unescape
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from conflicts.models import SyncConflict
 from conflicts.reports import FieldConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.admin.forms import answer_to_question
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, screen, text_of
 from tests.support.people import staff_who_may
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def contacts(db: None) -> list[Contact]:
     """Of two the phone differs, of three the item is gone."""
-    found = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
-    record(finding(found[0], PHONE), finding(found[1], PHONE))
-    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in found[2:]))
-    return found
+    contacts = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
+    record(finding(contacts[0], PHONE), finding(contacts[1], PHONE))
+    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts[2:]))
+    return contacts
 
 
 def ask(browser: Client, action: str, *contacts: Contact, query: str = "?kind__in=fields,delete", **more: str) -> Any:
@@ -37,13 +37,10 @@ def ask(browser: Client, action: str, *contacts: Contact, query: str = "?kind__i
     return browser.post(f"{LIST}{query}", {"action": action, "_selected_action": ids, **more}, follow=True)
 
 
-def confirm(browser: Client, asked: Any) -> str:
+def confirm(browser: Client, question: Any) -> str:
     """Press the page's button; what the list says afterwards."""
-    form = asked.content.decode().partition('class="npd-card npd-question"')[2]
-    sent: dict[str, list[str]] = {}
-    for name, value in re.findall(r'type="hidden"\s+name="(\w+)"\s+value="([^"]*)"', form):
-        sent.setdefault(name, []).append(unescape(value))
-    return text_of(browser.post(f"{LIST}?{asked.request['QUERY_STRING']}", sent, follow=True))
+    sent = answer_to_question(question.content.decode())
+    return text_of(browser.post(f"{LIST}?{question.request['QUERY_STRING']}", sent, follow=True))
 
 
 def chosen(contact: Contact) -> str:
@@ -51,40 +48,42 @@ def chosen(contact: Contact) -> str:
 
 
 def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client, contacts: list[Contact]) -> None:
-    asked = ask(browser, "keep_monday", *contacts)
-    page = text_of(asked)
+    question = ask(browser, "keep_monday", *contacts)
+    page = text_of(question)
     assert "Use Monday in 5 conflicts?" in page
     assert "3 records are deleted in NPD" in page
     assert "2 values in NPD are overwritten" in page
     for value in (PHONE.npd, PHONE.monday):
         assert page.count(str(value)) == 2
-    html = asked.content.decode()
+    html = question.content.decode()
     assert all(f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in html for contact in contacts)
     # The red button doesn't speak of values alone.
-    [button] = re.findall(r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', asked.content.decode(), re.DOTALL)
+    [button] = re.findall(
+        r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', question.content.decode(), re.DOTALL
+    )
     assert " ".join(button.split()) == "Use Monday in 5 conflicts; 3 records are deleted in NPD"
     assert "restore them from “Deleted records”" in page
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
-    asked = ask(browser, "keep_npd", *contacts)
-    assert "3 items are created again on Monday" in text_of(asked)
-    assert "2 column values on Monday are overwritten" in text_of(asked)
-    assert "npd-button-deletes" not in asked.content.decode()
+    question = ask(browser, "keep_npd", *contacts)
+    assert "3 items are created again on Monday" in text_of(question)
+    assert "2 column values on Monday are overwritten" in text_of(question)
+    assert "npd-button-deletes" not in question.content.decode()
 
 
 def test_an_empty_side_empties_and_says_so_in_red(browser: Client, contact: Contact) -> None:
     record(finding(contact, FieldConflict("phone", "+44 20 7946 0812", None, None), ROLE))
-    asked = ask(browser, "keep_monday", contact)
-    assert "1 value in NPD is emptied" in text_of(asked)
-    assert "1 value in NPD is overwritten" in text_of(asked)
-    assert "npd-button-deletes" in asked.content.decode()
+    question = ask(browser, "keep_monday", contact)
+    assert "1 value in NPD is emptied" in text_of(question)
+    assert "1 value in NPD is overwritten" in text_of(question)
+    assert "npd-button-deletes" in question.content.decode()
 
 
 def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts: list[Contact], ada: User) -> None:
-    asked = ask(browser, "keep_monday", *contacts[:3])
+    question = ask(browser, "keep_monday", *contacts[:3])
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
-    resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
-    answer = confirm(browser, asked)
+    resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
+    answer = confirm(browser, question)
     assert "It takes effect within seconds." in answer
     assert "Not resolved: A. It changed after you were shown it." in answer
     assert "Not resolved: B. Ada chose for B already" in answer
@@ -92,37 +91,37 @@ def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts
 
 
 def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
-    asked = ask(browser, "keep_npd", contacts[0], query="?kind__in=fields", select_across="1")
-    assert "Use NPD in 2 conflicts?" in text_of(asked)
+    question = ask(browser, "keep_npd", contacts[0], query="?kind__in=fields", select_across="1")
+    assert "Use NPD in 2 conflicts?" in text_of(question)
     late = Contact.objects.create(name="Late", monday_id="99")
     record(finding(late, PHONE))
-    confirm(browser, asked)
+    confirm(browser, question)
     assert [chosen(contact) for contact in (*contacts[:2], late)] == ["keep_npd", "keep_npd", ""]
-    asked = ask(browser, "keep_monday", late, query="?kind__in=fields", select_across="1")
-    assert "Use Monday in 1 conflict?" in text_of(asked)
-    assert "2 conflicts left out" in text_of(asked)  # those that are being applied
+    question = ask(browser, "keep_monday", late, query="?kind__in=fields", select_across="1")
+    assert "Use Monday in 1 conflict?" in text_of(question)
+    assert "2 conflicts left out" in text_of(question)  # those that are being applied
 
 
 def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_resolution, "MAX_CONFLICTS", 3)
-    asked = ask(browser, "keep_npd", contacts[4], select_across="1")
-    assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(asked)
-    confirm(browser, asked)
+    question = ask(browser, "keep_npd", contacts[4], select_across="1")
+    assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(question)
+    confirm(browser, question)
     assert [bool(chosen(contact)) for contact in contacts] == [True, True, True, False, False]
     assert "Use NPD in 2 conflicts?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
 
 
 def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, contacts: list[Contact]) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact"))
-    asked = ask(client, "keep_monday", *contacts)
-    assert "Use Monday in 2 conflicts?" in text_of(asked)
-    assert "3 conflicts left out" in text_of(asked)
-    assert "Only who may delete contacts can choose this" in text_of(asked)
+    question = ask(client, "keep_monday", *contacts)
+    assert "Use Monday in 2 conflicts?" in text_of(question)
+    assert "3 conflicts left out" in text_of(question)
+    assert "Only who may delete contacts can choose this" in text_of(question)
     # A page that shows them to somebody else confirms them for nobody.
     client.force_login(ada)
-    sent = ask(client, "keep_monday", *contacts)
+    question_of_ada = ask(client, "keep_monday", *contacts)
     client.force_login(User.objects.get(username="clerk"))
-    answer = confirm(client, sent)
+    answer = confirm(client, question_of_ada)
     assert "2 conflicts. It takes effect" in answer
     assert "Not resolved: C, D, E." in answer
     assert [chosen(contact) for contact in contacts[2:]] == [""] * 3

@@ -13,15 +13,15 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.merge import FieldSelection
 from sync.models import Decision
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
 
 def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[str, Any]) -> None:
-    selections = {key: FieldSelection(**one) for key, one in chosen.items()}
-    resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
+    selections = {key: FieldSelection(**selection) for key, selection in chosen.items()}
+    resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=values_seen(*fields))
 
 
 def test_the_same_finding_twice_writes_once(contact: Contact, django_assert_num_queries: Any) -> None:
@@ -41,8 +41,9 @@ def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contac
 
     conflict = conflict_of(contact)
     assert (conflict.conflict_fields, conflict.monday_data) == (["role_title"], {"role_title": "Head of Nothing"})
-    left = conflict.merge_selections["phone"]
-    assert (left["choose"], left["npd"], left["base"], left["monday"]) == ("auto", PHONE.npd, PHONE.base, PHONE.monday)
+    phone = conflict.merge_selections["phone"]
+    assert (phone["choose"], phone["npd"]) == ("auto", PHONE.npd)
+    assert (phone["base"], phone["monday"]) == (PHONE.base, PHONE.monday)
     assert state_of(conflict) == "open"  # nobody resolved any of it
 
 
@@ -85,8 +86,8 @@ def test_a_rejected_choice_comes_back_the_others_wait_on_and_it_is_chosen_again(
     conflict = conflict_of(contact)
     assert conflict.resolution_problem == "The value on Monday changed."
     assert conflict.left_open == ["phone"]
-    (found,) = open_conflicts("contact", [contact.pk])[contact.pk]
-    assert list(found.resolutions) == ["role_title"]
+    (wish,) = open_conflicts("contact", [contact.pk])[contact.pk]
+    assert list(wish.resolutions) == ["role_title"]
     assert conflict.stored_resolution.handed_back["phone"].choose == "npd"
     record(finding(contact, moved, applied={"role_title": ROLE.monday}))
     choose(contact, ada, moved, phone={"choose": "npd"})
@@ -97,16 +98,16 @@ def test_a_rejected_choice_has_a_history_line_and_the_others_wait_on(contact: Co
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "npd"})
     record(replace(finding(contact, ROLE), kind="overwritten"))
-    other = SyncConflict.objects.get(kind="overwritten")
-    resolve(other.pk, by=ada, resolution_type="keep_npd", seen=seen(ROLE))
+    overwritten = SyncConflict.objects.get(kind="overwritten")
+    resolve(overwritten.pk, by=ada, resolution_type="keep_npd", seen=values_seen(ROLE))
 
-    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
-    other.refresh_from_db()
-    assert other.resolution_problem == "Somebody has it by now."
-    assert other.left_open == ["role_title"]
+    reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=overwritten.pk)
+    overwritten.refresh_from_db()
+    assert overwritten.resolution_problem == "Somebody has it by now."
+    assert overwritten.left_open == ["role_title"]
     assert list(SyncConflict.objects.get(kind="fields").stored_resolution.fields) == ["phone"]
-    (told,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
-    assert (told.key, told.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
+    (line,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
+    assert (line.key, line.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
 
 
 def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Contact, ada: User) -> None:
@@ -120,14 +121,14 @@ def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Conta
 
 
 def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) -> None:
-    def who(item: str, **data: Any) -> ConflictReport:
+    def identity(item: str, **data: Any) -> ConflictReport:
         return ConflictReport("contact", contact.pk, item, "identity", data=data)
 
-    record(who("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), who("9", what="One more."))
-    record(who("9", what="Still one more."), finding(contact, PHONE))
+    record(identity("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), identity("9", what="One more."))
+    record(identity("9", what="Still one more."), finding(contact, PHONE))
     assert SyncConflict.objects.get(monday_item_id="8").npd_data["candidates"] == [{"id": "8", "label": "G."}]
     assert SyncConflict.objects.get(monday_item_id="9").npd_data == {"what": "Still one more."}
-    record(who("8"))
+    record(identity("8"))
     assert SyncConflict.objects.get(monday_item_id="8").resolution_type == "auto"
     assert SyncConflict.objects.get(monday_item_id="9").is_open
 
@@ -137,7 +138,7 @@ def test_a_look_at_many_records_costs_few_queries(ada: User, django_assert_max_n
     with django_assert_max_num_queries(6):
         record(*(finding(contact, PHONE, ROLE) for contact in contacts))
     for conflict in SyncConflict.objects.all():
-        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE, ROLE))
     with django_assert_max_num_queries(10):
         record(*(finding(contact, applied={"phone": "1", "role_title": "2"}) for contact in contacts))
     assert SyncConflict.objects.filter(resolution_type="keep_npd").count() == 30
@@ -176,7 +177,7 @@ def test_its_resolution_tells_what_was_written_and_can_be_undone(world: World, a
     contact = world.linked(role_title="Stands")
     record(lost(contact, LOST_ROLE))
     conflict = conflict_of(contact)
-    resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen=seen(LOST_ROLE))
+    resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen=values_seen(LOST_ROLE))
     world.work()
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Lost", "Lost")

@@ -21,12 +21,12 @@ from tests.conflicts.test_screen import screen, text_of
 WORD = re.compile(r"\w+")
 
 
-def marked(text: str | None, other: str | None) -> str:
-    return "".join(f"[{part}]" if is_marked else part for part, is_marked in diff_parts(text, other))
+def marked(text: str | None, other_text: str | None) -> str:
+    return "".join(f"[{part}]" if is_marked else part for part, is_marked in diff_parts(text, other_text))
 
 
 @pytest.mark.parametrize(
-    ("text", "other", "shown"),
+    ("text", "other_text", "expected"),
     [
         ("+44 20 7946 0812", "+44 20 7946 0999", "+44 20 7946 [0812]"),
         ("+44 20 7946 0001", "+1 202-555-1001", "+44 20 7946 0001"),
@@ -46,8 +46,8 @@ def marked(text: str | None, other: str | None) -> str:
         (None, "Ann", ""),
     ],
 )
-def test_what_the_other_text_has_not_is_marked(text: str | None, other: str | None, shown: str) -> None:
-    assert marked(text, other) == shown
+def test_what_the_other_text_has_not_is_marked(text: str | None, other_text: str | None, expected: str) -> None:
+    assert marked(text, other_text) == expected
 
 
 def test_what_would_take_too_long_is_not_marked() -> None:
@@ -56,24 +56,28 @@ def test_what_would_take_too_long_is_not_marked() -> None:
 
 
 def test_of_the_agreed_text_is_marked_what_either_side_has_not_any_more() -> None:
-    shown = diff_parts("one two three", "one two X", "Y two three")
-    assert shown == [("one", True), (" ", False), ("two ", False), ("three", True)]
+    parts = diff_parts("one two three", "one two X", "Y two three")
+    assert parts == [("one", True), (" ", False), ("two ", False), ("three", True)]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_the_pieces_are_always_the_whole_text(one: str, other: str) -> None:
-    assert "".join(part for part, _ in diff_parts(one, other)) == one
-    assert "".join(part for part, _ in diff_parts(one, other, None)) == one
+def test_the_pieces_are_always_the_whole_text(text: str, other_text: str) -> None:
+    assert "".join(part for part, _ in diff_parts(text, other_text)) == text
+    assert "".join(part for part, _ in diff_parts(text, other_text, None)) == text
 
 
-def shown_excerpts(one: str | None, other: str | None) -> list[str]:
-    return ["".join(f"[{part}]" if is_marked else part for part, is_marked in side) for side in excerpts(one, other)]
+def shown_excerpts(text: str | None, other_text: str | None) -> list[str]:
+    return [
+        "".join(f"[{part}]" if is_marked else part for part, is_marked in side) for side in excerpts(text, other_text)
+    ]
 
 
 def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_it_leaves_out() -> None:
     same = "Parent available never traditional cat. " * 5
-    found = shown_excerpts(f"{same}Called on Tuesday; wants a quote", f"{same}Called on\nWednesday; has no budget")
-    assert found == [
+    excerpts_of_both = shown_excerpts(
+        f"{same}Called on Tuesday; wants a quote", f"{same}Called on\nWednesday; has no budget"
+    )
+    assert excerpts_of_both == [
         "… never traditional cat. Called on [Tuesday]; [wants a quote]",
         "… never traditional cat. Called on [Wednesday]; [has no budget]",
     ]
@@ -85,40 +89,40 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_excerpts_are_short_and_of_the_text(one: str, other: str) -> None:
-    for text, side in zip((one, other), excerpts(one, other), strict=True):
-        shown = "".join(part for part, _ in side)
+def test_excerpts_are_short_and_of_the_text(first: str, second: str) -> None:
+    for text, side in zip((first, second), excerpts(first, second), strict=True):
+        excerpt = "".join(part for part, _ in side)
         line = " ".join(text.split())
-        assert shown.removeprefix("… ").removesuffix("…").strip() in line
-        assert len(shown) <= EXCERPT_LENGTH + 3
+        assert excerpt.removeprefix("… ").removesuffix("…").strip() in line
+        assert len(excerpt) <= EXCERPT_LENGTH + 3
 
 
 PARTS = st.lists(st.text("abc dé", min_size=1, max_size=8).map(str.strip).filter(bool), unique=True, max_size=4)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_both_in_one_has_every_word_of_both_and_two_equal_texts_are_that_text(one: str, other: str) -> None:
-    found = Counter(WORD.findall(both_texts(one, other)))
-    for text in (one, other):
-        assert Counter(WORD.findall(text)) <= found
-    assert both_texts(one, one) == one
+def test_both_in_one_has_every_word_of_both_and_two_equal_texts_are_that_text(first: str, second: str) -> None:
+    words = Counter(WORD.findall(both_texts(first, second)))
+    for text in (first, second):
+        assert Counter(WORD.findall(text)) <= words
+    assert both_texts(first, first) == first
 
 
 @given(PARTS, PARTS, PARTS)
 def test_both_has_what_is_common_once(common: list[str], mine: list[str], theirs: list[str]) -> None:
     def lines(*texts: list[str]) -> str:
-        return "\n".join(one for text in texts for one in text)
+        return "\n".join(line for text in texts for line in text)
 
-    mine = [f"{one}, mine" for one in mine]
-    theirs = [f"{one}, theirs" for one in theirs]
+    mine = [f"{line}, mine" for line in mine]
+    theirs = [f"{line}, theirs" for line in theirs]
     assert both_texts(lines(common, mine), lines(common, theirs)) == lines(common, mine, theirs)
     assert both_texts(lines(mine, common), lines(theirs, common)) == lines(mine, theirs, common)
     assert both_texts(lines(common, mine), lines(common)) == lines(common, mine)
 
 
 def test_both_in_one_keeps_sentences_whole() -> None:
-    found = both_texts("Parent call. Called on Tuesday.", "Parent call. Called on Wednesday. Has no budget.")
-    assert found == "Parent call. Called on Tuesday. Called on Wednesday. Has no budget."
+    merged = both_texts("Parent call. Called on Tuesday.", "Parent call. Called on Wednesday. Has no budget.")
+    assert merged == "Parent call. Called on Tuesday. Called on Wednesday. Has no budget."
     assert both_texts("A\r\nB", "B\nC") == "A\nB\nC"
     assert both_texts("A B", None) == both_texts(None, "A B") == "A B"
 

@@ -91,8 +91,8 @@ def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_
 
 
 def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) -> None:
-    made = of_fields("made", PHONE, ROLE)
-    page.goto(screen(conflict_of(made)))
+    contact = of_fields("made", PHONE, ROLE)
+    page.goto(screen(conflict_of(contact)))
     picked = page.locator("input[name^=pick-]:checked")
     looks = "all => [...new Set(all.map(one => getComputedStyle(one).backgroundColor))]"
     [open_look] = page.locator("input[name^=pick-]").evaluate_all(looks)
@@ -109,8 +109,8 @@ def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) 
 
 
 def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(page: Any) -> None:
-    made = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
-    page.goto(screen(conflict_of(made)))
+    contact = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
+    page.goto(screen(conflict_of(contact)))
     foot, red = page.locator(".cfl-foot button"), page.locator(".cfl-foot button.cfl-deletes")
     assert not barriers(page)
     press(page, "1")
@@ -122,7 +122,7 @@ def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(page: A
     page.locator("input[name=pick-phone][value=npd]").check()
     press(page, "Enter")
     page.get_by_role("button", name="Empty Phone on Monday").wait_for()
-    assert conflict_of(made).resolution is None
+    assert conflict_of(contact).resolution is None
 
 
 def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(page: Any) -> None:
@@ -156,10 +156,10 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
 def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(page: Any) -> None:
     first, second = (of_fields(name, PHONE) for name in ("first", "second"))
     page.goto(screen(conflict_of(first)))
-    result, asked = page.locator("input[name=value-phone]"), list[str]()
+    result, dialogs = page.locator("input[name=value-phone]"), list[str]()
 
     def stay(dialog: Any) -> None:
-        asked.append(dialog.type)
+        dialogs.append(dialog.type)
         dialog.dismiss()
 
     page.on("dialog", stay)
@@ -168,7 +168,7 @@ def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(page: Any
     page.keyboard.type("+44 20 7946 0001")
     with page.expect_event("dialog"):
         page.locator(".cfl-name a").click(no_wait_after=True)
-    assert asked == ["beforeunload"]
+    assert dialogs == ["beforeunload"]
     result.focus()
     press(page, "Escape", "Enter")
     page.wait_for_url(f"**{screen(conflict_of(second))}**")

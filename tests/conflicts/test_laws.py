@@ -31,7 +31,7 @@ class Told:
 
 
 @st.composite
-def found(draw: Any) -> tuple[str, dict[str, Any]]:
+def findings(draw: Any) -> tuple[str, dict[str, Any]]:
     """What a look finds of one kind, and how it takes whatever choice it meets."""
     kind = draw(st.sampled_from(["fields", "overwritten", "delete"]))
     keys = draw(st.sets(st.sampled_from(KEYS)))
@@ -43,16 +43,16 @@ def found(draw: Any) -> tuple[str, dict[str, Any]]:
 
 
 CHOICES = st.tuples(st.just("choose"), st.sampled_from(["npd", "monday", "custom"]))
-STEPS = st.lists(st.one_of(found(), CHOICES, st.tuples(st.just("undo"), st.booleans())), max_size=12)
+STEPS = st.lists(st.one_of(findings(), CHOICES, st.tuples(st.just("undo"), st.booleans())), max_size=12)
 
 
 def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
     """What the engine says, as its contract allows: a choice is applied, handed back, or not touched yet."""
-    asked = [c for c in open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
-    chosen = {key for one in asked for key in one.resolutions}
+    wishes = [c for c in open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
+    chosen = {key for wish in wishes for key in wish.resolutions}
     if takes == "ignored" and chosen:
-        fields = [f for one in asked for f in _as_stored(one.conflict_id)]
-    still = [one for one in fields if takes != "applied" or one.key not in chosen]
+        fields = [f for wish in wishes for f in _as_stored(wish.conflict_id)]
+    still = [field for field in fields if takes != "applied" or field.key not in chosen]
     data = {}
     if kind == "delete" and not (takes == "applied" and chosen):
         data = {"what": "It was archived.", "options": OPTIONS}
@@ -71,19 +71,19 @@ def _as_stored(conflict_id: UUID) -> list[FieldConflict]:
     return [FieldConflict(key, *(side[key] for side in sides)) for key in row.conflict_fields]
 
 
-def choose(record: UUID, side: str, by: User, told: Told) -> None:
+def choose(record: UUID, side: str, by: User, tally: Told) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at=None).order_by("kind"):
         keys = [RECORD_KEY] if conflict.is_about_record else conflict.conflict_fields
         value = "unlink" if conflict.is_about_record else "typed"
         picked = dict.fromkeys(keys, FieldSelection(side, value if side == "custom" else None))
         try:
             resolve(conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict))
-            told.choices += 1
+            tally.choices += 1
         except ActionError:
             continue
 
 
-def take_back(record: UUID, by: User, *, stands: bool) -> None:
+def take_back(record: UUID, by: User, *, is_applied: bool) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at__isnull=False):
         try:
             undo(conflict.pk, by=by)
@@ -93,9 +93,9 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
         entries = conflict.merge_selections
         again = [FieldConflict(key, *(entries[key][side] for side in SIDES)) for key in wish.resolutions]
         rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None, kind=conflict.kind)
-        others = [field for row in rows for field in _as_stored(row.pk)]
-        fields = [*others, *again] if stands else others
-        undone = dict.fromkeys(wish.resolutions, "" if stands else "It changed.")
+        other_fields = [field for row in rows for field in _as_stored(row.pk)]
+        fields = [*other_fields, *again] if is_applied else other_fields
+        undone = dict.fromkeys(wish.resolutions, "" if is_applied else "It changed.")
         save_reports([ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)])
 
 
@@ -113,18 +113,18 @@ def test_one_is_open_a_kind_and_no_choice_or_value_is_lost(db: None, steps: list
 def _hold_the_laws(steps: list[tuple[str, Any]]) -> None:
     by = User.objects.create_superuser(f"u{uuid4().hex[:8]}")
     record = Contact.objects.create(name="Grace", monday_id="71").pk
-    told = Told()
-    for what, how in steps:
+    tally = Told()
+    for kind, argument in steps:
         before = _held(record)
-        if what == "choose":
-            choose(record, how, by, told)
-        elif what == "undo":
-            take_back(record, by, stands=how)
+        if kind == "choose":
+            choose(record, argument, by, tally)
+        elif kind == "undo":
+            take_back(record, by, is_applied=argument)
         else:
-            look(record, what, how["fields"], how["takes"])
+            look(record, kind, argument["fields"], argument["takes"])
         rows = list(SyncConflict.objects.filter(entity_id=record))
         _one_open_a_kind(rows)
-        _no_choice_lost(record, rows, told)
+        _no_choice_lost(record, rows, tally)
         _no_value_forgotten(record, before, rows)
 
 
@@ -133,14 +133,14 @@ def _one_open_a_kind(rows: list[SyncConflict]) -> None:
     assert len(kinds) == len(set(kinds))
 
 
-def _no_choice_lost(record: UUID, rows: list[SyncConflict], told: Told) -> None:
+def _no_choice_lost(record: UUID, rows: list[SyncConflict], tally: Told) -> None:
     """Each stored choice waits, was settled, came back, or is said to have been needless: a line each."""
     lines = Decision.objects.filter(entity_id=record)
     chosen = lines.filter(kind="conflict_chosen").count()
     ended = lines.filter(kind__in=("conflict_settled", "conflict_returned")).count()
     waiting = sum(len(row.stored_resolution.fields) for row in rows if row.is_open)
     assert chosen == ended + waiting
-    assert chosen >= told.choices
+    assert chosen >= tally.choices
 
 
 Held = dict[UUID, set[tuple[str, str]]]
@@ -157,7 +157,7 @@ def _values(row: SyncConflict) -> set[tuple[str, str]]:
     data = (row.npd_data, row.base_data, row.monday_data)
     if row.kind == "overwritten":
         data = (row.monday_data,)
-    return {(key, one[key]) for key in row.conflict_fields for one in data if one.get(key)}
+    return {(key, values[key]) for key in row.conflict_fields for values in data if values.get(key)}
 
 
 def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) -> None:
@@ -166,7 +166,7 @@ def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) ->
     logged = {(line.key, line.values.get(side)) for line in lines for side in ("npd", "base", "monday")}
     for row in [row for row in rows if row.pk in before]:
         entries = row.merge_selections.items()
-        kept = {(key, entry[side]) for key, entry in entries for side in ("npd", "base", "monday")}
-        kept |= _values(row) | (logged if row.kind != "fields" else set())
+        remembered = {(key, entry[side]) for key, entry in entries for side in ("npd", "base", "monday")}
+        remembered |= _values(row) | (logged if row.kind != "fields" else set())
         brought_up_to_date = set(row.conflict_fields) if row.is_open and row.kind != "overwritten" else set()
-        assert {one for one in before[row.pk] if one[0] not in brought_up_to_date} <= kept
+        assert {value for value in before[row.pk] if value[0] not in brought_up_to_date} <= remembered

@@ -19,8 +19,8 @@ from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.models import SyncMetadata
 from tests.admin import states
-from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, seen
-from tests.conflicts.test_about_record import AGAIN, gone, who
+from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, values_seen
+from tests.conflicts.test_about_record import AGAIN, gone, identity_report
 from tests.conflicts.test_refused import page_of
 from tests.conflicts.test_screen import LIST, form, screen, text_of
 
@@ -35,11 +35,11 @@ def conflicting(name: str, *fields: Any) -> SyncConflict:
 
 def test_open_ones_are_listed_first_and_by_state_alone(browser: Client, ada: User) -> None:
     conflicting("Old", PHONE)
-    done = conflicting("Done", PHONE)
+    closed = conflicting("Done", PHONE)
     applied = conflicting("Young", PHONE)
-    record(finding(Contact.objects.get(pk=done.entity_id)))
+    record(finding(Contact.objects.get(pk=closed.entity_id)))
     assert names(browser, "") == ["Old", "Young", "Done"]
-    resolve(applied.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    resolve(applied.pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     assert names(browser, "state=open") == ["Old"]
     assert names(browser, "state=applying") == ["Young"]
     assert names(browser, "state=settled") == names(browser, "state=settled&q=Done") == ["Done"]
@@ -48,8 +48,8 @@ def test_open_ones_are_listed_first_and_by_state_alone(browser: Client, ada: Use
 def around(browser: Client, url: str) -> tuple[str, str]:
     """The addresses of the cases before and after this one."""
     links = re.findall(r'href="([^"]+)"\s+data-(before|after)', browser.get(url).content.decode())
-    found = {way: html.unescape(link) for link, way in links}
-    return found["before"], found["after"]
+    addresses = {way: html.unescape(link) for link, way in links}
+    return addresses["before"], addresses["after"]
 
 
 def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(browser: Client, ada: User) -> None:
@@ -57,17 +57,17 @@ def test_the_walk_goes_over_conflicts_then_rejected_values_and_ends_on_home(brow
     first, last = conflicting("first", PHONE), conflicting("last", PHONE)
     rejected = rejected_too("Ann", "75")
     blocked = states.synced("Bea", "76")
-    held = {"phone": {"reason": "NPD can't take it.", "side": "npd", "code": "invalid"}}
-    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=held)
+    blocked_fields = {"phone": {"reason": "NPD can't take it.", "side": "npd", "code": "invalid"}}
+    SyncMetadata.objects.filter(entity_id=str(blocked.pk)).update(blocked_fields=blocked_fields)
 
-    screens = [f"{LIST}{one.pk}/screen/" for one in (first, last)] + [page_of(rejected)]
+    screens = [f"{LIST}{conflict.pk}/screen/" for conflict in (first, last)] + [page_of(rejected)]
     assert around(browser, screens[0]) == (screens[1], screens[1])
     assert around(browser, screens[1]) == (screens[0], screens[0]), "its own kind first, in a circle"
     assert around(browser, screens[2]) == (screens[1], screens[0]), "the only one of its kind"
     assert "Resolve, next: conflict" in text_of(browser.get(screens[2]))
     form = {"next": "1", f"seen-{'email'}": json.dumps([REFUSED, GOOD]), "pick-email": "npd"}
     for conflict in (first, last):
-        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     assert "Resolve, then Home" in text_of(browser.get(screens[2]))
     # The blocked field is no decision on a value.
     assert browser.post(screens[2], form)["Location"] == "/admin/"
@@ -79,7 +79,7 @@ def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
     oldest = conflicting("role", ROLE)
     phones = [conflicting(name, PHONE) for name in ("first", "last")]
     page = browser.get("/admin/").content.decode()
-    in_order = [f"{LIST}{one.pk}/screen/" for one in (*phones, oldest)]
+    in_order = [f"{LIST}{conflict.pk}/screen/" for conflict in (*phones, oldest)]
     assert [page.index(url) for url in in_order] == sorted(page.index(url) for url in in_order), (
         "the larger group first"
     )
@@ -88,8 +88,8 @@ def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
 
 
 def names(browser: Client, query: str) -> list[str]:
-    shown = browser.get(f"{LIST}?{query}").context["cl"].result_list
-    return [row.page_record for row in shown]
+    rows = browser.get(f"{LIST}?{query}").context["cl"].result_list
+    return [row.page_record for row in rows]
 
 
 def test_the_list_is_narrowed_by_state_type_and_kind(browser: Client, ada: User) -> None:
@@ -125,7 +125,7 @@ RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
 
 
 def opened(client: Client, contact: Contact, kind: str) -> SyncConflict:
-    about = {"gone": gone(contact, ROLE, options=[AGAIN]), "identity": who(contact)}
+    about = {"gone": gone(contact, ROLE, options=[AGAIN]), "identity": identity_report(contact)}
     record(about.get(kind) or finding(contact, PHONE, ROLE))
     conflict = conflict_of(contact)
     if kind in ("applying", "settled"):
@@ -152,11 +152,11 @@ def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base, blocked_fields={}, altered={}
     )
-    other = Contact.objects.create(name="Before", monday_id="72")
-    record(finding(other, PHONE))
+    before = Contact.objects.create(name="Before", monday_id="72")
+    record(finding(before, PHONE))
     record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))
     conflict = opened(client, contact, kind)
-    url = f"{screen(conflict)}?after=conflict:{conflict_of(other).pk}"
+    url = f"{screen(conflict)}?after=conflict:{conflict_of(before).pk}"
     client.get(url)  # a session's first page writes it down
     with django_assert_max_num_queries(17):
         assert client.get(url).status_code == 200

@@ -39,8 +39,8 @@ def refuse(world: World, name: str = "Ann", good: str = GOOD, bad: str = REFUSED
     return contact
 
 
-def choose(contact: Contact, by: User, choose: str, value: str = "", seen: Any = None) -> Any:
-    return answer_rejection(named(contact), by=by, choose=choose, value=value, seen=seen or SEEN)
+def choose(contact: Contact, by: User, choose: str, value: str = "", sides: Any = None) -> Any:
+    return answer_rejection(named(contact), by=by, choose=choose, value=value, seen=sides or SEEN)
 
 
 def named(contact: Contact, key: str = "email") -> blocked_fields.FieldRef:
@@ -51,15 +51,17 @@ def page_of(contact: Contact, key: str = "email") -> str:
     return f"{LIST}rejected/contact/{contact.pk}/{key}/"
 
 
-def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str | None] | None = None) -> dict[str, str]:
-    shown = seen or SEEN
+def form(
+    choose: str, value: str = "", key: str = "email", sides: dict[str, str | None] | None = None
+) -> dict[str, str]:
+    values = sides or SEEN
     return {
-        f"seen-{key}": json.dumps([shown["npd"], shown["monday"]]), f"pick-{key}": choose, f"value-{key}": value,
+        f"seen-{key}": json.dumps([values["npd"], values["monday"]]), f"pick-{key}": choose, f"value-{key}": value,
     }  # fmt: skip
 
 
 def waits() -> list[tuple[str, str]]:
-    return [(one.name, one.field) for one in attention.entries(attention.waiting(kinds=[Kind.REJECTED]))]
+    return [(entry.name, entry.field) for entry in attention.entries(attention.waiting(kinds=[Kind.REJECTED]))]
 
 
 @pytest.mark.parametrize(
@@ -80,11 +82,11 @@ def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: Use
         ("custom", "new@example.com", "new@example.com", "new@example.com"),
     ):
         assert waits() == [("Ann", "email")]
-        made = choose(contact, ada, side, value, {"npd": REFUSED, "monday": world.values(contact)["email"]})
+        answer = choose(contact, ada, side, value, {"npd": REFUSED, "monday": world.values(contact)["email"]})
         world.work()
         assert (world.status(contact), contact.email, world.values(contact)["email"]) == ("synced", stored, sent)
         assert not waits()
-        undo_answer(made, by=ada)
+        undo_answer(answer, by=ada)
         world.work()
         contact.refresh_from_db()
         assert (contact.email, waits()) == (REFUSED, [("Ann", "email")]), side
@@ -110,7 +112,7 @@ def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: 
 
 def test_stale_answers_and_answered_values_are_refused(rejected: Contact, ada: User) -> None:
     with pytest.raises(NotAsSeen):
-        choose(rejected, ada, "monday", seen={"npd": REFUSED, "monday": "older@example.com"})
+        choose(rejected, ada, "monday", sides={"npd": REFUSED, "monday": "older@example.com"})
     with pytest.raises(InvalidResolution):
         choose(rejected, ada, "")
     choose(rejected, ada, "npd")
@@ -129,17 +131,17 @@ def test_a_corrected_value_asks_for_the_right_to_change_the_record(rejected: Con
 
 
 def test_notes_that_are_too_long_wait_among_them_and_are_shortened_or_left(world: World, ada: User) -> None:
-    long, other = (world.contact(name, notes="x" * 2_500) for name in ("Ann", "Bea"))
+    ann, bea = (world.contact(name, notes="x" * 2_500) for name in ("Ann", "Bea"))
     world.work()
     assert sorted(waits()) == [("Ann", "notes"), ("Bea", "notes")]
-    seen = {"npd": "x" * 2_500, "monday": None}
+    sides = {"npd": "x" * 2_500, "monday": None}
     with pytest.raises(InvalidResolution):
-        answer_rejection(named(long, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=seen)
-    answer_rejection(named(long, "notes"), by=ada, choose="custom", value="short", seen=seen)
-    answer_rejection(named(other, "notes"), by=ada, choose="npd", value="", seen=seen)
+        answer_rejection(named(ann, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=sides)
+    answer_rejection(named(ann, "notes"), by=ada, choose="custom", value="short", seen=sides)
+    answer_rejection(named(bea, "notes"), by=ada, choose="npd", value="", seen=sides)
     world.work()
-    assert (world.status(long), world.values(long)["notes"]) == ("synced", "short")
-    assert (world.status(other), waits()) == ("synced", [])
+    assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "short")
+    assert (world.status(bea), waits()) == ("synced", [])
 
 
 def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: World, ada: User) -> None:
@@ -149,15 +151,15 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     world.work()
     conflict = SyncConflict.objects.get()
-    seen = {"email": {"npd": REFUSED, "monday": "bea@example.com"}}
-    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
+    sides = {"email": {"npd": REFUSED, "monday": "bea@example.com"}}
+    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=sides)
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
     assert "Monday rejected" in conflict.resolution_problem
     assert not waits()
     with pytest.raises(NotOpen):
-        choose(contact, ada, "npd", seen=seen["email"])
+        choose(contact, ada, "npd", sides=sides["email"])
 
 
 def test_records_without_sync_and_deleted_ones_wait_for_nobody(rejected: Contact, ada: User) -> None:
@@ -173,14 +175,14 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     wrong = browser.post(page_of(rejected), form("custom", "no address"))
     assert wrong.status_code == 400
     assert 'value="no address"' in wrong.content.decode()
-    stale = browser.post(page_of(rejected), form("monday", seen={"npd": "older", "monday": GOOD}))
+    stale = browser.post(page_of(rejected), form("monday", sides={"npd": "older", "monday": GOOD}))
     assert stale.status_code == 409
     assert "Changed since you opened this page. It was: older" in text_of(stale)
-    done = browser.post(page_of(rejected), form("custom", "new@example.com"))
-    made = last_answer(*named(rejected))
-    assert made is not None
-    assert (done.status_code, done["Location"]) == (303, page_of(rejected))
-    status = f"{LIST}chosen/answer:{made.pk}/"
+    response = browser.post(page_of(rejected), form("custom", "new@example.com"))
+    answer = last_answer(*named(rejected))
+    assert answer is not None
+    assert (response.status_code, response["Location"]) == (303, page_of(rejected))
+    status = f"{LIST}chosen/answer:{answer.pk}/"
     assert 'data-state="applying"' in browser.get(status).content.decode()
     SyncQueue.objects.all().delete()  # as after the look
     settled = browser.get(status).content.decode()
@@ -193,14 +195,14 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
 def test_an_undone_answers_page_follows_the_value(world: World, ada: User, client: Client, choice: str) -> None:
     contact = refuse(world)
     client.force_login(ada)
-    made = choose(contact, ada, choice)
+    answer = choose(contact, ada, choice)
     world.work()
-    client.post(f"{LIST}chosen/answer:{made.pk}/undo/")
-    shown = client.get(page_of(contact))
-    case = shown.context["case"]
+    client.post(f"{LIST}chosen/answer:{answer.pk}/undo/")
+    page = client.get(page_of(contact))
+    case = page.context["case"]
     strip = case["answer"]
     assert (strip["progress"].state, strip["undo_url"]) == ("undoing", "")
-    assert (case["is_waiting"], list(shown.context["messages"])) == (False, [])
+    assert (case["is_waiting"], list(page.context["messages"])) == (False, [])
     reloading = f"{strip['status_url']}?reload"
     assert "HX-Refresh" not in client.get(reloading)
     world.work()
@@ -213,9 +215,9 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     browser.post(page_of(rejected), form("custom", REFUSED))
     assert "is sent to Monday once more" in text_of(browser.get(page_of(rejected)))
     SyncQueue.objects.all().delete()  # as after a look, which found it refused
-    made = last_answer(*named(rejected))
-    assert made is not None
-    strip = browser.get(f"{LIST}chosen/answer:{made.pk}/")
+    answer = last_answer(*named(rejected))
+    assert answer is not None
+    strip = browser.get(f"{LIST}chosen/answer:{answer.pk}/")
     assert 'data-state="handed_back"' in strip.content.decode()
     assert "Monday rejected" in text_of(strip)
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
@@ -241,9 +243,9 @@ OTHER = "bea@example.com"
 
 @pytest.fixture
 def owner(world: World) -> Owner:
-    found = Owner(world)
-    found.sweep()
-    return found
+    owner = Owner(world)
+    owner.sweep()
+    return owner
 
 
 def leave(world: World, ada: User) -> Contact:
@@ -335,9 +337,9 @@ def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world
     client.force_login(clerk)
     row = client.get("/admin/").content.decode()
     assert ("keep_npd rejected:" in row, "keep_monday rejected:" in row) == (True, False)
-    seen = {"npd": "x" * 2_500, "monday": None}
-    answered = client.post(page_of(contact, "notes"), form("monday", key="notes", seen=seen) | {"confirmed": "yes"})
+    sides = {"npd": "x" * 2_500, "monday": None}
+    answered = client.post(page_of(contact, "notes"), form("monday", key="notes", sides=sides) | {"confirmed": "yes"})
     assert (answered.status_code, waits()) == (403, [("Ann", "notes")])
     with pytest.raises(NotAllowed):
-        answer_rejection(named(contact, "notes"), by=clerk, choose="monday", value="", seen=seen)
-    assert Contact.objects.get().notes == seen["npd"]
+        answer_rejection(named(contact, "notes"), by=clerk, choose="monday", value="", seen=sides)
+    assert Contact.objects.get().notes == sides["npd"]

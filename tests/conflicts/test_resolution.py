@@ -14,15 +14,15 @@ from sync.choices import Cause, Priority
 from sync.merge import FieldSelection
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db
 
 
 def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections: Any) -> SyncConflict:
-    chosen = {key: FieldSelection(**{"choose": "", **one}) for key, one in selections.items()}
-    return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))
+    chosen = {key: FieldSelection(**{"choose": "", **selection}) for key, selection in selections.items()}
+    return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=values_seen(*fields))
 
 
 def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
@@ -54,18 +54,18 @@ def test_one_side_for_all_is_stale_when_a_field_joined_or_left(
     conflict: SyncConflict, ada: User, contact: Contact
 ) -> None:
     with pytest.raises(NotAsSeen):
-        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     record(finding(contact, PHONE))
     with pytest.raises(NotAsSeen):
-        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE, ROLE))
 
 
 def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contact: Contact) -> None:
     notes = FieldConflict("notes", "one\ntwo", None, None)
     record(finding(contact, notes))
-    shown = {"notes": {"npd": "one\r\ntwo", "monday": ""}}
+    shown_values = {"notes": {"npd": "one\r\ntwo", "monday": ""}}
     chosen = {"notes": FieldSelection("custom", "five\r\nsix")}
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections=chosen, seen=shown)
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections=chosen, seen=shown_values)
     pick = conflict_of(contact).stored_resolution.fields["notes"]
     assert (pick.npd, pick.monday, pick.value) == ("one\ntwo", None, "five\nsix")
 
@@ -74,22 +74,8 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
     merge(conflict, ada, PHONE, phone={"choose": "npd"})
     with pytest.raises(NotOpen, match="Ada chose for Grace Hopper already") as waiting:
         merge(conflict, ada, PHONE, phone={"choose": "monday"})
-    assert waiting.value.current == seen(PHONE, ROLE)
+    assert waiting.value.current == values_seen(PHONE, ROLE)
     assert SyncConflict.objects.get().stored_resolution.fields["phone"].choose == "npd"
-
-
-def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict, ada: User) -> None:
-    for words, selection in {
-        "type the value": {"choose": "custom"},
-        "NUL": {"choose": "custom", "value": "1\x002"},
-        "not a phone number": {"choose": "custom", "value": "no digits"},
-        "not a complete phone number": {"choose": "custom", "value": "1" * 65},
-    }.items():
-        with pytest.raises(InvalidResolution) as bad:
-            merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})
-        assert list(bad.value.problems) == ["phone"]
-        assert words in bad.value.problems["phone"]
-    assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncConflict, ada: User) -> None:
@@ -102,6 +88,10 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
+        (PHONE, None, "type the value"),
+        (PHONE, "1\x002", "NUL"),
+        (PHONE, "no digits", "not a phone number"),
+        (PHONE, "1" * 65, "not a complete phone number"),
         (FieldConflict("name", "Grace", "G.", "Gracie"), "", "can't be empty"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an email address"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "a@-x.test", "valid email address"),
@@ -109,10 +99,13 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
     ],
 )
 def test_a_typed_value_is_validated(contact: Contact, ada: User, field: FieldConflict, value: str, words: str) -> None:
-    record(finding(contact, field))
+    record(finding(contact, field, ROLE))
+    selections = {field.key: {"choose": "custom", "value": value}, "role_title": {"choose": "npd"}}
     with pytest.raises(InvalidResolution) as bad:
-        merge(conflict_of(contact), ada, field, **{field.key: {"choose": "custom", "value": value}})
+        merge(conflict_of(contact), ada, field, ROLE, **selections)
+    assert list(bad.value.problems) == [field.key]
     assert words in bad.value.problems[field.key]
+    assert conflict_of(contact).resolution is None
 
 
 def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConflict, ada: User) -> None:

@@ -27,8 +27,8 @@ def screen(conflict: SyncConflict, name: str = "screen") -> str:
 
 def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
     """What a browser sends of a screen that showed these fields."""
-    shown = {f"seen-{field.key}": json.dumps([field.npd, field.monday]) for field in fields}
-    return shown | {name.replace("__", "-"): value for name, value in picks.items()}
+    shown_values = {f"seen-{field.key}": json.dumps([field.npd, field.monday]) for field in fields}
+    return shown_values | {name.replace("__", "-"): value for name, value in picks.items()}
 
 
 def text_of(response: Any) -> str:
@@ -47,11 +47,11 @@ def test_the_screen_shows_both_sides_and_the_base(browser: Client, conflict: Syn
         blocked_fields={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
     response = browser.get(screen(conflict))
-    shown, page = text_of(response), response.content.decode()
+    text, page = text_of(response), response.content.decode()
     for value in (PHONE.npd, PHONE.base, PHONE.monday, ROLE.npd, ROLE.base, ROLE.monday):
-        assert str(value) in shown
-    assert "2 fields differ" in shown
-    assert "Notes is blocked: Monday refused it." in shown
+        assert str(value) in text
+    assert "2 fields differ" in text
+    assert "Notes is blocked: Monday refused it." in text
     folded = page[page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))]
     assert "2 fields are equal on both sides" in " ".join(folded.split())
     assert "grace@navy.test" in folded
@@ -140,9 +140,9 @@ def test_who_may_not_change_the_record_types_no_value(client: Client, conflict: 
     assert SyncConflict.objects.get().resolution
 
 
-def press_red_button(browser: Client, url: str, asked: Any) -> str:
+def press_red_button(browser: Client, url: str, question: Any) -> str:
     """Confirm what is asked, by the one button that is red; its label."""
-    page = asked.content.decode()
+    page = question.content.decode()
     [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', page)
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', page))
     assert browser.post(url, {name: unescape(text) for name, text in hidden.items()}).status_code == 303
@@ -150,16 +150,16 @@ def press_red_button(browser: Client, url: str, asked: Any) -> str:
 
 
 def test_a_red_button_asks_about_an_option_that_deletes(browser: Client, contact: Contact) -> None:
-    what = {"what": "The item was archived.", "options": [
+    about = {"what": "The item was archived.", "options": [
         {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"},
         {"choose": "npd", "label": "Create it again", "effect": "It is created.", "does": "create_item"},
     ]}  # fmt: skip
-    record(ConflictReport("contact", contact.pk, "71", "delete", data=what))
+    record(ConflictReport("contact", contact.pk, "71", "delete", data=about))
     conflict = conflict_of(contact)
     sent = {"option": "monday", "seen-record": json.dumps([conflict.question, None]), "resolve": "1"}
-    asked = browser.post(screen(conflict), sent)
-    assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
-    assert press_red_button(browser, screen(conflict), asked) == "Delete the record"
+    question = browser.post(screen(conflict), sent)
+    assert (question.status_code, conflict_of(contact).resolution) == (200, None)
+    assert press_red_button(browser, screen(conflict), question) == "Delete the record"
     assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
 
 
@@ -177,10 +177,10 @@ def test_a_red_button_guards_emptying(browser: Client, contact: Contact, picks: 
     emptied = FieldConflict("phone", None, "", "+44 20 7946 0999")
     record(finding(contact, emptied, ROLE))
     conflict = conflict_of(contact)
-    asked = browser.post(screen(conflict), form(emptied, ROLE, resolve="1", **picks))
+    question = browser.post(screen(conflict), form(emptied, ROLE, resolve="1", **picks))
     if not where:
-        assert (asked.status_code, conflict_of(contact).resolution is None) == (303, False)
+        assert (question.status_code, conflict_of(contact).resolution is None) == (303, False)
         return
-    assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
-    assert press_red_button(browser, screen(conflict), asked) == f"Empty Phone {where}"
+    assert (question.status_code, conflict_of(contact).resolution) == (200, None)
+    assert press_red_button(browser, screen(conflict), question) == f"Empty Phone {where}"
     assert conflict_of(contact).resolution is not None

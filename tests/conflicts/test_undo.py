@@ -14,7 +14,7 @@ from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
-from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
 from tests.support.world import World, staged
 
 
@@ -43,11 +43,10 @@ def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
     world.work()
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    chosen = {key: FieldSelection(**one) for key, one in selection.items()}
+    chosen = {key: FieldSelection(**selected) for key, selected in selection.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen_of(conflict))
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.status(contact) == "synced"
     return contact, SyncConflict.objects.get(pk=conflict.pk)
 
@@ -87,19 +86,19 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
     client.force_login(person)
     screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/'
 
-    def told(query: str) -> list[tuple[str, str, bool]]:
+    def conflict_lines(query: str) -> list[tuple[str, str, bool]]:
         answer = client.get(f"/admin/sync/decision/{query}")
         rows = answer.context["cl"].result_list
         admin = answer.context["cl"].model_admin
-        found = [row for row in rows if row.kind.startswith("conflict_")]
-        return [(row.kind, admin.who(row), screen in admin.change(row)) for row in found]
+        found_rows = [row for row in rows if row.kind.startswith("conflict_")]
+        return [(row.kind, admin.who(row), screen in admin.change(row)) for row in found_rows]
 
     once = [("conflict_settled", str(person), True), ("conflict_found", "NPD Sync", False)]
-    assert told("") == once
-    assert told(f"?q={contact.pk}") == once
+    assert conflict_lines("") == once
+    assert conflict_lines(f"?q={contact.pk}") == once
     assert screen in client.get(change_page(contact)).content.decode()
     undo(conflict.pk, by=person)
-    assert told("")[-2:] == once
+    assert conflict_lines("")[-2:] == once
     world.work()
     # What was asked for and what came of it is one line, too.
     undone = client.get("/admin/sync/decision/").context["cl"].result_list[0]
@@ -121,8 +120,7 @@ def partly_settled(world: World, person: Any) -> tuple[Contact, SyncConflict]:
     with pytest.raises(NotOpen):
         undo(conflict.pk, by=person)
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     conflict.refresh_from_db()
     assert (conflict_progress(conflict).state, conflict.conflict_fields) == ("partly", ["notes"])
     return contact, conflict
@@ -196,8 +194,8 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact.refresh_from_db()
     assert contact.role_title == "NPD's"
     reopened = SyncConflict.objects.get(pk=conflict.pk)
-    [shown] = fields_in_conflict(reopened, RecordContext.of(reopened))
-    assert (shown.key, shown.editors["npd"].who) == ("role_title", "lead")
+    [field] = fields_in_conflict(reopened, RecordContext.of(reopened))
+    assert (field.key, field.editors["npd"].who) == ("role_title", "lead")
 
 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:
@@ -273,7 +271,7 @@ def test_what_cant_be_undone_is_said_in_words(contact: Contact, ada: Any) -> Non
     refused("no resolution to undo")
     SyncConflict.objects.all().delete()
     record(finding(contact, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
     raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
     record(finding(contact, applied={"phone": PHONE.npd}, inverse={"phone": {"before": raw, "after": raw}}))
     record(finding(contact, PHONE))

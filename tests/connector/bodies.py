@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from sync.monday.errors import MondayError
+from sync.monday.graphql import Answer
+
 COLUMN_IDS = ["npd_id", "email_1", "phone_1"]
 
 
@@ -25,3 +28,18 @@ def item(item_id: str = "11", *, columns: list[dict[str, Any]] | None = None, **
         "board": {"id": "7"},
         "column_values": columns if columns is not None else [column("npd_id", "text", '"n-1"', "n-1")],
     } | fields
+
+
+class Replying:
+    """A transport that gives these answers, one after another, and keeps each call: document, variables, key."""
+
+    def __init__(self, *answers: Answer | MondayError, version: str = "2026-10") -> None:
+        self.answers, self.version = list(answers), version
+        self.calls: list[tuple[str, Any, str | None]] = []
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        self.calls.append((document, variables, idempotency_key))
+        reply = self.answers.pop(0)
+        if isinstance(reply, MondayError):
+            raise reply
+        return reply

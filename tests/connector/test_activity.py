@@ -1,7 +1,6 @@
 """What Monday's answers about a board's happenings say, and what is made of what they don't say."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +27,8 @@ from sync.monday.errors import (
     ErrorKind,
     MondayError,
 )
-from sync.monday.graphql import Answer, Document
+from sync.monday.graphql import Answer
+from tests.connector.bodies import Replying
 from tests.support.refusals import refusal
 
 ROW = {
@@ -184,42 +184,28 @@ def test_times_are_asked_for_by_the_second_in_utc() -> None:
 # --- the form of 2027-01 ----------------------------------------------------------------------------------------------
 
 
-class Account:
-    """Answers one document after the other, and keeps what was asked."""
-
-    def __init__(self, version: str, *answers: Answer | MondayError) -> None:
-        self.version, self.answers, self.asked = version, list(answers), list[Document]()
-
-    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
-        self.asked.append(Document(document, variables))
-        answered = self.answers.pop(0)
-        if isinstance(answered, MondayError):
-            raise answered
-        return answered
-
-
 def page(*ids: str, cursor: str | None = None) -> Answer:
     return answer(board(activity_logs={"logs": [row(id=row_id) for row_id in ids], "cursor": cursor}))
 
 
 def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
-    account = Account("2027-01", page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"))
+    account = Replying(page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"), version="2027-01")
     first = MondayConnector(account).board_activity("1", MOMENT)
     further = list(MondayConnector(account).log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
-    assert [document.variables.get("turn") for document in account.asked] == [None, "c1", "c2"]
-    assert all("$from: String" in document.text and "logs {" in document.text for document in account.asked)
+    assert [variables.get("turn") for _, variables, _ in account.calls] == [None, "c1", "c2"]
+    assert all("$from: String" in document and "logs {" in document for document, _, _ in account.calls)
 
 
 @pytest.mark.parametrize(("version", "declared"), [("2026-10", "ISO8601DateTime"), ("2027-01", "String")])
 def test_the_log_is_asked_for_in_the_form_of_the_version(version: str, declared: str) -> None:
-    account = Account(version, answer(board()))
+    account = Replying(answer(board()), version=version)
     MondayConnector(account).board_activity("1", MOMENT)
-    assert [f"$from: {declared}," in document.text for document in account.asked] == [True]
+    assert [f"$from: {declared}," in document for document, _, _ in account.calls] == [True]
 
 
 @pytest.mark.parametrize("version", ["2026-10", "2027-01"])
 def test_a_version_that_refuses_its_form_is_asked_in_the_other(version: str) -> None:
-    account = Account(version, MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"))
+    account = Replying(MondayError(INVALID_DOCUMENT, 'Unknown argument "cursor"'), page("r1"), version=version)
     assert [entry.id for entry in MondayConnector(account).board_activity("1", MOMENT).log or []] == ["r1"]
-    assert len({document.text for document in account.asked}) == 2
+    assert len({document for document, _, _ in account.calls}) == 2

@@ -42,9 +42,19 @@ def test_what_may_have_been_applied_may_be_tried_again_and_everybody_is_told_wha
         ),
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.COLUMN_UNSUPPORTED),
         (failed("something new", "BrandNewException"), errors.RECORD_REJECTED),
+        (failed("Slow down", "rateLimitsAgain", retry_in_seconds=7), errors.LIMIT_REACHED),
+        (failed("Slow down", "rateLimitsAgain", ["r0"], retry_in_seconds=7), errors.FIELD_LIMIT_REACHED),
+        (failed("Slow down", "rateLimitsAgain", ["r0"], status_code=429), errors.FIELD_LIMIT_REACHED),
+        (failed("Oops", "NewFault", ["r0"], status_code=500), errors.SERVER_FAILED),
+        ({"error_message": "Internal server error", "status_code": 500}, errors.SERVER_FAILED),
+        (failed("No", "NewRefusal", ["r0"], status_code=403), errors.BOARD_FORBIDDEN),
+        (failed("Later", "NewLock", ["r0"], status_code=423), errors.BOARD_LOCKED),
+        (failed("Group not found", "ResourceNotFoundException"), errors.GROUP_NOT_FOUND),
+        (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PERMISSION_MISSING),
+        ({"message": "Your ip is restricted"}, errors.ADDRESS_FORBIDDEN),
     ],
 )
-def test_an_error_inside_an_answer_becomes_the_kind_that_says_what_it_concerns(body: Any, expected: ErrorKind) -> None:
+def test_an_error_becomes_the_kind_that_its_code_and_the_rest_of_it_tell(body: Any, expected: ErrorKind) -> None:
     assert translate_error(body, http_status=200).kind is expected
 
 
@@ -125,25 +135,6 @@ def test_every_published_error_code_has_a_kind() -> None:
     codes = set(_codes_in(json.loads(_beside_the_schema("errors.json").read_text())))
     assert codes
     assert codes - set(CODES) == set()
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (failed("Slow down", "rateLimitsAgain", retry_in_seconds=7), errors.LIMIT_REACHED),
-        (failed("Slow down", "rateLimitsAgain", ["r0"], retry_in_seconds=7), errors.FIELD_LIMIT_REACHED),
-        (failed("Slow down", "rateLimitsAgain", ["r0"], status_code=429), errors.FIELD_LIMIT_REACHED),
-        (failed("Oops", "NewFault", ["r0"], status_code=500), errors.SERVER_FAILED),
-        ({"error_message": "Internal server error", "status_code": 500}, errors.SERVER_FAILED),
-        (failed("No", "NewRefusal", ["r0"], status_code=403), errors.BOARD_FORBIDDEN),
-        (failed("Later", "NewLock", ["r0"], status_code=423), errors.BOARD_LOCKED),
-        (failed("Group not found", "ResourceNotFoundException"), errors.GROUP_NOT_FOUND),
-        (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PERMISSION_MISSING),
-        ({"message": "Your ip is restricted"}, errors.ADDRESS_FORBIDDEN),
-    ],
-)
-def test_what_a_code_does_not_tell_is_read_from_the_rest_of_the_error(body: Any, expected: ErrorKind) -> None:
-    assert translate_error(body, http_status=200).kind is expected
 
 
 def test_a_refusal_that_no_wait_helps_asks_for_none() -> None:

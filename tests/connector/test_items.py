@@ -12,7 +12,7 @@ from sync.monday.connector import MondayConnector
 from sync.monday.error_codes import translate_error
 from sync.monday.graphql import Answer
 from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items, prepare_creates
-from tests.connector.bodies import COLUMN_IDS, column, failed, item
+from tests.connector.bodies import COLUMN_IDS, Replying, column, failed, item
 from tests.support.refusals import refusal
 
 
@@ -20,23 +20,11 @@ def _answer(data: dict[str, Any], *failures: dict[str, Any]) -> Answer:
     return Answer(data=data, errors=tuple(translate_error(entry) for entry in failures), request_id="req-1")
 
 
-class Answering:
-    """A transport that gives these answers, one after another."""
-
-    version = "2026-10"
-
-    def __init__(self, *answers: dict[str, Any]) -> None:
-        self.answers = list(answers)
-
-    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
-        return _answer(self.answers.pop(0))
-
-
 def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
-    active: dict[str, Any] = {"board": [{"id": "7", "state": "active"}], "linked": []}
-    monday = Answering({"board": [None], "linked": []}, active)
+    active = _answer({"board": [{"id": "7", "state": "active"}], "linked": []})
+    monday = Replying(_answer({"board": [None], "linked": []}), active)
     assert not MondayConnector(monday).read_batch("7", ["11"], {}, COLUMN_IDS).linked
-    monday = Answering({"boards": [None]}, {"boards": [None]}, active)
+    monday = Replying(_answer({"boards": [None]}), _answer({"boards": [None]}), active)
     assert MondayConnector(monday).read_boards(["7"]) == {}
     assert len(monday.answers) == 1, "null twice is no board"
 
@@ -201,21 +189,11 @@ def test_a_page_with_items_left_out_is_not_a_page_with_fewer(items: Any) -> None
         parse_batch(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
 
 
-class Sender:
-    """Remembers what it is to send, and answers one item under the first alias."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any, str | None]] = []
-
-    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
-        self.sent.append((document, variables, idempotency_key))
-        return Answer({"r0": item("11")}, request_id="req-1", replayed=len(self.sent) > 1)
-
-
 def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
-    sender = Sender()
+    sent = Answer({"r0": item("11")}, request_id="req-1")
+    monday = Replying(sent, replace(sent, replayed=True))
     request = prepare_creates("1", None, [ItemWrite("r0", {"name": "Ann", "email": {"email": "ann@example.com"}})], [])
-    first = MondayConnector(sender).write(request, "key")
-    again = MondayConnector(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
-    assert sender.sent[0] == sender.sent[1]
+    first = MondayConnector(monday).write(request, "key")
+    again = MondayConnector(monday).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
+    assert monday.calls[0] == monday.calls[1]
     assert (first.replayed, again.replayed, again.request_id) == (False, True, "req-1")

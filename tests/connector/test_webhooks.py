@@ -10,26 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.monday.board import EventKind, InvalidEvent, InvalidSignature
-from sync.monday.board_events import parse_challenge, parse_event, verify_jwt
+from sync.monday.board_events import parse_event, verify_jwt
+from tests.inbox.conftest import body
 
 SECRET = "0123456789abcdef0123456789abcdef"
 AUDIENCE = "https://npd.test/webhooks/monday/"
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-
-
-def _body(event_type: str, **fields: Any) -> dict[str, Any]:
-    common = {
-        "app": "monday",
-        "type": event_type,
-        "triggerTime": "2025-02-05T17:56:59.644Z",
-        "subscriptionId": 467172818,
-        "isRetry": False,
-        "userId": 67210000,
-        "originalTriggerUuid": None,
-        "boardId": 7786780000,
-        "triggerUuid": "ce4142601c988c58afa9274fe3f363aa",
-    }
-    return {"event": common | fields}
 
 
 @pytest.mark.parametrize(
@@ -49,34 +35,18 @@ def _body(event_type: str, **fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_delivery_says_what_happened_to_which_item(event_type: str, fields: dict[str, Any], kind: EventKind) -> None:
-    event = parse_event(_body(event_type, **fields))
+    event = parse_event(body(**{"type": event_type, "pulseId": ..., "triggerUuid": "a1"} | fields))
     assert (event.kind, event.type, event.board_id) == (kind, event_type, "7786780000")
     assert event.item_id == (None if event_type == "create_column" else "11")
-    assert (event.trigger_id, event.user_id) == ("ce4142601c988c58afa9274fe3f363aa", "67210000")
-    assert event.happened_at == datetime(2025, 2, 5, 17, 56, 59, 644000, tzinfo=UTC)
+    assert (event.trigger_id, event.user_id) == ("a1", "67210000")
+    assert event.happened_at == datetime(2026, 2, 5, 17, 56, 59, 644000, tzinfo=UTC)
 
 
 def test_a_rename_is_an_event_of_the_name_s_column() -> None:
     fields = {"value": {"name": "New name"}, "previousValue": {"name": "Old name"}}
-    event = parse_event(_body("update_name", pulseId=11, **fields))
+    event = parse_event(body(type="update_name", **fields))
     assert (event.column_id, event.column_type, event.item_name) == ("name", "name", "New name")
     assert event.previous_value == {"name": "Old name"}
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ({}, "no event"),
-        ({"event": "text"}, "no event"),
-        ([1], "no event"),
-        (_body("update_name"), "names no item"),
-        (_body("update_name", pulseId=11, boardId=None), "names no board"),
-        (_body("update_name", pulseId={"id": 11}), "names no item"),
-    ],
-)
-def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> None:
-    with pytest.raises(InvalidEvent, match=words):
-        parse_event(body)
 
 
 @given(
@@ -91,23 +61,17 @@ def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> N
         max_leaves=20,
     )
 )
-def test_any_json_is_an_event_or_refused(body: Any) -> None:
+def test_any_json_is_an_event_or_refused(json: Any) -> None:
     try:
-        event = parse_event(body)
+        event = parse_event(json)
     except InvalidEvent:
         return
     assert event.kind is EventKind.OTHER or (event.board_id and event.item_id)
 
 
-def test_a_missing_or_odd_time_is_no_time() -> None:
-    assert parse_event(_body("update_name", pulseId=1, triggerTime="yesterday")).happened_at is None
-    assert parse_event(_body("update_name", pulseId=1, triggerTime=None)).happened_at is None
-
-
-def test_the_handshake_s_challenge_is_told_from_an_event() -> None:
-    assert parse_challenge({"challenge": "3eZbrw1a"}) == "3eZbrw1a"
-    assert parse_challenge({"challenge": 5}) is None
-    assert parse_challenge(_body("update_name") | {"challenge": "x"}) is None
+@pytest.mark.parametrize("time", ["yesterday", None])
+def test_a_missing_or_odd_time_is_no_time(time: str | None) -> None:
+    assert parse_event(body(triggerTime=time)).happened_at is None
 
 
 def _token(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
@@ -119,10 +83,6 @@ def _token(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> st
         "exp": int((NOW + timedelta(minutes=5)).timestamp()),
     } | changes
     return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, algorithm)
-
-
-def test_a_signature_of_ours_for_our_address_is_accepted() -> None:
-    assert verify_jwt(_token(), SECRET, AUDIENCE, NOW)["userId"] == 2
 
 
 @pytest.mark.parametrize("audience", [AUDIENCE, AUDIENCE.rstrip("/"), [AUDIENCE, "https://other.test/"]])
@@ -144,6 +104,7 @@ def test_the_last_slash_of_the_address_does_not_matter(audience: Any) -> None:
         (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), "has expired"),
         (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), "from the future"),
         (_token(exp="soon"), "no end of validity"),
+        (jwt.encode({"aud": AUDIENCE}, None, "none"), "not Monday's"),
     ],
 )
 def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: str) -> None:
@@ -159,11 +120,6 @@ def test_another_algorithm_is_refused_also_with_the_right_secret() -> None:
         token = _token(algorithm="HS512")
     with pytest.raises(InvalidSignature):
         verify_jwt(token, SECRET, AUDIENCE, NOW)
-
-
-def test_an_unsigned_token_is_refused() -> None:
-    with pytest.raises(InvalidSignature):
-        verify_jwt(jwt.encode({"aud": AUDIENCE}, None, "none"), SECRET, AUDIENCE, NOW)
 
 
 def test_without_a_secret_nothing_is_accepted() -> None:

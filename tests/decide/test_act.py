@@ -28,14 +28,13 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
     return by_key
 
 
-def write(*, creates: bool = False, **sends: bool) -> Write:
-    return written(plans(**sends), creates=creates)
-
-
-def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
+def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     ann = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=planned, write_npd_id=True)
-    return write_of_record(board(NAME, ROLE, NOTES), plan)
+    return RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=plans(**sends), write_npd_id=True)
+
+
+def write(**sends: bool) -> Write:
+    return write_of_record(board(NAME, ROLE, NOTES), plan_of_ann(**sends))
 
 
 REFUSED = MondayError(FIELD_REJECTED, "too long", request_id="r-1")
@@ -56,13 +55,6 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 # --- what an answer means for a record --------------------------------------------------------------------------------
 
 
-def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
-    """Ann's plan, as Monday's answer leaves it."""
-    ann = facts(ANN, item=None if creates else item(ANN))
-    plan = RecordPlan(ann, identity=IdentityPlan(creates=creates), plans=plans())
-    return after_answer(plan, answer)
-
-
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
@@ -77,7 +69,7 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
     assert ending_after(Answer(verdict)).outcome is outcome
-    plan = answered(Answer(verdict, "Why."))
+    plan = after_answer(plan_of_ann(), Answer(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
     assert (plan.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
@@ -106,7 +98,7 @@ ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
 @pytest.mark.parametrize("row", ROWS)
 def test_a_new_item(row: str) -> None:
     answer, expected = ROWS[row]
-    plan = answered(answer, creates=True)
+    plan = after_answer(plan_of_ann(creates=True), answer)
     assert {name: getattr(plan.ending if name == "detail" else plan, name) for name in expected} == expected
     if answer.is_bare:
         assert [key for key, field in plan.plans.items() if field.send_raw is not None] == ["name"]

@@ -471,12 +471,6 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
     assert (raws, plan.choice) == ([sent, written], choose)
 
 
-def test_a_choice_made_for_other_values_is_rejected() -> None:
-    plans = decide_fields(*resolved(FieldSelection("npd", None, "Mine", "Older")))
-    assert "changed after you chose" in plans["role_title"].rejected[KIND_FIELDS].reason
-    assert plans["role_title"].conflict is not None
-
-
 def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
     choices = {
         "role_title": FieldSelection("npd", None, "Mine", "Theirs"),
@@ -505,6 +499,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out() -> None:
             {"without_base": ["role_title"]},
             "no last synced value",
         ),
+        ("made for other values", FieldSelection("npd", None, "Mine", "Older"), {}, "changed after you chose"),
     ],
 )
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:

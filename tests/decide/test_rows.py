@@ -135,7 +135,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
     ],
     "After a write": [
         ("that Monday refuses**", "restricted.reads_that_are_refused_whatever_they_name_are_asked_for_ever_less_often"),
-        ("**A limit** stops everything", "writes_down.writes_that_are_refused_whatever_they_say_wait_at_little_cost"),
+        ("**A limit** stops everything", "writes_down.new_contacts_wait_at_little_cost_and_are_made_once"),
         ("The pair becomes", "settled.a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered"),
         ("for a pull (what NPD stored", "settled.a_pull_writes_the_record_and_moves_the_base"),
         ("Monday has altered what we sent", "settled.what_monday_made_of_a_value_is_said"),
@@ -161,7 +161,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("where its column was replaced", "lost_updates.replaced_column_asks_on"),
         ("it closes (`auto`)", "desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept"),
         ("the next pass applies it where they are unchanged", CHOICE),
-        ("returns the rest", "fields.a_choice_made_for_other_values_is_rejected"),
+        ("returns the rest", "fields.of_two_choices_the_one_that_still_holds_is_carried_out"),
         ("What was applied can be undone", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
     ],
     "What sync_status may say: the first that fits": [

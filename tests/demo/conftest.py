@@ -27,7 +27,7 @@ class Played:
     """A demo that has run: what it runs on, what it printed."""
 
     sandbox: Sandbox
-    said: str = ""
+    output: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def command(self, *arguments: str) -> str:
@@ -58,7 +58,7 @@ def played(
             return demo.command(), sandbox.calls()
 
         try:
-            demo.said, demo.calls = prepared.stand(sandbox, "demo", play)
+            demo.output, demo.calls = prepared.stand(sandbox, "demo", play)
             if not sandbox.control("faults", "GET"):
                 reject_changes(sandbox)  # what is put back is without its fault
             yield demo

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import Client
 from pghistory.models import Context
 from rest_framework.test import APIClient
 
@@ -30,6 +29,7 @@ from sync.queue import SyncQueueService, retry_all
 from sync.state import record_view
 from tests.demo.conftest import Played
 from tests.support.clock import move_clock
+from tests.support.people import signed_in
 from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.django_db
@@ -38,8 +38,8 @@ STRANGER = "Somebody met at the fair"
 
 def items(played: Played, entity_type: str) -> list[dict[str, Any]]:
     board_id = BoardLink.objects.get(entity_type=entity_type).board_id
-    found = [board["items"] for board in played.sandbox.boards() if board["id"] == board_id]
-    return found[0]
+    item_lists = [board["items"] for board in played.sandbox.boards() if board["id"] == board_id]
+    return item_lists[0]
 
 
 def test_every_record_is_linked_to_its_own_item_and_a_stranger_stands_beside_them(played: Played) -> None:
@@ -53,8 +53,8 @@ def test_every_record_is_linked_to_its_own_item_and_a_stranger_stands_beside_the
 def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that_wrote_nothing(played: Played) -> None:
     things = {demo_people()["conflict"], demo_people()["held"], demo_people()["disabled"], demo_people()["failed"]}
     for model in (Contact, Organization):
-        others = model.objects.exclude(pk__in=things)
-        assert set(others.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
+        synced_records = model.objects.exclude(pk__in=things)
+        assert set(synced_records.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
     looks = [call for call in played.calls if call["operation"] == "Look"]
     # A pass links a hundred, the next one compares them; and a few for the things to try.
@@ -92,8 +92,8 @@ def test_a_second_run_changes_nothing(played: Played) -> None:
 
 def test_a_later_run_names_only_the_examples_that_it_creates(spoiled: Played) -> None:
     Context.objects.filter(metadata__demo="disabled").update(metadata={})
-    said = spoiled.command()
-    assert said.splitlines()[-1].strip() == "Waiting to be tried: a record without sync."
+    output = spoiled.command()
+    assert output.splitlines()[-1].strip() == "Waiting to be tried: a record without sync."
 
 
 def test_an_example_whose_contact_was_deleted_is_not_missing(spoiled: Played) -> None:
@@ -105,8 +105,7 @@ def test_an_example_whose_contact_was_deleted_is_not_missing(spoiled: Played) ->
 def test_try_prints_addresses_that_are_there(played: Played) -> None:
     lines = played.command("--try").splitlines()
     assert lines[0] == "Try:"
-    client = Client()
-    client.force_login(get_user_model().objects.get(username="admin"))
+    client = signed_in(get_user_model().objects.get(username="admin"))
     addresses = [line.strip() for line in lines if "http://" in line]
     assert len(addresses) == 7
     for address in addresses:
@@ -189,8 +188,8 @@ def calls() -> Iterator[tuple[str, str]]:
     """Each call of curl after a `$`, and the answer below it."""
     for page in PAGES:
         for block in BLOCK.findall(page.read_text()):
-            for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command, brace, answer = shown.partition("\n{")
+            for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, brace, answer = example.partition("\n{")
                 if command.startswith("curl"):
                     yield command.strip(), brace + answer
 
@@ -223,13 +222,13 @@ class Play:
         return answer.content.decode()
 
 
-def says_the_same(shown: str, printed: str) -> bool:
-    rest = CHANGING.sub("", printed)
-    for part in CHANGING.sub("", shown).split("…"):
-        start = rest.find(part)
+def says_the_same(documented: str, printed: str) -> bool:
+    text = CHANGING.sub("", printed)
+    for part in CHANGING.sub("", documented).split("…"):
+        start = text.find(part)
         if start < 0:
             return False
-        rest = rest[start + len(part) :]
+        text = text[start + len(part) :]
     return True
 
 
@@ -267,9 +266,9 @@ BEFORE: dict[str, Callable[[Play], None]] = {
 def test_what_the_pages_show_is_what_is_answered(spoiled: Played) -> None:
     admin = get_user_model().objects.get(username="admin")
     play = Play(spoiled, {"TOKEN": ApiToken.objects.create(admin)[1], "CRON_SECRET": settings.CRON_SECRET})
-    for command, shown in calls():
+    for command, documented in calls():
         for words, prepare in BEFORE.items():
             if words in command:
                 prepare(play)
         printed = play.run(command)
-        assert says_the_same(shown, printed), f"$ {command}\nsays:{shown}\nprints:\n{printed[:1500]}"
+        assert says_the_same(documented, printed), f"$ {command}\nsays:{documented}\nprints:\n{printed[:1500]}"

@@ -30,8 +30,7 @@ SET_HERE = {
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(FILE.read_text())
-    return found
+    return yaml.safe_load(FILE.read_text())
 
 
 def seconds(text: str) -> int:
@@ -42,13 +41,13 @@ def seconds(text: str) -> int:
 def stages() -> dict[str, list[list[str]]]:
     """The Dockerfile's stages in their order, each as its instructions, each of these as its words."""
     text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    found: dict[str, list[list[str]]] = {}
+    stages_by_name: dict[str, list[list[str]]] = {}
     for words in (line.split() for line in text.splitlines() if line and not line.startswith("#")):
         if words[0] == "FROM":
-            found[words[-1]] = []
-        elif found:
-            found[list(found)[-1]].append(words)
-    return found
+            stages_by_name[words[-1]] = []
+        elif stages_by_name:
+            stages_by_name[list(stages_by_name)[-1]].append(words)
+    return stages_by_name
 
 
 def sources(stage: str) -> set[str]:
@@ -97,8 +96,8 @@ def test_the_processes_run_as_in_the_procfile_but_that_only_web_listens_to_its_n
 
 def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict[str, Any]) -> None:
     """It ends after the call in the air; see docs/decisions/0003-one-worker-per-board.md."""
-    given = seconds(compose["services"]["worker"]["stop_grace_period"])
-    assert settings.MONDAY_TIMEOUT_SECONDS + 10 < given < 300
+    grace_period = seconds(compose["services"]["worker"]["stop_grace_period"])
+    assert settings.MONDAY_TIMEOUT_SECONDS + 10 < grace_period < 300
 
 
 def test_the_images_run_as_nobody_special() -> None:
@@ -111,8 +110,8 @@ def test_the_images_run_as_nobody_special() -> None:
 
 def test_the_product_image_holds_what_the_program_is_made_of_and_nothing_to_play_with() -> None:
     copied = {name: sources(name) for name in ("program", "sandbox")}
-    shown = {f"docs/{pattern.removesuffix('/*.md')}" for pattern in help_pages.SERVED}
-    assert copied["program"] == {"config", "npd", "sync", "conflicts", "templates", "static", "manage.py"} | shown
+    served = {f"docs/{pattern.removesuffix('/*.md')}" for pattern in help_pages.SERVED}
+    assert copied["program"] == {"config", "npd", "sync", "conflicts", "templates", "static", "manage.py"} | served
     assert copied["sandbox"] == {"sandbox"}
 
 

@@ -27,7 +27,7 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)")
 # Given by `make run` to its own processes; nobody has to set them.
 HANDED_OVER = {"EMBEDDED", "DEMO"}
 FOR_COMPOSE = {"POSTGRES_PASSWORD"}
-ASKED = re.compile(r"\benv\(\"(\w+)\"\)")
+VARIABLE_READ = re.compile(r"\benv\(\"(\w+)\"\)")
 FILE = re.compile(r"(?<![\w./*<{~-])((?:[\w.-]+/)+[\w.-]+\.(?:py|html|toml|sql|sh))(?![\w*])")
 BARE = re.compile(r"(?<![\w./*<{-])(\w+\.py)\b")
 IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
@@ -56,8 +56,8 @@ def code(page: Path) -> str:
 @cache
 def headings(page: Path) -> set[str]:
     """The anchors that GitHub gives the page's headings."""
-    found = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def links(page: Path) -> Iterator[str]:
@@ -79,9 +79,9 @@ def variables_in_the_example() -> set[str]:
     return set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-def wrong(found: Callable[[Path], Iterable[str]]) -> list[str]:
+def wrong(faults_of: Callable[[Path], Iterable[str]]) -> list[str]:
     """What is found on the pages, with the page."""
-    return [f"{page.relative_to(ROOT)}: {what}" for page in PAGES for what in found(page)]
+    return [f"{page.relative_to(ROOT)}: {fault}" for page in PAGES for fault in faults_of(page)]
 
 
 def test_every_link_leads_to_a_file_and_a_heading_that_are_there() -> None:
@@ -109,7 +109,7 @@ def test_every_file_that_is_named_is_there() -> None:
 @cache
 def file_names() -> set[str]:
     folders = [ROOT / name for name in (*ROOMS, "ops", "data")]
-    return {path.name for path in [*ROOT.glob("*.py"), *(path for one in folders for path in one.rglob("*.py"))]}
+    return {path.name for path in [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]}
 
 
 def test_every_module_that_is_named_is_there_and_holds_what_is_imported() -> None:
@@ -149,7 +149,7 @@ def test_the_architecture_names_the_floors_in_their_order() -> None:
 
 def test_every_target_command_and_option_that_is_named_exists() -> None:
     targets, commands = make_targets(), set(get_commands())
-    known = {
+    help_texts = {
         name: load_command_class(get_commands()[name], name).create_parser("manage.py", name).format_help()
         for name in our_commands()
     }
@@ -158,7 +158,7 @@ def test_every_target_command_and_option_that_is_named_exists() -> None:
         text = code(page)
         yield from set(MAKE.findall(text)) - targets
         yield from set(MANAGE.findall(text)) - commands
-        for name, help_text in known.items():
+        for name, help_text in help_texts.items():
             for options in re.findall(rf"\b{name}((?: --[a-z-]+)+)", text):
                 yield from (f"{name} {option}" for option in options.split() if option not in help_text)
 
@@ -174,8 +174,8 @@ def test_every_command_of_ours_is_in_the_reference() -> None:
 def test_the_example_environment_names_exactly_what_the_settings_read() -> None:
     assert VARIABLES.keys() - HANDED_OVER | FOR_COMPOSE == variables_in_the_example()
     assert set(SECRETS) <= VARIABLES.keys()
-    asked = {name for path in (ROOT / "config").glob("*.py") for name in ASKED.findall(path.read_text())}
-    assert asked == VARIABLES.keys()
+    variables = {name for path in (ROOT / "config").glob("*.py") for name in VARIABLE_READ.findall(path.read_text())}
+    assert variables == VARIABLES.keys()
 
 
 def test_nobody_has_to_know_more_than_36_variables() -> None:
@@ -211,15 +211,15 @@ def listed() -> str:
     for path, methods in paths.items():
         if not path.startswith(LIKE_CONTACTS) or path.replace(LIKE_CONTACTS, "contacts") not in paths:
             subject = re.match(r"(?:sync/)?[^/]+/?", path)[0]  # type: ignore[index]
-            rest = path.removeprefix(subject)
-            rows.setdefault(subject, []).append(f"`{rest}` {methods}" if rest else methods)
-    written = [f"| `{subject}` | {' · '.join(found)} |" for subject, found in rows.items()]
+            ending = path.removeprefix(subject)
+            rows.setdefault(subject, []).append(f"`{ending}` {methods}" if ending else methods)
+    written = [f"| `{subject}` | {' · '.join(addresses)} |" for subject, addresses in rows.items()]
     return "\n".join(["", "| under | addresses |", "|---|---|", *written, "", ""])
 
 
 def test_the_reference_lists_every_address_of_the_api() -> None:
-    before, rest = PAGE.read_text().split(BEGIN)
-    written, after = rest.split(END)
+    before, table = PAGE.read_text().split(BEGIN)
+    written, after = table.split(END)
     if os.environ.get("RECORD") == "1":
         PAGE.write_text(f"{before}{BEGIN}{listed()}{END}{after}")
         return

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from config.environment import SECRETS
 from tests.support.servers import ROOT
 
 UNIT = ROOT / "ops" / "npd-worker.service"
@@ -24,8 +25,8 @@ def test_the_unit_starts_what_the_procfile_starts_and_leaves_the_pool_to_the_wor
     parser.read_string(UNIT.read_text())
     service = dict(parser["Service"])
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    program, *rest = words(service["ExecStart"])
-    assert ["exec", Path(program).name, *rest] == words(lines["worker"])
+    program, *arguments = words(service["ExecStart"])
+    assert ["exec", Path(program).name, *arguments] == words(lines["worker"])
     assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
     assert "manage.py migrate --check" in service["ExecStartPre"]
 
@@ -34,6 +35,19 @@ def test_each_file_of_ops_is_on_its_page() -> None:
     page = (ROOT / "docs" / "howto" / "operate.md").read_text()
     restored = sorted(path.name for path in (ROOT / "ops" / "restore").iterdir())
     assert [name for name in restored if f"shell < ops/restore/{name}" not in page] == []
+
+
+def test_no_command_of_the_pages_shows_a_secret_to_everybody_on_the_machine() -> None:
+    """ps shows each program's arguments; printf and : are the shell's own."""
+    secret = re.compile(rf"\$\{{?({'|'.join(SECRETS)})\b")
+    by_shell = re.compile(r"""printf '[^']*' "\$\w+"|: "\$\{\w+:[^}]*\}\"""")
+    commands = [
+        line
+        for page in (ROOT / "docs").rglob("*.md")
+        for line in re.findall(r"^ *[$#] (.*)$", page.read_text(), re.MULTILINE)
+    ]
+    assert len(commands) > 10
+    assert [line for line in commands if secret.search(by_shell.sub("", line))] == []
 
 
 def test_the_backup_command_backs_up_nothing_where_no_database_is_named_and_for_its_owner_alone(tmp_path: Path) -> None:

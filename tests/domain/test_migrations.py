@@ -1,10 +1,13 @@
 """The migrations say what the models say, and go down and up again; what they made can be dumped."""
 
+import sys
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -12,6 +15,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from sync.clock import sync_now
 from tests.support import rows
+from tests.support.servers import ran
+from tests.support.site import child_environment
 
 OURS = ("conflicts", "npd", "sync")
 SCHEMA = """
@@ -29,6 +34,21 @@ def schema() -> set[tuple[str, str, str]]:
     with connection.cursor() as cursor:
         cursor.execute(SCHEMA)
         return set(cursor.fetchall())
+
+
+@pytest.mark.django_db
+def test_a_database_that_cannot_hold_every_letter_is_refused() -> None:
+    env = child_environment()
+    name = f"{connection.settings_dict['NAME']}_ascii"
+    url = urlsplit(env["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    with psycopg.connect(env["DATABASE_URL"], autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        try:
+            migrated = ran(sys.executable, "manage.py", "migrate", env=env | {"DATABASE_URL": url})
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert migrated.returncode == 1
+    assert migrated.stderr.startswith("Settings: the database's encoding is SQL_ASCII")
 
 
 @pytest.mark.django_db

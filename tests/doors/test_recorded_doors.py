@@ -43,23 +43,23 @@ def api() -> str:
 
 def commands() -> str:
     """What `--help` says of each of our commands, without its layout, which each Python has of its own."""
-    found = sorted((name, app) for name, app in get_commands().items() if app in OURS)
-    everybodys = {one.dest for one in BaseCommand().create_parser("manage.py", "none")._actions}
-    told = []
-    for name, app in found:
+    ours = sorted((name, app) for name, app in get_commands().items() if app in OURS)
+    everybodys = {option.dest for option in BaseCommand().create_parser("manage.py", "none")._actions}
+    help_lines = []
+    for name, app in ours:
         parser = load_command_class(app, name).create_parser("manage.py", name)
-        told += [f"{name}: {parser.description}"]
-        told += [_option(one) for one in parser._actions if one.dest not in everybodys]
-        told += [""]
-    return lines(told)
+        help_lines += [f"{name}: {parser.description}"]
+        help_lines += [_option(option) for option in parser._actions if option.dest not in everybodys]
+        help_lines += [""]
+    return lines(help_lines)
 
 
 def _option(option: argparse.Action) -> str:
     """One argument; what is as usual is left out."""
     choices = list(option.choices) if option.choices is not None else None
-    said = {"choices": choices, "metavar": option.metavar, "nargs": option.nargs, "default": option.default}
+    details = {"choices": choices, "metavar": option.metavar, "nargs": option.nargs, "default": option.default}
     usual = (None, argparse.SUPPRESS, False)
-    words = [f"{key}={value!r}" for key, value in said.items() if value not in usual]
+    words = [f"{key}={value!r}" for key, value in details.items() if value not in usual]
     words += ["required"] if option.required and option.option_strings else []
     name = ", ".join(option.option_strings) or option.dest
     return f"  {name}" + (f" ({', '.join(words)})" if words else "") + f": {option.help}"
@@ -76,8 +76,8 @@ def celery_tasks() -> str:
         [
             *(f"task {name}" + (f" limits {limits[name]}" if any(limits[name]) else "") for name in sorted(ours)),
             *(
-                f"beat “{one.name}”: {one.task}, {one.interval or one.crontab}"
-                for one in PeriodicTask.objects.order_by("name")
+                f"beat “{job.name}”: {job.task}, {job.interval or job.crontab}"
+                for job in PeriodicTask.objects.order_by("name")
             ),
         ]
     )
@@ -88,15 +88,15 @@ def metrics() -> str:
     everything_is_tight()
     BoardLink.objects.update(swept_at=SyncNow())
     pauses.pause("somebody")
-    return lines(sorted(_metric(one) for one in scrape().families))
+    return lines(sorted(_metric(metric) for metric in scrape().families))
 
 
 def _metric(metric: Metric) -> str:
     series = defaultdict(set)
     for sample in metric.samples:
         series[sample.name].add(f"{{{', '.join(sorted(sample.labels))}}}")
-    told = [f"{name}{'|'.join(sorted(labels))}" for name, labels in sorted(series.items())]
-    return f"{metric.name} {metric.type}: {' '.join(told) or 'nothing yet'}"
+    labels_by_name = [f"{name}{'|'.join(sorted(labels))}" for name, labels in sorted(series.items())]
+    return f"{metric.name} {metric.type}: {' '.join(labels_by_name) or 'nothing yet'}"
 
 
 def lines(texts: Any) -> str:
@@ -122,9 +122,9 @@ def test_a_door_is_as_it_was_recorded(file: str) -> None:
     if before != now:
         diff = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=1))
         more = [f"… and {len(diff) - MOST_LINES} lines more"] if len(diff) > MOST_LINES else []
-        shown = "\n".join([*(line[:600] for line in diff[:MOST_LINES]), *more])
+        changes = "\n".join([*(line[:600] for line in diff[:MOST_LINES]), *more])
         pytest.fail(
-            f"{path.relative_to(ROOT)} is no longer what others see:\n{shown}\n\nWhere that is meant, write it anew: "
+            f"{path.relative_to(ROOT)} is no longer what others see:\n{changes}\n\nWhere that is meant, write it anew: "
             'RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"',
             pytrace=False,
         )

@@ -27,11 +27,6 @@ class Owner:
             "columns", board_id=int(self.world.board_id()), column_id=column_id, action=action, **more
         )
 
-    def make(self, column_id: str, title: str, kind: str = "text") -> None:
-        document = """mutation ($b: ID!, $t: String!, $i: String!, $k: ColumnType!)
-            { create_column(board_id: $b, title: $t, column_type: $k, id: $i) { id } }"""
-        self.world.sandbox.query(document, b=self.world.board_id(), t=title, i=column_id, k=kind)
-
     def retitle(self, column_id: str, title: str) -> None:
         document = """mutation ($b: ID!, $c: String!, $t: String!)
             { change_column_title(board_id: $b, column_id: $c, title: $t) { id } }"""
@@ -69,6 +64,11 @@ def owner(world: World) -> Owner:
     owner = Owner(world)
     world.stage("swept once", owner.sweep)
     return owner
+
+
+@pytest.fixture
+def admin(world: World) -> Client:
+    return world.browser(world.administrator("lead"))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_a_column_of_another_type_takes_nothing_from_npd_and_gets_nothing(
     owner.column("role_title", "retype", type=kind)  # which empties its cells
     world.save(contact, notes="new")
     assert (world.status(contact), contact.role_title) == ("pending", "Old")
-    assert f"of the type {kind} now" in world.held(contact, "role_title")
+    assert f"of the type {kind} now" in world.block_of(contact, "role_title")
     world.save(contact, role_title="New")
     assert (contact.sync_status, world.values(contact)["role_title"]) == ("pending", "")
     owner.column("role_title", "retype", type="text")

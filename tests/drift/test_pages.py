@@ -2,23 +2,17 @@
 
 from html import unescape
 
-import pytest
 from django.test import Client
 from django.urls import reverse
 
-from npd.models import Contact
 from sync.models import BoardLink, FieldMapping
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
 from tests.drift.test_columns import without_role
+from tests.engine.conftest import clash
 from tests.support.rows import queries_of
 from tests.support.world import World
-
-
-@pytest.fixture
-def admin(world: World) -> Client:
-    return world.browser(world.administrator("lead"))
 
 
 def html(client: Client, url: str) -> str:
@@ -45,7 +39,7 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client)
 def test_a_person_maps_a_field_to_another_column_by_the_boards_page(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
-    owner.make("position", "Position")
+    world.sandbox.add_column(world.board_id(), "position", "Position", "text")
     owner.sweep()
     page = html(admin, board_page(world.link()))
     assert "deleted on the board" in page
@@ -60,14 +54,11 @@ def test_a_person_maps_a_field_to_another_column_by_the_boards_page(world: World
 
 
 def test_another_rule_settles_what_it_was_asked_about(world: World, owner: Owner, admin: Client) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.hear()
+    contact, _ = clash(world)
     assert world.status(contact) == "conflict"
     owner.choose("lead", rule="monday_wins")
     world.work(contact)
-    assert (contact.role_title, world.status(contact)) == ("Head", "synced")
+    assert (contact.role_title, world.status(contact)) == ("Monday's", "synced")
 
 
 def test_a_policy_is_saved_and_no_page_that_is_open_longer_takes_it_back(mapped: Client) -> None:

@@ -6,7 +6,6 @@ from html import unescape
 from typing import Any
 
 import pghistory
-import pytest
 import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -14,7 +13,6 @@ from django.core.management import call_command
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
@@ -22,6 +20,7 @@ from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
 from tests.admin import states
 from tests.drift.conftest import Owner
+from tests.engine.conftest import choose, clash
 from tests.support.rows import queries_of
 from tests.support.world import World
 
@@ -32,23 +31,9 @@ CHECK = {"one": f"check_column {ROLE}"}
 EMPTY = "All is well"
 
 
-@pytest.fixture
-def admin(world: World) -> Client:
-    return world.browser(world.administrator("lead"))
-
-
 def role() -> FieldMapping:
     """The mapping of the contacts' role."""
     return FieldMapping.objects.get(key="role_title", link__entity_type="contact")
-
-
-def in_sync(name: str) -> Contact:
-    """A contact with an item, whose last pass found nothing."""
-    contact = Contact.objects.create(name=name, monday_id=name)
-    SyncMetadata.objects.update_or_create(entity_type="contact", entity_id=str(contact.pk), system="monday")
-    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
-    SyncQueue.objects.all().delete()
-    return contact
 
 
 def words_of(response: Any) -> str:
@@ -60,29 +45,11 @@ def shown(client: Client, url: str = INBOX) -> str:
     return words_of(client.get(url))
 
 
-def posted(client: Client, url: str, **data: Any) -> str:
-    return words_of(client.post(url, data, follow=True))
-
-
 def answer_to(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
     """What is said to an act, and what its question sends back."""
     answer = client.post(ACT, {"back": INBOX, **form}, follow=True)
     hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', answer.content.decode())
     return words_of(answer), {name: unescape(value) for name, value in hidden}
-
-
-def in_conflict(world: World) -> Contact:
-    """A contact whose role both sides have changed, each in its own way."""
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.hear()
-    return contact
-
-
-def resolved(conflict: SyncConflict, way: str, **shown_values: dict[str, str]) -> None:
-    """The administrator chooses a side."""
-    resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=way, seen=shown_values)
 
 
 def gone(owner: Owner) -> None:
@@ -92,7 +59,7 @@ def gone(owner: Owner) -> None:
 
 def replaced(owner: Owner) -> None:
     """A new column is made on the board in place of the one that is gone, and chosen by the administrator."""
-    owner.make("position", "Role")
+    owner.world.sandbox.add_column(owner.world.board_id(), "position", "Role", "text")
     owner.sweep()
     owner.choose("lead", column="position")
 
@@ -205,10 +172,9 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
 
 
 def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin: Client) -> None:
-    contact = in_conflict(world)
-    conflict = SyncConflict.objects.get(resolved_at=None)
+    contact, conflict = clash(world)
     gone(owner)
-    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
+    choose(conflict, get_user_model().objects.get(), "keep_monday")
     world.work()
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
@@ -218,7 +184,7 @@ def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin
         world.work()
         world.pass_time(minutes=11)
     contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
+    assert contact.role_title == world.values(contact)[owner.mapping().column_id] == "Monday's"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     conflict.refresh_from_db()
     assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}
@@ -243,11 +209,11 @@ def held_so(contact: Contact, **more: Any) -> None:
 
 def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_tried_again(mapped: Client) -> None:
     for name in ("Ann", "Bob"):
-        held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
-    held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
+        held_so(states.synced(name, name), reason=f"Monday rejected “{name}”.")
+    held_so(states.synced("Cy", "Cy"), code="invalid", side="npd", reason="NPD can't take it.")
     assert "Role was rejected by Monday · 2 contacts" in shown(mapped, REJECTED)
     assert "Cy NPD can't take it." in shown(mapped)
-    held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
+    held_so(states.synced("Left in NPD", "Left"), kept_by={"who": "Ada"})
     form = {"action": "retry", "cause": "rejected:contact:role_title:rejected"}
     assert "Trying again: 2 entries." in answer_to(mapped, form)[0]
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
@@ -292,7 +258,7 @@ def throttled(contact: Contact, key: str) -> None:
 
 def test_the_queries_of_home_do_not_grow_with_what_is_blocked(mapped: Client) -> None:
     def trouble(number: int) -> None:
-        contact = in_sync(f"Held {number}")
+        contact = states.synced(f"Held {number}", f"{number}")
         blocked = {"phone": {"reason": f"Refused {number}.", "side": "npd", "code": "invalid"}}
         SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
         throttled(contact, "email")

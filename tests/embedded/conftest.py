@@ -29,7 +29,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def made() -> Iterator[Path]:
+def cluster_data() -> Iterator[Path]:
     """The data of a cluster that was made and ended, to be copied: making one takes seconds."""
     with folder_of_ones_own() as folder:
         server = EmbeddedPostgres(folder / "pg", fast=True)
@@ -39,9 +39,9 @@ def made() -> Iterator[Path]:
 
 
 @pytest.fixture
-def server(open_folder: Path, made: Path) -> Iterator[EmbeddedPostgres]:
+def server(open_folder: Path, cluster_data: Path) -> Iterator[EmbeddedPostgres]:
     """A cluster that has its data and doesn't run."""
-    subprocess.run(["cp", "-a", made, open_folder / "pg"], check=True)
-    found = EmbeddedPostgres(open_folder / "pg", fast=True)
-    yield found
-    found.stop()
+    subprocess.run(["cp", "-a", cluster_data, open_folder / "pg"], check=True)
+    postgres = EmbeddedPostgres(open_folder / "pg", fast=True)
+    yield postgres
+    postgres.stop()

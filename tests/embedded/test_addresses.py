@@ -10,25 +10,15 @@ from django.test import Client, RequestFactory, override_settings
 from django.views.debug import technical_500_response
 
 from npd.models import Contact
+from tests.api.conftest import with_token
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def caller() -> Client:
-    """An administrator's program; CSRF is checked as in production."""
-    client = Client(enforce_csrf_checks=True)
-    user = User.objects.create_superuser("caller", password="x")
-    from sync.models import ApiToken
-
-    client.defaults["HTTP_AUTHORIZATION"] = f"Token {ApiToken.objects.create(user)[1]}"
-    return client
-
-
 @pytest.mark.parametrize("debug", [True, False])
-def test_a_post_without_the_last_slash_keeps_its_body(caller: Client, debug: bool) -> None:
+def test_a_post_without_the_last_slash_keeps_its_body(person: User, debug: bool) -> None:
     with override_settings(DEBUG=debug):
-        answer = caller.post("/api/v1/contacts", {"name": "Ada Slash"}, content_type="application/json")
+        answer = with_token(person).post("/api/v1/contacts", {"name": "Ada Slash"})
     assert answer.status_code == 201, answer.content
     assert Contact.objects.get().name == "Ada Slash"
 
@@ -50,8 +40,8 @@ def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> No
         assert Client().post(door, body, content_type="application/json").json() == {"challenge": "c"}
 
 
-def fail(**held: Any) -> None:
-    conninfo = f"host=h {held['params']['password']}"  # noqa: F841 - to be found in the trace
+def fail(**arguments: Any) -> None:
+    conninfo = f"host=h {arguments['params']['password']}"  # noqa: F841 - to be found in the trace
     raise RuntimeError(f"no luck with {settings.MONDAY_API_KEY}")
 
 

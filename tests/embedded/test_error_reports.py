@@ -33,7 +33,7 @@ class _Take(Quiet):
         body = self.body()
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        self.server.taken.append(body)  # type: ignore[attr-defined]
+        self.server.bodies.append(body)  # type: ignore[attr-defined]
         self.answer()
 
 
@@ -49,27 +49,27 @@ class Receiver:
         }
 
     def errors(self) -> list[dict[str, Any]]:
-        bodies: list[bytes] = list(self.server.taken)  # type: ignore[attr-defined]
+        bodies: list[bytes] = list(self.server.bodies)  # type: ignore[attr-defined]
         lines = [json.loads(line) for body in bodies for line in body.splitlines() if line]
         return [line for line in lines if "server_name" in line]
 
     def everything(self) -> str:
-        return " ".join(body.decode(errors="replace") for body in self.server.taken)  # type: ignore[attr-defined]
+        return " ".join(body.decode(errors="replace") for body in self.server.bodies)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with serving(local(_Take)) as server:
-        server.taken = []  # type: ignore[attr-defined]
+        server.bodies = []  # type: ignore[attr-defined]
         yield Receiver(server)
 
 
 @pytest.fixture
 def children() -> Iterator[list[Child]]:
     """Processes of this test, ended with it."""
-    found: list[Child] = []
-    yield found
-    for child in found:
+    processes: list[Child] = []
+    yield processes
+    for child in processes:
         child.stop(10)
 
 
@@ -165,8 +165,8 @@ NAMES = st.sampled_from(["value", "vars", "extra", "user", "url", "query_string"
 
 
 @given(st.dictionaries(NAMES | TEXTS, VALUES), st.sampled_from(["exception", "request", "contexts", "tags"]))
-def test_the_scrubber_lets_no_unknown_value_out_at_any_depth(found: dict[str, Any], inside: str) -> None:
-    event = {**found, inside: {**found, "values": [found, {"type": "KeyError", **found}]}}
+def test_the_scrubber_lets_no_unknown_value_out_at_any_depth(unknown: dict[str, Any], inside: str) -> None:
+    event = {**unknown, inside: {**unknown, "values": [unknown, {"type": "KeyError", **unknown}]}}
     assert scrub(event) == {inside: {"values": [{}, {"type": "KeyError"}]}}
 
 
@@ -180,14 +180,14 @@ def test_the_scrubber_lets_no_unknown_value_out_at_any_depth(found: dict[str, An
 )
 def test_people_and_secrets_are_taken_out_of_what_is_kept(text: str, leaves: str) -> None:
     event = {"exception": {"values": [{"type": text, "mechanism": {"handled": True}}]}}
-    kept = {"exception": {"values": [{"type": leaves, "mechanism": {"handled": True}}]}}
-    assert scrub(event) == kept
+    scrubbed = {"exception": {"values": [{"type": leaves, "mechanism": {"handled": True}}]}}
+    assert scrub(event) == scrubbed
 
 
 def test_without_its_address_sentry_is_not_imported() -> None:
     code = "import sys; from config import wsgi; print('sentry_sdk' in sys.modules)"
-    done = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
-    assert done.stdout == "False\n"
+    result = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
+    assert result.stdout == "False\n"
 
 
 def child_environment_without_a_database() -> dict[str, str]:

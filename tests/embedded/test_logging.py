@@ -76,9 +76,9 @@ def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str
 
 
 @pytest.mark.parametrize("secret", ['pa"ss\\word1', "ключ-секрет", 'it\'s"both"', "a\ttab-and-more"])
-@pytest.mark.parametrize("how", ["%s", "%r"])
-def test_a_known_secret_is_hidden_however_a_line_has_to_write_it(secret: str, how: str) -> None:
-    event = json.loads(as_json(f"failed with {how}", secret, secrets=(secret,)))["event"]
+@pytest.mark.parametrize("placeholder", ["%s", "%r"])
+def test_a_known_secret_is_hidden_however_a_line_has_to_write_it(secret: str, placeholder: str) -> None:
+    event = json.loads(as_json(f"failed with {placeholder}", secret, secrets=(secret,)))["event"]
     assert event.strip("'\"") in (f"failed with {HIDDEN}", f"failed with '{HIDDEN}", f'failed with "{HIDDEN}')
 
 

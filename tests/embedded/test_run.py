@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from config.embedded import demo
-from config.embedded.demo import check_data, check_ports, make_private, run_lock, variables_of
+from config.embedded.demo import check_data, check_ports, run_lock, variables_of
 from config.embedded.postgres import StartError
 from config.environment import secrets_of
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
@@ -70,10 +70,10 @@ class Run:
 
     def _ready(self) -> bool:
         assert self.process
-        assert self.process.poll() is None, self.said()
-        return "(ready after" in self.said()
+        assert self.process.poll() is None, self.output()
+        return "(ready after" in self.output()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """What stood on the terminal so far."""
         return self.log.read_text()
 
@@ -84,18 +84,18 @@ class Run:
 
     def open_files(self) -> list[str]:
         """What of var/ others than its owner may read or write."""
-        found = [path for path in (self.folder / "var").iterdir() if path.lstat().st_mode & 0o066]
-        return [path.name for path in found]
+        open_paths = [path for path in (self.folder / "var").iterdir() if path.lstat().st_mode & 0o066]
+        return [path.name for path in open_paths]
 
     def secrets_shown(self) -> list[str]:
         """The secrets of the run that `ps` shows to everybody, by name."""
-        shown = " ".join(word for process in self.children() for word in process.cmdline())
-        return [name for name, value in secrets_of(self.folder / "var").items() if value in shown]
+        command_lines = " ".join(word for process in self.children() for word in process.cmdline())
+        return [name for name, value in secrets_of(self.folder / "var").items() if value in command_lines]
 
     def pid_of(self, words: str) -> int:
         """The process with these words in its command, the first of its family; 0 where there is none yet."""
         with contextlib.suppress(psutil.Error):
-            return next((one.pid for one in self.children() if words in " ".join(one.cmdline())), 0)
+            return next((process.pid for process in self.children() if words in " ".join(process.cmdline())), 0)
         return 0
 
     def end(self, number: int) -> list[psutil.Process]:
@@ -114,18 +114,18 @@ class Run:
 
 @contextlib.contextmanager
 def run_in(folder: Path) -> Iterator[Run]:
-    found = Run(folder)
-    yield found
-    if found.process and found.process.poll() is None:
-        found.end(signal.SIGTERM)
+    begun_run = Run(folder)
+    yield begun_run
+    if begun_run.process and begun_run.process.poll() is None:
+        begun_run.end(signal.SIGTERM)
 
 
 @pytest.fixture
 def run(open_folder: Path) -> Iterator[Run]:
     """In a folder in which nothing has run yet."""
     shutil.copytree(ROOT, open_folder / "npd", ignore=LEFT_OUT)
-    with run_in(open_folder / "npd") as found:
-        yield found
+    with run_in(open_folder / "npd") as begun_run:
+        yield begun_run
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +138,18 @@ def tree() -> Iterator[Path]:
 
 @pytest.fixture
 def begun(tree: Path) -> Iterator[Run]:
-    with run_in(tree) as found:
-        yield found
+    with run_in(tree) as begun_run:
+        yield begun_run
 
 
 def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     run.start()
-    said = run.said()
-    assert f"http://127.0.0.1:{run.web}/admin/" in said
-    assert f"http://127.0.0.1:{run.web}/api/v1/docs/" in said
-    assert f"http://127.0.0.1:{run.sandbox}/" in said
-    assert re.search(r"user: admin +password: \S{12,}", said)
-    assert "Try:" in said
+    output = run.output()
+    assert f"http://127.0.0.1:{run.web}/admin/" in output
+    assert f"http://127.0.0.1:{run.web}/api/v1/docs/" in output
+    assert f"http://127.0.0.1:{run.sandbox}/" in output
+    assert re.search(r"user: admin +password: \S{12,}", output)
+    assert "Try:" in output
 
     add = "from npd.models import Contact as C; print(C.objects.count()); C.objects.create(name='Kept Over A Restart')"
     contacts = int(run.manage(add))
@@ -165,21 +165,23 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
 
     assert run.end(signal.SIGINT) == []
     assert run.process.returncode == 0
-    assert "All ended" in run.said().splitlines()[-1]
+    assert "All ended" in run.output().splitlines()[-1]
     assert not (run.folder / "var" / "run.json").exists()
-    assert SAMPLE_DATA_WARNING not in said
+    assert SAMPLE_DATA_WARNING not in output
 
     own = {"MONDAY_API_KEY": "of-mine", "MONDAY_API_URL": "http://127.0.0.1:9/v2", "ALLOWED_HOSTS": "a.example"}
     run.start(**own)
-    assert SAMPLE_DATA_WARNING in run.said()
-    kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
-    told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, s.ALLOWED_HOSTS[0])"
-    assert run.manage(f"{kept}; {told}").split() == ["1", *own.values()]
+    assert SAMPLE_DATA_WARNING in run.output()
+    count_of_kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
+    used_settings = (
+        "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, s.ALLOWED_HOSTS[0])"
+    )
+    assert run.manage(f"{count_of_kept}; {used_settings}").split() == ["1", *own.values()]
 
     family = run.children()
     run.end(signal.SIGKILL)
     if sys.platform == "linux":
-        wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+        wait_for("every process has ended", lambda: not [process for process in family if process.is_running()], 60)
 
     # In the same folder, for a first start takes long. A program of the Procfile, and the database beside it.
     for words, name in (("-A config worker", "worker"), ("/postgres -D", "PostgreSQL")):
@@ -188,8 +190,8 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
         family = run.children()
         os.kill(pid, signal.SIGKILL)
         assert run.process.wait(60) == 1
-        assert re.search(rf"^{name} ended.* Its log: {run.folder}/var/\w+\.log$", run.said().splitlines()[-1])
-        assert not [one for one in family if one.is_running()]
+        assert re.search(rf"^{name} ended.* Its log: {run.folder}/var/\w+\.log$", run.output().splitlines()[-1])
+        assert not [process for process in family if process.is_running()]
 
 
 @pytest.mark.parametrize(
@@ -208,9 +210,9 @@ def test_a_signal_to_make_alone_ends_the_whole_run(begun: Run, number: int, befo
     make.send_signal(number)
     assert run.process
     run.process.wait(60)
-    wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+    wait_for("every process has ended", lambda: not [process for process in family if process.is_running()], 60)
     wait_for("the run has cleared up", lambda: not (run.folder / "var" / "run.json").exists(), 60)
-    assert "All ended" in run.said()
+    assert "All ended" in run.output()
 
 
 def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:
@@ -218,7 +220,7 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     run.begin_by_make()
     family = run.children()
     assert demo.stop(run.folder / "var") == 0
-    assert not [one for one in family if one.is_running() and one.name() == "postgres"]
+    assert not [process for process in family if process.is_running() and process.name() == "postgres"]
     assert not (run.folder / "var" / "run.json").exists()
     assert run.process
     assert run.process.wait(60) == 0
@@ -227,11 +229,11 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
 def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.lock"
     assert demo.stop(tmp_path) == 0
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
-        path.write_text(str(other.pid))
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        path.write_text(str(process.pid))
         assert demo.stop(tmp_path) == 0
-        assert other.poll() is None
-        other.kill()
+        assert process.poll() is None
+        process.kill()
     assert capsys.readouterr().out.splitlines() == ["Nothing runs in this folder."] * 2
 
 
@@ -257,35 +259,17 @@ def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
 
 
-def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_path: Path) -> None:
-    wanted = {"MONDAY_API_KEY": "of-mine", "EMAIL_FROM": "npd@example.org", "MONDAY_PROJECTS_BOARD_ID": "7"}
-    variables = variables_of(wanted | {"HOME": "/root"}, secrets_of(tmp_path))
-    assert wanted.items() <= variables.items()
-    assert "HOME" not in variables
-
-
 @pytest.fixture
-def taken() -> Iterator[int]:
+def busy_port() -> Iterator[int]:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield int(server.getsockname()[1])
 
 
-def test_a_taken_port_names_the_line_to_type(taken: int) -> None:
-    with pytest.raises(StartError, match=rf"Port {taken} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
-        check_ports(taken)
-
-
-def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
-    var, before = tmp_path / "var", os.umask(0o022)
-    try:
-        make_private(var)
-        (var / "run.log").touch()
-        assert var.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
-        assert (var / "run.log").stat().st_mode & 0o077 == 0
-    finally:
-        os.umask(before)
+def test_a_taken_port_names_the_line_to_type(busy_port: int) -> None:
+    with pytest.raises(StartError, match=rf"Port {busy_port} is taken.*\nType: make run PORT=\d+ SANDBOX_PORT=\d+$"):
+        check_ports(busy_port)
 
 
 def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:

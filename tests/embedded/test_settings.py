@@ -20,9 +20,8 @@ SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redi
 def settings_of(*names: str, **env: str) -> dict[str, object]:
     """Settings as a fresh process reads them."""
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
-    given = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
-    found: dict[str, object] = json.loads(ran(sys.executable, "-c", code, env=given, check=True).stdout)
-    return found
+    environment = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
+    return json.loads(ran(sys.executable, "-c", code, env=environment, check=True).stdout)
 
 
 SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")

@@ -57,13 +57,13 @@ def lock(folder: Path, commit: str) -> None:
         (folder / "requirements" / f"{name}.txt").write_text(f"# {name} of {commit}\n")
 
 
-def run(folder: Path, what: str = "embedded", **env: str) -> subprocess.CompletedProcess[str]:
-    given = {"PATH": f"{folder.parent / 'bin'}:/usr/bin:/bin", **env}
-    return ran("config/embedded/venv.sh", what, cwd=folder, env=given)
+def run(folder: Path, packages: str = "embedded", **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": f"{folder.parent / 'bin'}:/usr/bin:/bin", **env}
+    return ran("config/embedded/venv.sh", packages, cwd=folder, env=environment)
 
 
-def installs(folder: Path, what: str) -> bool:
-    result = run(folder, what)
+def installs(folder: Path, packages: str) -> bool:
+    result = run(folder, packages)
     assert result.returncode == 0, result.stderr
     return "Installing the packages" in result.stdout
 

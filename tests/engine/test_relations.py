@@ -4,55 +4,33 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
-from sync.merge import FieldSelection
 from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncedModel, SyncQueue
 from sync.registry import check_synced_models, entities, unfit_models
 from tests.admin import states
+from tests.engine.conftest import choose
 from tests.support.world import World, mail
 
-CREATE_COLUMN = """
-mutation Make($board: ID!, $title: String!, $type: ColumnType!, $id: String, $defaults: JSON) {
-  create_column(board_id: $board, title: $title, column_type: $type, id: $id, defaults: $defaults) { id }
-}
-"""
 
-
-def add_column(world: World, entity_type: str, title: str, kind: str, **settings: Any) -> str:
-    """A person makes a column on the board; returns its id."""
-    answer = world.sandbox.query(
-        CREATE_COLUMN,
-        board=world.board_id(entity_type),
-        title=title,
-        type=kind,
-        id=title.lower().replace(" ", "_"),
-        defaults=settings or None,
-    )
-    assert "errors" not in answer, answer
-    return str(answer["data"]["create_column"]["id"])
-
-
-def adopt(entity_type: str) -> None:
-    """Run the set-up again, which adopts columns that fit."""
-    set_up(registry.entity(entity_type), metered_client.connector())
+def adopt_column(world: World, kind: str, **settings: Any) -> None:
+    """A person makes a column for the organization on the contacts' board, and the set-up adopts it."""
+    world.sandbox.add_column(world.board_id(), "organization", "Organization", kind, **settings)
+    set_up(registry.entity("contact"), metered_client.connector())
 
 
 @pytest.fixture
 def connected(world: World) -> World:
     """The contacts' board has a column of connected organizations."""
-    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
-    adopt("contact")
+    adopt_column(world, "board_relation", boardIds=[world.board_id("organization")])
     assert FieldMapping.objects.get(link__entity_type="contact", key="organization").converter == "relation"
     return world
 
@@ -60,8 +38,7 @@ def connected(world: World) -> World:
 @pytest.fixture
 def named(world: World) -> World:
     """The contacts' board has a text column with the organization's name."""
-    add_column(world, "contact", "Organization", "text")
-    adopt("contact")
+    adopt_column(world, "text")
     mapping = FieldMapping.objects.get(link__entity_type="contact", key="organization")
     assert mapping.converter == "relation_name"
     return world
@@ -114,7 +91,7 @@ def test_only_the_relation_waits_for_an_organization_without_an_item(connected: 
     connected.work()
     assert connected.values(contact)["name"] == "Ann"
     assert connected.status(contact) == "pending"
-    assert "waits for the organization “Acme”" in connected.held(contact, "organization")
+    assert "waits for the organization “Acme”" in connected.block_of(contact, "organization")
     SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow())
     connected.work()
     assert cell(connected, contact) == "Acme"
@@ -164,7 +141,7 @@ def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_
     connected.hear(contact)
     assert contact.organization is not None
     assert contact.organization.name == "Acme"
-    assert f"the item {item['id']}, which no organization in NPD has yet" in connected.held(contact, "organization")
+    assert f"the item {item['id']}, which no organization in NPD has yet" in connected.block_of(contact, "organization")
     assert connected.status(contact) == "pending"
     assert AwaitedRelation.objects.get().target == f"item {item['id']}"
     connected.pass_time(seconds=30)  # the new item was quiet for long enough
@@ -190,7 +167,7 @@ def test_a_relation_is_looked_for_once_more_in_case_its_record_came_during_the_l
     assert contact.organization == late
 
 
-def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connected: World) -> None:
+def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connected: World, person: Any) -> None:
     acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
     contact = connected.linked(organization=acme)
     for choice, expected in (({"choose": "monday"}, gamma), ({"choose": "custom", "value": "Gamma"}, gamma)):
@@ -198,16 +175,10 @@ def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connecte
         assert conflict.npd_data == {"organization": "Beta"}
         assert conflict.base_data == {"organization": "Acme"}
         assert conflict.monday_data == {"organization": "Gamma"}
-        choose(conflict, **choice)
+        choose(conflict, person, organization=choice)
         connected.work(contact)
         assert (contact.organization, cell(connected, contact)) == (expected, expected.name), choice
         assert connected.status(contact) == "synced"
-
-
-def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str) -> None:
-    person = get_user_model().objects.get_or_create(username="pat", is_superuser=True)[0]
-    sides = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
-    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: FieldSelection(**choice)}, seen=sides)
 
 
 def _clash(
@@ -281,7 +252,7 @@ def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(name
     contact = named.linked()
     named.edit(contact, "organization", "Acme Sons")
     named.hear()
-    assert "No organization in NPD is called “Acme Sons”" in named.held(contact, "organization")
+    assert "No organization in NPD is called “Acme Sons”" in named.block_of(contact, "organization")
     firm = organization(f"{white}Acme{white}Sons{white}")
     named.work(contact)
     assert contact.organization == firm
@@ -341,7 +312,7 @@ def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -
     named.hear(contact)
     assert contact.organization == acme
     assert cell(named, contact) == "Beta"
-    assert named.held(contact, "organization").startswith("2 organizations in NPD are")
+    assert named.block_of(contact, "organization").startswith("2 organizations in NPD are")
     others[0].delete()
     named.work(contact)
     assert contact.organization == others[1]

@@ -39,10 +39,10 @@ def imported(client: Client, content: str | bytes, kind: str = "contact", **opti
     """What is said after the import of a file."""
     page = preview(client, content, kind, **options)
     assert "confirm_form" in page.context, (page.context["form"].errors, refused(page))
-    return said(confirm(client, page, kind))
+    return messages(confirm(client, page, kind))
 
 
-def said(answer: Any) -> str:
+def messages(answer: Any) -> str:
     texts = [str(message) for message in get_messages(answer.wsgi_request)]
     return re.sub(r"<[^>]+>", "", " ".join(texts))
 

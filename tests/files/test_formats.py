@@ -8,12 +8,12 @@ import openpyxl
 import pytest
 import xlsxwriter
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact, Organization
 from sync.operations.file_formats import AnyFile, FileError, escape_formula, unescape_formula
 from tests.files.conftest import counts, exported, preview
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +24,7 @@ AWKWARD = [
 
 
 def rows_of(content: bytes) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = AnyFile().create_dataset(content).dict
-    return found
+    return AnyFile().create_dataset(content).dict
 
 
 def sheet(*rows: list[Any]) -> bytes:
@@ -213,8 +212,6 @@ def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: N
         (["view_contact"], 403),
         (["export_contact"], 403),
     ):
-        clerk = User.objects.create_user(" ".join(codes), is_staff=True)
-        clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
-        client.force_login(clerk)
+        client.force_login(staff_who_may(*codes, name=" ".join(codes)))
         assert client.get("/admin/npd/contact/export/").status_code == status
         assert client.post("/admin/npd/contact/export/", {"format": "0", "resource": "0"}).status_code == status

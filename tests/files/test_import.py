@@ -5,7 +5,7 @@ from typing import Any
 import pghistory.models
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
@@ -16,7 +16,8 @@ from sync.models import Decision
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import resource_of
-from tests.files.conftest import changes, confirm, counts, imported, preview, refused, said
+from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused
+from tests.support.people import staff_who_may
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 
 pytestmark = pytest.mark.django_db
@@ -76,7 +77,7 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     html = page.content.decode()
     assert html.index("Not imported: 8") < html.index("New: 1")
     assert "Row 10, Too, many@x.org" in html
-    assert "8 rows were not imported" in said(confirm(browser, page))
+    assert "8 rows were not imported" in messages(confirm(browser, page))
     assert names() == {"Twin", "Twin too", "Eve"}
 
 
@@ -101,8 +102,8 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
     assert Contact.objects.get(name="Bob").organization is None
     assert Organization.objects.count() == 3
     assert "2 changed" in imported(browser, file.replace("acmé", ""), create_missing="on")
-    made = Organization.objects.get(name="Unknown")
-    assert {Contact.objects.get(name=name).organization for name in ("Bob", "Eve")} == {made}
+    unknown = Organization.objects.get(name="Unknown")
+    assert {Contact.objects.get(name=name).organization for name in ("Bob", "Eve")} == {unknown}
 
 
 def test_of_a_row_that_is_refused_no_warning_says_that_it_is_imported(browser: Client) -> None:
@@ -124,10 +125,7 @@ def test_a_cell_of_several_lines_gives_all_its_aliases(browser: Client) -> None:
 
 
 def test_only_who_may_add_organizations_lets_an_import_make_them(client: Client, person: User) -> None:
-    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
-    codes = ["view_contact", "add_contact", "change_contact", "import_contact"]
-    clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
-    client.force_login(clerk)
+    client.force_login(staff_who_may("view_contact", "add_contact", "change_contact", "import_contact"))
     page = preview(client, "Name,Email,Company\nBob,bob@x.org,Unknown\n", create_missing="on")
     assert "create_missing" not in page.context["form"].fields
     confirm(client, page)
@@ -225,7 +223,7 @@ def test_what_was_not_shown_is_not_written(browser: Client) -> None:
     ann = contact("Ann", "ann@x.org", role_title="CEO")
     page = preview(browser, "Email,Role\nann@x.org,Chair\n")
     Contact.objects.filter(pk=ann.pk).update(role_title="Cook")
-    assert said(confirm(browser, page)).startswith("Nothing was imported. Records were changed since the preview")
+    assert messages(confirm(browser, page)).startswith("Nothing was imported. Records were changed since the preview")
     ann.refresh_from_db()
     assert ann.role_title == "Cook"
 
@@ -239,7 +237,7 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
             cursor.execute("SELECT 1 / 0")
 
     monkeypatch.setattr(record_files, "update_many", refusing)
-    assert said(confirm(browser, page)) == "Nothing was imported. division by zero. Preview the file again."
+    assert messages(confirm(browser, page)) == "Nothing was imported. division by zero. Preview the file again."
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not Decision.objects.filter(kind="import").exists()
@@ -252,27 +250,27 @@ def test_an_import_and_somebody_who_changes_the_same_records_never_wait_for_each
     page = preview(browser, f"NPD ID,Name,Email,Role\n{cid.pk},,,Chair\n,,{bob.email},Cook\n,{ann.name},,Head\n")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ann.pk)
-        done = beside(lambda: said(confirm(browser, page)))
+        importing = beside(lambda: messages(confirm(browser, page)))
         wait_for("the import waits for us", somebody_waits_for_us)
         list(Contact.objects.select_for_update().filter(pk__in=[bob.pk, cid.pk]).order_by("pk"))
-    assert done.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"
+    assert importing.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"
 
 
 def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Client) -> None:
     page = preview(browser, "Name,Email\nAnn,ann@x.org\n")
     confirm(browser, page)
-    assert "imported already" in said(confirm(browser, page))
+    assert "imported already" in messages(confirm(browser, page))
     assert Contact.objects.count() == 1
     page = preview(browser, "Name,Email\nBob,bob@x.org\n")
     name = page.context["confirm_form"].initial["import_file_name"]
     assert len(name) == 32
     cache.delete(Uploads.CACHE_PREFIX + name)
-    assert "Choose it again." in said(confirm(browser, page))
+    assert "Choose it again." in messages(confirm(browser, page))
     answer = browser.post(
         "/admin/npd/contact/process_import/",
         {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
     )
-    assert "Choose it again." in said(answer)
+    assert "Choose it again." in messages(answer)
 
 
 @pytest.mark.parametrize("forged", [{"format": "7"}, {"format": "x"}, {"resource": "9"}])
@@ -331,9 +329,7 @@ def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
 def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
     batch_id = Decision.objects.get(kind="import").batch_id
-    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
-    clerk.user_permissions.set(Permission.objects.filter(codename__in=["change_contact", "view_contact"]))
-    browser.force_login(clerk)
+    browser.force_login(staff_who_may("change_contact", "view_contact"))
     assert browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
 
@@ -353,9 +349,7 @@ def test_an_import_asks_for_its_own_right_and_those_to_add_and_change(client: Cl
     needed = {"view_contact", "add_contact", "change_contact", "import_contact"}
     for number, missing in enumerate(("", "add_contact", "change_contact", "import_contact")):
         codes = needed - {missing}
-        clerk = User.objects.create_user(f"clerk {number}", is_staff=True)
-        clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
-        client.force_login(clerk)
+        client.force_login(staff_who_may(*codes, name=f"clerk {number}"))
         status = 200 if codes == needed else 403
         assert client.get("/admin/npd/contact/import/").status_code == status
         assert preview(client, "Name,Email\nAnn,ann@x.org\n").status_code == status

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 
 
@@ -15,5 +14,4 @@ def narrow_guard(settings: Any) -> None:
 
 @pytest.fixture
 def mary(transactional_db: None) -> User:
-    user: User = get_user_model()._default_manager.create_superuser("mary", password="secret")  # type: ignore[attr-defined]
-    return user
+    return User.objects.create_superuser("mary", password="secret")

@@ -122,5 +122,8 @@ def test_the_page_of_an_approval_has_its_answers_until_it_is_decided(admin_clien
     reject = next(button for button in answers if button.code == "reject")
     question = admin_client.post(reject.post_to, reject.hidden)
     assert "Keep 1 item on Monday?" in words_of(question.content.decode())
-    admin_client.post(reject.post_to, {"action": "reject", "key": f"approval:{approval.pk}", "confirmed": "yes"})
+    form = {"action": "reject", "key": f"approval:{approval.pk}", "confirmed": "yes"}
+    assert "1 item stays on Monday." in words_of(
+        admin_client.post("/admin/home/act/", form, follow=True).content.decode()
+    )
     assert admin_client.get(page).context["row_buttons"] == []

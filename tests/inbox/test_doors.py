@@ -1,12 +1,9 @@
 """Which deliveries are taken: challenge, signature, token; closed by default."""
 
-import base64
 import json
 import logging
-from collections.abc import Callable
 from io import BytesIO
 
-import jwt
 import pytest
 from django.test import Client
 from pytest_django import Settings
@@ -33,29 +30,13 @@ def assert_refused(answer: Answer, status: int, code: str) -> None:
     assert not SyncQueue.objects.exists()
 
 
-FORGED: dict[str, Callable[[str], str]] = {
-    "another secret": lambda audience: signed(audience, secret="another-secret-0123456789abcdef0123"),
-    "no algorithm": lambda audience: f"{NO_ALGORITHM}.{signed(audience).split('.')[1]}.",
-    "another algorithm": lambda audience: jwt.encode(
-        {"aud": audience, "exp": 4_000_000_000}, SIGNING_SECRET * 2, algorithm="HS512"
-    ),
-    "another address": lambda audience: signed("https://elsewhere.test" + BARE),
-}
-NO_ALGORITHM = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+def test_each_door_refuses_a_forged_signature(settings: Settings) -> None:
+    for path, door in ((BARE, at_bare_door), (WITH_TOKEN, at_path_door)):
+        forged = signed(settings.SITE_URL + path, secret="another-secret-0123456789abcdef0123")
+        assert_refused(door(raw(), authorization=forged), 401, "bad_signature")
 
 
-@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-def test_the_bare_door_refuses_a_forged_signature(settings: Settings, forged: Callable[[str], str]) -> None:
-    assert_refused(at_bare_door(raw(), forged(settings.SITE_URL + BARE)), 401, "bad_signature")
-
-
-FIRST, LAST = -62_135_596_800, 253_402_300_799
-"""The seconds of the calendar's two ends, in years 1 and 9999."""
-
-
-def test_the_path_door_takes_a_good_signature_and_refuses_a_wrong_one(settings: Settings) -> None:
-    forged = signed(settings.SITE_URL + WITH_TOKEN, secret="another-secret-0123456789abcdef0123")
-    assert_refused(at_path_door(raw(), authorization=forged), 401, "bad_signature")
+def test_the_path_door_takes_a_good_signature(settings: Settings) -> None:
     assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN))[0] == 200
 
 

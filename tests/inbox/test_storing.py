@@ -194,6 +194,12 @@ def test_json_that_is_no_event_is_refused_in_a_sentence(delivery: Any) -> None:
     assert not WebhookEvent.objects.exists()
 
 
+@pytest.mark.parametrize(("lacking", "words"), [("pulseId", "names no item"), ("boardId", "names no board")])
+def test_a_refused_event_names_what_it_lacks(lacking: str, words: str) -> None:
+    _, refusal = take(raw(**{lacking: ...}))
+    assert words in str(refusal)
+
+
 def test_a_body_over_64_kilobytes_is_refused() -> None:
     assert take(raw(value={"text": "x" * 60_000}))[0] == 200
     status, refusal = take(raw(value={"text": "x" * 64_000}))

@@ -8,7 +8,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.admin.deleted_pages import restored_item
 from sync.choices import TombstoneState
-from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
 from sync.records.tombstones import prune_tombstones, restore_by_person
@@ -199,15 +198,9 @@ def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_histo
     contact.refresh_from_db()
     item_id, key = contact.monday_id, contact.pk
     contact.delete()
-
-    class Between(MeteredClient):
-        def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Any:
-            if "archive_item" in document:
-                world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Chair")
-            return super().execute(document, variables, idempotency_key=idempotency_key)
-
-    with metered_client.client_override(Between(metered_client.client().inner)):
-        world.work()
+    edit = {"item_id": item_id, "column_id": "role_title", "value": "Chair"}
+    world.meanwhile(lambda: world.sandbox.act("edit", **edit), before="mutation")
+    world.work()
     assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
 

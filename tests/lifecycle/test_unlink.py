@@ -105,6 +105,17 @@ def test_an_unlinking_that_failed_for_good_is_not_forgotten_when_the_record_is_s
     assert not SyncQueue.objects.exclude(status="completed").exists()
 
 
+def test_an_unlinking_that_failed_for_good_ends_with_the_next_one(world: World) -> None:
+    contact = world.linked("Ann")
+    unlink(contact)
+    with unlinking_fails():
+        world.give_up_on(contact)
+    unlink(contact)
+    world.work()
+    assert (world.status(contact), contact.monday_id) == ("disabled", None)
+    assert not SyncQueue.objects.exclude(status="completed").exists()
+
+
 @pytest.mark.django_db
 def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> None:
     contact = Contact.objects.create(name="Ann", sync_enabled=False)

@@ -16,11 +16,11 @@ SLACK = f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{TOKEN}"
 
 @pytest.fixture
 def mail(settings: Any) -> Iterator[MailServer]:
-    with mail_server() as found:
+    with mail_server() as server:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # pytest-django puts its own there
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", found.port
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
         settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
-        yield found
+        yield server
 
 
 class Chats:
@@ -50,8 +50,8 @@ class Chats:
 
 @pytest.fixture
 def chats() -> Iterator[Chats]:
-    found = Chats()
+    recorder = Chats()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as hosts:
         for method in ("GET", "POST"):
-            hosts.add_callback(method, re.compile("https?://"), found.answer)
-        yield found
+            hosts.add_callback(method, re.compile("https?://"), recorder.answer)
+        yield recorder

@@ -13,6 +13,7 @@ from django.test import Client
 from sync.kernel.secret_texts import decrypt
 from sync.models import NotificationReceiver
 from tests.notifications.conftest import SLACK, TOKEN, Chats
+from tests.support.people import signed_in
 from tests.support.receivers import MailServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,9 +74,9 @@ def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, 
         assert row.address not in page.content.decode()
     assert not NotificationReceiver.objects.exists()
     entries = [f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()]
-    kept = " ".join([str(session.get_decoded()) for session in Session.objects.all()] + entries)
-    assert kept.count("Slack, channel ops") >= 2
-    assert TOKEN not in kept
+    stored = " ".join([str(session.get_decoded()) for session in Session.objects.all()] + entries)
+    assert stored.count("Slack, channel ops") >= 2
+    assert TOKEN not in stored
 
 
 @pytest.mark.parametrize("problem", ["", "Your account has no email address.", "No email server is set up."])
@@ -107,8 +108,7 @@ def test_only_superusers_have_chats(browser: Client, client: Client, mail: MailS
         assert send(client, act, chat=number).status_code == 404
     assert not chats.calls
     assert set(NotificationReceiver.objects.values_list("user__username", flat=True)) == {None, "eve"}
-    stranger = Client()
-    stranger.force_login(User.objects.create_user("nobody"))
+    stranger = signed_in(User.objects.create_user("nobody"))
     assert stranger.get(PAGE).status_code == stranger.post(PAGE, {"act": "test"}).status_code == 302
     # Nobody can be given a right to them.
     assert not Permission.objects.filter(codename__contains="notification").exists()

@@ -74,7 +74,7 @@ def fails(name: str, error: str = "Monday has no room for “x”.") -> SyncQueu
 
 
 def subjects(mail: MailServer) -> list[str]:
-    return [str(one["Subject"]) for one in mail.mails]
+    return [str(message["Subject"]) for message in mail.mails]
 
 
 def text(mail: MailServer, number: int = -1) -> str:
@@ -141,8 +141,8 @@ def test_each_thing_is_said_once_by_many_tasks(ada: User, mail: MailServer, chat
     refused = len(chats.posted)
     for _ in range(2):
         notified_after(hours=2)
-    names = Counter(name for one in range(len(mail.mails)) for name in text(mail, one).split() if "Person" in name)
-    assert names == {f"Person{one:02}x:": 1 for one in range(1, number + 1)}
+    names = Counter(name for index in range(len(mail.mails)) for name in text(mail, index).split() if "Person" in name)
+    assert names == {f"Person{index:02}x:": 1 for index in range(1, number + 1)}
     assert len(chats.posted) - refused <= 1
     assert Notification.objects.count() == 2 * number
 
@@ -166,12 +166,12 @@ def test_many_items_removed_by_one_person_are_one_line_or_none_if_back(ada: User
     choose(ada, Frequency.AT_ONCE)
     notify_people()
     assert not mail.mails
-    items = SyncMetadata.objects.filter(entity_id__in=[str(one.pk) for one in gone])
-    kept = items.values("removed_since", "remote_state").first()
+    items = SyncMetadata.objects.filter(entity_id__in=[str(contact.pk) for contact in gone])
+    removal = items.values("removed_since", "remote_state").first()
     items.update(removed_since=None, remote_state="")
     notified_after(minutes=1)
     assert not mail.mails
-    items.update(**kept)
+    items.update(**removal)
     notified_after(minutes=3)
     assert subjects(mail) == ["NPD Sync: 12 items removed on Monday: Archived on the board by Maya Lind"]
     assert text(mail).count("and 8 more") == 1
@@ -258,11 +258,11 @@ def test_a_chat_gets_causes_and_a_link_and_nobodys_name(chats: Chats, settings: 
     add_chat("ops", SLACK, Frequency.AT_ONCE)
     notify_people()
     [body] = chats.posted
-    said = json.dumps(body, ensure_ascii=False)
+    message = json.dumps(body, ensure_ascii=False)
     for words in ("2 changes fail: Monday has no room", "1 change fails: Another thing.", "npd.example.org/admin/"):
-        assert words in said
+        assert words in message
     for name in ("Ann", "Bob", "Cid"):
-        assert name not in said
+        assert name not in message
 
 
 def test_the_longest_message_fits_what_teams_takes(chats: Chats) -> None:

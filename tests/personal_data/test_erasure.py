@@ -30,8 +30,7 @@ TRACES = ("Hara-Lind", "aenne.lind", "old.lind", "secret.lind", "555-0172", "pre
 
 @pytest.fixture
 def dora(world: World) -> User:
-    administrator: User = world.administrator("dora")
-    return administrator
+    return world.administrator("dora")
 
 
 def columns_with_traces() -> list[str]:
@@ -80,9 +79,9 @@ def lived(world: World, dora: User) -> Contact:
     models.UnmatchedItem.objects.create(entity_type="contact", item_id=str(contact.monday_id), name=f"{NAME} (work)")
     log_action(dora, models.UnmatchedItem.objects.get(), "Asked to link it.")
     contact.refresh_from_db()
-    other = {"record": str(acme.pk), "name": "Acme", "fields": [{"words": f"Billing contact: NPD says “{NAME}”"}]}
+    acme_row = {"record": str(acme.pk), "name": "Acme", "fields": [{"words": f"Billing contact: NPD says “{NAME}”"}]}
     own = {"record": str(contact.pk), "name": NAME, "fields": []}
-    models.BoardLink.objects.filter(entity_type="organization").update(differences=[other])
+    models.BoardLink.objects.filter(entity_type="organization").update(differences=[acme_row])
     models.BoardLink.objects.filter(entity_type="contact").update(differences=[own])
     upload = Uploads()
     upload.save(f"Name,Email\n{NAME},{EMAIL}\n".encode())

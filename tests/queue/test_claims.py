@@ -347,16 +347,12 @@ def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, mome
     assert (closed.entity_id, "superseded by" in closed.error_message) == (saved, True)
 
 
-QUEUE = SyncQueueService()
 ID = uuid.uuid4()
 
 
 @pytest.fixture
-def lease() -> Lease:
-    link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
-    lease = acquire(link)
-    assert lease is not None
-    return lease
+def lease(link: BoardLink) -> Lease:
+    return lease_of(link)
 
 
 def asked_for(**more: Any) -> None:
@@ -396,6 +392,6 @@ def test_a_row_in_flight_is_not_edited_and_gets_a_successor(lease: Lease) -> Non
 def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(lease: Lease) -> None:
     ids = {priority: uuid.uuid4() for priority in reversed(Priority)}
     for priority, entity_id in ids.items():
-        QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
+        SyncQueueService().enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
     order = [claim(lease, 1)[0].entity_id for _ in Priority]
     assert order == [ids[priority] for priority in Priority]

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from sync.kernel import process
 from sync.limits import breaker, metered_client
 from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
+from sync.monday.client import MondayClient
 from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
 from sync.operations.detect import boards_to_sweep
@@ -51,17 +52,17 @@ def boards(world: World, woken: list[str]) -> Sandbox:
     return world.sandbox
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> list[str]:
+def stop_after(
+    monkeypatch: pytest.MonkeyPatch, calls: int, tell: Callable[[], object] = process.request_shutdown
+) -> list[str]:
     """Tell this process to end while its n-th call is in the air; returns the calls as they are made."""
-    from sync.monday.client import MondayClient
-
     log: list[str] = []
     execute = MondayClient.execute
 
     def counted(self: MondayClient, document: str, *args: Any, **kwargs: Any) -> Any:
         log.append("write" if document.startswith("mutation") else "read")
         if len(log) == calls:
-            process.request_shutdown()
+            tell()
         return execute(self, document, *args, **kwargs)
 
     monkeypatch.setattr(MondayClient, "execute", counted)
@@ -206,19 +207,9 @@ def test_a_signal_while_the_handlers_are_installed_is_a_request_too(monkeypatch:
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     boards: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sync.monday.client import MondayClient
-
     BoardLink.objects.update(batch_limit=4)
     Contact.objects.bulk_create(Contact(name=f"P{n}") for n in range(6))
-    execute, calls = MondayClient.execute, []
-
-    def interrupt(self: MondayClient, *args: Any, **kwargs: Any) -> Any:
-        calls.append(args)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return execute(self, *args, **kwargs)
-
-    monkeypatch.setattr(MondayClient, "execute", interrupt)
+    calls = stop_after(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(CommandError, match="Interrupted") as ended:
         call_command("sync_drain")
     assert ended.value.returncode == 130

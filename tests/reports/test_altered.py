@@ -15,13 +15,13 @@ from tests.support.world import World
 __all__ = ["sales", "with_deals"]
 
 
-def altering(world: World, how: str, *columns: str) -> None:
+def altering(world: World, alteration: str, *columns: str) -> None:
     """Monday stores the texts of these columns so; "name" is the item's name."""
-    world.sandbox.control("faults", alters=how, columns=list(columns or ("role_title",)))
+    world.sandbox.control("faults", alters=alteration, columns=list(columns or ("role_title",)))
 
 
 @pytest.mark.parametrize(
-    ("how", "text", "is_lossless"),
+    ("alteration", "text", "is_lossless"),
     [
         ("folded", "Head  of   sales", True),
         ("small", "Head of SALES", True),
@@ -35,9 +35,9 @@ def altering(world: World, how: str, *columns: str) -> None:
         ("accents dropped", "Café", False),
     ],
 )
-def test_nothing_is_lost_where_only_what_nobody_reads_differs(how: str, text: str, is_lossless: bool) -> None:
-    assert text != ALTERATIONS[how](text)
-    assert looks_same(text, ALTERATIONS[how](text)) is is_lossless
+def test_nothing_is_lost_where_only_what_nobody_reads_differs(alteration: str, text: str, is_lossless: bool) -> None:
+    assert text != ALTERATIONS[alteration](text)
+    assert looks_same(text, ALTERATIONS[alteration](text)) is is_lossless
 
 
 def test_what_nothing_is_lost_by_is_synced_with_a_note(world: World) -> None:

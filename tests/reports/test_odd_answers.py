@@ -12,7 +12,6 @@ from urllib3 import HTTPResponse
 from npd.models import Contact
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep import sweep_board
-from tests.engine.test_relations import add_column
 from tests.support.world import World
 
 Change = Callable[[str, dict[str, Any]], None]
@@ -86,17 +85,17 @@ def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(worl
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])
     for _ in range(3):
         world.hear(minutes=1)
-    seen: list[Any] = []
+    first_items: list[Any] = []
 
     def change(query: str, data: dict[str, Any]) -> None:
-        if seen and "next_items_page" in query and data.get("page", {}).get("items"):
-            data["page"]["items"][0] = seen[0]
+        if first_items and "next_items_page" in query and data.get("page", {}).get("items"):
+            data["page"]["items"][0] = first_items[0]
         elif data.get("first"):
-            seen[:] = data["first"][0]["items_page"]["items"][:1]
+            first_items[:] = data["first"][0]["items_page"]["items"][:1]
 
     changing_answers(world, change)
     compare_board(world.link())
-    assert seen
+    assert first_items
     for _ in range(3):
         world.work(minutes=11)
     assert (Contact.objects.count(), len(world.sandbox.items())) == (12, 12)
@@ -104,7 +103,7 @@ def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(worl
 
 
 def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(world: World) -> None:
-    add_column(world, "contact", "Huge", "text")
+    world.sandbox.add_column(world.board_id(), "huge", "Huge", "text")
     ann = world.linked("Ann", role_title="Old")
     world.sandbox.control("webhooks", rule="drop")
     world.edit(ann, "huge", "x" * 65_000)
@@ -112,5 +111,5 @@ def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(worl
     for _ in range(3):
         world.hear(ann, minutes=3)
     assert world.values(ann)["role_title"] == "New"
-    assert world.held(ann, "notes")
+    assert world.block_of(ann, "notes")
     assert world.link().stops == {}

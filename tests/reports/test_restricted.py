@@ -15,9 +15,9 @@ from tests.support.world import World
 PHONE = "+442079460018"
 
 
-def close(world: World, **what: list[str]) -> None:
+def close(world: World, **ids: list[str]) -> None:
     """The token's user may read these columns or items, and not edit them."""
-    world.sandbox.control("faults", closed=what)
+    world.sandbox.control("faults", closed=ids)
 
 
 def calls_while(world: World, minutes: int, *, seconds: int = 60) -> int:
@@ -42,7 +42,7 @@ def test_a_column_that_is_closed_is_blocked_and_the_other_fields_flow(world: Wor
     close(world, columns=["phone"])
     world.save(ann, phone=PHONE, role_title="New")
     assert world.values(ann)["role_title"] == "New"
-    assert "User unauthorized" in world.held(ann, "phone")
+    assert "User unauthorized" in world.block_of(ann, "phone")
     world.save(bob, role_title="New")
     assert (world.values(bob)["role_title"], world.status(bob)) == ("New", "synced")
     assert calls_while(world, 60) <= 2
@@ -59,7 +59,7 @@ def test_many_changes_to_a_closed_column_cost_as_few_calls_as_one(world: World) 
     world.work()
     assert world.calls() - before <= 6
     assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"New"}
-    assert all(world.held(contact, "phone") for contact in Contact.objects.all())
+    assert all(world.block_of(contact, "phone") for contact in Contact.objects.all())
 
 
 def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> None:
@@ -70,7 +70,7 @@ def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> 
     assert sorted(item["name"] for item in world.sandbox.items()) == ["Ann", "Bob"]
     assert world.values(ann)["role_title"] == "Boss"
     assert world.status(bob) == "synced"
-    assert world.held(ann, "phone")
+    assert world.block_of(ann, "phone")
     assert calls <= 8
 
 
@@ -100,7 +100,7 @@ def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: An
     assert breaker.ask_again() == breaker.RESUMED
     world.work()
     world.hear(minutes=1)
-    assert [world.values(one)["notes"] for one in (ann, bob)] == ["New", "New"]
+    assert [world.values(contact)["notes"] for contact in (ann, bob)] == ["New", "New"]
 
 
 def test_a_viewers_token_fails_no_changes_that_come_hours_apart(world: World, people: Any) -> None:

@@ -45,36 +45,27 @@ def unsynced() -> list[str]:
     return sorted(Contact.objects.exclude(sync_status="synced").values_list("name", flat=True))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_new_contacts_wait_at_little_cost_and_are_made_once(world: World, fault: str) -> None:
-    writes_fail(world, fault)
-    new_contacts(12)
-    assert world.calls_while(60) <= 30
-    assert world.calls_while(60, seconds=600) <= 10
-    assert not world.sandbox.items()
-    writes_work(world)
-    calls = world.calls_while(65, seconds=1_200)
-    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(12)]
-    assert calls <= 30
-    assert not Contact.objects.exclude(sync_status="synced").exists()
-
-
 REFUSALS: dict[str, dict[str, Any]] = {
     "a minute's limit, wait a second": {"status": 429, "retry_after": 1},
     "HTTP 401": {"status": 401},
 }
 
 
-@pytest.mark.parametrize("fault", REFUSALS)
-def test_writes_that_are_refused_whatever_they_say_wait_at_little_cost(world: World, fault: str) -> None:
-    world.sandbox.control("faults", on="mutation", count=100_000, **REFUSALS[fault])
+@pytest.mark.parametrize(
+    ("fault", "calls_at_first", "calls_later"),
+    [*((fault, 30, 10) for fault in FAULTS.values()), *((fault, 50, 20) for fault in REFUSALS.values())],
+    ids=[*FAULTS, *REFUSALS],
+)
+def test_new_contacts_wait_at_little_cost_and_are_made_once(
+    world: World, fault: dict[str, Any], calls_at_first: int, calls_later: int
+) -> None:
+    world.sandbox.control("faults", **{"on": "mutation", "count": 100_000, **fault})
     new_contacts(12)
-    assert world.calls_while(60) <= 50
-    assert world.calls_while(60, seconds=600) <= 20
+    assert world.calls_while(60) <= calls_at_first
+    assert world.calls_while(60, seconds=600) <= calls_later
+    assert not world.sandbox.items()
     writes_work(world)
-    breaker.ask_again()
-    for _ in range(2):
-        world.work(minutes=2)
+    assert world.calls_while(65, seconds=1_200) <= 30
     assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(12)]
     assert not unsynced()
 
@@ -95,16 +86,6 @@ def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: P
     assert breaker.ask_again() == breaker.RESUMED
     world.work()
     assert world.values(ann)["role_title"] == "New"
-
-
-def test_whoever_tries_again_after_it_is_over_waits_no_longer(world: World) -> None:
-    writes_stopped(world)
-    writes_work(world)
-    world.work(minutes=3)
-    assert not world.sandbox.items()
-    assert breaker.ask_again() == breaker.RESUMED
-    world.work()
-    assert len(world.sandbox.items()) == 4
 
 
 def test_an_edit_whose_webhook_was_lost_comes_in_however_long_writes_fail(world: World) -> None:

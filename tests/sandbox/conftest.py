@@ -48,8 +48,8 @@ class Simulator:
         self.start(**settings)
 
     def start(self, **settings: Any) -> None:
-        given = {"site_url": self.url, "token": TOKEN} | settings
-        by_address[urlsplit(self.url).netloc] = build(Settings(**given))
+        options = {"site_url": self.url, "token": TOKEN} | settings
+        by_address[urlsplit(self.url).netloc] = build(Settings(**options))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
         """One request at /v2; header names are given with underscores."""
@@ -62,8 +62,7 @@ class Simulator:
         )
 
     def ask(self, document: str, **variables: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.post(document, variables).json()
-        return answer
+        return self.post(document, variables).json()
 
     def data(self, document: str, **variables: Any) -> Any:
         """The data of an answer without errors."""
@@ -74,8 +73,7 @@ class Simulator:
     def refusal(self, document: str, **variables: Any) -> dict[str, Any]:
         answer = self.ask(document, **variables)
         assert len(answer.get("errors", [])) == 1, answer
-        error: dict[str, Any] = answer["errors"][0]
-        return error
+        return answer["errors"][0]
 
     def control(self, name: str, content: Any = None, method: str = "POST") -> Any:
         answer = self.session.request(method, f"{self.url}/_control/{name}", json=content, timeout=20)
@@ -89,8 +87,8 @@ class Simulator:
 
     def board(self, columns: dict[str, str] | None = None) -> str:
         """A new board with a column of each type; its id."""
-        made = self.data('mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }')
-        board: str = made["create_board"]["id"]
+        created = self.data('mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }')
+        board: str = created["create_board"]["id"]
         for column, column_type in (COLUMNS if columns is None else columns).items():
             self.data(
                 "mutation ($b: ID!, $t: String!, $i: String, $y: ColumnType!) {"
@@ -104,15 +102,14 @@ class Simulator:
 
     def item(self, board: str, name: str = "Ada", **values: Any) -> str:
         """A new item through the API; its id."""
-        made = self.data(
+        created = self.data(
             "mutation ($b: ID!, $n: String!, $v: JSON) { create_item(board_id: $b, item_name: $n,"
             " column_values: $v, create_labels_if_missing: true) { id } }",
             b=board,
             n=name,
             v=json.dumps(values),
         )
-        item: str = made["create_item"]["id"]
-        return item
+        return created["create_item"]["id"]
 
     def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
         """The answer to a change of several columns."""
@@ -120,9 +117,8 @@ class Simulator:
 
     def cell(self, item: str, column: str) -> dict[str, Any]:
         """One column value with the fields of its type."""
-        found = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
-        cell: dict[str, Any] = found[0]
-        return cell
+        cells = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
+        return cells[0]
 
     def subscribe(self, board: str, url: str, event: str) -> dict[str, Any] | None:
         hook: dict[str, Any] | None = self.data(
@@ -186,7 +182,7 @@ class Receiver:
     """An address that keeps what it is sent and answers the challenge."""
 
     def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.challenges: list[dict[str, str]] = []
         self.status = 200
@@ -207,13 +203,13 @@ class Receiver:
             handler.answer(body)
             return
         self.headers.append(headers)
-        self.got.append(content["event"])
+        self.events.append(content["event"])
         handler.answer(b"{}", self.status)
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
         """The first `count` events, as soon as they are here."""
-        wait_for(f"{count} webhooks arrive (there are {len(self.got)})", lambda: len(self.got) >= count)
-        return self.got
+        wait_for(f"{count} webhooks arrive (there are {len(self.events)})", lambda: len(self.events) >= count)
+        return self.events
 
 
 @pytest.fixture(scope="session")
@@ -252,20 +248,20 @@ def start() -> Iterator[Callable[..., Process]]:
     """Start another sandbox with options of its own."""
     started: list[Process] = []
 
-    def one(*options: str) -> Process:
+    def start_process(*options: str) -> Process:
         started.append(Process(*options))
         return started[-1]
 
-    yield one
+    yield start_process
     for simulator in started:
         simulator.close()
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    with serving(found.server):
-        yield found
+    address = Receiver()
+    with serving(address.server):
+        yield address
 
 
 def names(simulator: Simulator) -> list[str]:

@@ -66,7 +66,7 @@ CREATE = """mutation ($b: ID!, $i: String, $t: ColumnType!, $d: JSON) {
 
 
 @pytest.mark.parametrize(
-    "labels", [{str(one): f"label {one}" for one in range(41)}, {"1": "x" * 31}, [{"label": 5, "index": 1}]]
+    "labels", [{str(number): f"label {number}" for number in range(41)}, {"1": "x" * 31}, [{"label": 5, "index": 1}]]
 )
 def test_a_status_takes_40_labels_of_30_characters(simulator: Simulator, board: str, labels: Any) -> None:
     error = simulator.refusal(CREATE, b=board, i="phase", t="status", d={"labels": labels})

@@ -164,9 +164,9 @@ BODIES = [
 @pytest.fixture
 def ground(simulator: Simulator) -> Iterator[Ground]:
     board = simulator.board({"role": "text", "stage": "status"})
-    found = Ground(simulator, board, simulator.item(board))
-    yield found
-    found.let_go()
+    prepared = Ground(simulator, board, simulator.item(board))
+    yield prepared
+    prepared.let_go()
 
 
 def official(entry: str) -> dict[str, Any] | None:
@@ -174,16 +174,14 @@ def official(entry: str) -> dict[str, Any] | None:
     named = os.environ.get("MONDAY_SCHEMA")
     if not named:
         return None
-    found = json.loads((Path(named).parent / "errors.json").read_text(encoding="utf-8"))
-    one: dict[str, Any] = found[entry]
-    return one
+    collection = json.loads((Path(named).parent / "errors.json").read_text(encoding="utf-8"))
+    return collection[entry]
 
 
 def unified(theirs: dict[str, Any]) -> dict[str, Any]:
     """One error in the form since 2025-01, whichever form the collection has it in."""
     if "errors" in theirs and isinstance(theirs["errors"][0], dict):
-        found: dict[str, Any] = theirs["errors"][0]
-        return found
+        return theirs["errors"][0]
     if "error_code" not in theirs:
         return theirs
     extensions = {"code": theirs["error_code"], "status_code": theirs["status_code"]}
@@ -217,13 +215,13 @@ def compare(answer: requests.Response, error: dict[str, Any], theirs: dict[str, 
         assert error["extensions"]["code"] == theirs.get("code", error["extensions"]["code"])
         assert error["message"] == theirs.get("message", error["message"])
         return
-    one = unified(theirs[body.form])
-    assert error["extensions"]["code"] == one["extensions"]["code"]
+    expected = unified(theirs[body.form])
+    assert error["extensions"]["code"] == expected["extensions"]["code"]
     if body.words:
-        assert error["message"] == one["message"]
-    same = set(one["extensions"]) - {"service"}
+        assert error["message"] == expected["message"]
+    same = set(expected["extensions"]) - {"service"}
     assert same - set(error["extensions"]) == set()
-    wanted = one["extensions"].get("error_data", {})
+    wanted = expected["extensions"].get("error_data", {})
     assert set(wanted) <= set(error["extensions"].get("error_data", {}))
     if "status_code" in same and body.entry != "json_parse":
-        assert error["extensions"]["status_code"] == one["extensions"]["status_code"]
+        assert error["extensions"]["status_code"] == expected["extensions"]["status_code"]

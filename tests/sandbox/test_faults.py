@@ -25,9 +25,8 @@ CHANGE = (
 
 
 def values_of(simulator: Simulator, item: str) -> dict[str, str]:
-    found = next(each for board in simulator.read("boards") for each in board["items"] if each["id"] == item)
-    values: dict[str, str] = found["values"] | {"name": found["name"]}
-    return values
+    row = next(each for board in simulator.read("boards") for each in board["items"] if each["id"] == item)
+    return row["values"] | {"name": row["name"]}
 
 
 def test_a_closed_column_or_item_may_be_read_and_not_edited(simulator: Simulator, board: str) -> None:
@@ -46,13 +45,13 @@ def test_a_closed_column_or_item_may_be_read_and_not_edited(simulator: Simulator
 def test_texts_are_stored_in_another_form_until_that_ends(simulator: Simulator, board: str) -> None:
     simulator.control("faults", {"alters": "folded", "columns": ["role", "notes"]})
     ada = simulator.item(board, "Ada  Lee", role="Head  of sales", notes={"text": "a  b"}, npd_id="x  y")
-    kept = values_of(simulator, ada)
-    assert [kept[key] for key in ("name", "role", "notes", "npd_id")] == ["Ada  Lee", "Head of sales", "a b", "x  y"]
+    stored = values_of(simulator, ada)
+    assert [stored[key] for key in ("name", "role", "notes", "npd_id")] == ["Ada  Lee", "Head of sales", "a b", "x  y"]
     simulator.control("faults", method="DELETE")
     simulator.control("faults", {"alters": "tags closed"})
     simulator.data(CHANGE, b=board, i=ada, v=json.dumps({"role": "<b>Head", "name": "<i><b>Ada</b>"}))
-    kept = values_of(simulator, ada)
-    assert (kept["role"], kept["name"]) == ("<b>Head</b>", "<i><b>Ada</b></i>")
+    stored = values_of(simulator, ada)
+    assert (stored["role"], stored["name"]) == ("<b>Head</b>", "<i><b>Ada</b></i>")
 
 
 PAGE = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 2) { cursor items { name } } } }"
@@ -60,8 +59,7 @@ NEXT = "query ($c: String!) { next_items_page(cursor: $c, limit: 2) { cursor ite
 
 
 def error(answer: requests.Response) -> dict[str, Any]:
-    found: dict[str, Any] = answer.json()["errors"][0]
-    return found
+    return answer.json()["errors"][0]
 
 
 def test_the_next_cursor_is_too_old(simulator: Simulator, board: str) -> None:
@@ -73,7 +71,7 @@ def test_the_next_cursor_is_too_old(simulator: Simulator, board: str) -> None:
     assert refused.status_code == 200
     assert error(refused)["extensions"]["code"] == "CursorException"
     assert "CursorExpiredError" in error(refused)["message"]
-    assert [one["name"] for one in simulator.data(NEXT, c=cursor)["next_items_page"]["items"]] == ["x2", "x3"]
+    assert [row["name"] for row in simulator.data(NEXT, c=cursor)["next_items_page"]["items"]] == ["x2", "x3"]
 
 
 def test_a_read_lags_behind_the_api_s_own_writes(simulator: Simulator, board: str) -> None:
@@ -81,19 +79,19 @@ def test_a_read_lags_behind_the_api_s_own_writes(simulator: Simulator, board: st
     values = 'items { name column_values(ids: ["role"]) { text } }'
     page = f"query ($b: [ID!], $l: Boolean) {{ boards(ids: $b, latest: $l) {{ items_page {{ {values} }} }} }}"
 
-    def shown(latest: bool = False) -> list[tuple[str, str]]:
-        found = simulator.data(page, b=[board], l=latest)["boards"][0]["items_page"]["items"]
-        return [(one["name"], one["column_values"][0]["text"]) for one in found]
+    def names_and_roles(latest: bool = False) -> list[tuple[str, str]]:
+        rows = simulator.data(page, b=[board], l=latest)["boards"][0]["items_page"]["items"]
+        return [(row["name"], row["column_values"][0]["text"]) for row in rows]
 
     simulator.control("faults", {"stale": 30, "count": 4})
     simulator.change(board, item, {"role": "Seller", "name": "Ada L"})
     simulator.change(board, item, {"role": "Owner"})
     simulator.item(board, "Bo", role="New")
     now = [("Ada L", "Owner"), ("Bo", "New")]
-    assert shown() == [("Ada", "Buyer")]
+    assert names_and_roles() == [("Ada", "Buyer")]
     by_id = simulator.data("query ($i: [ID!]) { items(ids: $i) { name } }", i=[item])
     assert by_id["items"] == [{"name": "Ada"}]
-    assert shown(latest=True) == now
+    assert names_and_roles(latest=True) == now
     simulator.control("clock", {"offset_seconds": 31})
-    assert shown() == now
+    assert names_and_roles() == now
     assert simulator.read("faults") == []

@@ -94,9 +94,9 @@ def test_platform_api_tells_the_day_of_all_tokens(simulator: Simulator, limited:
     limited("standard", others=120)
     for _ in range(4):
         simulator.post(ME)
-    told = simulator.data(USED)
-    assert told["account"] == {"tier": "standard", "plan": {"tier": "standard"}}
-    used = told["platform_api"]
+    data = simulator.data(USED)
+    assert data["account"] == {"tier": "standard", "plan": {"tier": "standard"}}
+    used = data["platform_api"]
     assert used["daily_limit"] == {"base": 1000, "total": 1000}
     today = simulator.read("clock")["now"][:10]
     assert used["daily_analytics"]["by_day"] == [{"day": today, "usage": 125}]

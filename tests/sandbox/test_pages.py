@@ -39,10 +39,10 @@ def wait_for_focus(window: "Page", item: str, column: str) -> None:
     cell(window, item, column).and_(window.locator(":focus")).wait_for()
 
 
-def shown(simulator: Simulator, item: str) -> dict[str, Any]:
+def cells_of(simulator: Simulator, item: str) -> dict[str, Any]:
     boards = simulator.read("boards")
-    found = next(row for board in boards for row in board["items"] if row["id"] == item)
-    return {"name": found["name"], "state": found["state"], **found["values"]}
+    item_row = next(row for board in boards for row in board["items"] if row["id"] == item)
+    return {"name": item_row["name"], "state": item_row["state"], **item_row["values"]}
 
 
 def page(simulator: Simulator, path: str) -> str:
@@ -75,10 +75,10 @@ def test_every_type_of_cell_is_written_by_its_form(simulator: Simulator) -> None
         answer = send(simulator, f"/board/{board}", item=item, column=column, text=text)
         assert 'role="alert"' not in answer, answer
     expected = {**typed, "notes": "two\nlines", "phone": "+46 31 701 55 00", "ticked": "v"}
-    assert shown(simulator, item).items() >= expected.items()
+    assert cells_of(simulator, item).items() >= expected.items()
     for column in typed.keys() - {"name"}:
         send(simulator, f"/board/{board}", item=item, column=column, text="")
-    assert set(shown(simulator, item).values()) == {"Ada L", "active", ""}
+    assert set(cells_of(simulator, item).values()) == {"Ada L", "active", ""}
 
 
 def test_items_are_added_put_away_and_restored(simulator: Simulator, board: str) -> None:
@@ -86,7 +86,7 @@ def test_items_are_added_put_away_and_restored(simulator: Simulator, board: str)
     (item,) = [row["id"] for row in simulator.read("boards")[0]["items"]]
     for act, state in (("archive", "archived"), ("restore", "active"), ("delete", "deleted"), ("restore", "active")):
         send(simulator, f"/board/{board}", do=act, item=item)
-        assert shown(simulator, item)["state"] == state
+        assert cells_of(simulator, item)["state"] == state
         assert f"item-{item}" in page(simulator, f"/board/{board}?state={state}")
 
 
@@ -153,7 +153,7 @@ def test_the_faults_page_holds_webhooks_and_lets_them_go(live: Simulator, window
     live.item(board, "Bo")
     window.get_by_text("Kept back: 2").wait_for()
     window.locator("li", has_text="held create_item · Bo").wait_for()
-    assert receiver.got == []
+    assert receiver.events == []
     window.get_by_role("button", name="Send", exact=True).click()
     assert [event["pulseName"] for event in receiver.wait(2)] == ["Ada", "Bo"]
     window.get_by_role("button", name="503 with an HTML page").click()

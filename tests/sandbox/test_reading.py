@@ -28,17 +28,17 @@ def names(simulator: Simulator, board: str, column: str, operator: str, value: A
 
 
 @pytest.mark.parametrize(
-    ("column", "operator", "value", "found"),
+    ("column", "operator", "value", "expected"),
     [("email", "contains_text", ["ada@b.test"], ["Ada"]), ("role", "contains_text", "buyer", ["Ada", "Bo"])],
 )
 def test_rules_find_what_monday_finds(
-    simulator: Simulator, filled: str, *, column: str, operator: str, value: Any, found: list[str]
+    simulator: Simulator, filled: str, *, column: str, operator: str, value: Any, expected: list[str]
 ) -> None:
-    assert names(simulator, filled, column, operator, value) == found
+    assert names(simulator, filled, column, operator, value) == expected
 
 
 @pytest.mark.parametrize(
-    ("columns", "found"),
+    ("columns", "expected"),
     [
         ({"role": ["BUYER"]}, ["Ada"]),
         ({"role": ["Buyer", "head buyer"]}, ["Ada", "Bo"]),
@@ -50,11 +50,11 @@ def test_rules_find_what_monday_finds(
     ],
 )
 def test_columns_are_anded_and_their_values_ored(
-    simulator: Simulator, filled: str, columns: dict[str, list[str]], found: list[str]
+    simulator: Simulator, filled: str, columns: dict[str, list[str]], expected: list[str]
 ) -> None:
-    asked = [{"column_id": key, "column_values": values} for key, values in columns.items()]
-    page = simulator.data(BY_VALUES, b=filled, c=asked)["items_page_by_column_values"]
-    assert [item["name"] for item in page["items"]] == found
+    conditions = [{"column_id": key, "column_values": values} for key, values in columns.items()]
+    page = simulator.data(BY_VALUES, b=filled, c=conditions)["items_page_by_column_values"]
+    assert [item["name"] for item in page["items"]] == expected
 
 
 def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulator, board: str) -> None:
@@ -71,9 +71,9 @@ def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulat
 
 def test_old_versions_are_served_by_maintenance_and_unknown_ones_by_the_current(simulator: Simulator) -> None:
     answers = {
-        asked: simulator.post("{ version { value } }", API_Version=asked)
-        for asked in ("2024-10", "2025-01", "2025-07", "2026-01", "2024-02", "2027-04")
+        version: simulator.post("{ version { value } }", API_Version=version)
+        for version in ("2024-10", "2025-01", "2025-07", "2026-01", "2024-02", "2027-04")
     }
-    served = {asked: answer.headers["API-Version"] for asked, answer in answers.items()}
+    served = {version: answer.headers["API-Version"] for version, answer in answers.items()}
     assert served == dict.fromkeys(answers, "2026-07") | {"2024-02": "2026-10", "2027-04": "2026-10"}
-    assert served == {asked: answer.json()["data"]["version"]["value"] for asked, answer in answers.items()}
+    assert served == {version: answer.json()["data"]["version"]["value"] for version, answer in answers.items()}

@@ -28,21 +28,21 @@ def arguments(field: Any) -> dict[str, str]:
     return {name: f"{argument.type} = {argument.default_value}" for name, argument in field.args.items()}
 
 
-def differences(one: Any, official: Any) -> list[str]:
-    if isinstance(one, GraphQLEnumType):
-        return [] if set(one.values) == set(official.values) else [f"{one.name}: other values"]
-    if isinstance(one, GraphQLInputObjectType):
-        mine = {name: f"{field.type} = {field.default_value}" for name, field in one.fields.items()}
+def differences(mine_type: Any, official: Any) -> list[str]:
+    if isinstance(mine_type, GraphQLEnumType):
+        return [] if set(mine_type.values) == set(official.values) else [f"{mine_type.name}: other values"]
+    if isinstance(mine_type, GraphQLInputObjectType):
+        mine = {name: f"{field.type} = {field.default_value}" for name, field in mine_type.fields.items()}
         theirs = {name: f"{field.type} = {field.default_value}" for name, field in official.fields.items()}
-        return [] if mine == theirs else [f"{one.name}: other fields"]
-    if not isinstance(one, GraphQLObjectType | GraphQLInterfaceType):
+        return [] if mine == theirs else [f"{mine_type.name}: other fields"]
+    if not isinstance(mine_type, GraphQLObjectType | GraphQLInterfaceType):
         return []
-    found = []
-    for name, field in one.fields.items():
+    differing = []
+    for name, field in mine_type.fields.items():
         theirs = official.fields.get(name)
         if theirs is None or str(theirs.type) != str(field.type) or arguments(theirs) != arguments(field):
-            found.append(f"{one.name}.{name}")
-    return found
+            differing.append(f"{mine_type.name}.{name}")
+    return differing
 
 
 def test_the_schema_says_what_monday_s_own_says(ours: GraphQLSchema) -> None:
@@ -50,6 +50,6 @@ def test_the_schema_says_what_monday_s_own_says(ours: GraphQLSchema) -> None:
     if not named:
         pytest.skip("MONDAY_SCHEMA does not name Monday's schema file")
     official = build_schema(Path(named).read_text(encoding="utf-8"))
-    own = {name: one for name, one in ours.type_map.items() if not name.startswith("__")}
+    own = {name: type_ for name, type_ in ours.type_map.items() if not name.startswith("__")}
     assert [name for name in own if name not in official.type_map] == []
-    assert [line for name, one in own.items() for line in differences(one, official.type_map[name])] == []
+    assert [line for name, type_ in own.items() for line in differences(type_, official.type_map[name])] == []

@@ -22,7 +22,7 @@ ACTS: dict[str, list[dict[str, Any]]] = {
     "item_restored": [{"action": "archive"}, {"action": "restore"}],
     "item_moved_to_any_group": [{"action": "move"}],
 }
-SAID: dict[str, dict[str, Any]] = {
+VALUES_OF: dict[str, dict[str, Any]] = {
     "change_name": {"value": {"name": "Ada L"}, "previousValue": {"name": "Ada"}},
     "item_restored": {"value": {"state": 1, "is_undo": True}, "previousValue": {"state": 2}},
 }
@@ -31,17 +31,17 @@ SAID: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)
 def test_each_event_has_its_published_shape(simulator: Simulator, board: str, receiver: Receiver, event: str) -> None:
     item = simulator.item(board, "Ada", role="Buyer")
-    made = simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board)
+    created = simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board)
     assert simulator.subscribe(board, receiver.url, event)
     for act in ACTS[event]:
         where = {"board_id": board} if act["action"] == "add" else {"item_id": item}
-        group = {"group_id": made["create_group"]["id"]} if act["action"] == "move" else {}
+        group = {"group_id": created["create_group"]["id"]} if act["action"] == "move" else {}
         simulator.control("actions", {"user_id": MAYA, **act, **where, **group})
     (sent,) = receiver.wait()
     kind, shape = SHAPES[event]
     assert (sent["type"], sent["userId"]) == (kind, MAYA)
     assert wrong(sent, shape) == []
-    assert SAID.get(event, {}).items() <= sent.items()
+    assert VALUES_OF.get(event, {}).items() <= sent.items()
     delivery = simulator.read("webhooks")["deliveries"][-1]
     assert (delivery["event"], delivery["type"]) == (event, kind)
 
@@ -51,13 +51,13 @@ def test_the_shapes_are_those_of_the_captures() -> None:
     if not os.environ.get("MONDAY_SCHEMA"):
         pytest.skip("MONDAY_SCHEMA names no file: the shapes are compared with nothing")
     captures = json.loads((Path(os.environ["MONDAY_SCHEMA"]).parent / "webhook_payloads.json").read_text())
-    seen = set()
+    compared = set()
     for title, capture in captures.items():
         for event in (name for name in title.split(" (")[0].split(" / ") if name in SHAPES):
-            seen.add(event)
+            compared.add(event)
             kind, shape = SHAPES[event]
             body = capture.get("event") if "event" in capture else captures[capture["same_keys_as"]]["event"]
             # Captures of 2021 are older than isRetry.
             assert wrong({"isRetry": False, **body}, shape) == [], title
             assert (capture.get("type") or body["type"]) == kind
-    assert seen
+    assert compared

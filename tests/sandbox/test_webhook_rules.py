@@ -14,13 +14,12 @@ def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
     return receiver
 
 
-def rule(simulator: Simulator, **given: Any) -> Any:
-    return simulator.control("webhooks", given)
+def rule(simulator: Simulator, **options: Any) -> Any:
+    return simulator.control("webhooks", options)
 
 
-def release(simulator: Simulator, **given: Any) -> int:
-    released: int = simulator.control("webhooks/release", given)["released"]
-    return released
+def release(simulator: Simulator, **options: Any) -> int:
+    return simulator.control("webhooks/release", options)["released"]
 
 
 def add(simulator: Simulator, board: str, *names: str) -> None:
@@ -29,16 +28,16 @@ def add(simulator: Simulator, board: str, *names: str) -> None:
 
 
 def names(receiver: Receiver) -> list[str]:
-    return [event["pulseName"] for event in receiver.got]
+    return [event["pulseName"] for event in receiver.events]
 
 
 def states(simulator: Simulator) -> list[str]:
-    return [one["state"] for one in simulator.read("webhooks")["deliveries"]]
+    return [delivery["state"] for delivery in simulator.read("webhooks")["deliveries"]]
 
 
 def settled(simulator: Simulator, count: int) -> list[str]:
     """The states of so many deliveries, as soon as none is on its way."""
-    wait_for(f"{count} settle", lambda: len(found := states(simulator)) == count and "waiting" not in found)
+    wait_for(f"{count} settle", lambda: len(present := states(simulator)) == count and "waiting" not in present)
     return states(simulator)
 
 
@@ -49,8 +48,8 @@ def test_a_doubled_delivery_comes_twice(simulator: Simulator, board: str, heard:
     heard.wait(2)
     settled(simulator, 2)
     assert names(heard) == ["Ada", "Ada"]
-    assert len({event["triggerUuid"] for event in heard.got}) == (2 if fresh else 1)
-    assert {event["isRetry"] for event in heard.got} == {False}
+    assert len({event["triggerUuid"] for event in heard.events}) == (2 if fresh else 1)
+    assert {event["isRetry"] for event in heard.events} == {False}
 
 
 def test_a_delayed_delivery_waits_for_the_sandboxs_clock(simulator: Simulator, board: str, heard: Receiver) -> None:
@@ -67,18 +66,18 @@ def test_a_delayed_delivery_waits_for_the_sandboxs_clock(simulator: Simulator, b
 
 
 @pytest.mark.parametrize(
-    ("how", "wanted"),
+    ("order", "expected"),
     [("double", ["Ada", "Ada", "Bo", "Bo", "Cy", "Cy"]), ("drop", []), ("shuffle", ["Ada", "Bo", "Cy"])],
 )
 def test_what_is_held_is_let_go_twice_never_or_shuffled(
-    simulator: Simulator, board: str, heard: Receiver, how: str, wanted: list[str]
+    simulator: Simulator, board: str, heard: Receiver, order: str, expected: list[str]
 ) -> None:
     rule(simulator, rule="hold")
     add(simulator, board, "Ada", "Bo", "Cy")
-    assert release(simulator, order=how, seed=3) == 3
+    assert release(simulator, order=order, seed=3) == 3
     add(simulator, board, "Di")
-    heard.wait(len(wanted) + 1)
-    settled(simulator, len(wanted) + 1 if wanted[1:2] == ["Ada"] else 4)
-    came = [name for name in names(heard) if name != "Di"]
-    assert sorted(came) == wanted
-    assert how != "shuffle" or came != wanted
+    heard.wait(len(expected) + 1)
+    settled(simulator, len(expected) + 1 if expected[1:2] == ["Ada"] else 4)
+    delivered = [name for name in names(heard) if name != "Di"]
+    assert sorted(delivered) == expected
+    assert order != "shuffle" or delivered != expected

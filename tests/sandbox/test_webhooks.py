@@ -33,18 +33,18 @@ def test_an_unanswered_delivery_is_repeated_a_minute_later(simulator: Simulator,
     delivery = wait_for(
         "it is delivered", lambda: [d for d in simulator.read("webhooks")["deliveries"] if d["state"] == "delivered"]
     )[0]
-    assert [one["status"] for one in delivery["tries"]] == [500, 200]
+    assert [attempt["status"] for attempt in delivery["tries"]] == [500, 200]
 
 
 def test_only_a_signing_secret_signs_and_the_challenge_stays_unsigned(simulator: Simulator, receiver: Receiver) -> None:
-    for one in (Simulator(signing_secret=SECRET), simulator):
-        board = one.board({})
-        one.subscribe(board, receiver.url, "create_item")
-        one.item(board)
+    for sender in (Simulator(signing_secret=SECRET), simulator):
+        board = sender.board({})
+        sender.subscribe(board, receiver.url, "create_item")
+        sender.item(board)
     receiver.wait(2)
     tokens = [headers.get("Authorization") for headers in receiver.headers]
     assert tokens.count(None) == 1
-    token = next(one for one in tokens if one)
+    token = next(candidate for candidate in tokens if candidate)
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience=receiver.url)
     assert claims["exp"] - claims["iat"] == 300
     assert claims["userId"] == API_USER

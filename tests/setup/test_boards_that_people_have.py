@@ -17,8 +17,7 @@ from sync.operations.detect.missed_events import enqueue_items
 from sync.operations.person_requests import check_board
 from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
-from tests.support.world import World
-from tests.wizard.conftest import mail
+from tests.support.world import World, mail
 
 Run = Callable[..., str]
 Columns = list[tuple[str, str, str]]
@@ -102,9 +101,9 @@ TWO_OF_A_KIND = [
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("key", "kind", "title", "other"), TWO_OF_A_KIND)
-def test_of_two_columns_the_one_with_a_known_title_is_taken(key: str, kind: str, title: str, other: str) -> None:
-    assert suggested(("x", other, kind), ("y", title, kind))[key] == "y"
+@pytest.mark.parametrize(("key", "kind", "title", "other_title"), TWO_OF_A_KIND)
+def test_of_two_columns_the_one_with_a_known_title_is_taken(key: str, kind: str, title: str, other_title: str) -> None:
+    assert suggested(("x", other_title, kind), ("y", title, kind))[key] == "y"
 
 
 @pytest.mark.django_db
@@ -118,7 +117,7 @@ def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_o
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "warning"),
     [
         ([("x", "Work", "phone"), ("y", "Home", "phone")], "“Phone” is new beside “Work”, “Home”, of the same type"),
         ([("x", "E-mail", "text")], "“Email” is new beside “E-mail” of the type text, which doesn't fit"),
@@ -126,10 +125,10 @@ def test_a_relation_is_suggested_only_where_the_board_of_its_records_is_set_up_o
     ids=["of a kind", "of a title"],
 )
 def test_a_second_column_is_made_only_with_a_word_about_it(
-    monday: Sandbox, run: Run, settings: Any, columns: Any, told: str
+    monday: Sandbox, run: Run, settings: Any, columns: Any, warning: str
 ) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Contacts that we had", *columns)
-    assert told in run("monday_setup")
+    assert warning in run("monday_setup")
     assert "is new beside" not in run("monday_setup")
 
 
@@ -144,8 +143,8 @@ def five_people(world: World, board: str, column: str) -> None:
 
 
 def items_of(world: World, board: str) -> list[str]:
-    shown = next(one for one in world.sandbox.boards() if one["id"] == board)
-    return sorted(item["name"] for item in shown["items"])
+    board_row = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)
+    return sorted(item["name"] for item in board_row["items"])
 
 
 def set_up(world: World) -> Any:
@@ -155,7 +154,7 @@ def set_up(world: World) -> Any:
     return set_up_one(registry.entity("contact"), metered_client.connector())
 
 
-def held(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: str = "work") -> str:
+def unrecognized_board(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: str = "work") -> str:
     """A board with five people who are in NPD too, whose match column is a new one; returns the board."""
     board = world.sandbox.add_board("Contacts that we had", *columns)
     settings.MONDAY_CONTACTS_BOARD_ID = board
@@ -166,14 +165,14 @@ def held(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: 
 
 
 def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: World, settings: Any) -> None:
-    board = held(world, settings, *TWO_MAILS)
+    board = unrecognized_board(world, settings, *TWO_MAILS)
     reason = BoardLink.objects.get(entity_type="contact").creates_held
     assert "5 items on the board have no NPD ID" in reason
     assert "choose “Work mail”, which has values, instead" in reason
     BoardLink.objects.update(creates_records=True)
     link = BoardLink.objects.get(entity_type="contact")
-    shown = next(one for one in world.sandbox.boards() if one["id"] == board)
-    enqueue_items(link, [item["id"] for item in shown["items"]], cause=Cause.SWEEP)
+    shown_board = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)
+    enqueue_items(link, [item["id"] for item in shown_board["items"]], cause=Cause.SWEEP)
     world.work(minutes=30)
     assert len(items_of(world, board)) == Contact.objects.count() == 5
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
@@ -182,7 +181,7 @@ def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: W
 
 
 def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, settings: Any) -> None:
-    board = held(world, settings, *TWO_MAILS)
+    board = unrecognized_board(world, settings, *TWO_MAILS)
     FieldMapping.objects.filter(key="email").update(column_id="work")
     assert "is empty" not in check_board(BoardLink.objects.get(entity_type="contact"))
     world.work(minutes=10)
@@ -191,10 +190,10 @@ def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, set
 
 
 def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
-    board = held(world, settings, *TWO_MAILS, mails_in="")
+    board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")
     column = FieldMapping.objects.get(key="email", link=link).column_id
-    first = next(one for one in world.sandbox.boards() if one["id"] == board)["items"][0]
+    first = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)["items"][0]
     world.sandbox.act("edit", item_id=first["id"], column_id=column, value=mail("p0@example.com"))
     enqueue_items(link, [first["id"]], cause=Cause.SWEEP)
     world.work(minutes=30)
@@ -204,7 +203,7 @@ def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
 
 
 def test_an_administrator_may_have_new_ones_created(world: World, settings: Any, admin_client: Any) -> None:
-    board = held(world, settings, *TWO_MAILS, mails_in="")
+    board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")
     page = f"/admin/sync/boardlink/{link.pk}/"
     assert link.creates_held.split(",")[0] in admin_client.get(f"{page}change/").content.decode()

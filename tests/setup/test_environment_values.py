@@ -74,9 +74,9 @@ RIGHT = [
 
 
 def reading(**values: str) -> Environment:
-    found = Environment(**VARIABLES)
-    found.ENVIRON = Values(values, cache=False)
-    return found
+    environment = Environment(**VARIABLES)
+    environment.ENVIRON = Values(values, cache=False)
+    return environment
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
@@ -100,8 +100,8 @@ def test_each_secret_may_come_from_a_file_without_its_lines_end(tmp_path: Path, 
     text = "$p@ss:w%d-of-a-file" if not name.endswith("_URL") else "redis://:of-a-file@127.0.0.1:1/0"
     text = {"DATABASE_URL": "postgresql://u:p%40@h/d", "EMAIL_URL": "smtp://:p@h"}.get(name, text)
     (tmp_path / "secret").write_text(f"{text}\n")
-    both = {f"{name}_FILE": str(tmp_path / "secret"), name: "of the variable"}
-    assert reading(**both).str(name) == text
+    variables = {f"{name}_FILE": str(tmp_path / "secret"), name: "of the variable"}
+    assert reading(**variables).str(name) == text
 
 
 @pytest.mark.parametrize("content", [None, b"sesame\xff\xfe"], ids=["missing", "no text"])

@@ -29,28 +29,28 @@ def set_up(monday: Sandbox, run: Run) -> BoardLink:
     return BoardLink.objects.get(entity_type="contact")
 
 
-def found(level: str) -> list[tuple[str, str]]:
+def findings(level: str) -> list[tuple[str, str]]:
     """Topic and message of all that was found on this level."""
-    return [(one.subject, one.message) for one in monday_check.run_checks() if one.level == level]
+    return [(finding.subject, finding.message) for finding in monday_check.run_checks() if finding.level == level]
 
 
 def topics(level: str) -> list[str]:
-    return sorted(topic for topic, _ in found(level))
+    return sorted(topic for topic, _ in findings(level))
 
 
 def test_after_the_set_up_everything_is_well(set_up: BoardLink, monday: Sandbox, run: Run, settings: Any) -> None:
     def state() -> Any:
         return monday.boards(), monday.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values())
 
-    before, said = state(), run("monday_check")
-    told = json.loads(run("monday_check", "--json"))
+    before, output = state(), run("monday_check")
+    report = json.loads(run("monday_check", "--json"))
     assert state() == before
-    assert all(line.startswith("ok") for line in said.splitlines()[:-1])
-    assert (told["ok"], told["counts"]["problem"]) == (True, 0)
+    assert all(line.startswith("ok") for line in output.splitlines()[:-1])
+    assert (report["ok"], report["counts"]["problem"]) == (True, 0)
     assert {"token", "version", "plan", "board", "columns", "webhooks", "queue"} <= {
-        finding["about"] for finding in told["findings"]
+        finding["about"] for finding in report["findings"]
     }
-    assert settings.MONDAY_WEBHOOK_TOKEN not in said + str(told)
+    assert settings.MONDAY_WEBHOOK_TOKEN not in output + str(report)
     # A listing that stays short is taken as whole, and said so.
     BoardLink.objects.filter(pk=set_up.pk).update(sweep_shortfall=3)
     assert topics("warning") == ["board"]
@@ -68,9 +68,9 @@ def test_a_wrong_token_is_told_by_json_and_by_the_exit_and_shown_nowhere(set_up:
     out = StringIO()
     with pytest.raises(CommandError):
         call_command("monday_check", "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert told["ok"] is False
-    (wrong,) = [finding for finding in told["findings"] if finding["level"] == "problem"]
+    report = json.loads(out.getvalue())
+    assert report["ok"] is False
+    (wrong,) = [finding for finding in report["findings"] if finding["level"] == "problem"]
     assert (wrong["about"], "MONDAY_API_KEY" in wrong["mend"]) == ("token", True)
     assert "not-the-token" not in out.getvalue()
 
@@ -101,16 +101,16 @@ def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_our
     (wrong,) = monday_check._delivery_findings(BoardLink.objects.all())
     assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
     WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
-    assert [one.level for one in monday_check._delivery_findings(BoardLink.objects.all())] == ["ok"]
+    assert [finding.level for finding in monday_check._delivery_findings(BoardLink.objects.all())] == ["ok"]
 
 
 def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:
     states.boards()
     row = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday")
     SyncQueue.objects.filter(pk=row.pk).update(next_retry=SyncNow() - timedelta(minutes=12))
-    assert [one.level for one in monday_check._queue_findings()] == ["problem"]
+    assert [finding.level for finding in monday_check._queue_findings()] == ["problem"]
     SyncQueue.objects.filter(pk=row.pk).update(status="failed")
-    assert [one.level for one in monday_check._queue_findings()] == ["ok", "warning"]
+    assert [finding.level for finding in monday_check._queue_findings()] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_
 )
 def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"
-    found = [finding.message for finding in monday_check._address_findings()]
-    assert [f"Monday can't reach SITE_URL ({site})" in what for what in found] == [True] * private
+    messages = [finding.message for finding in monday_check._address_findings()]
+    assert [f"Monday can't reach SITE_URL ({site})" in message for message in messages] == [True] * private
     settings.MONDAY_API_URL = "http://127.0.0.1:8001/v2"
     assert list(monday_check._address_findings()) == []

@@ -1,6 +1,6 @@
 """`monday_setup` against the sandbox, over HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,21 +43,6 @@ def contacts_link() -> BoardLink:
     return BoardLink.objects.get(entity_type="contact")
 
 
-def killed_where(stops: Callable[[str, Mapping[str, Any]], bool], run: Run) -> None:
-    """The command is killed before the first call that is so, by its document and variables."""
-    original = MondayClient.execute
-
-    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
-        if stops(document, variables):
-            raise KeyboardInterrupt
-        return original(self, document, variables, **more)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(MondayClient, "execute", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run("monday_setup")
-
-
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
     MondayAccount.objects.create(
         id=1, needs_probe=True, stop_reason="away", failures=9, stopped_until="2999-01-01T00:00:00Z"
@@ -66,9 +51,9 @@ def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, 
     link, organizations = contacts_link(), BoardLink.objects.get(entity_type="organization")
     assert columns_of(monday, link.board_id) == CONTACT_COLUMNS
     assert columns_of(monday, organizations.board_id) == {"address": "text", "notes": "long_text", "npd_id": "text"}
-    for one in (link, organizations):
-        assert webhooks_of(monday, one.board_id) == sorted(WEBHOOK_EVENTS)
-        assert (one.creates_records, bool(one.group_id)) == (True, True)
+    for board in (link, organizations):
+        assert webhooks_of(monday, board.board_id) == sorted(WEBHOOK_EVENTS)
+        assert (board.creates_records, bool(board.group_id)) == (True, True)
     assert (link.npd_id_column, link.match_key, link.shape["name"]) == ("npd_id", "email", "Contacts")
     assert link.shape["columns"]["npd_id"]["title"] == "NPD ID"
     mapped = {mapping.key: (mapping.column_id, mapping.version) for mapping in link.mappings.all()}
@@ -89,17 +74,17 @@ def test_a_second_run_changes_nothing_and_prints_the_board_ids_where_asked(monda
     run("monday_setup")
     links, mark = BoardLink.objects.order_by("pk"), last_call(monday)
 
-    def kept() -> list[Any]:
+    def stored_links() -> list[Any]:
         shapes = [link.shape for link in links.all()]
         assert all(shape.pop("checked_at") for shape in shapes)
         return [list(links.values(*columns)), shapes]
 
-    columns = [one.name for one in BoardLink._meta.concrete_fields if one.name != "shape"]
-    stored = kept()
+    columns = [field.name for field in BoardLink._meta.concrete_fields if field.name != "shape"]
+    stored = stored_links()
     lines = run("monday_setup", "--print-env").splitlines()
     assert sum("nothing to do" in line for line in lines) == 2
     assert mutations_since(monday, mark) == []
-    assert kept() == stored
+    assert stored_links() == stored
     assert f"MONDAY_CONTACTS_BOARD_ID={contacts_link().board_id}" in lines
     organizations = BoardLink.objects.get(entity_type="organization")
     assert f"MONDAY_ORGANIZATIONS_BOARD_ID={organizations.board_id}" in lines
@@ -109,10 +94,10 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     changed = FieldMapping.objects.filter(link__entity_type="contact", key="email")
     changed.update(rule="npd_wins", direction="npd_to_monday", label="Mail", position=9)
-    made = monday.query(
+    answer = monday.query(
         'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Elsewhere") { id } }', b=contacts_link().board_id
     )
-    elsewhere = made["data"]["create_group"]["id"]
+    elsewhere = answer["data"]["create_group"]["id"]
     only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
     chosen = {"creates_records": False, "group_id": elsewhere, "sync_filter": only}
     BoardLink.objects.filter(entity_type="contact").update(**chosen)
@@ -140,10 +125,10 @@ def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: R
 
 def test_webhooks_go_to_a_secret_url(monday: Sandbox, run: Run, settings: Any, receiver: list[str]) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "the-token"
-    said = run("monday_setup")
+    output = run("monday_setup")
     before = contacts_link().webhooks
     assert set(receiver) == {"/webhooks/monday/the-token/"}
-    assert "the-token" not in said + str(list(BoardLink.objects.values()))
+    assert "the-token" not in output + str(list(BoardLink.objects.values()))
     settings.MONDAY_WEBHOOK_TOKEN = ""
     run("monday_setup")
     assert receiver[-1] == "/webhooks/monday/"
@@ -165,10 +150,20 @@ def test_an_unreachable_address_is_told_and_the_rest_is_done(monday: Sandbox, ru
 
 
 def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbox, run: Run, settings: Any) -> None:
+    execute = MondayClient.execute
+
+    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        if "create_column" in document:
+            raise KeyboardInterrupt
+        return execute(self, document, variables, **more)
+
     run("monday_setup")
     before = contacts_link().board_id
     settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Ours")
-    killed_where(lambda document, variables: "create_column" in document, run)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MondayClient, "execute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("monday_setup")
     assert contacts_link().board_id == before
     assert f"now works with board {settings.MONDAY_CONTACTS_BOARD_ID}" in run("monday_setup")
     assert contacts_link().board_id == settings.MONDAY_CONTACTS_BOARD_ID
@@ -193,8 +188,8 @@ def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(mo
     board_id = contacts_link().board_id
     for column in ("phone", "npd_id"):
         monday.delete_column(board_id, column)
-    said = run("monday_setup")
-    assert f"Contacts (board {board_id}): 2 contacts will be synced again" in said
+    output = run("monday_setup")
+    assert f"Contacts (board {board_id}): 2 contacts will be synced again" in output
     mappings = FieldMapping.objects.filter(link__entity_type="contact")
     assert set(mappings.values_list("key", flat=True).filter(version=2)) == {"phone"}
     rows = SyncQueue.objects.filter(status="pending").values_list("entity_id", "direction", "priority", "causes")

@@ -24,20 +24,20 @@ def mapping(entity_type: str, key: str) -> FieldMapping:
 
 
 def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_it(monday: Sandbox, run: Run) -> None:
-    said = run("monday_setup")
+    output = run("monday_setup")
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
-    assert "organization.aliases, organization.inventory_url, contact.organization" in said
-    assert "--with organization.aliases" in said
+    assert "organization.aliases, organization.inventory_url, contact.organization" in output
+    assert "--with organization.aliases" in output
 
 
 def test_one_that_was_asked_for_is_made_and_leads_to_the_other_board(monday: Sandbox, run: Run) -> None:
-    said = run("monday_setup", "--with", "contact.organization", "--with", "organization.aliases")
+    output = run("monday_setup", "--with", "contact.organization", "--with", "organization.aliases")
     contacts = link_of("contact")
     assert columns_of(monday, contacts.board_id)["organization"] == "board_relation"
-    found = mapping("contact", "organization")
-    assert [str(board) for board in found.options["settings"]["boardIds"]] == [link_of("organization").board_id]
+    related = mapping("contact", "organization")
+    assert [str(board) for board in related.options["settings"]["boardIds"]] == [link_of("organization").board_id]
     assert mapping("organization", "aliases").converter == "list_text"
-    assert "contact.organization" not in said
+    assert "contact.organization" not in output
     assert run("monday_setup").count("nothing to do") == 2
     assert "ok" in run("monday_check")
 
@@ -51,15 +51,15 @@ def test_a_name_that_is_none_is_refused_with_those_that_are_before_monday_is_ask
 
 def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
-    found = mapping("organization", "aliases")
-    monday.delete_column(found.link.board_id, found.column_id)
+    aliases = mapping("organization", "aliases")
+    monday.delete_column(aliases.link.board_id, aliases.column_id)
     with pytest.raises(CommandError, match="Aliases can't be synced any more"):
         run("monday_setup")
     with pytest.raises(CommandError):
         run("monday_check")
     run("monday_setup", "--with", "organization.aliases")
     anew = mapping("organization", "aliases")
-    assert (anew.column_id != found.column_id, anew.version) == (True, 2)
+    assert (anew.column_id != aliases.column_id, anew.version) == (True, 2)
     FieldMapping.objects.filter(pk=anew.pk).update(column_id="gone", direction="none")
     assert "nothing to do" in run("monday_setup")
     assert "Everything is well." in run("monday_check")
@@ -67,9 +67,9 @@ def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(
 
 def test_a_column_replaced_by_another_fitting_type_is_read_by_it(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
-    found = mapping("organization", "aliases")
-    monday.delete_column(found.link.board_id, found.column_id)
-    monday.add_column(found.link.board_id, "names", "Aliases", "dropdown")
+    aliases = mapping("organization", "aliases")
+    monday.delete_column(aliases.link.board_id, aliases.column_id)
+    monday.add_column(aliases.link.board_id, "names", "Aliases", "dropdown")
     run("monday_setup")
     anew = mapping("organization", "aliases")
     assert (anew.column_id, anew.converter, anew.version) == ("names", "dropdown", 2)

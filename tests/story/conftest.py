@@ -6,11 +6,8 @@ import os
 import signal
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -20,7 +17,6 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 from playwright.sync_api import Page, expect
 
 from npd.models import Contact
-from sync.clock import sync_now
 from sync.models import BoardLease
 from tests.support.child import Child, command_of
 from tests.support.clock import move_clock, reset_clock
@@ -39,11 +35,11 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
     command += ["--token", settings.MONDAY_API_KEY, *options]
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     running[:] = [started("sandbox", command, dict(os.environ), f"{url}/")]
-    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
+    simulator = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
     try:
-        yield found
+        yield simulator
     finally:
-        found.session.close()
+        simulator.session.close()
         running[0].stop(5)
 
 
@@ -116,40 +112,17 @@ def terminate_connections() -> None:
         )
 
 
-def sweep_every_second() -> None:
-    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds for it."""
+def every_second(task: str) -> None:
+    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds, or a minute, for it."""
     interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.filter(task="sync.sweep").update(interval=interval)
+    PeriodicTask.objects.filter(task=task).update(interval=interval)
     PeriodicTasks.update_changed()
 
 
 def sweep_never() -> None:
-    """As `sweep_every_second`: what no wake-up tells of goes on by something else, or not at all."""
+    """What no wake-up tells of goes on by something else, or not at all."""
     PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
     PeriodicTasks.update_changed()
-
-
-@dataclass(frozen=True)
-class Held:
-    """The contacts' board as a worker holds it, by this token and until that time."""
-
-    token: uuid.UUID
-    until: datetime
-
-    @classmethod
-    def now(cls) -> Held:
-        """By whoever holds it at this moment."""
-        found = BoardLease.objects.get(link__entity_type="contact")
-        assert found.token is not None
-        return cls(found.token, found.expires)
-
-    def was_taken_over(self) -> bool:
-        """Whether another worker has it by now."""
-        return BoardLease.objects.filter(link__entity_type="contact").exclude(token=self.token).exists()
-
-    def would_have_ended(self) -> bool:
-        """Whether its time is over, so that another could have waited for that."""
-        return self.until <= sync_now()
 
 
 def leases() -> int:
@@ -172,14 +145,12 @@ def save(site: Site, **values: Any) -> dict[str, Any]:
     """A person saves a new contact over the API; the answer."""
     answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
     assert answer.status_code == 201, answer.text
-    saved: dict[str, Any] = answer.json()
-    return saved
+    return answer.json()
 
 
 def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
     """The contact as the API shows it now."""
-    found: dict[str, Any] = site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
-    return found
+    return site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
 
 
 def names_on_board(site: Site) -> list[str]:

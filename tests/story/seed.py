@@ -36,8 +36,8 @@ PEOPLE = (
 def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
     """The sandbox as `make run` starts it: its items link to their records."""
     secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
-    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
-        yield found
+    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as simulator:
+        yield simulator
 
 
 def seed(site: Site) -> None:

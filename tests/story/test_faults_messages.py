@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import redis
@@ -18,7 +17,7 @@ from config.embedded.postgres import EmbeddedPostgres
 from npd.models import Contact
 from sync.models import SyncQueue
 from tests.embedded.conftest import folder_of_ones_own
-from tests.story.conftest import Staff, save, sweep_every_second, synced
+from tests.story.conftest import Staff, every_second, save, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.child import Child
 from tests.support.servers import ROOT, free_port
@@ -26,18 +25,6 @@ from tests.support.site import Processes, Site, started
 from tests.support.waiting import wait_for
 
 NAMES = [f"Person {number}" for number in range(5)]
-
-
-class Broker(Protocol):
-    """`url` is what the processes are given."""
-
-    url: str
-
-    def leave(self) -> None:
-        """It ends, and every connection with it."""
-
-    def come_back(self) -> None:
-        """It is there again, with the messages that it had."""
 
 
 class OwnRedis:
@@ -60,8 +47,8 @@ class OwnRedis:
 
     def come_back(self) -> None:
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
-        kept = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
-        self._server: Child = started("redis", [*command, *kept], dict(os.environ))
+        options = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._server: Child = started("redis", [*command, *options], dict(os.environ))
         wait_for("Redis answers", self._answers)
 
     def _answers(self) -> bool:
@@ -86,8 +73,11 @@ class OwnPostgres:
         self._server.start()
 
 
+OwnBroker = OwnRedis | OwnPostgres
+
+
 @contextmanager
-def away(broker: Broker) -> Iterator[None]:
+def away(broker: OwnBroker) -> Iterator[None]:
     """The broker is away for as long as the block lasts."""
     broker.leave()
     try:
@@ -97,18 +87,18 @@ def away(broker: Broker) -> Iterator[None]:
 
 
 @pytest.fixture
-def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[Broker]:
+def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[OwnBroker]:
     """The broker of all processes, of this test alone, so that it can be away."""
     with folder_of_ones_own() as folder:
-        found = request.param(folder / "broker")
-        with processes.with_variables(CELERY_BROKER_URL=found.url):
-            yield found
-        found.leave()
+        broker = request.param(folder / "broker")
+        with processes.with_variables(CELERY_BROKER_URL=broker.url):
+            yield broker
+        broker.leave()
 
 
 @pytest.mark.parametrize("own_broker", [OwnRedis, OwnPostgres], ids=["Redis", "PostgreSQL"], indirect=True)
-def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_broker: Broker, site: Site) -> None:
-    sweep_every_second()
+def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_broker: OwnBroker, site: Site) -> None:
+    every_second("sync.sweep")
     people = Writers()
     with away(own_broker):
         site.wait_for("readiness tells", lambda: not ready(site)["ready"])
@@ -133,14 +123,12 @@ def drained(site: Site) -> bool:
 
 
 def ready(site: Site) -> dict[str, object]:
-    found: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
-    return found
+    return requests.get(site.path("/readyz"), timeout=10).json()
 
 
 def cron(site: Site) -> dict[str, int]:
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
-    found: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
-    return found
+    return requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
 
 
 AT_ONCE = 30
@@ -149,14 +137,14 @@ AT_ONCE = 30
 @pytest.mark.parametrize(
     ("own_broker", "restarts"), [(OwnRedis, 10), (OwnPostgres, 3)], ids=["Redis", "PostgreSQL"], indirect=["own_broker"]
 )
-def test_a_broker_restart_ends_no_worker(own_broker: Broker, quiet_site: Site, staff: Staff, restarts: int) -> None:
+def test_a_broker_restart_ends_no_worker(own_broker: OwnBroker, quiet_site: Site, staff: Staff, restarts: int) -> None:
     site, people = quiet_site, Writers()
-    sweep_every_second()
+    every_second("sync.sweep")
     site.sandbox.control("latency", call_ms=700)
     site.processes.work()
     workers = [site.processes.children["worker"], staff("worker-2")]
     for number in range(1, restarts + 1):
-        people.new([f"Person {number}.{one}" for one in range(AT_ONCE)])
+        people.new([f"Person {number}.{index}" for index in range(AT_ONCE)])
         site.wait_for("a worker has work in hand", SyncQueue.objects.filter(status="in_progress").exists)
         with away(own_broker):
             site.wait_for("both have lost it", told_by(workers, "Connection to broker lost", number))

@@ -60,8 +60,8 @@ def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun
     notify.notify_board("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
-    done = Contact.objects.exclude(monday_id=None).count()
-    assert 0 < done == len(names_on_board(site)) < len(TWO_BATCHES)
+    linked = Contact.objects.exclude(monday_id=None).count()
+    assert 0 < linked == len(names_on_board(site)) < len(TWO_BATCHES)
     nothing_in_hand_and_no_attempt_lost()
     goes_on(site, TWO_BATCHES, staff)
 

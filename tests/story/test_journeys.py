@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from playwright.sync_api import Page, expect
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
 from tests.conftest import PAGE_TIMEOUT
-from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
+from tests.story.conftest import every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
 from tests.support.pages import barriers, inbox_badge
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
-from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, a_board, an_item
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,8 +34,8 @@ BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
 
 @pytest.fixture
 def mails() -> Iterator[MailServer]:
-    with mail_server() as found:
-        yield found
+    with mail_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -53,17 +53,10 @@ def new_site(
         )
         purge_broker()
         restore_schedule()
-        notify_every_second()
+        every_second("sync.notify_people")
         processes.work()
         yield Site(processes, monday)
         processes.rest()
-
-
-def notify_every_second() -> None:
-    """What an administrator may do to the schedule, so that a test needn't wait a minute for a message."""
-    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.filter(task="sync.notify_people").update(interval=interval)
-    PeriodicTasks.update_changed()
 
 
 def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page: Page, mails: MailServer) -> None:
@@ -94,10 +87,10 @@ def test_a_new_administrator_connects_syncs_and_is_notified(new_site: Site, page
         page.get_by_text(re.compile("was (?:added|changed) successfully")).wait_for()
         monday.act("edit", item_id=ann, column_id="job", text="Chair")
     expect(inbox_badge(page)).to_have_text("1")
-    told = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
+    message = new_site.wait_for("the first notification", lambda: mails.mails and mails.mails[0])
     assert mails.recipients == ["admin@example.com"]
     # The mail's own link leads to both sides.
-    text = told.get_body(("plain",)).get_content()
+    text = message.get_body(("plain",)).get_content()
     link = re.search(rf"{re.escape(new_site.url)}\S+/screen/", text)
     assert link, text
     page.goto(link[0])
@@ -144,16 +137,21 @@ def connect(page: Page, token: str) -> None:
 
 
 def set_up(page: Page, board: str) -> None:
-    """From the choice of boards to the run: contacts on a board that is there, organizations on a new one."""
+    """From the choice of boards to the run, on a phone: contacts on a board that is there, organizations on a new."""
+    page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
         page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
+        assert not barriers(page)
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    assert not barriers(page)
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:
@@ -177,41 +175,41 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
         base_url=site.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True, locale="en-GB"
     )
     context.set_default_timeout(PAGE_TIMEOUT)
-    page, found = context.new_page(), list[str]()
+    page, faults = context.new_page(), list[str]()
 
     page.goto("/admin/")
-    found += barriers(page)
+    faults += barriers(page)
     sign_in(site, page)
-    found += barriers(page)
+    faults += barriers(page)
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(2)
     # Six lines of a card: a value may take four, as who chooses a side has to see it.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155
-    found += barriers(page)
+    faults += barriers(page)
     rows.filter(has_text="Ann").get_by_role("link", name="Ann", exact=True).tap()
     page.locator(".cfl-current").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     page.get_by_role("radio", name="Monday's").check()
     page.get_by_role("button", name="Resolve", exact=True).tap()
     page.get_by_text("Resolved: Role is “").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
 
     page.goto("/admin/npd/contact/")
-    found += barriers(page)
+    faults += barriers(page)
     page.get_by_role("link", name="Grace Okonkwo", exact=True).tap()
     page.locator("#npd-state [data-act=rejected]").tap()
     page.locator("[data-summary]").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     page.locator("input[name=pick-email][value=custom]").check()
     page.locator("input[name=value-email]").fill("grace@okonkwo.example")
     page.get_by_role("button", name="Resolve", exact=True).tap()
     page.locator("[data-state]").first.wait_for()
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
-    found += barriers(page)
+    faults += barriers(page)
     context.close()
 
-    assert not found
+    assert not faults
     site.wait_for("both sides agree", synced)
     assert {item["values"]["email"] for item in site.sandbox.items()} == {"ann@example.com", "grace@okonkwo.example"}
     assert site.sandbox.item(ann.monday_id)["values"]["role_title"] == "Monday's"

@@ -1,19 +1,11 @@
 """What real processes do when all goes well, and when one of them, the broker or PostgreSQL goes away."""
 
-from tests.story.conftest import (
-    leases,
-    open_connections,
-    save,
-    sweep_every_second,
-    sweeps,
-    synced,
-    terminate_connections,
-)
+from tests.story.conftest import every_second, leases, open_connections, save, sweeps, synced, terminate_connections
 from tests.support.site import Site
 
 
 def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:
-    sweep_every_second()
+    every_second("sync.sweep")
     save(site, name="Before")
     site.wait_for("the first is synced", lambda: synced("Before"))
     # A board that was held at that moment is free again when its lease ends, after a minute.

@@ -61,11 +61,11 @@ def test_every_picture_is_there_and_small() -> None:
 def both_sides_edit(site: Site) -> None:
     """The same fields on both sides, faster than the worker."""
     with worker_asleep(site):
-        for name, field, here, there in EDITS:
+        for name, field, npd_value, monday_value in EDITS:
             contact = Contact.objects.get(name=name)
-            setattr(contact, field, here)
+            setattr(contact, field, npd_value)
             contact.save()
-            site.sandbox.act("edit", item_id=contact.monday_id, column_id=field, text=there)
+            site.sandbox.act("edit", item_id=contact.monday_id, column_id=field, text=monday_value)
     people = {name for name, *_ in EDITS}
     site.wait_for("all are in conflict", lambda: SyncConflict.objects.filter(resolved_at=None).count() == len(people))
 

@@ -22,20 +22,20 @@ def check(method: str, path: str, answer: Any) -> None:
         operation = operation_at(method.lower(), path)
     if operation is None:
         return
-    said = f"{method} {path} answered {answer.status_code}"
+    place = f"{method} {path} answered {answer.status_code}"
     code = str(answer.status_code)
     declared = operation["responses"].get(code if code in operation["responses"] or code < "400" else "default")
-    assert declared, f"{said}, which the schema doesn't declare: {sorted(operation['responses'])}"
+    assert declared, f"{place}, which the schema doesn't declare: {sorted(operation['responses'])}"
     kinds = declared.get("content", {})
     if not kinds:
-        assert not answer.content, f"{said} with a body, and the schema declares none"
+        assert not answer.content, f"{place} with a body, and the schema declares none"
         return
     kind = answer.headers["Content-Type"].partition(";")[0]
-    assert kind in kinds, f"{said} as {kind}, and the schema declares {sorted(kinds)}"
+    assert kind in kinds, f"{place} as {kind}, and the schema declares {sorted(kinds)}"
     if not kind.endswith("json"):
         return
-    found = list(_validator(json.dumps(kinds[kind]["schema"])).iter_errors(answer.json()))
-    assert not found, f"{said}, against its schema: {found[0].json_path}: {found[0].message[:500]}"
+    faults = list(_validator(json.dumps(kinds[kind]["schema"])).iter_errors(answer.json()))
+    assert not faults, f"{place}, against its schema: {faults[0].json_path}: {faults[0].message[:500]}"
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
@@ -47,26 +47,26 @@ def operation_at(method: str, path: str) -> dict[str, Any] | None:
 @cache
 def raw_document() -> str:
     """The schema as it is served, in JSON."""
-    made = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return json.dumps(made, default=str)
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    return json.dumps(schema, default=str)
 
 
 @cache
 def document() -> dict[str, Any]:
     """The schema, its shapes less lax than declared; a member that it doesn't declare is an error."""
-    found: dict[str, Any] = _plain(json.loads(raw_document()))
-    for shape in found["components"]["schemas"].values():
+    schema: dict[str, Any] = _plain(json.loads(raw_document()))
+    for shape in schema["components"]["schemas"].values():
         if "properties" in shape:
             shape.setdefault("additionalProperties", False)
-    return found
+    return schema
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {("anyOf" if key == "oneOf" else key): _plain(one) for key, one in value.items()}
+    return {("anyOf" if key == "oneOf" else key): _plain(member) for key, member in value.items()}
 
 
 @cache
@@ -85,26 +85,27 @@ def _validator(schema: str) -> Draft202012Validator:
 # The record: a line an operation, with all that may be sent and is answered, and a line a member of a shape.
 
 
-SAID = ("description", "title", "example", "examples", "summary")
+PROSE_KEYWORDS = ("description", "title", "example", "examples", "summary")
 """What people read and no program relies on."""
 
 
-def recorded(made: dict[str, Any]) -> list[str]:
+def recorded(schema: dict[str, Any]) -> list[str]:
     """The document's promises, in order; what breaks a program changes one of these lines."""
-    shapes = made["components"]["schemas"]
+    shapes = schema["components"]["schemas"]
     operations = [
-        _operation(f"{method.upper()} {path}", one)
-        for path, item in made["paths"].items()
-        for method, one in item.items()
+        _operation(f"{method.upper()} {path}", operation)
+        for path, item in schema["paths"].items()
+        for method, operation in item.items()
     ]
     return [*sorted(operations), *(line for name in sorted(shapes) for line in _shape(name, shapes[name]))]
 
 
 def _operation(place: str, operation: dict[str, Any]) -> str:
     parts = [f"{place} {operation['operationId']}"]
-    parameters = sorted(operation.get("parameters", ()), key=lambda one: (one["in"], one["name"]))
+    parameters = sorted(operation.get("parameters", ()), key=lambda parameter: (parameter["in"], parameter["name"]))
     parts += [
-        f"{one['in']} {one['name']}{'!' if one.get('required') else ''}:{_form(one['schema'])}" for one in parameters
+        f"{parameter['in']} {parameter['name']}{'!' if parameter.get('required') else ''}:{_form(parameter['schema'])}"
+        for parameter in parameters
     ]
     if body := operation.get("requestBody"):
         parts += [f"body{'!' if body.get('required') else ''} {_content(body)}"]
@@ -113,16 +114,16 @@ def _operation(place: str, operation: dict[str, Any]) -> str:
 
 
 def _content(holder: dict[str, Any]) -> str:
-    found = {kind: _form(media["schema"]) for kind, media in holder.get("content", {}).items()}
-    said = [form if kind == "application/json" else f"{form} as {kind}" for kind, form in found.items()]
+    forms = {kind: _form(media["schema"]) for kind, media in holder.get("content", {}).items()}
+    bodies = [form if kind == "application/json" else f"{form} as {kind}" for kind, form in forms.items()]
     headers = [f"+{name}" for name in sorted(holder.get("headers", {}))]
-    return " ".join([*said, *headers])
+    return " ".join([*bodies, *headers])
 
 
 def _shape(name: str, shape: dict[str, Any]) -> Iterator[str]:
     required = shape.get("required", ())
-    rest = {key: value for key, value in shape.items() if key not in ("properties", "required", *SAID)}
-    yield f"{name}: {_form(rest)}"
+    keywords = {key: value for key, value in shape.items() if key not in ("properties", "required", *PROSE_KEYWORDS)}
+    yield f"{name}: {_form(keywords)}"
     for member, form in sorted(shape.get("properties", {}).items()):
         yield f"{name}.{member}{'!' if member in required else ''}: {_form(form)}"
 
@@ -133,7 +134,7 @@ def _form(schema: Any) -> str:
         return json.dumps(schema)
     parts = []
     for key, value in sorted(schema.items(), key=lambda item: (item[0] != "type", item[0])):
-        if key in SAID:
+        if key in PROSE_KEYWORDS:
             continue
         if key == "$ref":
             parts.append(value.rpartition("/")[2])
@@ -142,11 +143,11 @@ def _form(schema: Any) -> str:
         elif key == "enum":
             parts.append("=" + "|".join(map(str, value)))
         elif key in ("anyOf", "oneOf", "allOf"):
-            parts.append(f"{key}({', '.join(_form(one) for one in value)})")
+            parts.append(f"{key}({', '.join(_form(part) for part in value)})")
         elif key == "items":
             parts.append(f"[{_form(value)}]")
         elif key == "properties":
-            parts.append("{" + ", ".join(f"{name}: {_form(one)}" for name, one in sorted(value.items())) + "}")
+            parts.append("{" + ", ".join(f"{name}: {_form(form)}" for name, form in sorted(value.items())) + "}")
         else:
             parts.append(f"{key}={_form(value)}")
     return " ".join(parts) or "any"

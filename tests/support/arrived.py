@@ -62,8 +62,8 @@ class Writers:
 
     def new(self, names: Iterable[str], kind: Kind = CONTACTS) -> list[Any]:
         """Records that were not there, in one statement and without a wake-up, as an import does it."""
-        made = [kind.model(**{"name": name, kind.field: self.number()}) for name in names]
-        return list(kind.records.bulk_create(made))
+        records = [kind.model(**{"name": name, kind.field: self.number()}) for name in names]
+        return list(kind.records.bulk_create(records))
 
     def change(self, names: Collection[str], kind: Kind = CONTACTS) -> None:
         """Each of these records gets the next number, in a transaction of its own."""
@@ -83,11 +83,11 @@ def all_arrived(sandbox: Sandbox, *kinds: Kind, seconds: float = 30, landed_late
         wait_for("the queue is at rest", lambda: not unrest(), seconds)
     except AssertionError:
         raise AssertionError("The queue is not at rest:\n" + "\n".join(unrest())) from None
-    found = [words for kind in kinds or (CONTACTS,) for words in _wrong(sandbox, kind, landed_late)]
-    assert not found, "\n".join(found)
-    made = sum(call["fields"].count("create_item") for call in sandbox.calls() if _took_effect(call))
+    faults = [words for kind in kinds or (CONTACTS,) for words in _wrong(sandbox, kind, landed_late)]
+    assert not faults, "\n".join(faults)
+    creates = sum(call["fields"].count("create_item") for call in sandbox.calls() if _took_effect(call))
     items = sum(len(board["items"]) for board in sandbox.boards())
-    assert made == items, f"Monday has {items} items, and {made} creates took effect"
+    assert creates == items, f"Monday has {items} items, and {creates} creates took effect"
 
 
 def unrest() -> list[str]:
@@ -124,19 +124,19 @@ def _not_equal(record: Any, item: dict[str, Any] | None, kind: Kind) -> Iterator
     if item is None or item["state"] != "active":
         yield f"{words} has no item on its board"
         return
-    here, there = (record.name, getattr(record, kind.field)), (item["name"], item["values"][kind.field])
-    if here != there:
-        yield f"{words}: NPD holds {here}, Monday {there}"
+    in_npd, on_monday = (record.name, getattr(record, kind.field)), (item["name"], item["values"][kind.field])
+    if in_npd != on_monday:
+        yield f"{words}: NPD holds {in_npd}, Monday {on_monday}"
 
 
 def _history(sandbox: Sandbox, board_id: str, column: str) -> dict[str, list[str]]:
     """The values that each item's column has had, in Monday's order, as its activity log tells them."""
     answer = sandbox.query(_LOG, board=board_id)
     rows = answer["data"]["boards"][0]["activity_logs"]
-    found: dict[str, list[str]] = {}
+    history: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: int(row["created_at"])):
         data = json.loads(row["data"])
         if row["event"] == "update_column_value" and data["column_id"] == column:
             value = data["value"] or {}
-            found.setdefault(str(data["pulse_id"]), []).append(str(value.get("value", value.get("text", ""))))
-    return found
+            history.setdefault(str(data["pulse_id"]), []).append(str(value.get("value", value.get("text", ""))))
+    return history

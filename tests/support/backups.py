@@ -65,10 +65,10 @@ def _run(program: str, *arguments: str) -> None:
 def _path(program: str) -> str:
     """The program of the server's own major version: an older or newer one may refuse the other's file."""
     major = str(connection.cursor().connection.info.server_version // 10_000)
-    for found in _installed(program):
-        version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    for path in _installed(program):
+        version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
         if version.split()[-1].startswith(major + ".") or f" {major}." in version:
-            return found
+            return path
     raise AssertionError(f"no {program} of PostgreSQL {major} on this machine: install its client programs")
 
 

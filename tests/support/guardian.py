@@ -20,11 +20,11 @@ def watch(leader: int) -> None:
     if not _guardians:
         command = [sys.executable, __file__]
         _guardians.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/"))
-    told = _guardians[0].stdin
-    assert told
+    pipe = _guardians[0].stdin
+    assert pipe
     with contextlib.suppress(psutil.NoSuchProcess):
-        told.write(f"{leader} {psutil.Process(leader).create_time()}\n")
-        told.flush()
+        pipe.write(f"{leader} {psutil.Process(leader).create_time()}\n")
+        pipe.flush()
 
 
 def close() -> None:

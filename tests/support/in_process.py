@@ -35,18 +35,18 @@ def looked_up() -> Iterator[None]:
     """Every adapter of `requests` looks here before it connects."""
     connect = HTTPAdapter.send
 
-    def send(adapter: HTTPAdapter, request: requests.PreparedRequest, *given: Any, **how: Any) -> requests.Response:
+    def send(adapter: HTTPAdapter, request: Any, *arguments: Any, **options: Any) -> requests.Response:
         application = by_address.get(urlsplit(request.url).netloc)
         if application is None:
-            return connect(adapter, request, *given, **how)
-        return adapter.build_response(request, _asked(application, request, how.get("timeout")))
+            return connect(adapter, request, *arguments, **options)
+        return adapter.build_response(request, _answer_of(application, request, options.get("timeout")))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HTTPAdapter, "send", send)
         yield
 
 
-def _asked(application: Application, request: requests.PreparedRequest, timeout: Any) -> HTTPResponse:
+def _answer_of(application: Application, request: requests.PreparedRequest, timeout: Any) -> HTTPResponse:
     """The answer, or the error of a client that waits no longer, or whose connection was cut."""
     path, _, query = request.path_url.partition("?")
     body = request.body.encode() if isinstance(request.body, str) else request.body or b""
@@ -66,7 +66,7 @@ def _asked(application: Application, request: requests.PreparedRequest, timeout:
     }
     begun: list[Any] = []
     try:
-        content = b"".join(application(environ, lambda *told: begun.extend(told)))
+        content = b"".join(application(environ, lambda *start: begun.extend(start)))
         cut = False
     except ClientDisconnected:
         cut = True
@@ -78,13 +78,13 @@ def _asked(application: Application, request: requests.PreparedRequest, timeout:
     return HTTPResponse(io.BytesIO(content), headers=headers, status=status, preload_content=False)
 
 
-def keeping(kept: list[tuple[bytes, str | None, str]]) -> Application:
+def keeping(deliveries: list[tuple[bytes, str | None, str]]) -> Application:
     """Answers as NPD's webhook door, and keeps what was delivered: body, Authorization, path."""
 
     def application(environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
         body = environ["wsgi.input"].read()
         if "challenge" not in json.loads(body):
-            kept.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
+            deliveries.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
         begin("200 OK", [("Content-Type", "application/json")])
         return [body]
 

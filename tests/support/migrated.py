@@ -27,16 +27,16 @@ def kept_name() -> str:
 
 def begin_with_kept() -> None:
     """The test database is made as a copy, where one is kept; what migrations left to do is done by them."""
-    if is_own_cluster() and kept_name() in _kept():
+    if is_own_cluster() and kept_name() in _kept_names():
         connection.settings_dict["TEST"]["TEMPLATE"] = kept_name()
 
 
 def keep() -> None:
     """Once it is migrated, before any test; what other migrations left goes."""
-    if not is_own_cluster() or kept_name() in _kept():
+    if not is_own_cluster() or kept_name() in _kept_names():
         return
     with _server() as server:
-        for name in _kept():
+        for name in _kept_names():
             server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
         names = sql.Identifier(kept_name()), sql.Identifier(str(connection.settings_dict["NAME"]))
         connection.close()  # or PostgreSQL refuses to copy it
@@ -48,7 +48,7 @@ def is_own_cluster() -> bool:
     return os.environ.get("TEST_SERVERS") != "1"
 
 
-def _kept() -> list[str]:
+def _kept_names() -> list[str]:
     with _server() as server:
         rows = server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
         return [name for (name,) in rows]

@@ -36,7 +36,7 @@ BELOW_SERIOUS = (
 """Rules of axe that are no part of WCAG, nor ever serious: what they find would not count, and costs a fifth of all."""
 JUMPED_TO = {"landmark-one-main", "region"}
 """Rules that are no part of WCAG either, but by what they hold a screen reader gets past the menu."""
-ASKED = {
+AXE_OPTIONS = {
     "resultTypes": ["violations"],
     "preload": False,
     "elementRef": False,
@@ -77,14 +77,16 @@ def serious(page: Page) -> list[str]:
     """What axe-core finds on the page that breaks WCAG A or AA, or is serious."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    return _serious(page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", ASKED]))
+    return _serious(page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", AXE_OPTIONS]))
 
 
 def _serious(violations: list[dict[str, Any]]) -> list[str]:
     return [
-        f"{found['id']}: {found['nodes'][0]['html'][:160]}"
-        for found in violations
-        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"]) or found["id"] in JUMPED_TO
+        f"{violation['id']}: {violation['nodes'][0]['html'][:160]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        or WCAG & set(violation["tags"])
+        or violation["id"] in JUMPED_TO
     ]
 
 
@@ -108,8 +110,8 @@ def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]
                 page.set_viewport_size({"width": width, "height": 900})
                 if (look, width) == ("dark", 390):
                     page.goto(f"/{number}")
-                violations, beside = page.evaluate(LOOK, [look == "dark", read, ASKED])
-                yield from (f"{name}, {look}: {what}" for what in (*_serious(violations), *_beside(beside)))
+                violations, beside = page.evaluate(LOOK, [look == "dark", read, AXE_OPTIONS])
+                yield from (f"{name}, {look}: {fault}" for fault in (*_serious(violations), *_beside(beside)))
             yield from (f"{name}: {error}" for error in errors)
             errors.clear()
         context.close()
@@ -119,54 +121,54 @@ def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]
 def named() -> frozenset[str]:
     """The classes that a style sheet names."""
     sheets = (Path(storage.path(name)) for finder in finders.get_finders() for name, storage in finder.list([]))
-    return frozenset(name for one in sheets if one.suffix == ".css" for name in CLASS.findall(one.read_text()))
+    return frozenset(name for sheet in sheets if sheet.suffix == ".css" for name in CLASS.findall(sheet.read_text()))
 
 
 class Shapes:
     """The elements that were read, by their place, what they are and what they hold: not by their words."""
 
     def __init__(self) -> None:
-        self.known: set[int] = set()
+        self.read_shapes: set[int] = set()
 
     def unread(self, html: str) -> str:
         """The page, with READ on what holds nothing new; empty where that is the whole page."""
         root = html5lib.HTMLParser(namespaceHTMLElements=False).parse(html)
-        body, found = root.find("body"), dict[Element, int]()
+        body, shapes = root.find("body"), dict[Element, int]()
         sidebar = body.find(f".//*[@id='{SIDEBAR[1:]}']")
-        if self.known and sidebar is not None:
+        if self.read_shapes and sidebar is not None:
             sidebar.set(READ, "")
-        self._shape(body, 0, found)
-        if found[body] in self.known:
+        self._shape(body, 0, shapes)
+        if shapes[body] in self.read_shapes:
             return ""
-        self._mark(body, found)
-        self.known.update(found.values())
+        self._mark(body, shapes)
+        self.read_shapes.update(shapes.values())
         still, script = Element("style"), Element("script", src=f"/static/{AXE_FILE}")
         still.text = STILL
         root.find("head").extend([still, script])
         return "<!DOCTYPE html>" + str(html5lib.serialize(root, omit_optional_tags=False, quote_attr_values="always"))
 
-    def _shape(self, element: Element, place: int, found: dict[Element, int]) -> int:
-        told = tuple(
+    def _shape(self, element: Element, place: int, shapes: dict[Element, int]) -> int:
+        attributes = tuple(
             (name, value if name in SHAPING or value in ("true", "false") else bool(value))
             for name, value in sorted(element.items())
             if name != "class"
         )
         classes = element.get("class", "").split()
-        styled = [one if one in named() else NAMING.sub(r"\1", one) for one in classes]
-        inner = [] if element.get(READ) is not None else [one for one in element if isinstance(one.tag, str)]
+        styled = [name if name in named() else NAMING.sub(r"\1", name) for name in classes]
+        inner = [] if element.get(READ) is not None else [child for child in element if isinstance(child.tag, str)]
         text = " ".join([element.text or "", *(child.tail or "" for child in element)])
-        own = hash((place, element.tag, told, *styled, bool(text.strip()), bool(LONG_WORD.search(text))))
+        own = hash((place, element.tag, attributes, *styled, bool(text.strip()), bool(LONG_WORD.search(text))))
         # However many rows a list has that are alike.
-        shapes = [shape for shape, _ in groupby(self._shape(child, own, found) for child in inner)]
-        found[element] = hash((own, *shapes))
-        return found[element]
+        inner_shapes = [shape for shape, _ in groupby(self._shape(child, own, shapes) for child in inner)]
+        shapes[element] = hash((own, *inner_shapes))
+        return shapes[element]
 
-    def _mark(self, element: Element, found: dict[Element, int]) -> None:
+    def _mark(self, element: Element, shapes: dict[Element, int]) -> None:
         for child in element:
-            if found.get(child) in self.known:
+            if shapes.get(child) in self.read_shapes:
                 child.set(READ, "")
-            elif child in found:
-                self._mark(child, found)
+            elif child in shapes:
+                self._mark(child, shapes)
 
 
 class _Rendered(Quiet):
@@ -199,11 +201,11 @@ class _Rendered(Quiet):
 
 def barriers(page: Page) -> list[str]:
     """What axe finds, and what stands beside the screen."""
-    return [f"{page.url}: {what}" for what in (*serious(page), *_beside(page.evaluate(BESIDE)))]
+    return [f"{page.url}: {fault}" for fault in (*serious(page), *_beside(page.evaluate(BESIDE)))]
 
 
-def _beside(found: list[str]) -> list[str]:
-    return [f"beside the screen: {html}" for html in found]
+def _beside(elements: list[str]) -> list[str]:
+    return [f"beside the screen: {html}" for html in elements]
 
 
 def press(page: Page, *keys: str) -> int:

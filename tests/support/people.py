@@ -1,6 +1,10 @@
 """Somebody who signs in to the admin, or whose program calls the API, and may do no more than is said."""
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
 from rest_framework.test import APIClient
 
 from sync.models import SyncedModel
@@ -12,6 +16,18 @@ def staff_who_may(*codenames: str, name: str = "clerk") -> User:
     user = User.objects.create_user(name, f"{name}@example.test", "long-enough-1", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     return user
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def session_cookie(user: User, url: str) -> Any:
+    """What a real browser sends to this address once this user has signed in."""
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": signed_in(user).cookies[name].value, "url": url}
 
 
 def api_of(user: User) -> APIClient:

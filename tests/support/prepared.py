@@ -17,8 +17,8 @@ class Prepared:
     """Beginnings by name and by the models that are registered; a sandbox that was started anew has none yet."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
-        self.asked: Counter[tuple[int, str]] = Counter()
+        self.beginnings: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
+        self.times_made: Counter[tuple[int, str]] = Counter()
 
     def stand(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
         """As after `make`, on both sides, and what it returned.
@@ -27,18 +27,18 @@ class Prepared:
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
         key = sandbox.life, name
-        kept = self.kept.get(key)
-        if kept:
+        beginning = self.beginnings.get(key)
+        if beginning:
             sandbox.control("restore", name=name)
             rows.empty()
-            kept[0].put_back()
-            return kept[1]
-        made = make()
-        self.asked[key] += 1
-        if self.asked[key] >= since:
+            beginning[0].put_back()
+            return beginning[1]
+        result = make()
+        self.times_made[key] += 1
+        if self.times_made[key] >= since:
             sandbox.control("snapshot", name=name)
-            self.kept[key] = KeptRows(f"prepared_{len(self.kept)}"), made
-        return made
+            self.beginnings[key] = KeptRows(f"prepared_{len(self.beginnings)}"), result
+        return result
 
 
 class Stages:
@@ -57,9 +57,9 @@ class Stages:
         way = self._further(name)
         if not way:
             return make()
-        made = self.prepared.stand(self.sandbox, way, make, since=2)
+        result = self.prepared.stand(self.sandbox, way, make, since=2)
         self.way = way
-        return made
+        return result
 
     @contextmanager
     def alike(self, name: str) -> Iterator[None]:

@@ -68,6 +68,6 @@ class _Dialogue(socketserver.StreamRequestHandler):
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
     """A mail server that listens as long as the block lasts."""
-    found = MailServer()
-    with serving(found):  # type: ignore[type-var]
-        yield found
+    server = MailServer()
+    with serving(server):  # type: ignore[type-var]
+        yield server

@@ -87,9 +87,9 @@ class KeptRows:
                     continue
                 cursor.execute(f'CREATE TABLE {schema}."{table}" AS TABLE "{table}"')
                 moved = [f"{c} + (now() - '{then}')" if is_time else c for c, is_time in named]
-                into, what = ", ".join(c for c, _ in named), ", ".join(moved)
+                into, selected = ", ".join(c for c, _ in named), ", ".join(moved)
                 statements.append(
-                    f'INSERT INTO "{table}" ({into}) OVERRIDING SYSTEM VALUE SELECT {what} FROM {schema}."{table}";'
+                    f'INSERT INTO "{table}" ({into}) OVERRIDING SYSTEM VALUE SELECT {selected} FROM {schema}."{table}";'
                 )
         self._statement = QUIETLY.format(" ".join([*statements, MOVE_DELIVERIES.format(then=then)]))
 
@@ -100,6 +100,6 @@ class KeptRows:
 
 def queries_of(act: Callable[[], object]) -> int:
     """How often the database is asked meanwhile."""
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         act()
-    return len(asked)
+    return len(queries)

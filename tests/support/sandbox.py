@@ -36,20 +36,17 @@ class Sandbox:
         self.changes += 1
         self.session.post(f"{self.url}/_control/faults", json=list(faults), timeout=10).raise_for_status()
 
-    def act(self, action: str, /, **what: Any) -> dict[str, Any]:
+    def act(self, action: str, /, **values: Any) -> dict[str, Any]:
         """What a person does on the board page: edit, rename, add, archive, delete, restore, move."""
-        item: dict[str, Any] = self.control("actions", action=action, **what)
-        return item
+        return self.control("actions", action=action, **values)
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
         """The API calls that came in after the call of this id."""
-        found: list[dict[str, Any]] = self.control("calls", "GET", since=since)
-        return found
+        return self.control("calls", "GET", since=since)
 
     def boards(self) -> list[dict[str, Any]]:
         """Every board: [{id, name, items: [{id, name, state, values: {column id: text}}]}]."""
-        found: list[dict[str, Any]] = self.control("boards", "GET")
-        return found
+        return self.control("boards", "GET")
 
     def all_items(self) -> list[dict[str, Any]]:
         """The items of every board, whatever their state."""
@@ -74,31 +71,25 @@ class Sandbox:
             headers={"Authorization": self.token},
             timeout=30,
         )
-        answer: dict[str, Any] = response.json()
-        return answer
+        return response.json()
 
     def add_board(self, name: str, *columns: tuple[str, str, str]) -> str:
         """A board that people made by hand, with columns (id, title, type); returns its id."""
-        made = self.query(
+        answer = self.query(
             "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }", n=name
         )
-        board_id: str = made["data"]["create_board"]["id"]
+        board_id: str = answer["data"]["create_board"]["id"]
         for column in columns:
             self.add_column(board_id, *column)
         return board_id
 
-    def add_column(self, board_id: str, column_id: str, title: str, kind: str) -> None:
-        answer = self.query(
-            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
-            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
-            b=board_id, i=column_id, t=title, k=kind,
-        )  # fmt: skip
+    def add_column(self, board_id: str, column_id: str, title: str, kind: str, **settings: Any) -> None:
+        document = """mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)
+            { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }"""
+        answer = self.query(document, b=board_id, i=column_id, t=title, k=kind, d=settings or None)
         assert "errors" not in answer, answer
 
     def delete_column(self, board_id: str, column_id: str) -> None:
         """Somebody deletes a column on the board."""
         delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
         self.query(delete, b=board_id, c=column_id)
-
-    def delete_board(self, board_id: str) -> None:
-        self.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board_id)

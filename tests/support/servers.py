@@ -108,7 +108,7 @@ def _real(slot: int, lock: IO[str]) -> Servers:
     """Databases of our own names; in the broker one run at a time, or another's worker takes our wake-ups."""
     url = os.environ.get("TEST_DATABASE_URL") or "postgresql://root@127.0.0.1:5432/postgres"
     broker = _of_this_worker(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15")
-    held = _alone_with(broker)
+    broker_lock = _alone_with(broker)
     name = f"npd_{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}_{slot}"
     parts = urlsplit(url)
     with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
@@ -118,7 +118,7 @@ def _real(slot: int, lock: IO[str]) -> Servers:
     redis = f"Redis {_redis_version(broker)} at {urlsplit(broker).hostname}"
     words = f"PostgreSQL {version} at {parts.hostname}, {redis}"
     database_url = urlunsplit(parts._replace(path=f"/{name}"))
-    return Servers(slot, lock, database_url, broker, words, broker_lock=held)
+    return Servers(slot, lock, database_url, broker, words, broker_lock=broker_lock)
 
 
 def _of_this_worker(broker: str) -> str:
@@ -149,9 +149,9 @@ def _redis_version(url: str) -> str:
     return version
 
 
-def ran(*command: str, cwd: Path = ROOT, check: bool = False, **how: Any) -> "subprocess.CompletedProcess[str]":
+def ran(*command: str, cwd: Path = ROOT, check: bool = False, **options: Any) -> "subprocess.CompletedProcess[str]":
     """A program that was run to its end, with what it said; with `check` it has to end well."""
-    return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **how)
+    return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **options)
 
 
 def free_port() -> int:
@@ -164,8 +164,10 @@ def free_port() -> int:
 def environment(servers: Servers) -> dict[str, str]:
     """The environment of the run and of its child processes; no setting of the shell's stays in it."""
     web, sandbox = servers.ports
-    kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)}
-    return kept | {
+    variables = {
+        name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)
+    }
+    return variables | {
         "DATABASE_URL": servers.database_url,
         "CELERY_BROKER_URL": servers.broker_url,
         # Each worker would check all models and addresses: that is embedded/test_settings.py's.

@@ -235,10 +235,10 @@ class Site:
         """The whole address of a path of NPD."""
         return self.url + path
 
-    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
+    def wait_for(self, description: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
         """As waiting.wait_for, with what the processes said last in the failure."""
         try:
-            return wait_for(what, condition, seconds)
+            return wait_for(description, condition, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.processes.last_lines()}") from None
 

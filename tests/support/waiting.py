@@ -13,12 +13,12 @@ Found = TypeVar("Found")
 FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few milliseconds
 
 
-def wait_for(what: str, condition: Callable[[], Found], seconds: float = 120) -> Found:
+def wait_for(description: str, condition: Callable[[], Found], seconds: float = 120) -> Found:
     """The first truthy answer of `condition`; after `seconds` an AssertionError that names `what`."""
     deadline, pause = time.monotonic() + seconds, FIRST_LOOK
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds} s; the last answer was {answer!r}")
+            raise AssertionError(f"{description}: not within {seconds} s; the last answer was {answer!r}")
         time.sleep(pause)
         pause = min(2 * pause, LOOK_SECONDS)
     return answer
@@ -26,21 +26,21 @@ def wait_for(what: str, condition: Callable[[], Found], seconds: float = 120) ->
 
 def beside(act: Callable[[], Found]) -> "Future[Found]":
     """Somebody begins this now, in a session of their own; the caller waits for its `result`."""
-    done: Future[Found] = Future()
+    future: Future[Found] = Future()
 
     def run() -> None:
         try:
             try:
-                found = act()
+                result = act()
             finally:
                 connections.close_all()
         except BaseException as error:
-            done.set_exception(error)
+            future.set_exception(error)
         else:
-            done.set_result(found)
+            future.set_result(result)
 
     threading.Thread(target=run, daemon=True).start()
-    return done
+    return future
 
 
 def at_once(*acts: Callable[[], Found]) -> list[Found]:
@@ -51,7 +51,7 @@ def at_once(*acts: Callable[[], Found]) -> list[Found]:
         together.wait(60)
         return act()
 
-    return [one.result(60) for one in [beside(partial(begun, act)) for act in acts]]
+    return [future.result(60) for future in [beside(partial(begun, act)) for act in acts]]
 
 
 def somebody_waits(kind: str = "<> 'advisory'") -> bool:

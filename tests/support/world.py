@@ -23,6 +23,7 @@ from npd.models import Contact
 from sync import registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import sync_now
 from sync.limits import metered_client, stops
 from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.monday import items
@@ -32,6 +33,7 @@ from sync.queue import SyncQueueService
 from sync.reconcile import field_plan
 from sync.records import inbox
 from tests.support.clock import move_clock
+from tests.support.people import signed_in
 from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
 from tests.support.serving import Quiet, local, serving
@@ -47,37 +49,37 @@ class _Keep(Quiet):
     def reply(self) -> None:
         body = self.body()
         if "challenge" not in json.loads(body):
-            self.server.kept.append((body, self.headers.get("Authorization"), self.path))  # type: ignore[attr-defined]
+            self.server.deliveries.append((body, self.headers.get("Authorization"), self.path))  # type: ignore[attr-defined]
         self.answer(body)
 
 
 def staged(function: Made) -> Made:
     """What a function of a world does, and returns, is a stage; it is asked by its name and what it is given."""
 
-    asked = signature(function)
+    parameters = signature(function)
 
     @wraps(function)
-    def reached(world: World, *given: Any, **more: Any) -> Any:
-        bound = asked.bind(world, *given, **more)
+    def reached(world: World, *arguments: Any, **more: Any) -> Any:
+        bound = parameters.bind(world, *arguments, **more)
         bound.apply_defaults()  # who names a default reaches the same as who doesn't
-        said = [(key, list(v.items()) if isinstance(v, dict) else v) for key, v in bound.arguments.items()][1:]
-        name = f"{function.__module__}.{function.__qualname__} {_told(said)}"
-        return _read(world.stage(name, lambda: _told(function(world, *given, **more))))
+        values = [(key, list(v.items()) if isinstance(v, dict) else v) for key, v in bound.arguments.items()][1:]
+        name = f"{function.__module__}.{function.__qualname__} {_keys_of(values)}"
+        return _rows_of(world.stage(name, lambda: _keys_of(function(world, *arguments, **more))))
 
     return cast(Made, reached)
 
 
-def _told(value: Any) -> Any:
+def _keys_of(value: Any) -> Any:
     """Rows by their keys: what is put back is read anew."""
     if isinstance(value, Model):
         return type(value), value.pk
-    return type(value)(map(_told, value)) if type(value) in (tuple, list) else value
+    return type(value)(map(_keys_of, value)) if type(value) in (tuple, list) else value
 
 
-def _read(value: Any) -> Any:
+def _rows_of(value: Any) -> Any:
     if isinstance(value, tuple) and isinstance(value[0], type):
         return value[0]._default_manager.get(pk=value[1])
-    return type(value)(map(_read, value)) if type(value) in (tuple, list) else value
+    return type(value)(map(_rows_of, value)) if type(value) in (tuple, list) else value
 
 
 class World:
@@ -118,8 +120,7 @@ class World:
     @staged
     def session(self, person: Any) -> str:
         """What the cookie of a browser says in which this person has signed in."""
-        client = Client()
-        client.force_login(person)
+        client = signed_in(person)
         return client.cookies[settings.SESSION_COOKIE_NAME].value
 
     def browser(self, person: Any) -> Client:
@@ -131,17 +132,17 @@ class World:
         """As after `make`, and what it returned: put back where tests before came the same way; see `Stages`."""
 
         def reached() -> tuple[Any, float, list[Any]]:
-            made = make()
+            result = make()
             wait_for("the sandbox has sent its webhooks", self._sent_all)
-            assert not self.hooks.kept, "a stage hands in all webhooks"  # type: ignore[attr-defined]
-            return made, self.offset, list(self.delivered)
+            assert not self.hooks.deliveries, "a stage hands in all webhooks"  # type: ignore[attr-defined]
+            return result, self.offset, list(self.delivered)
 
-        made, offset, delivered = self.stages.reach(name, reached)
+        result, offset, delivered = self.stages.reach(name, reached)
         if offset:  # what is put back has real time
             self.pass_time(seconds=offset - self.offset)
         self.delivered[:] = delivered
         self.stages.stay()
-        return made
+        return result
 
     def work(self, *records: Any, **passed: float) -> WorkSummary:
         """So much time passes, and a worker does what is due; these records are read anew."""
@@ -183,10 +184,10 @@ class World:
     def deliver(self, *, times: int = 1) -> int:
         """Hand in the webhooks that Monday has sent by now, in order; returns how many."""
         wait_for("the sandbox has sent its webhooks", self._sent_all)
-        kept, self.hooks.kept[:] = list(self.hooks.kept), []  # type: ignore[attr-defined]
-        self.delivered += kept
-        self._receive(kept * times)
-        return len(kept)
+        deliveries, self.hooks.deliveries[:] = list(self.hooks.deliveries), []  # type: ignore[attr-defined]
+        self.delivered += deliveries
+        self._receive(deliveries * times)
+        return len(deliveries)
 
     def hand_in(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
         """Hand in what was kept, by the door with the token: a signature of then may have expired by now."""
@@ -204,9 +205,9 @@ class World:
     def item(self, record: Any) -> dict[str, Any]:
         """The record's item, whatever its state."""
         record.refresh_from_db()
-        found = [i for b in self.sandbox.boards() for i in b["items"] if i["id"] == record.monday_id]
-        assert found, "the record has no item"
-        return found[0]
+        items = [i for b in self.sandbox.boards() for i in b["items"] if i["id"] == record.monday_id]
+        assert items, "the record has no item"
+        return items[0]
 
     def values(self, record: Any) -> dict[str, str]:
         """The texts of the item's cells, its name too."""
@@ -226,16 +227,16 @@ class World:
 
         So between a look's reading and its settling (`after="read"`), or between its decision and its `mutation`.
         """
-        send, left = HTTPAdapter.send, [act]
+        send, acts = HTTPAdapter.send, [act]
 
-        def interrupted(adapter: HTTPAdapter, request: PreparedRequest, **how: Any) -> Response:
+        def interrupted(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
             document = json.loads(request.body or b"{}").get("query", "") if request.url == self.sandbox.api_url else ""
             kind = "mutation" if document.startswith("mutation") else "read" if "items" in document else ""
-            if left and kind and kind == before:
-                left.pop()()
-            answer = send(adapter, request, **how)
-            if left and kind and kind == after:
-                left.pop()()
+            if acts and kind and kind == before:
+                acts.pop()()
+            answer = send(adapter, request, **options)
+            if acts and kind and kind == after:
+                acts.pop()()
             return answer
 
         self.patch.setattr(HTTPAdapter, "send", interrupted)
@@ -275,15 +276,15 @@ class World:
             smaller = tuple(number if value == items.ITEMS_PER_PAGE else value for value in defaults)
             self.patch.setattr(query, "__defaults__", smaller)
 
-    def held(self, record: Any, key: str) -> str:
+    def block_of(self, record: Any, key: str) -> str:
         """Why a field of the record is not synced."""
         return str(self.ledger(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def link(self, entity_type: str = "contact") -> BoardLink:
         """The type's board link as it is stored now."""
-        found = registry.link_of(entity_type)
-        assert found is not None
-        return found
+        link = registry.link_of(entity_type)
+        assert link is not None
+        return link
 
     def board_id(self, entity_type: str = "contact") -> str:
         return self.link(entity_type).board_id
@@ -301,8 +302,8 @@ class World:
         end = minutes * 60
         passed = 0
         while passed < end:
-            rest = 60 if passed < 300 else 300 if passed < 1_200 else 600
-            step = seconds if passed < 300 else max(seconds, rest)
+            pause = 60 if passed < 300 else 300 if passed < 1_200 else 600
+            step = seconds if passed < 300 else max(seconds, pause)
             self.work(seconds=min(step, end - passed))
             passed += step
         return self.calls() - before
@@ -311,9 +312,9 @@ class World:
         return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))
 
     def row(self, record: Any) -> SyncQueue:
-        found = SyncQueue.objects.filter(entity_id=record.pk).order_by("-id").first()
-        assert found is not None
-        return found
+        row = SyncQueue.objects.filter(entity_id=record.pk).order_by("-id").first()
+        assert row is not None
+        return row
 
     def status(self, record: Any) -> str:
         """What the record says of its sync."""
@@ -329,7 +330,7 @@ class World:
     def wait_out(self) -> None:
         """Let every wait pass: pauses, backoff, the deadline of calls without an answer."""
         self.pass_time(minutes=3)
-        assert not Intent.objects.filter(state="open", deadline__gt=_now()).exists()
+        assert not Intent.objects.filter(state="open", deadline__gt=sync_now()).exists()
 
     def mon_pause(self) -> MondayAccount:
         return stops.monday_account()
@@ -340,17 +341,11 @@ def mail(address: str) -> dict[str, str]:
     return {"email": address, "text": address}
 
 
-def _now() -> Any:
-    from sync.clock import sync_now
-
-    return sync_now()
-
-
 @contextmanager
-def hooks_kept() -> Iterator[ThreadingHTTPServer]:
+def webhook_receiver() -> Iterator[ThreadingHTTPServer]:
     """An address of NPD's where Monday's webhooks arrive."""
     with serving(local(_Keep)) as server:
-        server.kept = []  # type: ignore[attr-defined]
+        server.deliveries = []  # type: ignore[attr-defined]
         yield server
 
 

@@ -14,7 +14,7 @@ from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from tests.admin import states
-from tests.engine.test_relations import add_column, adopt, choose_on_board
+from tests.engine.test_relations import adopt_column, choose_on_board
 from tests.support.rows import queries_of
 from tests.support.world import World
 from tests.undo.conftest import MOVED
@@ -141,8 +141,7 @@ def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(pull: Decision,
 
 
 def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> None:
-    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
-    adopt("contact")
+    adopt_column(world, "board_relation", boardIds=[world.board_id("organization")])
     first, second = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd"))
     world.work()
     contact = world.linked(organization=first)

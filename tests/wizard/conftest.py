@@ -3,11 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
-from html import unescape
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
@@ -18,26 +16,20 @@ from sync.models import BoardLink
 from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
 from sync.operations.setup.run import advance_setups
 from sync.operations.setup.selection import Choices, plan_token
-from sync.outbox import notify
 from sync.queue import SyncQueueService
+from tests.admin.test_records import words_of
+from tests.files.conftest import quiet
 from tests.setup.fixtures import monday, receiver
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 
-__all__ = ["monday", "receiver"]
+__all__ = ["monday", "quiet", "receiver"]
 
 START = "/admin/sync/boardlink/set-up/"
 
 ENDS = ["", "boards/", "fields/contact/", "filter/contact/", "plan/", "run/"]
 
 Rows = Sequence[tuple[str, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wake-up leaves the test."""
-    monkeypatch.setattr(notify, "notify_board", lambda *args: None)
-    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 class Wizard:
@@ -67,7 +59,7 @@ class Wizard:
 
     @property
     def choices(self) -> dict[str, Choices]:
-        return {key: Choices.parse(one) for key, one in self.client.session.get(SESSION_KEY, {}).items()}
+        return {key: Choices.parse(stored) for key, stored in self.client.session.get(SESSION_KEY, {}).items()}
 
     def boards(self, **choices: str) -> str:
         return self.post("boards/", **choices)
@@ -96,13 +88,13 @@ class Wizard:
         """The plan's page is opened, and a worker makes the plan."""
         self.get("plan/")
         make_plan(plan_token(self.choices))
-        found = self.stored_plan()
-        assert found.state == "done", found.problem
+        plan = self.stored_plan()
+        assert plan.state == "done", plan.problem
 
     def stored_plan(self) -> SetupPlan:
-        found = stored_plan(plan_token(self.choices))
-        assert found is not None
-        return found
+        plan = stored_plan(plan_token(self.choices))
+        assert plan is not None
+        return plan
 
     def board_plan(self, kind: str = "contact") -> BoardPlan:
         return next(plan for plan in self.stored_plan().boards if plan.entity_type == kind)
@@ -151,8 +143,7 @@ class Wizard:
 
 def started(kind: str = "contact") -> dict[str, Any]:
     """The set-up of these records that was started last."""
-    found: dict[str, Any] = BoardLink.objects.get(entity_type=kind).setup
-    return found
+    return BoardLink.objects.get(entity_type=kind).setup
 
 
 def unlock(*kinds: str) -> None:
@@ -160,12 +151,6 @@ def unlock(*kinds: str) -> None:
     for link in BoardLink.objects.exclude(setup=None):
         link.setup.pop("until", None)
         BoardLink.objects.filter(pk=link.pk).update(setup=link.setup)
-
-
-def words_of(html: str) -> str:
-    """The page's words, without the tags."""
-    text = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
 @pytest.fixture
@@ -211,10 +196,6 @@ def an_item(monday: Sandbox, board_id: str, name: str, **values: Any) -> str:
     )  # fmt: skip
     assert "errors" not in answer, answer
     return str(answer["data"]["create_item"]["id"])
-
-
-def mail(address: str) -> dict[str, str]:
-    return {"email": address, "text": address}
 
 
 PEOPLE = (("mail", "E-mail address", "email"), ("tel", "Phone", "phone"), ("job", "Role", "text"))

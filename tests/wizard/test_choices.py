@@ -7,7 +7,8 @@ import pytest
 from npd.models import Contact
 from sync.models import BoardLink
 from sync.monday import connector
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, mail, people, set_up, started
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, people, set_up, started
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
@@ -42,9 +43,9 @@ def test_another_board_is_refused_while_records_are_linked(wizard: Wizard) -> No
 
 
 def test_the_board_that_the_environment_names_is_the_one(wizard: Wizard, settings: Any) -> None:
-    named, other = a_board(wizard.monday, "Named"), a_board(wizard.monday, "Other")
+    named, other_board = a_board(wizard.monday, "Named"), a_board(wizard.monday, "Other")
     settings.MONDAY_CONTACTS_BOARD_ID = named
-    assert f"has set board {named}" in wizard.boards(contact=other)
+    assert f"has set board {named}" in wizard.boards(contact=other_board)
     wizard.boards(contact=named)
     assert wizard.choices["contact"].board_id == named
 
@@ -158,17 +159,17 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
 
 
 def test_groups_are_chosen_by_their_names_and_told_apart_by_their_ids(wizard: Wizard) -> None:
-    _, others, foes = begun(wizard, "Friends", "Friends", "Foes; and more")
+    _, friends, foes = begun(wizard, "Friends", "Friends", "Foes; and more")
     assert "The board has no group “Friends”. Choose one" in wizard.filter(items=[("group", "is", "Friends")])
     assert sync_filter(wizard) == {}
-    wizard.filter(items=[("group", "is", f"friends ({others}); foes;; and more")])
+    wizard.filter(items=[("group", "is", f"friends ({friends}); foes;; and more")])
     [stored] = sync_filter(wizard)["items"]
-    assert stored["values"] == [others, foes]
+    assert stored["values"] == [friends, foes]
     assert "Items on Monday where Group is" in wizard.get("fields/contact/")
     html = wizard.client.get(START + "filter/contact/").content.decode()
-    assert f"friends ({others}); foes;; and more" in html
+    assert f"friends ({friends}); foes;; and more" in html
     offered = html.partition('<datalist id="npd-filter-item-values-group">')[2].partition("</datalist>")[0]
-    assert f'<option value="Friends ({others})">' in offered
+    assert f'<option value="Friends ({friends})">' in offered
     assert '<option value="Foes;; and more">' in offered
 
 

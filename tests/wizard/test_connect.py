@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.sessions.models import Session
-from django.db import connection
 from django.test import Client
 
 from sync.choices import API_TOKEN
@@ -14,8 +12,10 @@ from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
-from tests.support.people import own_group
-from tests.wizard.conftest import START, Wizard, words_of
+from tests.accounts.signing_in import everything_stored
+from tests.admin.test_records import words_of
+from tests.support.people import own_group, signed_in
+from tests.wizard.conftest import START, Wizard
 
 TOKEN = "a-token-that-nobody-could-test"
 
@@ -39,19 +39,6 @@ def away(away: Wizard, unnamed: None) -> Wizard:
     return away
 
 
-def everything_stored() -> str:
-    """Every value of every table, as a dump has it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = [name for (name,) in cursor.fetchall()]
-        texts = []
-        for table in tables:
-            cursor.execute(f'SELECT t::text FROM "{table}" AS t')
-            texts += [row for (row,) in cursor.fetchall()]
-    sessions = [str(session.get_decoded()) for session in Session.objects.all()]
-    return "\n".join([*texts, *sessions])
-
-
 def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, settings: Any) -> None:
     assert not credentials.is_configured()
     page = bare.post("token/", token=f"  {bare.monday.token}\n")
@@ -72,11 +59,11 @@ def test_a_token_that_is_entered_is_found_nowhere(
     pages.append(bare.client.post(START))
     for page in pages:
         assert bare.monday.token not in page.content.decode()
-    kept = [credentials.api_token(), credentials.webhook_secrets()[0]]
-    stored, said = everything_stored(), caplog.text + "".join(capfd.readouterr())
-    for secret in kept:
-        assert secret not in stored
-        assert secret not in said
+    secrets = [credentials.api_token(), credentials.webhook_secrets()[0]]
+    stored_text, output = everything_stored(), caplog.text + "".join(capfd.readouterr())
+    for secret in secrets:
+        assert secret not in stored_text
+        assert secret not in output
         assert secret in settings.SECRET_TEXTS  # so no log line, error page or stored error of this process shows it
     assert LogEntry.objects.filter(change_message__startswith="Connected. The token works").exists()
 
@@ -153,8 +140,8 @@ def test_the_environments_token_comes_first_and_the_page_says_so(away: Wizard, s
 
 def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away: Wizard) -> None:
     away.post("token/", token=TOKEN)
-    asked = away.post("token/", remove="1")
-    assert "Remove the stored token?" in asked
+    question = away.post("token/", remove="1")
+    assert "Remove the stored token?" in question
     assert credentials.api_token() == TOKEN  # a click alone removes nothing
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
@@ -186,9 +173,7 @@ def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
     user.groups.add(own_group("operate"))
-    client = Client()
-    client.force_login(user)
-    return client
+    return signed_in(user)
 
 
 def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(away: Wizard, mapper: Client) -> None:

@@ -4,7 +4,8 @@ from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, later, mail, people, started
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, later, people, started
 
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
@@ -30,9 +31,9 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert "The set-up is done" in wizard.get("run/")
-    said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
-    assert any("Set-up started: 2 to create, 0 to link" in one for one in said)
-    assert said[-1] == "Set-up done."
+    lines = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
+    assert any("Set-up started: 2 to create, 0 to link" in line for line in lines)
+    assert lines[-1] == "Set-up done."
 
 
 def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
@@ -50,9 +51,9 @@ def test_a_board_that_is_there_is_mapped_and_linked(wizard: Wizard) -> None:
     ann.refresh_from_db()
     bob.refresh_from_db()
     assert (ann.sync_status, bob.sync_status, ann.role_title) == ("synced", "synced", "Head")
-    found = {item["name"]: item for item in wizard.monday.items()}
-    assert set(found) == {"Ann Ångström", "Bob Stone", "Zoe Zimmer"}
-    assert found["Ann Ångström"]["id"] == ann.monday_id
+    items_by_name = {item["name"]: item for item in wizard.monday.items()}
+    assert set(items_by_name) == {"Ann Ångström", "Bob Stone", "Zoe Zimmer"}
+    assert items_by_name["Ann Ångström"]["id"] == ann.monday_id
     link = BoardLink.objects.get(entity_type="contact")
     assert (link.board_id, link.creates_records) == (board, False)
     assert link.webhooks

@@ -9,7 +9,8 @@ from npd.models import Contact, Organization
 from sync.models import ApprovalRequest, BoardLink, UnmatchedItem
 from sync.operations.setup import plan
 from sync.outbox.pauses import pause
-from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, mail, people, set_up
+from tests.support.world import mail
+from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
 
@@ -28,16 +29,11 @@ def names_that_need_attention() -> set[str]:
 def connected(wizard: Wizard, firms: str) -> str:
     """A board of people with a column that leads to this board."""
     board = a_board(wizard.monday, "CRM", *PEOPLE)
-    wizard.monday.query(
-        'mutation ($b: ID!, $d: JSON) { create_column(board_id: $b, id: "firm", title: "Company",'
-        " column_type: board_relation, defaults: $d) { id } }",
-        b=board,
-        d=f'{{"boardIds": [{firms}]}}',
-    )
+    wizard.monday.add_column(board, "firm", "Company", "board_relation", boardIds=[firms])
     return board
 
 
-def both(wizard: Wizard, firms: str, board: str) -> Any:
+def plan_of_two_boards(wizard: Wizard, firms: str, board: str) -> Any:
     wizard.boards(organization=firms, contact=board)
     wizard.fields("organization", creates_records="on")
     wizard.fields("contact")
@@ -81,13 +77,13 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     for _ in range(2):
         later(wizard.monday, 20)
         wizard.drain()
-    found = {contact.name: (contact.monday_id, contact.sync_status) for contact in Contact.objects.all()}
-    made = wizard.monday.item_named("Uma")
-    assert found == {
+    contacts = {contact.name: (contact.monday_id, contact.sync_status) for contact in Contact.objects.all()}
+    uma = wizard.monday.item_named("Uma")
+    assert contacts == {
         "Torn": (None, "conflict"),
         "Own": (item, "synced"),
         "Off": (None, "disabled"),
-        "Uma": (made and made["id"], "synced"),
+        "Uma": (uma and uma["id"], "synced"),
         "Will": (None, "conflict"),
     }
     reasons = dict(UnmatchedItem.objects.values_list("name", "reason_code"))
@@ -141,8 +137,8 @@ def test_a_pause_defers_what_is_planned_and_changes_nothing_of_it(wizard: Wizard
     Contact.objects.create(name="Zoe", email="zoe@x.org")
     pause("dora")
     wizard.change()
-    shown = wizard.plan_shown()
-    assert (shown["create"], shown["push"], "blocked" in shown) == (1, 1, False)
+    numbers = wizard.plan_shown()
+    assert (numbers["create"], numbers["push"], "blocked" in numbers) == (1, 1, False)
 
 
 def test_what_would_wait_for_approval_is_not_planned_to_be_sent(wizard: Wizard, settings: Any) -> None:
@@ -150,8 +146,8 @@ def test_what_would_wait_for_approval_is_not_planned_to_be_sent(wizard: Wizard, 
     settings.GUARD_RECORDS = 1
     Contact.objects.update(email="")
     wizard.change()
-    shown = wizard.plan_shown()
-    assert (shown.get("push", 0), shown["blocked"]) == (0, 2)
+    numbers = wizard.plan_shown()
+    assert (numbers.get("push", 0), numbers["blocked"]) == (0, 2)
     assert not ApprovalRequest.objects.exists()
 
 
@@ -159,14 +155,14 @@ def test_what_would_wait_for_approval_is_not_planned_to_be_sent(wizard: Wizard, 
 
 
 def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard: Wizard) -> None:
-    known = Organization.objects.create(name="Known")
+    organization = Organization.objects.create(name="Known")
     Contact.objects.create(name="Ann", email="ann@x.org")
-    Contact.objects.create(name="Bob", email="bob@x.org", organization=known)
+    Contact.objects.create(name="Bob", email="bob@x.org", organization=organization)
     firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Known"}])
     acme = next(item["id"] for item in wizard.monday.items() if item["name"] == "Acme")
     board = connected(wizard, firms)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"), firm={"item_ids": [int(acme)]})
-    planned = both(wizard, firms, board)
+    planned = plan_of_two_boards(wizard, firms, board)
     assert not planned.attention
     assert wizard.plan_shown()["pull"] == 1
     wizard.apply()
@@ -178,7 +174,7 @@ def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard:
 def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org", organization=Organization.objects.create(name="Twins"))
     firms = a_board(wizard.monday, "Firms", items=[{"name": "Twins"}, {"name": "Twins"}])
-    planned = both(wizard, firms, connected(wizard, firms))
+    planned = plan_of_two_boards(wizard, firms, connected(wizard, firms))
     wizard.apply()
     settle(wizard)
     assert len(planned.attention) == 1
@@ -186,11 +182,11 @@ def test_who_waits_for_an_organization_that_gets_no_item_needs_attention(wizard:
 
 
 def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_asked_about(wizard: Wizard) -> None:
-    other = Organization.objects.create(name="Other")
-    Contact.objects.create(name="Ann", email="ann@x.org", organization=other)
+    organization = Organization.objects.create(name="Other")
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=organization)
     firms = a_board(wizard.monday, "Firms", items=[{"name": "Acme"}, {"name": "Other"}])
     items = [{"name": "Ann", "mail": mail("ann@x.org"), "firm": "Acme"}]
-    planned = both(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
+    planned = plan_of_two_boards(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
     assert (len(planned.attention), wizard.plan_shown()["conflict"]) == (1, 1)
     wizard.apply()
     settle(wizard)
@@ -215,8 +211,8 @@ def test_organizations_that_items_name_are_created_where_a_person_wants_them(
 ) -> None:
     Organization.objects.create(name="Firm 1")
     planned = wizard.planned(companies(wizard), column_organization="firm", creates_records="on")
-    shown = wizard.plan_shown()
-    assert (shown["link"], shown["create"], shown["new record"]) == (3, 1, 6)
+    numbers = wizard.plan_shown()
+    assert (numbers["link"], numbers["create"], numbers["new record"]) == (3, 1, 6)
     assert len(planned.attention) == 6
     assert "Create 2 organizations that NPD doesn't have" in wizard.get("plan/")
     wizard.apply(**({"related-contact": "on"} if makes_related else {}))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
@@ -13,7 +13,9 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations.setup import run
 from sync.operations.setup.plan import make_plan
 from sync.operations.setup.selection import REQUIRED_PERMISSIONS, plan_token
-from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item, later, mail, people, started, unlock
+from tests.support.people import signed_in, staff_who_may
+from tests.support.world import mail
+from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item, later, people, started, unlock
 
 
 def planned(wizard: Wizard) -> str:
@@ -26,20 +28,20 @@ def planned(wizard: Wizard) -> str:
 
 def test_of_two_administrators_one_starts(wizard: Wizard) -> None:
     wizard.planned("new")
-    other = Wizard(wizard.monday, Client(), User.objects.create_superuser("otto", "o@x.org", "x"))
-    other.client.force_login(other.person)
-    other.planned("new")
+    second_wizard = Wizard(wizard.monday, Client(), User.objects.create_superuser("otto", "o@x.org", "x"))
+    second_wizard.client.force_login(second_wizard.person)
+    second_wizard.planned("new")
     assert "being applied" in wizard.start()
-    assert "a set-up was started meanwhile" in other.start()
+    assert "a set-up was started meanwhile" in second_wizard.start()
     assert started()["by"] == "dora"
     assert "being applied" in wizard.get("run/")
 
 
 def test_a_plan_that_was_never_seen_or_is_old_is_not_started(wizard: Wizard) -> None:
     wizard.planned("new")
-    shown = plan_token(wizard.choices)
+    token = plan_token(wizard.choices)
     wizard.fields("contact", rule_phone="npd_wins")
-    assert "The plan has changed since your page was opened" in wizard.post("plan/", plan=shown)
+    assert "The plan has changed since your page was opened" in wizard.post("plan/", plan=token)
     wizard.plan()
     later(wizard.monday, 3_600)
     assert "too old" in wizard.start()
@@ -167,8 +169,8 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     wizard.fields("contact", column_organization="+")
     wizard.plan()
     wizard.start()
-    taken = started("organization") | {"until": (timezone.now() + timedelta(minutes=5)).isoformat()}
-    BoardLink.objects.filter(entity_type="organization").update(setup=taken)
+    setup = started("organization") | {"until": (timezone.now() + timedelta(minutes=5)).isoformat()}
+    BoardLink.objects.filter(entity_type="organization").update(setup=setup)
     wizard.mark = wizard.last_call()
     wizard.work()
     assert not wizard.mutations()
@@ -179,27 +181,12 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
 
 
 def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> None:
-    user = User.objects.create_user("member", is_staff=True)
-    client = Client()
-    client.force_login(user)
     names = [name.split(".")[1] for name in REQUIRED_PERMISSIONS]
-    user.user_permissions.set(Permission.objects.filter(codename=names[0]))
+    client = signed_in(staff_who_may(names[0]))
     assert {client.get(START + end).status_code for end in ENDS} == {403}
     assert client.post(START + "plan/").status_code == 403
-    user.user_permissions.set(Permission.objects.filter(codename__in=[*names, "view_mondayaccount"]))
+    client.force_login(staff_who_may(*names, "view_mondayaccount", name="mapper"))
     assert {client.get(START + end).status_code for end in ("", "boards/", "run/")} == {200}
-
-
-def test_a_set_up_that_is_done_says_so_and_leads_to_home(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.start()
-    assert "The set-up is being applied" in wizard.get("run/")
-    assert 'hx-trigger="every 1s"' in wizard.client.get(START + "run/").content.decode()
-    wizard.work()
-    assert 'hx-trigger="every 1s"' not in wizard.client.get(START + "run/").content.decode()
-    page = wizard.get("run/")
-    assert "The set-up is done" in page
-    assert "Home says how far the first changes are" in page
 
 
 def test_nothing_of_people_stays_in_a_set_up_that_is_done(wizard: Wizard) -> None:
@@ -218,9 +205,9 @@ def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(
     wizard.planned(board, column_phone="+")
     wizard.apply()
     columns = {column["id"]: column["title"] for column in wizard.monday.boards()[0]["columns"]}
-    made = FieldMapping.objects.get(key="phone").column_id
-    assert (columns["phone"], columns[made]) == ("Fax", "Phone")
-    assert made != "phone"
+    column_id = FieldMapping.objects.get(key="phone").column_id
+    assert (columns["phone"], columns[column_id]) == ("Fax", "Phone")
+    assert column_id != "phone"
 
 
 def test_a_field_left_out_is_not_synced_again_by_the_command(wizard: Wizard) -> None:

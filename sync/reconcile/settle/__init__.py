@@ -313,7 +313,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     current_jobs = {
         record_plan.id: record_plan.facts.claim.rows[0].id
         for record_plan in settled
-        if record_plan.plans or record_plan.is_deleted
+        if record_plan.plans or record_plan.is_deleted or record_plan.unlink
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]
