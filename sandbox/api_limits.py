@@ -58,8 +58,8 @@ def plan_from(name: str | None, limits: dict[str, int]) -> Plan | None:
 
 
 DAY_SECONDS = 86_400
-KEPT_DAYS = 8
-DEFAULT_LAG = 300.0
+KEPT_DAYS = 8  # so many `platform_api` shows: our guess
+DEFAULT_LAG = 300.0  # seconds, see Usage.lag
 
 
 class Usage:

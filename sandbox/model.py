@@ -48,7 +48,7 @@ USERS = (API_USER, *PEOPLE, GUEST)
 # Monday's own automations act as this user in activity logs and webhooks; `users` doesn't list it.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
 ACCOUNT_ID = 25910000
-SUBSCRIPTIONS_AFTER = 50_000  # webhooks
+SUBSCRIPTION_OFFSET = 50_000  # so that no webhook's id is mistaken for its subscription's
 NOBODY = 0  # who changed an item that was loaded as if it had always been there
 _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
 
@@ -152,7 +152,7 @@ class Hook:
     @property
     def subscription_id(self) -> int:
         """The number in its deliveries, which no query answers (published captures, 2025-02)."""
-        return SUBSCRIPTIONS_AFTER + self.id
+        return SUBSCRIPTION_OFFSET + self.id
 
 
 @dataclass

@@ -83,7 +83,7 @@ def is_top(board: model.Board, group: model.Group) -> bool:
 
 # Columns.
 
-TITLE_LIMIT = 255
+TITLE_LIMIT = 255  # our guess, as for names
 
 
 def create_column(world: World, user_id: int, board_id: int, column: model.Column) -> model.Column:
@@ -240,7 +240,7 @@ NAME_LIMIT = 255  # above, Monday answers ItemNameTooLongException
 
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
 ITEM_BYTES = 65_536
-MOST_BYTES = 6  # of one character in JSON
+MOST_BYTES = 6  # of one character in JSON: control characters are written as \u001f
 RawValues = dict[str, Any]  # by column id
 
 

@@ -41,7 +41,7 @@ def call(function: Callable[..., Result], fields: Mapping[str, Any]) -> Result:
 
 
 LARGEST_BODY = 30_000_000  # bytes; `/_control/items` gets all items of a board at once
-LONGEST_NUMBER = 18  # digits
+LONGEST_NUMBER = 18  # digits: SQLite stores numbers of 64 bits
 SMALLEST_COMPRESSED = 1_024  # bytes; compressing shorter answers saves nothing
 JSON_TYPE = "application/json; charset=utf-8"
 

@@ -23,10 +23,12 @@ TABLES: dict[type[Any], str] = {
     model.Hook: "hooks",
     model.Activity: "activity",
 }
+# Apart from each other, and an item's as long as Monday's, which don't fit 32 bits.
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 STATES = ("active", "archived", "deleted")
 INDEXED_TYPES = ("name", "text", "email")  # whose cells are looked up by their text
 
+# The times in stored documents: those of items, and the 100-ns ticks of activity logs.
 _STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?=Z)")
 _TICKS = re.compile(r'(?<="created_at":)\d{17,}')
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -489,7 +489,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
             "sync_turned_off": person_requests.sync_turned_off(record),
             "sync_others": [
                 (entry, list(record_panel.buttons_of_entry(entry, request.user, self._page_url(record))))
-                for entry in view.others
+                for entry in view.other_entries
             ],
             "sync_removal": record_panel.removal_of(record, view),
             "sync_directions": [

@@ -58,7 +58,8 @@ class SyncMetadata(models.Model):
     )
     sync_batch_id = models.UUIDField(null=True, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
-    # The fields of open conflicts, by kind.
+    # The fields of open conflicts, by kind: {“fields”: [key, …], “identity”: [what], …}. Other code's rows also have
+    # the “values” of both sides, by key.
     conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL

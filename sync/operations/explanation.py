@@ -143,7 +143,7 @@ def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]
     yield view.reason or "Both sides are the same, as far as we know."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."
-    yield from (entry.sentence for entry in view.others)
+    yield from (entry.sentence for entry in view.other_entries)
     for field in view.fields:
         values = {
             "NPD": field.local,

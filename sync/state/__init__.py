@@ -315,8 +315,8 @@ def with_served_status(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
 
     own_types = [spec.entity_type for spec in registry.entities()]
     # Ids of other code's things need not be UUIDs, so only own records' ids are cast.
-    is_own = models.When(system="monday", entity_type__in=own_types, then=Cast("entity_id", models.UUIDField()))
-    served: models.QuerySet[Any] = rows.alias(own_id=models.Case(is_own, output_field=models.UUIDField())).annotate(
+    own_uuid = models.When(system="monday", entity_type__in=own_types, then=Cast("entity_id", models.UUIDField()))
+    served: models.QuerySet[Any] = rows.alias(own_id=models.Case(own_uuid, output_field=models.UUIDField())).annotate(
         served_status=models.Case(
             models.When(sync_status=choices.SyncStatus.SKIPPED, then=models.F("sync_status")),
             models.When(

@@ -147,14 +147,14 @@ def _rules(
         return models.Q(pk__in=rows.values("entity_id"))
 
     # A column that can't be used has one row for the whole board. Only records edited since then wait for it.
-    columns = attention.waiting(kinds=[Kind.BLOCKED]).filter(
+    column_rows = attention.waiting(kinds=[Kind.BLOCKED]).filter(
         entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
     )
-    edited = columns.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
+    edited = column_rows.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
         models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
     )
     ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
-    resting = ledgers.filter(models.Exists(columns), ~models.Exists(edited))
+    only_without_column = ledgers.filter(models.Exists(column_rows), ~models.Exists(edited))
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among).exclude(status=choices.QueueStatus.COMPLETED)
     # The ledger has ids as text. Compared as text, all of them are read once, by the index.
     pk_as_text = Cast(models.F("pk"), models.TextField())
@@ -172,12 +172,13 @@ def _rules(
         (conflict, StateReason.GONE, waits_as(Kind.REMOVED) & ~asked),
         (conflict, StateReason.CONFLICT, asked),
         # A conflict whose resolution was chosen is like any pending change.
+        # Zero failures in a row: all attempts are used up. A job that is tried again is a pending change.
         (changing, StateReason.FAILED, waits_as(Kind.FAILED, values__failures=0)),
         (changing, StateReason.APPROVAL, waits_as(Kind.APPROVAL)),
         (changing, StateReason.GONE, waits_as(Kind.REMOVED)),
         (changing, StateReason.BLOCKED, waits_as(Kind.REJECTED, Kind.BLOCKED)),
         (changing, StateReason.PENDING, models.Q(pk__in=jobs.values("entity_id"))),
-        (changing, StateReason.COLUMN, models.Q(In(pk_as_text, resting.values("entity_id")))),
+        (changing, StateReason.COLUMN, models.Q(In(pk_as_text, only_without_column.values("entity_id")))),
         (changing, StateReason.PENDING, models.Q()),
     ]
 
@@ -190,9 +191,8 @@ def _of_field(column: str, key: str) -> models.Func:
     )  # fmt: skip
 
 
-# The length of an entry of `seen` that has a value and its time, as a pass read it; longer ones are about lost values.
+# The length of an entry [value, when] of the ledger's `seen`, which a pass read; a lost edit's has a third part.
 _READING_PARTS = 2
-
 
 # States of an item, in the ledger, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
@@ -340,7 +340,7 @@ class RecordView:
         return not is_stopped and bool(self.entries) and self.entries[0].is_being_retried
 
     @property
-    def others(self) -> Sequence[Entry]:
+    def other_entries(self) -> Sequence[Entry]:
         """The entries beside the reason."""
         return self.entries[1:] if self.is_explained_by_entries else self.entries
 
@@ -360,7 +360,7 @@ class RecordView:
         return self.state is RecordState.SYNCED and not self.reason
 
     @property
-    def requests(self) -> list[str]:
+    def request_ids(self) -> list[str]:
         """The ids of the requests to Monday that the reason names, for administrators."""
         return humanize.request_ids(self.explanation)
 
@@ -448,7 +448,7 @@ class RecordView:
 
     @property
     def without_column(self) -> Sequence[str]:
-        return self._page.columns[self.record.pk]
+        return self._page.without_column[self.record.pk]
 
     @property
     def explanation(self) -> str:
@@ -500,7 +500,7 @@ class RecordView:
         is_synced = bool(mapping.column_id) and choices.SyncDirection.NONE not in directions
         to_monday = is_synced and choices.SyncDirection.MONDAY_TO_NPD not in directions
         to_npd = is_synced and choices.SyncDirection.NPD_TO_MONDAY not in directions
-        # The record is synced one way and the field the other way: then in none.
+        # Neither holds, too, if the record is synced one way and the field only the other way.
         reason = self._blocked_reason(key) if to_monday or to_npd else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
@@ -621,21 +621,21 @@ class _Page:
         return self.boards.for_display(self.boards.of(self._entity_type))
 
     @cached_property
-    def columns(self) -> Mapping[UUID, Sequence[str]]:
+    def without_column(self) -> Mapping[UUID, Sequence[str]]:
         """The keys of each record's fields that have no fitting column on the board."""
-        columns = {record.pk: list[str]() for record in self._records}
+        keys_of = {record.pk: list[str]() for record in self._records}
         for ledger in self.ledgers.values():
-            columns[UUID(ledger.entity_id)] = [
+            keys_of[UUID(ledger.entity_id)] = [
                 key for key, entry in ledger.blocked_fields.items() if entry.get("code") == choices.BlockedCode.COLUMN
             ]
-        return columns
+        return keys_of
 
     @cached_property
     def entries(self) -> Mapping[UUID, Sequence[Entry]]:
         """What waits for a person, by record; records that wait for the same column share one entry."""
         names = {record.pk: str(record) for record in self._records}
         mappings = {(self._entity_type, mapping.key): mapping for mapping in self.mappings}
-        return attention.on_records(self._entity_type, self.columns, names, Wording(mappings))
+        return attention.on_records(self._entity_type, self.without_column, names, Wording(mappings))
 
     @property
     def link(self) -> BoardLink | None:
