@@ -68,6 +68,7 @@ class LogEntryAdmin(DiagnosticsAdmin):
     list_display = ("action_time", "user", "content_type", "about", "change")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")
+    fields = ("action_time", "user", "content_type", "object_id", "about", "change")
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
     ordering = ("-action_time", "-id")
 

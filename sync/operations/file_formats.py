@@ -21,7 +21,7 @@ MAX_COLUMNS = 200
 # Bytes of an XLSX file's parts once unpacked.
 MAX_UNPACKED = 50_000_000
 # XML tags of an XLSX file's parts: reading one takes up to 500 bytes of memory, however short it is.
-MAX_TAGS = 1_500_000
+MAX_TAGS = 2_500_000
 # Excel's own limit; a larger number of a row is made up, and the rows before it would be filled in.
 MAX_SHEET_ROWS = 1_048_576
 

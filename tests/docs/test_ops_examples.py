@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from config.environment import SECRETS
 from tests.support.servers import ROOT
 
 UNIT = ROOT / "ops" / "npd-worker.service"
@@ -34,6 +35,19 @@ def test_each_file_of_ops_is_on_its_page() -> None:
     page = (ROOT / "docs" / "howto" / "operate.md").read_text()
     restored = sorted(path.name for path in (ROOT / "ops" / "restore").iterdir())
     assert [name for name in restored if f"shell < ops/restore/{name}" not in page] == []
+
+
+def test_no_command_of_the_pages_shows_a_secret_to_everybody_on_the_machine() -> None:
+    """ps shows each program's arguments; printf and : are the shell's own."""
+    secret = re.compile(rf"\$\{{?({'|'.join(SECRETS)})\b")
+    by_shell = re.compile(r"""printf '[^']*' "\$\w+"|: "\$\{\w+:[^}]*\}\"""")
+    commands = [
+        line
+        for page in (ROOT / "docs").rglob("*.md")
+        for line in re.findall(r"^ *[$#] (.*)$", page.read_text(), re.MULTILINE)
+    ]
+    assert len(commands) > 10
+    assert [line for line in commands if secret.search(by_shell.sub("", line))] == []
 
 
 def test_the_backup_command_backs_up_nothing_where_no_database_is_named_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -113,10 +113,17 @@ def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
 
 def test_a_workbook_of_countless_short_tags_is_refused() -> None:
     content = changed(
-        sheet(["Name"], ["Ann"]), PART, b"</sheetData>", b"<row>" + b"<c/>" * 2_000_000 + b"</row></sheetData>"
+        sheet(["Name"], ["Ann"]), PART, b"</sheetData>", b"<row>" + b"<c/>" * 2_500_000 + b"</row></sheetData>"
     )
     with pytest.raises(FileError, match="too large once unpacked"):
         AnyFile().create_dataset(content)
+
+
+@pytest.mark.slow
+def test_a_workbook_of_as_many_rows_as_may_be_and_many_full_columns_is_read() -> None:
+    titles = [f"Title {number}" for number in range(60)]
+    rows = [[f"{row}-{column}" for column in range(60)] for row in range(5_000)]
+    assert len(AnyFile().create_dataset(sheet(titles, *rows))) == 5_000
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
