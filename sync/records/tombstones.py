@@ -160,8 +160,8 @@ def _refill(field: Any, tombstone: Tombstone) -> None:
     of_record = history._default_manager.filter(pgh_obj=models.OuterRef("pgh_obj"))
     before = of_record.filter(pgh_id__lt=models.OuterRef("pgh_id")).order_by("-pgh_id").values(field.attname)[:1]
     later = of_record.filter(pgh_id__gt=models.OuterRef("pgh_id")).exclude(**{field.attname: None})
-    for is_taken in (by_deletion, by_restore):
-        emptied = history._default_manager.filter(is_taken, ~models.Exists(later), **{field.attname: None})
+    for emptied_by in (by_deletion, by_restore):
+        emptied = history._default_manager.filter(emptied_by, ~models.Exists(later), **{field.attname: None})
         lost = emptied.alias(before=models.Subquery(before)).filter(before=tombstone.entity_id).values("pgh_obj")
         empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
         empty.update(**{field.attname: tombstone.entity_id})

@@ -327,7 +327,7 @@ def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None
     )
     assert attention.waiting(kinds=[Kind.FAILED]).count() == 2
     view = record_view.describe_one(contact)
-    assert (view.reason, view.others) == ("Retrying; failed 2 times. Monday answered 500.", [])
+    assert (view.reason, view.other_entries) == ("Retrying; failed 2 times. Monday answered 500.", [])
     pauses.pause("maya", entity_type="contact")
     view = record_view.describe_one(contact)
     assert (view.reason, view.next_try_words) == ("Waits: paused; failed 2 times. Monday answered 500.", "")

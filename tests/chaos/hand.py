@@ -38,10 +38,10 @@ def main() -> None:
         for pid in list(children):
             _listen(children, pid)
         if 0 in readable:
-            got = os.read(0, 65536)
-            if not got:
+            chunk = os.read(0, 65536)
+            if not chunk:
                 return
-            *lines, rest = (rest + got).split(b"\n")
+            *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 _fork(children, json.loads(line))
 
@@ -78,8 +78,8 @@ def _listen(children: dict[int, dict[str, Any]], pid: int) -> None:
     """Hand on what a child told, that it stopped, that it ended."""
     child = children[pid]
     with suppress(BlockingIOError):
-        while got := os.read(child["pipe"], 65536):
-            child["told"] += got
+        while chunk := os.read(child["pipe"], 65536):
+            child["told"] += chunk
     changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
     if not changed:
         return

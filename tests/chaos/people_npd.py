@@ -354,10 +354,10 @@ def look_what_went(stage: Stage, key: str = "") -> str | None:
     items = {item["id"]: item for board in stage.sandbox.boards() for item in board["items"]}
     column = stage.column(next(iter(stage.in_bulk)), key) if key else ""
     in_bulk = [items[item_id] for item_id in stage.in_bulk.values() if item_id in items]
-    went = [item for item in in_bulk if (not remote_value(item, column) if key else item["state"] != "active")]
-    if len(went) > LIMIT:
+    missing = [item for item in in_bulk if (not remote_value(item, column) if key else item["state"] != "active")]
+    if len(missing) > LIMIT:
         harm = f"had their {key} emptied" if key else "were put away"
-        stage.wrong(f"{len(went)} items {harm} at once, and nobody approved more than {LIMIT}")
+        stage.wrong(f"{len(missing)} items {harm} at once, and nobody approved more than {LIMIT}")
     stage.in_bulk = {}
     return None
 

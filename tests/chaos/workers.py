@@ -134,11 +134,11 @@ class Hand:
                 return
             remaining = deadline - time.monotonic()
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, remaining))
-            got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            if not got:
+            chunk = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not chunk:
                 log = "\n".join(log_of("hand").read_text(errors="replace").splitlines()[-25:])
                 raise AssertionError(f"The hand gave no answer within {ANSWER_SECONDS} s, or ended:\n{log}")
-            self._lines += got
+            self._lines += chunk
 
     def _note(self, message: dict[str, Any]) -> None:
         worker = self.workers.get(message.get("id", 0))

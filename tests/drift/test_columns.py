@@ -162,8 +162,8 @@ def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_o
     link = BoardLink.objects.get()
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ids[1])
-        done = beside(lambda: check_columns(link, Board("1", "Contacts", "active", {}, ())))
+        check = beside(lambda: check_columns(link, Board("1", "Contacts", "active", {}, ())))
         wait_for("the check waits for us", somebody_waits_for_us)
         Contact.objects.select_for_update().get(pk=ids[0])
-    assert done.result(60)
+    assert check.result(60)
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}

@@ -27,6 +27,9 @@ def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:
 def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selections: Any) -> None:
     """A person decides, having seen the conflict as it stands now."""
     conflict.refresh_from_db()
-    sides = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
+    npd, monday = conflict.npd_data, conflict.monday_data
+    sides: dict[str, Any] = {key: {"npd": npd.get(key), "monday": monday.get(key)} for key in conflict.conflict_fields}
+    if conflict.kind == "identity":
+        sides = {"record": {"npd": npd["what"], "monday": None}}
     chosen = {key: FieldSelection(**selection) for key, selection in selections.items()}
     resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=sides)

@@ -199,13 +199,13 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
     connected.work()
     connected.hear()
 
-    def pulled(some: list[Contact]) -> int:
-        for number, contact in enumerate(some):
+    def pulled(people: list[Contact]) -> int:
+        for number, contact in enumerate(people):
             choose_on_board(connected, contact, firms[number % 4])
         connected.deliver()
         with CaptureQueriesContext(connection) as queries:
             connected.work()
-        assert all(connected.status(contact) == "synced" for contact in some)
+        assert all(connected.status(contact) == "synced" for contact in people)
         return sum('FROM "organizations"' in query["sql"] for query in queries.captured_queries)
 
     assert pulled(contacts[:4]) == pulled(contacts[4:])

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
-from sync.merge import FieldSelection
+from tests.engine.conftest import choose as settle
 from tests.support.world import World
 
 __all__ = ["choose", "open_conflict", "pat", "quiet_passes", "take_away"]
@@ -39,12 +38,4 @@ def open_conflict(record_id: Any, kind: str = "delete") -> SyncConflict:
 
 def choose(conflict: SyncConflict, person: Any, choose: str, value: str = "") -> None:
     """A person picks one of the ways out, having seen the conflict as it stands now."""
-    conflict.refresh_from_db()
-    sides: dict[str, Any] = {
-        key: {"npd": conflict.npd_data.get(key), "monday": conflict.monday_data.get(key)}
-        for key in conflict.conflict_fields
-    }
-    if conflict.kind == "identity":
-        sides = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
-    picked = FieldSelection(choose, value or None)
-    resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=sides)
+    settle(conflict, person, record={"choose": choose, "value": value or None})
