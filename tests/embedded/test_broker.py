@@ -50,7 +50,7 @@ def test_the_database_url_may_say_whether_statements_are_prepared(
     for name in ("CELERY_BROKER_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     socket = f"host={cluster.socket}"
-    url = environment.broker_url(f"postgresql://postgres@/broker?{socket}&prepare_value={value}&connect_timeout=5")
+    url = environment.broker_url(f"postgresql://postgres@/broker?{socket}&prepare_threshold={value}&connect_timeout=5")
     with Connection(url, transport=Transport) as connection:
         queue = connection.SimpleQueue("wake")
         for number in range(8):  # the driver prepares a statement once it has run five times
