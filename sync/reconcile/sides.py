@@ -161,7 +161,7 @@ def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
 def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
     """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
 
-    The base, a later read or an event tells if somebody has.
+    The base, a later read or an event tells if somebody has; a later write of ours, as an undo's, may have, too.
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
@@ -175,7 +175,10 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
         if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
-        if current != convert.remote(entry["read"]) or current == convert.local(entry["local"]):
+        writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
+        entries = [write.values[key] for write in writes if key in write.values]
+        written = [convert.local(later["local"]) for later in entries if later["column"] == entry["column"]]
+        if current != convert.remote(entry["read"]) or current in written:
             return False
     except UnknownValue:
         return False

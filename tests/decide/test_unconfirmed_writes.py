@@ -147,6 +147,7 @@ def test_what_a_create_gave_its_item(
         pytest.param([wrote("Ours")], "Theirs", False, id="it shows an edit"),
         pytest.param([wrote("Old")], "Old", False, id="we wrote what stood there"),
         pytest.param([wrote("Ours"), wrote("Newer", "Ours", seconds=-30)], "Old", True, id="it is two writes behind"),
+        pytest.param([wrote("Ours"), wrote("Old", "Ours", seconds=-30)], "Old", False, id="we put it back since"),
         pytest.param([wrote("Ours", entry={"column": "old"})], "Old", False, id="it was another column"),
         pytest.param([], "Old", False, id="nothing was written of late"),
     ],
