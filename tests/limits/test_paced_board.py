@@ -111,14 +111,14 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert world.status(tight) == "synced"
 
 
-def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:
+def test_the_api_tells_the_quota_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:
     world.pass_time(minutes=10)  # Monday's own figure is some minutes old
     breaker.fetch_account_info()
     stats: dict[str, Any] = admin_client.get("/api/v1/sync/stats").json()
-    budget = stats["budget"]
-    assert (budget["limit"], budget["reserve"]) == (1_000, 50)
-    assert budget["used"] + budget["left"] == 1_000
-    assert budget["as_of"]
-    assert "At this rate they are used up at" in budget["words"]
-    assert budget["forecast_ends_at"]
+    quota = stats["quota"]
+    assert (quota["limit"], quota["reserve"]) == (1_000, 50)
+    assert quota["used"] + quota["left"] == 1_000
+    assert quota["as_of"]
+    assert "At this rate they are used up at" in quota["words"]
+    assert quota["forecast_ends_at"]
     assert stats["records"]["contact"]["window_seconds"] > 60
