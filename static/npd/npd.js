@@ -132,9 +132,49 @@ document.addEventListener("click", (event) => {
   content.focus();
 });
 
-// Unfold's search box isn't announced as one by screen readers.
-document.addEventListener("DOMContentLoaded", () => {
-  const box = document.querySelector("[x-data='searchCommand()']");
-  box?.setAttribute("role", "dialog");
-  box?.setAttribute("aria-label", "Search");
+// Unfold's search (Ctrl+K): it is announced as a dialog, has all keys while it is open, and Enter opens the first result.
+const mendedSearch = (search) => ({
+  ...search,
+  isEntered: false, // Enter was the last key; it may come before the results
+  init() {
+    this.$root.setAttribute("role", "dialog");
+    this.$root.setAttribute("aria-label", "Search");
+    // Results of an earlier text stay on the screen, but aren't chosen.
+    this.$root.addEventListener("input", () => (this.currentIndex = 0));
+    this.$root.addEventListener("keydown", (event) => {
+      this.isEntered = event.key === "Enter" && !event.isComposing;
+      event.stopPropagation();
+    });
+    // Before the page's own keys, such as those of Home.
+    const takeKey = (event) => {
+      if (!this.openCommandResults || this.$root.contains(event.target)) return;
+      event.stopPropagation();
+      this.focusField();
+    };
+    document.addEventListener("keydown", takeKey, true);
+  },
+  handleOpen() {
+    if (this.$root.inert) return; // behind the panel of filters
+    search.handleOpen.call(this);
+    requestAnimationFrame(() => this.openCommandResults && this.focusField());
+  },
+  focusField() {
+    // Alpine shows the search only with the next frame, and what is hidden can't be focused.
+    this.$root.style.removeProperty("display");
+    this.$refs.searchInputCommand.focus();
+  },
+  selectItem(...options) {
+    if (this.items?.[this.currentIndex - 1]) search.selectItem.apply(this, options);
+  },
+  handleContentLoaded(event) {
+    search.handleContentLoaded.call(this, event);
+    const isOutdated = event.detail.requestConfig.parameters.s !== this.$refs.searchInputCommand.value;
+    if (event.target.id !== "command-results" || isOutdated) return;
+    this.currentIndex = 1;
+    if (this.isEntered) this.selectItem();
+  },
+});
+document.addEventListener("alpine:init", () => {
+  const { searchCommand } = window;
+  window.searchCommand = () => mendedSearch(searchCommand());
 });

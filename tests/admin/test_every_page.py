@@ -190,6 +190,18 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
 
 
 @pytest.mark.django_db
+def test_a_list_without_records_offers_to_add_one_but_a_search_that_finds_nothing_does_not(browser: Client) -> None:
+    def offers(query: str = "") -> str:
+        return browser.get(f"{LIST}{query}").content.decode().partition('class="npd-empty"')[2]
+
+    assert "Add contact" in offers()
+    states.contact("Nora New")
+    search = offers("?q=Norra")
+    assert "Nothing found for “Norra”" in search
+    assert "Add contact" not in search
+
+
+@pytest.mark.django_db
 def test_administrators_have_one_log_of_who_did_what(browser: Client, person: User, world: dict[str, Any]) -> None:
     record, group = world["synced"], staff_who_may("view_logentry", "view_contact")
     log_action(person, record, "Sync now: sent.")

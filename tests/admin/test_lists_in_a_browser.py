@@ -1,5 +1,6 @@
 """Lists and their exports in a real browser."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from npd.models import Contact, Organization
 from sync.clock import SyncNow
 from sync.models import BoardLink
 from tests.admin import states
-from tests.support.pages import barriers
+from tests.support.pages import barriers, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 CONTACTS = "/admin/npd/contact/"
@@ -111,4 +112,31 @@ def test_a_record_is_found_and_opened_by_the_keyboard_alone(open_page: Any, db: 
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Zoë Müller").wait_for()
+    assert not errors
+
+
+def test_enter_opens_the_first_result_even_before_it_has_come(open_page: Any, db: None) -> None:
+    for name in ("Nora New", "Nora Newman", "Nora Abel"):
+        states.contact(name)
+    page, errors = open_page(1280, "light")
+    page.goto(CONTACTS)
+    results = page.locator("#command-results-list li")
+    press(page, "Control+k")
+    page.keyboard.type("Nora New")
+    expect(results).to_have_count(2)
+    expect(results.first).to_have_class("group active")
+    press(page, "Enter")
+    page.get_by_role("heading", name=re.compile("Nora New$")).wait_for()
+    # What is still shown for an earlier text isn't opened, and without a result nothing is.
+    press(page, "Control+k")
+    page.keyboard.type("Nora")
+    expect(results).to_have_count(3)
+    page.keyboard.type(" Newman")
+    press(page, "Enter")
+    page.get_by_role("heading", name="Nora Newman").wait_for()
+    press(page, "Control+k", "Enter")
+    page.keyboard.type("Norra")
+    press(page, "Enter")
+    page.get_by_text("Nothing found").wait_for()
+    press(page, "Enter")
     assert not errors

@@ -118,3 +118,32 @@ def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, w
     press(page, "Enter")
     page.wait_for_url("**/unmatcheditem/**")
     assert not errors
+
+
+def test_while_the_search_is_open_every_key_is_typed_into_it(open_page: Any, person: Any, kinds: Kinds) -> None:
+    page, errors = open_page(1280, "light")
+    page.clock.install()
+    page.goto(HOME)
+    row_of(page, "Ann").focus()
+    press(page, "x")
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # as a machine that is too busy to draw
+    press(page, "Control+k", "1")
+    field = page.locator("#search-input-command")
+    expect(field).to_have_value("1")
+    # Also after the focus was lost, or went to a result.
+    page.evaluate("document.activeElement.blur()")
+    press(page, "3")
+    expect(field).to_have_value("13")
+    press(page, "Control+A")
+    page.keyboard.type("Ann")
+    page.clock.resume()
+    page.locator("#command-results-list a").first.focus()
+    press(page, "1", "3", "x")
+    field.focus()
+    press(page, "Escape", "Escape")
+    expect(field).to_be_hidden()
+    expect(page.locator(".npd-home-tick:checked")).to_have_count(1)
+    page.locator(".npd-search-open").press("Enter")
+    expect(field).to_be_focused()
+    assert not SyncConflict.objects.filter(resolution__resolution_type__in=["keep_npd", "keep_monday"]).exists()
+    assert not errors
