@@ -10,7 +10,6 @@ from typing import Any
 from django import template
 from django.template import Context
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -27,11 +26,8 @@ def moment(value: datetime | None) -> SafeString | str:
 
 @register.filter
 def short_moment(value: datetime) -> SafeString:
-    """Return a short form for lists: "14:05" for today, "21 Nov, 14:05" for this year, otherwise the date."""
-    here = timezone.localtime(value)
-    today = timezone.localdate()
-    shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
-    return humanize.time_element(value, date_format(here, shape))
+    """Return a short form for lists as a <time> element."""
+    return humanize.short_time_element(value)
 
 
 @register.filter

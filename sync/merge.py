@@ -2,6 +2,9 @@
 
 The base is the pair of values when both sides last agreed. NPD's value is compared with the base's NPD half, Monday's
 with its Monday half. All values here are canonical.
+
+reconcile/field_plan.py has the first and the last word: before, on fields that nothing changed and on unknown values;
+after, on relations that name the same record, and on values that a side can't take.
 """
 
 from __future__ import annotations

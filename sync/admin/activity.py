@@ -241,6 +241,11 @@ class Act:
         return f"{self.others} more" if self.others else ""
 
     @property
+    def imported_file(self) -> str:
+        """The name of the file that an import read; empty for other acts."""
+        return str(self.row.cause.get("file", ""))
+
+    @property
     def fields(self) -> str:
         """The labels of the fields that the act's words are about, if there are several."""
         labels = [line.label for line in self.lines if line.label and not line.is_value]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -110,6 +111,9 @@ def _step_table(
     return confirmed_action.RecordTable(heads, rows, len(steps), title).without_empty_columns()
 
 
+# Monday's time of a change is shown too if it is further than this from the time when NPD noticed the change.
+MONDAYS_DELAY = timedelta(minutes=1)
+
 # With one of these parameters the list includes folded entries.
 UNFOLDING_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 
@@ -212,6 +216,15 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         context = {"act": row.page_act, "offer": row.page_offer, "others_url": others_url, "others": others}
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
+    @admin.display(description="When", ordering="at")
+    def moment(self, row: Any) -> SafeString | str:
+        """Return when NPD noticed it, by which the list is ordered, and Monday's time where it is another."""
+        noticed = admin_base.time_tag(row.at, row.page_now)
+        if abs(row.at - row.happened_at) <= MONDAYS_DELAY:
+            return noticed
+        on_monday = humanize.short_time_element(row.happened_at)
+        return format_html('{}<br><span class="npd-muted">on Monday {}</span>', noticed, on_monday)
+
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
@@ -268,4 +281,3 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.RecordSearchMixin, ad
         "What led to it", lambda row: humanize.without_request_id(decisions.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
-    moment = admin_base.time_column("happened_at", "When", ordering="at")

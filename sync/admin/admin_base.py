@@ -53,10 +53,10 @@ def describe(record: SyncedModel) -> str:
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
-def time_column(name: str, description: str, ordering: str = "") -> Any:
+def time_column(name: str, description: str) -> Any:
     """Return a column with a moment of the row in words."""
 
-    @admin.display(description=description, ordering=ordering or name)
+    @admin.display(description=description, ordering=name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), row.page_now)
 

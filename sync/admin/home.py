@@ -255,6 +255,13 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
     """Return the groups, with the first rows of open ones."""
     wording = attention.Wording.of_boards()
     groups = attention.groups(attention.waiting(scope), limit=MOST_GROUPS, wording=wording)
+    if len(groups) < MOST_GROUPS:
+        # These are all groups, so the sidebar needs no query of its own for its number.
+        tallies = dict.fromkeys(attention.Kind, attention.Tally())
+        for group in groups:
+            tally = tallies[group.kind]
+            tallies[group.kind] = attention.Tally(tally.causes + 1, tally.entries + group.number)
+        request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
     waiting = attention.waiting(scope).filter(cause__in=[group.cause for group in groups])

@@ -60,6 +60,14 @@ def time_element(moment: datetime, text: str = "") -> SafeString:
     )
 
 
+def short_time_element(moment: datetime) -> SafeString:
+    """Return a short form for lists: "14:05" for today, "21 Nov, 14:05" for this year, otherwise the date."""
+    here = timezone.localtime(moment)
+    today = timezone.localdate()
+    shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
+    return time_element(moment, date_format(here, shape))
+
+
 def icon(name: str) -> SafeString:
     """Return a Material symbol that screen readers skip."""
     return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)

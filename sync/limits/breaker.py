@@ -168,7 +168,7 @@ RESUMED = "Monday answers, and sync goes on."
 STOPPED = "Monday was asked just now, and sync is still stopped."
 WAITING = "Monday asked for this wait, so it was not asked again. Sync goes on by itself."
 JUST_ASKED = "Monday was asked a few seconds ago, and sync is still stopped."
-PAUSED = "Monday was not asked, because everything is paused. Resume it first."
+PAUSED = "Monday was not asked, because all boards are paused. Resume them first."
 
 # The account waits for Monday's minute to end, two at most. Asking would be refused too, and prolong the wait.
 _WAITS_FOR_MINUTE = models.Q(

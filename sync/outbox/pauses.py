@@ -130,8 +130,8 @@ def locked_pause(entity_type: str) -> str:
 
 
 def pause_label(entity_type: str) -> str:
-    """Return what a pause stops, such as "Everything" or "Contacts"."""
-    return registry.board_title(entity_type) or "Everything"
+    """Return what a pause stops, such as "All boards" or "Contacts"."""
+    return registry.board_title(entity_type) or "All boards"
 
 
 def pause_sentence(pause: Pause) -> str:

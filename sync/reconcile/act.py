@@ -264,6 +264,8 @@ class Executor:
                 verdict = calls.Verdict.FAILED
                 detail = error.sentence
             for write in writes:
+                if write.unit not in answers:  # a trial on another record's item
+                    continue
                 wait = judgement.wait_seconds
                 judged[write.unit] = replace(answers[write.unit], verdict=verdict, detail=detail, wait_seconds=wait)
         self.failed_before += len(self.failed)
@@ -377,10 +379,14 @@ class Executor:
         answers: ByUnit = {}
         closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
         is_closed = False
-        if forbidden and not closed_columns and not is_open:
-            is_other_written = self._is_other_item_written(call, forbidden)
-            is_open = bool(is_other_written)
-            is_closed = is_other_written is False
+        trial = None if closed_columns or is_open or not forbidden else unchanged_write(self.board, forbidden)
+        if trial is not None:
+            answer = self._send_trial(call, trial)
+            if answer.verdict is not calls.Verdict.DONE:
+                # Whether the board is closed isn't known: all is sent again when this answer allows it.
+                return {write.unit: replace(answer, intent=None) for write, _ in forbidden}
+            is_open = answer.item is not None
+            is_closed = not is_open
         for number, (write, error) in enumerate(forbidden):
             if closed_columns:
                 untried = forbidden[number:]
@@ -405,19 +411,13 @@ class Executor:
             closed_columns = {value.column_id for value in write.fields if value.key in closed}
         return answers
 
-    def _is_other_item_written(
-        self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]]
-    ) -> bool | None:
-        """Whether Monday takes a write that changes nothing to another record's item; None if none is in sync."""
-        write = unchanged_write(self.board, forbidden)
-        if write is None:
-            return None
+    def _send_trial(self, call: Call, write: calls.Write) -> calls.Answer:
+        """Send a write that changes nothing to another record's item; DONE without an item: it was refused."""
         answer = self._send_document(replace(call, alone=True), [write])[write.unit]
-        is_written = answer.item is not None
         if answer.intent and answer.verdict is calls.Verdict.DONE:
             # Its record isn't in this pass, so nothing else ends this intent.
-            _close_intents([answer.intent], IntentState.APPLIED if is_written else IntentState.REJECTED)
-        return is_written
+            _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
+        return answer
 
     def _without_columns(
         self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError

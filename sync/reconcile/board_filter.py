@@ -10,7 +10,8 @@ sync were off. A condition that can't be evaluated leaves the pair as it was.
 A pair leaves in one of four ways:
 
 - The record fails: at once, without a call (`filter_record`).
-- The item fails as it was read: after this pass, which only pulls (`filter_item`, `keep_only_pulls`).
+- The item fails as it was read: after this pass, which only pulls what the fields' rules pull (`filter_item`,
+  `keep_only_pulls`).
 - The record fails by a value that is pulled: after this pass, which pulls and applies people's choices, but sends
   nothing else (`keep_only_pulls`).
 - The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything

@@ -238,6 +238,12 @@ def _label_in_sentence(request: ApprovalRequest) -> str:
     return request.label.replace("The ", "the ", 1) if request.kind == ApprovalKind.ITEMS else request.label
 
 
+def release_removal(entity_type: str, entity_id: UUID) -> None:
+    """End the open requests to remove the item of a deleted record that is being restored."""
+    requests = ApprovalRequest.objects.filter(entity_type=entity_type, entity_id=entity_id, kind=ApprovalKind.ITEMS)
+    _close_requests(requests.filter(state__in=OPEN_REQUEST_STATES))
+
+
 def release_obsolete(ids: Collection[UUID] | None = None) -> int:
     """End open requests without a cause, of all records or of these `ids`; return how many."""
     requests = ApprovalRequest.objects.filter(state__in=OPEN_REQUEST_STATES)

@@ -144,7 +144,7 @@ def test_an_item_that_is_a_records_own_is_no_new_item(browser: Client, world: di
 # Pauses
 
 
-@pytest.mark.parametrize(("entity_type", "label"), [("", "Everything"), ("contact", "Contacts")])
+@pytest.mark.parametrize(("entity_type", "label"), [("", "All boards"), ("contact", "Contacts")])
 def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, label: str) -> None:
     states.boards()
     form = {"entity_type": entity_type, "confirmed": "yes"}

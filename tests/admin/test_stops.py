@@ -153,12 +153,12 @@ def test_a_pause_is_no_stop_and_every_page_offers_its_resume(browser: Client, st
     for page in PAGES:
         html = browser.get(page.format(stopped["synced"].pk)).content.decode()
         assert not stop_of(html)
-        assert pauses_of(html) == ["Everything", "Contacts"]
+        assert pauses_of(html) == ["All boards", "Contacts"]
         assert html.count('aria-label="Resume: ') == 2
     form = {"entity_type": "contact", "back": "/admin/npd/contact/"}
     answer = browser.post("/admin/sync/syncqueue/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
-    assert pauses_of(browser.get("/admin/settings/").content.decode()) == ["Everything"]
+    assert pauses_of(browser.get("/admin/settings/").content.decode()) == ["All boards"]
 
 
 @responses.activate

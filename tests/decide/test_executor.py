@@ -311,6 +311,17 @@ def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Mond
     assert not monday.refused
 
 
+def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether another record's item takes a write isn't known after a timeout: all is sent again later."""
+    trial = Write("t", uuid4(), "item t", columns={NPD_ID_COLUMN: "t"})
+    monkeypatch.setattr(act, "unchanged_write", lambda board, beside: trial)
+    closed = MondayError(BOARD_FORBIDDEN, "no")
+    monday.of_alias = lambda units, alias: closed
+    monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
+    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert (verdicts(answers), monday.refused) == ({"a": Verdict.STOPPED, "b": Verdict.STOPPED}, {})
+
+
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
     assert executor().send(RECORD_CHANGES, [change("a"), change("b")])["b"].verdict is Verdict.HELD

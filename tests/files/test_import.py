@@ -16,6 +16,7 @@ from sync.models import Decision
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import resource_of
+from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused
 from tests.support.people import staff_who_may
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
@@ -316,6 +317,18 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert names() == {"Ann", "Cid"}
     assert not Organization.objects.exists()
     assert "2 values" not in browser.get(undo).content.decode()
+
+
+def test_the_activity_says_that_an_import_was_one(browser: Client) -> None:
+    ann = contact("Ann", "ann@x.org", role_title="CEO")
+    bob = contact("Bob", "bob@x.org", role_title="Cook")
+    imported(browser, "Name,Email,Role,Phone\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Chef,+46 8 123 45\n")
+    pages = ["/admin/sync/decision/", *(f"/admin/npd/contact/{record.pk}/change/" for record in (ann, bob))]
+    activity, page_of_ann, page_of_bob = (words_of(browser.get(page).content.decode()) for page in pages)
+    assert "Imported from “people.csv”: Role CEO → Chair" in activity
+    assert activity.count("Imported from “people.csv”:") == 2
+    assert "Imported from “people.csv”: Role CEO → Chair" in page_of_ann
+    assert page_of_bob.count("Imported from “people.csv”:") == 1
 
 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:

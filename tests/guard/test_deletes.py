@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
-from sync.models import BoardLink, Decision, Tombstone
+from sync.models import ApprovalRequest, Attention, BoardLink, Decision, Tombstone
 from sync.records.approvals import approve, reject
+from sync.records.tombstones import restore_by_person
 from tests.guard.test_fields import linked, pending_requests, states
 from tests.support.world import World
 
@@ -69,6 +71,23 @@ def test_a_decision_is_one_entry(
     assert (listed.kind, listed.actor, "3 items on Monday" in listed.sentence) == ("approval", "mary", True)
     assert {row.fold_id for row in rows} == {listed.fold_id}
     assert [row.reason for row in rows if row.kind != "approval"] == [outcome] * 3
+
+
+def test_a_restore_ends_the_wait_for_approval_at_once_and_a_late_approval_says_so(
+    world: World, deleted: list[str], mary: User, client: Client
+) -> None:
+    for tombstone in Tombstone.objects.all():
+        restore_by_person(tombstone, "pat")
+    assert states() == [ApprovalState.RELEASED] * 3
+    assert not Attention.objects.filter(kind="approval").exists()
+    client.force_login(mary)
+    approval = {"action": "approve", "cause": "approval:contact:items", "confirmed": "yes", "expect": "3"}
+    [message] = client.post("/admin/home/act/", approval, follow=True).context["messages"]
+    assert "it isn't waiting any more" in str(message)
+    assert approve(ApprovalRequest.objects.all(), mary) == 0
+    assert not Decision.objects.filter(kind="approval", actor="mary").exists()
+    world.work()
+    assert item_states(world, deleted) == ["active"] * 3
 
 
 @pytest.fixture
