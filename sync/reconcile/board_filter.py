@@ -47,8 +47,11 @@ def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pas
     if not facts.board.sync_filter or not _is_filtered(plan.facts):
         return plan
     verdict = record_verdict(facts.board, plan.record)
-    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
-        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
+    left_out = plan.ledger.left_out
+    if verdict.leaves_out(was_out=bool(left_out)):
+        # If it isn't known, the side that left it out stays: only its own conditions let it return.
+        side = FilterSide(left_out) if verdict.holds is None else FilterSide.RECORD
+        return leave_out(plan, side, verdict.sentence)
     return plan if verdict.holds else _not_known(plan, verdict.sentence, "No item was searched or made.")
 
 
@@ -206,7 +209,7 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
 def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
     """Return why a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
     verdict = record_verdict(board, deleted.record) if board.sync_filter else sync_filter.HOLDS
-    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == FilterSide.RECORD) else ""
+    return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.ledger.left_out)) else ""
 
 
 def deleted_item_exclusion(facts: pass_plan.PassFacts, deleted: RecordFacts, item: Item) -> str:

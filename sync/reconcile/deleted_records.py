@@ -293,8 +293,8 @@ def edits_since_base(
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
     Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
-    the history. Columns that the board lacks don't count. Without a base, a cell counts if it differs from the record's
-    value.
+    the history. Columns that the board lacks don't count. Without a base, a filled cell counts if it differs from the
+    record's value.
     """
     edits = [
         _edit_since_base(board.converter(mapping, facts.record), facts, mapping, item)

@@ -2,6 +2,7 @@
 
 Implements the row *there, never linked | not known* of “A record and its item” in docs/reference/merge.md; for
 *unlinked by policy or a person*, the question when the record syncs again; and people's answers to these questions.
+`Gatherer.board_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

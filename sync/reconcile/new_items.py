@@ -3,7 +3,8 @@
 Implements these rows of “A record and its item” in docs/reference/merge.md:
 
 - the rows *none | …*;
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest);
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest). If the
+  filter leaves that record out, both items keep it, and the nightly listing looks at the second one again;
 - *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
 """
 
@@ -78,6 +79,7 @@ def decide_item(facts: pass_plan.PassFacts, item: ItemFacts, plan: pass_plan.Pla
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     if field_values.is_active_on(facts.board, item.item):
         return _ItemRule(facts, item, plan).decide()
+    # Without a record nothing can be lost, so nothing waits.
     own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]

@@ -86,6 +86,14 @@ def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
 
 
+@pytest.mark.parametrize("left_out", ["", *FilterSide])
+def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out: str) -> None:
+    unmapped = {"field": "nickname", "op": "is", "values": ["Annie"], "labels": ["Annie"]}
+    facts = record_facts(ledger={"left_out": left_out})
+    plan = filter_record(of_pass(board(sync_filter={"records": [unmapped]})), RecordPlan(facts))
+    assert (bool(plan.left_out), plan.ledger.left_out) == (bool(left_out), left_out)
+
+
 @pytest.mark.parametrize(
     ("row", "facts", "plan"),
     [
