@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from sync.choices import TombstoneState
 from tests.chaos.evidence import Entity, Evidence
 
 
@@ -25,8 +26,9 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
         if not owner and not _explained(evidence, item_id) and item_id not in evidence.journal.copied:
             yield f"item {item_id} ({item['name']!r}) was made by the sync and belongs to no record"
     asked_to_delete = {str(c.entity_id) for c in evidence.conflicts if c.kind == "delete" and not c.resolved_at}
-    # merge.md: nothing is sent to the copy of a record whose sync is off.
+    # merge.md: nothing is sent to the copy of a record whose sync is off, nor to that of a deleted record's kept item.
     left_alone = {e.record_id for e in evidence.entities if e.record and not e.may_sync}
+    left_alone |= {str(stone.entity_id) for stone in evidence.stones if stone.state == TombstoneState.KEPT}
     for npd_id, items in bearers.items():
         if len(items) > 1 and npd_id not in asked_to_delete | left_alone:
             yield f"items {', '.join(items)} all bear the NPD ID {npd_id}"
