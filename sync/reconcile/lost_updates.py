@@ -2,7 +2,8 @@
 
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
-that no pass read. The values are suspected until a pass has read both sides.
+that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
+both sides.
 
 Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
 isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
