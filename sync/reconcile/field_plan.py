@@ -38,7 +38,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
         if not field_plan.is_relation_skipped:
             continue
         before = plan.ledger.blocked_fields.get(key)
-        is_known = before and before["side"] == blocked_fields.RELATION_SKIPPED and _is_same_value(before, field_plan)
+        is_known = before and before.get("code") == BlockedCode.RELATION_SKIPPED and _is_same_value(before, field_plan)
         if not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
     write_npd_id = False

@@ -77,10 +77,7 @@ def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetim
 
 
 def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the fields that this pass found blocked, each with its side and since when for this reason.
-
-    The side `RELATION_SKIPPED` marks a relation that doesn't keep its record from being in sync.
-    """
+    """Return the fields that this pass found blocked, each with its side and since when for this reason."""
     blocked = {}
     for key, field_plan in plan.plans.items():
         if field_plan.blocked_code is None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from sync.boards import board_columns
-from sync.choices import Cause, QueueDirection
+from sync.choices import BlockedCode, Cause, QueueDirection
 from sync.merge import Rule
 from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board import EventKind, ItemEvent
@@ -21,7 +21,6 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.records.blocked_fields import RELATION_SKIPPED
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import target_of
 
@@ -53,7 +52,7 @@ def has_open_work(plan: pass_plan.RecordPlan) -> bool:
         or facts.intents
         or plan.lost_updates
         or facts.has_failed_job
-        or any(entry.get("side") != RELATION_SKIPPED for entry in ledger.blocked_fields.values())
+        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in ledger.blocked_fields.values())
         or ledger.note
         or ledger.left_out
         or ledger.remote_state != field_values.ACTIVE

@@ -14,14 +14,9 @@ from sync.models import FieldMapping, SyncMetadata, WriteLoop
 SIDE_MONDAY = "monday"  # Monday rejected the value
 SIDE_LIMIT = "limit"  # the value exceeds Monday's limit
 SIDE_NPD = "npd"
-RELATION_SKIPPED = "relation skipped"  # to a record that will have no item; its own record can be in sync
 
 # The sides of codes other than SIDE_NPD.
-SIDES = {
-    BlockedCode.REJECTED: SIDE_MONDAY,
-    BlockedCode.LIMIT: SIDE_LIMIT,
-    BlockedCode.RELATION_SKIPPED: RELATION_SKIPPED,
-}
+SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT}
 
 # The key in an entry that a person kept different: nobody is asked until the value or column changes.
 KEPT_BY = "kept_by"
@@ -42,8 +37,11 @@ def is_rejected(entry: Mapping[str, Any] | None) -> bool:
 
 
 def is_blocking(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of `blocked_fields` keeps its record out of sync; kept-different ones don't."""
-    return KEPT_BY not in entry and entry.get("side") != RELATION_SKIPPED
+    """Whether an entry of `blocked_fields` keeps its record out of sync.
+
+    Kept-different ones don't, nor do relations to records that will have no item.
+    """
+    return KEPT_BY not in entry and entry.get("code") != BlockedCode.RELATION_SKIPPED
 
 
 def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ REJECTED = {"reason": "Monday refused it.", "side": "monday"}
 BLOCKED = {"reason": "The column is gone.", "side": "npd"}
 KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
 NO_COLUMN = {"reason": "The column is gone.", "side": "npd", "code": "column"}
-SKIPPED = {"reason": "It has no item.", "side": "relation skipped", "code": "relation_skipped"}
+SKIPPED = {"reason": "It has no item.", "side": "npd", "code": "relation_skipped"}
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def kinds(db: None) -> Kinds:
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
-    blocked("Skipped", "5012", side="relation skipped", code="relation_skipped")
+    blocked("Skipped", "5012", side="npd", code="relation_skipped")
     blocked("Off", "5013", code="unknown")
     Contact.objects.filter(name="Off").update(sync_enabled=False)
     SyncQueue.objects.filter(entity_id=Contact.objects.get(name="Off").pk).delete()

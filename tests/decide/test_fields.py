@@ -20,7 +20,6 @@ from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
 from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
 from sync.reconcile.resolutions import STALE_RESOLUTION
-from sync.records.blocked_fields import RELATION_SKIPPED
 from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
 
@@ -362,8 +361,8 @@ def test_an_item_that_no_record_has_is_waited_for() -> None:
     ("row", "has_board", "values", "code", "lines"),
     [
         ("only the relation waits for a record that will get its item", True, {}, BlockedCode.RELATION, 0),
-        ("one whose sync is off gets none: left out", True, {"sync_enabled": False}, BlockedCode.RELATION_SKIPPED, 1),
-        ("without a board there is none: left out", False, {}, BlockedCode.RELATION_SKIPPED, 1),
+        ("one whose sync is off gets none: skipped", True, {"sync_enabled": False}, BlockedCode.RELATION_SKIPPED, 1),
+        ("without a board there is none: skipped", False, {}, BlockedCode.RELATION_SKIPPED, 1),
         ("one that the filter leaves out", True, {"sync_status": "disabled"}, BlockedCode.RELATION_SKIPPED, 1),
     ],
 )
@@ -377,7 +376,7 @@ def test_a_related_record_without_an_item(
     plan = plans["organization"]
     assert (plan.blocked_code, len(record_plan(fields).log)) == (code, lines), row
     if lines:
-        entry = {"side": RELATION_SKIPPED, "local": plan.local_raw, "column": "organization", "version": 1}
+        entry = {"code": BlockedCode.RELATION_SKIPPED, "local": plan.local_raw, "column": "organization", "version": 1}
         fields.facts.ledger.blocked_fields = {"organization": entry}
         assert record_plan(fields).log == (), "it is said once"
 
