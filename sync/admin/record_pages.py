@@ -188,6 +188,11 @@ class RecordChangeList(admin_base.PageChangeList):
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
 
+    def get_ordering_field(self, field_name: str) -> Any:
+        """Return by what a click on a column's title sorts."""
+        field = super().get_ordering_field(field_name)
+        return registry.sort_expression(self.model, field) if isinstance(field, str) else field
+
     @cached_property
     def _state(self) -> str:
         """The state, or part of one, by which the list is filtered; empty for all records."""
@@ -257,7 +262,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
-    def ordering(self) -> tuple[str, ...]:
+    def ordering(self) -> tuple[Any, ...]:
         return () if self.opts.ordering else registry.default_ordering(self.model)
 
     @cached_property
