@@ -35,7 +35,10 @@ FILE_GONE = "The file was imported already (see the activity), or an hour is ove
 
 
 class Uploads(CacheStorage):
-    """Keeps a file until its confirmation, or its refused rows until their download, in the database's cache, which all web processes share."""
+    """Keeps a file until its confirmation, and rows until their download.
+
+    It uses the database's cache, which all web processes share.
+    """
 
     CACHE_LIFETIME = 3_600
 

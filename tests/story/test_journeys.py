@@ -143,7 +143,7 @@ def set_up(page: Page, board: str) -> None:
     page.get_by_label("Board of Contacts").select_option(board)
     page.get_by_role("button", name="Next: Fields").click()
     for kind in ("Organizations", "Contacts"):
-        page.get_by_role("heading", name=f"{kind}: which field is which column?").wait_for()
+        page.get_by_role("heading", name=f"{kind}: which column holds which field?").wait_for()
         assert not barriers(page)
         page.get_by_role("button", name="Next", exact=True).click()
     # The worker compares, and the page follows by itself.

@@ -175,7 +175,14 @@ class Planner:
     def plan(self) -> BoardPlan:
         """Return the board's plan. Raises MondayError."""
         if self.chosen.board is not None:
-            self._list_items()
+            match_columns = self._match_columns()
+            columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
+            columns += [column.id for column in match_columns if column.id not in columns]
+            types = {*self.board.types, *(column.type for column in match_columns)}
+            for page in item_pages(self.board.link, columns, sorted(types)):
+                for item in page:
+                    self.listed.add(fill_new_columns(self.board, item))
+                self.progress(0, len(self.listed.items))
             self._hold_creates()
         records = self.board.model._default_manager.order_by("created_at", "pk")
         off = records.filter(unsynced())
@@ -186,26 +193,18 @@ class Planner:
         self._plan_in_chunks([Claim(key, None, []) for key in ids])
         items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
         self._plan_in_chunks([item_claim(self.board.link.entity_type, item_id) for item_id in items])
-        self._note_same_names(items)
-        self.result.calls += self._calls_before_passes()
+        # Names alone don't link.
+        unmatched_names = {match_key(self.listed.items[item_id].name) for item_id in items}
+        for record in self.created:
+            name = field_values.record_name(record)
+            if match_key(name) in unmatched_names:
+                self.result.add(SAME_NAME, name)
+        calls_for_board = CALLS_PER_BOARD + (CALLS_PER_NEW_BOARD if self.chosen.board is None else 0)
+        self.result.calls += calls_for_board + len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
         for model, names in self.missing_names.items():
             if missing := selection.named_records(model, list(names.values())):
                 self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in missing]
         return self.result
-
-    def _calls_before_passes(self) -> int:
-        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
-        return board + len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
-
-    def _list_items(self) -> None:
-        match_columns = self._match_columns()
-        columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
-        columns += [column.id for column in match_columns if column.id not in columns]
-        types = {*self.board.types, *(column.type for column in match_columns)}
-        for items in item_pages(self.board.link, columns, sorted(types)):
-            for item in items:
-                self.listed.add(fill_new_columns(self.board, item))
-            self.progress(0, len(self.listed.items))
 
     def _match_columns(self) -> list[BoardColumn]:
         """Return the columns by which records and items could be matched."""
@@ -234,7 +233,13 @@ class Planner:
             for record_plan in runs[0].plan.records.values():
                 self._note_record(record_plan)
             for item_plan in runs[0].plan.items:
-                self._note_item(item_plan)
+                item = item_plan.facts.item
+                assert item is not None
+                if item_plan.act is pass_plan.ItemAct.ASK or self.chosen.choices.creates_records:
+                    self.result.items_to_check[item.id] = item.name[:200]
+                if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
+                    key = field_values.match_text_of_item(self.board, item) or ""
+                    self.listed.new_records[key].append(item_plan.record)
             self._count(runs)
             self.progress(min(start + ITEMS_PER_READ, len(claims)), len(claims))
 
@@ -245,10 +250,8 @@ class Planner:
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
         if plan.link_to:
             self.listed.linked[plan.id] = plan.linked_record
-        if plan.is_open and plan.creates:
-            self._note_creation(record)
-
-    def _note_creation(self, record: SyncedModel) -> None:
+        if not plan.is_open or not plan.creates:
+            return
         key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key else record
         if first.pk != record.pk:
@@ -257,15 +260,6 @@ class Planner:
         created = copy(record)
         created.monday_id = f"{NEW_ITEM}{record.pk}"
         self.created.append(created)
-
-    def _note_item(self, plan: pass_plan.ItemPlan) -> None:
-        assert plan.facts.item is not None
-        item = plan.facts.item
-        if plan.act is pass_plan.ItemAct.ASK or self.chosen.choices.creates_records:
-            self.result.items_to_check[item.id] = item.name[:200]
-        if plan.act is pass_plan.ItemAct.CREATE and plan.record is not None:
-            key = field_values.match_text_of_item(self.board, item) or ""
-            self.listed.new_records[key].append(plan.record)
 
     def _count(self, runs: Sequence[PlannedRun]) -> None:
         """Count each record and item once in each of its rows."""
@@ -281,7 +275,8 @@ class Planner:
                 key = (row, change.entity_id or change.item_id)
                 if key not in counted:
                     counted.add(key)
-                    self.result.add(row, self._name_of(change), reason)
+                    item = self.listed.items.get(change.item_id) if change.entity_id is None else None
+                    self.result.add(row, item.name if item is not None else change.name, reason)
 
     def _row_of(self, run: PlannedRun, change: PlannedChange) -> tuple[str, str]:
         """Return the row that counts a change, and the reason that a person reads."""
@@ -293,10 +288,6 @@ class Planner:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
-    def _name_of(self, change: PlannedChange) -> str:
-        item = self.listed.items.get(change.item_id) if change.entity_id is None else None
-        return item.name if item is not None else change.name
-
     def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
         """Remember the names of related records that NPD lacks."""
         relations = {mapping.key: registry.target_of(relation) for mapping, relation in self.board.relations}
@@ -304,14 +295,6 @@ class Planner:
             awaits = field_plan.awaits
             if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
                 self.missing_names[relations[field_plan.mapping.key]].setdefault(match_key(awaits.value), awaits.value)
-
-    def _note_same_names(self, unmatched: Iterable[str]) -> None:
-        """Note new items with the name of an item that no record has: names alone don't link."""
-        names = {match_key(self.listed.items[item_id].name) for item_id in unmatched}
-        for record in self.created:
-            name = field_values.record_name(record)
-            if match_key(name) in names:
-                self.result.add(SAME_NAME, name)
 
 
 @dataclass

@@ -10,7 +10,7 @@
 `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import MappableField, fold_title, unfit_reason
+from sync.boards.field_choices import fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -71,9 +71,17 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = board_plan.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            sentences = [_start_words(chosen, board_plan)]
-            if entity_type in creating_related:
-                sentences += _create_related(board_plan.missing)
+            sentences = [
+                f"Set-up started: {board_plan.summary}.",
+                f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
+                f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
+                f"Where both sides differ at first: {chosen.choices.first_match_text}.",
+            ]
+            missing = board_plan.missing if entity_type in creating_related else {}
+            for related_type, names in missing.items():
+                model = registry.entity(related_type).model
+                records = model._default_manager.bulk_create(selection.named_records(model, names))
+                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             selection.log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
@@ -100,25 +108,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "items_to_check": plan.items_to_check,
     }
     link.save(update_fields=["setup"])
-
-
-def _start_words(chosen: selection.ChosenBoard, plan: BoardPlan) -> str:
-    """Return what is started, for the admin log."""
-    filter_text = " ".join(chosen.filter_lines) or "everything is synced."
-    return (
-        f"Set-up started: {plan.summary}. Changed mappings: {', '.join(chosen.changed_labels) or 'none'}. "
-        f"Filter: {filter_text} Where both sides differ at first: {chosen.choices.first_match_text}."
-    )
-
-
-def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """Create related records from the missing names, by type; return what was created, as sentences."""
-    sentences = []
-    for entity_type, names in missing.items():
-        model = registry.entity(entity_type).model
-        records = model._default_manager.bulk_create(selection.named_records(model, names))
-        sentences.append(f"Created {registry.count_of_type(len(records), entity_type)} named by items.")
-    return sentences
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -218,7 +207,6 @@ def _advance(started: StartedSetup) -> None:
     """Set the board up; store how that ended."""
     try:
         outcome = _set_up(started)
-        _enqueue_records(started)
     except SetupLost:
         log.info("a set-up is another worker's by now", board=started.spec.entity_type)
     except SoftTimeLimitExceeded:
@@ -245,60 +233,81 @@ def _advance(started: StartedSetup) -> None:
 
 
 def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
-    """Create or read the board and set it up as chosen; raises ActionError, MondayError, SetupLost."""
+    """Create or read the board, set it up as chosen, and enqueue its records and items.
+
+    Raises ActionError, MondayError, SetupLost.
+    """
+    spec = started.spec
     # Many slow calls take longer than a claim lasts.
     connector = limits.connector(urgent=True, before_call=started.save)
-    board = board_setup.open_board(connector, started.spec, started.choices.board_id, started.store_new_board)
+    board = board_setup.open_board(connector, spec, started.choices.board_id, started.store_new_board)
     if board is None:
         raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
     columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
     is_new = started.values.get("made_board", False)
-    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
-    return board_setup.set_up_board(target, connector)
+    target = board_setup.BoardToSetUp(spec, board, is_new, columns, partial(_store_choices, started))
+    outcome = board_setup.set_up_board(target, connector)
+    # All records without an item, and the items that the plan found without a record.
+    link = BoardLink.objects.get(entity_type=spec.entity_type)
+    names = started.values["items_to_check"]
+    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    with transaction.atomic():
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
+    return outcome
 
 
 def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
     """Return the columns that the board needs; raises ActionError if it can't have them."""
-    new = [_new_column(chosen, mappable) for mappable in chosen.new_fields]
-    present = [
-        _present_column(chosen, mappable)
-        for mappable in chosen.synced
-        if not mappable.is_name and mappable not in chosen.new_fields
-    ]
+    present = []
+    new = []
+    for mappable in chosen.synced:
+        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
+        if mappable.is_name:
+            continue
+        if mappable not in chosen.new_fields:
+            reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+            if column is None or reason:
+                raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+            present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
+            continue
+        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
+            raise ActionError(
+                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
+                "too, or leave the field out."
+            )
+        # If a column with another title has the id already, Monday assigns an id.
+        same_id = chosen.columns.get(mappable.column_id)
+        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        # Without `types`, set-up doesn't adopt an existing column of another type.
+        new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
     # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
     return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
-
-
-def _present_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-    reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
-    if column is None or reason:
-        raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-    return replace(mappable.column_spec(column.id), title=column.title, type=column.type)
-
-
-def _new_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    if mappable.new_column_type == "board_relation" and mappable.lacks_target:
-        raise ActionError(
-            f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, too, "
-            "or leave the field out."
-        )
-    # If a column with another title has the id already, Monday assigns an id.
-    same_id = chosen.columns.get(mappable.column_id)
-    is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-    # Without `types`, set-up doesn't adopt an existing column of another type.
-    return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
 
 def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
     """Store the chosen settings and mappings; return the steps, and whether records need a pass because of them."""
     person = started.values["by"]
+    choices = started.choices
     filter_before = link.sync_filter
-    link.sync_filter = dict(started.choices.sync_filter)
-    link.creates_records = started.choices.creates_records
+    link.sync_filter = dict(choices.sync_filter)
+    link.creates_records = choices.creates_records
     link.save(update_fields=["creates_records", "sync_filter"])
     before = {mapping.key: mapping for mapping in link.mappings.all()}
-    needs_pass = _store_mappings(started, link)
+    needs_pass = False
+    for position, spec in enumerate(started.spec.mappings):
+        choice = choices.fields.get(spec.key)
+        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+        if choice is not None and choice.is_synced:
+            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
+        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+        # `make_mapping` gives the values only to new rows.
+        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
+        direction_before = SyncDirection.NONE if is_new else mapping.direction
+        needs_pass |= direction_before != values["direction"]
+        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
     stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
     stored.needs_resync |= needs_pass
     for mapping in link.mappings.filter(key__in=before):
@@ -315,34 +324,3 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         items = unmatched.values_list("item_id", flat=True)
         enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
-
-
-def _store_mappings(started: StartedSetup, link: BoardLink) -> bool:
-    """Store the choice for each field; return whether the records need a pass because of a direction."""
-    choices = started.choices
-    needs_pass = False
-    for position, spec in enumerate(started.spec.mappings):
-        choice = choices.fields.get(spec.key)
-        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-        if choice is not None and choice.is_synced:
-            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
-        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-        # `make_mapping` gives the values only to new rows.
-        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
-        direction_before = SyncDirection.NONE if is_new else mapping.direction
-        needs_pass |= direction_before != values["direction"]
-        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-    return needs_pass
-
-
-def _enqueue_records(started: StartedSetup) -> None:
-    """Enqueue all records without an item, and the items that the plan found without a record."""
-    spec = started.spec
-    link = BoardLink.objects.get(entity_type=spec.entity_type)
-    names = started.values["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
-    with transaction.atomic():
-        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
