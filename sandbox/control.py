@@ -15,7 +15,7 @@ from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
-from sandbox.webhooks.deliveries import RELEASES, Deliveries
+from sandbox.webhooks import RELEASES, Deliveries
 from sandbox.world import STATES, Snapshot, World
 
 JsonHandler = Callable[..., Any]  # returns JSON

@@ -251,26 +251,25 @@ def load_items(world: World, board_id: int, rows: Sequence[Mapping[str, Any]]) -
         ids = world.next_ids("item", len(rows))
         # Old phone numbers may be older than Monday's check of them.
         writing = Writing(world.clock.stamp(), create_labels=True, unchecked_phones=True)
+        stamp = writing.stamp
+        items = []
         with _new_labels(world, board, board.columns):
-            items = [_loaded_item(board, row, item_id, writing) for row, item_id in zip(rows, ids, strict=True)]
+            for row, item_id in zip(rows, ids, strict=True):
+                check_name(row["name"])
+                group = target_group(board, row.get("group_id"))
+                # A later item has a higher id, so its id is its place on the board.
+                item = model.Item(item_id, board.id, group.id, row["name"], item_id, stamp, stamp, model.NOBODY)
+                for column_id, value in (row.get("values") or {}).items():
+                    column = column_of(board, column_id)
+                    raw = kind_of(column.type).parse(column, value, writing)
+                    if raw is not None:
+                        item.cells[column_id] = model.Cell(raw, stamp)
+                items.append(item)
         world.put_items(items)
         if world.active_count(board_id) > board.items_limit:
             board.items_limit = world.active_count(board_id)
             world.put_board(board)
         return list(ids)
-
-
-def _loaded_item(board: model.Board, row: Mapping[str, Any], item_id: int, writing: Writing) -> model.Item:
-    check_name(row["name"])
-    group = target_group(board, row.get("group_id"))
-    stamp = writing.stamp
-    item = model.Item(item_id, board.id, group.id, row["name"], float(item_id), stamp, stamp, model.NOBODY)
-    for column_id, value in (row.get("values") or {}).items():
-        column = column_of(board, column_id)
-        raw = kind_of(column.type).parse(column, value, writing)
-        if raw is not None:
-            item.cells[column_id] = model.Cell(raw, stamp)
-    return item
 
 
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
@@ -297,7 +296,7 @@ def _new_item(world: World, user_id: int, board: model.Board, group: model.Group
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp = world.clock.stamp()
     item_id = world.next_id("item")
-    return model.Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
+    return model.Item(item_id, board.id, group.id, name, item_id, stamp, stamp, user_id)
 
 
 def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
@@ -421,8 +420,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         item.group_id = group.id
         item.updated_at = world.clock.stamp()
         item.changed_by = user_id
-        # Items are ordered by id, so rank it by a fresh id to put it last.
-        world.move_to_board(item, board_id, float(world.next_id("item")))
+        world.move_to_board(item, board_id)
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
         return item
 

@@ -228,12 +228,12 @@ class World:
             self._index(item)
             self._changed["items", item.id] = item
 
-    def move_to_board(self, item: model.Item, board_id: int, rank: float) -> None:
-        """Move an item to another board; the caller has changed its group and cells."""
+    def move_to_board(self, item: model.Item, board_id: int) -> None:
+        """Move an item to the end of another board; the caller has changed its group and cells."""
         del self._on_board[item.board_id][item.id]
         self._active[item.board_id].discard(item.id)
         item.board_id = board_id
-        item.rank = rank
+        item.rank = self.next_id("item")
         self.put_items([item])
 
     def put_hook(self, hook: model.Hook) -> None:
@@ -284,7 +284,7 @@ class World:
             self._name_columns(board)
         for hook in self._rows(model.Hook):
             self.hooks[hook.id] = hook
-        for item in sorted(self._rows(model.Item), key=lambda item: (item.rank, item.id)):
+        for item in sorted(self._rows(model.Item), key=lambda item: item.rank):
             self._index(item)
         for row in sorted(self._rows(model.Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)

@@ -12,7 +12,7 @@ from sandbox.api_limits import PLANS
 from sandbox.faults import fault_from
 from sandbox.model import Clock
 from sandbox.web import BadRequestError
-from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
+from sandbox.webhooks import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
 
 LOG_LINES = 30
 FAULT_BUTTONS: dict[str, dict[str, Any]] = {
