@@ -111,12 +111,14 @@ class Idempotency:
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
+            # In the order of their first requests, so the oldest are in front.
             while self._answers and next(iter(self._answers.values())).since <= oldest:
                 del self._answers[next(iter(self._answers))]
             stored = self._answers.get(key)
             if stored is None:
                 self._answers[key] = StoredAnswer(digest, self._clock.time())
                 return None
+            # The client has to wait: the first request may still succeed or fail (docs/idempotency).
             if stored.answer is None:
                 raise api_errors.idempotency_conflict()
             return stored.answer, stored.digest != digest
@@ -127,7 +129,7 @@ class Idempotency:
                 stored.answer = answer
 
     def release(self, key: str) -> None:
-        """Free the key of a request that was not carried out."""
+        """Free the key of a request that was not carried out, so that a retry under it is no replay of nothing."""
         with self._lock:
             stored = self._answers.get(key)
             if stored is not None and stored.answer is None:
@@ -307,6 +309,7 @@ class Api:
             access = nullcontext()
         with access:
             answer = graph.run(operation, api_request.variables, context, *middleware)
+        # What the other fields did stays done, as in the report (community topic 109452).
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
@@ -337,9 +340,11 @@ class Api:
 
     def _hang_up(self, request: web.Request, fault: faults.Fault) -> None:
         """Hold the connection for the fault's seconds while the client waits, then cut it without an answer."""
+        # Looking ever again, because a test may clear the faults, and a client that has left needs no waiting.
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end and not request.client_gone() and not fault.cleared.is_set():
             fault.cleared.wait(0.05)
+        # The only way out of waitress that sends no status.
         raise ClientDisconnected
 
 

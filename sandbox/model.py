@@ -69,7 +69,7 @@ def no_item(item_id: int) -> Item | None:
 
 @dataclass
 class Column:
-    id: str
+    id: str  # unique on its board, also among deleted columns
     title: str
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Board:
     id: int
     name: str
     state: str = "active"
-    items_limit: int = 10_000
+    items_limit: int = 10_000  # of active items
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
 
