@@ -330,8 +330,6 @@ BAD_LABEL = (
 # message.
 MUTATION_ERRORS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "ColumnValueException": (BAD_LABEL, 200, {"column_type": "color"}),
-    "InvalidItemIdException": ("Item not found", 200, {"item_id": None}),
-    "ResourceNotFoundException": ("Item not found in board", 404, {"resource_type": "item"}),
     "TooManyConcurrentRequestsException": (
         "Failed to lock item id for graphql mutation",
         429,
