@@ -363,16 +363,22 @@ class Executor:
     def _end_forbidden(
         self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
     ) -> ByUnit:
-        """Send forbidden writes again in parts, to find out whether a column, an item or the board is closed.
+        """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
-        With `is_open`, others of the same document were written. Else a write to another record's item shows whether
-        the board is closed; if no record is in sync, two refusals close it. Each record's NPD ID is sent too, which
-        changes nothing and tells a closed column from a closed item.
+        1. A column that an error names is closed.
+        2. Else the board may be closed. It is open if others of the same document were written (`is_open`), or another
+           record's item takes a write that changes nothing.
+        3. On an open board two records are tried with each value alone. If the item takes one, the columns of the
+           refused ones are closed. If it takes none, the item is closed.
+        4. Without another record in sync, only the first one is tried. If its item takes nothing, the second refusal
+           closes the board.
+
+        What is closed for one record is closed for all, so columns and the board aren't tried again for the others.
         """
-        answers: ByUnit = {}
-        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
-        is_closed = False
-        trial = None if closed_columns or is_open or not forbidden else unchanged_write(self.board, forbidden)
+        named_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        if named_columns:
+            return self._send_without_columns(call, forbidden, named_columns)
+        trial = None if is_open or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
             answer = self._send_document(replace(call, alone=True), [trial])[trial.unit]
             if answer.intent and answer.verdict is calls.Verdict.DONE:
@@ -382,47 +388,48 @@ class Executor:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
                 return {write.unit: replace(answer, intent=None) for write, _ in forbidden}
             is_open = answer.item is not None
-            is_closed = not is_open
+        answers: ByUnit = {}
         for number, (write, error) in enumerate(forbidden):
-            if closed_columns:
-                untried = forbidden[number:]
-                concerned = [write for write, _ in untried if _writes_to(write, closed_columns)]
-                others = [pair for pair in untried if not _writes_to(pair[0], closed_columns)]
-                answers |= self._without_columns(call, concerned, closed_columns, error)
-                return answers | self._end_forbidden(call, others, is_open=True)
-            if is_closed or (number == 1 and not is_open):
+            if not is_open and (trial is not None or number > 0):
                 stops.stop_board(self.board.link, error, call.kind)
                 return {other.unit: self._held(call.kind) for other, _ in forbidden}
             if number > 1:  # not a call for each, because they could be many
                 answers[write.unit] = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
                 continue
+            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
-            answers[write.unit] = answer
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
-                answers[write.unit] = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
-            # If the item took another value, the column is closed for all items.
-            closed = answer.rejected if answer.item is not None else {}
-            closed_columns = {value.column_id for value in write.fields if value.key in closed}
+                answer = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
+            answers[write.unit] = answer
+            is_open = is_open or answer.item is not None
+            closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
+            if closed_columns:
+                return answers | self._send_without_columns(call, forbidden[number + 1 :], closed_columns)
         return answers
 
-    def _without_columns(
-        self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError
+    def _send_without_columns(
+        self,
+        call: Call,
+        forbidden: Sequence[tuple[calls.Write, errors.MondayError]],
+        closed_columns: Collection[str | None],
     ) -> ByUnit:
-        """Send these records' values without the columns that the token's user may not write."""
+        """Send forbidden writes without the closed columns; those to none of them are forbidden for another reason."""
+        others = [(write, error) for write, error in forbidden if not _writes_to(write, closed_columns)]
         rejected = {}
         remaining = []
-        for write in writes:
-            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
-            fields = tuple(value for value in write.fields if value.column_id not in columns)
-            remaining.append(replace(write, fields=fields))
+        for write, error in forbidden:
+            if _writes_to(write, closed_columns):
+                rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
+                fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+                remaining.append(replace(write, fields=fields))
         sent_answers = self._send_document(call, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
             answer = sent_answers.get(write.unit, calls.NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers
+        return answers | self._end_forbidden(call, others, is_open=True)
 
     def _held(self, kind: calls.Kind) -> calls.WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
