@@ -32,10 +32,10 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
+from sync.reconcile.record_writes import changed_records_of, created_records_of
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
-from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
 
 
@@ -139,7 +139,7 @@ def decide_pass(
 
 def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
     before = answered.records.get(record.id)
-    return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
+    return replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state) if before else record
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:

@@ -63,6 +63,13 @@ def test_it_is_text_with_a_line_of_help_for_each_gauge(client: Client) -> None:
         assert (family.type, bool(family.documentation)) == ("gauge", True)
 
 
+@pytest.mark.parametrize("accepted", ["version=x", "version=1.0.0;escaping=x", "version=1.0.0"])
+def test_every_scraper_gets_the_text_whatever_it_accepts(client: Client, accepted: str) -> None:
+    headers = bearer(Accept=f"application/openmetrics-text;{accepted},text/plain;{accepted}")
+    answer = client.get("/metrics", headers=headers)
+    assert (answer.status_code, answer.headers["Content-Type"][:10]) == (200, "text/plain")
+
+
 def test_while_no_token_is_set_it_is_closed_to_everybody(client: Client, settings: Any) -> None:
     settings.METRICS_TOKEN = ""
     for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}):
