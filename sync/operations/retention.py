@@ -108,7 +108,7 @@ def _rules() -> Iterator[Rule]:
 def _intent_condition() -> str:
     # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
     # create go alone, under its own key.
-    unlinked = " AND ".join(
+    with_items = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
         "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
         for spec in registry.entities()
@@ -118,7 +118,7 @@ def _intent_condition() -> str:
         AND coalesce(old.settled_at, old.created_at) < {_AGE}
         AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
             WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
-        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({unlinked or "true"}))
+        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({with_items or "true"}))
     """  # noqa: S608 - as above
 
 

@@ -1,7 +1,7 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: writes.py and changes.py, with the filter's last rule (`left_after_write`).
+but for what only Monday's answer shows: writes.py and changes.py, with the filter's last rule (`left_out_after_write`).
 """
 
 from collections.abc import Sequence

@@ -372,7 +372,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
-    is_synced_on = plan.is_synced and not (plan.leaving or plan.unlink or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
@@ -428,7 +428,7 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
     return plan.lost_reports if plan.is_settled else []
 
 
-def left_with_item(
+def lost_edit_line(
     board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
     """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.

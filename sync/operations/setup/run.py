@@ -341,8 +341,8 @@ def _enqueue_records(started: StartedSetup) -> None:
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
     names = started.values["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    without_item = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
