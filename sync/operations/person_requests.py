@@ -60,8 +60,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
         return PushResult(False, message, "direction")
     person_payload = {"by_name": True, "by": by}
-    ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
-    if reason := _exclusion(link, record, ledger):
+    sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
+    if reason := _exclusion(link, record, sync_state):
         if record.monday_id:
             # The item may have changed without a webhook: the pass reads it again, unless the record itself fails the
             # filter. A record whose sync is off is read only if a person asks for it.
@@ -72,25 +72,25 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=person_payload)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
-    if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
-        reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
+    if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:
+        reason = sync_state.note or f"its item on Monday is {sync_state.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     condition = ", unless the filter leaves its item out" if link.sync_filter else ""
     return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
-def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
+def _exclusion(link: BoardLink, record: SyncedModel, sync_state: SyncMetadata | None) -> str:
     """Return why the filter leaves a record out, as far as NPD knows without a call; empty if it doesn't."""
     if not link.sync_filter:
         return ""
     board = load_board(link)
-    left_out = ledger.left_out if ledger is not None else ""
+    left_out = sync_state.left_out if sync_state is not None else ""
     verdict = record_verdict(board, record)
     # If the verdict is unknown, the record stays in or out; without an item, none is searched or created.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
         return verdict.sentence
-    if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
-        return f"{ledger.note} Its item is read again, and synced if it matches now."
+    if left_out == FilterSide.ITEM and record.monday_id and sync_state is not None:
+        return f"{sync_state.note} Its item is read again, and synced if it matches now."
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
         return f"{verdict.sentence} No item is created."
     return ""
@@ -195,12 +195,12 @@ def _problem_labels(link: BoardLink) -> set[str]:
 
 def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
-    ledgers = SyncMetadata.objects.of(mapping.link.entity_type)
-    in_conflict = ledgers.exclude(conflicts={}).filter(
+    sync_states = SyncMetadata.objects.of(mapping.link.entity_type)
+    in_conflict = sync_states.exclude(conflicts={}).filter(
         models.Q(conflicts__fields__contains=[mapping.key]) | models.Q(conflicts__overwritten__contains=[mapping.key])
     )  # fmt: skip
     ids = {
-        *_entity_ids(board_columns.blocked_ledgers(mapping.link, mapping)),
+        *_entity_ids(board_columns.blocked_sync_states(mapping.link, mapping)),
         *throttled_records(mapping),
         *_entity_ids(in_conflict),
     }
@@ -209,5 +209,5 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
         enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
-def _entity_ids(ledgers: models.QuerySet[SyncMetadata]) -> list[UUID]:
-    return [UUID(entity_id) for entity_id in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]
+def _entity_ids(sync_states: models.QuerySet[SyncMetadata]) -> list[UUID]:
+    return [UUID(entity_id) for entity_id in sync_states.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -139,7 +139,7 @@ def decide_pass(
 
 def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
     before = answered.records.get(record.id)
-    return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
+    return replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state) if before else record
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:

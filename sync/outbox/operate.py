@@ -254,7 +254,7 @@ def _records_by_type(ids: Sequence[int]) -> dict[str, list[UUID]]:
 
 
 def _clear_failed(ids: Sequence[int]) -> None:
-    """End the state `failed` in the ledgers of these jobs' records, unless another of their jobs has failed."""
+    """End the state `failed` in the sync states of these jobs' records, unless another of their jobs has failed."""
     for entity_type, records in _records_by_type(ids).items():
         still_failed = SyncQueue.objects.filter(
             entity_type=entity_type, entity_id__in=records, status=choices.QueueStatus.FAILED

@@ -47,7 +47,7 @@ def filter_record(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pas
     if not facts.board.sync_filter or not _is_filtered(plan.facts):
         return plan
     verdict = record_verdict(facts.board, plan.record)
-    left_out = plan.ledger.left_out
+    left_out = plan.sync_state.left_out
     if verdict.leaves_out(was_out=bool(left_out)):
         # If it isn't known, the side that left it out stays: only its own conditions let it return.
         side = FilterSide(left_out) if verdict.holds is None else FilterSide.RECORD
@@ -63,10 +63,10 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
     item = plan.item
     if plan.unlink or not (item or plan.creates) or not _is_filtered(plan.facts):
         return plan
-    was_out = bool(plan.ledger.left_out)
+    was_out = bool(plan.sync_state.left_out)
     verdict = _pair_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
-    if verdict.holds is False and item and not was_out and plan.ledger.base:
+    if verdict.holds is False and item and not was_out and plan.sync_state.base:
         return replace(plan, left_out_after_pass=sentence)
     if verdict.leaves_out(was_out=was_out):
         would_not_match = "" if item else " Its item would not match, so none is created."
@@ -78,7 +78,7 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
 
 def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
-    was_out = bool(plan.ledger.left_out)
+    was_out = bool(plan.sync_state.left_out)
     if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
         return plan
     if plan.item is not None:
@@ -86,7 +86,7 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
     else:
         verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
     if verdict.leaves_out(was_out=was_out):
-        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.ledger.note)
+        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.sync_state.note)
     return _returned(plan) if was_out else plan
 
 
@@ -129,7 +129,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
 
 def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
     """End a record because this side's conditions leave it out; settling closes its open conflicts."""
-    if not plan.ledger.left_out:
+    if not plan.sync_state.left_out:
         addition = " Both sides keep what they have." if plan.record.monday_id else ""
         plan = plan.logged(HistoryLine("left_out", f"{sentence}{addition}"))
     # The first pass after its return reads the item.
@@ -209,13 +209,13 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
 def deleted_record_exclusion(board: BoardContext, deleted: RecordFacts) -> str:
     """Return why a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
     verdict = record_verdict(board, deleted.record) if board.sync_filter else sync_filter.HOLDS
-    return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.ledger.left_out)) else ""
+    return verdict.sentence if verdict.leaves_out(was_out=bool(deleted.sync_state.left_out)) else ""
 
 
 def deleted_item_exclusion(facts: pass_plan.PassFacts, deleted: RecordFacts, item: Item) -> str:
     """Return why the item of a deleted record is left out, or an empty text; an unknown verdict changes nothing."""
     verdict = _pair_verdict(facts, deleted, item) if facts.board.sync_filter else sync_filter.HOLDS
-    return verdict.sentence if verdict.leaves_out(was_out=deleted.ledger.left_out == FilterSide.ITEM) else ""
+    return verdict.sentence if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM) else ""
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
@@ -331,7 +331,7 @@ def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: I
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
         convert = facts.board.converter(mapping, record.record)
-        base = base_of(record.ledger, mapping, item.id)
+        base = base_of(record.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):

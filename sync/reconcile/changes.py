@@ -173,7 +173,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
-    # By hand, like changed_ledger; setting a relation's id drops its cached record.
+    # By hand, like changed_sync_state; setting a relation's id drops its cached record.
     updated = object.__new__(type(record))
     vars(updated).update(vars(record), _state=copy(record._state))
     updated._state.fields_cache = dict(record._state.fields_cache)
@@ -206,14 +206,14 @@ _OVERTAKEN = FieldSettlement(overtaken=True)
 
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
     """Return the changes of the record's fields; `record` has NPD's current values."""
-    base = dict(plan.ledger.base)
-    altered = dict(plan.ledger.altered)
+    base = dict(plan.sync_state.base)
+    altered = dict(plan.sync_state.altered)
     values: dict[str, Any] = {}
     lines = []
     plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
-        if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
+        if _is_at_rest(field_plan, plan.sync_state.base.get(key)):  # as nearly all are
             continue
         answered_item = plan.answer.item_of(key)
         settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
@@ -420,7 +420,7 @@ def _transfer_line(
     if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
         by = plan.facts.claim.payload.get(mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
-        former = plan.ledger.base.get(mapping.key, {}).get("local", field_plan.local_raw)
+        former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
             # Nobody edited it, so the actor is who replaced the column.

@@ -38,7 +38,7 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
-        is_possible = record.ledger.made_from_item and record.id in facts.identity.possible_duplicates
+        is_possible = record.sync_state.made_from_item and record.id in facts.identity.possible_duplicates
         if not is_possible or record.item is None:
             continue
         key = field_values.match_text_of_item(board, record.item)

@@ -193,7 +193,7 @@ def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) 
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
         return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    returned = plan.logged(*return_lines(plan.ledger))
+    returned = plan.logged(*return_lines(plan.sync_state))
     return returned.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
 
 

@@ -65,8 +65,8 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
     item_id = facts.record.monday_id or ""
     changes = change_events(board, facts.record, facts.history.events)
     lost_updates: list[pass_plan.LostUpdate] = []
-    base = dict(plan.ledger.base)
-    altered = dict(plan.ledger.altered)
+    base = dict(plan.sync_state.base)
+    altered = dict(plan.sync_state.altered)
     landed: dict[str, str] = {}
     faults: list[Exception] = []
     for mapping in board.mappings:
@@ -201,7 +201,7 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        entries = self.facts.ledger.seen.get(self.mapping.key, [])
+        entries = self.facts.sync_state.seen.get(self.mapping.key, [])
         reports = [(entry[0], write_id) for entry in entries for write_id in entry[2:]]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
@@ -213,8 +213,8 @@ class _FieldHistory:
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
-        base = base_of(self.facts.ledger, self.mapping, self.facts.record.monday_id or "")
-        if base is None or self.mapping.key not in self.facts.ledger.altered:
+        base = base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
+        if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
         answered = side_of(self.convert.remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
@@ -273,7 +273,7 @@ class _FieldHistory:
             return True
         return any(
             side_of(self.convert.remote, entry[0]) == event.value
-            for entry in self.facts.ledger.seen.get(event.key, [])
+            for entry in self.facts.sync_state.seen.get(event.key, [])
             if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
         )
 
@@ -566,7 +566,7 @@ def seen_after(
 
     Values of an item that this pass creates are left out, and entries older than the journal are dropped.
     """
-    entries_of = {key: list(entries) for key, entries in plan.ledger.seen.items()}
+    entries_of = {key: list(entries) for key, entries in plan.sync_state.seen.items()}
     plans = {} if plan.creates else plan.plans
     for key, field_plan in plans.items():
         if field_plan.decision.action not in _UNINFORMATIVE:
@@ -594,9 +594,9 @@ def seen_after(
     return kept
 
 
-def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
+def last_observed(sync_state: SyncMetadata, key: str) -> tuple[Any] | None:
     """Return the last raw value that differed from the base when a pass read it, in a tuple; None if there is none."""
-    for entry in reversed(ledger.seen.get(key, [])):
+    for entry in reversed(sync_state.seen.get(key, [])):
         if len(entry) < _REPORT_LENGTH:
             return (entry[0],)
     return None

@@ -37,7 +37,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    changed_ledger,
+    changed_sync_state,
     with_values,
 )
 from sync.reconcile.field_values import BoardContext
@@ -285,8 +285,8 @@ class RecordPlan:
         return self.facts.record
 
     @property
-    def ledger(self) -> SyncMetadata:
-        return self.facts.ledger
+    def sync_state(self) -> SyncMetadata:
+        return self.facts.sync_state
 
     @property
     def item(self) -> board_items.Item | None:
@@ -404,8 +404,8 @@ class RecordPlan:
         return with_values(self, facts=with_values(self.facts, **values))
 
     def with_state(self, **values: Any) -> Self:
-        ledger = changed_ledger(self.ledger, **values)
-        return self if ledger is self.ledger else self.with_facts(ledger=ledger)
+        sync_state = changed_sync_state(self.sync_state, **values)
+        return self if sync_state is self.sync_state else self.with_facts(sync_state=sync_state)
 
     def logged(self, *lines: HistoryLine) -> Self:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""

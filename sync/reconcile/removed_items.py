@@ -155,15 +155,15 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """
     item = facts.item
     if item is None:
-        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
+        return DELETED if facts.sync_state.remote_state == DELETED else pass_plan.MISSING
     if item.state != field_values.ACTIVE:
         return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
     return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
-def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
+def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return the history line about an item that is on its board again; none if it was there before."""
-    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
+    if sync_state.removed_since and sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
         return (HistoryLine(RETURNED, "Its item is on the board again."),)
     return ()
 
@@ -183,9 +183,9 @@ def removal_sentence(facts: RemovalFacts) -> str:
 
 def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
-    ledger = facts.ledger
-    seen_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
-    passes = (ledger.removed_passes or 0) + 1 if seen_before and ledger.remote_state == facts.state else 1
+    sync_state = facts.sync_state
+    seen_before = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
+    passes = (sync_state.removed_passes or 0) + 1 if seen_before and sync_state.remote_state == facts.state else 1
     return seen_before or now, passes
 
 
@@ -346,13 +346,13 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
     cell = _last_cell(convert, mapping, facts.item)
-    base = field_plan.base_of(facts.ledger, mapping, item_id)
+    base = field_plan.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
             base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
-    entry = facts.ledger.base.get(mapping.key)
+    entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
@@ -380,7 +380,7 @@ def _is_edited_in_npd(
     npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
-        entry = facts.ledger.blocked_fields.get(mapping.key, {})
+        entry = facts.sync_state.blocked_fields.get(mapping.key, {})
         is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
         return npd_side.local is not None and not sides.equal and not is_skipped
     if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):

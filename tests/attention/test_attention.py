@@ -41,7 +41,9 @@ def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
     """A contact with one blocked field."""
     record = states.contact(name)
     states.mark(record, RecordSyncStatus.PENDING, item)
-    states.ledger(record, states.SyncStatus.COMPLETED, blocked_fields={key: {"reason": "It can't be read.", **entry}})
+    states.sync_state(
+        record, states.SyncStatus.COMPLETED, blocked_fields={key: {"reason": "It can't be read.", **entry}}
+    )
     return record
 
 

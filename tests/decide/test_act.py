@@ -72,7 +72,7 @@ def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcom
     plan = after_answer(plan_of_ann(), Answer(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
-    assert (plan.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
+    assert (plan.sync_state.remote_state == "inactive") is (verdict is Verdict.GONE)
 
 
 ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {

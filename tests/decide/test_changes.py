@@ -22,7 +22,7 @@ GONE = RemovedItem(ARCHIVED, "It is gone.", decided_by="as the board says")
 
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
     """A plain contact's plan as the rules leave it, ended."""
-    facts = record_facts(local, causes=[Cause.PERSON], ledger={"remote_state": "active"})
+    facts = record_facts(local, causes=[Cause.PERSON], sync_state={"remote_state": "active"})
     [plan] = World(records=[facts], items={ITEM: shown or item()}).plan().records.values()
     return plan.end(Outcome.SETTLED)
 

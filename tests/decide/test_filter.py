@@ -49,9 +49,9 @@ CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     plan = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"})))
-    assert (plan.ledger.left_out, "Role is not “Boss”" in plan.left_out) == (FilterSide.RECORD, True)
+    assert (plan.sync_state.left_out, "Role is not “Boss”" in plan.left_out) == (FilterSide.RECORD, True)
     assert [line.sentence for line in plan.log] == [f"{plan.left_out} Both sides keep what they have."]
-    again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, ledger=OUT)))
+    again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, sync_state=OUT)))
     assert (bool(again.left_out), again.log) == (True, ())
 
 
@@ -89,21 +89,21 @@ def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
 @pytest.mark.parametrize("left_out", ["", *FilterSide])
 def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out: str) -> None:
     unmapped = {"field": "nickname", "op": "is", "values": ["Annie"], "labels": ["Annie"]}
-    facts = record_facts(ledger={"left_out": left_out})
+    facts = record_facts(sync_state={"left_out": left_out})
     plan = filter_record(of_pass(board(sync_filter={"records": [unmapped]})), RecordPlan(facts))
-    assert (bool(plan.left_out), plan.ledger.left_out) == (bool(left_out), left_out)
+    assert (bool(plan.left_out), plan.sync_state.left_out) == (bool(left_out), left_out)
 
 
 @pytest.mark.parametrize(
     ("row", "facts", "plan"),
     [
         ("it matches", record_facts(shown=item()), ""),
-        ("it matches again", record_facts(shown=item(), ledger=OUT), "returns"),
+        ("it matches again", record_facts(shown=item(), sync_state=OUT), "returns"),
         ("a pair that was synced leaves", record_facts(shown=CHAIR), "left_out_after_pass"),
-        ("one without a base was never in", record_facts(shown=CHAIR, ledger={"base": {}}), "left_out"),
-        ("one that is out stays out", record_facts(shown=CHAIR, ledger=OUT), "left_out"),
+        ("one without a base was never in", record_facts(shown=CHAIR, sync_state={"base": {}}), "left_out"),
+        ("one that is out stays out", record_facts(shown=CHAIR, sync_state=OUT), "left_out"),
         ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "reason"),
-        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, ledger=OUT), "left_out"),
+        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, sync_state=OUT), "left_out"),
         ("no item is made to be left out", record_facts({"role_title": "Chair"}), "left_out"),
     ],
 )
@@ -150,9 +150,9 @@ def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:
-    plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(ledger=OUT))
+    plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(sync_state=OUT))
     assert filter_removed_item(ITEMS, plan) is plan
-    assert filter_removed_item(ITEMS, out).ledger.left_out == FilterSide.ITEM
+    assert filter_removed_item(ITEMS, out).sync_state.left_out == FilterSide.ITEM
     assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
 
 
@@ -179,7 +179,7 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     assert pulls.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert dropped_fields(pulls) == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), plans=pulls.plans).end(Outcome.SETTLED)
-    assert left_out_after_write(RECORDS, written, None).ledger.left_out == FilterSide.RECORD
+    assert left_out_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: boo
     assert bool(left_out_after_write(ITEMS, plan, written).left_out) is is_out, row
 
 
-SENTENCE = filter_item(of_pass(ITEMS), RecordPlan(record_facts(shown=CHAIR, ledger=OUT))).left_out
+SENTENCE = filter_item(of_pass(ITEMS), RecordPlan(record_facts(shown=CHAIR, sync_state=OUT))).left_out
 IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
 
 
@@ -209,7 +209,7 @@ IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped
     ],
 )
 def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: str, changed: bool) -> None:
-    facts = record_facts(on=ITEMS, record={"sync_status": status}, ledger=state, causes=())
+    facts = record_facts(on=ITEMS, record={"sync_status": status}, sync_state=state, causes=())
     world = World(ITEMS, [facts], {shown.id: shown})
     assert bool(changed_records(*world.decided(), ())) is changed, row
 

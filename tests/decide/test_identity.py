@@ -313,7 +313,7 @@ def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[
 )
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     record, original = ann(monday_id="7", email=""), ann(name="Known")
-    record_facts = facts(record, item=shown(email=email), ledger={"made_from_item": made_from_item})
+    record_facts = facts(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
     plan = with_same_key(record_facts, [record, original], is_unedited=is_unedited)
     question = plan.records[record.pk].identity.duplicate
     assert bool(question) is is_asked, case
@@ -324,7 +324,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
 
 def test_a_record_is_no_duplicate_of_itself() -> None:
     record = ann(monday_id="7")
-    record_facts = facts(record, item=shown(), ledger={"made_from_item": True})
+    record_facts = facts(record, item=shown(), sync_state={"made_from_item": True})
     assert with_same_key(record_facts, [record], is_unedited=True).records[record.pk].identity.duplicate is None
 
 

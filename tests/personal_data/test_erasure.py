@@ -149,7 +149,7 @@ def test_what_is_of_others_stays(world: World) -> None:
     erase(person_of(erased), delete_items=False)
     namesake.refresh_from_db()
     assert namesake.name == NAME
-    assert world.ledger(namesake).base
+    assert world.sync_state(namesake).base
     assert models.IgnoredItem.objects.get().item_id == erased.monday_id
 
 

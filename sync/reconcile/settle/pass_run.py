@@ -236,7 +236,7 @@ def mark_settling(ids: Iterable[UUID]) -> None:
     run_sql("SELECT set_config('npd.settling', %s, true)", [",".join(map(str, ids))])
 
 
-def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
+def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
     """Lock the records' sync states in the order of their ids; missing ones are created."""
     rows = SyncMetadata.objects.of(entity_type, ids).select_for_update().order_by("entity_id")
     locked = {row.entity_id: row for row in rows}
