@@ -155,12 +155,12 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        synced = record_view.RecordState.SYNCED
-        pending = record_view.RecordState.PENDING
+        """The number of all records and of those in each state, with their lists; Home has what needs attention."""
+        states = (record_view.RecordState.SYNCED, record_view.RecordState.PENDING, record_view.RecordState.OFF)
+        numbers = [(state.label.lower(), self.counts[state], state.value) for state in states]
         return [
-            ("records", sum(self.counts.values()), admin_base.records_url(self.spec)),
-            ("synced", self.counts[synced], admin_base.records_url(self.spec, synced.value)),
-            ("pending", self.counts[pending], admin_base.records_url(self.spec, pending.value)),
+            (label, number, admin_base.records_url(self.spec, state))
+            for label, number, state in [("records", sum(self.counts.values()), ""), *numbers]
         ]
 
 

@@ -91,6 +91,7 @@ class UnmatchedReason(TextChoices):
     SYNC_OFF = "sync_off", "Its record's sync is off"
     NO_KEY = "no_key", "Nothing to match it by"
     INVALID = "invalid", "A value is missing or wrong"
+    RECORD_DELETED = "record_deleted", "Its record was deleted in NPD"
     DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"
     KEY_UNREADABLE = "key_unreadable", "A column can't be read"
     NPD_ID_UNREADABLE = "npd_id_unreadable", "The NPD ID can't be read"
@@ -122,6 +123,7 @@ _UNMATCHED_SENTENCES = {
     _U.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     _U.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     _U.INVALID: "No record can be created from it: {problems}",
+    _U.RECORD_DELETED: "{problems}",
     _U.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     _U.LEFT_OUT: "{filter}",
     _U.CREATES_HELD: "No item has a {label} to match it by, so nothing new is created: see the board's page.",

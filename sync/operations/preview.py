@@ -32,10 +32,10 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
+from sync.reconcile.record_writes import changed_records_of, created_records_of
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
-from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
 
 

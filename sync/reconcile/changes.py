@@ -65,11 +65,10 @@ class RecordChanges:
         return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
 
 
-def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
-    board: BoardContext,
+def record_changes(
+    facts: pass_plan.PassFacts,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
-    read_at: datetime,
     paused: str = "",
     board_now: BoardContext | None = None,
 ) -> RecordChanges:
@@ -87,13 +86,13 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
         return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if _is_removal_outdated(plan, record):
         return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
-    changes = field_changes(plan, record, read_at)
+    changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
     final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
     if not is_overtaken:
-        final_plan = left_after_write(board, final_plan, plan.answer.item)
+        final_plan = left_after_write(facts.board, final_plan, plan.answer.item)
     return replace(changes, plan=final_plan)
 
 

@@ -27,8 +27,8 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import assigned_items
+from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
-from sync.reconcile.writes import ending_after
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -395,7 +395,7 @@ def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Wri
     )
 
 
-def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer) -> pass_plan.DeletedPlan:
+def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.WriteAnswer) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:

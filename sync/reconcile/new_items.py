@@ -277,9 +277,9 @@ class _ItemRule:
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
-        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
+        # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.unlinked:
-            finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")

@@ -27,7 +27,7 @@ from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values
-from sync.reconcile.calls import NOTHING_SENT, Answer
+from sync.reconcile.calls import NOTHING_SENT, WriteAnswer
 from sync.reconcile.facts import (
     AnswerFacts,
     DeletedFacts,
@@ -94,7 +94,7 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-class Rejection(NamedTuple):
+class RejectedChoice(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
     reason: str
@@ -126,7 +126,7 @@ class FieldPlan:
     resolves: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
-    rejected: Mapping[str, Rejection] = field(default_factory=dict)
+    rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -273,7 +273,7 @@ class RecordPlan:
     replaced_intents: Mapping[str, str] = field(default_factory=dict)
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
-    answer: Answer = NOTHING_SENT  # Monday's answer to the sent values
+    answer: WriteAnswer = NOTHING_SENT  # Monday's answer to the sent values
 
     @property
     def id(self) -> UUID:

@@ -19,7 +19,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
@@ -36,7 +36,7 @@ class ResolutionRejected(Exception):
 
 
 def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
-    return replace(field_plan, rejected={**field_plan.rejected, kind: Rejection(reason, is_stale)})
+    return replace(field_plan, rejected={**field_plan.rejected, kind: RejectedChoice(reason, is_stale)})
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:

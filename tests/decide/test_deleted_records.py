@@ -8,7 +8,7 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.kernel.messages import TombstoneReason
 from sync.monday.board_items import Item
-from sync.reconcile.calls import Answer, Verdict
+from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
@@ -301,8 +301,8 @@ def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy 
 # What is sent, and what Monday's answer makes of it.
 
 
-def answered(item: Item) -> Answer:
-    return Answer(Verdict.DONE, item=item)
+def answered(item: Item) -> WriteAnswer:
+    return WriteAnswer(Verdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
@@ -363,13 +363,13 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(Verdict.GONE, "It is not there."))
+    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
+    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.REFUSED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
@@ -377,7 +377,7 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(verdict, "Why.", at_most=2))
+    plan = after_removal(board(), decide(facts), WriteAnswer(verdict, "Why.", at_most=2))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
     assert plan.ending.at_most == 2, "else the same document comes again for ever"

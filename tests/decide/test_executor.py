@@ -125,7 +125,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "write_stop", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
-    monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 

@@ -18,7 +18,7 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.facts import RecordFacts, new_sync_state
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
@@ -534,7 +534,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
+    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:

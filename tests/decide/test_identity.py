@@ -14,7 +14,6 @@ from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
-from sync.reconcile.calls import Answer
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
@@ -31,7 +30,7 @@ from sync.reconcile.identity import (
     facts_after,
     identify_unlinked,
 )
-from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
 EMAIL = "ann@example.test"
@@ -340,7 +339,7 @@ def with_same_key(record_facts: RecordFacts, records: Sequence[Contact], *, is_u
 # Answers.
 
 
-def answer(record: Contact, value: str) -> Answer:
+def answer(record: Contact, value: str) -> IdentityAnswer:
     [parsed] = answers_of(facts(record, conflicts=(question(value),)))
     return parsed
 

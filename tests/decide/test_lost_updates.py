@@ -34,7 +34,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordAction,
     RecordPlan,
-    Rejection,
+    RejectedChoice,
     RemovedItem,
 )
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -426,7 +426,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    stale = chosen(rejected=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    stale = chosen(rejected=RejectedChoice(STALE_RESOLUTION, is_stale=True))["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, plans=rejections))
     assert report

@@ -10,7 +10,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
-from sync.reconcile import writes
+from sync.reconcile import record_writes
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.people import unlink
@@ -72,7 +72,7 @@ def unlinking_fails() -> Iterator[None]:
         raise ValueError("boom")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writes, "cleared_columns", fails)
+        patch.setattr(record_writes, "cleared_columns", fails)
         yield
 
 

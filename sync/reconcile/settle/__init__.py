@@ -117,7 +117,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
-        planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, board_now)
+        planned = record_changes(facts, record_plan, locked.get(key), paused, board_now)
         changes.append(_write_record(record_plan, planned))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
