@@ -30,7 +30,7 @@ from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
-from sync.monday.conversion import Canonical, Converter, UnknownValue
+from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
@@ -169,19 +169,15 @@ def is_left_out_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPla
         return True
     board = facts.board
     filtered = [plan.plans[condition.field] for condition in board.sync_filter.records if condition.field in plan.plans]
-    pulled = {
-        field_plan.mapping.key: field_plan.write_raw
-        for field_plan in filtered
-        if field_plan.write_raw and not _is_rejected_clear(facts, plan, field_plan)
-    }
+    approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
+    pulled = {}
+    for field_plan in filtered:
+        key = field_plan.mapping.key
+        is_rejected = approval_states.get((plan.id, key)) == ApprovalState.REJECTED
+        # What a person doesn't let the pass empty isn't pulled.
+        if field_plan.write_raw and not (is_rejected and field_plan.convert.local(field_plan.write_raw) is None):
+            pulled[key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
-
-
-def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether the pull would empty the field, and a person has rejected that, so that it isn't pulled."""
-    states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
-    is_rejected = states.get((plan.id, field_plan.mapping.key)) == ApprovalState.REJECTED
-    return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
 class MatchingItems(NamedTuple):
@@ -301,7 +297,7 @@ def _verdict(
         if side is FilterSide.RECORD and relation_of(board.model, mapping.fields) is not None:
             # Compared by name because a related record without an item has no canonical form yet.
             names = frozenset(filter(None, map(fold_whitespace, condition.values)))
-            return sync_filter.condition_holds(condition.op, value, names, _text)
+            return sync_filter.condition_holds(condition.op, value, names, lambda name: str(name or ""))
         wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
         return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
 
@@ -320,13 +316,8 @@ def _verdict(
 def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
     verdict = item_verdict(facts.board, item, record.record)
-    if verdict.holds is False and (emptied := _emptied_by_removal(facts, record, item)):
-        return item_verdict(facts.board, item, record.record, emptied)
-    return verdict
-
-
-def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:
-    """Return the filter's fields with cells that are only empty because the items that they named were removed."""
+    if verdict.holds is not False:
+        return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
@@ -337,11 +328,7 @@ def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: I
         with suppress(UnknownValue):
             if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
                 emptied.add(mapping.key)
-    return frozenset(emptied)
-
-
-def _text(value: Canonical) -> str:
-    return value if isinstance(value, str) else ""
+    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -212,7 +212,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
-        if _is_at_rest(field_plan, plan.sync_state.base.get(key)):  # as nearly all are
+        is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_same_base = field_plan.base is plan.sync_state.base.get(key)
+        if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
             continue
         answered_item = plan.answer.item_of(key)
         settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
@@ -243,12 +245,6 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
-
-
-def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
-    """Whether a field and its base stay as they are."""
-    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
-    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def settled_field(  # noqa: PLR0911 - a table

@@ -475,7 +475,13 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
             fields.append(FieldConflict(key, current, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
-    applied = _applied_choices(plan)
+    # With choices on which both sides agreed already.
+    applied = plan.applied_choices(KIND_OVERWRITTEN) | {
+        key: field_plan.display_local(field_plan.local_raw) or None
+        for key, field_plan in plan.plans.items()
+        if field_plan.resolved_kind == KIND_OVERWRITTEN
+        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
+    }
     rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
@@ -535,17 +541,6 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
     return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
-
-
-def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
-    """Return the choices that were applied, also those on which both sides agreed already."""
-    agreed = {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.plans.items()
-        if field_plan.resolved_kind == KIND_OVERWRITTEN
-        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
-    }
-    return {**plan.applied_choices(KIND_OVERWRITTEN), **agreed}
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:
