@@ -141,7 +141,7 @@ def run_checks() -> list[CheckResult]:
         *_pause_findings(now),
         *_queue_findings(),
     ]
-    return [*_monday_findings(), *_quota_findings(), *local_findings, *_comparison_findings(links)]
+    return [*_monday_findings(), *_quota_findings(), *local_findings, *_record_findings(links)]
 
 
 def _monday_findings() -> list[CheckResult]:
@@ -199,7 +199,7 @@ def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:
         yield CheckResult(False, stop.headline, stop.rest, "pause")
 
 
-def _comparison_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
+def _record_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield what waits for approval, the items that Monday counts and doesn't list, and the nightly comparison."""
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
