@@ -96,7 +96,7 @@ def _rules() -> Iterator[Rule]:
     yield "deliveries", "sync_webhook_events", "id", journal, is_processed
     # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
     # create go alone, under its own key.
-    unlinked = " AND ".join(
+    with_items = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
         "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
         for spec in registry.entities()
@@ -106,7 +106,7 @@ def _rules() -> Iterator[Rule]:
         AND coalesce(old.settled_at, old.created_at) < {_AGE}
         AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
             WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
-        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({unlinked or "true"}))
+        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({with_items or "true"}))
     """  # noqa: S608 - as above
     yield "API writes", "sync_intents", "id", journal, is_settled
     is_finished = f"old.status = 'completed' AND old.finished_at < {_AGE}"

@@ -13,7 +13,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import advisory_lock, run_sql
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
 from sync.outbox import notify
@@ -55,7 +55,7 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     """Pause a board or all boards, unless they are paused; return the active pause, and whether it is new.
 
     Once this returns, no pass begins a call or writes a value any more; a call whose intent is stored may still take
-    effect. Raises Conflict for an unknown board.
+    effect. Raises NotPossible for an unknown board.
     """
     _check_known(entity_type)
     with transaction.atomic():
@@ -86,7 +86,7 @@ _MAKE_DUE_NOW = """
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End that pause and notify workers; return whether there was one. Raises Conflict as `pause` does.
+    """End that pause and notify workers; return whether there was one. Raises NotPossible as `pause` does.
 
     Jobs that came due meanwhile are due from now on, so that they aren't overdue.
     """
@@ -143,7 +143,7 @@ def pause_sentence(pause: Pause) -> str:
 def _check_known(entity_type: str) -> None:
     types = BoardLink.objects.order_by("entity_type").values_list("entity_type", flat=True)
     if entity_type and entity_type not in types:
-        raise Conflict(
+        raise NotPossible(
             f"There is no board for “{entity_type}”. Name one of {', '.join(types)}, or none for all of them."
         )
 

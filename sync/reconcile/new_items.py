@@ -41,7 +41,7 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if item.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
         else:
-            decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
+            decided = decide_item(facts, _with_planned_sync_state(item, plan), plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
@@ -53,16 +53,18 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if _is_overruled(record, item_of_record):
             log = tuple(line for line in record.log if line.kind != "link")
             without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+            overruled.append(
+                without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            )
     return plan.with_records(overruled)
 
 
-def _with_planned_ledger(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
+def _with_planned_sync_state(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
     """Return a possible duplicate with its record's sync state as this pass planned it."""
     planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
     if item.duplicate_of is None or planned is None:
         return item
-    return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
+    return replace(item, duplicate_of=replace(item.duplicate_of, sync_state=planned.sync_state))
 
 
 def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
@@ -277,9 +279,9 @@ class _ItemRule:
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
-        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
+        # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.unlinked:
-            finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
@@ -348,7 +350,9 @@ class _ItemRule:
         )
         until = self.now + timedelta(minutes=30)
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return plan if record.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
+        return (
+            plan if record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
+        )
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""

@@ -23,7 +23,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, will_ask
+from sync.reconcile.lost_updates import lost_edit_line, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -155,15 +155,15 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """
     item = facts.item
     if item is None:
-        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
+        return DELETED if facts.sync_state.remote_state == DELETED else pass_plan.MISSING
     if item.state != field_values.ACTIVE:
         return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
     return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
-def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
+def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return the history line about an item that is on its board again; none if it was there before."""
-    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
+    if sync_state.removed_since and sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
         return (HistoryLine(RETURNED, "Its item is on the board again."),)
     return ()
 
@@ -183,9 +183,9 @@ def removal_sentence(facts: RemovalFacts) -> str:
 
 def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
-    ledger = facts.ledger
-    seen_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
-    passes = (ledger.removed_passes or 0) + 1 if seen_before and ledger.remote_state == facts.state else 1
+    sync_state = facts.sync_state
+    seen_before = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
+    passes = (sync_state.removed_passes or 0) + 1 if seen_before and sync_state.remote_state == facts.state else 1
     return seen_before or now, passes
 
 
@@ -267,7 +267,7 @@ def _with_action(
     if _is_recreation(facts):
         lines = _dropped_edit_lines(board, facts, removed)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, dropped_edits=lines
+            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
     if facts.choice is not None:
         removed = _by_choice(facts, facts.choice, removed)
@@ -318,7 +318,7 @@ def _dropped_edit_lines(
     changes = change_events(board, facts.record, facts.history.events)
     why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
+    lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
     return tuple(line for line in lines if line)
 
 
@@ -346,13 +346,13 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
     cell = _last_cell(convert, mapping, facts.item)
-    base = field_plan.base_of(facts.ledger, mapping, item_id)
+    base = field_plan.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
             base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
-    entry = facts.ledger.base.get(mapping.key)
+    entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
@@ -380,7 +380,7 @@ def _is_edited_in_npd(
     npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
-        entry = facts.ledger.blocked_fields.get(mapping.key, {})
+        entry = facts.sync_state.blocked_fields.get(mapping.key, {})
         is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
         return npd_side.local is not None and not sides.equal and not is_skipped
     if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):
@@ -442,7 +442,7 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     ]
 
 
-def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
+def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
     """Return the plan of a record that was unlinked to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
@@ -451,7 +451,7 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
     return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 

@@ -147,7 +147,7 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
     open_records = plan.open_records
     clears = [clear for record in open_records for clear in find_clears(record.facts, record.plans.values())]
     ids = {clear.entity_id for clear in clears}
-    ids = ids.union(record.id for record in open_records if record.ledger.blocked_fields)
+    ids = ids.union(record.id for record in open_records if record.sync_state.blocked_fields)
     if not ids:
         return plan
     approvals = facts.approvals.about(CLEARS, ids)
@@ -173,8 +173,8 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            if key in rejected and board_filter.leaves_after_pass(facts, record):
-                changed = board_filter.dropped(field_plan)
+            if key in rejected and board_filter.is_left_out_after_pass(facts, record):
+                changed = board_filter.leave_field_out(field_plan)
             elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)
             else:
@@ -299,7 +299,7 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
     field_plan = plan.plans.get(request.key)
     if field_plan is None or field_plan.conflict:
         return choices.ApprovalState.RELEASED
-    base = plan.ledger.base.get(request.key)
+    base = plan.sync_state.base.get(request.key)
     if field_plan.blocked_reason or base is None:
         return None
     try:

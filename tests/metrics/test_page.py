@@ -62,6 +62,13 @@ def test_it_is_text_with_a_line_of_help_for_each_gauge(client: Client) -> None:
         assert (family.type, bool(family.documentation)) == ("gauge", True)
 
 
+@pytest.mark.parametrize("accepted", ["version=x", "version=1.0.0;escaping=x", "version=1.0.0"])
+def test_every_scraper_gets_the_text_whatever_it_accepts(client: Client, accepted: str) -> None:
+    headers = bearer(Accept=f"application/openmetrics-text;{accepted},text/plain;{accepted}")
+    answer = client.get("/metrics", headers=headers)
+    assert (answer.status_code, answer.headers["Content-Type"][:10]) == (200, "text/plain")
+
+
 def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
     everything_is_tight()
     BoardLink.objects.filter(entity_type="organization").delete()

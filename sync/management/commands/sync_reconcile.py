@@ -20,7 +20,7 @@ SHOWN_PER_KIND = 5
 class Command(BaseCommand):
     help = (
         "Compares every linked record with its item, and reconciles those that differ or have open work, and every "
-        "unlinked item. With --dry-run it prints what that would do, as the engine itself decides, and what it would "
+        "unmatched item. With --dry-run it prints what that would do, as the engine itself decides, and what it would "
         "cost; -v 2 lists every line."
     )
 

@@ -481,7 +481,7 @@ class Planner:
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
         if plan is not None and plan.id in self.twins:
             return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
-        row = FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
         if row in DONE_ROWS:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason

@@ -28,7 +28,7 @@ from sync.boards.field_choices import fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -57,12 +57,14 @@ class SetupLost(RuntimeError):
 def start(
     user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
 ) -> None:
-    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict.
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, NotPossible.
 
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
     if plan.state != PLAN_DONE or plan.is_old:
-        raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
+        raise NotPossible(
+            "The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again."
+        )
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
@@ -88,14 +90,14 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
-        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+        raise NotPossible(f"{title}: a set-up was started meanwhile. Wait until it is done.")
     if plan.settings != selection.board_settings(choices.link):
-        raise Conflict(
+        raise NotPossible(
             f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
             "them."
         )
     if problems := chosen.problem_text:
-        raise Conflict(f"{title}: {problems}")
+        raise NotPossible(f"{title}: {problems}")
     selection.check_board(choices.entity_type, choices.board_id)
     link.setup = {
         "state": SetupState.RUNNING,
@@ -331,8 +333,8 @@ def _enqueue_records(started: StartedSetup) -> None:
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
     names = started.values["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    without_item = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
