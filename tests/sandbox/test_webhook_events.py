@@ -31,17 +31,21 @@ VALUES_OF: dict[str, dict[str, Any]] = {
 
 
 COMMON = {
-    "app": "str", "type": "str", "triggerTime": "str", "subscriptionId": "int", "isRetry": "bool", "userId": "int",
-    "triggerUuid": "str",
-}  # fmt: skip
+    **dict.fromkeys(("app", "type", "triggerTime", "triggerUuid"), "str"),
+    **dict.fromkeys(("subscriptionId", "userId"), "int"),
+    "isRetry": "bool",
+}
 TRACED = {"originalTriggerUuid": "null", "boardId": "int"}
 PULSE = {"groupId": "str", "pulseId": "int", "pulseName": "str"}
 ITEM = {"itemId": "int", "itemName": "str"}
 CREATED = PULSE | {"groupName": "str", "groupColor": "str", "isTopGroup": "bool", "columnValues": "object"}
-CHANGED = PULSE | {
-    "columnId": "str", "columnType": "str", "columnTitle": "str", "value": "null object",
-    "previousValue": "null object", "changedAt": "float", "isTopGroup": "bool",
-}  # fmt: skip
+CHANGED = {
+    **PULSE,
+    **dict.fromkeys(("columnId", "columnType", "columnTitle"), "str"),
+    **dict.fromkeys(("value", "previousValue"), "null object"),
+    "changedAt": "float",
+    "isTopGroup": "bool",
+}
 RENAMED = {"groupId": "str", "pulseId": "int", "value": "object", "previousValue": "object"}
 MOVED = {"pulseId": "int", "sourceGroupId": "str", "destGroupId": "str", "destGroup": "object"}
 RESTORED = {"boardId": "int", "value": "object", "previousValue": "object"}
