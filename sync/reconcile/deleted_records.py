@@ -25,7 +25,7 @@ from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, lost_lines
+from sync.reconcile.lost_updates import lost_edit_line, lost_lines
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
@@ -279,7 +279,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
+        if line := lost_edit_line(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 

@@ -64,7 +64,9 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if _is_overruled(record, item_of_record):
             log = tuple(line for line in record.log if line.kind != "link")
             without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+            overruled.append(
+                without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            )
     return plan.with_records(overruled)
 
 

@@ -23,7 +23,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, will_ask
+from sync.reconcile.lost_updates import lost_edit_line, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -267,7 +267,7 @@ def _with_action(
     if _is_recreation(facts):
         lines = _dropped_edit_lines(board, facts, removed)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, dropped_edits=lines
+            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
     if facts.choice is not None:
         removed = _by_choice(facts, facts.choice, removed)
@@ -318,7 +318,7 @@ def _dropped_edit_lines(
     changes = change_events(board, facts.record, facts.history.events)
     why = "the item left the board with that."
     mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
+    lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
     return tuple(line for line in lines if line)
 
 
@@ -442,7 +442,7 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     ]
 
 
-def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
+def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
     """Return the plan of a record that was unlinked to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
@@ -451,7 +451,7 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
     return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 

@@ -173,8 +173,8 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            if key in rejected and board_filter.leaves_after_pass(facts, record):
-                changed = board_filter.dropped(field_plan)
+            if key in rejected and board_filter.is_left_out_after_pass(facts, record):
+                changed = board_filter.leave_field_out(field_plan)
             elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)
             else:
