@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import MappableField, fold_title, unfit_reason
+from sync.boards.field_choices import fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
@@ -73,7 +73,12 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = board_plan.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            sentences = [_start_words(chosen, board_plan)]
+            filter_text = " ".join(chosen.filter_lines) or "everything is synced."
+            remapped = ", ".join(chosen.changed_labels) or "none"
+            sentences = [
+                f"Set-up started: {board_plan.summary}. Changed mappings: {remapped}. Filter: {filter_text}",
+                f"Where both sides differ at first: {chosen.choices.first_match_text}.",
+            ]
             if entity_type in creating_related:
                 sentences += _create_related(board_plan.missing)
             selection.log_setup(user, entity_type, " ".join(sentences))
@@ -102,15 +107,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "items_to_check": plan.items_to_check,
     }
     link.save(update_fields=["setup"])
-
-
-def _start_words(chosen: selection.ChosenBoard, plan: BoardPlan) -> str:
-    """Return what is started, for the admin log."""
-    filter_text = " ".join(chosen.filter_lines) or "everything is synced."
-    return (
-        f"Set-up started: {plan.summary}. Changed mappings: {', '.join(chosen.changed_labels) or 'none'}. "
-        f"Filter: {filter_text} Where both sides differ at first: {chosen.choices.first_match_text}."
-    )
 
 
 def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -261,35 +257,29 @@ def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
 
 def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
     """Return the columns that the board needs; raises ActionError if it can't have them."""
-    new = [_new_column(chosen, mappable) for mappable in chosen.new_fields]
-    present = [
-        _present_column(chosen, mappable)
-        for mappable in chosen.synced
-        if not mappable.is_name and mappable not in chosen.new_fields
-    ]
+    new = []
+    for mappable in chosen.new_fields:
+        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
+            raise ActionError(
+                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
+                "too, or leave the field out."
+            )
+        # If a column with another title has the id already, Monday assigns an id.
+        same_id = chosen.columns.get(mappable.column_id)
+        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        # Without `types`, set-up doesn't adopt an existing column of another type.
+        new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
+    present = []
+    for mappable in chosen.synced:
+        if mappable.is_name or mappable in chosen.new_fields:
+            continue
+        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
+        reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+        if column is None or reason:
+            raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+        present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
     # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
     return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
-
-
-def _present_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-    reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
-    if column is None or reason:
-        raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-    return replace(mappable.column_spec(column.id), title=column.title, type=column.type)
-
-
-def _new_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    if mappable.new_column_type == "board_relation" and mappable.lacks_target:
-        raise ActionError(
-            f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, too, "
-            "or leave the field out."
-        )
-    # If a column with another title has the id already, Monday assigns an id.
-    same_id = chosen.columns.get(mappable.column_id)
-    is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-    # Without `types`, set-up doesn't adopt an existing column of another type.
-    return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
 
 def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
