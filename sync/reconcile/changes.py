@@ -1,7 +1,10 @@
 """Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
 
-Implements, of “After a write” in docs/reference/merge.md: *the pair becomes*, *a relation that the answer to a create
-shows empty*.
+Implements, of “After a write” in docs/reference/merge.md:
+
+- *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and
+  what was read
+- *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
 """
 
 from __future__ import annotations

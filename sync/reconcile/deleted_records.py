@@ -1,10 +1,11 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md.
+Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
+record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
+makes no new record: `_leave_to_deleted_record` in new_items.py.
 
-The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
-policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
-An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_leave_to_deleted_record` in new_items.py.
+The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

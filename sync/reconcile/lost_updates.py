@@ -5,8 +5,12 @@ found out later: our write's event has a previous value that we had not read, or
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
 both sides.
 
-Implements, of docs/reference/merge.md: in “After a write”, *lost update*, and that an answer equal to an event that
-isn't ours is someone's edit; in “Conflicts”, how long *overwritten* keeps its values.
+Implements, of docs/reference/merge.md:
+
+- in “After a write”, *lost update*: an overwritten edit is asked about, or only kept in the history where a person's
+  answer would change nothing
+- also there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

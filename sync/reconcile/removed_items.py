@@ -1,11 +1,12 @@
-"""Implements the rows for removed items in docs/reference/merge.md, “A record and its item”.
+"""Decides what happens to a record whose item was archived, deleted or moved, or is not shown any more.
 
-These are the rows *there | …* for an item that is archived, deleted, not returned or on another board, and *unlinked by
-policy*. The pass waits first; then the board's policy or a person decides (deleted_records.py does the same for deleted
-records).
+Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
+waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
+agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
+deleted_records.py does the same for deleted records.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
-the quiet time: Monday has an undo.
+the quiet time.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,11 @@
 """Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
 
-Implements two parts of docs/reference/merge.md: in “After a write”, *the same field rewritten by someone n times within
-an hour*; in “A record and its item”, that deletes and clears are counted, and wait for approval. The limit is
-`ApprovalFacts.is_over_limit` in sync/records/approvals.py.
+Implements two parts of docs/reference/merge.md:
+
+- in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
+  and for twice as long after each further rewrite
+- in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
+  The limit is `ApprovalFacts.is_over_limit` in sync/records/approvals.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator
