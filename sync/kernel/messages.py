@@ -157,7 +157,7 @@ ROWS_LOCKED = "A save that takes long has some of them locked. Check the list, a
 class ActionError(Exception):
     """A request that can't be carried out; the message says why, and what to do.
 
-    ├── Conflict           because of the current state, or because it changed since the page was loaded
+    ├── NotPossible        because of the current state, or because it changed since the page was loaded
     │   ├── RestoreError
     │   ├── CountChanged
     │   └── PartiallyDone  after part of it was carried out
@@ -173,7 +173,7 @@ class ActionError(Exception):
         self.code = code or self.default_code
 
 
-class Conflict(ActionError):
+class NotPossible(ActionError):
     """The current state doesn't allow it."""
 
     default_code = "conflict"
@@ -185,11 +185,11 @@ class NotAllowed(ActionError, PermissionDenied):
     default_code = "permission_denied"
 
 
-class RestoreError(Conflict):
+class RestoreError(NotPossible):
     """The record can't be restored."""
 
 
-class CountChanged(Conflict):
+class CountChanged(NotPossible):
     """The matching rows, or their number, changed since a person saw them, so nothing was done.
 
     A negative `expected` means that no number was submitted.
@@ -202,7 +202,7 @@ class CountChanged(Conflict):
         self.actual = actual
 
 
-class PartiallyDone(Conflict):
+class PartiallyDone(NotPossible):
     """Only `done` rows were changed, because saves locked the others too long."""
 
     def __init__(self, done: int, total: int) -> None:

@@ -1,9 +1,14 @@
 """Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
-Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
+Implements, of docs/reference/merge.md:
 
-Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
-“Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
+- “A field, both ways”: a change of one side goes to the other; if both changed, the field's rule decides
+- “A field, one way”: the source's value is written to the other side, whatever that has
+- “Unknown is not ∅”: a field with a side that can't be read is blocked, not emptied
+- in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
+- the values of a new item
+
+Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
 """
 
 from collections.abc import Callable, Mapping
@@ -179,7 +184,7 @@ def _merge_field(
         rule=merge.Rule(mapping.rule),
         first_match=merge.Rule(mapping.first_match),
         required=mapping.required,
-        emptied_while_blocked=was_filled,
+        emptied_since_old_base=was_filled,
     )
     rule = field.first_match if base is None else field.rule
     if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:

@@ -1,8 +1,12 @@
 """Rules about both sides before fields are compared: no news, stale reads, missing columns, and unlinking.
 
-Implements these parts of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”,
-missing columns and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that nothing is
-created while its item couldn't be matched later.
+Implements, of docs/reference/merge.md:
+
+- the end of *lost update*: an event that only reports our own write (an echo) ends its job without a call
+- in “Unknown is not ∅”: a field without its column is unknown, and a read that shows what our write has just replaced
+  is repeated
+- in “A record and its item”, *unlinked by policy or a person*: the sync goes off, and the item loses its NPD ID
+- also there, that no item is created while it couldn't be matched later, because such a column is missing
 """
 
 from collections.abc import Iterable

@@ -390,10 +390,10 @@ def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> No
 
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
-    assert not any(attention.counts(attention.scope_of(reader)).values())
-    assert attention.entries(attention.waiting(attention.scope_of(reader))) == []
-    scope = attention.scope_of(staff_who_may("view_syncqueue", "view_unmatcheditem"))
-    visible_kinds = {kind for kind, number in attention.counts(scope).items() if number}
+    assert not any(attention.counts(attention.kinds_shown_to(reader)).values())
+    assert attention.entries(attention.waiting(attention.kinds_shown_to(reader))) == []
+    shown = attention.kinds_shown_to(staff_who_may("view_syncqueue", "view_unmatcheditem"))
+    visible_kinds = {kind for kind, number in attention.counts(shown).items() if number}
     assert visible_kinds == {Kind.FAILED, Kind.UNMATCHED}
-    assert {entry.name for entry in attention.entries(attention.waiting(scope))} == {"Bob", "Item 7001"}
-    assert attention.entries(attention.waiting(scope, kinds=[Kind.CONFLICT])) == []
+    assert {entry.name for entry in attention.entries(attention.waiting(shown))} == {"Bob", "Item 7001"}
+    assert attention.entries(attention.waiting(shown, kinds=[Kind.CONFLICT])) == []
