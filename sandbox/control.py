@@ -209,8 +209,15 @@ class Control:
         with self._world.read_lock():
             return _shown_item(self._world.boards[item.board_id], item)
 
-    def change_column(self, board_id: int, column_id: str, action: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-        """Delete, restore, hide or show a column, or change its type, as a person can and Monday's API can't.
+    def change_column(
+        self,
+        board_id: int,
+        column_id: str,
+        action: str,
+        type: str = "",  # noqa: A002
+        title: str = "",
+    ) -> dict[str, Any]:
+        """Rename, delete, restore, hide or show a column, or change its type, as a person does it.
 
         Monday's undo brings a deleted column back with its values (support.monday.com, "Column permissions" and
         "Changing the column type").
@@ -221,6 +228,8 @@ class Control:
             if column is None:
                 raise web.BadRequestError("there is no such column")
             match action:
+                case "rename":
+                    operations.rename_column(self._world, model.MAYA, board.id, column_id, title)
                 case "delete":
                     operations.delete_column(self._world, model.MAYA, board.id, column_id)
                 case "restore":
@@ -233,7 +242,7 @@ class Control:
                 case "retype":
                     self._retype(board, column, type)
                 case _:
-                    raise web.BadRequestError("action is one of delete, restore, hide, show, retype")
+                    raise web.BadRequestError("action is one of rename, delete, restore, hide, show, retype")
             self._world.put_board(board)
         return {"id": column.id, "type": column.type, "archived": column.archived}
 
