@@ -88,6 +88,12 @@ def seconds(text: str) -> float:
     return float(text)
 
 
+def seconds_above_0(text: str) -> float:
+    if not seconds(text):
+        raise ValueError("a number of seconds above 0")
+    return float(text)
+
+
 def throttle(text: str) -> str:
     if not re.fullmatch(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", text):
         raise ValueError("a number of requests in a time, like 60/min")
@@ -101,9 +107,18 @@ def ascii_text(text: str) -> str:
     return text
 
 
+def door_secret(text: str) -> str:
+    """Return the secret of an address that everybody can call. Raises ValueError for one that can be guessed."""
+    if len(text) < SHORTEST_DOOR_SECRET:
+        raise ValueError(f"a random text of {SHORTEST_DOOR_SECRET} characters or more, as `openssl rand -hex 16` makes")
+    return text
+
+
 def parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
+
+SHORTEST_DOOR_SECRET = 16
 
 # The kind and default of each variable that the settings read. .env.example explains them.
 VARIABLES: dict[str, tuple[Any, Any]] = {
@@ -118,19 +133,19 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "TRUSTED_PROXIES": (whole_number, 0),
     "PORT": (port, 8000),
     "SANDBOX_PORT": (port, 8001),
-    "CRON_SECRET": (str, ""),
-    "METRICS_TOKEN": (str, ""),
+    "CRON_SECRET": (door_secret, ""),
+    "METRICS_TOKEN": (door_secret, ""),
     "SENTRY_DSN": (address, ""),
     "MONDAY_API_KEY": (ascii_text, ""),
     "MONDAY_API_URL": (address, "https://api.monday.com/v2"),
     "MONDAY_WEB_URL": (address, ""),
     "MONDAY_API_VERSION": (str, "2026-10"),
-    "MONDAY_TIMEOUT_SECONDS": (seconds, 30.0),
+    "MONDAY_TIMEOUT_SECONDS": (seconds_above_0, 30.0),
     "MONDAY_SETTLE_SECONDS": (seconds, 60.0),
     "MONDAY_CONTACTS_BOARD_ID": (str, ""),
     "MONDAY_ORGANIZATIONS_BOARD_ID": (str, ""),
     "MONDAY_SIGNING_SECRET": (str, ""),
-    "MONDAY_WEBHOOK_TOKEN": (str, ""),
+    "MONDAY_WEBHOOK_TOKEN": (door_secret, ""),
     "NEW_ITEM_WAIT_SECONDS": (seconds, 300.0),
     "SYNC_GUARD_RECORDS": (whole_number, 50),
     "SYNC_GUARD_PERCENT": (whole_number, 10),

@@ -92,7 +92,7 @@ class RecordContext:
         return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that was deleted")
 
     @cached_property
-    def ledger(self) -> SyncMetadata | None:
+    def sync_state(self) -> SyncMetadata | None:
         """The sync state, or None before the first pass."""
         return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
 
@@ -289,11 +289,13 @@ def fields_with_base(conflict: SyncConflict, context: RecordContext) -> set[str]
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
     with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    if context.ledger is None:
+    if context.sync_state is None:
         return with_value
     # Fields without a mapping keep their base.
-    stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
-    stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
+    stored = set(context.sync_state.base) - {mapping.key for mapping in context.mappings}
+    stored |= {
+        mapping.key for mapping in context.mappings if base_of(context.sync_state, mapping, conflict.monday_item_id)
+    }
     return with_value | (stored & set(conflict.conflict_fields))
 
 
@@ -327,12 +329,12 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
     """Return the labels and values of the record's fields that are the same on both sides."""
     left_out = {*conflict.conflict_fields, *_problem_fields(context)}
     others = [mapping for mapping in context.mappings if mapping.key not in left_out]
-    if context.record is None or context.link is None or context.ledger is None or not others:
+    if context.record is None or context.link is None or context.sync_state is None or not others:
         return []
     display = FieldDisplay(context.link, others, [context.record])
     equal = []
     for mapping in others:
-        base = base_of(context.ledger, mapping, context.record.monday_id or "")
+        base = base_of(context.sync_state, mapping, context.record.monday_id or "")
         if base is not None:
             local, agreed, _ = display.sides(context.record, mapping, base)
             # A field edited since the last pass may differ.
@@ -342,7 +344,7 @@ def equal_fields(conflict: SyncConflict, context: RecordContext) -> list[tuple[s
 
 
 def _problem_fields(context: RecordContext) -> dict[str, Any]:
-    return {**context.ledger.altered, **context.ledger.blocked_fields} if context.ledger else {}
+    return {**context.sync_state.altered, **context.sync_state.blocked_fields} if context.sync_state else {}
 
 
 def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[dict[str, Any]]:

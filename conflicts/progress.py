@@ -73,8 +73,8 @@ def _delay_reason(conflict: SyncConflict, context: RecordContext | None) -> str:
     """Return why no pass can apply the choice now: the account, the board, or unreadable fields."""
     if reason := availability.of(conflict.entity_type).blocked_reason:
         return humanize.without_request_id(reason)
-    ledger = (context or RecordContext.of(conflict)).ledger
-    blocked = ledger.blocked_fields if ledger else {}
+    sync_state = (context or RecordContext.of(conflict)).sync_state
+    blocked = sync_state.blocked_fields if sync_state else {}
     return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)
 
 

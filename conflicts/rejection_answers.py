@@ -1,7 +1,7 @@
 """A person's answer to a value that Monday rejected: how it is applied, its progress and its undo.
 
-An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the ledger, and
-enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
+An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the sync state,
+and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ DECISION_KIND = "rejected"
 
 
 def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.Progress:
-    """Return an answer's state by the queue and the ledger; `rejection` is None if the record was deleted."""
+    """Return an answer's state by the queue and the sync state; `rejection` is None if the record was deleted."""
     if rejection is not None and blocked_fields.KEPT_BY not in answer.values:
         if _is_pending(answer, rejection):
             return progress.Progress(progress.UNDOING if answer.undoes else progress.APPLYING, answer.sentence)
@@ -43,7 +43,7 @@ def answer_progress(answer: Decision, rejection: Rejection | None) -> progress.P
 
 def _is_pending(answer: Decision, rejection: Rejection) -> bool:
     """Whether the answer's pass has not run yet."""
-    last_pass = rejection.context.ledger.last_sync_attempt if rejection.context.ledger else None
+    last_pass = rejection.context.sync_state.last_sync_attempt if rejection.context.sync_state else None
     if last_pass is not None and last_pass > answer.at:
         return False
     jobs = SyncQueue.objects.filter(entity_type=answer.entity_type, entity_id=answer.entity_id)
@@ -114,11 +114,11 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
-        if not _is_kept_by(answer, rejection) or rejection.context.ledger is None:
+        if not _is_kept_by(answer, rejection) or rejection.context.sync_state is None:
             raise resolution.InvalidResolution(
                 "The value is not kept different any more: since then it was changed, sent, or became a conflict."
             )
-        blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, None)
+        blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, None)
         sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
@@ -137,7 +137,7 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
-    """Lock the record, then its ledger entry, and return the rejection."""
+    """Lock the record, then its sync state, and return the rejection."""
     entity_type, entity_id, _key = field_ref
     try:
         model = registry.entity(entity_type).model
@@ -153,11 +153,11 @@ def _lock_rejection(field_ref: blocked_fields.FieldRef) -> Rejection:
 
 
 def _keep_different(rejection: Rejection, by: User) -> Decision:
-    assert rejection.context.ledger is not None
+    assert rejection.context.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
     last_read = rejection.last_read_value
     cell = {blocked_fields.KEPT_REMOTE: last_read[0]} if last_read else {}
-    blocked_fields.mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
+    blocked_fields.mark_kept_different(rejection.context.sync_state, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.sides[NPD] or ''}” kept different: it isn't sent until it or its column "
         f"changes. Monday keeps {quote_value(rejection.sides[MONDAY])}."

@@ -46,8 +46,8 @@ class Rejection:
 
     @property
     def entry(self) -> Mapping[str, Any]:
-        """The ledger's entry of the rejection; empty if the value or the column has changed since."""
-        entry = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
+        """The sync state's entry of the rejection; empty if the value or the column has changed since."""
+        entry = self.context.sync_state.blocked_fields.get(self.key) if self.context.sync_state else None
         # An entry without a value is about no value.
         if not entry or not blocked_fields.is_rejected(entry) or not entry.get("local"):
             return {}
@@ -72,7 +72,7 @@ class Rejection:
     @property
     def needs_answer(self) -> bool:
         """Whether a person has to answer, unless an open conflict on the field asks already."""
-        conflicts = self.context.ledger.conflicts if self.context.ledger else {}
+        conflicts = self.context.sync_state.conflicts if self.context.sync_state else {}
         in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
         return bool(self.entry) and not self.kept_by and is_synced and self.key not in in_conflict
@@ -89,13 +89,13 @@ class Rejection:
     @property
     def base(self) -> Mapping[str, Any] | None:
         """The base, if it is about the present item and column."""
-        ledger = self.context.ledger
-        return base_of(ledger, self.field, self.record.monday_id or "") if ledger else None
+        sync_state = self.context.sync_state
+        return base_of(sync_state, self.field, self.record.monday_id or "") if sync_state else None
 
     @property
     def last_read_value(self) -> tuple[Any] | None:
         """The stored value that the last pass read on Monday, in a tuple because an empty cell's is None."""
-        return last_observed(self.context.ledger, self.key) if self.context.ledger else None
+        return last_observed(self.context.sync_state, self.key) if self.context.sync_state else None
 
     @property
     def monday_raw(self) -> Any:
@@ -171,14 +171,14 @@ def rejections_of(field_refs: Iterable[blocked_fields.FieldRef], mappings: Seque
         if shared.link is None:
             continue
         records = shared.records(entity_id for entity_id, _ in keys)
-        ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
+        sync_states = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
         display = FieldDisplay(shared.link, shared.mappings, list(records.values()))
         for entity_id, key in keys:
             if entity_id not in records or key not in shared.mapped:
                 continue
             context = RecordContext(entity_type, entity_id, mappings)
             context.record = records[entity_id]
-            context.ledger = ledgers.get(str(entity_id))
+            context.sync_state = sync_states.get(str(entity_id))
             rejection = Rejection(context, key)
             rejection.display = display
             rejections.append(rejection)

@@ -24,7 +24,7 @@ class SyncDirection(models.TextChoices):
 
 
 class SyncStatus(models.TextChoices):
-    """The ledger's view of a record."""
+    """The sync state's view of a record."""
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
@@ -33,7 +33,7 @@ class SyncStatus(models.TextChoices):
     SKIPPED = "skipped", "Sync off"
 
 
-class LedgerDirection(models.TextChoices):
+class SyncStateDirection(models.TextChoices):
     """The direction in which the last pass moved data."""
 
     LOCAL_TO_REMOTE = "local_to_remote", "NPD to the other side"

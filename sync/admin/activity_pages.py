@@ -26,7 +26,7 @@ from sync.admin import activity, admin_base, confirmed_action, edits
 from sync.choices import TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import Conflict, TombstoneReason
+from sync.kernel.messages import NotPossible, TombstoneReason
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -490,7 +490,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
                     tombstones.restore_by_person(row, request.user.get_username())
-                except Conflict as refused:
+                except NotPossible as refused:
                     problems.append(str(refused))
                 else:
                     authors.log_action(request.user, row, "Restored.")

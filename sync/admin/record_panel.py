@@ -180,7 +180,11 @@ def buttons_of(
         if not record.monday_id and unlinked_item(record) is not None:
             buttons.append(Button("Link again…", "link_again", post_to=urls["link_again"], icon="link"))
     if may_change:
-        buttons.append(Button("Sync now", "sync_now", post_to=urls["sync_now"], icon="sync", impossible=view.stop))
+        # With what the page shows, because “Sync now” also sends a record once whose sync is off.
+        hidden = {"shown": "on" if record.sync_enabled else "off"}
+        buttons.append(
+            Button("Sync now", "sync_now", post_to=urls["sync_now"], hidden=hidden, icon="sync", impossible=view.stop)
+        )
     return buttons
 
 
@@ -243,6 +247,9 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
+_NO_COLUMN = "Only in NPD: the board has no column for it."
+
+
 def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
     """Put below each field of a form why it isn't in sync, in its help text, which screen readers read with it.
 
@@ -251,11 +258,15 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     sides = {name: side for side in view.fields for name in side.names}
     own = {field.name for field in registry.own_fields(type(record))} if sides else set()
+    link = registry.link_of(record.entity_type()) if may_change_mapping(user) else None
+    board_page = (
+        admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose one") if link else ""
+    )
     for name, form_field in form.fields.items():
         if name in sides:
             mark = _field_mark(record, name, sides[name], entries.get(sides[name].key), user)
         elif name in own:
-            mark = format_html('<span class="npd-muted">{} </span>', "Only in NPD.")
+            mark = format_html('<span class="npd-muted">{} {} </span>', _NO_COLUMN, board_page)
         else:
             continue
         help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""

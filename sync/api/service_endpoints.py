@@ -19,9 +19,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from prometheus_client import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from rest_framework.exceptions import NotAuthenticated
 
@@ -116,9 +115,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """`GET /metrics`: return the installation's figures for Prometheus, the same from every process."""
     if refused := _require_secret(request, "METRICS_TOKEN", "metrics_token"):
         return refused
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
-        return HttpResponse(encode(METRICS_REGISTRY), content_type=content_type)
+        # Every scraper reads this format, and the library fails on an Accept header with a version that is no number.
+        return HttpResponse(generate_latest(METRICS_REGISTRY), content_type=CONTENT_TYPE_PLAIN_0_0_4)
     except (OperationalError, InterfaceError) as error:
         log.warning("database not reachable", error=type(error).__name__)
         return error_response(503, "no_database", DATABASE_DOWN)

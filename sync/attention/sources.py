@@ -57,7 +57,7 @@ class Unit:
     rows: str  # the condition for its rows, `sync_attention AS stored`
     # Taken first, so that the second of two transactions sees what the first has written: a statement after the lock
     # has a snapshot of its own. A unit whose rows are all read from one row needs none. A record locks its row of the
-    # ledger, because one statement may refresh thousands of records, and PostgreSQL has room for a few thousand
+    # sync state, because one statement may refresh thousands of records, and PostgreSQL has room for a few thousand
     # advisory locks in all.
     lock: str = ""
 
@@ -66,8 +66,8 @@ RECORD = Unit(
     "record",
     {"its_type": "text", "its_id": "uuid"},
     "stored.entity_type = its_type AND stored.entity_id = its_id",
-    """PERFORM FROM sync_metadata AS ledger WHERE ledger.entity_type = its_type AND ledger.entity_id = its_id::text
-        AND ledger.system = 'monday' FOR NO KEY UPDATE;""",
+    """PERFORM FROM sync_metadata AS sync_state WHERE sync_state.system = 'monday'
+        AND sync_state.entity_type = its_type AND sync_state.entity_id = its_id::text FOR NO KEY UPDATE;""",
 )
 _OF_ITEM = "stored.entity_id IS NULL AND stored.item_id = its_item AND stored.entity_type = its_type"
 JOB_OF_ITEM = Unit("item_job", {"its_type": "text", "its_item": "text"}, f"stored.kind = 'failed' AND {_OF_ITEM}")
@@ -94,7 +94,8 @@ class Definition:
 
 # Failed jobs, jobs that somebody retried, and jobs that fail repeatedly (FAILING_ATTEMPTS). A retried job keeps the key
 # of the failed one until it succeeds, so that nobody is notified again; a job that fails repeatedly keeps its own key
-# when it fails for good.
+# when it fails for good. Not the jobs of records whose sync is off, unless a person asked for them by “Sync now” or
+# “Unlink”: turning sync off answers them, and turning it on writes another job.
 _JOBS = f"""
     SELECT 'failed',
         coalesce(CASE WHEN job.status <> 'failed' THEN job.payload #>> '{{retried,job}}' END, job.id::text), '',
@@ -117,29 +118,33 @@ _JOBS = f"""
                     AND jsonb_exists(other.payload, 'retried'))))))))
 """
 
+_JOBS_OF_RECORDS = f"""{_JOBS} AND job.entity_id IS NOT NULL
+    AND (jsonb_exists_any(job.payload, ARRAY['by_name', 'unlink']) OR NOT sync_is_off(job.entity_type, job.entity_id))
+"""
+
 _APPROVALS = """
     SELECT 'approval', request.id::text, request.kind, request.entity_type, request.entity_id, request.remote_id,
         request.key, '', request.at, NULL::timestamptz, CASE WHEN request.kind IN ('clear_monday', 'clear_npd')
             THEN jsonb_build_object('label', request.values -> 'label', 'value', request.values -> 'value')
-            ELSE jsonb_build_object('removed', coalesce(ledger.remote_state, '')) END
+            ELSE jsonb_build_object('removed', coalesce(sync_state.remote_state, '')) END
     FROM sync_approval_requests AS request
-    LEFT JOIN sync_metadata AS ledger ON ledger.system = 'monday' AND request.kind = 'records'
-        AND ledger.entity_type = request.entity_type AND ledger.entity_id = request.entity_id::text
+    LEFT JOIN sync_metadata AS sync_state ON sync_state.system = 'monday' AND request.kind = 'records'
+        AND sync_state.entity_type = request.entity_type AND sync_state.entity_id = request.entity_id::text
     WHERE {wanted} AND request.state = 'pending'
 """
 
 _UNANSWERED = "conflict.resolved_at IS NULL AND (conflict.resolution IS NULL OR conflict.resolution -> 'fields' = '{}')"
 
-_TAKEN_AWAY = f"""ledger.system = 'monday' AND ledger.removed_since IS NOT NULL
-    AND ledger.remote_state IN ({", ".join(f"'{state}'" for state in TAKEN_AWAY)})"""
+_TAKEN_AWAY = f"""sync_state.system = 'monday' AND sync_state.removed_since IS NOT NULL
+    AND sync_state.remote_state IN ({", ".join(f"'{state}'" for state in TAKEN_AWAY)})"""
 
 # Without the conflicts about removed items, which wait as `_REMOVED`.
 _CONFLICTS = f"""
     SELECT CASE conflict.kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, conflict.id::text,
         CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
-            AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
-                AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
-                AND jsonb_exists_any(ledger.base, conflict.conflict_fields::text[]))
+            AND NOT EXISTS (SELECT FROM sync_metadata AS sync_state WHERE sync_state.system = 'monday'
+                AND sync_state.entity_type = conflict.entity_type AND sync_state.entity_id = conflict.entity_id::text
+                AND jsonb_exists_any(sync_state.base, conflict.conflict_fields::text[]))
             THEN '{reports.KIND_FIRST_MATCH}'
             WHEN conflict.kind = 'delete'
                 AND conflict.about @? '$.options[*] ? (@.does == "{reports.RESTORE_RECORD}")'
@@ -156,19 +161,20 @@ _CONFLICTS = f"""
                 ELSE '[]' END)
     FROM sync_conflicts AS conflict
     WHERE {{wanted}} AND {_UNANSWERED} AND (conflict.kind <> 'delete' OR NOT EXISTS (
-        SELECT FROM sync_metadata AS ledger WHERE {_TAKEN_AWAY}
-            AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text))
+        SELECT FROM sync_metadata AS sync_state WHERE {_TAKEN_AWAY}
+            AND sync_state.entity_type = conflict.entity_type AND sync_state.entity_id = conflict.entity_id::text))
 """
 
 # Records whose items somebody removed, both during the quiet time and once a conflict asks about them. They wait since
 # the removal if a webhook reported it, otherwise since the first pass that found it. Records with an answer that a job
 # still carries out, and those that wait for an approval, don't wait here. The activity says who removed the item.
 _REMOVED = f"""
-    SELECT 'removed', concat_ws(':', ledger.entity_type, ledger.entity_id), ledger.remote_state, ledger.entity_type,
-        ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), '', coalesce(author.actor, ''),
-        coalesce(author.done_at, ledger.removed_since), NULL::timestamptz,
+    SELECT 'removed', concat_ws(':', sync_state.entity_type, sync_state.entity_id), sync_state.remote_state,
+        sync_state.entity_type, sync_state.entity_id::uuid, coalesce(sync_state.remote_id, ''), '',
+        coalesce(author.actor, ''),
+        coalesce(author.done_at, sync_state.removed_since), NULL::timestamptz,
         -- Rounded up, because rounded down the page would show a minute too early.
-        jsonb_build_object('noticed', ceil(extract(epoch FROM ledger.removed_since))::bigint,
+        jsonb_build_object('noticed', ceil(extract(epoch FROM sync_state.removed_since))::bigint,
             'conflict', conflict.id, 'edited', array_to_string(conflict.conflict_fields, ','),
             'asked', jsonb_build_object(
                 'npd', conflict.npd_data, 'base', conflict.base_data, 'monday', conflict.monday_data),
@@ -176,22 +182,23 @@ _REMOVED = f"""
                 CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_item' END,
                 CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_record' END,
                 'unlink'], NULL))
-    FROM sync_metadata AS ledger
-    CROSS JOIN LATERAL (SELECT sync_synced_direction(ledger.entity_type, ledger.entity_id)) AS record (direction)
+    FROM sync_metadata AS sync_state
+    CROSS JOIN LATERAL
+        (SELECT sync_synced_direction(sync_state.entity_type, sync_state.entity_id)) AS record (direction)
     LEFT JOIN sync_conflicts AS conflict ON conflict.kind = 'delete' AND {_UNANSWERED}
-        AND conflict.entity_type = ledger.entity_type
-        AND conflict.entity_id = CASE WHEN ledger.system = 'monday' THEN ledger.entity_id::uuid END
+        AND conflict.entity_type = sync_state.entity_type
+        AND conflict.entity_id = CASE WHEN sync_state.system = 'monday' THEN sync_state.entity_id::uuid END
     LEFT JOIN LATERAL (
         SELECT line.actor, (line.values ->> 'at')::timestamptz AS done_at FROM sync_decisions AS line
-        WHERE line.entity_id = ledger.entity_id::uuid AND line.kind = 'removed'
+        WHERE line.entity_id = sync_state.entity_id::uuid AND line.kind = 'removed'
         ORDER BY line.at DESC, line.id DESC LIMIT 1) AS author ON true
     WHERE {{wanted}} AND {_TAKEN_AWAY} AND record.direction IS NOT NULL
-        AND (conflict.id IS NOT NULL OR NOT jsonb_exists(ledger.conflicts, 'delete'))
+        AND (conflict.id IS NOT NULL OR NOT jsonb_exists(sync_state.conflicts, 'delete'))
         AND NOT EXISTS (SELECT FROM sync_approval_requests AS request
-            WHERE request.entity_type = ledger.entity_type AND request.kind = 'records'
-                AND request.entity_id = ledger.entity_id::uuid AND request.state = 'pending')
+            WHERE request.entity_type = sync_state.entity_type AND request.kind = 'records'
+                AND request.entity_id = sync_state.entity_id::uuid AND request.state = 'pending')
         AND NOT EXISTS (SELECT FROM sync_queue AS answer
-            WHERE answer.entity_id = ledger.entity_id::uuid AND answer.status IN ('pending', 'in_progress')
+            WHERE answer.entity_id = sync_state.entity_id::uuid AND answer.status IN ('pending', 'in_progress')
                 AND jsonb_exists_any(answer.payload, ARRAY['recreate', 'unlink']))
 """
 
@@ -200,28 +207,28 @@ _REMOVED = f"""
 # used, which the board's row is about.
 _FIELDS = f"""
     SELECT CASE WHEN field.value ->> 'side' IN ('monday', 'limit') THEN 'rejected' ELSE 'blocked' END,
-        concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), coalesce(field.value ->> 'code', ''),
-        ledger.entity_type, ledger.entity_id::uuid, coalesce(ledger.remote_id, ''), field.key, '',
+        concat_ws(':', sync_state.entity_type, sync_state.entity_id, field.key), coalesce(field.value ->> 'code', ''),
+        sync_state.entity_type, sync_state.entity_id::uuid, coalesce(sync_state.remote_id, ''), field.key, '',
         (field.value ->> 'since')::timestamptz, NULL::timestamptz,
         jsonb_build_object('reason', field.value ->> 'reason')
-    FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
-    WHERE {{wanted}} AND NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
+    FROM sync_metadata AS sync_state CROSS JOIN LATERAL jsonb_each(sync_state.blocked_fields) AS field
+    WHERE {{wanted}} AND NOT (sync_state.blocked_fields = '{{}}'::jsonb) AND sync_state.system = 'monday'
         AND coalesce(field.value ->> 'code', '') NOT IN ('{BlockedCode.APPROVAL}', '{BlockedCode.COLUMN}',
             '{BlockedCode.RELATION_SKIPPED}', '{BlockedCode.THROTTLED}')
         AND NOT jsonb_exists(field.value, 'kept_by')
-        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
-        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
-        AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL
+        AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'fields', '[]'), field.key)
+        AND NOT jsonb_exists(coalesce(sync_state.conflicts -> 'overwritten', '[]'), field.key)
+        AND sync_synced_direction(sync_state.entity_type, sync_state.entity_id) IS NOT NULL
 """
 
 # Fields in an update loop, also if nothing waits to be sent now.
 _LOOPS = f"""
     SELECT 'blocked', concat_ws(':', loop.entity_type, loop.entity_id, loop.key), '{BlockedCode.THROTTLED}',
-        loop.entity_type, loop.entity_id, coalesce(ledger.remote_id, ''), loop.key, '',
+        loop.entity_type, loop.entity_id, coalesce(sync_state.remote_id, ''), loop.key, '',
         (loop.times -> -1 ->> 'at')::timestamptz, loop.throttled_until, jsonb_build_object('by', loop.by)
     FROM sync_write_loops AS loop
-    JOIN sync_metadata AS ledger ON ledger.system = 'monday' AND ledger.entity_type = loop.entity_type
-        AND ledger.entity_id = loop.entity_id::text
+    JOIN sync_metadata AS sync_state ON sync_state.system = 'monday' AND sync_state.entity_type = loop.entity_type
+        AND sync_state.entity_id = loop.entity_id::text
     JOIN sync_board_links AS link ON link.entity_type = loop.entity_type
     JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND mapping.key = loop.key
     WHERE {{wanted}} AND loop.throttled_until IS NOT NULL AND mapping.direction <> 'none'
@@ -243,11 +250,11 @@ _BROKEN_COLUMNS = f"""
         jsonb_build_object('reason', mapping.problem)
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
     WHERE {{wanted}} AND mapping.direction <> 'none' AND (mapping.problem <> '' OR (mapping.column_id = '' AND EXISTS (
-        SELECT FROM sync_metadata AS ledger
-        WHERE ledger.system = 'monday' AND NOT (ledger.blocked_fields = '{{}}'::jsonb)
-            AND ledger.entity_type = link.entity_type
-            AND ledger.blocked_fields -> mapping.key ->> 'code' = '{BlockedCode.COLUMN}'
-            AND sync_synced_direction(ledger.entity_type, ledger.entity_id) IS NOT NULL)))
+        SELECT FROM sync_metadata AS sync_state
+        WHERE sync_state.system = 'monday' AND NOT (sync_state.blocked_fields = '{{}}'::jsonb)
+            AND sync_state.entity_type = link.entity_type
+            AND sync_state.blocked_fields -> mapping.key ->> 'code' = '{BlockedCode.COLUMN}'
+            AND sync_synced_direction(sync_state.entity_type, sync_state.entity_id) IS NOT NULL)))
 """
 
 # What stops every board, or one, until Monday has answered; not while people have paused it.
@@ -286,12 +293,15 @@ _REFUSED_CALLS = """
     WHERE {wanted}
 """
 
-# Nightly comparisons that found differences, until the next comparison or for a day.
-_DIFFERENCES = """
+# The next night's comparison replaces a result. If it can't be made, a result says nothing of today any more.
+DIFFERENCES_SHOWN = "interval '1 day'"
+
+# Nightly comparisons that found differences.
+_DIFFERENCES = f"""
     SELECT 'difference', concat_ws(':', link.entity_type, (link.verified_at AT TIME ZONE 'UTC')::date), '',
-        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + interval '1 day',
+        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + {DIFFERENCES_SHOWN},
         jsonb_build_object('board', link.id, 'compared', link.verified_records, 'differed', link.differed_records)
-    FROM sync_board_links AS link WHERE {wanted} AND link.differed_records > 0
+    FROM sync_board_links AS link WHERE {{wanted}} AND link.differed_records > 0
 """
 
 # People and chats whose messages fail; administrators solve it.
@@ -309,11 +319,11 @@ def _record(alias: str, key: str = "its_id") -> str:
 
 
 DEFINITIONS = (
-    Definition(RECORD, _JOBS + " AND job.entity_id IS NOT NULL", _record("job")),
+    Definition(RECORD, _JOBS_OF_RECORDS, _record("job")),
     Definition(RECORD, _APPROVALS, _record("request")),
     Definition(RECORD, _CONFLICTS, _record("conflict")),
-    Definition(RECORD, _REMOVED, _record("ledger", "its_id::text")),
-    Definition(RECORD, _FIELDS, _record("ledger", "its_id::text")),
+    Definition(RECORD, _REMOVED, _record("sync_state", "its_id::text")),
+    Definition(RECORD, _FIELDS, _record("sync_state", "its_id::text")),
     Definition(RECORD, _LOOPS, _record("loop")),
     Definition(
         JOB_OF_ITEM, _JOBS + " AND job.entity_id IS NULL", "job.entity_type = its_type AND job.remote_id = its_item"
@@ -398,8 +408,23 @@ def _refresh_functions() -> Iterator[str]:
         )
 
 
-# The ledger's ids are texts, and other code's may be no UUIDs.
+# The sync state's ids are texts, and other code's may be no UUIDs.
 _IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+
+# Whether a person has turned the record's sync off; not for one that the filter leaves out, or that was deleted.
+_IS_OFF = """
+CREATE OR REPLACE FUNCTION sync_is_off(its_type text, its_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    {cases}
+    RETURN false;
+END $$
+"""
+
+_IS_OFF_CASE = """
+    IF its_type = '{type}' THEN
+        RETURN EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'));
+    END IF;
+"""
 
 # NULL if the record is deleted or its sync is off.
 _DIRECTION = """
@@ -418,11 +443,12 @@ _DIRECTION_CASE = """
 """
 
 
-def _direction_function() -> str:
-    cases = (
-        _DIRECTION_CASE.format(type=spec.entity_type, table=spec.model._meta.db_table) for spec in registry.entities()
-    )
-    return _DIRECTION.replace("{is_uuid}", _IS_UUID).replace("{cases}", "".join(cases))
+def _record_functions() -> Iterator[str]:
+    """Yield the functions that name the tables of the registered models."""
+    tables = [{"type": spec.entity_type, "table": spec.model._meta.db_table} for spec in registry.entities()]
+    for function, case in ((_IS_OFF, _IS_OFF_CASE), (_DIRECTION, _DIRECTION_CASE)):
+        cases = "".join(case.format(**names) for names in tables)
+        yield function.replace("{is_uuid}", _IS_UUID).replace("{cases}", cases)
 
 
 @dataclass(frozen=True)
@@ -524,13 +550,13 @@ WATCHED = (
 def _watched_records() -> Iterator[Watched]:
     """Yield the synced tables, for deletions and changes of sync and direction.
 
-    A new record has no rows, unless it was restored and already has a ledger.
+    A new record has no rows, unless it was restored and already has a sync state.
     """
     for spec in registry.entities():
         yield Watched(
             spec.model._meta.db_table,
-            f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS ledger
-                WHERE ledger.entity_type = '{spec.entity_type}' AND ledger.entity_id = {{row}}.id::text)
+            f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS sync_state
+                WHERE sync_state.entity_type = '{spec.entity_type}' AND sync_state.entity_id = {{row}}.id::text)
             THEN PERFORM sync_attention_of_record('{spec.entity_type}', {{row}}.id); END IF;""",
             columns=("sync_direction", "sync_enabled"),
         )
@@ -542,8 +568,7 @@ def install(using: str = "default", **kwargs: Any) -> None:
         tables = set(connections[using].introspection.table_names(cursor))
         if Attention._meta.db_table not in tables:
             return
-        cursor.execute(_direction_function())
-        for statement in _refresh_functions():
+        for statement in (*_record_functions(), *_refresh_functions()):
             cursor.execute(statement)
         for watched in (*WATCHED, *_watched_records()):
             if watched.table in tables:

@@ -45,8 +45,8 @@ NO_PROBLEM = {"problem": "", "problem_code": ""}
 # A value that a person kept different before is remembered under `kept` (records/blocked_fields.py): it is their
 # decision, and comes back once the column does.
 _BLOCK_FIELD = """
-    UPDATE sync_metadata AS ledger SET
-        sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
+    UPDATE sync_metadata AS sync_state SET
+        sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int) || CASE
@@ -56,7 +56,8 @@ _BLOCK_FIELD = """
             THEN jsonb_build_object('kept', blocked_fields -> %(key)s::text -> 'kept')
             ELSE '{{}}' END)
     FROM {table} AS record
-    WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
+    WHERE sync_state.entity_type = %(entity_type)s AND sync_state.system = 'monday'
+      AND sync_state.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
 
@@ -106,7 +107,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         elif code is ColumnProblem.HIDDEN:
             # Only an item's values show that a hidden column is visible again, so one record gets a pass regularly.
             last_attempt = models.F("last_sync_attempt").desc(nulls_last=True)
-            blocked = blocked_ledgers(link, mapping).order_by(last_attempt).first()
+            blocked = blocked_sync_states(link, mapping).order_by(last_attempt).first()
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 enqueue_comparison(link.entity_type, [UUID(blocked.entity_id)])
@@ -256,7 +257,7 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem | N
         if problem:
             number = _block_field(link, mapping)
         elif had_problem:
-            number = blocked_ledgers(link, mapping).count()
+            number = blocked_sync_states(link, mapping).count()
             _unblock_field(link, mapping)
         records = registry.count_of_type(number, link.entity_type)
         sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
@@ -274,7 +275,7 @@ def _store_problem(link: BoardLink, mapping: FieldMapping, code: ColumnProblem |
 def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
     """Block a field on every synced record with an item; return how many."""
     model = registry.entity(link.entity_type).model
-    # Lock order: records in the order of their ids, then the ledger.
+    # Lock order: records in the order of their ids, then the sync state.
     records = model._default_manager.exclude(monday_id=None).exclude(unsynced())
     mark_pending(link.entity_type, list(records.values_list("pk", flat=True)))
     params = {
@@ -291,18 +292,18 @@ def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
 
 
 def _unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
-    """Enqueue every record with this blocked field; for the match key, unlinked records too."""
+    """Enqueue every record with this blocked field; for the match key, records without an item too."""
     # Their values may have changed on either side while the field was blocked.
-    blocked = blocked_ledgers(link, mapping)
+    blocked = blocked_sync_states(link, mapping)
     enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
     if mapping.key == link.match_key:
-        _enqueue_unlinked(link)
+        _enqueue_without_item(link)
 
 
-def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
+def blocked_sync_states(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
     # The partial index needs the condition on {}.
-    ledgers = SyncMetadata.objects.of(link.entity_type).exclude(blocked_fields={})
-    return ledgers.filter(blocked_fields__has_key=mapping.key)
+    sync_states = SyncMetadata.objects.of(link.entity_type).exclude(blocked_fields={})
+    return sync_states.filter(blocked_fields__has_key=mapping.key)
 
 
 def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
@@ -315,14 +316,14 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
         has_waited = row.exclude(**{name: ""}).exists()
         row.update(**{name: reason})
         if has_waited and not reason:
-            _enqueue_unlinked(link)
+            _enqueue_without_item(link)
 
 
-def _enqueue_unlinked(link: BoardLink) -> None:
+def _enqueue_without_item(link: BoardLink) -> None:
     """Enqueue every record without an item, and let unmatched items that wait be due now."""
     model = registry.entity(link.entity_type).model
-    unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
-    enqueue_comparison(link.entity_type, unlinked.values_list("pk", flat=True))
+    without_item = model._default_manager.filter(monday_id=None).exclude(unsynced())
+    enqueue_comparison(link.entity_type, without_item.values_list("pk", flat=True))
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())

@@ -36,7 +36,7 @@ class SyncMetadataManager(models.Manager["SyncMetadata"]):
 
 
 class SyncMetadata(models.Model):
-    """The ledger: one row for each record and other system, with the last pass's result and the bases.
+    """The sync state: one row for each record and other system, with the last pass's result and the bases.
 
     `base`, `blocked_fields`, `altered` and `seen` have an entry for each mapping, by its key.
     """
@@ -54,7 +54,7 @@ class SyncMetadata(models.Model):
     error_count = models.IntegerField(db_default=0)
     last_error = models.TextField(blank=True, db_default="")
     sync_direction = models.CharField(
-        max_length=20, choices=choices.LedgerDirection.choices, db_default=choices.LedgerDirection.BIDIRECTIONAL
+        max_length=20, choices=choices.SyncStateDirection.choices, db_default=choices.SyncStateDirection.BIDIRECTIONAL
     )
     sync_batch_id = models.UUIDField(null=True, blank=True)
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
@@ -105,7 +105,7 @@ class SyncMetadata(models.Model):
                 condition=models.Q(sync_status__in=choices.SyncStatus.values), name="sync_metadata_status_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(sync_direction__in=choices.LedgerDirection.values),
+                condition=models.Q(sync_direction__in=choices.SyncStateDirection.values),
                 name="sync_metadata_direction_known",
             ),
             models.CheckConstraint(
@@ -496,7 +496,7 @@ class WriteLoop(models.Model):
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 
-    Only the triggers read it; the ledger's `blocked_fields` has the reason why the field is blocked.
+    Only the triggers read it; the sync state's `blocked_fields` has the reason why the field is blocked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

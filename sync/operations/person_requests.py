@@ -15,7 +15,7 @@ from sync import limits, registry
 from sync.boards import board_columns, board_setup
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.outbox import notify
@@ -60,8 +60,8 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
         return PushResult(False, message, "direction")
     person_payload = {"by_name": True, "by": by}
-    ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
-    if reason := _exclusion(link, record, ledger):
+    sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
+    if reason := _exclusion(link, record, sync_state):
         if record.monday_id:
             # The item may have changed without a webhook: the pass reads it again, unless the record itself fails the
             # filter. A record whose sync is off is read only if a person asks for it.
@@ -72,39 +72,39 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=person_payload)
     if reason := availability.of(link, urgent=True).detail:
         return PushResult(True, f"It waits: {reason}", "board")
-    if ledger is not None and ledger.remote_state in UNWRITABLE_STATES:
-        reason = ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
+    if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:
+        reason = sync_state.note or f"its item on Monday is {sync_state.remote_state}, so nothing can be written there."
         return PushResult(True, f"It waits: {reason}", "item_removed")
     condition = ", unless the filter leaves its item out" if link.sync_filter else ""
     return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
-def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None) -> str:
+def _exclusion(link: BoardLink, record: SyncedModel, sync_state: SyncMetadata | None) -> str:
     """Return why the filter leaves a record out, as far as NPD knows without a call; empty if it doesn't."""
     if not link.sync_filter:
         return ""
     board = load_board(link)
-    left_out = ledger.left_out if ledger is not None else ""
+    left_out = sync_state.left_out if sync_state is not None else ""
     verdict = record_verdict(board, record)
     # If the verdict is unknown, the record stays in or out; without an item, none is searched or created.
     if verdict.holds is False or (verdict.holds is None and (left_out == FilterSide.RECORD or not record.monday_id)):
         return verdict.sentence
-    if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
-        return f"{ledger.note} Its item is read again, and synced if it matches now."
+    if left_out == FilterSide.ITEM and record.monday_id and sync_state is not None:
+        return f"{sync_state.note} Its item is read again, and synced if it matches now."
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
         return f"{verdict.sentence} No item is created."
     return ""
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:
-    """Change a record's direction; raises Conflict if it isn't the `expected` one any more."""
+    """Change a record's direction; raises NotPossible if it isn't the `expected` one any more."""
     with transaction.atomic():
         # NO KEY: a contact saved meanwhile may still point at this organization.
         rows = type(record)._default_manager.select_for_update(no_key=True, of=("self",))
         current = rows.get(pk=record.pk)
         if current.sync_direction != expected or current.sync_direction == direction:
             label = SyncDirection(current.sync_direction).label
-            raise Conflict(f"Nothing was changed: the direction of “{current}” is now “{label}”. Check again.")
+            raise NotPossible(f"Nothing was changed: the direction of “{current}” is now “{label}”. Check again.")
         type(record)._default_manager.filter(pk=record.pk).update(sync_direction=direction.value)
         transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
@@ -147,7 +147,7 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     synced = list(records.filter(pk__in=ids).exclude(sync_status=is_off).order_by("pk").values_list("pk", flat=True))
     if not synced:
         why = "the sync of its records is off" if ids else f"“{mapping.label}” isn't blocked there any more"
-        raise Conflict(f"Nothing was done: {why}.")
+        raise NotPossible(f"Nothing was done: {why}.")
     with transaction.atomic():
         entity_type = mapping.link.entity_type
         enqueue(entity_type, synced, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
@@ -155,10 +155,10 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 
 
 def check_board(link: BoardLink) -> str:
-    """Read the board's columns now and return the result as a sentence. Raises MondayError, Conflict."""
+    """Read the board's columns now and return the result as a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
-        raise Conflict(f"Monday was not asked: {reason}")
+        raise NotPossible(f"Monday was not asked: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
@@ -171,7 +171,7 @@ def check_board(link: BoardLink) -> str:
                 reason = board_setup.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
                 board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
-        raise Conflict(
+        raise NotPossible(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
             "from NPD Sync's user on Monday."
         )
@@ -195,12 +195,12 @@ def _problem_labels(link: BoardLink) -> set[str]:
 
 def enqueue_affected(mapping: FieldMapping, by: str) -> None:
     """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
-    ledgers = SyncMetadata.objects.of(mapping.link.entity_type)
-    in_conflict = ledgers.exclude(conflicts={}).filter(
+    sync_states = SyncMetadata.objects.of(mapping.link.entity_type)
+    in_conflict = sync_states.exclude(conflicts={}).filter(
         models.Q(conflicts__fields__contains=[mapping.key]) | models.Q(conflicts__overwritten__contains=[mapping.key])
     )  # fmt: skip
     ids = {
-        *_entity_ids(board_columns.blocked_ledgers(mapping.link, mapping)),
+        *_entity_ids(board_columns.blocked_sync_states(mapping.link, mapping)),
         *throttled_records(mapping),
         *_entity_ids(in_conflict),
     }
@@ -209,5 +209,5 @@ def enqueue_affected(mapping: FieldMapping, by: str) -> None:
         enqueue(entity_type, sorted(ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
 
 
-def _entity_ids(ledgers: models.QuerySet[SyncMetadata]) -> list[UUID]:
-    return [UUID(entity_id) for entity_id in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]
+def _entity_ids(sync_states: models.QuerySet[SyncMetadata]) -> list[UUID]:
+    return [UUID(entity_id) for entity_id in sync_states.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -32,10 +32,10 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
+from sync.reconcile.record_writes import changed_records_of, created_records_of
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
-from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
 
 
@@ -139,7 +139,7 @@ def decide_pass(
 
 def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
     before = answered.records.get(record.id)
-    return replace(record, conflicts=before.facts.conflicts, ledger=before.ledger) if before else record
+    return replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state) if before else record
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -251,7 +251,7 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()
     ).order_by("id")
-    # A sweep leaves out records that are unlinked, disabled or deleted, but their jobs may be due.
+    # A sweep leaves out records that have no item, are disabled or deleted, but their jobs may be due.
     extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
     swept = swept_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
     extra_ids -= set(swept.values_list("pk", flat=True))

@@ -185,7 +185,7 @@ class _Run:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
         # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
-        batch_id = uuid4()  # the ledger has it as sync_batch_id, and log lines too, also those of libraries
+        batch_id = uuid4()  # the sync state has it as sync_batch_id, and log lines too, also those of libraries
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
                 outcomes = reconcile(board_lease, claimed, batch_id, hold_seconds)

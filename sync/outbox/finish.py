@@ -174,17 +174,20 @@ def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
-def defer(  # noqa: PLR0913 - the columns that are written
-    rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0, at_most: int | None = 0
-) -> None:
+def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str, *, rounds: int = 0) -> None:
     """Make rows pending again without counting an attempt, due after a wait.
 
-    `at_most` is that of `release`; None keeps the stored one. `rounds` is the number of passes in a row that could not
-    decide the record.
+    `rounds` is the number of passes in a row that could not decide the record.
     """
-    values: dict[str, Any] = {"reason": reason, "seconds": seconds, "at_most": at_most}
+    values: dict[str, Any] = {"reason": reason, "seconds": seconds}
     if rounds:
         values["payload"] = json.dumps({ROUNDS_KEY: rounds})
+    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
+
+
+def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
+    """Make rows pending again as `defer` does, in the parts in which they were to be claimed before."""
+    values = {"reason": reason, "seconds": seconds, "at_most": None}
     _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 

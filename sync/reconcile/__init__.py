@@ -26,9 +26,9 @@ from sync.reconcile.gather.record_facts import claimed
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Ending, Outcome, PassFacts, Plan
+from sync.reconcile.record_writes import ending_after
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun
-from sync.reconcile.writes import ending_after
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, hold_s
         plan = _unread(executor, gatherer, facts, plan)
     elif gatherer.calls:
         stops.end_board_stop(lease.link)
-        plan = send(executor, facts.board, plan)
+        plan = send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ended for ended in endings if ended.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records.

@@ -1,12 +1,12 @@
 """Send a plan: store an intent for each write, send it, split documents that Monday refuses, and return the answers.
 
-Nothing else under sync/ calls a mutation. writes.py and the rules decide what is sent and what an answer means.
+Nothing else under sync/ calls a mutation. record_writes.py and the rules decide what is sent and what an answer means.
 """
 
 import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,13 +22,10 @@ from sync.monday import board_items, errors
 from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import calls, deleted_records, duplicates, lookups
+from sync.reconcile import calls, deleted_records, duplicates, gather, lookups, pass_plan, record_writes
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.gather.owners import owners_of
-from sync.reconcile.pass_plan import ItemAct, ItemPlan, Plan
 from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.writes import after_answer, changed_records_of, created_records_of, settings_of, write_of_record
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
 INTENT_SECONDS = 10
@@ -64,17 +61,16 @@ class Call:
         if self.kind is calls.Kind.CHANGE:
             changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
             if self.alone:
-                changes = [change for write in writes for change in _single_changes(write)]
+                [write] = writes
+                changes = [
+                    board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+                    for number, value in enumerate(write.fields)
+                ]
+                if write.columns:
+                    changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
             return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
         prepare = prepare_delete if self.kind is calls.Kind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
-
-
-def _single_changes(write: calls.Write) -> Iterator[board_items.ItemWrite]:
-    for number, value in enumerate(write.fields):
-        yield board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-    if write.columns:
-        yield board_items.ItemWrite("npdid", write.columns, write.item_id)
 
 
 def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict[str, str]:
@@ -86,7 +82,7 @@ def _outdated_writes(board: BoardContext, writes: Sequence[calls.Write]) -> dict
 
     def is_same(write: calls.Write) -> bool:
         record = records.get(write.record_id)
-        same_settings = record is not None and settings_of(record) == write.settings
+        same_settings = record is not None and record_writes.settings_of(record) == write.settings
         same_mappings = all(mapped.get(key) == expected for key, expected in write.mappings.items())
         return same_filter and same_settings and same_mappings
 
@@ -128,7 +124,7 @@ def _outdated_duplicates(board: BoardContext, writes: Sequence[calls.Write]) -> 
 _CLEAR = Call(calls.Kind.CHANGE, _outdated_duplicates)
 _ARCHIVE = Call(calls.Kind.ARCHIVE, _outdated_duplicates)
 
-ByUnit = dict[str, calls.Answer]
+ByUnit = dict[str, calls.WriteAnswer]
 
 # A write with its committed intent.
 Announced = tuple[calls.Write, Intent]
@@ -159,7 +155,9 @@ def unchanged_write(
     if record is None:
         return None
     columns = _npd_id_again(board, record.pk)
-    return calls.Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
+    return calls.Write(
+        str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=record_writes.settings_of(record)
+    )
 
 
 def documents_of(
@@ -225,7 +223,7 @@ class Executor:
             elif self._repeats_left(failure) < 1:
                 place += 1
                 wait = write_stop.wait_for_turn(place)
-                answer = calls.Answer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
+                answer = calls.WriteAnswer(calls.Verdict.HELD, write_stop.TURN, wait_seconds=wait)
                 answers |= {write.unit: answer for write in document}
             else:
                 sent = self._send_document(call, document)
@@ -272,23 +270,18 @@ class Executor:
         self.failed = []
         return judged
 
-    def _stop_reason(self) -> str:
-        """Return why nothing more is sent in this pass; empty if more may be sent."""
-        if self.stop_reason:
-            return self.stop_reason
-        if not self.has_written and len(self.failed) >= write_stop.PARTS:
-            return stops.WRITES_STOPPED
-        is_late = time.monotonic() - self.began_at > PASS_SECONDS
-        return "Monday is slow: it goes on with the next pass." if is_late else ""
-
     def _send_document(self, call: Call, writes: Sequence[calls.Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
-        stop_reason = self._stop_reason()
+        stop_reason = self.stop_reason
+        if not stop_reason and not self.has_written and len(self.failed) >= write_stop.PARTS:
+            stop_reason = stops.WRITES_STOPPED
+        if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
+            stop_reason = "Monday is slow: it goes on with the next pass."
         if stop_reason or not writes:
-            return {write.unit: calls.Answer(calls.Verdict.STOPPED, stop_reason) for write in writes}
+            return {write.unit: calls.WriteAnswer(calls.Verdict.STOPPED, stop_reason) for write in writes}
         reason, seconds = stops.refusal(self.board.link, call.kind)
         if reason:
-            return {write.unit: calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
+            return {write.unit: calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds) for write in writes}
         key = uuid.uuid4().hex
         answers, announced, request = commit_intents(self, call, writes, key)
         if request is None:
@@ -359,7 +352,7 @@ class Executor:
             if call.alone:
                 answers[write.unit] = self._confirm_values((write, intent), result, call)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=outcome, intent=intent)
+                answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
@@ -370,77 +363,79 @@ class Executor:
     def _end_forbidden(
         self, call: Call, forbidden: Sequence[tuple[calls.Write, errors.MondayError]], *, is_open: bool
     ) -> ByUnit:
-        """Send forbidden writes again in parts, to find out whether a column, an item or the board is closed.
+        """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
-        With `is_open`, others of the same document were written. Else a write to another record's item shows whether
-        the board is closed; if no record is in sync, two refusals close it. Each record's NPD ID is sent too, which
-        changes nothing and tells a closed column from a closed item.
+        1. A column that an error names is closed.
+        2. Else the board may be closed. It is open if others of the same document were written (`is_open`), or another
+           record's item takes a write that changes nothing.
+        3. On an open board two records are tried with each value alone. If the item takes one, the columns of the
+           refused ones are closed. If it takes none, the item is closed.
+        4. Without another record in sync, only the first one is tried. If its item takes nothing, the second refusal
+           closes the board.
+
+        What is closed for one record is closed for all, so columns and the board aren't tried again for the others.
         """
-        answers: ByUnit = {}
-        closed_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
-        is_closed = False
-        trial = None if closed_columns or is_open or not forbidden else unchanged_write(self.board, forbidden)
+        named_columns = {error.column_id for write, error in forbidden if _writes_to(write, [error.column_id])}
+        if named_columns:
+            return self._send_without_columns(call, forbidden, named_columns)
+        trial = None if is_open or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
-            answer = self._send_trial(call, trial)
+            answer = self._send_document(replace(call, alone=True), [trial])[trial.unit]
+            if answer.intent and answer.verdict is calls.Verdict.DONE:
+                # The trial's record isn't in this pass, so nothing else ends this intent.
+                _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
             if answer.verdict is not calls.Verdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
                 return {write.unit: replace(answer, intent=None) for write, _ in forbidden}
             is_open = answer.item is not None
-            is_closed = not is_open
+        answers: ByUnit = {}
         for number, (write, error) in enumerate(forbidden):
-            if closed_columns:
-                untried = forbidden[number:]
-                concerned = [write for write, _ in untried if _writes_to(write, closed_columns)]
-                others = [pair for pair in untried if not _writes_to(pair[0], closed_columns)]
-                answers |= self._without_columns(call, concerned, closed_columns, error)
-                return answers | self._end_forbidden(call, others, is_open=True)
-            if is_closed or (number == 1 and not is_open):
+            if not is_open and (trial is not None or number > 0):
                 stops.stop_board(self.board.link, error, call.kind)
                 return {other.unit: self._held(call.kind) for other, _ in forbidden}
             if number > 1:  # not a call for each, because they could be many
-                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
+                answers[write.unit] = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
                 continue
+            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             apart = replace(write, columns={**_npd_id_again(self.board, write.record_id), **write.columns})
             answer = self._send_document(replace(call, alone=True), [apart])[write.unit]
-            answers[write.unit] = answer
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
-                answers[write.unit] = calls.Answer(calls.Verdict.REFUSED, error.sentence)
-            # If the item took another value, the column is closed for all items.
-            closed = answer.rejected if answer.item is not None else {}
-            closed_columns = {value.column_id for value in write.fields if value.key in closed}
+                answer = calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
+            answers[write.unit] = answer
+            is_open = is_open or answer.item is not None
+            closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
+            if closed_columns:
+                return answers | self._send_without_columns(call, forbidden[number + 1 :], closed_columns)
         return answers
 
-    def _send_trial(self, call: Call, write: calls.Write) -> calls.Answer:
-        """Send a write that changes nothing to another record's item; DONE without an item: it was refused."""
-        answer = self._send_document(replace(call, alone=True), [write])[write.unit]
-        if answer.intent and answer.verdict is calls.Verdict.DONE:
-            # Its record isn't in this pass, so nothing else ends this intent.
-            _close_intents([answer.intent], IntentState.APPLIED if answer.item else IntentState.REJECTED)
-        return answer
-
-    def _without_columns(
-        self, call: Call, writes: Sequence[calls.Write], columns: Collection[str | None], error: errors.MondayError
+    def _send_without_columns(
+        self,
+        call: Call,
+        forbidden: Sequence[tuple[calls.Write, errors.MondayError]],
+        closed_columns: Collection[str | None],
     ) -> ByUnit:
-        """Send these records' values without the columns that the token's user may not write."""
+        """Send forbidden writes without the closed columns; those to none of them are forbidden for another reason."""
+        others = [(write, error) for write, error in forbidden if not _writes_to(write, closed_columns)]
         rejected = {}
         remaining = []
-        for write in writes:
-            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in columns}
-            fields = tuple(value for value in write.fields if value.column_id not in columns)
-            remaining.append(replace(write, fields=fields))
+        for write, error in forbidden:
+            if _writes_to(write, closed_columns):
+                rejected[write.unit] = {v.key: error for v in write.fields if v.column_id in closed_columns}
+                fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+                remaining.append(replace(write, fields=fields))
         sent_answers = self._send_document(call, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
             answer = sent_answers.get(write.unit, calls.NOTHING_SENT)
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers
+        return answers | self._end_forbidden(call, others, is_open=True)
 
-    def _held(self, kind: calls.Kind) -> calls.Answer:
+    def _held(self, kind: calls.Kind) -> calls.WriteAnswer:
         reason, seconds = stops.refusal(self.board.link, kind)
-        return calls.Answer(calls.Verdict.HELD, reason, wait_seconds=seconds)
+        return calls.WriteAnswer(calls.Verdict.HELD, reason, wait_seconds=seconds)
 
-    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.Answer:
+    def _confirm_values(self, announced: Announced, result: board_items.WriteResult, call: Call) -> calls.WriteAnswer:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
@@ -458,18 +453,18 @@ class Executor:
                 return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
-        return calls.Answer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
+        return calls.WriteAnswer(calls.Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
-    def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.Answer:
+    def _end_rejected(self, call: Call, announced: Announced, error: errors.MondayError) -> calls.WriteAnswer:
         write, intent = announced
         if error.scope is errors.Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
             is_bare = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
             if error.kind is errors.BOARD_FORBIDDEN and call.kind is calls.Kind.CREATE and not is_bare:
-                return calls.Answer(calls.Verdict.NAME_ONLY, error.sentence)
+                return calls.WriteAnswer(calls.Verdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and call.kind is not calls.Kind.CREATE:
-                return calls.Answer(calls.Verdict.REFUSED, error.sentence)
+                return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
             if not stops.refusal(self.board.link, call.kind)[0]:
                 stops.stop_board(self.board.link, error, call.kind)
@@ -485,9 +480,9 @@ class Executor:
         elif error.scope in (errors.Scope.ACCOUNT, errors.Scope.LIMIT):
             self._stop_writing(error)
             verdict = calls.Verdict.STOPPED
-        return calls.Answer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
+        return calls.WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
-    def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.Answer:
+    def _end_rejected_value(self, call: Call, write: calls.Write, error: errors.MondayError) -> calls.WriteAnswer:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
@@ -500,11 +495,11 @@ class Executor:
         if call.kind is calls.Kind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
             verdict = calls.Verdict.REFUSED if is_name else calls.Verdict.NAME_ONLY
-            return calls.Answer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
+            return calls.WriteAnswer(verdict, error.sentence, rejected=rejected, demanded=frozenset(error.columns))
         if not write.fields:
-            return calls.Answer(calls.Verdict.REFUSED, error.sentence)
+            return calls.WriteAnswer(calls.Verdict.REFUSED, error.sentence)
         if not (remaining.fields or remaining.columns):
-            return calls.Answer(calls.Verdict.DONE, rejected=rejected)
+            return calls.WriteAnswer(calls.Verdict.DONE, rejected=rejected)
         answer = self._send_document(replace(call, alone=True), [remaining])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
@@ -518,7 +513,7 @@ class Executor:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.failed.append((error, writes))
-            return {writes[0].unit: calls.Answer(calls.Verdict.STOPPED, error.sentence)}
+            return {writes[0].unit: calls.WriteAnswer(calls.Verdict.STOPPED, error.sentence)}
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(call, announced[0], error)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
@@ -538,13 +533,13 @@ class Executor:
         else:
             self._stop_writing(error)
         return {
-            write.unit: calls.Answer(
+            write.unit: calls.WriteAnswer(
                 calls.Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None
             )
             for write, intent in announced
         }
 
-    def failed_call(self, error: errors.MondayError, number: int) -> calls.Answer:
+    def failed_call(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
         """Stop the board or account after a failed read or an unsent write; return the answer for each of its units.
 
         Only a unit's own failure costs an attempt.
@@ -556,7 +551,7 @@ class Executor:
         # One of them may be at fault, so they are read again in parts.
         at_most = max(1, number // 4) if is_transport and number > 1 else 0
         verdict = calls.Verdict.FAILED if counts_attempt else calls.Verdict.STOPPED
-        return calls.Answer(verdict, error.sentence, at_most=at_most)
+        return calls.WriteAnswer(verdict, error.sentence, at_most=at_most)
 
     def _stop_writing(self, error: errors.MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
@@ -577,17 +572,17 @@ class Executor:
         """Search for the items before a second create, because Monday may refuse a value of an item it created."""
         self.calls += 1
         try:
-            items = items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except errors.MondayError as error:
             answer = self.failed_call(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
-            unread = calls.Answer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
+            unread = calls.WriteAnswer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
         answers = {}
         for write in writes:
             if item := items.get(str(write.record_id)):
-                answers[write.unit] = calls.Answer(calls.Verdict.DONE, item=item)
+                answers[write.unit] = calls.WriteAnswer(calls.Verdict.DONE, item=item)
         return answers
 
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
@@ -619,7 +614,7 @@ def commit_intents(
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
         reasons = {write.unit: paused for write in writes} if paused else call.outdated(board, writes)
-        unsent = {unit: calls.Answer(calls.Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
+        unsent = {unit: calls.WriteAnswer(calls.Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
@@ -673,17 +668,18 @@ def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 
-def send(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
-    plan = send_removals(executor, board, plan)
+    plan = send_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, choices.ApprovalState.DONE))
-    plan = send_records(executor, board, plan)
-    return send_duplicates(executor, board, plan)
+    plan = send_records(executor, plan)
+    return send_duplicates(executor, plan)
 
 
-def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
+    board = executor.board
     leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
@@ -695,17 +691,23 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     )
 
 
-def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send the records' values and create their items; raises LeaseLost."""
-    changes = [write_of_record(board, record_plan) for record_plan in changed_records_of(board, plan)]
-    creates = [write_of_record(board, record_plan) for record_plan in created_records_of(plan)]
+    board = executor.board
+    changes = [
+        record_writes.write_of(board, record_plan) for record_plan in record_writes.changed_records_of(board, plan)
+    ]
+    creates = [record_writes.write_of(board, record_plan) for record_plan in record_writes.created_records_of(plan)]
     answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates)
     writes = (*changes, *creates)
-    return plan.with_records(after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes)
+    return plan.with_records(
+        record_writes.after_answer(plan.records[write.record_id], answers[write.unit]) for write in writes
+    )
 
 
-def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
+    board = executor.board
     pairs = [
         (duplicate, duplicates.duplicate_write(duplicate))
         for duplicate in plan.duplicates
@@ -713,7 +715,9 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     ]
     without_npd_id = {board.link.npd_id_column: None}
     clears = [
-        replace(write, columns=without_npd_id) for duplicate, write in pairs if duplicate.act is ItemAct.DUPLICATE
+        replace(write, columns=without_npd_id)
+        for duplicate, write in pairs
+        if duplicate.act is pass_plan.ItemAct.DUPLICATE
     ]
     cleared = executor.send(_CLEAR, clears)
     archives = []
@@ -731,9 +735,9 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
     return replace(plan, duplicates=tuple(after_calls))
 
 
-def _is_handled_now(plan: Plan, duplicate: ItemPlan) -> bool:
+def _is_handled_now(plan: pass_plan.Plan, duplicate: pass_plan.ItemPlan) -> bool:
     """Whether the duplicate is handled in this pass; a copy waits if its record was not synced."""
-    if duplicate.act is not ItemAct.COPY:
+    if duplicate.act is not pass_plan.ItemAct.COPY:
         return True
     record_plan = plan.records[duplicate.original_record.pk]
     return record_plan.is_open and record_plan.item is not None

@@ -1,4 +1,4 @@
-"""Writes to Monday and their answers, as values: writes.py makes them from plans, and act.py sends them."""
+"""Writes to Monday and their answers, as values: record_writes.py makes them from plans, and act.py sends them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class WriteAnswer:
     """The result of one write."""
 
     verdict: Verdict
@@ -85,7 +85,7 @@ class Answer:
         return self.alone.get(key) or self.item
 
 
-NOTHING_SENT = Answer(Verdict.DONE)
+NOTHING_SENT = WriteAnswer(Verdict.DONE)
 
 
 def is_refused(error: MondayError) -> bool:

@@ -1,7 +1,10 @@
 """Compute what a pass writes into a record, from its plan, Monday's answer and the locked row; settle/ writes it.
 
-Implements, of “After a write” in docs/reference/merge.md: *the pair becomes*, *a relation that the answer to a create
-shows empty*.
+Implements, of “After a write” in docs/reference/merge.md:
+
+- *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull what NPD stored and
+  what was read
+- *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import pass_plan, removed_items, resolutions
-from sync.reconcile.board_filter import left_after_write
+from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
@@ -56,7 +59,7 @@ class RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.is_chosen:
-            return RecordChanges(replace(self.plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
+            return RecordChanges(replace(self.plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
@@ -65,11 +68,10 @@ class RecordChanges:
         return replace(self, plan=removed_items.plan_after_deletion(self.plan, self.plan.removal, needed))
 
 
-def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
-    board: BoardContext,
+def record_changes(
+    facts: pass_plan.PassFacts,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
-    read_at: datetime,
     paused: str = "",
     board_now: BoardContext | None = None,
 ) -> RecordChanges:
@@ -78,22 +80,22 @@ def record_changes(  # noqa: PLR0913, PLR0917 - what settling has read
     `paused` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if paused and plan.writes_npd:
-        plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
+        plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return RecordChanges(plan.drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if board_now is not None and plan.is_settled and _is_outdated(plan, board_now):
-        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if _is_removal_outdated(plan, record):
-        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
-    changes = field_changes(plan, record, read_at)
+        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
+    changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
     final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
     if not is_overtaken:
-        final_plan = left_after_write(board, final_plan, plan.answer.item)
+        final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
     return replace(changes, plan=final_plan)
 
 
@@ -132,7 +134,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         if removal.is_chosen:
             job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        unlinked = removed_items.plan_after_unlink_for_new_item(plan, removal)
+        unlinked = removed_items.plan_for_new_item(plan, removal)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
     elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
@@ -173,7 +175,7 @@ def _with_link(changes: RecordChanges, record: SyncedModel) -> RecordChanges:
 def _as_written(record: SyncedModel, values: Mapping[str, Any]) -> SyncedModel:
     if not values:
         return record
-    # By hand, like changed_ledger; setting a relation's id drops its cached record.
+    # By hand, like changed_sync_state; setting a relation's id drops its cached record.
     updated = object.__new__(type(record))
     vars(updated).update(vars(record), _state=copy(record._state))
     updated._state.fields_cache = dict(record._state.fields_cache)
@@ -206,14 +208,16 @@ _OVERTAKEN = FieldSettlement(overtaken=True)
 
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
     """Return the changes of the record's fields; `record` has NPD's current values."""
-    base = dict(plan.ledger.base)
-    altered = dict(plan.ledger.altered)
+    base = dict(plan.sync_state.base)
+    altered = dict(plan.sync_state.altered)
     values: dict[str, Any] = {}
     lines = []
     plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
-        if _is_at_rest(field_plan, plan.ledger.base.get(key)):  # as nearly all are
+        is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_same_base = field_plan.base is plan.sync_state.base.get(key)
+        if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
             continue
         answered_item = plan.answer.item_of(key)
         settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
@@ -244,12 +248,6 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
-
-
-def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
-    """Whether a field and its base stay as they are."""
-    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
-    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def settled_field(  # noqa: PLR0911 - a table
@@ -420,7 +418,7 @@ def _transfer_line(
     if kind == PUSH and not before and resolutions.is_column_replaced(plan.facts, field_plan):
         by = plan.facts.claim.payload.get(mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
-        former = plan.ledger.base.get(mapping.key, {}).get("local", field_plan.local_raw)
+        former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
         if is_refilled:
             # Nobody edited it, so the actor is who replaced the column.

@@ -1,7 +1,8 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
-but for what only Monday's answer shows: writes.py and changes.py, with the filter's last rule (`left_after_write`).
+but for what only Monday's answer shows: record_writes.py and changes.py, with the filter's last rule
+(`left_out_after_write`).
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from sync.reconcile.field_plan import with_fields
 from sync.reconcile.identity import carry_out_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
+from sync.reconcile.record_writes import end_uncreatable
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import with_earlier_bases
-from sync.reconcile.writes import end_uncreatable
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:

@@ -1,10 +1,11 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md.
+Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
+record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
+makes no new record: `_leave_to_deleted_record` in new_items.py.
 
-The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on. The board's
-policy decides about an unchanged item, a person about an edited one. Nothing is sent against the record's settings.
-An item that stays (KEPT) keeps its NPD ID, and makes no new record: `_leave_to_deleted_record` in new_items.py.
+The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,10 +26,10 @@ from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, lost_lines
+from sync.reconcile.lost_updates import lost_edit_line, lost_lines
 from sync.reconcile.new_items import assigned_items
+from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
-from sync.reconcile.writes import ending_after
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -115,10 +116,14 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _missing(plan, board.settings, facts.now)
-    if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
-        return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
-        return _end_deletion(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        tombstone = deleted.tombstone
+        state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
+        is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
+        # Our own call may have removed it without an answer.
+        if is_removed_by_us or _removing_intents(deleted):
+            return _removed(board, plan, state, item)
+        return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _end_deletion(
             plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
@@ -136,7 +141,7 @@ def decide_deleted(  # noqa: PLR0911 - a table
 
 def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, now: datetime) -> pass_plan.DeletedPlan:
     """Defer a deleted record with a missing item until the quiet time is over, then end it."""
-    since = plan.facts.ledger.removed_since or now
+    since = plan.facts.sync_state.removed_since or now
     plan = plan.with_state(removed_since=since)
     seconds = settings.gone_quiet_seconds - (now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
@@ -145,19 +150,8 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    """Whether our own call removed it, even if the call got no answer."""
-    tombstone = facts.tombstone
-    is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
-    return bool(_removing_intents(facts)) or is_stored
-
-
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
-
-
-def _state_of(item: Item) -> choices.TombstoneState:
-    return choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
 
 
 def _removed(
@@ -181,7 +175,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     """
     facts = plan.facts
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
-    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == ITEM_IS_BACK
+    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.sync_state.remote_state == ITEM_IS_BACK
     if is_restored:
         plan = plan.with_state(remote_state=ITEM_IS_BACK)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
@@ -211,7 +205,7 @@ def ask_about_item(
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
     again = ""
-    if facts.ledger.remote_state == ITEM_IS_BACK:
+    if facts.sync_state.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
     item_name = f"“{facts.item.name}”" if facts.item else "its item"
@@ -279,7 +273,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
+        if line := lost_edit_line(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 
@@ -307,7 +301,7 @@ def edits_since_base(
 def _edit_since_base(
     convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
 ) -> reports.FieldConflict | None:
-    base = field_plan.base_of(facts.ledger, mapping, item.id)
+    base = field_plan.base_of(facts.sync_state, mapping, item.id)
     cell = field_plan.cell_of(convert, mapping, item)
     local_raw = field_values.stored_values(facts.record, mapping)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
@@ -395,7 +389,7 @@ def removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> calls.Wri
     )
 
 
-def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.Answer) -> pass_plan.DeletedPlan:
+def after_removal(board: BoardContext, plan: pass_plan.DeletedPlan, answer: calls.WriteAnswer) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
     if answer.verdict is calls.Verdict.GONE:
@@ -445,12 +439,12 @@ def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetim
     return tombstone
 
 
-def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
+def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     """Return the sync state after the pass; None if there is nothing to store."""
-    ledger = plan.ledger
-    is_stored = ledger.pk is not None
+    sync_state = plan.sync_state
+    is_stored = sync_state.pk is not None
     conflicts = {"delete": [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
-    if plan.restores or not (is_stored or conflicts or ledger.removed_since):
+    if plan.restores or not (is_stored or conflicts or sync_state.removed_since):
         return None
     return SyncMetadata(
         entity_type=plan.facts.tombstone.entity_type,
@@ -459,8 +453,8 @@ def ledger_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
         conflicts=conflicts,
         asked_items=[],
         note=plan.reason,
-        removed_since=ledger.removed_since,
-        remote_state=ledger.remote_state if conflicts or not is_stored else "",
+        removed_since=sync_state.removed_since,
+        remote_state=sync_state.remote_state if conflicts or not is_stored else "",
     )
 
 

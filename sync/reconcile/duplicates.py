@@ -1,10 +1,14 @@
 """Decides about duplicates: a second item with a record's NPD ID, and a record that may be the same as another one.
 
-Implements the row *there, linked | a second item bears its NPD ID* of “A record and its item” in
-docs/reference/merge.md, the last sentence of *none | there, never linked* ("same person?"), and people's answers.
+Implements, of “A record and its item” in docs/reference/merge.md:
 
-An `ItemPlan` with the act DUPLICATE loses its NPD ID, and then is archived if our own create made it; else a person is
-asked. One with the act COPY is archived because that person called it a copy.
+- *there, linked | a second item bears its NPD ID*: the second item loses its NPD ID. If our own create made it and
+  nobody touched it, it is archived, too; else a person is asked whether it is the same.
+- the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
+  made from an item and has got the match key of the other.
+
+An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is archived because a person answered
+that it is a copy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,11 +22,11 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values, identity, pass_plan
-from sync.reconcile.calls import Answer, Verdict, Write
+from sync.reconcile.calls import Verdict, Write, WriteAnswer
 from sync.reconcile.facts import ItemFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import assigned_items
-from sync.reconcile.writes import ending_after
+from sync.reconcile.record_writes import ending_after
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -38,7 +42,7 @@ def find_possible_duplicates(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -
     merged = {answer.merged_id for answer in plan.answers if answer.result}
     asked_about = []
     for record in plan.open_records:
-        is_possible = record.ledger.made_from_item and record.id in facts.identity.possible_duplicates
+        is_possible = record.sync_state.made_from_item and record.id in facts.identity.possible_duplicates
         if not is_possible or record.item is None:
             continue
         key = field_values.match_text_of_item(board, record.item)
@@ -135,7 +139,7 @@ def is_to_archive(duplicate: pass_plan.ItemPlan) -> bool:
     return duplicate.item.state == field_values.ACTIVE and duplicate.facts.owner is None
 
 
-def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: Answer | None) -> bool:
+def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
     """Whether it is still to be archived after its NPD ID was `cleared`: not if the answer shows an edit since."""
     if duplicate.act is pass_plan.ItemAct.COPY or not duplicate.is_ours:
         return is_to_archive(duplicate)
@@ -144,7 +148,7 @@ def is_still_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, clea
     return bool(_creates_that_sent_its_values(board, _with_answered_item(duplicate, [cleared])))
 
 
-def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer | None]) -> pass_plan.ItemPlan:
+def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer | None]) -> pass_plan.ItemPlan:
     """Return a duplicate with the item in the answer to its clearing; questions show that."""
     item = next((answer.item for answer in answers if answer and answer.item), None)
     if item is None or duplicate.act is not pass_plan.ItemAct.DUPLICATE:
@@ -152,7 +156,7 @@ def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer 
     return replace(duplicate, facts=replace(duplicate.facts, item=item))
 
 
-def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[Answer]) -> pass_plan.ItemPlan:
+def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> pass_plan.ItemPlan:
     """Return it after Monday's answers to clearing its NPD ID and archiving it.
 
     If it was removed meanwhile, nothing is left to do.

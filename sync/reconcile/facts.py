@@ -132,7 +132,7 @@ class HistoryLine:
     item_id: str = ""
 
 
-def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
+def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values instead of database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}
     texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error", "left_out"), "")
@@ -155,13 +155,13 @@ def with_values(frozen: Frozen, **values: Any) -> Frozen:
     return changed
 
 
-def changed_ledger(ledger: SyncMetadata, **values: Any) -> SyncMetadata:
+def changed_sync_state(sync_state: SyncMetadata, **values: Any) -> SyncMetadata:
     """Return a sync state with these values: the same object if it has them already."""
-    if all(getattr(ledger, name) == value for name, value in values.items()):
-        return ledger
+    if all(getattr(sync_state, name) == value for name, value in values.items()):
+        return sync_state
     # The copy module takes ten times as long.
     changed = object.__new__(SyncMetadata)
-    changed.__dict__.update(vars(ledger))
+    changed.__dict__.update(vars(sync_state))
     changed.__dict__.update(values)
     return changed
 
@@ -172,7 +172,7 @@ class RecordFacts:
 
     claim: Claim
     record: SyncedModel
-    ledger: SyncMetadata  # its sync state
+    sync_state: SyncMetadata  # its sync state
     intents: tuple[Intent, ...] = ()  # without an answer
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
@@ -273,7 +273,7 @@ class RemovalFacts(RecordFacts):
 
 @dataclass(frozen=True)
 class IdentityFacts:
-    """The owners of the items that a pass read for unlinked records, and what is stored about both."""
+    """The owners of the items that a pass read for records without one, and what is stored about both."""
 
     owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
     existing: frozenset[UUID] = frozenset()  # the NPD IDs of the items that belong to existing records

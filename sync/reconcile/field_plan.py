@@ -1,9 +1,14 @@
 """Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
-Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
+Implements, of docs/reference/merge.md:
 
-Implements, of docs/reference/merge.md: “A field, both ways” and “A field, one way” (merge.py makes the comparison),
-“Unknown is not ∅”, in “After a write” *an intent without an answer*, and the values of a new item.
+- “A field, both ways”: a change of one side goes to the other; if both changed, the field's rule decides
+- “A field, one way”: the source's value is written to the other side, whatever that has
+- “Unknown is not ∅”: a field with a side that can't be read is blocked, not emptied
+- in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
+- the values of a new item
+
+Values that people keep in NPD only, and the bases with which sides are compared, come at the end.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +42,7 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     for key, field_plan in plans.items():
         if not field_plan.is_relation_skipped:
             continue
-        before = plan.ledger.blocked_fields.get(key)
+        before = plan.sync_state.blocked_fields.get(key)
         is_known = before and before.get("code") == BlockedCode.RELATION_SKIPPED and _is_same_value(before, field_plan)
         if not is_known:
             lines.append(HistoryLine("blocked", f"{field_plan.mapping.label}: {field_plan.blocked_reason}", key))
@@ -69,7 +74,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     is_open = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if not (is_open or item is None or way is merge.FieldDirection.NONE or is_retyped) and mapping.column_id:
-        resting = _at_rest(plan.ledger, item, mapping, convert, local_raw)
+        resting = _at_rest(plan.sync_state, item, mapping, convert, local_raw)
         if resting is not None:
             return resting
     field_plan = FieldPlan(mapping, convert, merge.FieldDecision(mapping.key, merge.Action.UNDECIDED), local_raw)
@@ -94,10 +99,14 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
 
 
 def _at_rest(
-    ledger: SyncMetadata, item: Item, mapping: FieldMapping, convert: conversion.Converter, local_raw: dict[str, Any]
+    sync_state: SyncMetadata,
+    item: Item,
+    mapping: FieldMapping,
+    convert: conversion.Converter,
+    local_raw: dict[str, Any],
 ) -> FieldPlan | None:
     """Return the plan of a field whose sides both still have the base's values, as nearly all fields do."""
-    base = base_of(ledger, mapping, item.id)
+    base = base_of(sync_state, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
     try:
@@ -162,7 +171,7 @@ def _merge_field(
         # Nobody changed Monday's side, so NPD's value is sent whatever the rule.
         agreed = merge.Values(agreed.local, None)
     was_filled = False
-    if base is None and values.local is None and (entry := plan.ledger.base.get(mapping.key)):
+    if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
         was_filled = side_of(convert.local, entry["local"]) is not None
@@ -175,7 +184,7 @@ def _merge_field(
         rule=merge.Rule(mapping.rule),
         first_match=merge.Rule(mapping.first_match),
         required=mapping.required,
-        emptied_while_blocked=was_filled,
+        emptied_since_old_base=was_filled,
     )
     rule = field.first_match if base is None else field.rule
     if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:
@@ -293,7 +302,7 @@ def _decide_unknown_local(
         local = "(a value that Monday can't show)"
         remote = convert.remote(field_plan.remote_raw)
         base = None
-        if entry := base_of(plan.ledger, mapping, plan.item_id):
+        if entry := base_of(plan.sync_state, mapping, plan.item_id):
             if reason := _removal_reason(facts, field_plan, remote, entry):
                 return _block_undecided(field_plan, BlockedCode.RELATION, reason)
             # NPD's side has changed only if it names another record than the base.
@@ -449,7 +458,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
     It is sent again once it or its column changes, or a person asks for it. A value kept in NPD only is not, unless
     Monday's value has changed too.
     """
-    entry = facts.ledger.blocked_fields.get(field_plan.mapping.key)
+    entry = facts.sync_state.blocked_fields.get(field_plan.mapping.key)
     kept = blocked_fields.kept_entry(entry)
     entry_in_force = kept or entry
     if not entry_in_force or entry_in_force["side"] != blocked_fields.SIDE_MONDAY:
@@ -465,7 +474,7 @@ def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
 
 def is_kept_different(facts: RecordFacts | RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether a person keeps the value in NPD only, so that the field is decided though its sides differ."""
-    kept = blocked_fields.kept_entry(facts.ledger.blocked_fields.get(field_plan.mapping.key))
+    kept = blocked_fields.kept_entry(facts.sync_state.blocked_fields.get(field_plan.mapping.key))
     return (
         kept is not None
         and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
@@ -529,9 +538,9 @@ def _way_of_both(*directions: str) -> merge.FieldDirection:
 AS_SENT = "as_sent"
 
 
-def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
+def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
     """Return the base if it belongs to this item, column and mapping version; None otherwise."""
-    entry = ledger.base.get(mapping.key)
+    entry = sync_state.base.get(mapping.key)
     return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
@@ -543,7 +552,7 @@ def base_with_intents(
     Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
     """
     item_id = facts.item.id if facts.item else ""
-    base = base_of(facts.ledger, mapping, item_id)
+    base = base_of(facts.sync_state, mapping, item_id)
     confirmed = []
     for intent in facts.intents_about(item_id):
         entry = intent.values.get(mapping.key)
@@ -562,7 +571,7 @@ def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.C
 
 def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping, item: Item) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
-    base = base_of(facts.ledger, mapping, item.id)
+    base = base_of(facts.sync_state, mapping, item.id)
     if base is None or base.get(AS_SENT) or base["local"] != field_values.stored_values(facts.record, mapping):
         return False
     return bool(base["remote"] == cell_of(board.converter(mapping, facts.record), mapping, item))

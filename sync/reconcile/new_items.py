@@ -1,11 +1,14 @@
 """Decides what happens to an item that no record has.
 
-Implements these rows of “A record and its item” in docs/reference/merge.md:
+Implements, of “A record and its item” in docs/reference/merge.md:
 
-- the rows *none | …*;
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest). If the
-  filter leaves that record out, both items keep it, and the nightly listing looks at the second one again;
-- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
+- *none | …*: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match key,
+  or asked about if there are several, or becomes a record. A removed item ends its job.
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+  takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
+  listing looks at the second one again.
+- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
+  the deleted record's pass decides about it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +33,17 @@ from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
+# Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
+# of the next passes carries out.
+CHECK_SOON = timedelta(minutes=1)
+
+# The same for an obstacle that may last for days, until a person or the board changes it. That usually wakes the item,
+# and each check costs calls.
+CHECK_SELDOM = timedelta(minutes=30)
+
+# A deletion that wasn't carried out within this time fails, or waits for a person.
+NEW_DELETION = timedelta(hours=1)
+
 
 def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide about the items that no record has, one after another."""
@@ -41,7 +55,7 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if item.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
         else:
-            decided = decide_item(facts, _with_planned_ledger(item, plan), plan)
+            decided = decide_item(facts, _with_planned_sync_state(item, plan), plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
@@ -53,16 +67,18 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if _is_overruled(record, item_of_record):
             log = tuple(line for line in record.log if line.kind != "link")
             without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+            overruled.append(
+                without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            )
     return plan.with_records(overruled)
 
 
-def _with_planned_ledger(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
+def _with_planned_sync_state(item: ItemFacts, plan: pass_plan.Plan) -> ItemFacts:
     """Return a possible duplicate with its record's sync state as this pass planned it."""
     planned = plan.records.get(item.duplicate_of.id) if item.duplicate_of else None
     if item.duplicate_of is None or planned is None:
         return item
-    return replace(item, duplicate_of=replace(item.duplicate_of, ledger=planned.ledger))
+    return replace(item, duplicate_of=replace(item.duplicate_of, sync_state=planned.sync_state))
 
 
 def _is_overruled(plan: pass_plan.RecordPlan, item_of_record: Mapping[UUID, str]) -> bool:
@@ -246,7 +262,7 @@ class _ItemRule:
         """When an unreadable item is tried again: later if its column is missing, because its return wakes the item."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
-        return self.now + timedelta(minutes=30 if is_missing else 1)
+        return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
     def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
@@ -271,15 +287,15 @@ class _ItemRule:
             reason = UnmatchedReason.CREATION_OFF if self.match_key else UnmatchedReason.NO_KEY
             return self._leave(reason, detail=detail, until=None, **_type_words(self.board))
         if self.board.link.creates_held and not self.match_key and not facts.may_create:
-            until = self.now + timedelta(minutes=30)
+            until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
-        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
+        # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.unlinked:
-            finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
@@ -346,9 +362,11 @@ class _ItemRule:
             f"“{record.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
             "decide what happens to the record."
         )
-        until = self.now + timedelta(minutes=30)
+        until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        return plan if record.ledger.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
+        return (
+            plan if record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
+        )
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
@@ -371,9 +389,9 @@ class _ItemRule:
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                # A deletion that waits for a person, or fails, may take days.
-                is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
-                wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
+                is_new = tombstone.deleted_at + NEW_DELETION > self.now
+                is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
+                wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.
@@ -388,7 +406,7 @@ class _ItemRule:
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            return not_linked(self.facts, problem)
+            return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
         plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
@@ -506,11 +524,6 @@ def decided_again(
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided
     return released(planned)
-
-
-def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
-    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled_item(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def after_rejection(

@@ -27,7 +27,7 @@ from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile import field_values
-from sync.reconcile.calls import NOTHING_SENT, Answer
+from sync.reconcile.calls import NOTHING_SENT, WriteAnswer
 from sync.reconcile.facts import (
     AnswerFacts,
     DeletedFacts,
@@ -37,7 +37,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     RemovalFacts,
-    changed_ledger,
+    changed_sync_state,
     with_values,
 )
 from sync.reconcile.field_values import BoardContext
@@ -94,15 +94,15 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-class Rejection(NamedTuple):
+class RejectedChoice(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
     reason: str
     is_stale: bool = False  # it was made for other values
 
 
-# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
-DROPPED = "left out by the filter"
+# The reason of a decision to do nothing more with a field, because the pair is left out after this pass.
+LEFT_OUT = "left out by the filter"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class FieldPlan:
     resolves: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
-    rejected: Mapping[str, Rejection] = field(default_factory=dict)
+    rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
 
     @property
     def resolution(self) -> merge.FieldSelection:
@@ -164,8 +164,8 @@ class FieldPlan:
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
 
     @property
-    def is_dropped(self) -> bool:
-        return self.decision.reason == DROPPED
+    def is_left_out(self) -> bool:
+        return self.decision.reason == LEFT_OUT
 
     @property
     def is_relation_skipped(self) -> bool:
@@ -209,7 +209,7 @@ class RemovedItem:
     is_chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
-    dropped_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
+    lost_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
     # The state to store for the request to approve the record's deletion: done, pending, or released.
     approval: choices.ApprovalState | None = None
     is_rejection_new: bool = False  # this pass is the first that follows a person's rejection
@@ -263,7 +263,7 @@ class RecordPlan:
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
-    leaving: str = ""  # why the filter leaves it out after this pass, which only pulls Monday's edits
+    left_out_after_pass: str = ""  # why the filter leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
@@ -273,7 +273,7 @@ class RecordPlan:
     replaced_intents: Mapping[str, str] = field(default_factory=dict)
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
-    answer: Answer = NOTHING_SENT  # Monday's answer to the sent values
+    answer: WriteAnswer = NOTHING_SENT  # Monday's answer to the sent values
 
     @property
     def id(self) -> UUID:
@@ -285,8 +285,8 @@ class RecordPlan:
         return self.facts.record
 
     @property
-    def ledger(self) -> SyncMetadata:
-        return self.facts.ledger
+    def sync_state(self) -> SyncMetadata:
+        return self.facts.sync_state
 
     @property
     def item(self) -> board_items.Item | None:
@@ -390,11 +390,11 @@ class RecordPlan:
         ended = repeat_ending(self.facts.claim, reason)
         return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
-    def drop(self, outcome: Outcome, detail: str) -> Self:
+    def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
-        return dropped.end(outcome, detail)
+        unapplied = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
+        return unapplied.end(outcome, detail)
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""
@@ -404,8 +404,8 @@ class RecordPlan:
         return with_values(self, facts=with_values(self.facts, **values))
 
     def with_state(self, **values: Any) -> Self:
-        ledger = changed_ledger(self.ledger, **values)
-        return self if ledger is self.ledger else self.with_facts(ledger=ledger)
+        sync_state = changed_sync_state(self.sync_state, **values)
+        return self if sync_state is self.sync_state else self.with_facts(sync_state=sync_state)
 
     def logged(self, *lines: HistoryLine) -> Self:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""

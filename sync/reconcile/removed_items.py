@@ -1,11 +1,12 @@
-"""Implements the rows for removed items in docs/reference/merge.md, “A record and its item”.
+"""Decides what happens to a record whose item was archived, deleted or moved, or is not shown any more.
 
-These are the rows *there | …* for an item that is archived, deleted, not returned or on another board, and *unlinked by
-policy*. The pass waits first; then the board's policy or a person decides (deleted_records.py does the same for deleted
-records).
+Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
+waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
+agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
+deleted_records.py does the same for deleted records.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
-the quiet time: Monday has an undo.
+the quiet time.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,14 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSelection, FieldSides, Unknown
+from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
-from sync.monday.board_items import ARCHIVED, DELETED, Item
+from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, will_ask
+from sync.reconcile.lost_updates import lost_edit_line, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -155,15 +156,15 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """
     item = facts.item
     if item is None:
-        return DELETED if facts.ledger.remote_state == DELETED else pass_plan.MISSING
+        return DELETED if facts.sync_state.remote_state == DELETED else pass_plan.MISSING
     if item.state != field_values.ACTIVE:
         return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
     return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
-def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
+def return_lines(sync_state: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return the history line about an item that is on its board again; none if it was there before."""
-    if ledger.removed_since and ledger.remote_state in pass_plan.OFF_BOARD_STATES:
+    if sync_state.removed_since and sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
         return (HistoryLine(RETURNED, "Its item is on the board again."),)
     return ()
 
@@ -183,9 +184,9 @@ def removal_sentence(facts: RemovalFacts) -> str:
 
 def _seen_removed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
     """Return since when the item is removed, and how many passes in a row have seen it so, including this one."""
-    ledger = facts.ledger
-    seen_before = ledger.removed_since if ledger.remote_state in pass_plan.OFF_BOARD_STATES else None
-    passes = (ledger.removed_passes or 0) + 1 if seen_before and ledger.remote_state == facts.state else 1
+    sync_state = facts.sync_state
+    seen_before = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
+    passes = (sync_state.removed_passes or 0) + 1 if seen_before and sync_state.remote_state == facts.state else 1
     return seen_before or now, passes
 
 
@@ -263,14 +264,31 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
 def _with_action(
     board: BoardContext, facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
-    """Apply a person's choice; without one apply the policy, if nothing was edited."""
+    """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
+
+    A choice whose option isn't open any more is answered with the reason.
+    """
+    choice = facts.choice
+    open_options = {(option.choose, option.value) for option in removed.options}
     if _is_recreation(facts):
-        lines = _dropped_edit_lines(board, facts, removed)
+        # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
+        missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
+        changes = change_events(board, facts.record, facts.history.events) if missed else []
+        why = "the item left the board with that."
+        mappings = [mapping for mapping in board.mappings if mapping.key in missed]
+        lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
+        edits = tuple(line for line in lines if line)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, dropped_edits=lines
+            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
         )
-    if facts.choice is not None:
-        removed = _by_choice(facts, facts.choice, removed)
+    if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
+        problem = "The record was edited after you chose. Check the current values, then choose again."
+        removed = replace(removed, problem=problem)
+    elif choice is not None and (choice.choose, choice.value or "") in open_options:
+        removed = replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
+    elif choice is not None:
+        needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
+        removed = replace(removed, problem=needed or "This is not possible any more. Choose another option.")
     elif act := _action_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, decided_by=BY_POLICY)
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
@@ -279,17 +297,6 @@ def _with_action(
         problem = "Deleting this record was not approved." if removed.is_chosen else ""
         removed = replace(removed, act=pass_plan.RecordAction.NOTHING, problem=problem)
     return removed
-
-
-def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
-    """Apply a choice if the values that its author saw are unchanged, and its option is still open."""
-    if choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-        return replace(removed, problem=problem)
-    if (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
-        return replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
-    needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-    return replace(removed, problem=needed or "This is not possible any more. Choose another option.")
 
 
 def _action_by_policy(
@@ -306,20 +313,6 @@ def _action_by_policy(
     has_obstacle = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
     may_act = is_surely_removed and not (removed.fields or is_forbidden or has_obstacle)
     return act if may_act else pass_plan.RecordAction.NOTHING
-
-
-def _dropped_edit_lines(
-    board: BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
-) -> tuple[HistoryLine, ...]:
-    """Return history lines for Monday edits that re-creating would drop."""
-    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-    if not missed:
-        return ()
-    changes = change_events(board, facts.record, facts.history.events)
-    why = "the item left the board with that."
-    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
-    return tuple(line for line in lines if line)
 
 
 def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
@@ -345,14 +338,19 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
-    cell = _last_cell(convert, mapping, facts.item)
-    base = field_plan.base_of(facts.ledger, mapping, item_id)
+    cell: Any = field_plan.UNREAD
+    if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+        cell = field_plan.cell_of(convert, mapping, facts.item)
+        # Another board has other columns, so it says nothing that a cell can't be read there.
+        if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
+            cell = field_plan.UNREAD
+    base = field_plan.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
             base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
     sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
-    entry = facts.ledger.base.get(mapping.key)
+    entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
     monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
     if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
@@ -363,15 +361,6 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     )
 
 
-def _last_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
-    """Return the cell of a removed item; unread if its column is missing, or the item is on another board."""
-    if item is None or mapping.problem_code == choices.ColumnProblem.MISSING:
-        return field_plan.UNREAD
-    cell = field_plan.cell_of(convert, mapping, item)
-    # Another board has other columns.
-    return field_plan.UNREAD if isinstance(cell, Unknown) and item.state not in pass_plan.REPORTED_STATES else cell
-
-
 def _is_edited_in_npd(
     convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
@@ -380,7 +369,7 @@ def _is_edited_in_npd(
     npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
-        entry = facts.ledger.blocked_fields.get(mapping.key, {})
+        entry = facts.sync_state.blocked_fields.get(mapping.key, {})
         is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
         return npd_side.local is not None and not sides.equal and not is_skipped
     if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):
@@ -442,7 +431,7 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     ]
 
 
-def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
+def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
     """Return the plan of a record that was unlinked to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
@@ -451,7 +440,7 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
     return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 

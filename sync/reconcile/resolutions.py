@@ -19,7 +19,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.reconcile import field_values
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
@@ -36,7 +36,7 @@ class ResolutionRejected(Exception):
 
 
 def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
-    return replace(field_plan, rejected={**field_plan.rejected, kind: Rejection(reason, is_stale)})
+    return replace(field_plan, rejected={**field_plan.rejected, kind: RejectedChoice(reason, is_stale)})
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -60,7 +60,7 @@ def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_valu
                 raws.append(before["local"])
                 with suppress(UnknownValue):
                     raws.append(_as_npd_value(convert, before))
-        if facts.conflicts and (base := facts.ledger.base.get(key)):
+        if facts.conflicts and (base := facts.sync_state.base.get(key)):
             raws.append(base["local"])
     return field_values.references_of(board.model, raws)
 
@@ -77,7 +77,7 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
     entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
     before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
-    return {"before": before, "after": plan.ledger.base.get(field_plan.mapping.key)}
+    return {"before": before, "after": plan.sync_state.base.get(field_plan.mapping.key)}
 
 
 def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
@@ -184,28 +184,6 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     return reopened
 
 
-def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return what was overruled by choices that can't be undone any more, beside the value after this pass."""
-    conflicts = []
-    for key, field_plan in plan.plans.items():
-        request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in field_plan.rejected or request is None or not field_plan.is_agreed:
-            continue
-        choice = request.resolutions[key]
-        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
-        overruled = [
-            (owner, value)
-            for side, owner, value in sides
-            if side != choice.choose and (value or None) != field_plan.npd_value_after
-        ]
-        if overruled:
-            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
-            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
-            reason = " ".join([detail, *others])
-            conflicts.append(reports.FieldConflict(key, field_plan.npd_value_after, None, overruled[0][1], reason))
-    return conflicts
-
-
 def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
@@ -269,8 +247,8 @@ def _check_conflict(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
     """Whether the field is mapped to another column since its last sync."""
     key = field_plan.mapping.key
-    base = facts.ledger.base.get(key)
-    blocked = facts.ledger.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
+    base = facts.sync_state.base.get(key)
+    blocked = facts.sync_state.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
 
 
@@ -357,8 +335,24 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    overruled = [field for field in _overruled_values(plan) if field.key in rejected]
-    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
+    conflicts = reopened_conflicts(plan, reports.KIND_OVERWRITTEN)
+    for key, field_plan in plan.plans.items():
+        request = undo_request_of(plan.facts.conflicts, key)
+        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
+        if not is_rejected or request is None or not field_plan.is_agreed:
+            continue
+        choice = request.resolutions[key]
+        value_now = field_plan.npd_value_after
+        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
+        overruled = [
+            (owner, value) for side, owner, value in sides if side != choice.choose and (value or None) != value_now
+        ]
+        if overruled:
+            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
+            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
+            reason = " ".join([detail, *others])
+            conflicts.append(reports.FieldConflict(key, value_now, None, overruled[0][1], reason))
+    return conflicts
 
 
 def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:

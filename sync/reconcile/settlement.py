@@ -14,7 +14,7 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from sync.choices import LedgerDirection, RecordSyncStatus, SyncStatus
+from sync.choices import RecordSyncStatus, SyncStateDirection, SyncStatus
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action, FieldDirection
 from sync.models import SyncMetadata
@@ -31,9 +31,9 @@ from sync.registry import target_of
 
 def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
-    ledger = plan.ledger
-    conflicts = _ledger_conflicts(plan, ledger.conflicts)
-    asked_items = ledger.asked_items
+    sync_state = plan.sync_state
+    conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
+    asked_items = sync_state.asked_items
     if plan.identity.question:
         asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
     blocked = before.blocked_fields
@@ -49,30 +49,30 @@ def state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime)
         error_count = 0
         last_error = ""
     return {
-        "base": ledger.base,
-        "altered": ledger.altered,
+        "base": sync_state.base,
+        "altered": sync_state.altered,
         "blocked_fields": blocked,
         "note": plan.reason,
-        "remote_state": ledger.remote_state,
-        "seen": ledger.seen,
-        "removed_since": ledger.removed_since,
-        "removed_passes": ledger.removed_passes,
+        "remote_state": sync_state.remote_state,
+        "seen": sync_state.seen,
+        "removed_since": sync_state.removed_since,
+        "removed_passes": sync_state.removed_passes,
         "remote_id": plan.record.monday_id,
         "conflicts": conflicts,
         "asked_items": asked_items if "identity" in conflicts else [],
-        "left_out": ledger.left_out,
+        "left_out": sync_state.left_out,
         "error_count": error_count,
         "last_error": last_error,
     }
 
 
-def ledger_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the new values of the sync state's row; `before` is the stored one."""
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.plans.values())
     is_taken = any(field_plan.write_raw is not None for field_plan in plan.plans.values())
-    direction = LedgerDirection.BIDIRECTIONAL
+    direction = SyncStateDirection.BIDIRECTIONAL
     if is_sent is not is_taken:
-        direction = LedgerDirection.LOCAL_TO_REMOTE if is_sent else LedgerDirection.REMOTE_TO_LOCAL
+        direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
     return {**state_after(plan, before, now), "sync_direction": direction}
 
 
@@ -101,7 +101,7 @@ def _comparable(value: Any) -> Any:
     return without_request_id(value) if isinstance(value, str) else value
 
 
-def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
+def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
     if not plan.is_synced:
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
@@ -125,19 +125,19 @@ def _ledger_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dic
 
 
 def sync_status(
-    board: BoardContext, plan: pass_plan.RecordPlan, ledger: Mapping[str, Any], *, has_open_work: bool
+    board: BoardContext, plan: pass_plan.RecordPlan, sync_state: Mapping[str, Any], *, has_open_work: bool
 ) -> RecordSyncStatus:
-    """Return the record's status; the order of the checks matters. `ledger` is its sync state after the pass."""
+    """Return the record's status; the order of the checks matters. `sync_state` is its sync state after the pass."""
     if not plan.is_synced:
         return RecordSyncStatus.DISABLED
-    if ledger["conflicts"]:
+    if sync_state["conflicts"]:
         return RecordSyncStatus.CONFLICT
     if not plan.is_settled or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
-    if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, ledger["blocked_fields"].values())):
+    if has_open_work or plan.reason or any(map(blocked_fields.is_blocking, sync_state["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
-    altered = {key for key, entry in ledger["altered"].items() if not entry.get("lossless")}
+    altered = {key for key, entry in sync_state["altered"].items() if not entry.get("lossless")}
     if altered and any(
         mapping.key in altered and way_of(plan, mapping) is not FieldDirection.NONE for mapping in board.mappings
     ):
@@ -145,15 +145,15 @@ def sync_status(
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
     # out, and values that a person keeps in NPD only, may differ.
     has_diverged = plan.item is not None and any(
-        field_plan.decision.action is not Action.NOTHING and key not in ledger["base"]
+        field_plan.decision.action is not Action.NOTHING and key not in sync_state["base"]
         for key, field_plan in plan.plans.items()
         if field_plan.mapping.column_id and not field_plan.is_relation_skipped
-        if blocked_fields.KEPT_BY not in ledger["blocked_fields"].get(key, {})
+        if blocked_fields.KEPT_BY not in sync_state["blocked_fields"].get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 
 
-LEDGER_STATUS = {
+SYNC_STATE_STATUS = {
     RecordSyncStatus.SYNCED: SyncStatus.COMPLETED,
     RecordSyncStatus.DISABLED: SyncStatus.SKIPPED,
     RecordSyncStatus.CONFLICT: SyncStatus.COMPLETED,
@@ -191,7 +191,7 @@ def changed_records(
     changed |= {duplicate.original_record.pk for duplicate in plan.duplicates}
     changed |= {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
     changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
-    stored = {record_facts.id: record_facts.ledger for record_facts in facts.records}
+    stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _stays(facts, record_plan, stored[key], has_job=key in with_jobs):
             changed.add(key)
@@ -204,7 +204,7 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     field_plans = plan.plans.values()
     has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.leaving)
+        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
         or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
@@ -233,8 +233,8 @@ def _stays(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, before: SyncM
         key in before.seen and before.seen[key][-1][0] == entries[-1][0] for key, entries in after["seen"].items()
     )
     status = sync_status(facts.board, settled, after, has_open_work=False)
-    ledger_status = SyncStatus.FAILED if plan.facts.has_failed_job else LEDGER_STATUS[status]
-    is_same_status = has_job or (status, ledger_status) == (plan.record.sync_status, before.sync_status)
+    sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
+    is_same_status = has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)
     if not is_seen or not is_same_status:
         return False
     # Most records have nothing to report about conflicts.
@@ -303,7 +303,7 @@ def _why_not_asked(plan: pass_plan.RecordPlan) -> str:
         return "The record was unlinked from its item."
     if not plan.is_synced:
         return plan.off_reason
-    is_active = plan.item is not None and plan.ledger.remote_state == ACTIVE
+    is_active = plan.item is not None and plan.sync_state.remote_state == ACTIVE
     return "The item is on the board again." if is_active and plan.removal is None else ""
 
 
@@ -359,7 +359,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         key
         for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or field_plan.is_dropped
+        if field_plan.blocked_reason or field_plan.is_left_out
         if not is_kept_different(plan, field_plan)
     )
 

@@ -1,8 +1,12 @@
 """Rules about both sides before fields are compared: no news, stale reads, missing columns, and unlinking.
 
-Implements these parts of docs/reference/merge.md: the end of *lost update* (echoes are dropped); in “Unknown is not ∅”,
-missing columns and the repeated read; in “A record and its item”, *unlinked by policy or a person*, and that nothing is
-created while its item couldn't be matched later.
+Implements, of docs/reference/merge.md:
+
+- the end of *lost update*: an event that only reports our own write (an echo) ends its job without a call
+- in “Unknown is not ∅”: a field without its column is unknown, and a read that shows what our write has just replaced
+  is repeated
+- in “A record and its item”, *unlinked by policy or a person*: the sync goes off, and the item loses its NPD ID
+- also there, that no item is created while it couldn't be matched later, because such a column is missing
 """
 
 from collections.abc import Iterable
@@ -46,16 +50,16 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
 def has_open_work(plan: pass_plan.RecordPlan) -> bool:
     """Whether a pass would have work, even if no value has changed."""
     facts = plan.facts
-    ledger = plan.ledger
+    sync_state = plan.sync_state
     return bool(
         facts.conflicts
         or facts.intents
         or plan.lost_updates
         or facts.has_failed_job
-        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in ledger.blocked_fields.values())
-        or ledger.note
-        or ledger.left_out
-        or ledger.remote_state != field_values.ACTIVE
+        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values())
+        or sync_state.note
+        or sync_state.left_out
+        or sync_state.remote_state != field_values.ACTIVE
     )
 
 
@@ -65,7 +69,7 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
     if not record.monday_id or has_open_work(plan):
         return False
     for mapping in board.mapped:
-        base = field_plan.base_of(plan.ledger, mapping, record.monday_id)
+        base = field_plan.base_of(plan.sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
         if base is None or base.get(field_plan.AS_SENT):
             return False
@@ -85,7 +89,7 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
         if values is None:
             return False
         for mapping, value, column_type in values:
-            base = field_plan.base_of(plan.ledger, mapping, record.monday_id or "")
+            base = field_plan.base_of(plan.sync_state, mapping, record.monday_id or "")
             convert = board.converter(mapping, record)
             try:
                 if base is None or event_value(convert, value, column_type) != convert.remote(base["remote"]):
@@ -164,14 +168,14 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    base = field_plan.base_of(facts.ledger, mapping, facts.item.id) if mapping and facts.item else None
+    base = field_plan.base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False
     convert = board.converter(mapping, facts.record)
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
         current = convert.remote(cell)
-        seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.ledger.seen.get(key, ()) if raw == cell]
+        seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
         if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
         writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
@@ -192,7 +196,7 @@ def repeat_stale_read(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) ->
 
 def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-    if facts.conflicts or facts.intents or facts.history.void or facts.ledger.blocked_fields:
+    if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
     return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
@@ -203,7 +207,7 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)
-        base = field_plan.base_of(facts.ledger, mapping, item.id)
+        base = field_plan.base_of(facts.sync_state, mapping, item.id)
         if (
             not convert.names_items
             or field_plan.side_of(convert.remote, field_plan.cell_of(convert, mapping, item)) is not None
@@ -224,7 +228,7 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
-        base = field_plan.base_of(facts.ledger, mapping, item.id)
+        base = field_plan.base_of(facts.sync_state, mapping, item.id)
         if base is None:
             return True
         if base["local"] == field_values.stored_values(facts.record, mapping):

@@ -183,7 +183,7 @@ def with_earlier_bases(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     bases = bases_of_creates(facts.board, plan.facts) if lacks_base(facts.board, plan.facts) else {}
     if plan.facts.history.void:
         bases |= bases_of_late_writes(facts.board, plan.facts)
-    return plan.with_state(base={**plan.ledger.base, **bases}) if bases else plan
+    return plan.with_state(base={**plan.sync_state.base, **bases}) if bases else plan
 
 
 def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, dict[str, Any]]:
@@ -198,7 +198,7 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
             entry = intent.values.get(mapping.key)
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
-            base = field_plan.base_of(facts.ledger, mapping, item.id)
+            base = field_plan.base_of(facts.sync_state, mapping, item.id)
             # A united list has elements that somebody added on Monday, so it is merged as usual.
             if base is None or entry.get("united"):
                 continue
@@ -223,7 +223,7 @@ def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a field of the record's item has no base, as after an unanswered create."""
     item = facts.item
     return item is not None and any(
-        field_plan.base_of(facts.ledger, mapping, item.id) is None for mapping in board.mapped
+        field_plan.base_of(facts.sync_state, mapping, item.id) is None for mapping in board.mapped
     )
 
 
@@ -233,7 +233,7 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
     creates = [intent for intent in _unanswered_creates(facts) if _may_be_created_by(board, facts, intent)]
     if item is None or not creates:
         return {}
-    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.ledger, mapping, item.id) is None]
+    lacking = [mapping for mapping in board.mappings if field_plan.base_of(facts.sync_state, mapping, item.id) is None]
     bases = {}
     for mapping in lacking:
         if base := _base_from_creates(board, facts, item, mapping, creates):

@@ -32,7 +32,7 @@ FieldRef = tuple[str, UUID, str]
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
-    """Whether an entry of the ledger's `blocked_fields` is a value that Monday rejects."""
+    """Whether an entry of the sync state's `blocked_fields` is a value that Monday rejects."""
     return entry is not None and entry.get("side") in (SIDE_MONDAY, SIDE_LIMIT)
 
 
@@ -51,11 +51,14 @@ def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return dict(entry) if KEPT_BY in entry else entry.get(KEPT_ENTRY)
 
 
-def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
+def mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
     """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
-    entry = {name: value for name, value in ledger.blocked_fields[key].items() if name != KEPT_BY}
-    ledger.blocked_fields = {**ledger.blocked_fields, key: entry if by is None else {**entry, KEPT_BY: dict(by)}}
-    ledger.save(update_fields=["blocked_fields"])
+    entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
+    sync_state.blocked_fields = {
+        **sync_state.blocked_fields,
+        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
+    }
+    sync_state.save(update_fields=["blocked_fields"])
 
 
 def throttled_fields() -> QuerySet[WriteLoop]:

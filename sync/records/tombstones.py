@@ -206,7 +206,7 @@ def prune_tombstones() -> int:
         with transaction.atomic():
             IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
             for row in rows:
-                # The ledger of a record that exists again is in use.
+                # The sync state of a record that exists again is in use.
                 if not registry.entity(row.entity_type).model._default_manager.filter(pk=row.entity_id).exists():
                     SyncMetadata.objects.filter(entity_type=row.entity_type, entity_id=str(row.entity_id)).delete()
             Tombstone.objects.filter(pk__in=[row.pk for row in rows]).delete()

@@ -52,7 +52,7 @@ class SyncStateService:
         remote_id: str | None = None,
         *,
         system: str | None = None,
-        sync_direction: choices.LedgerDirection = choices.LedgerDirection.BIDIRECTIONAL,
+        sync_direction: choices.SyncStateDirection = choices.SyncStateDirection.BIDIRECTIONAL,
         resolution_strategy: choices.ResolutionStrategy = choices.ResolutionStrategy.MANUAL,
     ) -> SyncState:
         """Get or create the thing's state, pending at first; a stored state without a remote id gets it.
@@ -82,7 +82,7 @@ class SyncStateService:
             raise ValueError(f"{state} is stored with the remote id {state.remote_id}, not {remote_id}.")
         return state
 
-    def begin(self, state: SyncState, *, direction: choices.LedgerDirection | None = None) -> SyncState:
+    def begin(self, state: SyncState, *, direction: choices.SyncStateDirection | None = None) -> SyncState:
         """Store that the sync has begun."""
         _refuse_own_record(state.entity_type)
         state.sync_status = choices.SyncStatus.IN_PROGRESS

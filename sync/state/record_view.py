@@ -153,10 +153,10 @@ def _rules(
     edited = column_rows.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
         models.Q(local__isnull=False), models.Q(agreed=None) | ~models.Q(local=models.F("agreed"))
     )
-    ledgers = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
-    only_without_column = ledgers.filter(models.Exists(column_rows), ~models.Exists(edited))
+    sync_states = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
+    only_without_column = sync_states.filter(models.Exists(column_rows), ~models.Exists(edited))
     jobs = SyncQueue.objects.filter(entity_type=entity_type, **among).exclude(status=choices.QueueStatus.COMPLETED)
-    # The ledger has ids as text. Compared as text, all of them are read once, by the index.
+    # The sync state has ids as text. Compared as text, all of them are read once, by the index.
     pk_as_text = Cast(models.F("pk"), models.TextField())
     asked = waits_as(Kind.CONFLICT, Kind.DUPLICATE)
     synced = [choices.RecordSyncStatus.SYNCED]
@@ -184,17 +184,17 @@ def _rules(
 
 
 def _of_field(column: str, key: str) -> models.Func:
-    """Return the SQL expression for a value of an attention row's field in a JSON column of the outer ledger."""
+    """Return the SQL expression for a value of an attention row's field in a JSON column of the outer sync state."""
     return models.Func(
         models.OuterRef(column), models.F("field"), models.Value(key),
         function="jsonb_extract_path_text", output_field=models.TextField(),
     )  # fmt: skip
 
 
-# The length of an entry [value, when] of the ledger's `seen`, which a pass read; a lost edit's has a third part.
+# The length of an entry [value, when] of the sync state's `seen`, which a pass read; a lost edit's has a third part.
 _READING_PARTS = 2
 
-# States of an item, in the ledger, in which nothing can be written to it.
+# States of an item, in the sync state, in which nothing can be written to it.
 UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
@@ -261,9 +261,9 @@ class RecordView:
         self.status: str = record.sync_status
 
     @cached_property
-    def ledger(self) -> SyncMetadata:
+    def sync_state(self) -> SyncMetadata:
         """The record's sync state; unsaved before its first pass, with the values that the database would give it."""
-        return self._page.ledgers.get(str(self.record.pk)) or SyncMetadata(
+        return self._page.sync_states.get(str(self.record.pk)) or SyncMetadata(
             base={},
             blocked_fields={},
             altered={},
@@ -288,7 +288,7 @@ class RecordView:
     @property
     def _blocked_entries(self) -> dict[str, dict[str, Any]]:
         """The blocked fields without those whose column is back, because these are being synced again."""
-        blocked: dict[str, dict[str, Any]] = self.ledger.blocked_fields
+        blocked: dict[str, dict[str, Any]] = self.sync_state.blocked_fields
         by_column = {key for key, entry in blocked.items() if entry.get("code") == choices.BlockedCode.COLUMN}
         if not by_column:  # most records, for which no mappings have to be read
             return blocked
@@ -414,7 +414,7 @@ class RecordView:
     @property
     def removed_item(self) -> str:
         """The state of an item that the last pass found to have left the board, such as “archived”; else empty."""
-        state = self.ledger.remote_state
+        state = self.sync_state.remote_state
         return state if self.record.monday_id and self.record.may_sync and state in UNWRITABLE_STATES else ""
 
     @property
@@ -431,7 +431,7 @@ class RecordView:
     def conflict_fields(self) -> tuple[str, ...]:
         """The fields in conflict, without those whose resolution was chosen already."""
         asked = {value.key for entry in self.entries if entry.kind is Kind.CONFLICT for value in entry.values}
-        return tuple(key for key in self.ledger.conflicts.get("fields", ()) if key in asked)
+        return tuple(key for key in self.sync_state.conflicts.get("fields", ()) if key in asked)
 
     @property
     def spellings(self) -> Mapping[str, str]:
@@ -457,11 +457,11 @@ class RecordView:
             is_on = self.record.sync_enabled
             return "Its direction is “no sync”." if is_on else "Sync is off for this record."
         if self.record.is_left_out:
-            return self.ledger.note or "The filter leaves it out."
+            return self.sync_state.note or "The filter leaves it out."
         if self.status == choices.RecordSyncStatus.SYNCED:
             return " ".join(
                 f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
-                for key, entry in self.ledger.blocked_fields.items()
+                for key, entry in self.sync_state.blocked_fields.items()
                 if KEPT_BY in entry
             )
         reason = next((text for text in self._reasons() if text), "")
@@ -479,8 +479,8 @@ class RecordView:
                 yield f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
             else:
                 yield job.reason
-        yield self.ledger.note
-        for key, entry in [*self._blocked_entries.items(), *self.ledger.altered.items()]:
+        yield self.sync_state.note
+        for key, entry in [*self._blocked_entries.items(), *self.sync_state.altered.items()]:
             yield f"{self.labels.get(key, key)}: {entry['reason']}"
 
     @cached_property
@@ -490,7 +490,7 @@ class RecordView:
 
     def _field(self, mapping: FieldMapping) -> FieldView:
         # A base of another item or column doesn't count.
-        entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
+        entry: dict[str, Any] | None = self.sync_state.base.get(mapping.key)
         is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
         key = mapping.key
         base = entry if is_current else None
@@ -504,8 +504,10 @@ class RecordView:
         reason = self._blocked_reason(key) if to_monday or to_npd else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [entries[key]["reason"] for entries in (self._blocked_entries, self.ledger.altered) if key in entries]
-        if key in self.ledger.blocked_fields and not details:
+        details = [
+            entries[key]["reason"] for entries in (self._blocked_entries, self.sync_state.altered) if key in entries
+        ]
+        if key in self.sync_state.blocked_fields and not details:
             details = ["Its column is back, or was replaced: the value is on its way."]
         return FieldView(
             key=key,
@@ -545,10 +547,10 @@ class RecordView:
         """
         key = mapping.key
         agreed_at = datetime.fromisoformat(base["at"]) if base and "at" in base else None
-        if key not in self.ledger.blocked_fields and key not in self.ledger.conflicts.get("fields", ()):
-            moments = (agreed_at, self.ledger.last_successful_sync) if base else ()
+        if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
+            moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
-        readings = [reading for reading in self.ledger.seen.get(key, ()) if len(reading) == _READING_PARTS]
+        readings = [reading for reading in self.sync_state.seen.get(key, ()) if len(reading) == _READING_PARTS]
         raw, when = readings[-1] if readings else (None, "")
         read_at = datetime.fromisoformat(when) if when else None
         if read_at is None or (agreed_at is not None and agreed_at >= read_at):
@@ -594,8 +596,10 @@ class _Page:
         self._entity_type = entity_type
 
     @cached_property
-    def ledgers(self) -> Mapping[str, SyncMetadata]:
-        return {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(self._entity_type, self._ids)}
+    def sync_states(self) -> Mapping[str, SyncMetadata]:
+        return {
+            sync_state.entity_id: sync_state for sync_state in SyncMetadata.objects.of(self._entity_type, self._ids)
+        }
 
     @cached_property
     def jobs(self) -> Mapping[UUID, Sequence[SyncQueue]]:
@@ -624,9 +628,11 @@ class _Page:
     def without_column(self) -> Mapping[UUID, Sequence[str]]:
         """The keys of each record's fields that have no fitting column on the board."""
         keys_of = {record.pk: list[str]() for record in self._records}
-        for ledger in self.ledgers.values():
-            keys_of[UUID(ledger.entity_id)] = [
-                key for key, entry in ledger.blocked_fields.items() if entry.get("code") == choices.BlockedCode.COLUMN
+        for sync_state in self.sync_states.values():
+            keys_of[UUID(sync_state.entity_id)] = [
+                key
+                for key, entry in sync_state.blocked_fields.items()
+                if entry.get("code") == choices.BlockedCode.COLUMN
             ]
         return keys_of
 

@@ -72,7 +72,7 @@ def mark(record: models.SyncedModel, status: RecordSyncStatus, item: str | None 
     record.refresh_from_db()
 
 
-def ledger(record: models.SyncedModel, status: SyncStatus, **values: Any) -> models.SyncMetadata:
+def sync_state(record: models.SyncedModel, status: SyncStatus, **values: Any) -> models.SyncMetadata:
     return models.SyncMetadata.objects.create(
         entity_type=record.entity_type(), entity_id=str(record.pk), remote_id=record.monday_id,
         sync_status=status, last_sync_attempt=sync_now(), **values,
@@ -83,7 +83,7 @@ def synced(name: str, item: str, **values: Any) -> Contact:
     """A contact that is the same on both sides."""
     record = contact(name, **values)
     mark(record, RecordSyncStatus.SYNCED, item)
-    ledger(record, SyncStatus.COMPLETED, base=agreed(record, item), last_successful_sync=sync_now())
+    sync_state(record, SyncStatus.COMPLETED, base=agreed(record, item), last_successful_sync=sync_now())
     return record
 
 
@@ -104,7 +104,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
     record = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
     models.SyncQueue.objects.create(**ids_of(record), attempts=1, next_retry=due, error_message=reason, reason=reason)
-    ledger(record, SyncStatus.PENDING, note=reason)
+    sync_state(record, SyncStatus.PENDING, note=reason)
     return record
 
 
@@ -112,7 +112,7 @@ def dead(name: str, error: str = "Monday refused the item: invalid value.") -> C
     """A contact whose tries are used up."""
     record = contact(name)
     models.SyncQueue.objects.create(**ids_of(record), attempts=5, status=QueueStatus.FAILED, error_message=error)
-    ledger(record, SyncStatus.FAILED, last_error=error, error_count=5)
+    sync_state(record, SyncStatus.FAILED, last_error=error, error_count=5)
     return record
 
 
@@ -120,7 +120,7 @@ def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, Sy
     """A contact of which both sides changed one field."""
     record = contact(name, phone="+44 20 7946 0812")
     mark(record, RecordSyncStatus.CONFLICT, item)
-    ledger(record, SyncStatus.COMPLETED, conflicts={"fields": [field]})
+    sync_state(record, SyncStatus.COMPLETED, conflicts={"fields": [field]})
     conflict = SyncConflict.objects.create(
         entity_type="contact", entity_id=record.id, monday_item_id=item, conflict_fields=[field],
         npd_data={field: "+44 20 7946 0812"}, base_data={field: "+44 20 7946 0018"},
@@ -135,7 +135,7 @@ def with_invalid_email(name: str, item: str) -> Contact:
     record = contact(name, email="nobody@invalid")
     mark(record, RecordSyncStatus.PENDING, item)
     entry = {"reason": "Monday refuses this email: it isn't valid.", "code": "invalid", "side": "npd"}
-    ledger(record, SyncStatus.COMPLETED, blocked_fields={"email": entry})
+    sync_state(record, SyncStatus.COMPLETED, blocked_fields={"email": entry})
     return record
 
 
@@ -152,7 +152,7 @@ def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "arc
 
 def disabled(name: str) -> Contact:
     record = contact(name, sync_enabled=False)
-    ledger(record, SyncStatus.SKIPPED)
+    sync_state(record, SyncStatus.SKIPPED)
     return record
 
 

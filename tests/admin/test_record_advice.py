@@ -42,7 +42,7 @@ def removed(name: str, item: str, state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass has found it."""
     record = states.contact(name, **values)
     states.mark(record, RecordSyncStatus.PENDING, item)
-    states.ledger(record, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
+    states.sync_state(record, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
     return record
 
 
@@ -64,7 +64,7 @@ def unlinked(name: str) -> Contact:
 
 def awaiting_approval(name: str) -> Contact:
     record = states.contact(name)
-    states.ledger(record, "pending")
+    states.sync_state(record, "pending")
     states.approval(record, "records")
     return record
 
@@ -72,13 +72,13 @@ def awaiting_approval(name: str) -> Contact:
 def blocked(name: str) -> Contact:
     FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
     record = states.contact(name)
-    states.ledger(record, "completed", blocked_fields=BLOCKED)
+    states.sync_state(record, "completed", blocked_fields=BLOCKED)
     return record
 
 
 def invalid(name: str) -> Contact:
     record = states.contact(name)
-    states.ledger(record, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
+    states.sync_state(record, "completed", blocked_fields={"phone": {"reason": "NPD can't use it.", "code": "invalid"}})
     return record
 
 

@@ -38,7 +38,7 @@ def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Cont
     for direction in directions:
         SyncQueue.objects.create(entity_type="contact", entity_id=record.pk, direction=direction)
     if blocked_fields:
-        states.ledger(record, "pending", blocked_fields=blocked_fields)
+        states.sync_state(record, "pending", blocked_fields=blocked_fields)
     return record
 
 
@@ -46,7 +46,7 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
     """A contact whose item is gone, with open questions."""
     record = states.contact(name)
     states.mark(record, RecordSyncStatus.CONFLICT, item)
-    states.ledger(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
+    states.sync_state(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
     for kind, fields in conflicts.items():
         SyncConflict.objects.create(
             entity_type="contact", entity_id=record.pk, kind=kind, monday_item_id=item,
@@ -90,12 +90,12 @@ def everything() -> None:
         record = waits(f"To NPD, {gone}", "to_npd")
         states.mark(record, RecordSyncStatus.PENDING, f"52{number}")
         blocked_fields = {"blocked_fields": {"notes": NO_COLUMN}} if gone == "archived" else {}
-        states.ledger(record, "pending", remote_state=gone, removed_since=sync_now(), **blocked_fields)
+        states.sync_state(record, "pending", remote_state=gone, removed_since=sync_now(), **blocked_fields)
         asked_about(f"Asked, {gone}", f"53{number}", gone, delete=["It was archived."])
     asked_about("Asked, and in conflict", "5398", "archived", delete=["It was archived."], fields=["phone"])
     answered = waits("Removed, answered")
     states.mark(answered, RecordSyncStatus.PENDING, "5299")
-    states.ledger(answered, "pending", remote_state="archived", removed_since=sync_now())
+    states.sync_state(answered, "pending", remote_state="archived", removed_since=sync_now())
     SyncQueue.objects.create(entity_type="contact", entity_id=answered.pk, direction="to_npd", payload={"unlink": True})
     for kind in (ApprovalKind.RECORDS, ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD):
         states.approval(waits(f"Asks, {kind}", "to_monday"), kind)

@@ -33,7 +33,7 @@ class Entity:
     item: dict[str, Any] | None = None
     board: str = ""
     handles: set[str] = field(default_factory=set)
-    ledger: SyncMetadata | None = None
+    sync_state: SyncMetadata | None = None
     conflicts: list[SyncConflict] = field(default_factory=list)
     stone: Tombstone | None = None
     record_id: str = ""
@@ -67,15 +67,15 @@ class Entity:
         )
 
     def is_held(self, key: str) -> bool:
-        """Whether the ledger says that this field waits, and why; a note that nothing was lost is no wait."""
-        if self.ledger is None:
+        """Whether the sync state says that this field waits, and why; a note that nothing was lost is no wait."""
+        if self.sync_state is None:
             return False
-        waits = key in self.ledger.altered and not self.is_noted(key)
-        return waits or key in self.ledger.blocked_fields
+        waits = key in self.sync_state.altered and not self.is_noted(key)
+        return waits or key in self.sync_state.blocked_fields
 
     def is_noted(self, key: str) -> bool:
         """Whether it says that Monday stored another form of the value, by which nothing was lost."""
-        return bool(self.ledger and self.ledger.altered.get(key, {}).get("lossless"))
+        return bool(self.sync_state and self.sync_state.altered.get(key, {}).get("lossless"))
 
     def local(self, key: str) -> str:
         return local_value(self.record, key) if self.record else ""
@@ -110,8 +110,8 @@ class Evidence:
                 by_record[str(stone.entity_id)] = Entity(
                     stone.entity_type, None, item, board, stone=stone, record_id=str(stone.entity_id)
                 )
-        for ledger in SyncMetadata.objects.filter(entity_id__in=list(by_record)):
-            by_record[ledger.entity_id].ledger = ledger
+        for sync_state in SyncMetadata.objects.filter(entity_id__in=list(by_record)):
+            by_record[sync_state.entity_id].sync_state = sync_state
         for conflict in self.conflicts:
             if str(conflict.entity_id) in by_record:
                 by_record[str(conflict.entity_id)].conflicts.append(conflict)

@@ -73,7 +73,7 @@ def nobody_is_left_out(evidence: Evidence) -> Iterator[str]:
     """A record that may be sent has its item; an item with its match key has its record; or it is said why not."""
     for entity in evidence.entities:
         record = entity.record
-        explanation = entity.open_kinds() or (entity.ledger and entity.ledger.note)
+        explanation = entity.open_kinds() or (entity.sync_state and entity.sync_state.note)
         if record is not None and not record.monday_id and _may_be_sent(entity) and not explanation:
             yield f"{entity.words} never got an item, and nothing says why"
         if record is None and entity.stone is None and entity.item and entity.item["state"] == "active":

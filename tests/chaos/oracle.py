@@ -70,7 +70,7 @@ _FROM_EMPTY = {True: "npd_to_monday", False: "monday_to_npd"}
 
 def _is_agreed(entity: Entity, key: str, local: str, remote: str) -> bool:
     """Whether this pair, of which one half is empty, is the base."""
-    base = entity.ledger.base.get(key) if entity.ledger else None
+    base = entity.sync_state.base.get(key) if entity.sync_state else None
     halves = (raw_text(key, base.get("local")), raw_text(key, base.get("remote"))) if base else None
     return bool(local) != bool(remote) and halves == (essence(key, local), essence(key, remote))
 
@@ -100,8 +100,8 @@ def state_of(entity: Entity) -> str:
     """What the product itself says of it."""
     if entity.record is None:
         return "its record is deleted"
-    note = entity.ledger.note if entity.ledger else "no ledger"
-    waits = {**entity.ledger.blocked_fields, **entity.ledger.altered} if entity.ledger else {}
+    note = entity.sync_state.note if entity.sync_state else "no sync state"
+    waits = {**entity.sync_state.blocked_fields, **entity.sync_state.altered} if entity.sync_state else {}
     return f"it says {entity.record.sync_status!r}, {note!r}, held {waits}, open {sorted(entity.open_kinds())}"
 
 
@@ -212,11 +212,11 @@ def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
     for entity in evidence.entities:
         if not entity.linked or entity.record is None or entity.record.sync_status != "synced":
             continue
-        assert entity.ledger
+        assert entity.sync_state
         for key in evidence.keys(entity):
             if flow(evidence, entity, key) == "none" or throttled(entity, key):
                 continue
-            base = entity.ledger.base.get(key)
+            base = entity.sync_state.base.get(key)
             local, remote = essence(key, entity.local(key)), essence(key, evidence.remote(entity, key))
             if base is None and not local and not remote:
                 continue
@@ -297,9 +297,11 @@ def the_status_is_true(evidence: Evidence) -> Iterator[str]:
 
 
 def reason_of(entity: Entity) -> str:
-    """Why the record is not in sync, as the ledger says it; empty where it says nothing."""
-    ledger = entity.ledger
-    return "" if ledger is None else ledger.note or str({**ledger.blocked_fields, **ledger.altered} or "")
+    """Why the record is not in sync, as the sync state says it; empty where it says nothing."""
+    sync_state = entity.sync_state
+    return (
+        "" if sync_state is None else sync_state.note or str({**sync_state.blocked_fields, **sync_state.altered} or "")
+    )
 
 
 def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:

@@ -111,7 +111,7 @@ def saves_went_out(stage: Stage) -> list[Violation]:
 
 
 def _left_behind(evidence: Evidence, entity: Entity, key: str) -> str:
-    base = entity.ledger.base.get(key) if entity.ledger else None
+    base = entity.sync_state.base.get(key) if entity.sync_state else None
     one_way = oracle.flow(evidence, entity, key) in ("none", "monday_to_npd")
     if base is None or one_way or oracle.excused(entity, key) or oracle.reason_of(entity):
         return ""

@@ -74,7 +74,7 @@ def values_seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
 
 @pytest.fixture
 def rejected(db: None) -> Contact:
-    """Its new email Monday has refused, as the ledger tells it."""
+    """Its new email Monday has refused, as the sync state tells it."""
     states.boards()
     return rejected_too("Ann", "75")
 

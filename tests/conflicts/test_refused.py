@@ -101,7 +101,7 @@ def test_what_changed_since_can_not_be_taken_back_and_says_so(rejected: Contact,
 
 
 def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: World, ada: User) -> None:
-    """The answer comes after the look has read the ledger, and before it settles."""
+    """The answer comes after the look has read the sync state, and before it settles."""
     contact = refuse(world)
     world.meanwhile(lambda: choose(contact, ada, "npd"), after="read")
     world.look(contact)
@@ -257,7 +257,7 @@ def leave(world: World, ada: User) -> Contact:
 
 
 def entry(world: World, contact: Contact) -> dict[str, Any]:
-    return dict(world.ledger(contact).blocked_fields.get("email", {}))
+    return dict(world.sync_state(contact).blocked_fields.get("email", {}))
 
 
 def test_a_left_value_is_not_sent_while_its_column_is_gone(world: World, owner: Owner, ada: User) -> None:
@@ -293,9 +293,9 @@ def test_a_value_changed_while_unreadable_is_left_no_more(world: World, owner: O
 
 def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(rejected: Contact, ada: User) -> None:
     """What Monday answered to our write was somebody's edit: the base's halves differ."""
-    ledger = SyncMetadata.objects.get()
-    sent = ledger.base["email"] | {"as_sent": True, "local": {"email": "sent@example.com"}}
-    SyncMetadata.objects.update(base=ledger.base | {"email": sent})
+    sync_state = SyncMetadata.objects.get()
+    sent = sync_state.base["email"] | {"as_sent": True, "local": {"email": "sent@example.com"}}
+    SyncMetadata.objects.update(base=sync_state.base | {"email": sent})
     choose(rejected, ada, "monday")
     assert Contact.objects.get().email == GOOD
 
@@ -304,11 +304,11 @@ def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada:
     contact = refuse(world)
     mapping = FieldMapping.objects.get(link__entity_type="contact", key="phone")
     Contact.objects.filter(pk=contact.pk).update(phone="+4930123456")
-    ledger = world.ledger(contact)
-    phone = ledger.blocked_fields["email"] | {"column": mapping.column_id, "version": mapping.version}
+    sync_state = world.sync_state(contact)
+    phone = sync_state.blocked_fields["email"] | {"column": mapping.column_id, "version": mapping.version}
     raw = stored_values(Contact.objects.get(pk=contact.pk), mapping)
-    SyncMetadata.objects.filter(pk=ledger.pk).update(
-        blocked_fields=ledger.blocked_fields | {"phone": phone | {"local": raw}}
+    SyncMetadata.objects.filter(pk=sync_state.pk).update(
+        blocked_fields=sync_state.blocked_fields | {"phone": phone | {"local": raw}}
     )
     world.work()
     assert waits() == [("Ann", "email"), ("Ann", "phone")]

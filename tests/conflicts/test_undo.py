@@ -247,7 +247,7 @@ def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(w
     assert open_one.monday_data == {"notes": "M notes", "role_title": "Monday's"}
     conflict.refresh_from_db()
     assert "in conflict again" in conflict_progress(conflict).sentence
-    assert sorted(world.ledger(contact).conflicts["fields"]) == ["notes", "role_title"]
+    assert sorted(world.sync_state(contact).conflicts["fields"]) == ["notes", "role_title"]
 
 
 def test_turning_sync_off_before_the_look_ends_the_wish_with_its_reason(world: World, person: Any) -> None:

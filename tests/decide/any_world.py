@@ -214,7 +214,7 @@ def any_conflicts(
 
 def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
     """A choice on the role that somebody wants undone; what stood before it, and what it left."""
-    entry = facts.ledger.base.get("role_title")
+    entry = facts.sync_state.base.get("role_title")
     before = {
         "local": {"role_title": draw.choice(["Boss", "Duke"])},
         "remote": draw.choice(["Earl", there]),
@@ -232,25 +232,25 @@ def any_payload(draw: Draw) -> dict[str, Any]:
     return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, by_name])
 
 
-def any_ledger(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
+def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
     """Make its sync state say what earlier passes may have noted; its item is in this state."""
-    ledger = facts.ledger
-    ledger.remote_state = "active" if item_id else ""
-    for entry in ledger.base.values():
+    sync_state = facts.sync_state
+    sync_state.remote_state = "active" if item_id else ""
+    for entry in sync_state.base.values():
         entry["item"] = "999" if draw.maybe(2) else item_id  # it may have been linked with another item before
         entry["version"] = 0 if draw.maybe(3) else 1
     if item_id is None or draw.maybe(10):
-        ledger.base = {}
+        sync_state.base = {}
     for key in draw.some(["name", "email", "role_title", "notes"], 5):
         reason = {"reason": "No.", "code": "rejected", "column": key, "version": 1, "side": "monday"}
-        ledger.blocked_fields[key] = reason | {"local": {key: getattr(facts.record, key)}}
+        sync_state.blocked_fields[key] = reason | {"local": {key: getattr(facts.record, key)}}
     if draw.maybe(5 if state == "active" else 85):
-        ledger.removed_since, ledger.removed_passes = at(draw.choice([-700, -700, -60])), draw.choice([1, 3])
-        ledger.remote_state = "archived" if state == "active" else state
+        sync_state.removed_since, sync_state.removed_passes = at(draw.choice([-700, -700, -60])), draw.choice([1, 3])
+        sync_state.remote_state = "archived" if state == "active" else state
     if draw.maybe(5):
-        ledger.left_out = draw.choice(["record", "item"])
-    if draw.maybe(3) and "role_title" in ledger.base:
-        ledger.altered = {"role_title": {"reason": "Monday made something else of it."}}
+        sync_state.left_out = draw.choice(["record", "item"])
+    if draw.maybe(3) and "role_title" in sync_state.base:
+        sync_state.altered = {"role_title": {"reason": "Monday made something else of it."}}
 
 
 def any_record(
@@ -277,8 +277,8 @@ def any_record(
     }
     without_base = draw.some(list(KEYS), 5)
     facts = record_facts(here, on=on, agreed=agreed, without_base=without_base, record=own)
-    any_ledger(draw, facts, item_id, state)
-    facts.ledger.made_from_item = is_untouched
+    any_sync_state(draw, facts, item_id, state)
+    facts.sync_state.made_from_item = is_untouched
     values = {name: getattr(facts.record, name) for name in KEYS}
     conflicts = any_conflicts(draw, values, {**values, **there}, item_id or "", state)
     if item_id is not None and draw.maybe(8):
@@ -505,8 +505,8 @@ def any_removal(seed: int) -> World:
     on, state = any_board(draw), draw.choice(["archived", "deleted"])
     gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}
     without_base = draw.some(list(KEYS), 8)
-    facts = record_facts(draw.values(8), on=on, without_base=without_base, causes=[Cause.SWEEP], ledger=gone)
-    for entry in facts.ledger.base.values():
+    facts = record_facts(draw.values(8), on=on, without_base=without_base, causes=[Cause.SWEEP], sync_state=gone)
+    for entry in facts.sync_state.base.values():
         if draw.maybe(8):
             entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
     shown = item(draw.values(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)

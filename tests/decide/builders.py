@@ -28,7 +28,7 @@ from sync.models import (
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_ledger
+from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, RemovalFacts, new_sync_state
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import FieldPlan
@@ -95,14 +95,14 @@ def base(local: str, remote: str | None = None, *, key: str = "role_title", **di
 
 
 def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **differs: Any) -> RecordFacts:
-    """A record that was saved, whose item was read; `ledger` are values of its sync state."""
+    """A record that was saved, whose item was read; `sync_state` are values of its sync state."""
     record = record or contact()
-    ledger: SyncMetadata = new_ledger(record.entity_type(), record.pk)
-    for name, value in differs.pop("ledger", {}).items():
-        setattr(ledger, name, value)
+    sync_state: SyncMetadata = new_sync_state(record.entity_type(), record.pk)
+    for name, value in differs.pop("sync_state", {}).items():
+        setattr(sync_state, name, value)
     job = plain(SyncQueue, entity_type=record.entity_type(), entity_id=record.pk, causes=cause)
     claim = Claim(record.pk, None, [job])
-    return RecordFacts(claim, record, ledger, **{"item": item(record, role_title="Theirs", notes="")} | differs)
+    return RecordFacts(claim, record, sync_state, **{"item": item(record, role_title="Theirs", notes="")} | differs)
 
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
@@ -197,10 +197,10 @@ def deletion(
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
     more = {name: differs.pop(name) for name in ("owner", "npd_id_record") if name in differs}
-    ledger = {"base": {"role_title": base("Ours")}} | differs.pop("ledger", {})
+    sync_state = {"base": {"role_title": base("Ours")}} | differs.pop("sync_state", {})
     shown = replace(item(record, role_title=role, notes=""), state=state)
     return DeletedFacts(
-        **vars(facts(record, **{"item": shown, "ledger": ledger} | differs)), tombstone=tombstone, **more
+        **vars(facts(record, **{"item": shown, "sync_state": sync_state} | differs)), tombstone=tombstone, **more
     )
 
 
@@ -210,11 +210,11 @@ def removal(
     """A contact whose item was seen archived for longer than the quiet time, and says what both sides agreed."""
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
-    ledger = {"base": {"role_title": base("Ours")}} | seen_gone | differs.pop("ledger", {})
+    sync_state = {"base": {"role_title": base("Ours")}} | seen_gone | differs.pop("sync_state", {})
     shown = replace(item(record, role_title=role, notes=""), state=state if state == "deleted" else ARCHIVED)
     names = ("item", "conflicts", "intents", "claim")
     of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
-    return RemovalFacts(**vars(facts(record, ledger=ledger, **of_record)), state=state, **differs)
+    return RemovalFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
 
 
 def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:

@@ -13,7 +13,7 @@ from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import RecordFacts, new_ledger
+from sync.reconcile.facts import RecordFacts, new_sync_state
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.pass_plan import IdentityPlan, PassFacts, RecordPlan
@@ -104,7 +104,7 @@ def record_facts(
     without_base: Sequence[str] = (),
     causes: Sequence[Cause] = (Cause.SAVE,),
     record: Mapping[str, Any] | None = None,
-    ledger: Mapping[str, Any] | None = None,
+    sync_state: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> RecordFacts:
     """A plain contact, but for what NPD says (`local`), and what both sides last agreed on (`agreed`)."""
@@ -114,9 +114,9 @@ def record_facts(
         if mapping.column_id and mapping.key not in without_base:
             remote = context.converter(mapping, person).stored_value(base_item.reading(mapping.column_id))
             base[mapping.key] = new_base(mapping, ITEM, stored_values(base_record, mapping), remote)
-    state = new_ledger("contact", person.pk)
+    state = new_sync_state("contact", person.pk)
     state.base = base
-    for name, value in (ledger or {}).items():
+    for name, value in (sync_state or {}).items():
         setattr(state, name, value)
     return RecordFacts(claim(person, *causes), person, state, item=shown, **more)
 
@@ -167,7 +167,7 @@ def of_organization(
     record = organization(ITEM, **local)
     cells = {key: Reading(key, "text", text=remote, value=remote)}
     shown = Item(ITEM, record.name, "active", board_id="1", values=cells)
-    state = new_ledger("organization", record.pk)
+    state = new_sync_state("organization", record.pk)
     if agreed is not None:
         before = organization(ITEM, **agreed[0])
         state.base = {key: new_base(mapping, ITEM, stored_values(before, mapping), agreed[1])}

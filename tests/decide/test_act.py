@@ -8,10 +8,10 @@ from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
-from sync.reconcile.calls import Answer, Verdict, Write
+from sync.reconcile.calls import Verdict, Write, WriteAnswer
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import after_answer, ending_after, write_of_record
+from sync.reconcile.record_writes import after_answer, ending_after, write_of
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
@@ -34,7 +34,7 @@ def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
 
 
 def write(**sends: bool) -> Write:
-    return write_of_record(board(NAME, ROLE, NOTES), plan_of_ann(**sends))
+    return write_of(board(NAME, ROLE, NOTES), plan_of_ann(**sends))
 
 
 REFUSED = MondayError(FIELD_REJECTED, "too long", request_id="r-1")
@@ -68,28 +68,28 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     ],
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
-    assert ending_after(Answer(verdict)).outcome is outcome
-    plan = after_answer(plan_of_ann(), Answer(verdict, "Why."))
+    assert ending_after(WriteAnswer(verdict)).outcome is outcome
+    plan = after_answer(plan_of_ann(), WriteAnswer(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
-    assert (plan.ledger.remote_state == "inactive") is (verdict is Verdict.GONE)
+    assert (plan.sync_state.remote_state == "inactive") is (verdict is Verdict.GONE)
 
 
-ROWS: dict[str, tuple[Answer, dict[str, Any]]] = {
+ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        Answer(Verdict.REFUSED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
+        WriteAnswer(Verdict.REFUSED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
-        Answer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_bare=True),
+        WriteAnswer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_bare=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        Answer(Verdict.REFUSED, "No.", is_bare=True),
+        WriteAnswer(Verdict.REFUSED, "No.", is_bare=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
-        Answer(Verdict.DONE, item=MADE, is_bare=True),
+        WriteAnswer(Verdict.DONE, item=MADE, is_bare=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }

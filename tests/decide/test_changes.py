@@ -9,20 +9,21 @@ import pytest
 from sync.choices import Cause
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.calls import NOTHING_SENT, Answer, Verdict
+from sync.reconcile.calls import NOTHING_SENT, Verdict, WriteAnswer
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
-from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import Outcome, PassFacts, RecordAction, RecordPlan, RemovedItem
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
+FACTS = PassFacts(BOARD, NOW)
 OPEN_INTENT = Intent()
 GONE = RemovedItem(ARCHIVED, "It is gone.", decided_by="as the board says")
 
 
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
     """A plain contact's plan as the rules leave it, ended."""
-    facts = record_facts(local, causes=[Cause.PERSON], ledger={"remote_state": "active"})
+    facts = record_facts(local, causes=[Cause.PERSON], sync_state={"remote_state": "active"})
     [plan] = World(records=[facts], items={ITEM: shown or item()}).plan().records.values()
     return plan.end(Outcome.SETTLED)
 
@@ -33,11 +34,11 @@ def removed(act: RecordAction, **more: Any) -> RecordPlan:
     return plan.end(Outcome.SETTLED)
 
 
-def written(plan: RecordPlan, answer: Answer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordChanges:
+def written(plan: RecordPlan, answer: WriteAnswer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordChanges:
     """What is written where the record says this by now, besides what the pass read."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
-    return record_changes(BOARD, replace(plan, answer=answer), contact(values, **own), NOW, paused)
+    return record_changes(FACTS, replace(plan, answer=answer), contact(values, **own), paused)
 
 
 def pull() -> RecordPlan:
@@ -59,7 +60,7 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     ],
 )
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
-    answer = Answer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
+    answer = WriteAnswer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
     assert (changes.values, changes.plan.outcome, changes.plan.plans) == ({}, outcome, {}), row
     assert changes.plan.answer.intent is None, "what was sent is found out by the next pass"
@@ -67,7 +68,7 @@ def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any],
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
-    answer = Answer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
+    answer = WriteAnswer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item({ROLE: "Chair"})))
@@ -129,10 +130,10 @@ def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dic
     then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
-    changes = record_changes(BOARD, plan, plan.record, NOW, board_now=settings)
+    changes = record_changes(FACTS, plan, plan.record, board_now=settings)
     assert (bool(changes.values or changes.deletes), changes.plan.outcome is Outcome.SETTLED) == (stands, stands)
 
 
 def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
-    changes = record_changes(BOARD, pull(), None, NOW)
+    changes = record_changes(FACTS, pull(), None)
     assert (changes.is_there, changes.values) == (False, {})

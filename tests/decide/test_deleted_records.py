@@ -8,7 +8,7 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.kernel.messages import TombstoneReason
 from sync.monday.board_items import Item
-from sync.reconcile.calls import Answer, Verdict
+from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.deleted_records import (
     after_removal,
     after_restoring,
@@ -104,13 +104,13 @@ def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() 
 
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
     ours = {"role_title": base("Ours", "Director", as_sent=True)}
-    plan = decide(deletion(role="Director", ledger={"base": ours}))
+    plan = decide(deletion(role="Director", sync_state={"base": ours}))
     assert [(edit.base, edit.monday) for edit in plan.edits] == [("Ours", "Director")]
 
 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPolicy) -> None:
-    facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
+    facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})
     shown = item(facts.record, role_title="Ours")
     without = board(mapping(), mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
     plan = decide(replace(facts, item=shown), policy, on=without)
@@ -121,7 +121,7 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
 
 
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
-    facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
+    facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})
     hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = replace(facts, item=item(facts.record, role_title="Ours"))
     plan = decide(unread, on=hidden)
@@ -178,8 +178,8 @@ def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
     plan = decide(deletion(item=None))
     expected = (Outcome.DEFERRED, 600, NOW)
-    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.ledger.removed_since) == expected
-    plan = decide(deletion(item=None, ledger={"removed_since": at(-600)}))
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.sync_state.removed_since) == expected
+    plan = decide(deletion(item=None, sync_state={"removed_since": at(-600)}))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
 
 
@@ -210,7 +210,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
 
 def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     plan = decide(deletion(tombstone={"state": "archived"}))
-    assert (plan.reason_code, plan.facts.ledger.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert (plan.reason_code, plan.facts.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
     assert plan.question is not None
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 
@@ -301,8 +301,8 @@ def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy 
 # What is sent, and what Monday's answer makes of it.
 
 
-def answered(item: Item) -> Answer:
-    return Answer(Verdict.DONE, item=item)
+def answered(item: Item) -> WriteAnswer:
+    return WriteAnswer(Verdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id_and_a_persons_choice_holds_under_any_policy() -> None:
@@ -354,7 +354,7 @@ def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
 
 def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not() -> None:
     agreed = {"role_title": base("Ours"), "notes": base("", key="notes")}
-    facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), ledger={"base": agreed})
+    facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), sync_state={"base": agreed})
     removed = item(facts.record, role_title="", notes="")
     (line,) = lost_edits(board(), facts, removed).values()
     assert (line.key, line.values["before"]) == ("role_title", "")
@@ -363,13 +363,13 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(Verdict.GONE, "It is not there."))
+    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(Verdict.REFUSED, "It can't be archived."))
+    plan = after_removal(board(), decide(facts), WriteAnswer(Verdict.REFUSED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
@@ -377,7 +377,7 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
     facts = deletion()
-    plan = after_removal(board(), decide(facts), Answer(verdict, "Why.", at_most=2))
+    plan = after_removal(board(), decide(facts), WriteAnswer(verdict, "Why.", at_most=2))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
     assert plan.ending.at_most == 2, "else the same document comes again for ever"

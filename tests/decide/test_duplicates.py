@@ -13,7 +13,7 @@ from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
-from sync.reconcile.calls import Answer, Verdict
+from sync.reconcile.calls import Verdict, WriteAnswer
 from sync.reconcile.duplicates import decide_duplicates, is_own_create, is_still_to_archive, is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.identity import ARCHIVE_OPTION
@@ -99,21 +99,21 @@ def test_what_becomes_of_it(row: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        (Answer(Verdict.DONE, item=COPY), True),
-        (Answer(Verdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
-        (Answer(Verdict.GONE, "No such item."), False),
+        (WriteAnswer(Verdict.DONE, item=COPY), True),
+        (WriteAnswer(Verdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (WriteAnswer(Verdict.GONE, "No such item."), False),
     ],
     ids=["as it was read", "edited since", "gone since"],
 )
-def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Answer, leaves: bool) -> None:
+def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: WriteAnswer, leaves: bool) -> None:
     assert is_still_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
 
 
-DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
+DONE, REMOVED = WriteAnswer(Verdict.DONE, item=COPY, intent=Intent()), WriteAnswer(Verdict.GONE, "No such item.")
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-RESULTS: dict[str, tuple[ItemPlan, list[Answer], str, str]] = {
+RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
@@ -144,7 +144,7 @@ def test_what_is_said_of_it(row: str) -> None:
     ],
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
-    for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
+    for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
         result = duplicates.after_calls(OWN, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")
 

@@ -30,12 +30,12 @@ REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "v
 
 def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
     """A record as its last pass left it, but for this."""
-    return record_facts(local, causes=(), record={"sync_status": status}, ledger=IN_SYNC | state)
+    return record_facts(local, causes=(), record={"sync_status": status}, sync_state=IN_SYNC | state)
 
 
 def based(**differs: Any) -> RecordFacts:
     """A record of whose role the base says something else."""
-    base = record().ledger.base
+    base = record().sync_state.base
     return record(base=base | {ROLE: base[ROLE] | differs})
 
 
@@ -63,11 +63,11 @@ def changed(facts: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection
         ("an event that nobody checked", replace(record(), events=(EVENT,)), item(), True),
         ("a failed job", replace(record(), has_failed_job=True), item(), True),
         ("it says pending", record(status="pending"), item(), True),
-        ("its ledger says pending", record(sync_status="pending"), item(), True),
+        ("its sync state says pending", record(sync_status="pending"), item(), True),
         ("a note", record(note="It waits."), item(), True),
         ("a field was blocked", record(blocked_fields=REFUSED), item(), True),
         ("Monday altered a value", record(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
-        ("the ledger alone knows of a conflict", record(conflicts={"fields": [ROLE]}), item(), True),
+        ("the sync state alone knows of a conflict", record(conflicts={"fields": [ROLE]}), item(), True),
         ("an error is noted", record(error_count=1), item(), True),
         ("it was gone", record(remote_state="archived"), item(), True),
         ("something was seen long ago", record(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
@@ -108,7 +108,7 @@ def test_a_choice_waits_to_be_carried_out() -> None:
 def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
     first = World(records=[record()], items={ITEM: item(unknown=[ROLE])})
     [plan] = first.plan().records.values()
-    blocked = state_after(plan, plan.ledger, NOW)["blocked_fields"]
+    blocked = state_after(plan, plan.sync_state, NOW)["blocked_fields"]
     assert blocked.keys() == {ROLE}
     again = record(status="pending", sync_status="pending", blocked_fields=blocked)
     assert not changed(again, item(unknown=[ROLE]))
@@ -118,7 +118,7 @@ def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -
 def test_a_relation_waits_on_and_waits_no_more() -> None:
     shown = item({"organization": "99"})
     [plan] = World(records=[record()], items={ITEM: shown}).plan().records.values()
-    blocked = state_after(plan, plan.ledger, NOW)["blocked_fields"]
+    blocked = state_after(plan, plan.sync_state, NOW)["blocked_fields"]
     waiting = record(status="pending", sync_status="pending", blocked_fields=blocked)
     wait = (waiting.id, "organization", "organization", plan.plans["organization"].awaits.target)
     assert not changed(waiting, shown, [wait])

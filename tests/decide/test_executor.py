@@ -125,7 +125,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "write_stop", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
-    monkeypatch.setattr(act, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 
@@ -309,6 +309,14 @@ def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Mond
         "b": ["role_title"],
     }
     assert not monday.refused
+
+
+def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday) -> None:
+    """Somebody gave NPD Sync's user the right between the two calls."""
+    monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
+    answers = executor().send(RECORD_CHANGES, [change("a"), change("b")])
+    assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
+    assert (verdicts(answers), monday.refused) == ({"a": Verdict.DONE, "b": Verdict.DONE}, {})
 
 
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:

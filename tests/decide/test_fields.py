@@ -15,10 +15,10 @@ from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.merge import Action, FieldSelection
 from sync.models import BoardLink, SyncedModel
 from sync.monday.board_items import Item, Reading
-from sync.reconcile.facts import RecordFacts, new_ledger
+from sync.reconcile.facts import RecordFacts, new_sync_state
 from sync.reconcile.field_plan import decide_fields, new_base, with_fields
 from sync.reconcile.field_values import BoardContext, Reference, RelatedRecords, stored_values
-from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, Rejection
+from sync.reconcile.pass_plan import FieldPlan, PassFacts, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import ITEM, NOW, mapping, plain
 from tests.decide.field_builders import FieldFacts, board, chosen, claim, field_facts, intent, item, organization
@@ -129,17 +129,17 @@ def test_without_a_base_what_differs_is_asked_about() -> None:
 
 def test_a_base_of_another_mapping_version_counts_as_none() -> None:
     fields = field_facts({"role_title": "Mine"}, on=role(version=2))
-    fields.facts.ledger.base["role_title"]["version"] = 1
+    fields.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", fields).decision.action is Action.CONFLICT
 
 
 def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column() -> None:
     fields = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=role(version=2))
-    fields.facts.ledger.base["role_title"]["version"] = 1
+    fields.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", fields).decision.action is Action.CONFLICT
     on = role(version=2, direction=SyncDirection.NPD_TO_MONDAY)
     one_way = field_facts({"role_title": ""}, {"role_title": "Chair"}, on=on)
-    one_way.facts.ledger.base["role_title"]["version"] = 1
+    one_way.facts.sync_state.base["role_title"]["version"] = 1
     assert planned("role_title", one_way).decision.action is Action.PUSH
     never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
     assert planned("role_title", never_agreed).decision.action is Action.PULL
@@ -178,9 +178,9 @@ def test_another_column_types_base_is_none(model: type[SyncedModel], key: str, o
         agreed = plain(model, **{key: FILLED[key]})
         empty = Reading(new, convert.column_type, extra=convert.empty_fields)
         shown = Item(ITEM, "Ann", "active", board_id="1", values={new: empty})
-        ledger = new_ledger(model.entity_type(), record.pk)
-        ledger.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
-        plan = RecordPlan(RecordFacts(claim(record, Cause.SAVE), record, ledger, item=shown))
+        sync_state = new_sync_state(model.entity_type(), record.pk)
+        sync_state.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
+        plan = RecordPlan(RecordFacts(claim(record, Cause.SAVE), record, sync_state, item=shown))
         field = planned(key, FieldFacts(PassFacts(on, NOW), plan))
         assert (field.blocked_reason, field.write_raw) == ("", None)
         assert field.decision.action is (Action.PUSH if is_filled else Action.AGREED)
@@ -191,7 +191,7 @@ def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_it
     on = board({"organization": {"version": 2}})
     fields = field_facts(None, {"organization": ACME}, on=on, agreed={"organization": organization(item=None)})
     fields = fields._replace(of_pass=replace(fields.of_pass, related=related(i70=ACME)))
-    fields.facts.ledger.base["organization"]["version"] = 1
+    fields.facts.sync_state.base["organization"]["version"] = 1
     assert planned("organization", fields).decision.action is Action.CONFLICT
 
 
@@ -226,10 +226,10 @@ def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, 
 def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that() -> None:
     entry = {"reason": "No.", "side": "monday", "code": "rejected", "local": {"role_title": "x"}}
     refused = {"blocked_fields": {"role_title": entry | {"column": "role_title", "version": 1}}}
-    assert planned("role_title", field_facts({"role_title": "x"}, ledger=refused)).blocked_reason == "No."
-    by_person = field_facts({"role_title": "x"}, ledger=refused, causes=[Cause.PERSON])
+    assert planned("role_title", field_facts({"role_title": "x"}, sync_state=refused)).blocked_reason == "No."
+    by_person = field_facts({"role_title": "x"}, sync_state=refused, causes=[Cause.PERSON])
     assert planned("role_title", by_person).send_raw == {"role_title": "x"}
-    assert planned("role_title", field_facts({"role_title": "y"}, ledger=refused)).send_raw == {"role_title": "y"}
+    assert planned("role_title", field_facts({"role_title": "y"}, sync_state=refused)).send_raw == {"role_title": "y"}
 
 
 KEPT = {"reason": "No.", "side": "monday", "code": "rejected", "column": "role_title", "version": 1}
@@ -260,7 +260,7 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
     ],
 )
 def test_a_value_that_a_person_left_in_npd(row: str, fields: FieldFacts, sent: str | None) -> None:
-    fields.facts.ledger.blocked_fields = {"role_title": KEPT}
+    fields.facts.sync_state.blocked_fields = {"role_title": KEPT}
     plan = planned("role_title", fields)
     assert (plan.send_raw and plan.send_raw["role_title"]) == sent, row
 
@@ -377,7 +377,7 @@ def test_a_related_record_without_an_item(
     assert (plan.blocked_code, len(record_plan(fields).log)) == (code, lines), row
     if lines:
         entry = {"code": BlockedCode.RELATION_SKIPPED, "local": plan.local_raw, "column": "organization", "version": 1}
-        fields.facts.ledger.blocked_fields = {"organization": entry}
+        fields.facts.sync_state.blocked_fields = {"organization": entry}
         assert record_plan(fields).log == (), "it is said once"
 
 
@@ -403,7 +403,7 @@ def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_
     fields = field_facts({"organization": local}, on=on, without_base=["organization"])
     first = planned("organization", fields)
     assert (first.decision.action, first.write_raw) == (Action.AGREED, None)
-    fields.facts.ledger.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
+    fields.facts.sync_state.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
     second = planned("organization", fields)
     assert (second.decision.action, second.write_raw) == (Action.NOTHING, None)
 
@@ -534,7 +534,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), KIND_OVERWRITTEN)
     plans = decide_fields(*field_facts({"role_title": local}, {"role_title": remote}, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: Rejection(STALE_RESOLUTION, is_stale=True)}
+    assert plans["role_title"].rejected == {KIND_OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:

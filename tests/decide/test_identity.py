@@ -14,7 +14,6 @@ from npd.models import Contact
 from sync.merge import FieldSelection
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item, Reading
-from sync.reconcile.calls import Answer
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
@@ -29,9 +28,9 @@ from sync.reconcile.identity import (
     answers_of,
     decide_answer,
     facts_after,
-    identify_unlinked,
+    identify_without_item,
 )
-from sync.reconcile.pass_plan import AnswerKind, IdentityPlan, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
 
 EMAIL = "ann@example.test"
@@ -70,7 +69,7 @@ def identified(
     """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None, conflicts=(question(NEW_ITEM if as_new else None),)) for record in records]
-    plans = identify_unlinked(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
+    plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 
 
@@ -313,7 +312,7 @@ def test_no_item_is_given_twice_in_any_order(keys: list[str], items: list[tuple[
 )
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     record, original = ann(monday_id="7", email=""), ann(name="Known")
-    record_facts = facts(record, item=shown(email=email), ledger={"made_from_item": made_from_item})
+    record_facts = facts(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
     plan = with_same_key(record_facts, [record, original], is_unedited=is_unedited)
     question = plan.records[record.pk].identity.duplicate
     assert bool(question) is is_asked, case
@@ -324,7 +323,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
 
 def test_a_record_is_no_duplicate_of_itself() -> None:
     record = ann(monday_id="7")
-    record_facts = facts(record, item=shown(), ledger={"made_from_item": True})
+    record_facts = facts(record, item=shown(), sync_state={"made_from_item": True})
     assert with_same_key(record_facts, [record], is_unedited=True).records[record.pk].identity.duplicate is None
 
 
@@ -340,7 +339,7 @@ def with_same_key(record_facts: RecordFacts, records: Sequence[Contact], *, is_u
 # Answers.
 
 
-def answer(record: Contact, value: str) -> Answer:
+def answer(record: Contact, value: str) -> IdentityAnswer:
     [parsed] = answers_of(facts(record, conflicts=(question(value),)))
     return parsed
 

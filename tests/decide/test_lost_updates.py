@@ -34,7 +34,7 @@ from sync.reconcile.pass_plan import (
     Plan,
     RecordAction,
     RecordPlan,
-    Rejection,
+    RejectedChoice,
     RemovedItem,
 )
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -61,8 +61,8 @@ OURS = {"user_id": TOKEN_USER}
 NO_ANSWER = {"state": IntentState.CONFIRMED}
 
 
-def lost(events: list[WebhookEvent], writes: list[Intent], **ledger: Any) -> list[Any]:
-    record_facts = facts(history=builders.history(events=events, writes=writes), ledger=ledger)
+def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) -> list[Any]:
+    record_facts = facts(history=builders.history(events=events, writes=writes), sync_state=sync_state)
     return [update.value for update in with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates]
 
 
@@ -179,9 +179,9 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
 )
 def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Ours", answer={"role_title": "Theirs"})
-    ledger = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
-    record_facts = facts(history=builders.history(events=events, writes=[write]), ledger=ledger)
-    bases = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).ledger.base
+    sync_state = {"base": {"role_title": base("Ours", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
+    record_facts = facts(history=builders.history(events=events, writes=[write]), sync_state=sync_state)
+    bases = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).sync_state.base
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
@@ -208,13 +208,13 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
 )
 def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
     record_facts = facts(
-        ledger={"base": {"role_title": base("Old")}},
+        sync_state={"base": {"role_title": base("Old")}},
         events=(event,),
         history=builders.history(events=[event], writes=writes),
     )
     pass_facts = PassFacts(builders.board(), NOW, records=(record_facts,))
     [plan] = find_lost_updates(pass_facts, Plan({record_facts.id: RecordPlan(record_facts)})).records.values()
-    agreed = plan.ledger.base["role_title"]
+    agreed = plan.sync_state.base["role_title"]
     assert (agreed["local"]["role_title"], AS_SENT in agreed) == (("Ours", True) if has_landed else ("Old", False))
 
 
@@ -268,7 +268,9 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param({}, {}, [True, False], id="of several values of a field the newest is asked about"),
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
-        pytest.param({}, {"leaving": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"),
+        pytest.param(
+            {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
+        ),
         pytest.param({}, {"unlink": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
@@ -370,8 +372,8 @@ def test_what_waits_for_a_person_after_the_pass(record_facts: RecordFacts, diffe
 
 IN_CONFLICT = OpenConflict(contact().pk, KIND_FIELDS, builders.ITEM, ("role_title",), monday={"role_title": "Theirs"})
 ASKED = {"conflicts": (IN_CONFLICT,)}
-OTHER_COLUMN = {"ledger": {"base": {"role_title": base("Old", version=0)}}}
-BLOCKED = {"ledger": {"blocked_fields": {"role_title": {"code": BlockedCode.COLUMN}}}}
+OTHER_COLUMN = {"sync_state": {"base": {"role_title": base("Old", version=0)}}}
+BLOCKED = {"sync_state": {"blocked_fields": {"role_title": {"code": BlockedCode.COLUMN}}}}
 
 
 def in_new_column(record: Contact, read: str | None, action: Action, **differs: Any) -> dict[str, FieldPlan]:
@@ -426,7 +428,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Ours", monday="Theirs")),)
     )
-    stale = chosen(rejected=Rejection(STALE_RESOLUTION, is_stale=True))["role_title"]
+    stale = chosen(rejected=RejectedChoice(STALE_RESOLUTION, is_stale=True))["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, plans=rejections))
     assert report

@@ -15,7 +15,7 @@ from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombs
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile import new_items
-from sync.reconcile.facts import ItemFacts, RecordFacts, new_ledger
+from sync.reconcile.facts import ItemFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_plan import new_base
 from sync.reconcile.field_values import BoardContext, PassSettings, Reference, stored_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
@@ -95,7 +95,7 @@ def short(plan: ItemPlan) -> tuple[Any, ...]:
 
 def first(record: Contact, item: Item) -> RecordFacts:
     """The record with its own item, in sync with it as it was on the board."""
-    on, state = board(), new_ledger("contact", record.pk)
+    on, state = board(), new_sync_state("contact", record.pk)
     for mapping in on.mappings:
         cell = on.converter(mapping).stored_value(an_item().reading(mapping.column_id))
         state.base[mapping.key] = new_base(mapping, item.id, stored_values(record, mapping), cell)
@@ -161,7 +161,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
     "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
     "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
-    "it could become no record before": (facts(ignored=ignored()), (ENDED, NOTHING, R.INVALID)),
+    "its record was deleted long ago": (facts(ignored=ignored()), (ENDED, NOTHING, R.RECORD_DELETED)),
     "it is not this record's, as a person said": (
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
         (ENDED, CREATE, None),

@@ -192,7 +192,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
     past = facts.history
     ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
-        convert, entry = on.converter(mapping, facts.record), facts.ledger.base.get(mapping.key)
+        convert, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
         local, remote = sides(on, facts.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
@@ -237,7 +237,7 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
     for side, mapping, value in typed(on, facts, item):
         ways, shown_values = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
         local, remote = sides(on, facts.record, mapping, item)
-        entry = facts.ledger.base.get(mapping.key, {})
+        entry = facts.sync_state.base.get(mapping.key, {})
         is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
         if "none" in ways or is_theirs or local == remote or (side == "npd" and is_agreed):
@@ -289,7 +289,9 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
-        is_whole = entry.is_open and entry.is_synced and not (entry.unlink or entry.lost_updates or entry.leaving)
+        is_whole = (
+            entry.is_open and entry.is_synced and not (entry.unlink or entry.lost_updates or entry.left_out_after_pass)
+        )
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)
             records.append(record_after(world, entry, item))
@@ -330,7 +332,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     own = {"id": plan.id, "monday_id": item.id, "sync_direction": plan.record.sync_direction}
     causes = [[Cause.SAVE, Cause.PERSON][plan.id.int % 2]]
     after = record_facts(said_after(world, plan, "write_raw"), on=world.context, causes=causes, record=own)
-    base = dict(plan.ledger.base)
+    base = dict(plan.sync_state.base)
     for p in plan.plans.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
             cell = p.convert.stored_value(item.reading(p.mapping.column_id))
@@ -338,7 +340,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
         elif p.base is not None:
             base[p.mapping.key] = p.base
     for name, value in (IN_SYNC | {"remote_id": item.id, "base": base}).items():
-        setattr(after.ledger, name, value)
+        setattr(after.sync_state, name, value)
     return after
 
 
@@ -399,8 +401,8 @@ LAWS = (
 @given(world=worlds)
 @example(world=any_world(1662673))  # an item of the name of a record that an answer of the same pass merges away
 def test_a_plan_keeps_every_law_and_to_decide_changes_nothing_that_is_known(share: int, world: Drawn) -> None:
-    stored = [repr(vars(facts.ledger)) for facts in (*world.records, *world.deleted)]
+    stored = [repr(vars(facts.sync_state)) for facts in (*world.records, *world.deleted)]
     facts, plan = world.decided()
     for law in LAWS:
         law(world, facts, plan)
-    assert [repr(vars(facts.ledger)) for facts in (*world.records, *world.deleted)] == stored
+    assert [repr(vars(facts.sync_state)) for facts in (*world.records, *world.deleted)] == stored

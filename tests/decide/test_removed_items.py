@@ -15,7 +15,7 @@ from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
-    plan_after_unlink_for_new_item,
+    plan_for_new_item,
     plan_removal,
     removed_state,
     return_lines,
@@ -84,13 +84,13 @@ def options(plan: RecordPlan) -> list[str]:
     ],
 )
 def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, state: str) -> None:
-    assert removed_state(board(), facts(item=shown, ledger={"remote_state": before})) == state
+    assert removed_state(board(), facts(item=shown, sync_state={"remote_state": before})) == state
 
 
 def test_an_item_that_is_back_is_said_so_once() -> None:
-    gone = facts(ledger={"removed_since": at(-60), "remote_state": "archived"})
-    assert [line.kind for line in return_lines(gone.ledger)] == ["restored"]
-    assert return_lines(facts(ledger={"remote_state": "active"}).ledger) == ()
+    gone = facts(sync_state={"removed_since": at(-60), "remote_state": "archived"})
+    assert [line.kind for line in return_lines(gone.sync_state)] == ["restored"]
+    assert return_lines(facts(sync_state={"remote_state": "active"}).sync_state) == ()
 
 
 # there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again
@@ -111,11 +111,11 @@ def test_a_base_whose_item_is_gone_goes_by_policy(policy: RemovedItemPolicy, act
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
     fresh = removal(
-        actor="Tom", history_actor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"}
+        actor="Tom", history_actor="Tom on Monday", sync_state={"removed_since": None, "remote_state": "active"}
     )
     plan = decide(fresh, policy)
     assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
-    assert (plan.ledger.removed_since, plan.ledger.removed_passes) == (NOW, 1)
+    assert (plan.sync_state.removed_since, plan.sync_state.removed_passes) == (NOW, 1)
     (line,) = plan.log
     expected = ("removed", "Tom on Monday", "The item “Ann” was archived on Monday by Tom.")
     assert (line.kind, line.actor, line.sentence) == expected
@@ -174,7 +174,7 @@ def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[st
 
 
 def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None:
-    facts = removal(ledger={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
+    facts = removal(sync_state={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
     (edit,) = removed(decide(facts, DELETE)).fields
     assert "not known any more" in edit.reason
 
@@ -191,7 +191,7 @@ def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None
 )
 def test_an_edit_in_a_new_column_is_known(role: str, cell: str, edits: list[tuple[str, str | None]]) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
-    facts = removal(contact(role_title=role), role=cell, ledger=agreed)
+    facts = removal(contact(role_title=role), role=cell, sync_state=agreed)
     assert [(edit.npd, edit.monday) for edit in removed(decide(facts)).fields] == edits
 
 
@@ -213,7 +213,7 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
 ) -> None:
     other_item = base("Call again", key="notes", item="999")
     for agreed in ({}, {"notes": other_item}):
-        facts = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours"), **agreed}})
+        facts = removal(contact(notes=notes, **differs), sync_state={"base": {"role_title": base("Ours"), **agreed}})
         shown = replace(item(facts.record, role_title="Ours", notes=cell), state="archived")
         plan = decide(replace(facts, item=shown), policy)
         assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
@@ -226,8 +226,8 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     acme = plain(Organization, id=uuid4(), name="Acme")
     raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
     entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
-    ledger = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
-    facts = removal(contact(organization=acme), ledger=ledger)
+    sync_state = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
+    facts = removal(contact(organization=acme), sync_state=sync_state)
     assert facts.item is not None
     empty = Reading("organization", "board_relation", extra={"linked_item_ids": []})
     shown = replace(facts.item, values={**facts.item.values, "organization": empty})
@@ -236,7 +236,7 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
 
 
 def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_differ() -> None:
-    (edit,) = removed(decide(removal(role="Theirs", ledger={"base": {}}), DELETE)).fields
+    (edit,) = removed(decide(removal(role="Theirs", sync_state={"base": {}}), DELETE)).fields
     assert (edit.npd, edit.base) == ("Ours", None)
 
 
@@ -257,10 +257,14 @@ def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy: RemovedItemPolicy) -> None:
-    waits = decide(removal(state="missing", ledger={"removed_passes": 1}), policy)
-    assert (waits.ending.outcome, waits.ending.wait_seconds, waits.ledger.removed_passes) == (Outcome.DEFERRED, 600, 2)
-    plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
-    assert (plan.ledger.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
+    waits = decide(removal(state="missing", sync_state={"removed_passes": 1}), policy)
+    assert (waits.ending.outcome, waits.ending.wait_seconds, waits.sync_state.removed_passes) == (
+        Outcome.DEFERRED,
+        600,
+        2,
+    )
+    plan = decide(removal(state="missing", sync_state={"removed_passes": 2}), policy)
+    assert (plan.sync_state.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
     assert removed(plan).sentence.startswith("Monday doesn't show the item of “Ann” any more")
 
 
@@ -357,7 +361,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovalFacts, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in plan_after_unlink_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in plan_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 

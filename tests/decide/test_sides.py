@@ -27,7 +27,7 @@ AT_REST = {"remote_state": "active", "base": {"role_title": base("Ours")}}
 
 def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None, **differs: Any) -> RecordFacts:
     """A record that stands as both sides agreed."""
-    values = {"ledger": AT_REST | differs.pop("ledger", {}), "item": None} | differs
+    values = {"sync_state": AT_REST | differs.pop("sync_state", {}), "item": None} | differs
     record_facts = facts(values.pop("record", None), cause=cause, **values)
     record_facts.claim.rows[0].payload = payload or {}
     return record_facts
@@ -39,10 +39,10 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("an unchanged save", settled(), "Nothing that is synced changed."),
         ("a save that changed something", settled(record=contact(role_title="New")), None),
         ("a sweep looks all the same", settled(Cause.SWEEP), None),
-        ("without a base", settled(ledger={"base": {}}), None),
-        ("something is blocked", settled(ledger={"blocked_fields": {"notes": {"side": "npd"}}}), None),
-        ("a note is open", settled(ledger={"note": "Why."}), None),
-        ("Monday's side is not known to stand", settled(ledger={"remote_state": ""}), None),
+        ("without a base", settled(sync_state={"base": {}}), None),
+        ("something is blocked", settled(sync_state={"blocked_fields": {"notes": {"side": "npd"}}}), None),
+        ("a note is open", settled(sync_state={"note": "Why."}), None),
+        ("Monday's side is not known to stand", settled(sync_state={"remote_state": ""}), None),
         ("a failed job", settled(has_failed_job=True), None),
         ("an open intent", settled(intents=(plain(Intent),)), None),
         ("without an item", settled(record=contact(monday_id=None)), None),

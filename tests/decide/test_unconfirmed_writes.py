@@ -57,8 +57,10 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
     intents: list[Intent], local: str, remote: str, agreed: str | None, expected: dict[str, str]
 ) -> None:
     record = contact(role_title=local)
-    ledger = {"base": {"role_title": base(agreed)} if agreed else {}}
-    record_facts = facts(record, item=item(record, role_title=remote), ledger=ledger, history=history(void=intents))
+    sync_state = {"base": {"role_title": base(agreed)} if agreed else {}}
+    record_facts = facts(
+        record, item=item(record, role_title=remote), sync_state=sync_state, history=history(void=intents)
+    )
     assert values_of(bases_of_late_writes(builders.board(), record_facts)) == expected
 
 
@@ -79,8 +81,8 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
 def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: str, is_ours: bool) -> None:
     record = contact(role_title="Second")
     before = history(void=[void("First")], events=events, token_user=user)
-    ledger = {"base": {"role_title": base("Second")}}
-    record_facts = facts(record, item=item(record, role_title="First"), ledger=ledger, history=before)
+    sync_state = {"base": {"role_title": base("Second")}}
+    record_facts = facts(record, item=item(record, role_title="First"), sync_state=sync_state, history=before)
     assert bool(bases_of_late_writes(builders.board(), record_facts)) is is_ours
 
 
@@ -154,12 +156,14 @@ def test_what_a_create_gave_its_item(
 )
 def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
     record, agreed = contact(), {"base": {"role_title": base("Ours")}}
-    record_facts = facts(record, item=item(record, role_title=remote), ledger=agreed, history=history(applied=writes))
+    record_facts = facts(
+        record, item=item(record, role_title=remote), sync_state=agreed, history=history(applied=writes)
+    )
     assert is_stale(builders.board(), record_facts) is expected
 
 
 @pytest.mark.parametrize(
-    ("case", "ledger", "events"),
+    ("case", "sync_state", "events"),
     [
         ("it is agreed on since", {"base": {"role_title": base("Old")}}, ()),
         ("a pass saw it since", {"base": {"role_title": base("Ours")}, "seen": {"role_title": [view("Old", -30)]}}, ()),
@@ -167,9 +171,11 @@ def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], re
         ("it was never agreed on", {}, ()),
     ],
 )
-def test_a_replaced_value_back_is_no_stale(case: str, ledger: dict[str, Any], events: tuple[WebhookEvent, ...]) -> None:
+def test_a_replaced_value_back_is_no_stale(
+    case: str, sync_state: dict[str, Any], events: tuple[WebhookEvent, ...]
+) -> None:
     record, before = contact(), history(applied=[wrote("Ours")], events=events)
-    record_facts = facts(record, item=item(record, role_title="Old"), ledger=ledger, history=before)
+    record_facts = facts(record, item=item(record, role_title="Old"), sync_state=sync_state, history=before)
     assert not is_stale(builders.board(), record_facts), case
 
 
@@ -197,9 +203,11 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     record_facts = facts(
         record,
         item=item(record, role_title="First"),
-        ledger={"base": {"role_title": base("Second")}},
+        sync_state={"base": {"role_title": base("Second")}},
         history=history(void=[void("First")], events=[edit("First")], ended_creates=[created("First")]),
     )
     histories = {record_facts.id: replace(record_facts.history, maker="")}
     pass_facts = PassFacts(builders.board(), builders.NOW, records=(record_facts,), histories=histories)
-    assert with_earlier_bases(pass_facts, RecordPlan(record_facts)).ledger is record_facts.ledger, "Tom wrote it"
+    assert with_earlier_bases(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (
+        "Tom wrote it"
+    )

@@ -17,7 +17,7 @@ from tests.support.world import World
 
 
 def blocked(world: World, contact: Contact) -> dict[str, Any]:
-    return dict(world.ledger(contact).blocked_fields)
+    return dict(world.sync_state(contact).blocked_fields)
 
 
 def save(contact: Contact, **values: Any) -> None:
@@ -110,7 +110,7 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world
     assert world.values(linked)["notes"] == "new"
     assert len(world.sandbox.items()) == 1
     assert world.link().npd_id_problem != ""
-    assert world.ledger(contact).note == world.link().npd_id_problem
+    assert world.sync_state(contact).note == world.link().npd_id_problem
     assert (world.status(contact), world.row(contact).status) == ("pending", "completed")
     owner.column("npd_id", "restore")
     owner.sweep()

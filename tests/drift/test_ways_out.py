@@ -196,15 +196,15 @@ def test_a_field_left_alone_keeps_its_record_in_sync(world: World, owner: Owner,
     assert world.status(contact) == "pending"
     owner.choose("lead", column="", direction="none")
     world.work()
-    assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
+    assert (world.status(contact), world.sync_state(contact).blocked_fields) == ("synced", {})
     assert EMPTY in shown(admin)
 
 
 def held_so(contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
     entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
-    ledger = SyncMetadata.objects.filter(entity_id=str(contact.pk))
-    ledger.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
+    sync_state = SyncMetadata.objects.filter(entity_id=str(contact.pk))
+    sync_state.update(blocked_fields={"role_title": entry | {"column": "role_title", "version": 1} | more})
 
 
 def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_tried_again(mapped: Client) -> None:

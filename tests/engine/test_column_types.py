@@ -27,7 +27,7 @@ def deal(world: World, **values: Any) -> Deal:
     record = Deal.objects.create(name="Big one", **values)
     world.work()
     world.hear(record)
-    assert record.sync_status == "synced", (world.ledger(record).blocked_fields, world.ledger(record).altered)
+    assert record.sync_status == "synced", (world.sync_state(record).blocked_fields, world.sync_state(record).altered)
     return record
 
 
@@ -48,7 +48,7 @@ def test_a_field_of_every_kind_flows_both_ways_and_is_cleared_both_ways(sales: W
     empty = {field: Deal._meta.get_field(field).get_default() for field in fields}  # type: ignore[union-attr]
 
     def here() -> dict[str, Any]:
-        assert sales.status(record) == "synced", sales.ledger(record).blocked_fields
+        assert sales.status(record) == "synced", sales.sync_state(record).blocked_fields
         return {field: getattr(record, field) for field in fields}
 
     def there() -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     fault = {"every": 1, "code": "BrandNewException", "message": "GET /v2?access_token=abc123 failed"}
     world.sandbox.control("faults", partial=fault, on="mutation", count=9)
     world.work()
-    stored = world.row(contact).error_message + world.ledger(contact).last_error
+    stored = world.row(contact).error_message + world.sync_state(contact).last_error
     assert "abc123" not in stored
     assert stored.count("access_token=[secret]") == 2
 

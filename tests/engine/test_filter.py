@@ -73,7 +73,7 @@ def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
     move(world, contact, "Archive")
     world.hear(contact)
     assert contact.sync_status == "disabled"
-    assert "Group on Monday is not “Active”" in world.ledger(contact).note
+    assert "Group on Monday is not “Active”" in world.sync_state(contact).note
     world.save(contact, role_title="not sent yet")
     assert world.values(contact)["role_title"] == "r"
     move(world, contact, "Active")
@@ -93,7 +93,7 @@ def test_explain_and_the_api_say_why() -> None:
     contact = states.contact("Ann", role_title="Vendor")
     states.mark(contact, RecordSyncStatus.DISABLED, "70")
     note = "Left out by the filter: Role is not “Customer”."
-    states.ledger(contact, SyncStatus.SKIPPED, left_out="record", note=note)
+    states.sync_state(contact, SyncStatus.SKIPPED, left_out="record", note=note)
     lines = explain(find_record("contact", str(contact.pk)))
     assert "Left out by the filter: Role is not “Customer”." in lines
     shown = describe([contact])[contact.pk]

@@ -57,7 +57,7 @@ def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: 
     assert (before.npd_data, before.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
     assert "Monday user 67210012" in before.notes["role_title"]
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "conflict")
-    assert world.ledger(contact).conflicts == {"overwritten": ["role_title"]}
+    assert world.sync_state(contact).conflicts == {"overwritten": ["role_title"]}
     world.hand_in(world.delivered)
     world.work()
     world.edit(contact, "notes", "something else")

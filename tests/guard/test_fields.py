@@ -63,7 +63,7 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
     assert all(phones_on_monday(world, contacts))
     assert [world.status(c) for c in contacts] == ["pending"] * 3
-    assert "phone" in world.ledger(contacts[0]).blocked_fields
+    assert "phone" in world.sync_state(contacts[0]).blocked_fields
     pending = ApprovalRequest.objects.filter(state="pending").values_list("entity_type", "kind")
     assert list(pending) == [("contact", "clear_monday")] * 3
     # Another field of records that wait waits too.

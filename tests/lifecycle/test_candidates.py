@@ -142,7 +142,7 @@ def test_an_item_that_lands_after_its_create_was_given_up_has_what_was_sent_as_t
     Contact.objects.filter(pk=contact.pk).update(notes="newer")
     world.deliver()
     world.work(seconds=20)
-    assert world.status(contact) == "synced", world.ledger(contact).note
+    assert world.status(contact) == "synced", world.sync_state(contact).note
     assert contact.monday_id == item
     assert (contact.name, contact.role_title) == ("Anne", "Boss")
     assert world.values(contact)["notes"] == "newer"

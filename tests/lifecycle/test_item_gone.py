@@ -181,7 +181,7 @@ def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connec
     assert connected.calls() - calls == 2, "the contact's item, and the one that its cell named"
     contact.refresh_from_db()
     assert contact.organization == acme
-    assert connected.ledger(contact).blocked_fields["organization"]["code"] == "relation"
+    assert connected.sync_state(contact).blocked_fields["organization"]["code"] == "relation"
     connected.save(contact, organization=beta)
     settled(connected)
     assert (cell(connected, contact), connected.status(contact)) == ("Beta", "synced")
@@ -211,7 +211,7 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     choose(open_conflict(acme.pk), pat, "monday")
     connected.work()
     settled(connected)
-    assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
+    assert connected.status(contact) == "synced", connected.sync_state(contact).blocked_fields
     assert contact.organization is None
     assert cell(connected, contact) == ""
     emptied = Events.objects.filter(pgh_obj_id=str(contact.pk)).order_by("pgh_created_at").last()

@@ -8,9 +8,9 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
-from sync.reconcile import writes
+from sync.reconcile import record_writes
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
 from tests.support.people import unlink
@@ -72,7 +72,7 @@ def unlinking_fails() -> Iterator[None]:
         raise ValueError("boom")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writes, "cleared_columns", fails)
+        patch.setattr(record_writes, "cleared_columns", fails)
         yield
 
 
@@ -121,7 +121,7 @@ def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> 
     contact = Contact.objects.create(name="Ann", sync_enabled=False)
     ignore_item("contact", "7", contact.pk, "pat unlinked it.")
     Contact.objects.create(name="Bob", monday_id="7")
-    with pytest.raises(Conflict, match="Bob"):
+    with pytest.raises(NotPossible, match="Bob"):
         relink(contact, "pat")
 
 

@@ -54,11 +54,11 @@ def nothing_bound() -> Iterator[None]:
     assert structlog.contextvars.get_contextvars() == {}
 
 
-def test_all_lines_of_a_look_bear_the_batch_id_that_the_ledger_keeps(world: World, lines: Lines) -> None:
+def test_all_lines_of_a_look_bear_the_batch_id_that_the_sync_state_keeps(world: World, lines: Lines) -> None:
     contact = world.contact("Ann")
     lines.texts.clear()
     world.work()
-    batch = str(world.ledger(contact).sync_batch_id)
+    batch = str(world.sync_state(contact).sync_batch_id)
     assert [line["batch"] for line in lines.named("monday answered")] == [batch, batch]
     [line] = lines.named("pass done")
     assert (line["batch"], line["board"]) == (batch, "contact")
@@ -76,7 +76,7 @@ def test_a_call_that_fails_says_so_within_its_look(world: World, lines: Lines) -
     lines.texts.clear()
     world.work()
     [failed] = lines.named("monday call failed")
-    assert failed["batch"] == str(world.ledger(contact).sync_batch_id)
+    assert failed["batch"] == str(world.sync_state(contact).sync_batch_id)
     assert failed["level"] == "warning"
 
 

@@ -1,4 +1,4 @@
-"""Steering and the ledger: what it says of a record is what its rows say."""
+"""Steering and the sync state: what it says of a record is what its rows say."""
 
 import pytest
 from django.db import connection
@@ -19,11 +19,11 @@ def _dead(contact: Contact, direction: str) -> SyncQueue:
     )
 
 
-def _ledger_of(contact: Contact) -> SyncMetadata:
+def _sync_state_of(contact: Contact) -> SyncMetadata:
     return SyncMetadata.objects.get(entity_type="contact", entity_id=str(contact.pk))
 
 
-def _with_ledger() -> Contact:
+def _with_sync_state() -> Contact:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.all().delete()
     SyncMetadata.objects.update_or_create(
@@ -32,24 +32,24 @@ def _with_ledger() -> Contact:
     return contact
 
 
-def test_the_ledger_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
-    contact = _with_ledger()
+def test_the_sync_state_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
+    contact = _with_sync_state()
     first, second = _dead(contact, "to_monday"), _dead(contact, "to_npd")
     operate_one(first.pk, "mary", "discard")
-    assert _ledger_of(contact).sync_status == "failed"
+    assert _sync_state_of(contact).sync_status == "failed"
     operate_one(second.pk, "mary", "discard")
-    assert _ledger_of(contact).sync_status == "pending"
+    assert _sync_state_of(contact).sync_status == "pending"
 
 
-def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
-    contact = _with_ledger()
+def test_the_sync_state_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
+    contact = _with_sync_state()
     again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
     operate_one(again.pk, "mary", "cancel")
-    assert _ledger_of(contact).sync_status == "pending"
+    assert _sync_state_of(contact).sync_status == "pending"
 
 
 def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_asked_for() -> None:
-    contact = _with_ledger()
+    contact = _with_sync_state()
     for payload in ({"unlink": "pat unlinked it", "by": "pat"}, {"by": "bob"}, {}):
         dead = _dead(contact, "to_monday")
         SyncQueue.objects.filter(pk=dead.pk).update(payload=payload)
@@ -59,13 +59,13 @@ def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_
     assert again.payload["retried"]["job"] == dead.pk
 
 
-def test_a_pass_locks_a_failed_job_before_the_ledger_as_a_discard_does(world: World) -> None:
+def test_a_pass_locks_a_failed_job_before_the_sync_state_as_a_discard_does(world: World) -> None:
     contact = world.linked()
     _dead(contact, "to_monday")
     with CaptureQueriesContext(connection) as queries:
         world.save(contact, role_title="New")
     locks = [query["sql"] for query in queries if " FOR UPDATE" in query["sql"]]
     jobs = next(number for number, sql in enumerate(locks) if "'failed'" in sql)
-    ledgers = next(number for number, sql in enumerate(locks) if 'FROM "sync_metadata"' in sql)
-    assert jobs < ledgers
+    sync_states = next(number for number, sql in enumerate(locks) if 'FROM "sync_metadata"' in sql)
+    assert jobs < sync_states
     assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()

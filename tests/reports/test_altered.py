@@ -46,15 +46,15 @@ def test_what_nothing_is_lost_by_is_synced_with_a_note(world: World) -> None:
     world.save(ann, role_title="<b>Head</b>")
     for _ in range(3):
         world.hear(ann, minutes=3)
-    assert world.status(ann) == "synced", world.ledger(ann).note
-    assert "Nothing is lost" in world.ledger(ann).altered["role_title"]["reason"]
+    assert world.status(ann) == "synced", world.sync_state(ann).note
+    assert "Nothing is lost" in world.sync_state(ann).altered["role_title"]["reason"]
     assert (ann.role_title, world.values(ann)["role_title"]) == ("<b>Head</b>", "Head")
     page = world.browser(world.administrator("olga")).get(f"/admin/npd/contact/{ann.pk}/change/").content.decode()
     assert "Nothing is lost" in page
     # An edit of either side goes on as ever.
     world.edit(ann, "role_title", "Chair")
     world.hear(ann)
-    assert (ann.role_title, world.status(ann), world.ledger(ann).altered) == ("Chair", "synced", {})
+    assert (ann.role_title, world.status(ann), world.sync_state(ann).altered) == ("Chair", "synced", {})
 
 
 def test_a_value_that_lost_characters_stays_pending_with_the_reason(world: World) -> None:
@@ -64,7 +64,7 @@ def test_a_value_that_lost_characters_stays_pending_with_the_reason(world: World
     for _ in range(3):
         world.hear(ann, minutes=3)
     assert (world.status(ann), ann.role_title) == ("pending", "Head\u200b of sales")
-    reason = world.ledger(ann).altered["role_title"]["reason"]
+    reason = world.sync_state(ann).altered["role_title"]["reason"]
     assert "Change it on either side" in reason
     assert "“Head[zero width space] of sales”" in reason
 

@@ -62,7 +62,7 @@ def test_an_item_with_the_clean_address_is_the_contacts(world: World) -> None:
     ada = world.contact("Ada", email="ada@example.org\u200b")
     for _ in range(3):
         world.hear(minutes=3)
-    assert world.status(ada) == "synced", world.ledger(ada).note
+    assert world.status(ada) == "synced", world.sync_state(ada).note
     assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
 
 
@@ -118,7 +118,7 @@ def test_a_person_is_found_by_an_address_in_another_form(world: World, ours: str
     world.add("Ann Lee", email=mail(theirs))
     for _ in range(3):
         world.hear(minutes=3)
-    assert world.status(ann) == "synced", world.ledger(ann).note
+    assert world.status(ann) == "synced", world.sync_state(ann).note
     assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
     assert (ann.email, world.values(ann)["email"]) == (ours, theirs)
 
@@ -160,7 +160,7 @@ def test_a_link_in_two_forms_comes_to_rest(world: World) -> None:
     assert (world.status(firm), world.values(firm)["inventory_url"].count(" ")) == ("synced", 0)
     world.edit(firm, "inventory_url", {"url": theirs, "text": theirs})
     world.hear(firm, minutes=3)
-    assert (world.status(firm), firm.inventory_url) == ("synced", ours), world.ledger(firm).note
+    assert (world.status(firm), firm.inventory_url) == ("synced", ours), world.sync_state(firm).note
     world.edit(firm, "inventory_url", {"url": "https://example.org/other page", "text": "Other"})
     world.hear(firm, minutes=3)
     assert (world.status(firm), firm.inventory_url) == ("synced", "https://example.org/other%20page")

@@ -176,7 +176,7 @@ def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: W
     world.work(minutes=30)
     assert len(items_of(world, board)) == Contact.objects.count() == 5
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
-    assert world.ledger(Contact.objects.all()[0]).note == reason
+    assert world.sync_state(Contact.objects.all()[0]).note == reason
     assert UnmatchedItem.objects.values_list("reason_code", flat=True)[0] == UnmatchedReason.CREATES_HELD
 
 

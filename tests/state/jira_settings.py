@@ -1,4 +1,4 @@
-"""The settings of a process that keeps the ledger and nothing else: no pages, no contacts, no conflicts of theirs."""
+"""The settings of a process that keeps sync states alone: no pages, no contacts, no conflicts of theirs."""
 
 from config.settings import *  # noqa: F403
 

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
+from sync.choices import ResolutionStrategy, SyncStateDirection, SyncStatus
 from sync.clock import sync_now
 from sync.merge import FieldSides, Unknown
 from sync.models import SyncMetadata, SyncQueue, SyncState
@@ -100,7 +100,7 @@ def test_a_success_keeps_what_it_cost_and_what_was_seen() -> None:
 def test_failures_are_counted_until_a_success_ends_them() -> None:
     state = sprint()
     for _ in range(3):
-        service.fail(service.begin(state, direction=LedgerDirection.LOCAL_TO_REMOTE), "Jira answers 500.")
+        service.fail(service.begin(state, direction=SyncStateDirection.LOCAL_TO_REMOTE), "Jira answers 500.")
     state = stored(state)
     assert (state.sync_status, state.error_count, state.last_error) == ("failed", 3, "Jira answers 500.")
     assert (state.sync_direction, state.sync_duration_ms is None) == ("local_to_remote", False)

@@ -101,7 +101,7 @@ class World:
         contact = self.contact(name, **values)
         self.work()
         self.hear(contact)
-        assert contact.sync_status == "synced", self.ledger(contact).note
+        assert contact.sync_status == "synced", self.sync_state(contact).note
         return contact
 
     @staged
@@ -278,7 +278,7 @@ class World:
 
     def block_of(self, record: Any, key: str) -> str:
         """Why a field of the record is not synced."""
-        return str(self.ledger(record).blocked_fields.get(key, {}).get("reason", ""))
+        return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def link(self, entity_type: str = "contact") -> BoardLink:
         """The type's board link as it is stored now."""
@@ -308,7 +308,7 @@ class World:
             passed += step
         return self.calls() - before
 
-    def ledger(self, record: Any) -> SyncMetadata:
+    def sync_state(self, record: Any) -> SyncMetadata:
         return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))
 
     def row(self, record: Any) -> SyncQueue:

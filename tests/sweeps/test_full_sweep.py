@@ -35,7 +35,7 @@ OF_THE_PASS = {
 
 
 def state(world: World) -> dict[str, Any]:
-    """All that is stored of records, values, ledger and history, the jobs that are open, and the boards."""
+    """All that is stored of records, values, sync state and history, the jobs that are open, and the boards."""
     stored: dict[str, Any] = {"boards": world.sandbox.boards()}
     with connection.cursor() as cursor:
         for table in TOLD:
@@ -67,8 +67,8 @@ def without_its_npd_id(world: World, contact: Contact) -> None:
     world.edit(contact, BoardLink.objects.get(entity_type="contact").npd_id_column, "")
 
 
-def without_ledger(world: World, contact: Contact) -> None:
-    world.ledger(contact).delete()
+def without_sync_state(world: World, contact: Contact) -> None:
+    world.sync_state(contact).delete()
 
 
 def job(**values: Any) -> Trouble:
@@ -123,8 +123,8 @@ TROUBLES: dict[str, Trouble] = {
     "an edit of a cell": edited("role_title", "Countess"),
     "a value changed behind the outbox": changed_behind_the_outbox,
     "an NPD ID that was emptied": without_its_npd_id,
-    "no ledger": without_ledger,
-    "a ledger of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
+    "no sync state": without_sync_state,
+    "a sync state of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
     "a job in backoff": snoozed,
     "a failed job": job(status="failed", error_message="a failure"),
     "an open intent": with_an_open_intent,
@@ -193,12 +193,12 @@ def test_where_nothing_is_to_be_done_the_listing_is_all_that_is_asked_and_says_w
         contact.refresh_from_db()
         assert contact.monday_last_synced is not None
         assert contact.monday_last_synced >= since
-        assert world.ledger(contact).last_sync_attempt == contact.monday_last_synced
+        assert world.sync_state(contact).last_sync_attempt == contact.monday_last_synced
 
 
 def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
-    before = world.ledger(contact).last_sync_attempt
+    before = world.sync_state(contact).last_sync_attempt
     locked, finished = threading.Event(), threading.Event()
 
     def save() -> None:
@@ -213,7 +213,7 @@ def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world:
     finished.set()
     saver.result(60)
     assert "1 of them the same on both sides" in report[1]
-    assert world.ledger(contact).last_sync_attempt == before
+    assert world.sync_state(contact).last_sync_attempt == before
 
 
 def test_where_a_listing_breaks_off_every_record_that_it_lacks_gets_its_pass(world: World, post: Post) -> None:
@@ -256,7 +256,7 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     result = compared(post)
     assert (result.items, result.unlisted) == (1, 1)
     world.work()
-    assert world.ledger(contact).remote_state == "archived"
+    assert world.sync_state(contact).remote_state == "archived"
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 

@@ -170,7 +170,7 @@ def _compare(link: BoardLink) -> ComparisonResult:
 def divergences(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
     """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
     # Blocked fields have their own note on the record.
-    compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.ledger.blocked_fields]
+    compared = [field_plan for key, field_plan in plan.plans.items() if key not in plan.sync_state.blocked_fields]
     if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
         return None
     return [_divergence(field_plan) for field_plan in compared if _differs(field_plan)]
@@ -202,7 +202,7 @@ def _verify(result: ComparisonResult, page: ListedPage) -> None:
             continue
         fields = divergences(plan) if plan.id in page.changed else []
         # A difference proves nothing if the filter leaves the record out with the next pass.
-        if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
+        if fields is None or (fields and (plan.left_out_after_pass or _is_fresh(plan.facts))):
             continue
         result.verified += 1
         if fields:
@@ -255,11 +255,13 @@ def _is_fresh(facts: RecordFacts) -> bool:
     """Whether a side changed so recently that the change, or its webhook, may still be on its way."""
     item = facts.item
     edited = parse_datetime(item.updated_at) if item and item.updated_at else None
-    moments = (edited, facts.ledger.last_sync_attempt)
+    moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)
 
 
 def _is_unchanged(board: BoardContext, before: RecordFacts, later: RecordFacts) -> bool:
     """Whether the record, its link and its base were still the same when they were read again."""
     same = all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
-    return same and later.record.monday_id == before.record.monday_id and later.ledger.base == before.ledger.base
+    return (
+        same and later.record.monday_id == before.record.monday_id and later.sync_state.base == before.sync_state.base
+    )

@@ -220,10 +220,10 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
     if not updated_at:
         return 0
     event_times = _newest_events(link, updated_at)
-    ledgers = SyncMetadata.objects.of(link.entity_type).filter(
+    sync_states = SyncMetadata.objects.of(link.entity_type).filter(
         remote_id__in=updated_at, last_sync_attempt__isnull=False
     )
-    attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
+    attempt_times = dict(sync_states.values_list("remote_id", "last_sync_attempt"))
     rows = []
     for item_id, moment in updated_at.items():
         event_at = event_times.get(item_id)

@@ -10,7 +10,7 @@
 `done` and `problems`, or the `problem` that stopped or delayed it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from sync.boards.field_choices import fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -57,12 +57,14 @@ class SetupLost(RuntimeError):
 def start(
     user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
 ) -> None:
-    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict.
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, NotPossible.
 
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
     if plan.state != PLAN_DONE or plan.is_old:
-        raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
+        raise NotPossible(
+            "The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again."
+        )
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
@@ -71,17 +73,14 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = board_plan.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
+            filter_text = " ".join(chosen.filter_lines) or "everything is synced."
+            remapped = ", ".join(chosen.changed_labels) or "none"
             sentences = [
-                f"Set-up started: {board_plan.summary}.",
-                f"Changed mappings: {', '.join(chosen.changed_labels) or 'none'}.",
-                f"Filter: {' '.join(chosen.filter_lines) or 'everything is synced.'}",
+                f"Set-up started: {board_plan.summary}. Changed mappings: {remapped}. Filter: {filter_text}",
                 f"Where both sides differ at first: {chosen.choices.first_match_text}.",
             ]
-            missing = board_plan.missing if entity_type in creating_related else {}
-            for related_type, names in missing.items():
-                model = registry.entity(related_type).model
-                records = model._default_manager.bulk_create(selection.named_records(model, names))
-                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
+            if entity_type in creating_related:
+                sentences += _create_related(board_plan.missing)
             selection.log_setup(user, entity_type, " ".join(sentences))
         transaction.on_commit(lambda: notify.send_task("sync.set_up"), robust=True)
 
@@ -91,14 +90,14 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
-        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+        raise NotPossible(f"{title}: a set-up was started meanwhile. Wait until it is done.")
     if plan.settings != selection.board_settings(choices.link):
-        raise Conflict(
+        raise NotPossible(
             f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
             "them."
         )
     if problems := chosen.problem_text:
-        raise Conflict(f"{title}: {problems}")
+        raise NotPossible(f"{title}: {problems}")
     selection.check_board(choices.entity_type, choices.board_id)
     link.setup = {
         "state": SetupState.RUNNING,
@@ -108,6 +107,16 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "items_to_check": plan.items_to_check,
     }
     link.save(update_fields=["setup"])
+
+
+def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Create related records from the missing names, by type; return what was created, as sentences."""
+    sentences = []
+    for entity_type, names in missing.items():
+        model = registry.entity(entity_type).model
+        records = model._default_manager.bulk_create(selection.named_records(model, names))
+        sentences.append(f"Created {registry.count_of_type(len(records), entity_type)} named by items.")
+    return sentences
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -207,6 +216,7 @@ def _advance(started: StartedSetup) -> None:
     """Set the board up; store how that ended."""
     try:
         outcome = _set_up(started)
+        _enqueue_records(started)
     except SetupLost:
         log.info("a set-up is another worker's by now", board=started.spec.entity_type)
     except SoftTimeLimitExceeded:
@@ -233,45 +243,22 @@ def _advance(started: StartedSetup) -> None:
 
 
 def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
-    """Create or read the board, set it up as chosen, and enqueue its records and items.
-
-    Raises ActionError, MondayError, SetupLost.
-    """
-    spec = started.spec
+    """Create or read the board and set it up as chosen; raises ActionError, MondayError, SetupLost."""
     # Many slow calls take longer than a claim lasts.
     connector = limits.connector(urgent=True, before_call=started.save)
-    board = board_setup.open_board(connector, spec, started.choices.board_id, started.store_new_board)
+    board = board_setup.open_board(connector, started.spec, started.choices.board_id, started.store_new_board)
     if board is None:
         raise ActionError(selection.removed_board_text(started.choices.board_name, started.choices.board_id, None))
     columns = _chosen_columns(selection.ChosenBoard(started.choices, board))
     is_new = started.values.get("made_board", False)
-    target = board_setup.BoardToSetUp(spec, board, is_new, columns, partial(_store_choices, started))
-    outcome = board_setup.set_up_board(target, connector)
-    # All records without an item, and the items that the plan found without a record.
-    link = BoardLink.objects.get(entity_type=spec.entity_type)
-    names = started.values["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
-    with transaction.atomic():
-        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
-        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)
-    return outcome
+    target = board_setup.BoardToSetUp(started.spec, board, is_new, columns, partial(_store_choices, started))
+    return board_setup.set_up_board(target, connector)
 
 
 def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
     """Return the columns that the board needs; raises ActionError if it can't have them."""
-    present = []
     new = []
-    for mappable in chosen.synced:
-        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-        if mappable.is_name:
-            continue
-        if mappable not in chosen.new_fields:
-            reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
-            if column is None or reason:
-                raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-            present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
-            continue
+    for mappable in chosen.new_fields:
         if mappable.new_column_type == "board_relation" and mappable.lacks_target:
             raise ActionError(
                 f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
@@ -282,6 +269,15 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
         is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
         # Without `types`, set-up doesn't adopt an existing column of another type.
         new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
+    present = []
+    for mappable in chosen.synced:
+        if mappable.is_name or mappable in chosen.new_fields:
+            continue
+        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
+        reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+        if column is None or reason:
+            raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+        present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
     # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
     return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
 
@@ -289,25 +285,12 @@ def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
 def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
     """Store the chosen settings and mappings; return the steps, and whether records need a pass because of them."""
     person = started.values["by"]
-    choices = started.choices
     filter_before = link.sync_filter
-    link.sync_filter = dict(choices.sync_filter)
-    link.creates_records = choices.creates_records
+    link.sync_filter = dict(started.choices.sync_filter)
+    link.creates_records = started.choices.creates_records
     link.save(update_fields=["creates_records", "sync_filter"])
     before = {mapping.key: mapping for mapping in link.mappings.all()}
-    needs_pass = False
-    for position, spec in enumerate(started.spec.mappings):
-        choice = choices.fields.get(spec.key)
-        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
-        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
-        if choice is not None and choice.is_synced:
-            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
-        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
-        # `make_mapping` gives the values only to new rows.
-        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
-        direction_before = SyncDirection.NONE if is_new else mapping.direction
-        needs_pass |= direction_before != values["direction"]
-        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+    needs_pass = _store_mappings(started, link)
     stored = board_setup.store_columns(started.spec, link, setup, reason="as chosen")
     stored.needs_resync |= needs_pass
     for mapping in link.mappings.filter(key__in=before):
@@ -324,3 +307,34 @@ def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) ->
         items = unmatched.values_list("item_id", flat=True)
         enqueue(link.entity_type, items=items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
     return stored
+
+
+def _store_mappings(started: StartedSetup, link: BoardLink) -> bool:
+    """Store the choice for each field; return whether the records need a pass because of a direction."""
+    choices = started.choices
+    needs_pass = False
+    for position, spec in enumerate(started.spec.mappings):
+        choice = choices.fields.get(spec.key)
+        # A field that isn't synced keeps its row, so that later set-ups don't count it as new.
+        values: dict[str, Any] = {"direction": SyncDirection.NONE, **board_columns.NO_PROBLEM}
+        if choice is not None and choice.is_synced:
+            values = {"direction": choice.direction, "rule": choice.rule, "first_match": choices.first_match}
+        column_id = choice.column if choice is not None and choice.column == board_columns.NAME_TYPE else ""
+        # `make_mapping` gives the values only to new rows.
+        mapping, is_new = board_setup.make_mapping(link, spec, position, column_id=column_id, **values)
+        direction_before = SyncDirection.NONE if is_new else mapping.direction
+        needs_pass |= direction_before != values["direction"]
+        FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+    return needs_pass
+
+
+def _enqueue_records(started: StartedSetup) -> None:
+    """Enqueue all records without an item, and the items that the plan found without a record."""
+    spec = started.spec
+    link = BoardLink.objects.get(entity_type=spec.entity_type)
+    names = started.values["items_to_check"]
+    without_item = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
+    with transaction.atomic():
+        enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
+        enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)

@@ -107,7 +107,7 @@ def with_item_facts(board: BoardContext, deleted: Sequence[DeletedFacts]) -> lis
 
 def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
     """Return the rejected requests to delete these records since their items were removed: their states, by record."""
-    since = {record.id: record.ledger.removed_since for record in records if record.ledger.removed_since}
+    since = {record.id: record.sync_state.removed_since for record in records if record.sync_state.removed_since}
     requests = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,
         kind=choices.ApprovalKind.RECORDS,
@@ -174,7 +174,7 @@ def known_approvals(
     kinds += [choices.ApprovalKind.ITEMS] if deleted or duplicated else []
     kinds += CLEARS if emptied else ()
     ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
-    ids |= {record.id for record, _ in pairs if record.ledger.blocked_fields}
+    ids |= {record.id for record, _ in pairs if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
     requests = known_requests(link, list(choices.ApprovalKind), ids, foreseen)
@@ -182,7 +182,7 @@ def known_approvals(
 
 
 def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
-    """Return the owners of the items that were read for these unlinked records, and what is stored about both.
+    """Return the owners of the items that were read for these records without one, and what is stored about both.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear.
     """
@@ -280,17 +280,17 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
 
 
 def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
-    """Return the owners of items that were read for unlinked records.
+    """Return the owners of items that were read for records without one.
 
     For records that were made from an item, this includes other records with the same match key.
     """
     board = facts.board
-    unlinked = [record.id for record in records if not record.record.monday_id]
-    identity = _facts_of_matches(facts, unlinked) if unlinked else IdentityFacts()
+    without_item = [record.id for record in records if not record.record.monday_id]
+    identity = _facts_of_matches(facts, without_item) if without_item else IdentityFacts()
     keys = {
         record.id: key
         for record, item in pairs
-        if record.ledger.made_from_item and (key := field_values.match_text_of_item(board, item))
+        if record.sync_state.made_from_item and (key := field_values.match_text_of_item(board, item))
     }
     if not keys:
         return identity

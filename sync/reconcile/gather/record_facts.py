@@ -32,7 +32,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     change_events,
-    new_ledger,
+    new_sync_state,
 )
 from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import BoardContext
@@ -106,13 +106,13 @@ def facts_of_records(
     The number of queries is fixed, with another one if an event or a write asks for it.
     """
     entity_type = board.link.entity_type
-    ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
+    sync_states = {sync_state.entity_id: sync_state for sync_state in SyncMetadata.objects.of(entity_type, claims)}
     for key in claims:
         # In a dry run, an item would become this record.
         is_planned = records[key]._state.adding and key not in tombstones
-        if is_planned or str(key) not in ledgers:
-            ledgers[str(key)] = new_ledger(entity_type, key)
-            ledgers[str(key)].made_from_item = is_planned
+        if is_planned or str(key) not in sync_states:
+            sync_states[str(key)] = new_sync_state(entity_type, key)
+            sync_states[str(key)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
     failed = SyncQueue.objects.filter(
         entity_type=entity_type, entity_id__any_of=list(claims), status=choices.QueueStatus.FAILED
@@ -135,7 +135,7 @@ def facts_of_records(
         for key, item_id in items.items()
         if item_id in events
         or not item_id
-        or any(base_of(ledgers[str(key)], mapping, item_id) is None for mapping in board.mapped)
+        or any(base_of(sync_states[str(key)], mapping, item_id) is None for mapping in board.mapped)
     ]
     intents = _intents_of(claims, with_all_intents)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
@@ -161,7 +161,7 @@ def facts_of_records(
             RecordFacts(
                 claim,
                 records[key],
-                ledgers[str(key)],
+                sync_states[str(key)],
                 intents=tuple(intent for intent in intents.get(key, ()) if intent.state == IntentState.OPEN),
                 conflicts=tuple(conflicts.get(key, ())),
                 events=new_events,
@@ -342,7 +342,7 @@ def _item_names(
     keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
     for facts in records:
         for mapping, name in keys:
-            base = facts.ledger.base.get(mapping.key)
+            base = facts.sync_state.base.get(mapping.key)
             for raw in (field_values.stored_values(facts.record, mapping), base["local"] if base else {}):
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
@@ -356,8 +356,10 @@ def _item_names(
 def items_reported_removed(model: type[SyncedModel], items: Collection[str]) -> set[str]:
     """Return the items that a pass or a webhook reported as removed; for the rest, ask Monday."""
     owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
-    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", field_values.ACTIVE))
-    removed_by_pass = {str(owners[key]) for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
+    sync_states = SyncMetadata.objects.of(model.entity_type(), owners).exclude(
+        remote_state__in=("", field_values.ACTIVE)
+    )
+    removed_by_pass = {str(owners[key]) for key in map(UUID, sync_states.values_list("entity_id", flat=True))}
     events = WebhookEvent.objects.filter(item_id__in=set(items) - removed_by_pass, processed_at=None)
     removed_by_event = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True)
     return removed_by_pass | set(map(str, removed_by_event))

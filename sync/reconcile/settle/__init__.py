@@ -33,7 +33,7 @@ from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import mark_pending_with_jobs
 from sync.reconcile import pass_plan, settlement
 from sync.reconcile.changes import RecordChanges, record_changes
-from sync.reconcile.facts import HistoryLine, changed_ledger
+from sync.reconcile.facts import HistoryLine, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.owners import deletion_obstacles
 from sync.reconcile.lookups import load_board
@@ -103,7 +103,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     rows = run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
     locked = {record.pk: record for record in rows}
     pass_run.lock_failed_jobs(run, plan)
-    ledgers = pass_run.lock_ledgers(run.entity_type, ids)
+    sync_states = pass_run.lock_sync_states(run.entity_type, ids)
     if facts.linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         unmatched_items.clear_unmatched(run.entity_type, facts.linked_items)
@@ -117,7 +117,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for key, record_plan in plan.records.items():
-        planned = record_changes(run.board, record_plan, locked.get(key), facts.now, paused, board_now)
+        planned = record_changes(facts, record_plan, locked.get(key), paused, board_now)
         changes.append(_write_record(record_plan, planned))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
@@ -134,7 +134,7 @@ def _settle_records(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pas
         plans_there[key] = record_plan.logged(*lost_lines(record_plan)).with_state(seen=seen_values)
     changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
     pass_run.store_approvals(run, plan, requests_to_end)
-    _write_changes(run, facts, changes, ledgers)
+    _write_changes(run, facts, changes, sync_states)
     return plan.with_records(change.plan for change in changes)
 
 
@@ -156,7 +156,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         refusal = str(error).strip().splitlines()[0]
         detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(planned.drop(pass_plan.Outcome.FAILED, detail))
+        return RecordChanges(planned.end_unapplied(pass_plan.Outcome.FAILED, detail))
     return changes
 
 
@@ -176,9 +176,9 @@ def _write_changes(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     changes: Sequence[RecordChanges],
-    ledgers: Mapping[str, SyncMetadata],
+    sync_states: Mapping[str, SyncMetadata],
 ) -> None:
-    """Write the rows that depend on the records, for all records together; `ledgers` are the locked sync states.
+    """Write the rows that depend on the records, for all records together; `sync_states` are locked.
 
     Statuses come last, because they depend on the jobs that are still open.
     """
@@ -200,9 +200,9 @@ def _write_changes(
     # stored if a record has failed for the last time.
     save_reports([report for record_plan in plans_there for report in settlement.conflict_reports(record_plan)])
     _finish_deleted(run.entity_type, [record_plan for record_plan in plans_there if record_plan.is_deleted])
-    rows = _store_ledgers(run, facts, existing, ledgers)
+    rows = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
-    pass_run.enqueue_pointing(run, _no_longer_awaited(existing, ledgers))
+    pass_run.enqueue_pointing(run, _no_longer_awaited(existing, sync_states))
     if linked_items := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         enqueue_tombstones(run.entity_type, linked_items)
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
@@ -231,11 +231,11 @@ def _end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]
         )
 
 
-def _store_ledgers(
+def _store_sync_states(
     run: pass_run.PassRun,
     facts: pass_plan.PassFacts,
     existing: Sequence[pass_plan.RecordPlan],
-    ledgers: Mapping[str, SyncMetadata],
+    sync_states: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:
     """Store the records' sync states; return their new values, by record."""
     of_pass = {
@@ -246,9 +246,9 @@ def _store_ledgers(
     values: dict[UUID, dict[str, Any]] = {}
     rows = []
     for record_plan in existing:
-        before = ledgers[str(record_plan.id)]
-        values[record_plan.id] = settlement.ledger_values(record_plan, before, facts.now) | of_pass
-        rows.append(changed_ledger(before, **values[record_plan.id]))
+        before = sync_states[str(record_plan.id)]
+        values[record_plan.id] = settlement.sync_state_values(record_plan, before, facts.now) | of_pass
+        rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
         update_many(rows, sorted(values[existing[0].id]))
     return values
@@ -281,14 +281,14 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     run.wake(records, choices.Priority.SWEEP, **later)
 
 
-def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[str, SyncMetadata]) -> list[UUID]:
+def _no_longer_awaited(existing: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]) -> list[UUID]:
     """Return the records whose items are back, or that will have none: relations to them don't wait any more."""
     ids = []
     for record_plan in existing:
-        before = ledgers[str(record_plan.id)]
+        before = sync_states[str(record_plan.id)]
         was_gone = before.remote_state not in ("", ACTIVE)
         is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
-        if is_left_out or (was_gone and record_plan.ledger.remote_state == ACTIVE):
+        if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
             ids.append(record_plan.id)
     return ids
 
@@ -326,7 +326,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
 
 
 def _write_statuses(
-    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]
+    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], sync_states: Mapping[UUID, Mapping[str, Any]]
 ) -> None:
     """Write the statuses of the pass's records, which depend on everything written before."""
     ids = [record_plan.id for record_plan in existing]
@@ -352,7 +352,7 @@ def _write_statuses(
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = settlement.sync_status(run.board, record_plan, ledgers[key], has_open_work=has_open_work)
+        statuses[key] = settlement.sync_status(run.board, record_plan, sync_states[key], has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
@@ -364,7 +364,7 @@ def _write_statuses(
         run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, of_status)
-        stored.update(sync_status=settlement.LEDGER_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
+        stored.update(sync_status=settlement.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
 

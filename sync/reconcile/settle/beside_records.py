@@ -47,7 +47,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         elif answer.result:
             _carry_out_answer(run, asked_of, answer)
             reports.append(settlement.identity_report(asked_of, answer.conflict, answer.result))
-            asked_items |= {item_id, *(asked_of.ledger.asked_items or ())}
+            asked_items |= {item_id, *(asked_of.sync_state.asked_items or ())}
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
@@ -95,8 +95,8 @@ def _merge_records(run: pass_run.PassRun, answer: pass_plan.IdentityAnswer, by: 
 
 
 def records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
-    ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
-    return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
+    sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
+    return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
 
 def settle_items(run: pass_run.PassRun, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -222,11 +222,11 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     item_id = plan.facts.item_id
     save_reports([ConflictReport(entity_type, plan.candidates[0].pk, item_id, KIND_IDENTITY, data=dict(plan.question))])
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
-    ledgers = pass_run.lock_ledgers(entity_type, waiting) if waiting else {}
-    for ledger in ledgers.values():
-        ledger.conflicts = {**ledger.conflicts, "identity": [plan.question["what"]]}
-        ledger.asked_items = [item_id]
-    update_many(list(ledgers.values()), ["conflicts", "asked_items"])
+    sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
+    for sync_state in sync_states.values():
+        sync_state.conflicts = {**sync_state.conflicts, "identity": [plan.question["what"]]}
+        sync_state.asked_items = [item_id]
+    update_many(list(sync_states.values()), ["conflicts", "asked_items"])
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
@@ -280,10 +280,12 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     freed = [deleted.item_id for deleted in changed if deleted.frees_item and deleted.item_id]
     run.wake(items=freed, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
-    ledgers = [ledger for deleted in changed if (ledger := deleted_records.ledger_after(deleted)) is not None]
+    sync_states = [
+        sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
+    ]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
-    SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
+    SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Only for settled ones: act.py has counted removed items, and the others are decided again.
     finished = [deleted for deleted in settled if deleted.ending.outcome is pass_plan.Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(finished))

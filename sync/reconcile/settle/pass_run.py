@@ -233,7 +233,7 @@ def mark_settling(ids: Iterable[UUID]) -> None:
     run_sql("SELECT set_config('npd.settling', %s, true)", [",".join(map(str, ids))])
 
 
-def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
+def lock_sync_states(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
     """Lock the records' sync states in the order of their ids; missing ones are created."""
     rows = SyncMetadata.objects.of(entity_type, ids).select_for_update().order_by("entity_id")
     locked = {row.entity_id: row for row in rows}
@@ -338,10 +338,9 @@ def _end_rows(run: PassRun, rows: Sequence[SyncQueue], ended: pass_plan.Ending) 
     if ended.outcome is pass_plan.Outcome.SETTLED:
         finish.complete(rows, token, ended.detail)
     elif ended.outcome is pass_plan.Outcome.DEFERRED:
-        times = {"rounds": ended.rounds, "at_most": ended.at_most}
-        finish.defer(rows, token, ended.wait_seconds, ended.detail, **times)
+        finish.defer(rows, token, ended.wait_seconds, ended.detail, rounds=ended.rounds)
     elif run.hold_seconds and ended.is_unsent:
-        finish.defer(rows, token, run.hold_seconds, ended.detail, at_most=None)
+        finish.hold(rows, token, run.hold_seconds, ended.detail)
     else:
         finish.release(rows, token, ended.detail, at_most=ended.at_most)
 

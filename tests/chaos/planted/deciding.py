@@ -44,7 +44,7 @@ base_not_updated = bug(
 @instead_of(base_not_updated, "sync.reconcile.changes:field_changes")
 def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> RecordChanges:
     changes: RecordChanges = right(plan, *args)
-    return replace(changes, plan=changes.plan.with_state(base=plan.ledger.base))
+    return replace(changes, plan=changes.plan.with_state(base=plan.sync_state.base))
 
 
 unknown_read_as_empty = bug(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sync.monday.board_items import Item
-from sync.reconcile.facts import RecordFacts, new_ledger
+from sync.reconcile.facts import RecordFacts, new_sync_state
 from sync.reconcile.pass_plan import ItemAct, Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -43,7 +43,7 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         taken = replace(rule.item, id=hits[0].monday_id)
-        first = RecordFacts(rule.facts.claim, hits[0], new_ledger(hits[0].entity_type(), hits[0].pk), item=taken)
+        first = RecordFacts(rule.facts.claim, hits[0], new_sync_state(hits[0].entity_type(), hits[0].pk), item=taken)
         rule.facts = replace(rule.facts, duplicate_of=first)
         return rule._assign(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
     return right(rule)

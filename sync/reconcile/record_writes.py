@@ -38,7 +38,7 @@ def created_records_of(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
     return [record_plan for record_plan in plan.open_records if record_plan.creates]
 
 
-def write_of_record(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
+def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> calls.Write:
     """Return the write of a record: the planned values and its NPD ID."""
     has_npd_id = plan.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
@@ -94,7 +94,7 @@ _OUTCOMES = {
 }
 
 
-def ending_after(answer: calls.Answer) -> pass_plan.Ending:
+def ending_after(answer: calls.WriteAnswer) -> pass_plan.Ending:
     """Return how a unit's jobs end after Monday's answer; they stay open if its write was carried out."""
     return pass_plan.Ending(
         _OUTCOMES[answer.verdict],
@@ -105,7 +105,7 @@ def ending_after(answer: calls.Answer) -> pass_plan.Ending:
     )
 
 
-def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.RecordPlan:
+def after_answer(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> pass_plan.RecordPlan:
     """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
@@ -136,11 +136,11 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.Answer) -> pass_plan.
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
     if answer.verdict is calls.Verdict.WITHDRAWN:
-        return plan.drop(pass_plan.Outcome.RELEASED, answer.detail)
+        return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
     return plan if answer.verdict is calls.Verdict.DONE else replace(plan, ending=ending_after(answer))
 
 
-def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.Answer) -> str:
+def _why_not_made(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> str:
     """Return why Monday creates no item: it refused the name or a value that the board requires."""
     refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
     if not plan.creates:
