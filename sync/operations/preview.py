@@ -17,25 +17,19 @@ from django.db import models
 from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN
 from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
+from sync.kernel import grouped
 from sync.kernel.humanize import quote
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
-from sync.reconcile import pass_plan
+from sync.reconcile import deleted_records, identity, pass_plan, record_writes, removed_items, restraints, settlement
 from sync.reconcile.decide import unread
-from sync.reconcile.deleted_records import new_removal_requests
-from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
-from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
-from sync.reconcile.record_writes import changed_records_of, created_records_of
-from sync.reconcile.removed_items import new_deletion_requests
-from sync.reconcile.restraints import new_clear_requests
-from sync.reconcile.settlement import conflict_reports
 from sync.records import availability
 
 
@@ -85,9 +79,9 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
         following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
         runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
     for run in reversed(runs):
-        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_removal_requests(run.plan.deleted.values())
-        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
+        clears = restraints.new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = deleted_records.new_removal_requests(run.plan.deleted.values())
+        gatherer.foreseen = [*gatherer.foreseen, *removals, *removed_items.new_deletion_requests(run.plan), *clears]
     return runs
 
 
@@ -97,13 +91,13 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plan.records}
     plans = plan.records.items()
-    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == LINKED}
+    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == identity.LINKED}
     answers = planned.facts.answers
-    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == ANSWERED}
+    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == identity.ANSWERED}
     records |= {key: record for key, record in answered.items() if key not in answers.records}
     linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
     for answer in plan.answers:
-        answers = facts_after(answers, answer)
+        answers = identity.facts_after(answers, answer)
     # A record that an answer merged into another one is gone from `answers`.
     return records | {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
 
@@ -121,7 +115,14 @@ def decide_pass(
     """
     facts = claimed(board, claims, records)
     if answered is not None:
-        facts = replace(facts, records=tuple(_unanswered(record, answered) for record in facts.records))
+        before = {key: record_plan.facts for key, record_plan in answered.records.items()}
+        unanswered = [
+            replace(record, conflicts=before[record.id].conflicts, sync_state=before[record.id].sync_state)
+            if record.id in before
+            else record
+            for record in facts.records
+        ]
+        facts = replace(facts, records=tuple(unanswered))
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before
@@ -135,11 +136,6 @@ def decide_pass(
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
     is_rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     return PlannedRun(facts, unread(facts, plan, released, released), calls, cause.sentence, is_rejected)
-
-
-def _unanswered(record: RecordFacts, answered: pass_plan.Plan) -> RecordFacts:
-    before = answered.records.get(record.id)
-    return replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state) if before else record
 
 
 def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue]) -> Claim:
@@ -170,7 +166,9 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
+    writes = bool(record_writes.changed_records_of(planned.facts.board, plan)) + bool(
+        record_writes.created_records_of(plan)
+    )
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     return planned.calls + writes + len(removals)
 
@@ -257,23 +255,17 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
     extra_ids -= set(swept.values_list("pk", flat=True))
     all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
     for start in range(0, len(all_ids), size):
-        yield from _record_claims(spec, all_ids[start : start + size])
+        batch = all_ids[start : start + size]
+        pending = SyncQueue.objects.filter(
+            entity_type=spec.entity_type, entity_id__in=batch, status=choices.QueueStatus.PENDING
+        )
+        rows = grouped(pending.order_by("priority", "id"), lambda row: row.entity_id)
+        intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
+        unconfirmed = set(intents.values_list("entity_id", flat=True))
+        yield from (sweep_claim(spec.entity_type, pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
         yield item_claim(spec.entity_type, item)
-
-
-def _record_claims(spec: registry.EntitySpec, ids: Sequence[UUID]) -> Iterator[Claim]:
-    rows: dict[UUID, list[SyncQueue]] = {}
-    pending = choices.QueueStatus.PENDING
-    jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=pending)
-    for row in jobs.order_by("priority", "id"):
-        assert row.entity_id is not None
-        rows.setdefault(row.entity_id, []).append(row)
-    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
-    for pk in ids:
-        if pk not in unconfirmed:
-            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []))
 
 
 def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
@@ -388,7 +380,7 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending == ANSWERED:
+    if plan.ending == identity.ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
     if plan.is_open:
@@ -399,7 +391,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != identity.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
@@ -456,7 +448,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in conflict_reports(plan):
+    for report in settlement.conflict_reports(plan):
         if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
             for values in report.fields:
                 field_plan = plan.plans.get(values.key)
@@ -472,7 +464,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
-    if plan.ending == ANSWERED:
+    if plan.ending == identity.ANSWERED:
         return
     if plan.item_removal is not None:
         kind = _ITEM_REMOVALS[plan.item_removal]

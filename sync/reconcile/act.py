@@ -151,6 +151,7 @@ def unchanged_write(
 ) -> calls.Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=choices.RecordSyncStatus.SYNCED)
+    # Another one each time, because its item may be closed while the board is open.
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None

@@ -219,12 +219,6 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
-def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, list[SyncedModel]]:
-    """Return the records with these match keys, by key."""
-    records = records_like(board, models.Q(pk__in=[]), keys)
-    return grouped(records, lambda record: field_values.match_text_of_record(board, record))
-
-
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
     """Return the records that were not edited in NPD, and that no other record points at.
 
@@ -294,7 +288,8 @@ def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], p
     }
     if not keys:
         return identity
-    same_key = records_by_match_key(board, keys.values())
+    with_keys = records_like(board, models.Q(pk__in=[]), keys.values())
+    same_key = grouped(with_keys, lambda record: field_values.match_text_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
     return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
