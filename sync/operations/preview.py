@@ -115,14 +115,14 @@ def decide_pass(
     """
     facts = claimed(board, claims, records)
     if answered is not None:
-        before = {key: record_plan.facts for key, record_plan in answered.records.items()}
-        unanswered = [
-            replace(record, conflicts=before[record.id].conflicts, sync_state=before[record.id].sync_state)
-            if record.id in before
-            else record
-            for record in facts.records
-        ]
-        facts = replace(facts, records=tuple(unanswered))
+        after_answers = []
+        for record in facts.records:
+            before = answered.records.get(record.id)
+            if before is None:
+                after_answers.append(record)
+            else:
+                after_answers.append(replace(record, conflicts=before.facts.conflicts, sync_state=before.sync_state))
+        facts = replace(facts, records=tuple(after_answers))
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before

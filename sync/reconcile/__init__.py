@@ -97,7 +97,7 @@ def _unread(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan
         return unread(facts, plan, ended, ended)
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        failed = ending_after(executor.failed_call(error, number))
+        failed = ending_after(executor.after_failed_read(error, number))
         # A pass that only reads, because writes are stopped, must not make unread records wait for writes.
         return unread(facts, plan, replace(failed, is_unsent=False), ended)
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)

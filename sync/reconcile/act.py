@@ -522,6 +522,7 @@ class Executor:
         return self._send_document(call, writes[:half]) | self._send_document(call, writes[half:])
 
     def _end_failed_call(self, announced: Sequence[Announced], error: errors.MondayError) -> ByUnit:
+        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
         if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
             # searched for by NPD ID later, because Monday's search lags behind.
@@ -540,8 +541,8 @@ class Executor:
             for write, intent in announced
         }
 
-    def failed_call(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
-        """Stop the board or account after a failed read or an unsent write; return the answer for each of its units.
+    def after_failed_read(self, error: errors.MondayError, number: int) -> calls.WriteAnswer:
+        """Stop the board or account after a failed read; return the answer for each of its units.
 
         Only a unit's own failure costs an attempt.
         """
@@ -575,7 +576,7 @@ class Executor:
         try:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except errors.MondayError as error:
-            answer = self.failed_call(error, len(writes))
+            answer = self.after_failed_read(error, len(writes))
             return {write.unit: answer for write in writes}
         if items is None:
             unread = calls.WriteAnswer(calls.Verdict.STOPPED, "The NPD IDs on the board can't be read.")

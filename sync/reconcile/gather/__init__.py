@@ -266,6 +266,7 @@ def _column_problems(board: BoardContext) -> set[str]:
 
 
 def _pairs(facts: pass_plan.PassFacts, records: Sequence[RecordFacts]) -> list[Pair]:
+    """Return each record with its item; an unlinked one with each item that has its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)
