@@ -191,9 +191,9 @@ def _item(request: HttpRequest, entry: Section, here: Section | None) -> dict[st
 
 def _waiting_text(request: HttpRequest) -> str:
     """Return how many things wait for this user; empty for none, and for users who may only read them."""
-    from sync.admin.home import shown_scope, tallies_of
+    from sync.admin.home import kinds_on_home, tallies_of
 
-    if shown_scope(request.user).reads_only:
+    if kinds_on_home(request.user).reads_only:
         return ""
     number = sum(tally.causes for tally in tallies_of(request).values())
     return f"{number:,}" if number else ""

@@ -28,7 +28,7 @@ from conflicts.reports import RECORD_KEY
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.messages import ActionError, Conflict, NotAllowed
+from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 from sync.merge import FieldSelection
 from sync.models import FieldMapping
 from sync.outbox.queue_rows import enqueue
@@ -47,7 +47,7 @@ class InvalidResolution(ActionError):
         self.sentence = sentence
 
 
-class DecidedTooLate(Conflict):
+class DecidedTooLate(NotPossible):
     """Nothing was stored because the conflict has changed; `current` has its values by field."""
 
     def __init__(self, sentence: str, current: Mapping[str, effects.Sides]) -> None:

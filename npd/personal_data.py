@@ -26,7 +26,7 @@ from sync import registry
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
+from sync.kernel.messages import NotPossible, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import (
     BoardLink,
@@ -181,7 +181,7 @@ def export(person: Person) -> dict[str, Any]:
 
 
 def erase(person: Person, *, delete_items: bool) -> int:
-    """Erase a person irreversibly, and return the number of rows. Raises Conflict if nothing was erased.
+    """Erase a person irreversibly, and return the number of rows. Raises NotPossible if nothing was erased.
 
     With `delete_items` the items are deleted on Monday first. Items that stay never make a record again, and nothing
     that Monday reports about them is stored.
@@ -189,12 +189,12 @@ def erase(person: Person, *, delete_items: bool) -> int:
     link = registry.link_of(person.entity_type)
     lease = acquire(link, LEASE_SECONDS) if link else None
     if link and lease is None:
-        raise Conflict(BOARD_BUSY, code="board_busy")
+        raise NotPossible(BOARD_BUSY, code="board_busy")
     with lease or nullcontext():
         # Read again, because the last pass may have stored more.
         person = Person(person.entity_type, person.id)
         if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
-            raise Conflict(OUTCOME_UNKNOWN, code="outcome_unknown")
+            raise NotPossible(OUTCOME_UNKNOWN, code="outcome_unknown")
         # First, so that nothing is erased if Monday refuses.
         if link and delete_items and person.items:
             _delete_items(link, person.items)
@@ -214,7 +214,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
 def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link, urgent=True)
     if not board.is_available:
-        raise Conflict(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
+        raise NotPossible(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
     request = prepare_delete({f"e{number}": item_id for number, item_id in enumerate(item_ids)}, [])
     try:
         for outcome in connector(urgent=True).write(request, uuid.uuid4().hex).by_alias.values():
@@ -223,7 +223,7 @@ def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
                 raise outcome
     except MondayError as error:
         sentence = f"Monday didn't delete the item: {error.sentence} {ITEM_STAYS}"
-        raise Conflict(sentence, code="item_not_deleted") from error
+        raise NotPossible(sentence, code="item_not_deleted") from error
 
 
 def _quotes(entry: Any, person: Person) -> bool:

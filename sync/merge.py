@@ -186,9 +186,10 @@ class Field:
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK  # the rule for a first match
     required: bool = False
-    # It is empty in NPD, although NPD's half of a stored base (of another item, column or mapping version) is filled: a
-    # person emptied it since, and pulling Monday's value would undo that. So the rule for first matches decides.
-    emptied_while_blocked: bool = False
+    # A person emptied it in NPD since its last sync, with a column or an item that is replaced now. For example, the
+    # phone's column is deleted, which blocks the phone; somebody empties the phone in NPD; then the phone gets another
+    # column, which is filled. Without this, the empty side would take that value, against the person's edit.
+    emptied_since_old_base: bool = False
     resolution: FieldSelection | None = None  # a person's, for the current values
     typed: Canonical = None  # the person's value
     # Write `typed` to both sides even if neither changed: it restores a lost value.
@@ -245,7 +246,7 @@ def _decide_one_way(field: Field, action: Action) -> FieldDecision:
     """Overwrite the target by the source; the target's own edit is kept in the history."""
     source = field.local if action is Action.PUSH else field.remote
     # With a new column or a new link, nobody emptied the source.
-    if source is None and field.base is None and not (action is Action.PUSH and field.emptied_while_blocked):
+    if source is None and field.base is None and not (action is Action.PUSH and field.emptied_since_old_base):
         return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
     base = field.base or Values(None, None)
     before = base.remote if action is Action.PUSH else base.local
@@ -262,7 +263,7 @@ def _decide_both_ways(field: Field) -> FieldDecision:
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
         return FieldDecision(field.key, Action.PULL, CHANGED_ON_MONDAY)
-    if field.local is None and not field.emptied_while_blocked:
+    if field.local is None and not field.emptied_since_old_base:
         return FieldDecision(field.key, Action.PULL, "empty in NPD")
     if field.remote is None and field.local is not None:
         return FieldDecision(field.key, Action.PUSH, "empty on Monday")

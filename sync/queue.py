@@ -38,7 +38,7 @@ class SyncQueueService:
         return work(entity_type, seconds=seconds, wait_for_lease=wait_for_lease)
 
     def manual_retry(self, row_id: int, by: str) -> SyncQueue:
-        """Make a failed or pending job due now, ahead of others, with all attempts; raises Conflict."""
+        """Make a failed or pending job due now, ahead of others, with all attempts; raises NotPossible."""
         row = operate.operate_one(row_id, by, "retry")
         breaker.ask_again_after_commit()
         return row
@@ -49,14 +49,14 @@ class SyncQueueService:
 
 
 def retry_all(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
-    """Make failed or pending jobs due now, behind others; raises Conflict if saves keep them locked."""
+    """Make failed or pending jobs due now, behind others; raises NotPossible if saves keep them locked."""
     result = operate.retry(rows, by)
     breaker.ask_again_after_commit()
     return result
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End a pause and wake its boards; return whether there was one. Raises Conflict like `pauses.pause`."""
+    """End a pause and wake its boards; return whether there was one. Raises NotPossible like `pauses.pause`."""
     is_ended = pauses.resume(by, entity_type=entity_type)
     breaker.ask_again_after_commit()
     return is_ended

@@ -29,7 +29,7 @@ from django.test import Client
 from sandbox import __main__ as sandbox_program
 from sync.boards.webhooks import webhook_url
 from sync.outbox import notify
-from tests.support import migrated, rows
+from tests.support import rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
@@ -104,14 +104,14 @@ def within() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """The test database is a copy of one that was migrated before."""
-    migrated.begin_with_kept()
+    rows.begin_with_migrated()
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database; at its end nobody is in it, as a thread of `live_server` that is still about to close."""
     with django_db_blocker.unblock():
-        migrated.keep()
+        rows.keep_migrated()
         rows.keep_groups()
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:

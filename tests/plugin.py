@@ -76,7 +76,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 ON_REAL_SERVERS = (
     "admin/test_who_only_looks.py",
     "api/test_doors.py::test_readyz",
-    "api/test_lists.py::test_every_list_costs",
+    "api/test_lists.py::test_thirty_rows_of_a_list",
     "chaos/test_killed_anywhere.py",
     "chaos/test_seeds.py",
     "commands/test_sync_prune.py::test_what_a_year_of_work_left",

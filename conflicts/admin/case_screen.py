@@ -23,7 +23,7 @@ from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.kernel.humanize import plural
-from sync.kernel.messages import Conflict, NotAllowed
+from sync.kernel.messages import NotAllowed, NotPossible
 from sync.merge import FieldSelection
 
 # A form sends this where both texts are used; what is stored is the typed value that results.
@@ -180,7 +180,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             self.chosen = {}
             self.seen_values = {}
             return self.show(str(error), HTTPStatus.FORBIDDEN)
-        except Conflict as error:
+        except NotPossible as error:
             self.load(**kwargs)
             return self.show(str(error), HTTPStatus.CONFLICT)
         except resolution.InvalidResolution as error:

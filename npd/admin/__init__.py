@@ -15,7 +15,7 @@ from npd.personal_data import Person, erase, export
 from sync.admin.admin_base import render_admin_page
 from sync.admin.concurrent_edits import ConcurrentForm, LinesField
 from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.records.authors import log_model_action
 
 __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
@@ -59,7 +59,7 @@ class ContactAdmin(SyncedModelAdmin):
         if act == "erase":
             try:
                 number = erase(person, delete_items="delete_items" in request.POST)
-            except Conflict as why:
+            except NotPossible as why:
                 messages.warning(request, str(why))
                 return HttpResponseRedirect(request.path)
             log_model_action(

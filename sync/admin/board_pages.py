@@ -26,7 +26,7 @@ from sync.boards.board_columns import set_create_obstacle
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import REFUSED_WORDS, BlockedCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError, Conflict
+from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations import detect
@@ -94,7 +94,7 @@ def _board_url(link: BoardLink) -> str:
 def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
     """Ask Monday whether the board's columns are back, and return the result; raises ActionError."""
     if throttle_text := monday_throttle_reason(request):
-        raise Conflict(f"Monday was not asked: {throttle_text}")
+        raise NotPossible(f"Monday was not asked: {throttle_text}")
     log_action(request.user, link, "Asked Monday for the board's columns.")
     try:
         return check_board(registry.link_of(link.entity_type) or link)

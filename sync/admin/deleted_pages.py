@@ -20,7 +20,7 @@ from sync.admin.activity import activity_of
 from sync.admin.activity_pages import DELETED, KEYS, MOST_UNDONE, activity_tabs
 from sync.choices import TombstoneState
 from sync.kernel import humanize
-from sync.kernel.messages import Conflict, TombstoneReason
+from sync.kernel.messages import NotPossible, TombstoneReason
 from sync.models import Tombstone
 from sync.records import authors, tombstones
 
@@ -202,7 +202,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             for row in confirmed_action.confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
                     tombstones.restore_by_person(row, request.user.get_username())
-                except Conflict as refused:
+                except NotPossible as refused:
                     problems.append(str(refused))
                 else:
                     authors.log_action(request.user, row, "Restored.")

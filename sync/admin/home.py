@@ -44,15 +44,15 @@ SHOWN_AT_ONCE = 5
 LOAD_IS_RECENT = timedelta(days=1)
 
 
-def shown_scope(user: Any) -> attention.Scope:
+def kinds_on_home(user: Any) -> attention.ShownKinds:
     """Return the kinds that Home lists for this person; stops are in the banner."""
-    return attention.scope_of(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
+    return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
 
 
 def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
     """Return this person's numbers by kind, counted once a request."""
     if not hasattr(request, "attention_tallies"):
-        request.attention_tallies = attention.tallies(shown_scope(request.user))  # type: ignore[attr-defined]
+        request.attention_tallies = attention.tallies(kinds_on_home(request.user))  # type: ignore[attr-defined]
     tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
     return tallies
 
@@ -99,7 +99,7 @@ def _state_line(
 
 def _calm_line(request: HttpRequest, pending: int) -> StateLine:
     """Return the state if nothing waits for this person."""
-    others = attention.tallies(attention.Scope(shown_scope(request.user).others))
+    others = attention.tallies(attention.ShownKinds(kinds_on_home(request.user).others))
     if number := sum(tally.causes for tally in others.values()):
         things = humanize.count_with_noun(number, "thing needs", "things need")
         return StateLine("off", "group", f"Nothing needs you; {things} somebody else")
@@ -155,12 +155,12 @@ class BoardLine:
 
     @property
     def figures(self) -> list[tuple[str, int, str]]:
-        synced = record_view.RecordState.SYNCED
-        pending = record_view.RecordState.PENDING
+        """The number of all records and of those in each state, with their lists; Home has what needs attention."""
+        states = (record_view.RecordState.SYNCED, record_view.RecordState.PENDING, record_view.RecordState.OFF)
+        numbers = [(state.label.lower(), self.counts[state], state.value) for state in states]
         return [
-            ("records", sum(self.counts.values()), admin_base.records_url(self.spec)),
-            ("synced", self.counts[synced], admin_base.records_url(self.spec, synced.value)),
-            ("pending", self.counts[pending], admin_base.records_url(self.spec, pending.value)),
+            (label, number, admin_base.records_url(self.spec, state))
+            for label, number, state in [("records", sum(self.counts.values()), ""), *numbers]
         ]
 
 
@@ -251,10 +251,10 @@ def rows_url(cause: str, page: int) -> str:
     return f"{reverse('npd-home-rows')}?{urlencode({'cause': cause, 'p': page})}"
 
 
-def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str], now: datetime) -> list[GroupBox]:
+def _boxes(request: HttpRequest, shown: attention.ShownKinds, opened: Collection[str], now: datetime) -> list[GroupBox]:
     """Return the groups, with the first rows of open ones."""
     wording = attention.Wording.of_boards()
-    groups = attention.groups(attention.waiting(scope), limit=MOST_GROUPS, wording=wording)
+    groups = attention.groups(attention.waiting(shown), limit=MOST_GROUPS, wording=wording)
     if len(groups) < MOST_GROUPS:
         # These are all groups, so the sidebar needs no query of its own for its number.
         tallies = dict.fromkeys(attention.Kind, attention.Tally())
@@ -264,7 +264,7 @@ def _boxes(request: HttpRequest, scope: attention.Scope, opened: Collection[str]
         request.attention_tallies = tallies  # type: ignore[attr-defined]
     if not groups:
         return []
-    waiting = attention.waiting(scope).filter(cause__in=[group.cause for group in groups])
+    waiting = attention.waiting(shown).filter(cause__in=[group.cause for group in groups])
     first_rows = attention.first_of_each_cause(waiting, ROWS_ON_A_PAGE if opened else SHOWN_AT_ONCE)
     entries = attention.entries(first_rows, limit=MOST_GROUPS * ROWS_ON_A_PAGE, wording=wording)
     rows_by_cause: dict[str, list[Row]] = {group.cause: [] for group in groups}
@@ -412,11 +412,11 @@ def _row(
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
 
-def _others_sentence(scope: attention.Scope, boards: Sequence[BoardLine]) -> str:
+def _others_sentence(shown: attention.ShownKinds, boards: Sequence[BoardLine]) -> str:
     """Return the number of records that only other people can act on, so that Home adds up to the lists' tabs."""
-    if scope.kinds >= set(attention.KINDS) - attention.OF_BOARDS:
+    if shown.kinds >= set(attention.KINDS) - attention.OF_BOARDS:
         return ""
-    listed = attention.waiting(scope).exclude(entity_id=None).values("entity_id")
+    listed = attention.waiting(shown).exclude(entity_id=None).values("entity_id")
     number = 0
     for board in boards:
         records = board.spec.model._default_manager.all()
@@ -441,18 +441,18 @@ def _calls(overview: availability.Overview, *, is_loading: bool) -> api_quota.Fo
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add Home's context to the index page, with a constant number of queries."""
     overview = admin_base.overview_of(request)
-    scope = shown_scope(request.user)
+    shown = kinds_on_home(request.user)
     boards = _board_lines(request, overview)
-    boxes = _boxes(request, scope, request.GET.getlist("cause"), overview.now)
+    boxes = _boxes(request, shown, request.GET.getlist("cause"), overview.now)
     is_loading = any(board.load for board in boards)
     is_idle = all(board.availability.is_paused or board.availability.is_stopped for board in boards)
     home = {
         "home_state": _state_line(request, boards, len(boxes), overview) if boards else None,
         "boards": boards,
         "boxes": boxes,
-        "reads_only": scope.reads_only and bool(boxes),
-        "others": _others_sentence(scope, boards),
-        "sees_nothing": not scope.kinds and not boards,
+        "reads_only": shown.reads_only and bool(boxes),
+        "others": _others_sentence(shown, boards),
+        "sees_nothing": not shown.kinds and not boards,
         "calls": _calls(overview, is_loading=is_loading),
         "pause_url": "" if is_idle else pause_url(request, back=reverse("admin:index")),
         "now": overview.now,
@@ -468,7 +468,7 @@ def home_rows(request: HttpRequest) -> HttpResponse:
     wording = attention.Wording.of_boards()
     now = admin_base.overview_of(request).now
     # PostgreSQL refuses NUL in a text.
-    waiting = attention.waiting(shown_scope(request.user)).filter(cause=cause.replace("\0", ""))
+    waiting = attention.waiting(kinds_on_home(request.user)).filter(cause=cause.replace("\0", ""))
     # One more than is shown, to know whether there are more.
     offset = (page - 1) * ROWS_ON_A_PAGE
     entries = attention.entries(waiting, limit=ROWS_ON_A_PAGE + 1, offset=offset, wording=wording)

@@ -32,7 +32,7 @@ from sync.admin.connection_pages import first_records
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import SyncedModel
 from sync.operations import person_requests
 from sync.outbox import notify
@@ -408,7 +408,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, admin_base.PageAd
         @transaction.atomic
         def run() -> str:
             if chosen not in SyncDirection.values:
-                raise Conflict("Nothing was changed: choose a direction.")
+                raise NotPossible("Nothing was changed: choose a direction.")
             direction = SyncDirection(chosen)
             person_requests.set_direction(record, direction, expected=shown)
             before = SyncDirection(shown)

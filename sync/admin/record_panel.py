@@ -243,6 +243,9 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
+_NO_COLUMN = "Only in NPD: the board has no column for it."
+
+
 def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, user: Any) -> None:
     """Put below each field of a form why it isn't in sync, in its help text, which screen readers read with it.
 
@@ -251,11 +254,15 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     sides = {name: side for side in view.fields for name in side.names}
     own = {field.name for field in registry.own_fields(type(record))} if sides else set()
+    link = registry.link_of(record.entity_type()) if may_change_mapping(user) else None
+    board_page = (
+        admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose one") if link else ""
+    )
     for name, form_field in form.fields.items():
         if name in sides:
             mark = _field_mark(record, name, sides[name], entries.get(sides[name].key), user)
         elif name in own:
-            mark = format_html('<span class="npd-muted">{} </span>', "Only in NPD.")
+            mark = format_html('<span class="npd-muted">{} {} </span>', _NO_COLUMN, board_page)
         else:
             continue
         help_text = format_html("<span>{}</span>", form_field.help_text) if form_field.help_text else ""

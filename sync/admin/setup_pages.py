@@ -29,7 +29,7 @@ from sync.boards import field_choices
 from sync.boards.sync_filter import FilterSide, SyncFilter
 from sync.choices import SetupState
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import connector, credentials
 from sync.monday.errors import MondayError
 from sync.operations.setup import plan, run, selection
@@ -280,7 +280,7 @@ class SetupWizardMixin(PageAdmin):
         try:
             setup_plan = plan.stored_plan(token)
             if setup_plan is None or request.POST.get("plan") != token:
-                raise Conflict(
+                raise NotPossible(
                     "The plan has changed since your page was opened, so nothing was begun. Look at it again."
                 )
             boards = [_read(request, board_choices) for board_choices in choices.values()]

@@ -16,7 +16,7 @@ from sync.admin import admin_base, confirmed_action
 from sync.admin.record_panel import waiting_buttons
 from sync.api.callers import monday_throttle_reason
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError, Conflict
+from sync.kernel.messages import ACTS, ActionError, NotPossible
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, PlannedChange, plan_link
 from sync.records import availability, unmatched_items
@@ -164,7 +164,7 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
     try:
         unmatched_items.check_linkable(row, record)
         problem = monday_throttle_reason(request)
-    except Conflict as why:
+    except NotPossible as why:
         problem = str(why)
     if not problem:
         planned, problem = plan_link(record, row.item_id)

@@ -19,7 +19,7 @@ from sync.api import views
 from sync.api.errors import ErrorSerializer
 from sync.attention import Kind
 from sync.choices import ApprovalState
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import ApprovalRequest, Attention, Decision
 from sync.models.decisions import visible_to
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
@@ -116,7 +116,7 @@ class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalReque
         approval = self.get_object()
         if not decide(ApprovalRequest.objects.filter(pk=approval.pk), cast("User", request.user)):
             state = ApprovalState(approval.state).label.lower()
-            raise Conflict(f"It doesn't wait any more: it is {state}, or its cause has ended.")
+            raise NotPossible(f"It doesn't wait any more: it is {state}, or its cause has ended.")
         return Response(self.get_serializer(self.get_object()).data)
 
 
@@ -174,7 +174,7 @@ class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
         result = undo_decisions([entry], by=cast("User", request.user))
         if not result.undone:
             reason = " ".join(step.refusal for step in result.left_alone) or "There is no value to restore."
-            raise Conflict(reason)
+            raise NotPossible(reason)
         return Response(self.get_serializer(result.lines[0]).data)
 
 

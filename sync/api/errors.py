@@ -17,7 +17,7 @@ from rest_framework import exceptions, serializers
 from rest_framework.serializers import ModelSerializer
 
 from sync.kernel.db import gave_way
-from sync.kernel.messages import ActionError, Conflict, NotAllowed
+from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 CHANGED_SINCE = "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
@@ -36,7 +36,7 @@ def refused_act(error: ActionError) -> Refused:
     """Return the API's error for an act that can't be done."""
     if isinstance(error, NotAllowed):
         return Refused(HTTPStatus.FORBIDDEN, str(error), error.code)
-    status = HTTPStatus.CONFLICT if isinstance(error, Conflict) else HTTPStatus.BAD_REQUEST
+    status = HTTPStatus.CONFLICT if isinstance(error, NotPossible) else HTTPStatus.BAD_REQUEST
     return Refused(status, str(error), error.code)
 
 
@@ -50,7 +50,7 @@ class ApiExceptionHandler(ExceptionHandler):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
         # A constraint that breaks after validation means a write at the same moment; so does a deadlock.
         if isinstance(exc, IntegrityError) or gave_way(exc):
-            return refused_act(Conflict(CHANGED_AT_ONCE))
+            return refused_act(NotPossible(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
             return refused_act(exc)
         return super().convert_known_exceptions(exc)

@@ -255,7 +255,7 @@ class SyncStatsView(ApiView):
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
     def get(self, request: Request) -> Response:
         """Records by status, the queue, open conflicts, and whether Monday is called."""
-        stats = sync_stats() | {"needs_attention": attention.counts(attention.scope_of(request.user))}
+        stats = sync_stats() | {"needs_attention": attention.counts(attention.kinds_shown_to(request.user))}
         return Response(SyncStatsSerializer(stats).data)
 
 

@@ -349,16 +349,20 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         f"{model.entity_type()}_id": serializers.UUIDField(),
     }
     push = type(f"{name}SyncResponseSerializer", (PushSerializer,), push_fields)
+    lists = (ArrayField, models.JSONField)
+    own = [field.name for field in registry.own_fields(model) if not isinstance(field, lists)]
+    filter_meta = type("Meta", (), {"model": model, "fields": [*own, "monday_id", "sync_enabled", "sync_direction"]})
+    filters_of_model: dict[str, Any] = {"Meta": filter_meta}
+    if key := registry.match_field(model):
+        filters_of_model[key] = filters.CharFilter(lookup_expr="iexact", help_text="Ignores case.")
     columns = {
-        field.name
-        for field in model._meta.concrete_fields
-        if not field.is_relation and not isinstance(field, ArrayField | models.JSONField)
+        field.name for field in model._meta.concrete_fields if not field.is_relation and not isinstance(field, lists)
     }
     attributes = {
         "__doc__": RecordViewSet.__doc__,
         "queryset": model._default_manager.all(),
         "serializer_class": serializer,
-        "filterset_class": _filter_of(model),
+        "filterset_class": type(f"{name}Filter", (RecordFilter,), filters_of_model),
         "search_fields": registry.searched_fields(model),
         "ordering_fields": [name for name in serializer.Meta.fields if name in columns],
         "ordering": registry.default_ordering(model),
@@ -389,15 +393,6 @@ def own_text(record: SyncedModel, name: str) -> str | None:
         return None
     represented = field.to_representation(value)
     return json.dumps(represented) if isinstance(represented, bool | list) else str(represented)
-
-
-def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
-    own = [field.name for field in registry.own_fields(model) if not isinstance(field, ArrayField | models.JSONField)]
-    meta = type("Meta", (), {"model": model, "fields": [*own, "monday_id", "sync_enabled", "sync_direction"]})
-    attributes: dict[str, Any] = {"Meta": meta}
-    if key := registry.match_field(model):
-        attributes[key] = filters.CharFilter(lookup_expr="iexact", help_text="Ignores case.")
-    return type(f"{model.__name__}Filter", (RecordFilter,), attributes)
 
 
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:

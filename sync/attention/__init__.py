@@ -2,7 +2,7 @@
 
 Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `sources` defines
 what waits. `cause_table` has the label, the severity and the acts of each kind and cause. Home, the record's page, the
-sidebar, the API, notifications and metrics read from here, each for the kinds that a person may see (`scope_of`).
+sidebar, the API, notifications and metrics read from here, each for what a person may see (`kinds_shown_to`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from conflicts.reports import DELETIONS
 from sync import registry
-from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Cause, Severity, acts_of, cause_of
+from sync.attention.cause_table import CAUSES, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -32,10 +32,10 @@ from sync.models.attention import AttentionKind as Kind
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
-    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Cause", "Entry", "Group", "Kind",
-    "Scope", "Severity", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts", "entries",
-    "first_of_each_cause", "groups", "in_order_of_groups", "may_act_on", "may_do", "on_records", "scope_of", "seen_by",
-    "tallies", "waiting", "with_keys",
+    "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "OF_BOARDS", "ORDER", "RETRYING", "Entry", "Group", "Kind",
+    "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "counts",
+    "entries", "first_of_each_cause", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
+    "on_records", "seen_by", "tallies", "waiting", "with_keys",
 ]  # fmt: skip
 
 MAX_CAUSE_LENGTH = 140
@@ -69,7 +69,7 @@ _SEVERITY = models.Case(
 
 
 @dataclass(frozen=True)
-class Scope:
+class ShownKinds:
     """The kinds that a person is shown."""
 
     kinds: frozenset[Kind]
@@ -77,10 +77,10 @@ class Scope:
     others: frozenset[Kind] = frozenset()  # kinds that they may see, and only others may act on
 
 
-EVERYTHING = Scope(frozenset(Kind))
+EVERYTHING = ShownKinds(frozenset(Kind))
 
 
-def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
+def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKinds:
     """Return the kinds that this person may act on, or all that they may see if they may act on none.
 
     Reads only the person's permissions.
@@ -89,7 +89,7 @@ def scope_of(user: Any, among: Collection[Kind] = tuple(Kind)) -> Scope:
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
     kinds = own or visible
-    return Scope(kinds, reads_only=not own, others=visible - kinds)
+    return ShownKinds(kinds, reads_only=not own, others=visible - kinds)
 
 
 def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
@@ -246,9 +246,9 @@ class Tally:
     entries: int = 0
 
 
-def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
-    """Return the rows of these kinds within the scope, without those whose time is over."""
-    wanted = scope.kinds if kinds is None else scope.kinds & set(kinds)
+def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
+    """Return the rows of these kinds that are shown, without those whose time is over."""
+    wanted = shown.kinds if kinds is None else shown.kinds & set(kinds)
     rows = Attention.objects.filter(models.Q(until=None) | models.Q(until__gt=SyncNow()))
     if wanted == EVERYTHING.kinds:
         return rows
@@ -257,8 +257,8 @@ def waiting(scope: Scope = EVERYTHING, kinds: Iterable[Kind] | None = None) -> m
 
 def seen_by(user: Any) -> models.QuerySet[Attention]:
     """Return the rows that a person may see, also those on which only others may act."""
-    scope = scope_of(user)
-    return waiting(Scope(scope.kinds | scope.others))
+    shown = kinds_shown_to(user)
+    return waiting(ShownKinds(shown.kinds | shown.others))
 
 
 def with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models.QuerySet[Attention]:
@@ -289,18 +289,18 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     ).order_by("severity", "-size", ORDER, "oldest", "cause", "since", "source")
 
 
-def tallies(scope: Scope = EVERYTHING) -> dict[Kind, Tally]:
-    """Return the numbers of causes and entries of each kind, zeros for kinds outside the scope; one query."""
+def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
+    """Return the numbers of causes and entries of each kind, zeros for kinds that are not shown; one query."""
     rows = (
-        waiting(scope).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
+        waiting(shown).order_by().values_list("kind").annotate(models.Count("cause", distinct=True), models.Count("pk"))
     )
     counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
     return {kind: counted.get(kind.value, Tally()) for kind in Kind}
 
 
-def counts(scope: Scope = EVERYTHING) -> dict[Kind, int]:
-    """Return the number of entries of each kind, zeros for kinds outside the scope; one query."""
-    return {kind: tally.entries for kind, tally in tallies(scope).items()}
+def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
+    """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
+    return {kind: tally.entries for kind, tally in tallies(shown).items()}
 
 
 def groups(

@@ -104,8 +104,8 @@ OF_BOARDS = frozenset({Kind.STOP, Kind.DIFFERENCE, Kind.BOARD})
 
 
 @dataclass(frozen=True)
-class Cause:
-    """A cause in words."""
+class CauseFacts:
+    """What Home shows of a cause."""
 
     title: str = ""  # with {field} and {record}; rows whose source has a text of its own show that instead
     sentence: str = ""  # what it means; `Group` fills {removed} and {deleted}
@@ -120,94 +120,100 @@ _ITEM_GONE = ("create_item", "unlink", "delete_record")
 _RECORD_GONE = ("restore_record", "unlink", "archive_item", "delete_item")
 
 # By kind and code; an empty code is for all other codes of the kind.
-CAUSES: Mapping[tuple[Kind, str], Cause] = {
-    (Kind.STOP, ""): Cause("Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."),
-    (Kind.STOP, choices.StopCode.TOKEN): Cause("Monday refuses the API token"),
-    (Kind.STOP, "board"): Cause("The board can't be synced"),
-    (Kind.DIFFERENCE, ""): Cause(
+CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
+    (Kind.STOP, ""): CauseFacts(
+        "Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."
+    ),
+    (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
+    (Kind.STOP, "board"): CauseFacts("The board can't be synced"),
+    (Kind.DIFFERENCE, ""): CauseFacts(
         "{differed} of {compared} checked records said “synced” and differed", "The nightly comparison found it."
     ),
-    (Kind.FAILED, ""): Cause("No reason is known"),
-    (Kind.NOTIFICATION, ""): Cause("Notifications by email don't arrive"),
-    (Kind.NOTIFICATION, "chat"): Cause("Notifications in a chat don't arrive"),
-    (Kind.APPROVAL, ""): Cause("Bulk deletions"),
-    (Kind.APPROVAL, choices.ApprovalKind.ITEMS): Cause(
+    (Kind.FAILED, ""): CauseFacts("No reason is known"),
+    (Kind.NOTIFICATION, ""): CauseFacts("Notifications by email don't arrive"),
+    (Kind.NOTIFICATION, "chat"): CauseFacts("Notifications in a chat don't arrive"),
+    (Kind.APPROVAL, ""): CauseFacts("Bulk deletions"),
+    (Kind.APPROVAL, choices.ApprovalKind.ITEMS): CauseFacts(
         "Items would be removed on Monday", f"{{deleted}} in NPD. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, choices.ApprovalKind.RECORDS): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.RECORDS): CauseFacts(
         "Records would be deleted in NPD", f"Their items were {{removed}} on Monday. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_MONDAY): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_MONDAY): CauseFacts(
         "Fields would be emptied on Monday", f"They were emptied in NPD. {_TOO_MANY}"
     ),
-    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_NPD): Cause(
+    (Kind.APPROVAL, choices.ApprovalKind.CLEAR_NPD): CauseFacts(
         "Fields would be emptied in NPD", f"They were emptied on Monday. {_TOO_MANY}"
     ),
-    (Kind.REMOVED, "archived"): Cause("Archived on the board"),
-    (Kind.REMOVED, "deleted"): Cause("Deleted on the board"),
-    (Kind.REMOVED, "moved"): Cause("Moved to another board"),
-    (Kind.CONFLICT, ""): Cause("{field} changed on both sides"),
-    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): Cause("{field} different since linking"),
-    (Kind.CONFLICT, reports.KIND_OVERWRITTEN): Cause("An edit of {field} on Monday was lost"),
-    (Kind.CONFLICT, reports.KIND_DELETE): Cause(
+    (Kind.REMOVED, "archived"): CauseFacts("Archived on the board"),
+    (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
+    (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
+    (Kind.CONFLICT, ""): CauseFacts("{field} changed on both sides"),
+    (Kind.CONFLICT, reports.KIND_FIRST_MATCH): CauseFacts("{field} different since linking"),
+    (Kind.CONFLICT, reports.KIND_OVERWRITTEN): CauseFacts("An edit of {field} on Monday was lost"),
+    (Kind.CONFLICT, reports.KIND_DELETE): CauseFacts(
         "The item left the board",
         "Nothing is changed until somebody chooses here, or the items are back on the board.",
         acts=_ITEM_GONE,
     ),
-    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): Cause(
+    (Kind.CONFLICT, reports.KIND_DELETED_RECORD): CauseFacts(
         "Deleted in NPD, with an item on Monday",
         "The items stay on the board as they are until somebody chooses: restore the records, or remove or unlink the "
         "items.",
         acts=_RECORD_GONE,
     ),
-    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): Cause(
+    (Kind.CONFLICT, reports.KIND_RESTORED_ITEM): CauseFacts(
         "Deleted in NPD, and the item was restored on Monday",
         "The items had left the board with their records, and somebody restored them there. Nothing is changed until "
         "somebody chooses: restore the records, too, or remove or unlink the items.",
         acts=_RECORD_GONE,
     ),
-    (Kind.DUPLICATE, ""): Cause("Which item belongs to which {record}?"),
-    (Kind.REJECTED, ""): Cause("{field} was rejected by Monday", _OTHERS_SYNCED),
-    (Kind.REJECTED, choices.BlockedCode.LIMIT): Cause(
+    (Kind.DUPLICATE, ""): CauseFacts("Which item belongs to which {record}?"),
+    (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
+    (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(
         "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("keep_npd", "keep_monday")
     ),
-    (Kind.BLOCKED, ""): Cause("{field} is blocked"),
-    (Kind.BLOCKED, choices.BlockedCode.COLUMN): Cause(
+    (Kind.BLOCKED, ""): CauseFacts("{field} is blocked"),
+    (Kind.BLOCKED, choices.BlockedCode.COLUMN): CauseFacts(
         "{field}: its column can't be used",
         "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, "
         "where they are synced to Monday.",
         severity=Severity.COLUMN,
         acts=("check_column",),
     ),
-    (Kind.BLOCKED, choices.BlockedCode.RELATION): Cause("{field} waits for a record that has no item yet"),
-    (Kind.BLOCKED, choices.BlockedCode.INVALID): Cause("{field}: NPD can't use Monday's value"),
-    (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): Cause("{field}: the value can't be read"),
-    (Kind.BLOCKED, choices.BlockedCode.REQUIRED): Cause("{field} is required in NPD and was emptied on Monday"),
-    (Kind.BLOCKED, choices.BlockedCode.THROTTLED): Cause(
+    (Kind.BLOCKED, choices.BlockedCode.RELATION): CauseFacts("{field} waits for a record that has no item yet"),
+    (Kind.BLOCKED, choices.BlockedCode.INVALID): CauseFacts("{field}: NPD can't use Monday's value"),
+    (Kind.BLOCKED, choices.BlockedCode.UNKNOWN): CauseFacts("{field}: the value can't be read"),
+    (Kind.BLOCKED, choices.BlockedCode.REQUIRED): CauseFacts("{field} is required in NPD and was emptied on Monday"),
+    (Kind.BLOCKED, choices.BlockedCode.THROTTLED): CauseFacts(
         "{field} is in an update loop",
         "After each of our writes, somebody or an automation writes another value on the board, so nothing is sent to "
         "this field of these records for a while; then it is tried once. Their other fields are synced. Once that is "
         "stopped, retry.",
     ),
-    (Kind.BLOCKED, choices.BlockedCode.DIRECTION): Cause("{field}: its direction lets nothing be sent"),
-    (Kind.BOARD, "npd_id"): Cause("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
-    (Kind.BOARD, "creates_held"): Cause(
+    (Kind.BLOCKED, choices.BlockedCode.DIRECTION): CauseFacts("{field}: its direction lets nothing be sent"),
+    (Kind.BOARD, "npd_id"): CauseFacts("Nothing new is created, because the NPD ID column is missing", icon="key_off"),
+    (Kind.BOARD, "creates_held"): CauseFacts(
         "Nothing new is created, because nobody on it can be recognized", icon="front_hand"
     ),
-    (Kind.BOARD, "silence"): Cause("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
-    (Kind.BOARD, "webhooks"): Cause("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),
-    (Kind.BOARD, "sweeps"): Cause("Missed changes are not fully known", severity=Severity.FAILED, icon="manage_search"),
+    (Kind.BOARD, "silence"): CauseFacts("Monday reports no edits", severity=Severity.FAILED, icon="notifications_off"),
+    (Kind.BOARD, "webhooks"): CauseFacts("Monday doesn't report every edit", severity=Severity.FAILED, icon="webhook"),
+    (Kind.BOARD, "sweeps"): CauseFacts(
+        "Missed changes are not fully known", severity=Severity.FAILED, icon="manage_search"
+    ),
     **{
-        (Kind.BOARD, f"refused_{call}"): Cause(f"{words} on the board", severity=Severity.FAILED, icon="front_hand")
+        (Kind.BOARD, f"refused_{call}"): CauseFacts(
+            f"{words} on the board", severity=Severity.FAILED, icon="front_hand"
+        )
         for call, words in choices.REFUSED_WORDS.items()
     },
-    (Kind.UNMATCHED, ""): Cause("No record belongs to it"),
-    **{(Kind.UNMATCHED, code): Cause(label) for code, label in UnmatchedReason.choices},
+    (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
+    **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in UnmatchedReason.choices},
 }
 
 
-def cause_of(kind: Kind, code: str) -> Cause:
-    return CAUSES.get((kind, code)) or CAUSES.get((kind, "")) or Cause()
+def cause_of(kind: Kind, code: str) -> CauseFacts:
+    return CAUSES.get((kind, code)) or CAUSES.get((kind, "")) or CauseFacts()
 
 
 def acts_of(kind: Kind, code: str) -> tuple[str, ...]:

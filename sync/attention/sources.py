@@ -94,7 +94,8 @@ class Definition:
 
 # Failed jobs, jobs that somebody retried, and jobs that fail repeatedly (FAILING_ATTEMPTS). A retried job keeps the key
 # of the failed one until it succeeds, so that nobody is notified again; a job that fails repeatedly keeps its own key
-# when it fails for good.
+# when it fails for good. Not the jobs of records whose sync is off, unless a person asked for them by “Sync now” or
+# “Unlink”: turning sync off answers them, and turning it on writes another job.
 _JOBS = f"""
     SELECT 'failed',
         coalesce(CASE WHEN job.status <> 'failed' THEN job.payload #>> '{{retried,job}}' END, job.id::text), '',
@@ -115,6 +116,10 @@ _JOBS = f"""
             AND NOT EXISTS (SELECT FROM sync_queue AS other WHERE other.entity_id = job.entity_id AND (
                 other.status = 'failed' OR (other.status <> 'completed'
                     AND jsonb_exists(other.payload, 'retried'))))))))
+"""
+
+_JOBS_OF_RECORDS = f"""{_JOBS} AND job.entity_id IS NOT NULL
+    AND (jsonb_exists_any(job.payload, ARRAY['by_name', 'unlink']) OR NOT sync_is_off(job.entity_type, job.entity_id))
 """
 
 _APPROVALS = """
@@ -288,12 +293,15 @@ _REFUSED_CALLS = """
     WHERE {wanted}
 """
 
-# Nightly comparisons that found differences, until the next comparison or for a day.
-_DIFFERENCES = """
+# The next night's comparison replaces a result. If it can't be made, a result says nothing of today any more.
+DIFFERENCES_SHOWN = "interval '1 day'"
+
+# Nightly comparisons that found differences.
+_DIFFERENCES = f"""
     SELECT 'difference', concat_ws(':', link.entity_type, (link.verified_at AT TIME ZONE 'UTC')::date), '',
-        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + interval '1 day',
+        link.entity_type, NULL::uuid, '', '', '', link.verified_at, link.verified_at + {DIFFERENCES_SHOWN},
         jsonb_build_object('board', link.id, 'compared', link.verified_records, 'differed', link.differed_records)
-    FROM sync_board_links AS link WHERE {wanted} AND link.differed_records > 0
+    FROM sync_board_links AS link WHERE {{wanted}} AND link.differed_records > 0
 """
 
 # People and chats whose messages fail; administrators solve it.
@@ -311,7 +319,7 @@ def _record(alias: str, key: str = "its_id") -> str:
 
 
 DEFINITIONS = (
-    Definition(RECORD, _JOBS + " AND job.entity_id IS NOT NULL", _record("job")),
+    Definition(RECORD, _JOBS_OF_RECORDS, _record("job")),
     Definition(RECORD, _APPROVALS, _record("request")),
     Definition(RECORD, _CONFLICTS, _record("conflict")),
     Definition(RECORD, _REMOVED, _record("sync_state", "its_id::text")),
@@ -403,6 +411,21 @@ def _refresh_functions() -> Iterator[str]:
 # The sync state's ids are texts, and other code's may be no UUIDs.
 _IS_UUID = "~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 
+# Whether a person has turned the record's sync off; not for one that the filter leaves out, or that was deleted.
+_IS_OFF = """
+CREATE OR REPLACE FUNCTION sync_is_off(its_type text, its_id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    {cases}
+    RETURN false;
+END $$
+"""
+
+_IS_OFF_CASE = """
+    IF its_type = '{type}' THEN
+        RETURN EXISTS (SELECT FROM {table} WHERE id = its_id AND (NOT sync_enabled OR sync_direction = 'none'));
+    END IF;
+"""
+
 # NULL if the record is deleted or its sync is off.
 _DIRECTION = """
 CREATE OR REPLACE FUNCTION sync_synced_direction(its_type text, its_id text) RETURNS text LANGUAGE plpgsql STABLE AS $$
@@ -420,11 +443,12 @@ _DIRECTION_CASE = """
 """
 
 
-def _direction_function() -> str:
-    cases = (
-        _DIRECTION_CASE.format(type=spec.entity_type, table=spec.model._meta.db_table) for spec in registry.entities()
-    )
-    return _DIRECTION.replace("{is_uuid}", _IS_UUID).replace("{cases}", "".join(cases))
+def _record_functions() -> Iterator[str]:
+    """Yield the functions that name the tables of the registered models."""
+    tables = [{"type": spec.entity_type, "table": spec.model._meta.db_table} for spec in registry.entities()]
+    for function, case in ((_IS_OFF, _IS_OFF_CASE), (_DIRECTION, _DIRECTION_CASE)):
+        cases = "".join(case.format(**names) for names in tables)
+        yield function.replace("{is_uuid}", _IS_UUID).replace("{cases}", cases)
 
 
 @dataclass(frozen=True)
@@ -544,8 +568,7 @@ def install(using: str = "default", **kwargs: Any) -> None:
         tables = set(connections[using].introspection.table_names(cursor))
         if Attention._meta.db_table not in tables:
             return
-        cursor.execute(_direction_function())
-        for statement in _refresh_functions():
+        for statement in (*_record_functions(), *_refresh_functions()):
             cursor.execute(statement)
         for watched in (*WATCHED, *_watched_records()):
             if watched.table in tables:

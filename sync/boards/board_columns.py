@@ -292,12 +292,12 @@ def _block_field(link: BoardLink, mapping: FieldMapping) -> int:
 
 
 def _unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
-    """Enqueue every record with this blocked field; for the match key, unlinked records too."""
+    """Enqueue every record with this blocked field; for the match key, records without an item too."""
     # Their values may have changed on either side while the field was blocked.
     blocked = blocked_sync_states(link, mapping)
     enqueue_comparison(link.entity_type, map(UUID, blocked.values_list("entity_id", flat=True)))
     if mapping.key == link.match_key:
-        _enqueue_unlinked(link)
+        _enqueue_without_item(link)
 
 
 def blocked_sync_states(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
@@ -316,14 +316,14 @@ def set_create_obstacle(link: BoardLink, name: str, reason: str) -> None:
         has_waited = row.exclude(**{name: ""}).exists()
         row.update(**{name: reason})
         if has_waited and not reason:
-            _enqueue_unlinked(link)
+            _enqueue_without_item(link)
 
 
-def _enqueue_unlinked(link: BoardLink) -> None:
+def _enqueue_without_item(link: BoardLink) -> None:
     """Enqueue every record without an item, and let unmatched items that wait be due now."""
     model = registry.entity(link.entity_type).model
-    unlinked = model._default_manager.filter(monday_id=None).exclude(unsynced())
-    enqueue_comparison(link.entity_type, unlinked.values_list("pk", flat=True))
+    without_item = model._default_manager.filter(monday_id=None).exclude(unsynced())
+    enqueue_comparison(link.entity_type, without_item.values_list("pk", flat=True))
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())

@@ -91,6 +91,7 @@ class UnmatchedReason(TextChoices):
     SYNC_OFF = "sync_off", "Its record's sync is off"
     NO_KEY = "no_key", "Nothing to match it by"
     INVALID = "invalid", "A value is missing or wrong"
+    RECORD_DELETED = "record_deleted", "Its record was deleted in NPD"
     DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"
     KEY_UNREADABLE = "key_unreadable", "A column can't be read"
     NPD_ID_UNREADABLE = "npd_id_unreadable", "The NPD ID can't be read"
@@ -122,6 +123,7 @@ _UNMATCHED_SENTENCES = {
     _U.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     _U.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     _U.INVALID: "No record can be created from it: {problems}",
+    _U.RECORD_DELETED: "{problems}",
     _U.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     _U.LEFT_OUT: "{filter}",
     _U.CREATES_HELD: "No item has a {label} to match it by, so nothing new is created: see the board's page.",
@@ -155,7 +157,7 @@ ROWS_LOCKED = "A save that takes long has some of them locked. Check the list, a
 class ActionError(Exception):
     """A request that can't be carried out; the message says why, and what to do.
 
-    ├── Conflict           because of the current state, or because it changed since the page was loaded
+    ├── NotPossible        because of the current state, or because it changed since the page was loaded
     │   ├── RestoreError
     │   ├── CountChanged
     │   └── PartiallyDone  after part of it was carried out
@@ -171,7 +173,7 @@ class ActionError(Exception):
         self.code = code or self.default_code
 
 
-class Conflict(ActionError):
+class NotPossible(ActionError):
     """The current state doesn't allow it."""
 
     default_code = "conflict"
@@ -183,11 +185,11 @@ class NotAllowed(ActionError, PermissionDenied):
     default_code = "permission_denied"
 
 
-class RestoreError(Conflict):
+class RestoreError(NotPossible):
     """The record can't be restored."""
 
 
-class CountChanged(Conflict):
+class CountChanged(NotPossible):
     """The number of matching rows changed since a person saw it, so nothing was done.
 
     A negative `expected` means that no number was submitted.
@@ -202,7 +204,7 @@ class CountChanged(Conflict):
         self.actual = actual
 
 
-class PartiallyDone(Conflict):
+class PartiallyDone(NotPossible):
     """Only `done` rows were changed, because saves locked the others too long."""
 
     def __init__(self, done: int, total: int) -> None:

@@ -14,7 +14,6 @@ from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
-from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.state import record_view
 
@@ -115,26 +114,22 @@ def _read_item(
         return {}, None, reason
     with preview.read_only_client():
         planned, changes = preview.plan_record(link, entity_id)
-    plan = planned.plan.records.get(entity_id)
-    if plan is None:
+    record = planned.plan.records.get(entity_id)
+    if record is None:
         return {}, changes, ""
-    if plan.item is not None:
-        return _item_values(plan) if planned.calls else {}, changes, ""
-    return {}, changes, "" if plan.plans or changes else plan.ending.detail or plan.reason
-
-
-def _item_values(record: RecordPlan) -> dict[str, str]:
-    """Return the item's values as displayed, by field; without fields that have no column."""
+    if record.item is None:
+        return {}, changes, "" if record.plans or changes else record.ending.detail or record.reason
     values = {}
-    for key, plan in record.plans.items():
-        if record.item is None or not plan.mapping.column_id:
+    read_plans = record.plans if planned.calls else {}
+    for key, plan in read_plans.items():
+        if not plan.mapping.column_id:
             continue
         try:
             raw = plan.convert.stored_value(record.item.reading(plan.mapping.column_id))
             values[key] = plan.convert.display(plan.convert.remote(raw))
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
-    return values
+    return values, changes, ""
 
 
 def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:

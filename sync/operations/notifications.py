@@ -93,9 +93,9 @@ def kinds_for(user: User | None) -> Collection[Kind]:
         return KINDS
     if not (user.is_active and user.is_staff):
         return ()
-    scope = attention.scope_of(user)
+    shown = attention.kinds_shown_to(user)
     # Problems of the sync itself concern everybody who may see them, even if others have to act.
-    return scope.kinds | scope.others & {Kind.STOP, Kind.DIFFERENCE}
+    return shown.kinds | shown.others & {Kind.STOP, Kind.DIFFERENCE}
 
 
 def notify_people() -> None:

@@ -15,7 +15,7 @@ from sync import limits, registry
 from sync.boards import board_columns, board_setup
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, ColumnProblem, Priority, RecordSyncStatus, SyncDirection
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata, history_of
 from sync.outbox import notify
@@ -97,14 +97,14 @@ def _exclusion(link: BoardLink, record: SyncedModel, sync_state: SyncMetadata | 
 
 
 def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: str) -> None:
-    """Change a record's direction; raises Conflict if it isn't the `expected` one any more."""
+    """Change a record's direction; raises NotPossible if it isn't the `expected` one any more."""
     with transaction.atomic():
         # NO KEY: a contact saved meanwhile may still point at this organization.
         rows = type(record)._default_manager.select_for_update(no_key=True, of=("self",))
         current = rows.get(pk=record.pk)
         if current.sync_direction != expected or current.sync_direction == direction:
             label = SyncDirection(current.sync_direction).label
-            raise Conflict(f"Nothing was changed: the direction of “{current}” is now “{label}”. Check again.")
+            raise NotPossible(f"Nothing was changed: the direction of “{current}” is now “{label}”. Check again.")
         type(record)._default_manager.filter(pk=record.pk).update(sync_direction=direction.value)
         transaction.on_commit(lambda: notify.notify_board(record.entity_type()), robust=True)
 
@@ -147,7 +147,7 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     synced = list(records.filter(pk__in=ids).exclude(sync_status=is_off).order_by("pk").values_list("pk", flat=True))
     if not synced:
         why = "the sync of its records is off" if ids else f"“{mapping.label}” isn't blocked there any more"
-        raise Conflict(f"Nothing was done: {why}.")
+        raise NotPossible(f"Nothing was done: {why}.")
     with transaction.atomic():
         entity_type = mapping.link.entity_type
         enqueue(entity_type, synced, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
@@ -155,10 +155,10 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 
 
 def check_board(link: BoardLink) -> str:
-    """Read the board's columns now and return the result as a sentence. Raises MondayError, Conflict."""
+    """Read the board's columns now and return the result as a sentence. Raises MondayError, NotPossible."""
     # Even if the board is blocked, because its problem may have been fixed.
     if reason := availability.of(link, urgent=True, unblocked=True).detail:
-        raise Conflict(f"Monday was not asked: {reason}")
+        raise NotPossible(f"Monday was not asked: {reason}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
@@ -171,7 +171,7 @@ def check_board(link: BoardLink) -> str:
                 reason = board_setup.ask_reason_to_hold(limits.connector(), board, link.npd_id_column, column, types)
                 board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
-        raise Conflict(
+        raise NotPossible(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
             "from NPD Sync's user on Monday."
         )

@@ -249,7 +249,7 @@ def _sweep_claims(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterabl
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()
     ).order_by("id")
-    # A sweep leaves out records that are unlinked, disabled or deleted, but their jobs may be due.
+    # A sweep leaves out records that have no item, are disabled or deleted, but their jobs may be due.
     extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
     swept = swept_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
     extra_ids -= set(swept.values_list("pk", flat=True))

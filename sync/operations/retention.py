@@ -94,7 +94,21 @@ def _rules() -> Iterator[Rule]:
     yield "activity", "sync_decisions", "id", history, f"old.at < {_AGE}"
     is_processed = f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}"
     yield "deliveries", "sync_webhook_events", "id", journal, is_processed
-    yield "API writes", "sync_intents", "id", journal, _intent_condition()
+    # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
+    # create go alone, under its own key.
+    with_items = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
+        "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
+        for spec in registry.entities()
+    )
+    is_settled = f"""
+        old.state <> 'open' AND old.created_at < {_JOURNAL_AGE}
+        AND coalesce(old.settled_at, old.created_at) < {_AGE}
+        AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
+            WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
+        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({with_items or "true"}))
+    """  # noqa: S608 - as above
+    yield "API writes", "sync_intents", "id", journal, is_settled
     is_finished = f"old.status = 'completed' AND old.finished_at < {_AGE}"
     yield "jobs", "sync_queue", "id", settings.QUEUE_DAYS, is_finished
     is_decided = f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}"
@@ -102,47 +116,25 @@ def _rules() -> Iterator[Rule]:
     yield "API tokens", "knox_authtoken", "digest", ENDED_TOKEN_DAYS, f"old.expiry < {_AGE}"
     # Django deletes expired entries only from a full cache, and files of unconfirmed imports are among them.
     yield "cache entries", "sync_cache", "cache_key", 1, f"old.expires < {_AGE}"
-    yield from _change_rules(history)
-
-
-def _intent_condition() -> str:
-    # Settled intents. If a record still has no item, its once unanswered create stays, because that makes the next
-    # create go alone, under its own key.
-    unlinked = " AND ".join(
-        f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
-        "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
-        for spec in registry.entities()
-    )
-    return f"""
-        old.state <> 'open' AND old.created_at < {_JOURNAL_AGE}
-        AND coalesce(old.settled_at, old.created_at) < {_AGE}
-        AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
-            WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
-        AND (old.state <> 'void' OR old.item_id <> '' OR old.lookups = 0 OR ({unlinked or "true"}))
-    """  # noqa: S608 - as above
-
-
-def _change_rules(days: int) -> Iterator[Rule]:
     # The newest old change of each existing record stays, because later changes are differences from it. That of a
     # deleted record stays as long as its activity, which shows the record's name.
     for spec in registry.entities():
-        if history := history_of(spec.model):
-            table = _table(history)
-            where = f"""
+        if history_model := history_of(spec.model):
+            table = _table(history_model)
+            is_superseded = f"""
                 old.pgh_created_at < {_AGE} AND (
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
                         AND newer.pgh_id > old.pgh_id AND newer.pgh_created_at < {_AGE})
                     OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id)
                     AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id))
             """  # noqa: S608 - as above
-            name = f"changes of {spec.model._meta.verbose_name_plural}"
-            yield name, table, "pgh_id", days, where
+            yield f"changes of {spec.model._meta.verbose_name_plural}", table, "pgh_id", history, is_superseded
     unused = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
         for table in map(_table, event_models())
     )
-    where = f"old.created_at < {_AGE} AND {unused or 'true'}"
-    yield "contexts of changes", "pghistory_context", "id", days, where
+    is_unused = f"old.created_at < {_AGE} AND {unused or 'true'}"
+    yield "contexts of changes", "pghistory_context", "id", history, is_unused
 
 
 def _table(model: Any) -> str:

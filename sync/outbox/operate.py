@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from conflicts.store import reject_resolutions
 from sync import choices
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
+from sync.kernel.messages import ROWS_LOCKED, NotPossible, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS, JobAction
 from sync.outbox import notify
@@ -166,13 +166,13 @@ _INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
 def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     """Retry, cancel or discard one job; return its row, or the waiting row of a retry.
 
-    A retry goes ahead of other jobs. Raises Conflict, with what to do instead, if the action doesn't fit.
+    A retry goes ahead of other jobs. Raises NotPossible, with what to do instead, if the action doesn't fit.
     """
     row = SyncQueue.objects.filter(pk=row_id).first()
     if row is None:
-        raise Conflict(f"There is no job {row_id}.")
+        raise NotPossible(f"There is no job {row_id}.")
     if reason := _INSTEAD[action].get(row.status):
-        raise Conflict(f"Job {row_id} {reason}")
+        raise NotPossible(f"Job {row_id} {reason}")
     rows = SyncQueue.objects.filter(pk=row_id)
     if action == "retry":
         result = retry(rows, by, priority=choices.Priority.PERSON)
@@ -181,9 +181,9 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     else:
         result = discard(rows, by)
     if result.in_flight:
-        raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
+        raise NotPossible(f"Job {row_id} is in progress; wait until it is done.")
     if not result.changed:
-        raise Conflict(f"Job {row_id} changed at the same moment. Check it again.")
+        raise NotPossible(f"Job {row_id} changed at the same moment. Check it again.")
     if action == "retry":
         same = {"entity_id": row.entity_id, "direction": row.direction}
         if row.entity_id is None:
@@ -197,8 +197,8 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
 def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:
     """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
-    `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises Conflict if saves keep
-    rows of the first chunk locked, PartiallyDone if of a later one.
+    `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises NotPossible if saves
+    keep rows of the first chunk locked, PartiallyDone if of a later one.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
@@ -214,7 +214,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
             if is_nested or not gave_way(error):
                 raise
             if not total:
-                raise Conflict(ROWS_LOCKED) from error
+                raise NotPossible(ROWS_LOCKED) from error
             log.warning("queue steered in part", what=action, by=by, rows=total, of=len(ids))
             raise PartiallyDone(total, len(ids)) from error
         total += changed

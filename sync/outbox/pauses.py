@@ -13,7 +13,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import advisory_lock, run_sql
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
 from sync.outbox import notify
@@ -55,7 +55,7 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     """Pause a board or all boards, unless they are paused; return the active pause, and whether it is new.
 
     Once this returns, no pass begins a call or writes a value any more; a call whose intent is stored may still take
-    effect. Raises Conflict for an unknown board.
+    effect. Raises NotPossible for an unknown board.
     """
     _check_known(entity_type)
     with transaction.atomic():
@@ -74,19 +74,22 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
     return current, is_new
 
 
+# Jobs that came due within this time aren't overdue, so they are left as they are, like those just made due.
+JUST_DUE_SECONDS = 10
+
 # Divides the time since each job was due by a million, so that the order stays but no job is overdue (/readyz).
 _MAKE_DUE_NOW = """
     UPDATE sync_queue SET next_retry = %(at)s - (%(at)s - next_retry) / 1000000
     WHERE id IN (
         SELECT id FROM sync_queue
-        WHERE status = 'pending' AND next_retry < %(at)s - interval '10 seconds'
+        WHERE status = 'pending' AND next_retry < %(at)s - make_interval(secs => %(just_due)s)
           AND %(entity_type)s IN ('', entity_type)
         LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
-    """End that pause and notify workers; return whether there was one. Raises Conflict as `pause` does.
+    """End that pause and notify workers; return whether there was one. Raises NotPossible as `pause` does.
 
     Jobs that came due meanwhile are due from now on, so that they aren't overdue.
     """
@@ -95,7 +98,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
     if not paused.exists():
         return False
     # Before the pause ends, because /readyz would see overdue jobs until the last row was moved.
-    params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now()}
+    params: dict[str, Any] = {"entity_type": entity_type, "at": sync_now(), "just_due": JUST_DUE_SECONDS}
     rows = 0
     # A thousand rows for each transaction, so that a save of one of them waits only shortly.
     while changed := run_sql(_MAKE_DUE_NOW, params):
@@ -143,7 +146,7 @@ def pause_sentence(pause: Pause) -> str:
 def _check_known(entity_type: str) -> None:
     types = BoardLink.objects.order_by("entity_type").values_list("entity_type", flat=True)
     if entity_type and entity_type not in types:
-        raise Conflict(
+        raise NotPossible(
             f"There is no board for “{entity_type}”. Name one of {', '.join(types)}, or none for all of them."
         )
 

@@ -15,7 +15,7 @@ A pair leaves in one of four ways:
 - The record fails by a value that is pulled: after this pass, which pulls and applies people's choices, but sends
   nothing else (`keep_only_pulls`).
 - The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything
-  (`left_after_write`; changes.py calls it when the answer is known).
+  (`left_out_after_write`; changes.py calls it when the answer is known).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
-from sync.monday.conversion import Canonical, Converter, UnknownValue
+from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
@@ -67,7 +67,7 @@ def filter_item(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_
     verdict = _pair_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and item and not was_out and plan.sync_state.base:
-        return replace(plan, leaving=sentence)
+        return replace(plan, left_out_after_pass=sentence)
     if verdict.leaves_out(was_out=was_out):
         would_not_match = "" if item else " Its item would not match, so none is created."
         return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
@@ -92,19 +92,19 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """If the pair is left out after this pass, drop all field plans except pulls."""
-    if not leaves_after_pass(facts, plan):
+    if not is_left_out_after_pass(facts, plan):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
         is_pull = field_plan.send_raw is None and field_plan.conflict is None
         # A person's choice is still applied, unless it is the item that leaves the filter.
-        is_kept = not plan.leaving if field_plan.resolves is not None else is_pull
+        is_kept = not plan.left_out_after_pass if field_plan.resolves is not None else is_pull
         if not is_kept:
-            plans[key] = dropped(field_plan)
+            plans[key] = leave_field_out(field_plan)
     return replace(plan, plans=plans, write_npd_id=False)
 
 
-def left_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
+def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
     """Leave a settled record out if it or its item, as `written`, fails the conditions after this pass's writes."""
     field_plans = plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
@@ -116,8 +116,8 @@ def left_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: I
     )
     if plan.unlink or plan.removal or is_waiting:
         return plan
-    if plan.leaving:
-        return leave_out(plan, FilterSide.ITEM, plan.leaving)
+    if plan.left_out_after_pass:
+        return leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
@@ -157,31 +157,27 @@ def _is_filtered(facts: RecordFacts) -> bool:
     return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
 
 
-def dropped(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
+def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.DROPPED)
+    nothing = merge.FieldDecision(field_plan.mapping.key, merge.Action.NOTHING, pass_plan.LEFT_OUT)
     return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
 
 
-def leaves_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> bool:
+def is_left_out_after_pass(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
-    if plan.leaving:
+    if plan.left_out_after_pass:
         return True
     board = facts.board
     filtered = [plan.plans[condition.field] for condition in board.sync_filter.records if condition.field in plan.plans]
-    pulled = {
-        field_plan.mapping.key: field_plan.write_raw
-        for field_plan in filtered
-        if field_plan.write_raw and not _is_rejected_clear(facts, plan, field_plan)
-    }
+    approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
+    pulled = {}
+    for field_plan in filtered:
+        key = field_plan.mapping.key
+        is_rejected = approval_states.get((plan.id, key)) == ApprovalState.REJECTED
+        # What a person doesn't let the pass empty isn't pulled.
+        if field_plan.write_raw and not (is_rejected and field_plan.convert.local(field_plan.write_raw) is None):
+            pulled[key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
-
-
-def _is_rejected_clear(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> bool:
-    """Whether the pull would empty the field, and a person has rejected that, so that it isn't pulled."""
-    states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
-    is_rejected = states.get((plan.id, field_plan.mapping.key)) == ApprovalState.REJECTED
-    return is_rejected and field_plan.convert.local(field_plan.write_raw or {}) is None
 
 
 class MatchingItems(NamedTuple):
@@ -301,7 +297,7 @@ def _verdict(
         if side is FilterSide.RECORD and relation_of(board.model, mapping.fields) is not None:
             # Compared by name because a related record without an item has no canonical form yet.
             names = frozenset(filter(None, map(fold_whitespace, condition.values)))
-            return sync_filter.condition_holds(condition.op, value, names, _text)
+            return sync_filter.condition_holds(condition.op, value, names, lambda name: str(name or ""))
         wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
         return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
 
@@ -320,13 +316,8 @@ def _verdict(
 def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
     verdict = item_verdict(facts.board, item, record.record)
-    if verdict.holds is False and (emptied := _emptied_by_removal(facts, record, item)):
-        return item_verdict(facts.board, item, record.record, emptied)
-    return verdict
-
-
-def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> frozenset[str]:
-    """Return the filter's fields with cells that are only empty because the items that they named were removed."""
+    if verdict.holds is not False:
+        return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
@@ -337,11 +328,7 @@ def _emptied_by_removal(facts: pass_plan.PassFacts, record: RecordFacts, item: I
         with suppress(UnknownValue):
             if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
                 emptied.add(mapping.key)
-    return frozenset(emptied)
-
-
-def _text(value: Canonical) -> str:
-    return value if isinstance(value, str) else ""
+    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -23,7 +23,7 @@ from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.texts import looks_same, name_invisible
 from sync.reconcile import pass_plan, removed_items, resolutions
-from sync.reconcile.board_filter import left_after_write
+from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine
 from sync.reconcile.field_plan import AS_SENT, new_base
 from sync.reconcile.field_values import BoardContext, still_holds, update_values
@@ -56,7 +56,7 @@ class RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
         removal = self.plan.removal
         if self.deletes and removal is not None and loss and not removal.is_chosen:
-            return RecordChanges(replace(self.plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
+            return RecordChanges(replace(self.plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def after_deletion(self, needed: str) -> RecordChanges:
@@ -77,22 +77,22 @@ def record_changes(
     `paused` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if paused and plan.writes_npd:
-        plan = plan.drop(pass_plan.Outcome.RELEASED, paused)
+        plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, paused)
     if record is None:
         return RecordChanges(plan, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return RecordChanges(plan.drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if board_now is not None and plan.is_settled and _is_outdated(plan, board_now):
-        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
+        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, SETTINGS_CHANGED))
     if _is_removal_outdated(plan, record):
-        return RecordChanges(replace(plan, removal=None).drop(pass_plan.Outcome.RELEASED, CHANGED))
+        return RecordChanges(replace(plan, removal=None).end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)
     changes = _with_removal(changes)
     changes = _with_link(changes, record)
     final_plan = changes.plan.with_facts(record=_as_written(record, changes.values))
     if not is_overtaken:
-        final_plan = left_after_write(facts.board, final_plan, plan.answer.item)
+        final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
     return replace(changes, plan=final_plan)
 
 
@@ -131,7 +131,7 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         if removal.is_chosen:
             job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        unlinked = removed_items.plan_after_unlink_for_new_item(plan, removal)
+        unlinked = removed_items.plan_for_new_item(plan, removal)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
     elif removal is not None and removal.act is pass_plan.RecordAction.DELETE:
         changes = replace(changes, deletes=True)
@@ -212,7 +212,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     plans = dict(plan.plans)
     settlements = []
     for key, field_plan in plan.plans.items():
-        if _is_at_rest(field_plan, plan.sync_state.base.get(key)):  # as nearly all are
+        is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_same_base = field_plan.base is plan.sync_state.base.get(key)
+        if has_same_base and field_plan.decision.action is Action.NOTHING and not is_answered:  # as in nearly all
             continue
         answered_item = plan.answer.item_of(key)
         settlement = settled_field(field_plan, record, plan.item, answered_item, creates=plan.creates)
@@ -243,12 +245,6 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(settlement.keeps_intent for settlement in settlements)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
-
-
-def _is_at_rest(field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None) -> bool:
-    """Whether a field and its base stay as they are."""
-    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
-    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def settled_field(  # noqa: PLR0911 - a table

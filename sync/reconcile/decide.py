@@ -2,7 +2,7 @@
 
 Each rule takes the facts and the plan so far, and returns a new plan. `decide` alone tells what a pass would do,
 but for what only Monday's answer shows: record_writes.py and changes.py, with the filter's last rule
-(`left_after_write`).
+(`left_out_after_write`).
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ from sync.reconcile import calls, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, lost_lines
+from sync.reconcile.lost_updates import lost_edit_line, lost_lines
 from sync.reconcile.new_items import assigned_items
 from sync.reconcile.record_writes import ending_after
 from sync.reconcile.restraints import approval_verdicts
@@ -115,10 +115,14 @@ def decide_deleted(  # noqa: PLR0911 - a table
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _missing(plan, board.settings, facts.now)
-    if item.state != field_values.ACTIVE and _is_removed_by_us(deleted, item):
-        return _removed(board, plan, _state_of(item), item)
     if item.state != field_values.ACTIVE:
-        return _end_deletion(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        tombstone = deleted.tombstone
+        state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
+        is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
+        # Our own call may have removed it without an answer.
+        if is_removed_by_us or _removing_intents(deleted):
+            return _removed(board, plan, state, item)
+        return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
     if not field_values.is_active_on(board, item):
         return _end_deletion(
             plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
@@ -145,19 +149,8 @@ def _missing(plan: pass_plan.DeletedPlan, settings: field_values.PassSettings, n
     return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    """Whether our own call removed it, even if the call got no answer."""
-    tombstone = facts.tombstone
-    is_stored = tombstone.state == _state_of(item) and tombstone.reason_code in _BY_US
-    return bool(_removing_intents(facts)) or is_stored
-
-
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
-
-
-def _state_of(item: Item) -> choices.TombstoneState:
-    return choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
 
 
 def _removed(
@@ -279,7 +272,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        if line := left_with_item(board, replace(facts, item=item), mapping, changes, why):
+        if line := lost_edit_line(board, replace(facts, item=item), mapping, changes, why):
             lines[mapping.label] = line
     return lines
 

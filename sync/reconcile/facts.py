@@ -273,7 +273,7 @@ class RemovalFacts(RecordFacts):
 
 @dataclass(frozen=True)
 class IdentityFacts:
-    """The owners of the items that a pass read for unlinked records, and what is stored about both."""
+    """The owners of the items that a pass read for records without one, and what is stored about both."""
 
     owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
     existing: frozenset[UUID] = frozenset()  # the NPD IDs of the items that belong to existing records

@@ -179,7 +179,7 @@ def _merge_field(
         rule=merge.Rule(mapping.rule),
         first_match=merge.Rule(mapping.first_match),
         required=mapping.required,
-        emptied_while_blocked=was_filled,
+        emptied_since_old_base=was_filled,
     )
     rule = field.first_match if base is None else field.rule
     if rule is not merge.Rule.NEWEST or way is not merge.FieldDirection.BOTH or values.local == values.remote:

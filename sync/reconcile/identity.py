@@ -57,8 +57,8 @@ LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its it
 
 def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Add its item to every open record, plan a new item, or end the record with the reason."""
-    unlinked = [record.facts for record in plan.open_records if not record.record.monday_id]
-    identities = identify_unlinked(facts, unlinked) if unlinked else {}
+    without_item = [record.facts for record in plan.open_records if not record.record.monday_id]
+    identities = identify_without_item(facts, without_item) if without_item else {}
     answered = answered_items(facts, plan)
     identified = []
     for record in plan.open_records:
@@ -72,7 +72,9 @@ def identify_records(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
     return plan.with_records(identified)
 
 
-def identify_unlinked(facts: pass_plan.PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
+def identify_without_item(
+    facts: pass_plan.PassFacts, records: Iterable[RecordFacts]
+) -> dict[UUID, pass_plan.IdentityPlan]:
     """Decide about every record without an item; assign no item twice.
 
     The oldest record comes first, as in the set-up's plan. If several records have one match key, only the first gets a

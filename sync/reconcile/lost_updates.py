@@ -105,13 +105,14 @@ class OwnWrite:
         self.id = str(intent.pk)
         self.item_id = intent.item_id
         self.entry = entry
-        self.read = convert.remote(entry["read"])
+        self.read = convert.remote(entry["read"])  # Monday's value when it was decided
         self.sent = convert.local(entry["local"])
         self.answer = convert.remote(answer[mapping.key]) if mapping.key in answer else self.sent
-        self.intended_at = intent.created_at
-        # The last time at which it may have taken effect, and the first at which its pass may have read the cell.
-        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
+        # effect at `until` at the latest.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
+        self.intended_at = intent.created_at
+        self.until = now if state == IntentState.OPEN else (intent.settled_at or intent.created_at)
         self.is_open = state == IntentState.OPEN
         # It had no answer, so it may land late.
         self.is_unconfirmed = state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
@@ -133,11 +134,20 @@ class OwnWrite:
 
 
 class _FieldHistory:
-    """The events of one field, each attributed to our writes of it or to somebody else.
+    """The events of one field beside our writes of it, to tell which edits our writes overwrote.
 
-    An event is foreign if it names another user, or none of our writes sent its value at that time. An event that tells
-    what it replaced is ours for certain if its write had read just that; if its write had read something else, it is
-    ours if that write has no other event, and then shows a value that we overwrote.
+    An event is ours if it names no other user, and a write of ours sent its value at that time (one of its `makers`).
+    If it replaced something that its write had not read, it is ours only if no other event shows that write. All other
+    events are somebody else's (`foreign`).
+
+    For example, we read A, Ann writes B on Monday, and we send C. Her edit is lost, and that shows in one of three
+    ways:
+
+    1. Our own event says that it replaced B, though we had read A (`_lost_by_our_event`).
+    2. Our event is missing, or doesn't say what it replaced. But Ann's event is newer than our read, and no pass has
+       read B (`_lost_by_their_event`).
+    3. Our call had no answer. It took effect, and then Ann wrote A again. The next pass reads A as before the call,
+       takes the call to be without effect, and sends C once more, over her edit (`_lost_by_putting_back`).
     """
 
     def __init__(
@@ -151,7 +161,7 @@ class _FieldHistory:
         self.facts = facts
         self.mapping = mapping
         self.convert = convert
-        self.changes = changes
+        self.changes = changes  # oldest first, like `writes`
         self.writes: list[OwnWrite] = []
         for intent in facts.history.writes:
             entry = intent.values.get(mapping.key)
@@ -163,19 +173,20 @@ class _FieldHistory:
         for event in changes:
             may_be_ours = not us or event.user_id in ("", us)
             self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
-        maybe_own = [event for event, makers in self.makers.items() if makers and event.has_previous]
-        self.replacements = {(event.value, event.previous) for event in maybe_own}
+        # What events that may be ours say: a value, and what it replaced.
+        self.replacements = {
+            (event.value, event.previous) for event, makers in self.makers.items() if makers and event.has_previous
+        }
         self.foreign = [event for event in changes if not self._is_own(event)]
 
     def _is_own(self, event: ChangeEvent) -> bool:
-        makers = self.makers[event]
-        if not makers or not event.has_previous or self._replaced_what_was_read(event):
-            return bool(makers)
-        # An event in which the answer's value replaces the sent one: somebody wrote it before we were answered.
-        is_rewritten = any(
+        if not event.has_previous or self._replaced_what_was_read(event):
+            return bool(self.makers[event])
+        # Monday had the sent value and then its form in our answer: somebody wrote that before we were answered.
+        is_edit_in_answer = any(
             write.answer == event.value != write.sent and event.previous == write.sent for write in self.writes
         )
-        return bool(self._makers_without_event(event)) and not is_rewritten
+        return bool(self._makers_without_event(event)) and not is_edit_in_answer
 
     def _replaced_what_was_read(self, event: ChangeEvent) -> bool:
         return any(event.previous == write.read for write in self.makers[event])
@@ -191,13 +202,13 @@ class _FieldHistory:
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
         entries = self.facts.sync_state.seen.get(self.mapping.key, [])
-        lost_updates: list[pass_plan.LostUpdate] = []
-        for lost_update in [*self._overwritten_values(), *self._unobserved_values(), *self._misjudged_values()]:
-            entries_of_value = [entry for entry in entries if entry[0] == _as_json(lost_update.value)]
-            is_reported = any(write in lost_update.writes for entry in entries_of_value for write in entry[2:])
-            if not is_reported and all(other.value != lost_update.value for other in lost_updates):
-                lost_updates.append(lost_update)
-        return lost_updates
+        reports = [(entry[0], write_id) for entry in entries for write_id in entry[2:]]
+        lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
+        for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
+            value = _as_json(lost_update.value)
+            if not any((value, write_id) in reports for write_id in lost_update.writes):
+                lost_updates.setdefault(lost_update.value, lost_update)
+        return list(lost_updates.values())
 
     @property
     def is_answer_an_edit(self) -> bool:
@@ -218,12 +229,13 @@ class _FieldHistory:
                 return write
         return None
 
-    def _overwritten_values(self) -> Iterator[pass_plan.LostUpdate]:
+    def _lost_by_our_event(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield values that our write's own event shows as replaced, though we had not read them."""
         for event in self.changes:
-            is_own = event.is_new and event.has_previous and event not in self.foreign
-            writes = self._makers_without_event(event) if is_own and not self._replaced_what_was_read(event) else []
-            if not writes or self._was_only_ours(event.previous, writes):
+            if not (event.is_new and event.has_previous) or event in self.foreign:
+                continue
+            writes = self._makers_without_event(event)
+            if self._replaced_what_was_read(event) or not writes or self._was_only_ours(event.previous, writes):
                 continue
             edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
             user_id = edit.user_id if edit else ""
@@ -232,7 +244,7 @@ class _FieldHistory:
             yield pass_plan.LostUpdate(self.mapping.key, event.previous, user_id, at, write_ids)
 
     def _was_only_ours(self, value: merge.Canonical, writes: Sequence[OwnWrite]) -> bool:
-        """Whether the value that these writes replaced was only ours, from a write whose effect they could not see."""
+        """Whether these writes replaced a value of ours: one that another write sent after they had read the cell."""
         if any(event.value == value and not makers for event, makers in self.makers.items()):
             return False
         return any(
@@ -241,35 +253,20 @@ class _FieldHistory:
             if other.wrote(value)
         )
 
-    def _unobserved_values(self) -> Iterator[pass_plan.LostUpdate]:
+    def _lost_by_their_event(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield somebody's values, newer than our pass's read, that no pass read and nobody else replaced."""
         for event in self.foreign:
             # A write without effect counts as ours only if the event may be ours.
             is_ours = any(
                 write.wrote(event.value) and (write.took_effect or self.makers[event]) for write in self.writes
             )
-            if not event.is_new or is_ours or self._is_observed(event):
+            if not event.is_new or is_ours or self._was_read(event):
                 continue
             write = self._overwriting_write(event)
             if write is not None and not self._is_replaced_by_other(event, write):
                 yield self._lost_to(event, write)
 
-    def _misjudged_values(self) -> Iterator[pass_plan.LostUpdate]:
-        """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
-        void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
-        for event in self.foreign:
-            later = (write for write in self.writes if write.took_effect and write.intended_at > event.at)
-            next_write = next(later, None)
-            if not event.is_new or next_write is None or next_write.read != event.value:
-                continue
-            if any(write.read == event.value and write.is_replaced_by(event) for write in void):
-                yield self._lost_to(event, next_write)
-
-    def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
-        lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
-        return replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
-
-    def _is_observed(self, event: ChangeEvent) -> bool:
+    def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
         since = event.at - merge.CLOCK_TOLERANCE
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
@@ -311,6 +308,21 @@ class _FieldHistory:
             if not is_after_write and other.at < write.until + merge.CLOCK_TOLERANCE:
                 return True
         return False
+
+    def _lost_by_putting_back(self) -> Iterator[pass_plan.LostUpdate]:
+        """Yield values with which somebody undid our write, so that our next write took it to be without effect."""
+        void = [write for write in self.writes if write.is_unconfirmed and not write.took_effect]
+        for event in self.foreign:
+            later = (write for write in self.writes if write.took_effect and write.intended_at > event.at)
+            next_write = next(later, None)
+            if not event.is_new or next_write is None or next_write.read != event.value:
+                continue
+            if any(write.read == event.value and write.is_replaced_by(event) for write in void):
+                yield self._lost_to(event, next_write)
+
+    def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
+        lost = pass_plan.LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
+        return replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
 
 
 def report_what_is_lost(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -360,7 +372,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removal is not None and plan.removal.act is pass_plan.RecordAction.DELETE
-    is_synced_on = plan.is_synced and not (plan.leaving or plan.unlink or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
     return is_synced_on and way_of(plan, mapping) is merge.FieldDirection.BOTH and mapping.rule != merge.Rule.NPD_WINS
 
 
@@ -416,7 +428,7 @@ def lost_lines(plan: pass_plan.RecordPlan) -> list[HistoryLine]:
     return plan.lost_reports if plan.is_settled else []
 
 
-def left_with_item(
+def lost_edit_line(
     board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Iterable[ChangeEvent], why: str
 ) -> HistoryLine | None:
     """Return the history line about a Monday edit that was removed with its item; None if the value can't be read.
@@ -463,7 +475,13 @@ def lost_update_report(plan: pass_plan.RecordPlan, replaced: Sequence[FieldConfl
             fields.append(FieldConflict(key, current, None, resolution.monday))
     keys = {conflict.key for conflict in fields}
     fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
-    applied = _applied_choices(plan)
+    # With choices on which both sides agreed already.
+    applied = plan.applied_choices(KIND_OVERWRITTEN) | {
+        key: field_plan.display_local(field_plan.local_raw) or None
+        for key, field_plan in plan.plans.items()
+        if field_plan.resolved_kind == KIND_OVERWRITTEN
+        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
+    }
     rejected = plan.rejected_choices(KIND_OVERWRITTEN)
     undone = resolutions.undo_results(plan, KIND_OVERWRITTEN)
     unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
@@ -523,17 +541,6 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
 def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
     """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
     return [key for key in plan.facts.open_fields(KIND_OVERWRITTEN) if plan.plans and key not in plan.plans]
-
-
-def _applied_choices(plan: pass_plan.RecordPlan) -> dict[str, str | None]:
-    """Return the choices that were applied, also those on which both sides agreed already."""
-    agreed = {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.plans.items()
-        if field_plan.resolved_kind == KIND_OVERWRITTEN
-        if field_plan.decision.action is merge.Action.AGREED and not field_plan.blocked_reason
-    }
-    return {**plan.applied_choices(KIND_OVERWRITTEN), **agreed}
 
 
 def _closing_reason(plan: pass_plan.RecordPlan) -> str:

@@ -30,6 +30,17 @@ from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 
+# Until an item is checked again whose obstacle should be gone by then: a value that can't be read, a deletion that one
+# of the next passes carries out.
+CHECK_SOON = timedelta(minutes=1)
+
+# The same for an obstacle that may last for days, until a person or the board changes it. That usually wakes the item,
+# and each check costs calls.
+CHECK_SELDOM = timedelta(minutes=30)
+
+# A deletion that wasn't carried out within this time fails, or waits for a person.
+NEW_DELETION = timedelta(hours=1)
+
 
 def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Decide about the items that no record has, one after another."""
@@ -53,7 +64,9 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         if _is_overruled(record, item_of_record):
             log = tuple(line for line in record.log if line.kind != "link")
             without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(without_own.drop(pass_plan.Outcome.RELEASED, "It is linked with another item now."))
+            overruled.append(
+                without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            )
     return plan.with_records(overruled)
 
 
@@ -246,7 +259,7 @@ class _ItemRule:
         """When an unreadable item is tried again: later if its column is missing, because its return wakes the item."""
         match = self.board.match_mapping
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
-        return self.now + timedelta(minutes=30 if is_missing else 1)
+        return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
     def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a table
         ignored = self.facts.ignored
@@ -271,15 +284,15 @@ class _ItemRule:
             reason = UnmatchedReason.CREATION_OFF if self.match_key else UnmatchedReason.NO_KEY
             return self._leave(reason, detail=detail, until=None, **_type_words(self.board))
         if self.board.link.creates_held and not self.match_key and not facts.may_create:
-            until = self.now + timedelta(minutes=30)
+            until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
-        # Values that NPD can't store, or the item of a record that was deleted long ago: a person can still create one.
+        # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.unlinked:
-            finding = item_finding(self.board, self.facts, UnmatchedReason.INVALID, problems=ignored.reason)
+            finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
@@ -346,7 +359,7 @@ class _ItemRule:
             f"“{record.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
             "decide what happens to the record."
         )
-        until = self.now + timedelta(minutes=30)
+        until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
         return (
             plan if record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES else replace(plan, wakes=(owner.pk,))
@@ -373,9 +386,9 @@ class _ItemRule:
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
-                # A deletion that waits for a person, or fails, may take days.
-                is_new = tombstone.deleted_at + timedelta(hours=1) > self.now
-                wait = timedelta(minutes=1 if tombstone.state == TombstoneState.WAITING and is_new else 30)
+                is_new = tombstone.deleted_at + NEW_DELETION > self.now
+                is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
+                wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
                 return self._end(f"{detail} Its first item comes first.", self.now + wait)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.

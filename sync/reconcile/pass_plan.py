@@ -100,8 +100,8 @@ class RejectedChoice(NamedTuple):
     is_stale: bool = False  # it was made for other values
 
 
-# The reason of a decision to do nothing more with a field, because the pair leaves the filter.
-DROPPED = "left out by the filter"
+# The reason of a decision to do nothing more with a field, because the pair is left out after this pass.
+LEFT_OUT = "left out by the filter"
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ class FieldPlan:
         return self.confirmed[-1].values[self.mapping.key] if self.confirmed else None
 
     @property
-    def is_dropped(self) -> bool:
-        return self.decision.reason == DROPPED
+    def is_left_out(self) -> bool:
+        return self.decision.reason == LEFT_OUT
 
     @property
     def is_relation_skipped(self) -> bool:
@@ -208,7 +208,7 @@ class RemovedItem:
     is_chosen: bool = False  # a person decided, in the record's conflict or on its page
     result: str = ""  # what was done, as a sentence
     problem: str = ""  # why a choice can't be carried out, as a sentence
-    dropped_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
+    lost_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
     # The state to store for the request to approve the record's deletion: done, pending, or released.
     approval: choices.ApprovalState | None = None
     is_rejection_new: bool = False  # this pass is the first that follows a person's rejection
@@ -262,7 +262,7 @@ class RecordPlan:
     log: tuple[HistoryLine, ...] = ()
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
-    leaving: str = ""  # why the filter leaves it out after this pass, which only pulls Monday's edits
+    left_out_after_pass: str = ""  # why the filter leaves it out once this pass has pulled Monday's edits
     removal: RemovedItem | None = None
     unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)  # by field
@@ -389,11 +389,11 @@ class RecordPlan:
         ended = repeat_ending(self.facts.claim, reason)
         return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
 
-    def drop(self, outcome: Outcome, detail: str) -> Self:
+    def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        dropped = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
-        return dropped.end(outcome, detail)
+        unapplied = replace(self.without_fields(), identity=identity, answer=replace(self.answer, intent=None))
+        return unapplied.end(outcome, detail)
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""

@@ -138,7 +138,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: calls.WriteAnswer) -> pass_
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
     if answer.verdict is calls.Verdict.WITHDRAWN:
-        return plan.drop(pass_plan.Outcome.RELEASED, answer.detail)
+        return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
     return plan if answer.verdict is calls.Verdict.DONE else replace(plan, ending=ending_after(answer))
 
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from conflicts import reports
 from sync import choices
-from sync.merge import FieldDirection, FieldSelection, FieldSides, Unknown
+from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
-from sync.monday.board_items import ARCHIVED, DELETED, Item
+from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.lost_updates import left_with_item, will_ask
+from sync.reconcile.lost_updates import lost_edit_line, will_ask
 from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -263,14 +263,31 @@ def removal_options(settings: field_values.PassSettings, facts: RemovalFacts) ->
 def _with_action(
     board: BoardContext, facts: RemovalFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> pass_plan.RemovedItem:
-    """Apply a person's choice; without one apply the policy, if nothing was edited."""
+    """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
+
+    A choice whose option isn't open any more is answered with the reason.
+    """
+    choice = facts.choice
+    open_options = {(option.choose, option.value) for option in removed.options}
     if _is_recreation(facts):
-        lines = _dropped_edit_lines(board, facts, removed)
+        # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
+        missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
+        changes = change_events(board, facts.record, facts.history.events) if missed else []
+        why = "the item left the board with that."
+        mappings = [mapping for mapping in board.mappings if mapping.key in missed]
+        lines = [lost_edit_line(board, facts, mapping, changes, why) for mapping in mappings]
+        edits = tuple(line for line in lines if line)
         return replace(
-            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, dropped_edits=lines
+            removed, act=pass_plan.RecordAction.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=edits
         )
-    if facts.choice is not None:
-        removed = _by_choice(facts, facts.choice, removed)
+    if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
+        problem = "The record was edited after you chose. Check the current values, then choose again."
+        removed = replace(removed, problem=problem)
+    elif choice is not None and (choice.choose, choice.value or "") in open_options:
+        removed = replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
+    elif choice is not None:
+        needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
+        removed = replace(removed, problem=needed or "This is not possible any more. Choose another option.")
     elif act := _action_by_policy(facts, policy, removed):
         removed = replace(removed, act=act, decided_by=BY_POLICY)
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
@@ -279,17 +296,6 @@ def _with_action(
         problem = "Deleting this record was not approved." if removed.is_chosen else ""
         removed = replace(removed, act=pass_plan.RecordAction.NOTHING, problem=problem)
     return removed
-
-
-def _by_choice(facts: RemovalFacts, choice: FieldSelection, removed: pass_plan.RemovedItem) -> pass_plan.RemovedItem:
-    """Apply a choice if the values that its author saw are unchanged, and its option is still open."""
-    if choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-        return replace(removed, problem=problem)
-    if (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed.options}:
-        return replace(removed, act=_OPTION_ACTIONS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
-    needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-    return replace(removed, problem=needed or "This is not possible any more. Choose another option.")
 
 
 def _action_by_policy(
@@ -306,20 +312,6 @@ def _action_by_policy(
     has_obstacle = act is pass_plan.RecordAction.DELETE and bool(facts.needed_by or facts.loss)
     may_act = is_surely_removed and not (removed.fields or is_forbidden or has_obstacle)
     return act if may_act else pass_plan.RecordAction.NOTHING
-
-
-def _dropped_edit_lines(
-    board: BoardContext, facts: RemovalFacts, removed: pass_plan.RemovedItem
-) -> tuple[HistoryLine, ...]:
-    """Return history lines for Monday edits that re-creating would drop."""
-    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-    if not missed:
-        return ()
-    changes = change_events(board, facts.record, facts.history.events)
-    why = "the item left the board with that."
-    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
-    lines = [left_with_item(board, facts, mapping, changes, why) for mapping in mappings]
-    return tuple(line for line in lines if line)
 
 
 def follows_policy(removed: pass_plan.RemovedItem, policy: choices.RemovedItemPolicy) -> bool:
@@ -345,7 +337,12 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
-    cell = _last_cell(convert, mapping, facts.item)
+    cell: Any = field_plan.UNREAD
+    if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+        cell = field_plan.cell_of(convert, mapping, facts.item)
+        # Another board has other columns, so it says nothing that a cell can't be read there.
+        if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
+            cell = field_plan.UNREAD
     base = field_plan.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
@@ -361,15 +358,6 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     return reports.FieldConflict(
         mapping.key, field_values.display_local(convert, local_raw) or None, before, monday, reason
     )
-
-
-def _last_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
-    """Return the cell of a removed item; unread if its column is missing, or the item is on another board."""
-    if item is None or mapping.problem_code == choices.ColumnProblem.MISSING:
-        return field_plan.UNREAD
-    cell = field_plan.cell_of(convert, mapping, item)
-    # Another board has other columns.
-    return field_plan.UNREAD if isinstance(cell, Unknown) and item.state not in pass_plan.REPORTED_STATES else cell
 
 
 def _is_edited_in_npd(
@@ -442,7 +430,7 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     ]
 
 
-def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
+def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
     """Return the plan of a record that was unlinked to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
@@ -451,7 +439,7 @@ def plan_after_unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_pla
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.dropped_edits), removal=replace(removed, result=result))
+    unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
     return replace(_without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 

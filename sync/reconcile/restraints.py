@@ -72,8 +72,12 @@ def _loop_after_pass(
     """
     key = field_plan.mapping.key
     stored = facts.history.loops.get(key)
-    if stored is not None and (_is_person_acting(facts, field_plan) or _is_quiet(field_plan, stored, now)):
-        return WriteLoop(entity_id=facts.id, key=key, times=[])
+    if stored is not None:
+        newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
+        # Nobody has rewritten it for an hour since it was last rewritten or throttled.
+        is_quiet = not is_rewritten(field_plan) and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
+        if is_quiet or _is_person_acting(facts, field_plan):
+            return WriteLoop(entity_id=facts.id, key=key, times=[])
     write = uncounted_write(facts, field_plan)
     if write is None:
         return stored
@@ -101,12 +105,6 @@ def _loop_after_pass(
 
 def _is_person_acting(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> bool:
     return bool(facts.causes & choices.Cause.PERSON or field_plan.resolves)
-
-
-def _is_quiet(field_plan: pass_plan.FieldPlan, loop: WriteLoop, now: datetime) -> bool:
-    """Whether nobody has rewritten the field for an hour since it was last rewritten or throttled."""
-    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
-    return not is_rewritten(field_plan) and now - max(newest, loop.throttled_until or newest) > LOOP_WINDOW
 
 
 def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Intent | None:
@@ -173,13 +171,14 @@ def request_approvals(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_
                 continue
             field_plan = record.plans[clear.key]
             key = _key_of(clear)
-            if key in rejected and board_filter.leaves_after_pass(facts, record):
-                changed = board_filter.dropped(field_plan)
+            lines: tuple[HistoryLine, ...] = ()
+            if key in rejected and board_filter.is_left_out_after_pass(facts, record):
+                changed = board_filter.leave_field_out(field_plan)
             elif key in rejected:
                 changed = _written_back(facts, record, clear, field_plan)
             else:
-                changed = _blocked_clear(clear, field_plan)
-            lines = () if key in requests else (_waiting_line(clear, field_plan),)
+                changed, line = _held_clear(clear, field_plan)
+                lines = () if key in requests else (line,)
             plan = plan.with_records([replace(record, plans={**record.plans, clear.key: changed}).logged(*lines)])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
@@ -233,24 +232,20 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
     return request.entity_id, request.kind, request.key
 
 
-def _blocked_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
-    emptied, filled = _sides_of_clear(clear)
-    return field_plan.block(
-        choices.BlockedCode.APPROVAL,
-        f"It was emptied {emptied}, with the fields of many records within an hour. It still says "
-        f"“{clear.values['value']}” {filled}, and is emptied there when somebody approves it on Home. Or fill it in "
-        "again.",
-    )
-
-
-def _waiting_line(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> HistoryLine:
+def _held_clear(clear: ApprovalRequest, field_plan: pass_plan.FieldPlan) -> tuple[pass_plan.FieldPlan, HistoryLine]:
+    """Return the plan of a field that waits for approval to be emptied, and the line about that for the history."""
     value = clear.values["value"]
     emptied, filled = _sides_of_clear(clear)
+    blocked = field_plan.block(
+        choices.BlockedCode.APPROVAL,
+        f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” {filled}, "
+        "and is emptied there when somebody approves it on Home. Or fill it in again.",
+    )
     sentence = (
         f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: "
         "too many at once."
     )
-    return HistoryLine("approval", sentence, clear.key, values={"before": value})
+    return blocked, HistoryLine("approval", sentence, clear.key, values={"before": value})
 
 
 def _written_back(

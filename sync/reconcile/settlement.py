@@ -204,7 +204,7 @@ def _acts(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     field_plans = plan.plans.values()
     has_ends = (plan.item and facts.events) or (field_plans and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.leaving)
+        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
         or (plan.log or plan.write_npd_id)
         or any(field_plan.send_raw is not None for field_plan in field_plans)
         or (has_ends and not has_job)
@@ -359,7 +359,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         key
         for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
-        if field_plan.blocked_reason or field_plan.is_dropped
+        if field_plan.blocked_reason or field_plan.is_left_out
         if not is_kept_different(plan, field_plan)
     )
 

@@ -265,11 +265,11 @@ def _release_of_type(spec: EntitySpec, requests: models.QuerySet[ApprovalRequest
     records = spec.model._default_manager.filter(pk=models.OuterRef("entity_id"))
     # The record is deleted, so an approved request was carried out.
     ended += _close_requests(deletions.exclude(models.Exists(records)), carried_out=True)
-    # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
-    unlinked = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
+    # A record without an item, unsynced, or with a restored item needs no deletion.
+    left_alone = records.filter(models.Q(monday_id=None) | models.Q(sync_status=RecordSyncStatus.DISABLED))
     sync_states = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
     restored = sync_states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
-    ended += _close_requests(deletions.filter(models.Exists(unlinked) | models.Exists(restored)))
+    ended += _close_requests(deletions.filter(models.Exists(left_alone) | models.Exists(restored)))
 
     # A field can be emptied only while it is mapped and its record is synced and has an item.
     synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)

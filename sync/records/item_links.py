@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
 from sync.outbox.queue_rows import enqueue
@@ -81,7 +81,7 @@ def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, IgnoredI
 
 
 def relink(record: SyncedModel, by: str) -> str:
-    """Link the record with its former item, turn its sync on, and return the item's id; raises Conflict.
+    """Link the record with its former item, turn its sync on, and return the item's id; raises NotPossible.
 
     The bases are kept, so later changes are synced, and only fields changed on both sides become conflicts.
     """
@@ -103,14 +103,14 @@ def relink(record: SyncedModel, by: str) -> str:
 def _relinkable_item(record: SyncedModel) -> str:
     row = unlinked_item(record)
     if row is None:
-        raise Conflict(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
+        raise NotPossible(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
     if record.monday_id:
-        raise Conflict(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
+        raise NotPossible(f"“{record}” now has another item ({record.monday_id}). Unlink that one first.")
     if record.sync_direction == SyncDirection.NONE:
-        raise Conflict(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
+        raise NotPossible(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
     owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
     if owner is not None:
-        raise Conflict(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
+        raise NotPossible(f"The item of “{record}” now belongs to “{owner}”. Unlink that record first.")
     return row.item_id
 
 

@@ -16,7 +16,7 @@ from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
-from sync.kernel.messages import Conflict, UnmatchedReason
+from sync.kernel.messages import NotPossible, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox.queue_rows import enqueue
 
@@ -156,24 +156,24 @@ def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedIt
 
 
 def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
-    """Request to link an item with a record; raises Conflict."""
+    """Request to link an item with a record; raises NotPossible."""
     check_linkable(row, record)
     if not _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by}):
-        raise Conflict(
+        raise NotPossible(
             f"Somebody else requested something different for “{row}”, which the next sync does. Look again then."
         )
 
 
 def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
-    """Raise Conflict if a record can't be linked with an item."""
+    """Raise NotPossible if a record can't be linked with an item."""
     if row.ignored_at is not None:
-        raise Conflict(f"“{row}” is ignored. Undo that first.")
+        raise NotPossible(f"“{row}” is ignored. Undo that first.")
     if record.entity_type() != row.entity_type:
-        raise Conflict(f"“{record}” belongs to another board than the item “{row}”.")
+        raise NotPossible(f"“{record}” belongs to another board than the item “{row}”.")
     if record.monday_id is not None:
-        raise Conflict(f"“{record}” has another item ({record.monday_id}). Unlink that one first.")
+        raise NotPossible(f"“{record}” has another item ({record.monday_id}). Unlink that one first.")
     if not record.may_sync:
-        raise Conflict(f"Sync is off for “{record}”. Turn it on, then link it.")
+        raise NotPossible(f"Sync is off for “{record}”. Turn it on, then link it.")
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:

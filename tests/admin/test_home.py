@@ -93,10 +93,11 @@ def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, w
     html = html_of(browser)
     assert 'npd-badge-"' not in html, "a badge has a colour"
     urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
-    assert urls == {f"{CONTACTS}?health=synced", f"{CONTACTS}?health=pending"}
     figures = figures_of(browser)
-    for name in ("synced", "pending"):
-        assert len(browser.get(f"{CONTACTS}?health={name}").context["cl"].result_list) == figures[name]
+    states_of_labels = {"synced": "synced", "pending": "pending", "sync off": "off"}
+    assert urls == {f"{CONTACTS}?health={state}" for state in states_of_labels.values()}
+    for label, state in states_of_labels.items():
+        assert len(browser.get(f"{CONTACTS}?health={state}").context["cl"].result_list) == figures[label]
     assert figures["records"] == len(browser.get(CONTACTS).context["cl"].result_list)
 
 

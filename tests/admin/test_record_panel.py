@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import FieldMapping, SyncMetadata, WriteLoop
+from sync.models import BoardLink, FieldMapping, SyncMetadata, WriteLoop
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.people import signed_in, staff_who_may
@@ -105,13 +105,20 @@ def test_a_direction_that_was_changed_meanwhile_is_left(browser: Client, world: 
     assert record.sync_direction == "monday_to_npd"
 
 
-def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, world: dict[str, Any]) -> None:
+def test_a_field_without_a_column_says_so_and_leads_whoever_may_choose_one_there(
+    browser: Client, world: dict[str, Any]
+) -> None:
     url = change_page(world["synced"])
     form = browser.get(url).context["adminform"].form
     assert not [name for name, field in form.fields.items() if "Only in NPD" in field.help_text]
+    board = BoardLink.objects.get(mappings__key="phone")
     FieldMapping.objects.filter(key="phone").delete()
     form = browser.get(url).context["adminform"].form
-    assert [name for name, field in form.fields.items() if "Only in NPD" in field.help_text] == ["phone"]
+    marked = {name: field.help_text for name, field in form.fields.items() if "Only in NPD" in field.help_text}
+    assert list(marked) == ["phone"]
+    assert reverse("admin:sync_boardlink_change", args=[board.pk]) in marked["phone"]
+    browser.force_login(staff_who_may("view_contact", "change_contact"))
+    assert "href" not in browser.get(url).context["adminform"].form.fields["phone"].help_text
 
 
 def test_a_records_page_shows_its_approvals_and_loops(browser: Client, world: dict[str, Any]) -> None:

@@ -167,11 +167,11 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     client = member.acting_as(RESOLVE)
     # Also who may view the rest besides: what others act on waits for them.
     member.user.groups.add(own_group("view"))
-    scope = attention.scope_of(User.objects.get(pk=member.user.pk))
+    shown = attention.kinds_shown_to(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
     assert min(counts[Kind.UNMATCHED], counts[Kind.FAILED]) > 0
     own = {Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED}
-    assert scope.kinds == own
+    assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/")
@@ -189,5 +189,5 @@ def test_home_does_not_say_that_all_is_well_where_others_have_to_act(world: dict
     client = member.acting_as("view")
     member.user.user_permissions.set(Permission.objects.filter(codename="change_unmatcheditem"))
     UnmatchedItem.objects.all().delete()
-    assert attention.counts(attention.scope_of(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
+    assert attention.counts(attention.kinds_shown_to(User.objects.get(pk=member.user.pk))) == dict.fromkeys(Kind, 0)
     assert client.get("/admin/").context["home_state"].colour == "off"

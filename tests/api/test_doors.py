@@ -1,4 +1,4 @@
-"""Cron, health, and the way from an item to its record."""
+"""Cron, health, the secrets of cron and metrics, and the way from an item to its record."""
 
 import socket
 import uuid
@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from npd.models import Contact, Organization
 from sync.api import service_endpoints
 from sync.outbox import notify
-from tests.api.conftest import error_of, user_who_may
+from tests.api.conftest import code_of, error_of, user_who_may
 
 CRON = "/cron/sync-queue"
 
@@ -26,19 +26,32 @@ def test_cron_works_the_queue_and_counts(client: Client, db: None) -> None:
     assert answer.json() == {"claimed": 0, "completed": 0, "failed": 0, "waiting": 0}
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token test-cron-secret"])
-def test_cron_without_its_secret_is_refused(client: Client, db: None, header: str | None) -> None:
-    answer = client.post(CRON, headers={} if header is None else {"Authorization": header})
-    assert answer.status_code == 401
-    assert "test-cron-secret" not in answer.content.decode()
+SECRETS = pytest.mark.parametrize(
+    ("method", "path", "setting"), [("POST", CRON, "CRON_SECRET"), ("GET", "/metrics", "METRICS_TOKEN")]
+)
 
 
-def test_cron_is_closed_while_no_secret_is_set(client: Client, settings: Settings, db: None) -> None:
-    settings.CRON_SECRET = ""
-    for header in ("Bearer", "Bearer "):
-        answer = client.post(CRON, headers={"Authorization": header})
-        assert answer.status_code == 403
-        assert "CRON_SECRET" in error_of(answer)["detail"]
+@SECRETS
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token its-secret"])
+def test_without_its_secret_it_is_refused(
+    client: Client, db: None, settings: Settings, method: str, path: str, setting: str, header: str | None
+) -> None:
+    setattr(settings, setting, "its-secret")
+    answer = client.generic(method, path, headers={} if header is None else {"Authorization": header})
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "its-secret" not in answer.content.decode()
+    assert "npd_sync" not in answer.content.decode()
+
+
+@SECRETS
+def test_while_no_secret_is_set_it_is_closed(
+    client: Client, db: None, settings: Settings, method: str, path: str, setting: str
+) -> None:
+    setattr(settings, setting, "")
+    for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}):
+        answer = client.generic(method, path, headers=header)
+        assert (answer.status_code, code_of(answer)) == (403, "closed")
+        assert setting in error_of(answer)["detail"]
 
 
 def test_healthz_asks_nothing_of_the_database(client: Client) -> None:

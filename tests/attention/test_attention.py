@@ -141,6 +141,20 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
     assert untrue_rows() == []
 
 
+def test_a_failed_job_waits_for_nobody_while_its_records_sync_is_off_unless_a_person_asked_for_it(db: None) -> None:
+    states.boards()
+    records = [states.dead(name) for name in ("Ann", "Bob", "Cleo")]
+    asked, off, one_way = records
+    SyncQueue.objects.filter(entity_id=asked.pk).update(payload={"by_name": True})
+    Contact.objects.filter(pk__in=[asked.pk, off.pk]).update(sync_enabled=False)
+    Contact.objects.filter(pk=one_way.pk).update(sync_direction="none")
+    assert [entry.name for entry in attention.entries()] == ["Ann"]
+    assert untrue_rows() == []
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=True)
+    assert {entry.name for entry in attention.entries()} == {"Ann", "Bob"}
+    assert untrue_rows() == []
+
+
 def test_no_server_compiles_the_refresh_of_the_rows_which_takes_it_seconds_at_each_write(db: None) -> None:
     """PostgreSQL before 18 does (jit), where a table has to be read through though `enable_seqscan` is off."""
     with connection.cursor() as cursor:
@@ -376,10 +390,10 @@ def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> No
 
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
-    assert not any(attention.counts(attention.scope_of(reader)).values())
-    assert attention.entries(attention.waiting(attention.scope_of(reader))) == []
-    scope = attention.scope_of(staff_who_may("view_syncqueue", "view_unmatcheditem"))
-    visible_kinds = {kind for kind, number in attention.counts(scope).items() if number}
+    assert not any(attention.counts(attention.kinds_shown_to(reader)).values())
+    assert attention.entries(attention.waiting(attention.kinds_shown_to(reader))) == []
+    shown = attention.kinds_shown_to(staff_who_may("view_syncqueue", "view_unmatcheditem"))
+    visible_kinds = {kind for kind, number in attention.counts(shown).items() if number}
     assert visible_kinds == {Kind.FAILED, Kind.UNMATCHED}
-    assert {entry.name for entry in attention.entries(attention.waiting(scope))} == {"Bob", "Item 7001"}
-    assert attention.entries(attention.waiting(scope, kinds=[Kind.CONFLICT])) == []
+    assert {entry.name for entry in attention.entries(attention.waiting(shown))} == {"Bob", "Item 7001"}
+    assert attention.entries(attention.waiting(shown, kinds=[Kind.CONFLICT])) == []

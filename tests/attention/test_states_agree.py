@@ -52,7 +52,7 @@ def test_a_paused_boards_records_stay_synced_pending_or_in_need(world: World, br
     before = tabs(browser)
     assert before["Needs attention"] == 2
     pauses.pause("eve")
-    assert board_line(browser) == (5, 3, 0)
+    assert board_line(browser) == (5, 3, 0, 0)
     world.save(records[4], role_title="Chair")
     assert board_line(browser) == (5, 2, 1)
     assert tabs(browser) == before | {"Pending": 1}
@@ -66,7 +66,7 @@ def test_a_conflict_resolved_during_an_outage_needs_nobody(world: World, browser
     world.edit(record, "role_title", "Chief")
     Contact.objects.filter(pk=record.pk).update(role_title="Chair")
     world.hear(record)
-    assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0))
+    assert (tabs(browser)["Needs attention"], board_line(browser)) == (1, (1, 0, 0, 0))
     conflict = SyncConflict.objects.get(entity_id=record.pk)
     shown_values = {"role_title": {"npd": "Chair", "monday": "Chief"}}
     world.sandbox.faults({"status": 503})
@@ -91,7 +91,7 @@ def test_a_lost_column_is_one_row_of_its_board_and_its_records_keep_their_states
     world.work()
     assert FieldMapping.objects.get(link=link, key="role_title").problem
     # Only the edit waits, for its column.
-    assert board_line(browser) == (4, 2, 1)
+    assert board_line(browser) == (4, 2, 1, 0)
     assert tabs(browser) == before | {"Pending": 1}
     home = browser.get(HOME)
     first = home.context["boxes"][0].group

@@ -1,3 +1,3 @@
-from tests.setup.fixtures import run
+from tests.setup.conftest import run
 
 __all__ = ["run"]

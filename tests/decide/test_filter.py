@@ -15,7 +15,7 @@ from sync.reconcile.board_filter import (
     filter_record,
     filter_removed_item,
     keep_only_pulls,
-    left_after_write,
+    left_out_after_write,
     matching_items,
 )
 from sync.reconcile.deleted_records import decide_deleted
@@ -99,7 +99,7 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
     [
         ("it matches", record_facts(shown=item()), ""),
         ("it matches again", record_facts(shown=item(), sync_state=OUT), "returns"),
-        ("a pair that was synced leaves", record_facts(shown=CHAIR), "leaving"),
+        ("a pair that was synced leaves", record_facts(shown=CHAIR), "left_out_after_pass"),
         ("one without a base was never in", record_facts(shown=CHAIR, sync_state={"base": {}}), "left_out"),
         ("one that is out stays out", record_facts(shown=CHAIR, sync_state=OUT), "left_out"),
         ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "reason"),
@@ -110,21 +110,25 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
 def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> None:
     plan_before = RecordPlan(facts, identity=IdentityPlan(creates=facts.item is None))
     after = filter_item(of_pass(ITEMS), plan_before)
-    outcomes = {"left_out": after.left_out, "leaving": after.leaving, "reason": after.is_open and after.reason}
+    outcomes = {
+        "left_out": after.left_out,
+        "left_out_after_pass": after.left_out_after_pass,
+        "reason": after.is_open and after.reason,
+    }
     outcomes["returns"] = [line.kind for line in after.log] == ["returned"]
     assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
 @pytest.mark.parametrize(
     ("row", "is_removed", "expected"),
-    [("its item left the board", True, "reason"), ("somebody emptied it", False, "leaving")],
+    [("its item left the board", True, "reason"), ("somebody emptied it", False, "left_out_after_pass")],
 )
 def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: str) -> None:
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
     plan = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
-    assert [name for name in ("reason", "leaving", "left_out") if getattr(plan, name)] == [expected], row
+    assert [name for name in ("reason", "left_out_after_pass", "left_out") if getattr(plan, name)] == [expected], row
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
@@ -133,7 +137,7 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     extra = {"removed_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = replace(facts.plan, plans=decide_fields(*facts)).end(Outcome.SETTLED)
-    assert bool(left_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
+    assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -153,14 +157,14 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
 
 
 def dropped_fields(plan: RecordPlan) -> set[str]:
-    return {key for key, field in plan.plans.items() if field.is_dropped}
+    return {key for key, field in plan.plans.items() if field.is_left_out}
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
     plan = RecordPlan(fields.facts, plans=decide_fields(*fields), write_npd_id=True)
     assert keep_only_pulls(fields.of_pass, plan) is plan
-    pulls = keep_only_pulls(fields.of_pass, replace(plan, leaving="It leaves."))
+    pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
     assert pulls.plans["phone"].write_raw == {"phone": "+442079460019"}
     dropped = [pulls.plans[key] for key in ("role_title", "notes")]
     assert [(field.decision.action, field.send_raw, field.conflict) for field in dropped] == [
@@ -175,20 +179,20 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     assert pulls.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert dropped_fields(pulls) == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), plans=pulls.plans).end(Outcome.SETTLED)
-    assert left_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
+    assert left_out_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 
 
 @pytest.mark.parametrize(
     ("row", "leaving", "written", "is_out"),
     [
-        ("what was noted as leaving leaves", "It leaves.", None, True),
+        ("what is left out after the pass", "It leaves.", None, True),
         ("the answer shows an item that fails", "", CHAIR, True),
         ("nothing was written", "", None, False),
     ],
 )
 def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = RecordPlan(record_facts(), leaving=leaving).end(Outcome.SETTLED)
-    assert bool(left_after_write(ITEMS, plan, written).left_out) is is_out, row
+    plan = RecordPlan(record_facts(), left_out_after_pass=leaving).end(Outcome.SETTLED)
+    assert bool(left_out_after_write(ITEMS, plan, written).left_out) is is_out, row
 
 
 SENTENCE = filter_item(of_pass(ITEMS), RecordPlan(record_facts(shown=CHAIR, sync_state=OUT))).left_out
@@ -236,6 +240,6 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
     blocked = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
-    plan = RecordPlan(record_facts(shown=CHAIR), plans=blocked, leaving="It leaves.").end(Outcome.SETTLED)
-    assert not left_after_write(ITEMS, plan, None).left_out
-    assert left_after_write(ITEMS, replace(plan, plans=plans), None).left_out
+    plan = RecordPlan(record_facts(shown=CHAIR), plans=blocked, left_out_after_pass="It leaves.").end(Outcome.SETTLED)
+    assert not left_out_after_write(ITEMS, plan, None).left_out
+    assert left_out_after_write(ITEMS, replace(plan, plans=plans), None).left_out

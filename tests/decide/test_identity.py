@@ -28,7 +28,7 @@ from sync.reconcile.identity import (
     answers_of,
     decide_answer,
     facts_after,
-    identify_unlinked,
+    identify_without_item,
 )
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, PassFacts, Plan, RecordPlan
 from tests.decide.builders import BOARD, NPD_ID_COLUMN, at, board, contact, facts, mapping, plain
@@ -69,7 +69,7 @@ def identified(
     """What becomes of these records, where the read found these items."""
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None, conflicts=(question(NEW_ITEM if as_new else None),)) for record in records]
-    plans = identify_unlinked(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
+    plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 
 

@@ -268,7 +268,9 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param({}, {}, [True, False], id="of several values of a field the newest is asked about"),
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
-        pytest.param({}, {"leaving": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"),
+        pytest.param(
+            {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
+        ),
         pytest.param({}, {"unlink": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],

@@ -161,7 +161,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
     "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
     "it is ignored": (facts(ignored=ignored(unlinked=True)), (ENDED, NOTHING, None)),
-    "it could become no record before": (facts(ignored=ignored()), (ENDED, NOTHING, R.INVALID)),
+    "its record was deleted long ago": (facts(ignored=ignored()), (ENDED, NOTHING, R.RECORD_DELETED)),
     "it is not this record's, as a person said": (
         facts(matching=(LINKED,), ignored=ignored(entity_id=LINKED.pk)),
         (ENDED, CREATE, None),

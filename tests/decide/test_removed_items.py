@@ -15,7 +15,7 @@ from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import LostUpdate, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
-    plan_after_unlink_for_new_item,
+    plan_for_new_item,
     plan_removal,
     removed_state,
     return_lines,
@@ -361,7 +361,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovalFacts, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in plan_after_unlink_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in plan_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
 
@@ -14,6 +15,7 @@ from config.celery import app
 from config.environment import SECRETS, VARIABLES
 from tests.architecture.test_arrows import FLOORS
 from tests.architecture.test_arrows import OURS as ROOMS
+from tests.plugin import ON_REAL_SERVERS
 from tests.support.api_schema import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +112,12 @@ def test_every_file_that_is_named_is_there() -> None:
 def file_names() -> set[str]:
     folders = [ROOT / name for name in (*ROOMS, "ops", "data")]
     return {path.name for path in [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]}
+
+
+@pytest.mark.parametrize("name", ON_REAL_SERVERS)
+def test_every_test_that_runs_on_real_servers_too_is_there(name: str) -> None:
+    path, _, test = name.partition("::")
+    assert f"def {test.partition('[')[0]}" in (ROOT / "tests" / path).read_text()
 
 
 def test_every_module_that_is_named_is_there_and_holds_what_is_imported() -> None:

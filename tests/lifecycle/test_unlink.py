@@ -8,7 +8,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, Decision, IgnoredItem, SyncQueue
 from sync.reconcile import record_writes
 from sync.records.item_links import ignore_item, relink
@@ -121,7 +121,7 @@ def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> 
     contact = Contact.objects.create(name="Ann", sync_enabled=False)
     ignore_item("contact", "7", contact.pk, "pat unlinked it.")
     Contact.objects.create(name="Bob", monday_id="7")
-    with pytest.raises(Conflict, match="Bob"):
+    with pytest.raises(NotPossible, match="Bob"):
         relink(contact, "pat")
 
 

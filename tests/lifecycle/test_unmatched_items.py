@@ -13,7 +13,7 @@ from sync.attention import Kind
 from sync.boards.board_setup import switch_board
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
@@ -239,7 +239,7 @@ def asked_for(item: str) -> list[str]:
 def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(listed: str) -> None:
     ann, bob = Contact.objects.create(name="Ann"), Contact.objects.create(name="Bob")
     request_link(row(listed), ann, "dora")
-    with pytest.raises(Conflict):
+    with pytest.raises(NotPossible):
         request_link(row(listed), bob, "otto")
     assert request_creation([row(listed)], "otto") == []
     assert asked_for(listed) == [str(ann.pk)]

@@ -107,7 +107,7 @@ def test_nothing_is_written_against_a_direction(field: Field) -> None:
         assert action not in (Action.PUSH, Action.BOTH)
 
 
-@given(fields.map(lambda field: replace(field, base=None, emptied_while_blocked=False, resolution=None)))
+@given(fields.map(lambda field: replace(field, base=None, emptied_since_old_base=False, resolution=None)))
 def test_where_nothing_was_agreed_yet_an_empty_side_clears_nothing(field: Field) -> None:
     """A new column, or a pair just linked: also one way nobody emptied the source."""
     assume(None in (field.local, field.remote))

@@ -1,4 +1,4 @@
-"""The page itself: who may read it, what form it has, what it costs, and what it never says."""
+"""The page itself: what form it has, what it costs, and what it never says. Its secret: tests/api/test_doors.py."""
 
 import re
 import uuid
@@ -19,7 +19,6 @@ from sync.models import ApiQuota, ApiUsage, ApprovalRequest, BoardLink, MondayAc
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
-from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
 from tests.support.clock import move_clock
 from tests.support.rows import queries_of
@@ -68,23 +67,6 @@ def test_every_scraper_gets_the_text_whatever_it_accepts(client: Client, accepte
     headers = bearer(Accept=f"application/openmetrics-text;{accepted},text/plain;{accepted}")
     answer = client.get("/metrics", headers=headers)
     assert (answer.status_code, answer.headers["Content-Type"][:10]) == (200, "text/plain")
-
-
-def test_while_no_token_is_set_it_is_closed_to_everybody(client: Client, settings: Any) -> None:
-    settings.METRICS_TOKEN = ""
-    for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}):
-        answer = client.get("/metrics", headers=header)
-        assert (answer.status_code, code_of(answer)) == (403, "closed")
-        assert "METRICS_TOKEN" in error_of(answer)["detail"]
-
-
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token figures-please"])
-def test_nobody_reads_it_without_its_token(client: Client, settings: Any, header: str | None) -> None:
-    settings.METRICS_TOKEN = "figures-please"
-    answer = client.get("/metrics", headers={} if header is None else {"Authorization": header})
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-    assert "figures-please" not in answer.content.decode()
-    assert "npd_sync" not in answer.content.decode()
 
 
 def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:

@@ -283,13 +283,13 @@ def test_a_failing_receiver_stops_no_other_and_is_tried_later(ada: User, mail: M
     assert len(mail.mails) == len(chats.calls) == 1
     chat.refresh_from_db()
     assert "Internal server error" in chat.problem
-    [entry] = attention.entries(attention.waiting(attention.scope_of(ada), kinds=[Kind.NOTIFICATION]))
+    [entry] = attention.entries(attention.waiting(attention.kinds_shown_to(ada), kinds=[Kind.NOTIFICATION]))
     expected = ("ops", "Notifications in a chat don't arrive", "/admin/notifications/")
     assert (entry.name, entry.cause_text, entry.url) == expected
     assert "Internal server error" in entry.detail
     eve = User.objects.create_user("eve", is_staff=True)
     eve.user_permissions.set(Permission.objects.all())
-    assert not attention.entries(attention.waiting(attention.scope_of(eve), kinds=[Kind.NOTIFICATION]))
+    assert not attention.entries(attention.waiting(attention.kinds_shown_to(eve), kinds=[Kind.NOTIFICATION]))
     notify_people()
     assert len(chats.calls) == 1  # a minute's rest
     chats.status = 200

@@ -17,7 +17,7 @@ from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from sync import models
 from sync.admin.file_pages import Uploads
-from sync.kernel.messages import Conflict, RestoreError
+from sync.kernel.messages import NotPossible, RestoreError
 from sync.outbox.claim import acquire
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
@@ -172,7 +172,7 @@ def test_an_erasure_that_is_not_safe_or_not_possible_is_refused_in_words(world: 
     contact = world.linked(NAME, email=EMAIL)
 
     def refusal() -> tuple[str, str]:
-        with pytest.raises(Conflict) as refused:
+        with pytest.raises(NotPossible) as refused:
             erase(person_of(contact), delete_items=True)
         return refused.value.code, str(refused.value)
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from npd.models import Contact
-from sync.kernel.messages import Conflict
+from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
@@ -120,7 +120,7 @@ def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> Non
 
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None) -> None:
     for steer in (pause, resume):
-        with pytest.raises(Conflict, match="no board for “deals”"):
+        with pytest.raises(NotPossible, match="no board for “deals”"):
             steer("mary", entity_type="deals")
     assert not pauses.active_pauses()
 

@@ -1,4 +1,7 @@
-"""The events that NPD subscribes to: each is sent, with the fields and types of the published captures."""
+"""The events that NPD subscribes to: each is sent, with the fields and types of the published captures.
+
+`MONDAY_SCHEMA` names Monday's schema; `webhook_payloads.json` beside it holds the captures themselves.
+"""
 
 import json
 import os
@@ -9,7 +12,6 @@ import pytest
 
 from sync.monday.board_events import WEBHOOK_EVENTS
 from tests.sandbox.conftest import Receiver, Simulator
-from tests.sandbox.webhook_shapes import SHAPES, wrong
 
 MAYA = 67210011
 # What is done to an item, one act after the other; the last one sends the event.
@@ -26,6 +28,49 @@ VALUES_OF: dict[str, dict[str, Any]] = {
     "change_name": {"value": {"name": "Ada L"}, "previousValue": {"name": "Ada"}},
     "item_restored": {"value": {"state": 1, "is_undo": True}, "previousValue": {"state": 2}},
 }
+
+
+COMMON = {
+    **dict.fromkeys(("app", "type", "triggerTime", "triggerUuid"), "str"),
+    **dict.fromkeys(("subscriptionId", "userId"), "int"),
+    "isRetry": "bool",
+}
+TRACED = {"originalTriggerUuid": "null", "boardId": "int"}
+PULSE = {"groupId": "str", "pulseId": "int", "pulseName": "str"}
+ITEM = {"itemId": "int", "itemName": "str"}
+CREATED = PULSE | {"groupName": "str", "groupColor": "str", "isTopGroup": "bool", "columnValues": "object"}
+CHANGED = {
+    **PULSE,
+    **dict.fromkeys(("columnId", "columnType", "columnTitle"), "str"),
+    **dict.fromkeys(("value", "previousValue"), "null object"),
+    "changedAt": "float",
+    "isTopGroup": "bool",
+}
+RENAMED = {"groupId": "str", "pulseId": "int", "value": "object", "previousValue": "object"}
+MOVED = {"pulseId": "int", "sourceGroupId": "str", "destGroupId": "str", "destGroup": "object"}
+RESTORED = {"boardId": "int", "value": "object", "previousValue": "object"}
+# By what is subscribed to: the `type` that is sent, and its fields.
+SHAPES: dict[str, tuple[str, dict[str, str]]] = {
+    "create_item": ("create_pulse", COMMON | TRACED | CREATED),
+    "change_column_value": ("update_column_value", COMMON | TRACED | CHANGED),
+    "change_name": ("update_name", COMMON | TRACED | RENAMED),
+    "item_archived": ("archive_pulse", COMMON | TRACED | ITEM),
+    "item_deleted": ("delete_pulse", COMMON | TRACED | ITEM),
+    "item_moved_to_any_group": ("move_pulse_into_group", COMMON | TRACED | MOVED),
+    "item_restored": ("restore_pulse", COMMON | ITEM | RESTORED),
+}
+TYPES = {str: "str", bool: "bool", int: "int", float: "float", dict: "object", list: "array", type(None): "null"}
+
+
+def wrong(event: dict[str, Any], shape: dict[str, str]) -> list[str]:
+    missing = [f"{key} is missing" for key in shape if key not in event]
+    unknown = [f"{key} is not known" for key in event if key not in shape]
+    typed = [
+        f"{key} is {TYPES[type(event[key])]}, not {types}"
+        for key, types in shape.items()
+        if key in event and TYPES[type(event[key])] not in types.split()
+    ]
+    return missing + unknown + typed
 
 
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)

@@ -19,7 +19,7 @@ from sync.operations.setup.selection import Choices, plan_token
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of
 from tests.files.conftest import quiet
-from tests.setup.fixtures import monday, receiver
+from tests.setup.conftest import monday, receiver
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from npd import personal_data
 from sync import registry
 from sync.kernel.humanize import terminal_line
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.operations.explanation import find_record, ids_of
 
 
@@ -42,6 +42,6 @@ class Command(BaseCommand):
             raise CommandError("Nothing was erased.")
         try:
             number = personal_data.erase(person, delete_items=not options["keep_item"])
-        except Conflict as why:
+        except NotPossible as why:
             raise CommandError(str(why)) from why
         self.stdout.write(f"Erased: {number:,} rows.")

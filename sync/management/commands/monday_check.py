@@ -21,7 +21,7 @@ from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import api_quota, breaker, client, connector, credentials
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, WebhookEvent
 from sync.monday import connection
 from sync.monday.board import url_fingerprint
 from sync.monday.columns import selectable_labels
@@ -141,14 +141,7 @@ def run_checks() -> list[CheckResult]:
         *_pause_findings(now),
         *_queue_findings(),
     ]
-    return [
-        *_monday_findings(),
-        *_quota_findings(),
-        *local_findings,
-        *_approval_findings(),
-        *_listing_findings(links),
-        *_verification_findings(),
-    ]
+    return [*_monday_findings(), *_quota_findings(), *local_findings, *_record_findings(links)]
 
 
 def _monday_findings() -> list[CheckResult]:
@@ -167,22 +160,20 @@ def _monday_findings() -> list[CheckResult]:
         if link is None:
             boards.append(BoardCheck(spec.board_title, None))
             continue
-        mappings = link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE)
-        columns = {mapping.column_id: _column_check(mapping) for mapping in mappings}
+        columns = {}
+        for mapping in link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE):
+            # Only the type that set-up found, because another fitting type would need another converter.
+            column_type = mapping.options.get("column_type")
+            types = (column_type,) if column_type else board_columns.fitting_types(mapping)
+            labels = selectable_labels(column_type or "", mapping.options.get("settings") or {})
+            target = board_columns.target_board_of(mapping)
+            columns[mapping.column_id] = ColumnCheck(mapping.label, types, target, labels)
         if link.npd_id_column:
             columns[link.npd_id_column] = ColumnCheck(board_columns.NPD_ID_TITLE, ("text",))
         hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
         foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
         boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
     return connector(urgent=True).check_connection(account_info, api_version, boards)
-
-
-def _column_check(mapping: FieldMapping) -> ColumnCheck:
-    # Only the type that set-up found, because another fitting type would need another converter.
-    column_type = mapping.options.get("column_type")
-    labels = selectable_labels(column_type or "", mapping.options.get("settings") or {})
-    types = (column_type,) if column_type else board_columns.fitting_types(mapping)
-    return ColumnCheck(mapping.label, types, board_columns.target_board_of(mapping), labels)
 
 
 def _quota_findings() -> Iterator[CheckResult]:
@@ -208,14 +199,12 @@ def _pause_findings(now: availability.Overview) -> Iterator[CheckResult]:
         yield CheckResult(False, stop.headline, stop.rest, "pause")
 
 
-def _approval_findings() -> Iterator[CheckResult]:
+def _record_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
+    """Yield what waits for approval, the items that Monday counts and doesn't list, and the nightly comparison."""
     if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         message = f"Deletes and emptied fields that wait for approval: {pending:,}."
         fix = "Approve or reject them in the admin, on Home."
         yield CheckResult(True, message, fix, "guard", is_warning=True)
-
-
-def _listing_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     # If a listing is shorter than Monday's count twice in a row, sweeps take it as complete.
     for link in links:
         if link.sweep_shortfall:
@@ -223,19 +212,16 @@ def _listing_findings(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
             message = f"{registry.board_title(link.entity_type)}: Monday counts {missing} more than it lists."
             fix = "What isn't listed is found by its webhook only. Ask Monday's support if the number grows."
             yield CheckResult(True, message, fix, "board", is_warning=True)
-
-
-def _verification_findings() -> Iterator[CheckResult]:
     verification = comparison.latest_verification()
     text = comparison.verification_text(**verification)
-    if not verification["differed"]:
+    if verification["differed"]:
+        fix = (
+            "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
+            "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+        )
+        yield CheckResult(False, text, fix, "drift")
+    else:
         yield CheckResult(True, text, subject="drift")
-        return
-    fix = (
-        "The board's page in the admin lists which fields of which records. `manage.py sync_reconcile` syncs all "
-        "records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
-    )
-    yield CheckResult(False, text, fix, "drift")
 
 
 def _secret_findings() -> Iterator[CheckResult]:

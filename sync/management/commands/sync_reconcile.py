@@ -20,7 +20,7 @@ SHOWN_PER_KIND = 5
 class Command(BaseCommand):
     help = (
         "Compares every linked record with its item, and reconciles those that differ or have open work, and every "
-        "unlinked item. With --dry-run it prints what that would do, as the engine itself decides, and what it would "
+        "unmatched item. With --dry-run it prints what that would do, as the engine itself decides, and what it would "
         "cost; -v 2 lists every line."
     )
 
@@ -52,34 +52,31 @@ class Command(BaseCommand):
 def plan_lines(
     boards: Sequence[preview.BoardSyncPlan], client: preview.ReadOnlyClient, *, every_line: bool
 ) -> Iterator[str]:
+    """Yield the changes of each board by their kind, then their sum and what it costs."""
     for board in boards:
-        yield from _board_lines(board, every_line=every_line)
+        yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
+        for kind in preview.ChangeKind:
+            changes = [change for change in board.changes if change.kind is kind]
+            if not changes:
+                continue
+            yield f"  {len(changes):,} {kind.label}"
+            listed = changes if every_line else changes[:SHOWN_PER_KIND]
+            yield from (f"      {preview.change_line(change)}" for change in listed)
+            if rest := len(changes) - len(listed):
+                yield f"      and {rest:,} more (-v 2 lists all)"
+        if board.unconfirmed:
+            yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
+        if board.problem:
+            yield f"  Not checked: {board.problem}"
+        elif board.calls:
+            yield f"  It takes about {_cost_text(board.calls)}."
         yield ""
     total = sum((board.counts for board in boards), Counter[preview.ChangeKind]())
-    changes = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
-    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
+    totals = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
+    yield f"Plan: {', '.join(totals)}." if totals else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(client.calls)}; nothing was written on either side."
     cost = _cost_text(sum(board.calls for board in boards))
     yield f"The real run takes about {cost}. Run `manage.py sync_reconcile`."
-
-
-def _board_lines(board: preview.BoardSyncPlan, *, every_line: bool) -> Iterator[str]:
-    yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
-    for kind in preview.ChangeKind:
-        changes = [change for change in board.changes if change.kind is kind]
-        if not changes:
-            continue
-        yield f"  {len(changes):,} {kind.label}"
-        listed = changes if every_line else changes[:SHOWN_PER_KIND]
-        yield from (f"      {preview.change_line(change)}" for change in listed)
-        if rest := len(changes) - len(listed):
-            yield f"      and {rest:,} more (-v 2 lists all)"
-    if board.unconfirmed:
-        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
-    if board.problem:
-        yield f"  Not checked: {board.problem}"
-    elif board.calls:
-        yield f"  It takes about {_cost_text(board.calls)}."
 
 
 def _cost_text(calls: int) -> str:

@@ -200,7 +200,7 @@ def _verify(result: ComparisonResult, page: ListedPage) -> None:
             continue
         fields = divergences(plan) if plan.id in page.changed else []
         # A difference proves nothing if the filter leaves the record out with the next pass.
-        if fields is None or (fields and (plan.leaving or _is_fresh(plan.facts))):
+        if fields is None or (fields and (plan.left_out_after_pass or _is_fresh(plan.facts))):
             continue
         result.verified += 1
         if fields:

@@ -217,6 +217,6 @@ def records_without_item(spec: EntitySpec) -> list[UUID]:
     """Return the records that should get an item and don't wait for a job, a person or another direction."""
     rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
     busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
-    unlinked = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
-    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
-    return list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
+    without_item = spec.model._default_manager.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
+    without_item = without_item.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
+    return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))

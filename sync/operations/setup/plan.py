@@ -1,13 +1,16 @@
 """The plan of a set-up: a dry run over every record and item of the chosen boards, as the set-up would leave them.
 
 A worker makes it and caches it by its choices. It is too old after 30 minutes.
+
+Passes see the board as it will be after the set-up, by a link and mappings that are never stored. A column that will be
+created has a stand-in id and is empty in every item.
 """
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,26 +19,30 @@ import structlog
 from django.core.cache import cache
 
 from sync import registry
-from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import NEW_COLUMN, match_field
+from sync.boards import board_columns, board_setup, field_choices
+from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.limits import api_quota
-from sync.models import SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.monday.board import BoardColumn
 from sync.monday.board_events import WEBHOOK_EVENTS
+from sync.monday.board_items import BatchItems, Item
+from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.items import ITEMS_PER_READ
 from sync.monday.texts import match_key
 from sync.operations.detect.listing import item_pages
 from sync.operations.preview import ChangeKind, PlannedChange, PlannedRun, item_claim, plan_changes, plan_pass, run_cost
 from sync.operations.setup import selection
-from sync.operations.setup.planned_board import ListedBoard, fill_new_columns, planned_board
 from sync.outbox.claim import Claim
 from sync.outbox.notify import send_task
 from sync.reconcile import field_values, pass_plan
+from sync.reconcile.facts import ItemFacts
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.lookups import load_settings
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +64,8 @@ SAMPLES_PER_ROW = 3
 
 # Precedes a record's id to stand for the item that is created for it.
 NEW_ITEM = "+"
+# Stands for the column of the NPD ID until the set-up has created it.
+NEW_NPD_ID_COLUMN = "+npd_id"
 
 # Rows of a plan beside the kinds of changes of a dry run.
 FILTERED = "filtered"
@@ -144,6 +153,186 @@ class BoardPlan:
         return f"{create} to create, {self.counts[ChangeKind.LINK]} to link, {len(self.attention)} to look at"
 
 
+def planned_board(chosen: selection.ChosenBoard) -> field_values.BoardContext:
+    """Return the board with the chosen columns, directions and rules."""
+    choices = chosen.choices
+    spec = choices.spec
+    present = registry.link_of(choices.entity_type)
+    if present is not None:
+        link = copy(present)
+    else:
+        ask = RemovedItemPolicy.ASK
+        link = BoardLink(entity_type=choices.entity_type, match_key=spec.match_key, removed_item_policy=ask)
+    link.board_id = choices.board_id
+    link.npd_id_column = chosen.npd_id or NEW_NPD_ID_COLUMN
+    link.creates_records = choices.creates_records
+    link.sync_filter = dict(choices.sync_filter)
+    link.npd_id_problem = link.creates_held = ""
+    stored_mappings = {}
+    if choices.link is None:
+        link.group_id = ""
+        link.shape = {}
+    else:
+        stored_mappings = {mapping.key: mapping for mapping in choices.link.mappings.all()}
+    if link.group_id not in chosen.groups:
+        link.group_id = (chosen.board.group_id if chosen.board is not None else "") or ""
+    mappings = []
+    for position, mappable in enumerate(chosen.fields):
+        choice = choices.choice_of(mappable)
+        if not choice.is_synced:
+            continue
+        column = chosen.columns.get(choice.column)
+        column_id = choice.column
+        if column_id == field_choices.NEW_COLUMN:
+            column_id = f"{field_choices.NEW_COLUMN}{mappable.key}"
+        kind = column.type if column is not None else mappable.new_column_type
+        options = {"column_type": kind, "settings": dict(column.settings) if column is not None else {}}
+        if mappable.is_name:
+            kind = column_id = board_columns.NAME_TYPE
+            options = {}
+        converter = mappable.types.get(kind) or next(iter(mappable.types.values()))
+        mapping = FieldMapping(
+            link=link,
+            position=position,
+            key=mappable.key,
+            label=mappable.label,
+            fields=list(mappable.fields),
+            column_id=column_id,
+            converter=converter,
+            direction=choice.direction,
+            rule=choice.rule,
+            first_match=choices.first_match,
+            required=mappable.required,
+            version=1,
+            options=options,
+            **board_columns.NO_PROBLEM,
+        )
+        stored = stored_mappings.get(mappable.key)
+        if stored is not None:
+            is_moved = (stored.column_id, stored.converter) != (column_id, converter)
+            mapping.version = stored.version + is_moved
+        mappings.append(mapping)
+    return field_values.BoardContext(link, mappings, spec.model, load_settings())
+
+
+def fill_new_columns(board: field_values.BoardContext, item: Item) -> Item:
+    types = {
+        mapping.column_id: str(mapping.options["column_type"])
+        for mapping in board.mappings
+        if mapping.column_id.startswith(field_choices.NEW_COLUMN)
+    }
+    if board.link.npd_id_column == NEW_NPD_ID_COLUMN:
+        types[NEW_NPD_ID_COLUMN] = "text"
+    cells = {column: empty_reading(column, kind) for column, kind in types.items()}
+    return replace(item, values={**item.values, **cells}) if cells else item
+
+
+class ListedBoard(Gatherer):
+    """A Gatherer that reads the board's listing instead of calling Monday, and NPD as it will be after the set-up.
+
+    Items that aren't listed are read by their ids.
+    """
+
+    def __init__(
+        self, board: field_values.BoardContext, planned_types: Collection[str], records_of_others: Iterable[SyncedModel]
+    ) -> None:
+        super().__init__()
+        self.board = board
+        targets = [registry.target_of(relation).entity_type() for _, relation in board.relations]
+        # Related types whose boards are set up together with this one, so that their records get items, too.
+        self.related_boards = frozenset(targets) & set(planned_types)
+        # Related records of other types as the set-up will leave them: by pk, by item id and by name.
+        self.records_of_others = dict[UUID, SyncedModel]()
+        self._others_by_item = dict[str | None, SyncedModel]()
+        self._others_by_name = defaultdict[str, list[SyncedModel]](list)
+        for record in records_of_others:
+            if record.entity_type() in targets:
+                self.records_of_others[record.pk] = record
+                self._others_by_item[record.monday_id] = record
+                self._others_by_name[match_key(field_values.record_name(record))].append(record)
+        # Records that the passes so far would link, each with its item, by pk.
+        self.linked = dict[UUID, SyncedModel]()
+        # Records that the passes so far would create from items, by match key.
+        self.new_records = defaultdict[str, list[SyncedModel]](list)
+        # The listed items: by item id, by NPD ID and by match key.
+        self.items = dict[str, Item]()
+        self._by_npd_id = defaultdict[str, list[Item]](list)
+        self._by_match = defaultdict[str, list[Item]](list)
+
+    def add(self, item: Item) -> None:
+        """Index an item by its id, its NPD ID and its match key."""
+        if item.id in self.items:
+            return
+        self.items[item.id] = item
+        if npd_id := field_values.npd_id_of(self.board, item):
+            self._by_npd_id[npd_id].append(item)
+        if key := field_values.match_text_of_item(self.board, item):
+            self._by_match[key].append(item)
+
+    def gather(self, facts: pass_plan.PassFacts) -> tuple[pass_plan.PassFacts, pass_plan.Plan]:
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        for record in facts.records:
+            for _, relation in self.board.relations:
+                related = getattr(record.record, relation.name)
+                if related is not None and related.pk in self.records_of_others:
+                    setattr(record.record, relation.name, self.records_of_others[related.pk])
+        # Skip the wait for items without a match key; show the outcome after it.
+        settings = replace(facts.board.settings, new_item_wait_seconds=0)
+        board = replace(facts.board, settings=settings)
+        facts, plan = super().gather(replace(facts, board=board, related_boards=self.related_boards))
+        if facts.error is not None:
+            raise facts.error
+        return facts, plan
+
+    def board_items(
+        self, board: field_values.BoardContext, linked: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+    ) -> BatchItems:
+        named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
+        matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
+        return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
+
+    def items_by_id(self, board: field_values.BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+
+    def inspect(
+        self, board: field_values.BoardContext, *_: Any
+    ) -> tuple[field_values.BoardContext, board_columns.InspectedColumns]:
+        # The columns were just read, and those that will be created don't exist yet.
+        return board, board_columns.InspectedColumns()
+
+    def read_references(self, facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan.PassFacts:
+        facts = super().read_references(facts, plan)
+        owner_of_item = {str(record.monday_id): key for key, record in self.linked.items()}
+        related = {reference: self._after_setup(reference, hits) for reference, hits in facts.related.items()}
+        # By pk too, because relations are written by pk.
+        for reference, hits in list(related.items()):
+            related |= {field_values.Reference(reference.model, "pk", str(record.pk)): (record,) for record in hits}
+        return replace(
+            facts,
+            identity=replace(facts.identity, owners=owner_of_item | dict(facts.identity.owners)),
+            unmatched=tuple(map(self._as_linked, facts.unmatched)),
+            related=related,
+        )
+
+    def _after_setup(self, reference: field_values.Reference, hits: Sequence[SyncedModel]) -> Sequence[SyncedModel]:
+        hits = [self.records_of_others.get(record.pk, record) for record in hits]
+        if reference.by == "monday_id" and reference.value in self._others_by_item:
+            hits = [self._others_by_item[reference.value]]
+        elif reference.by == "name":
+            stored = {record.pk for record in hits}
+            named = self._others_by_name.get(match_key(reference.value), ())
+            hits += [record for record in named if record.pk not in stored and isinstance(record, reference.model)]
+        return hits
+
+    def _as_linked(self, item: ItemFacts) -> ItemFacts:
+        matching = [self.linked.get(record.pk, record) for record in item.matching]
+        if item.item is not None and (key := field_values.match_text_of_item(self.board, item.item)):
+            matching += self.new_records.get(key, ())
+        named = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
+        return replace(item, matching=tuple(matching), npd_id_record=named)
+
+
 class Planner:
     """Plans passes over every record and item of one board."""
 
@@ -186,20 +375,22 @@ class Planner:
         self._plan_in_chunks([Claim(key, None, []) for key in ids])
         items = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
         self._plan_in_chunks([item_claim(self.board.link.entity_type, item_id) for item_id in items])
-        self._note_same_names(items)
-        self.result.calls += self._calls_before_passes()
+        # New items with the name of an item that no record has: names alone don't link.
+        unmatched_names = {match_key(self.listed.items[item_id].name) for item_id in items}
+        for name in map(field_values.record_name, self.created):
+            if match_key(name) in unmatched_names:
+                self.result.add(SAME_NAME, name)
+        self.result.calls += CALLS_PER_BOARD + len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
+        if self.chosen.board is None:
+            self.result.calls += CALLS_PER_NEW_BOARD
         for model, names in self.missing_names.items():
             if missing := selection.named_records(model, list(names.values())):
                 self.result.missing[model.entity_type()] = [field_values.record_name(record) for record in missing]
         return self.result
 
-    def _calls_before_passes(self) -> int:
-        board = CALLS_PER_BOARD if self.chosen.board is not None else CALLS_PER_BOARD + CALLS_PER_NEW_BOARD
-        return board + len(self.chosen.new_titles) + len(WEBHOOK_EVENTS)
-
     def _list_items(self) -> None:
         match_columns = self._match_columns()
-        columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
+        columns = [column for column in self.board.columns if not column.startswith(field_choices.NEW_COLUMN)]
         columns += [column.id for column in match_columns if column.id not in columns]
         types = {*self.board.types, *(column.type for column in match_columns)}
         for items in item_pages(self.board.link, columns, sorted(types)):
@@ -209,7 +400,7 @@ class Planner:
 
     def _match_columns(self) -> list[BoardColumn]:
         """Return the columns by which records and items could be matched."""
-        types = match_field(self.chosen.fields).types
+        types = field_choices.match_field(self.chosen.fields).types
         columns = self.chosen.columns.values()
         return [column for column in columns if column.type in types and column.id != self.chosen.npd_id]
 
@@ -245,10 +436,8 @@ class Planner:
         self.taken_items |= {str(record.monday_id), plan.item_id, *(str(item["id"]) for item in candidates)}
         if plan.link_to:
             self.listed.linked[plan.id] = plan.linked_record
-        if plan.is_open and plan.creates:
-            self._note_creation(record)
-
-    def _note_creation(self, record: SyncedModel) -> None:
+        if not (plan.is_open and plan.creates):
+            return
         key = field_values.match_text_of_record(self.board, record)
         first = self.first_of_key.setdefault(key, record) if key else record
         if first.pk != record.pk:
@@ -276,26 +465,26 @@ class Planner:
                 self._note_missing(plan)
             for change in plan_changes(run):
                 row, reason = self._row_of(run, change)
-                if change.entity_id is not None and row in ATTENTION:
+                name = change.name
+                if change.entity_id is None:
+                    item = self.listed.items.get(change.item_id)
+                    name = item.name if item is not None else name
+                elif row in ATTENTION:
                     self.result.attention.add(change.entity_id)
                 key = (row, change.entity_id or change.item_id)
                 if key not in counted:
                     counted.add(key)
-                    self.result.add(row, self._name_of(change), reason)
+                    self.result.add(row, name, reason)
 
     def _row_of(self, run: PlannedRun, change: PlannedChange) -> tuple[str, str]:
         """Return the row that counts a change, and the reason that a person reads."""
         plan = run.plan.records.get(change.entity_id) if change.entity_id else None
         if plan is not None and plan.id in self.twins:
             return ChangeKind.LEFT, f"“{self.twins[plan.id]}” has the same key, and gets an item first."
-        row = FILTERED if plan is not None and (plan.left_out or plan.leaving) else change.kind
+        row = FILTERED if plan is not None and (plan.left_out or plan.left_out_after_pass) else change.kind
         if row in DONE_ROWS:
             return row, change.field
         return row, f"{change.field}: {change.reason}" if change.field else change.reason
-
-    def _name_of(self, change: PlannedChange) -> str:
-        item = self.listed.items.get(change.item_id) if change.entity_id is None else None
-        return item.name if item is not None else change.name
 
     def _note_missing(self, plan: pass_plan.RecordPlan) -> None:
         """Remember the names of related records that NPD lacks."""
@@ -304,14 +493,6 @@ class Planner:
             awaits = field_plan.awaits
             if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
                 self.missing_names[relations[field_plan.mapping.key]].setdefault(match_key(awaits.value), awaits.value)
-
-    def _note_same_names(self, unmatched: Iterable[str]) -> None:
-        """Note new items with the name of an item that no record has: names alone don't link."""
-        names = {match_key(self.listed.items[item_id].name) for item_id in unmatched}
-        for record in self.created:
-            name = field_values.record_name(record)
-            if match_key(name) in names:
-                self.result.add(SAME_NAME, name)
 
 
 @dataclass

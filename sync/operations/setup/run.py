@@ -24,11 +24,11 @@ from django.db.models import QuerySet
 
 from sync import limits, registry
 from sync.boards import board_columns, board_setup
-from sync.boards.field_choices import MappableField, fold_title, unfit_reason
+from sync.boards.field_choices import fold_title, unfit_reason
 from sync.choices import Cause, Priority, SetupState, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import process
-from sync.kernel.messages import ActionError, Conflict
+from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -57,12 +57,14 @@ class SetupLost(RuntimeError):
 def start(
     user: User, boards: Sequence[selection.ChosenBoard], plan: SetupPlan, creating_related: Collection[str] = ()
 ) -> None:
-    """Start the set-up of all boards of the plan, or of none; raises ActionError, Conflict.
+    """Start the set-up of all boards of the plan, or of none; raises ActionError, NotPossible.
 
     For the types in `creating_related`, create the related records that items name and NPD lacks.
     """
     if plan.state != PLAN_DONE or plan.is_old:
-        raise Conflict("The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again.")
+        raise NotPossible(
+            "The plan is not made yet, or too old: people worked on both sides meanwhile. Look at it again."
+        )
     with transaction.atomic():
         # A row that doesn't exist can't be locked.
         for spec in registry.entities():
@@ -71,7 +73,12 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = board_plan.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            sentences = [_start_words(chosen, board_plan)]
+            filter_text = " ".join(chosen.filter_lines) or "everything is synced."
+            remapped = ", ".join(chosen.changed_labels) or "none"
+            sentences = [
+                f"Set-up started: {board_plan.summary}. Changed mappings: {remapped}. Filter: {filter_text}",
+                f"Where both sides differ at first: {chosen.choices.first_match_text}.",
+            ]
             if entity_type in creating_related:
                 sentences += _create_related(board_plan.missing)
             selection.log_setup(user, entity_type, " ".join(sentences))
@@ -83,14 +90,14 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     choices = chosen.choices
     title = choices.spec.board_title
     if selection.is_running(link):
-        raise Conflict(f"{title}: a set-up was started meanwhile. Wait until it is done.")
+        raise NotPossible(f"{title}: a set-up was started meanwhile. Wait until it is done.")
     if plan.settings != selection.board_settings(choices.link):
-        raise Conflict(
+        raise NotPossible(
             f"{title}: settings were changed elsewhere meanwhile. Compare again: the plan then says what it changes of "
             "them."
         )
     if problems := chosen.problem_text:
-        raise Conflict(f"{title}: {problems}")
+        raise NotPossible(f"{title}: {problems}")
     selection.check_board(choices.entity_type, choices.board_id)
     link.setup = {
         "state": SetupState.RUNNING,
@@ -100,15 +107,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "items_to_check": plan.items_to_check,
     }
     link.save(update_fields=["setup"])
-
-
-def _start_words(chosen: selection.ChosenBoard, plan: BoardPlan) -> str:
-    """Return what is started, for the admin log."""
-    filter_text = " ".join(chosen.filter_lines) or "everything is synced."
-    return (
-        f"Set-up started: {plan.summary}. Changed mappings: {', '.join(chosen.changed_labels) or 'none'}. "
-        f"Filter: {filter_text} Where both sides differ at first: {chosen.choices.first_match_text}."
-    )
 
 
 def _create_related(missing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -259,35 +257,29 @@ def _set_up(started: StartedSetup) -> board_setup.SetupOutcome:
 
 def _chosen_columns(chosen: selection.ChosenBoard) -> list[ColumnSpec]:
     """Return the columns that the board needs; raises ActionError if it can't have them."""
-    new = [_new_column(chosen, mappable) for mappable in chosen.new_fields]
-    present = [
-        _present_column(chosen, mappable)
-        for mappable in chosen.synced
-        if not mappable.is_name and mappable not in chosen.new_fields
-    ]
+    new = []
+    for mappable in chosen.new_fields:
+        if mappable.new_column_type == "board_relation" and mappable.lacks_target:
+            raise ActionError(
+                f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, "
+                "too, or leave the field out."
+            )
+        # If a column with another title has the id already, Monday assigns an id.
+        same_id = chosen.columns.get(mappable.column_id)
+        is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
+        # Without `types`, set-up doesn't adopt an existing column of another type.
+        new.append(replace(mappable.column_spec(mappable.column_id if is_free else None), types=()))
+    present = []
+    for mappable in chosen.synced:
+        if mappable.is_name or mappable in chosen.new_fields:
+            continue
+        column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
+        reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
+        if column is None or reason:
+            raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
+        present.append(replace(mappable.column_spec(column.id), title=column.title, type=column.type))
     # Existing columns first, so that a new one doesn't adopt a column that was chosen for another field.
     return [*present, board_columns.npd_id_spec(chosen.npd_id), *new]
-
-
-def _present_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    column = chosen.columns.get(chosen.choices.choice_of(mappable).column)
-    reason = unfit_reason(mappable, column) if column else "It is not on the board any more."
-    if column is None or reason:
-        raise ActionError(f"{mappable.label} can't have its column: {reason} Choose another column.")
-    return replace(mappable.column_spec(column.id), title=column.title, type=column.type)
-
-
-def _new_column(chosen: selection.ChosenBoard, mappable: MappableField) -> ColumnSpec:
-    if mappable.new_column_type == "board_relation" and mappable.lacks_target:
-        raise ActionError(
-            f"{mappable.label} needs the board of the {mappable.target} records, which isn't set up. Set it up, too, "
-            "or leave the field out."
-        )
-    # If a column with another title has the id already, Monday assigns an id.
-    same_id = chosen.columns.get(mappable.column_id)
-    is_free = same_id is None or fold_title(same_id.title) == fold_title(mappable.label)
-    # Without `types`, set-up doesn't adopt an existing column of another type.
-    return replace(mappable.column_spec(mappable.column_id if is_free else None), types=())
 
 
 def _store_choices(started: StartedSetup, link: BoardLink, setup: BoardSetup) -> board_setup.StoredColumns:
@@ -341,8 +333,8 @@ def _enqueue_records(started: StartedSetup) -> None:
     spec = started.spec
     link = BoardLink.objects.get(entity_type=spec.entity_type)
     names = started.values["items_to_check"]
-    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+    without_item = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
     with transaction.atomic():
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         enqueue_items(link, names.keys(), cause=Cause.SWEEP, names=names)

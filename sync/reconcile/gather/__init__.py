@@ -84,16 +84,16 @@ class Gatherer:
         If a column is missing from all items, or is there again, inspect the board too.
         """
         board = facts.board
-        unlinked = [record.record for record in plan.open_records if not record.record.monday_id]
+        without_item = [record.record for record in plan.open_records if not record.record.monday_id]
         item_ids = [record.record.monday_id for record in plan.open_records if record.record.monday_id]
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         answers = [answer for record in plan.open_records for answer in identity.answers_of(record.facts)]
         item_ids += [answer.item_id for answer in answers if answer.kind is pass_plan.AnswerKind.COPY]
-        if not (item_ids or unlinked):
+        if not (item_ids or without_item):
             return facts
-        texts = {text for record in unlinked for text in field_values.searched_texts(board, record)}
-        npd_ids = [str(record.pk) for record in unlinked]
+        texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
+        npd_ids = [str(record.pk) for record in without_item]
         items = self.board_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
         facts = replace(facts, items=items)
         missing, healed = sides.column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])

@@ -176,7 +176,7 @@ def known_approvals(
 
 
 def _facts_of_matches(facts: pass_plan.PassFacts, records: Sequence[UUID]) -> IdentityFacts:
-    """Return the owners of the items that were read for these unlinked records, and what is stored about both.
+    """Return the owners of the items that were read for these records without one, and what is stored about both.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear.
     """
@@ -268,13 +268,13 @@ def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) 
 
 
 def identity_facts(facts: pass_plan.PassFacts, records: Sequence[RecordFacts], pairs: Sequence[Pair]) -> IdentityFacts:
-    """Return the owners of items that were read for unlinked records.
+    """Return the owners of items that were read for records without one.
 
     For records that were made from an item, this includes other records with the same match key.
     """
     board = facts.board
-    unlinked = [record.id for record in records if not record.record.monday_id]
-    identity = _facts_of_matches(facts, unlinked) if unlinked else IdentityFacts()
+    without_item = [record.id for record in records if not record.record.monday_id]
+    identity = _facts_of_matches(facts, without_item) if without_item else IdentityFacts()
     keys = {
         record.id: key
         for record, item in pairs

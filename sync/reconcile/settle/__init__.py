@@ -152,7 +152,7 @@ def _write_record(planned: pass_plan.RecordPlan, changes: RecordChanges) -> Reco
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         refusal = str(error).strip().splitlines()[0]
         detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(planned.drop(pass_plan.Outcome.FAILED, detail))
+        return RecordChanges(planned.end_unapplied(pass_plan.Outcome.FAILED, detail))
     return changes
 
 
