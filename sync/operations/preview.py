@@ -153,12 +153,21 @@ def item_claim(entity_type: str, item_id: str) -> Claim:
 def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) -> SyncQueue:
     is_new_item = entity_id is None
     return SyncQueue(
-        id=0, entity_type=entity_type, entity_id=entity_id, remote_id=item_id, payload={}, attempts=0,
+        id=0,
+        entity_type=entity_type,
+        entity_id=entity_id,
+        remote_id=item_id,
+        payload={},
+        attempts=0,
         direction=choices.QueueDirection.TO_NPD if is_new_item else choices.QueueDirection.TO_MONDAY,
         operation=choices.Operation.CREATE if is_new_item else choices.Operation.UPDATE,
-        status=choices.QueueStatus.PENDING, priority=choices.Priority.SWEEP, causes=int(choices.Cause.SWEEP),
-        reason="", error_message="", created_at=sync_now(),
-    )  # fmt: skip
+        status=choices.QueueStatus.PENDING,
+        priority=choices.Priority.SWEEP,
+        causes=int(choices.Cause.SWEEP),
+        reason="",
+        error_message="",
+        created_at=sync_now(),
+    )
 
 
 def run_cost(planned: PlannedRun) -> int:
@@ -449,17 +458,16 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in settlement.conflict_reports(plan):
-        if report.kind in (KIND_FIELDS, KIND_OVERWRITTEN):
-            for values in report.fields:
-                field_plan = plan.plans.get(values.key)
-                if field_plan is None or not field_plan.choice:
-                    change = _record_change(
-                        plan, ChangeKind.CONFLICT, field_plan, before=values.npd or "", after=values.monday or "",
-                        reason=values.reason,
-                    )  # fmt: skip
-                    yield replace(change, field=change.field or values.key)
-        elif report.data:
-            yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+        if report.kind not in (KIND_FIELDS, KIND_OVERWRITTEN):
+            if report.data:
+                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+            continue
+        for values in report.fields:
+            field_plan = plan.plans.get(values.key)
+            if field_plan is None or not field_plan.choice:
+                sides = {"before": values.npd or "", "after": values.monday or ""}
+                change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)
+                yield replace(change, field=change.field or values.key)
 
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
