@@ -179,6 +179,11 @@ class _Run:
         return False
 
     def _run_pass(self, board_lease: Lease, claimed: list[Claim], hold_seconds: float) -> None:
+        """Reconcile the claimed records.
+
+        An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
+        """
+
         @retry_on_lock_timeout
         def store_fault(reason: str) -> None:
             rows = [row for job in claimed for row in job.rows]
@@ -188,7 +193,6 @@ class _Run:
                 else:
                     finish.fail_unsettled(rows, board_lease.token, reason)
 
-        # An error of our own costs a batch no attempt. Its records are claimed one by one next, and then it counts.
         batch_id = uuid4()  # the sync state has it as sync_batch_id, and log lines too, also those of libraries
         with bound_contextvars(board=board_lease.link.entity_type, batch=str(batch_id)):
             try:
