@@ -24,12 +24,18 @@ from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError, Scope
 from sync.operations.detect.listing import BoardListing, records_without_item, swept_records
 from sync.outbox.claim import Claim
-from sync.reconcile import deleted_records, identity, pass_plan, record_writes, removed_items, restraints, settlement
+from sync.reconcile import pass_plan
 from sync.reconcile.decide import unread
+from sync.reconcile.deleted_records import new_removal_requests
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import claimed
+from sync.reconcile.identity import ANSWERED, LINKED, facts_after
 from sync.reconcile.lookups import load_board
+from sync.reconcile.record_writes import changed_records_of, created_records_of
+from sync.reconcile.removed_items import new_deletion_requests
+from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.settlement import conflict_reports
 from sync.records import availability
 
 
@@ -79,9 +85,9 @@ def plan_pass(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) 
         following = [sweep_claim(board.link.entity_type, pk, []) for pk in sorted(records)]
         runs.append(decide_pass(planned.facts.board, following, gatherer, records, planned.plan))
     for run in reversed(runs):
-        clears = restraints.new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = deleted_records.new_removal_requests(run.plan.deleted.values())
-        gatherer.foreseen = [*gatherer.foreseen, *removals, *removed_items.new_deletion_requests(run.plan), *clears]
+        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = new_removal_requests(run.plan.deleted.values())
+        gatherer.foreseen = [*gatherer.foreseen, *removals, *new_deletion_requests(run.plan), *clears]
     return runs
 
 
@@ -91,13 +97,13 @@ def _records_after(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     created = [item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plan.records}
     plans = plan.records.items()
-    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == identity.LINKED}
+    records |= {key: record_plan.linked_record for key, record_plan in plans if record_plan.ending == LINKED}
     answers = planned.facts.answers
-    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == identity.ANSWERED}
+    answered = {key: record_plan.record for key, record_plan in plans if record_plan.ending == ANSWERED}
     records |= {key: record for key, record in answered.items() if key not in answers.records}
     linked = {answer.record_id for answer in plan.answers if answer.result and answer.record_id}
     for answer in plan.answers:
-        answers = identity.facts_after(answers, answer)
+        answers = facts_after(answers, answer)
     # A record that an answer merged into another one is gone from `answers`.
     return records | {key: answers.records[key] for key in answered.keys() | linked if key in answers.records}
 
@@ -175,9 +181,7 @@ def run_cost(planned: PlannedRun) -> int:
     if planned.unread_reason:
         return planned.calls
     plan = planned.plan
-    writes = bool(record_writes.changed_records_of(planned.facts.board, plan)) + bool(
-        record_writes.created_records_of(plan)
-    )
+    writes = bool(changed_records_of(planned.facts.board, plan)) + bool(created_records_of(plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     return planned.calls + writes + len(removals)
 
@@ -389,7 +393,7 @@ def _answer_changes(planned: PlannedRun, answer: pass_plan.IdentityAnswer) -> It
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending == identity.ANSWERED:
+    if plan.ending == ANSWERED:
         return
     changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
     if plan.is_open:
@@ -400,7 +404,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
         if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != identity.LINKED:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
@@ -457,7 +461,7 @@ def _remote_text(field_plan: pass_plan.FieldPlan) -> str:
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in settlement.conflict_reports(plan):
+    for report in conflict_reports(plan):
         if report.kind not in (KIND_FIELDS, KIND_OVERWRITTEN):
             if report.data:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
@@ -472,7 +476,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
-    if plan.ending == identity.ANSWERED:
+    if plan.ending == ANSWERED:
         return
     if plan.item_removal is not None:
         kind = _ITEM_REMOVALS[plan.item_removal]
