@@ -29,7 +29,7 @@ from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQ
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
-from sync.reconcile.field_plan import AS_SENT, base_of
+from sync.reconcile.field_bases import AS_SENT, base_of
 from sync.reconcile.lost_updates import last_observed
 from sync.records import authors, blocked_fields
 from sync.state.record_fields import NOT_KNOWN, FieldDisplay, resolve_related

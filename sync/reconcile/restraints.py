@@ -18,9 +18,9 @@ from sync import choices, merge
 from sync.models import ApprovalRequest, Intent, WriteLoop
 from sync.monday.board_items import Item
 from sync.monday.conversion import ListConverter, UnknownValue
-from sync.reconcile import board_filter, pass_plan
+from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
-from sync.reconcile.field_plan import AS_SENT, apply_decision, cell_of, is_as_agreed, sides_of, way_of
+from sync.reconcile.field_plan import apply_decision, way_of
 from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
@@ -128,9 +128,9 @@ def uncounted_write(facts: RecordFacts, field_plan: pass_plan.FieldPlan) -> Inte
 def is_rewritten(field_plan: pass_plan.FieldPlan) -> bool:
     base = field_plan.base
     raw = field_plan.remote_raw
-    if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
+    if base is None or (raw == base["remote"] and not base.get(field_bases.AS_SENT)):
         return False
-    return sides_of(field_plan.convert, base, remote=raw).remote_changed
+    return field_bases.sides_of(field_plan.convert, base, remote=raw).remote_changed
 
 
 def throttle_reason(loop: WriteLoop, label: str) -> str:
@@ -338,11 +338,11 @@ def approval_verdicts(
 def may_empty(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether a pass may empty a field of the record: one of its sides is empty already, or a list shrinks."""
     for mapping in board.mapped:
-        if is_as_agreed(board, facts, mapping, item):
+        if field_bases.is_as_agreed(board, facts, mapping, item):
             continue
         convert = board.converter(mapping, facts.record)
-        cell = cell_of(convert, mapping, item)
-        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
+        cell = field_bases.cell_of(convert, mapping, item)
+        sides = field_bases.sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
         if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False
