@@ -313,23 +313,23 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
+def _pair_verdict(facts: pass_plan.PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
-    verdict = item_verdict(facts.board, item, record.record)
+    verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:
         return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
-        convert = facts.board.converter(mapping, record.record)
-        base = field_bases.base_of(record.sync_state, mapping, item.id)
+        convert = facts.board.converter(mapping, record_facts.record)
+        base = field_bases.base_of(record_facts.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
             remote = field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
             if is_emptied_by_removal(facts, convert, remote, base):
                 emptied.add(mapping.key)
-    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
+    return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -194,7 +194,12 @@ def with_resolution(
         resolved = replace(field_plan, resolves=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
-            if _is_lost_choice_stale(resolved, field, value):
+            display = resolved.convert.display
+            expected = {resolution.npd or None}
+            if resolution.choose != "npd":
+                # A call whose answer was lost may have restored one side already.
+                expected.add(display(value) or None)
+            if not {display(field.local) or None, display(field.remote) or None} <= expected:
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
                 return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
@@ -267,15 +272,6 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     if field.direction is not merge.FieldDirection.BOTH:
         raise ResolutionRejected("The field is synced one way only; change its direction first.")
     return field_plan.convert.local(typed_values(facts, plan, field_plan))
-
-
-def _is_lost_choice_stale(field_plan: FieldPlan, field: merge.Field, value: merge.Canonical) -> bool:
-    display = field_plan.convert.display
-    expected = {field_plan.resolution.npd or None}
-    if field_plan.resolution.choose != "npd":
-        # A call whose answer was lost may have restored one side already.
-        expected.add(display(value) or None)
-    return not {display(field.local) or None, display(field.remote) or None} <= expected
 
 
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:

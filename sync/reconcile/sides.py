@@ -121,9 +121,13 @@ def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     """End every record that needs no call, unless the filter has left it out."""
     # A settled record also forgets the state of an item that is not read.
     endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    records = [record for record in plan.records.values() if not record.left_out and record.outcome in endable]
-    ended = [end_without_call(facts.board, record) for record in records]
-    return plan.with_records(record for record in ended if record)
+    records = [
+        record_plan
+        for record_plan in plan.records.values()
+        if not record_plan.left_out and record_plan.outcome in endable
+    ]
+    ended = [end_without_call(facts.board, record_plan) for record_plan in records]
+    return plan.with_records(record_plan for record_plan in ended if record_plan)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -139,8 +143,8 @@ def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     for removed items may unlink too (`removed_items.plan_removal`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
-    requests = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
-    return plan.with_records(record.unlinked(why) for record, why in requests if why)
+    requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
+    return plan.with_records(record_plan.unlinked(why) for record_plan, why in requests if why)
 
 
 def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
