@@ -8,9 +8,7 @@ from django.test import Client
 
 from npd.models import Contact, Organization
 
-IN_ORDER = [
-    "Ångström", "anna", "Anna B", "Ärzte", "Čapek", "de Vries", "Doe", "Østby", "Owens", "Straße", "Strasser", "Zoë",
-]  # fmt: skip
+IN_ORDER = "Ångström, anna, Anna B, Ärzte, Čapek, de Vries, Doe, Østby, Owens, Straße, Strasser, Zoë".split(", ")
 NAMES = sorted(IN_ORDER)
 
 
