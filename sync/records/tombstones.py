@@ -296,21 +296,17 @@ def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombsto
         return []
     tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
     unknown = set(ids) - {tombstone.entity_id for tombstone in tombstones}
-    for entity_type in types if unknown else ():
-        tombstones += [
-            Tombstone(entity_type=entity_type, entity_id=entity_id, data={_name_field(entity_type): name})
-            for entity_id, name in _last_names(entity_type, unknown)
-        ]
+    for spec in (registry.entity(entity_type) for entity_type in types if registry.is_registered(entity_type)):
+        history = history_of(spec.model)
+        # As far as the history goes (sync/operations/retention.py).
+        if unknown and history is not None and spec.name_field:
+            newest = history._default_manager.filter(pgh_obj_id__in=unknown).order_by("pgh_obj_id", "-pgh_id")
+            names = newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field)
+            tombstones += [
+                Tombstone(entity_type=spec.entity_type, entity_id=entity_id, data={spec.name_field: name})
+                for entity_id, name in names
+            ]
     return tombstones
-
-
-def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
-    """Yield the last names of records, by id, as far as the history goes (sync/operations/retention.py)."""
-    if not registry.is_registered(entity_type) or not (name_field := registry.entity(entity_type).name_field):
-        return
-    if history := history_of(registry.entity(entity_type).model):
-        newest = history._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
-        yield from newest.distinct("pgh_obj_id").values_list("pgh_obj_id", name_field)
 
 
 def tombstone_name(tombstone: Tombstone) -> str:
