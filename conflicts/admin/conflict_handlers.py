@@ -9,12 +9,13 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import HttpRequest
 
-from conflicts import rejection_answers, rejections, reports, resolution
+from conflicts import rejections, reports, resolution
 from conflicts.admin.bulk_resolution import bulk_question, digest_of, resolve_all, shown_conflicts
 from conflicts.admin.strips import undo_choice
-from conflicts.case import LOST_SIDES
+from conflicts.case import LOST_SIDES, RecordContext
 from conflicts.effects import Sides
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.progress import conflict_progress
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import handlers
@@ -23,6 +24,7 @@ from sync.attention import Entry, Group, Kind, SideValues
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
+from sync.reconcile.field_values import as_uuid
 
 LOST = reports.KIND_OVERWRITTEN
 
@@ -167,7 +169,7 @@ class UseSide(Resolve):
             field_ref = (entry.entity_type, entry.entity_id, entry.field)
             side = resolution.SIDE_OF_TYPE[self.code]
             try:
-                answer = rejection_answers.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
+                answer = rejections.answer_rejection(field_ref, by=by, choose=side, value="", seen=seen_sides)
             except ActionError as error:
                 problems.append(f"{entry.name}: {error}")
             else:
@@ -195,7 +197,11 @@ class UseSide(Resolve):
         by = cast("User", request.user)
         undone = 0
         problems = []
-        _wait_for_writes([key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")])
+        # A pass may be writing what was chosen, so wait for it for a moment.
+        ids = [key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")]
+        deadline = time.monotonic() + UNDO_WAIT_SECONDS
+        while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
         for key in tokens:
             try:
                 undo_choice(key, by=by)
@@ -206,11 +212,18 @@ class UseSide(Resolve):
         return Report(f"Undone. {entries} again within seconds." if undone else "", problems)
 
 
-def _wait_for_writes(ids: Sequence[str]) -> None:
-    deadline = time.monotonic() + UNDO_WAIT_SECONDS
-    while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+def _conflict_now(row_id: str) -> str:
+    """Say how far a conflict is, and how its record stands if that isn't the same."""
+    conflict = SyncConflict.objects.filter(pk=pk).first() if (pk := as_uuid(row_id)) else None
+    if conflict is None:
+        return ""
+    context = RecordContext.of(conflict)
+    sentence = f"{context.name}: {conflict_progress(conflict, context).sentence}"
+    if context.record is not None and conflict.is_being_applied:
+        return sentence
+    return f"{sentence} {handlers.record_now(conflict.entity_type, conflict.entity_id)}"
 
 
+handlers.ENDED.update({Kind.CONFLICT: _conflict_now, Kind.DUPLICATE: _conflict_now})
 handlers.VALUES.update({Kind.REJECTED: _rejected_sides, Kind.CONFLICT: _conflict_sides})
 handlers.register(*(UseSide("keep_npd"), UseSide("keep_monday")), *(ChooseOption(act) for act in reports.OPTION_ACTS))

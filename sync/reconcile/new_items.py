@@ -1,11 +1,14 @@
 """Decides what happens to an item that no record has.
 
-Implements these rows of “A record and its item” in docs/reference/merge.md:
+Implements, of “A record and its item” in docs/reference/merge.md:
 
-- the rows *none | …*;
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record (duplicates.py has the rest). If the
-  filter leaves that record out, both items keep it, and the nightly listing looks at the second one again;
-- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record.
+- *none | …*: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match key,
+  or asked about if there are several, or becomes a record. A removed item ends its job.
+- *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+  takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
+  listing looks at the second one again.
+- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
+  the deleted record's pass decides about it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,10 +63,10 @@ def decide_unmatched(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_p
         item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
     }
     overruled = []
-    for record in plan.records.values():
-        if _is_overruled(record, item_of_record):
-            log = tuple(line for line in record.log if line.kind != "link")
-            without_own = replace(record, removal=None, identity=pass_plan.IDENTIFIED, log=log)
+    for record_plan in plan.records.values():
+        if _is_overruled(record_plan, item_of_record):
+            log = tuple(line for line in record_plan.log if line.kind != "link")
+            without_own = replace(record_plan, removal=None, identity=pass_plan.IDENTIFIED, log=log)
             overruled.append(
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )
@@ -403,7 +406,7 @@ class _ItemRule:
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            return not_linked(self.facts, problem)
+            return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
         plan = self._assign(chosen, pass_plan.ItemAct.LINK, sentence)
         closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
@@ -521,11 +524,6 @@ def decided_again(
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided
     return released(planned)
-
-
-def not_linked(facts: ItemFacts, why: object) -> pass_plan.ItemPlan:
-    """Return a plan that leaves the item as it is, because it can't be linked as a person chose."""
-    return replace(_settled_item(facts, f"It could not be linked. {why}"), keeps_finding=True)
 
 
 def after_rejection(

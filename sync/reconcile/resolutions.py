@@ -184,28 +184,6 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     return reopened
 
 
-def _overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return what was overruled by choices that can't be undone any more, beside the value after this pass."""
-    conflicts = []
-    for key, field_plan in plan.plans.items():
-        request = undo_request_of(plan.facts.conflicts, key)
-        if reports.KIND_UNDO not in field_plan.rejected or request is None or not field_plan.is_agreed:
-            continue
-        choice = request.resolutions[key]
-        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
-        overruled = [
-            (owner, value)
-            for side, owner, value in sides
-            if side != choice.choose and (value or None) != field_plan.npd_value_after
-        ]
-        if overruled:
-            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
-            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
-            reason = " ".join([detail, *others])
-            conflicts.append(reports.FieldConflict(key, field_plan.npd_value_after, None, overruled[0][1], reason))
-    return conflicts
-
-
 def with_resolution(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
 ) -> tuple[FieldPlan, merge.Field]:
@@ -216,7 +194,12 @@ def with_resolution(
         resolved = replace(field_plan, resolves=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
-            if _is_lost_choice_stale(resolved, field, value):
+            display = resolved.convert.display
+            expected = {resolution.npd or None}
+            if resolution.choose != "npd":
+                # A call whose answer was lost may have restored one side already.
+                expected.add(display(value) or None)
+            if not {display(field.local) or None, display(field.remote) or None} <= expected:
                 field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
                 return resolved, replace(field, resolution=resolution, typed=value, write_both=True)
@@ -291,15 +274,6 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     return field_plan.convert.local(typed_values(facts, plan, field_plan))
 
 
-def _is_lost_choice_stale(field_plan: FieldPlan, field: merge.Field, value: merge.Canonical) -> bool:
-    display = field_plan.convert.display
-    expected = {field_plan.resolution.npd or None}
-    if field_plan.resolution.choose != "npd":
-        # A call whose answer was lost may have restored one side already.
-        expected.add(display(value) or None)
-    return not {display(field.local) or None, display(field.remote) or None} <= expected
-
-
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     """Return the raw values of what a person typed or restores; raises ValueError and RelatedNotFound with a reason."""
     resolution = field_plan.resolution
@@ -357,8 +331,24 @@ def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
     """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
     kinds = {conflict.resolved_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    overruled = [field for field in _overruled_values(plan) if field.key in rejected]
-    return [*reopened_conflicts(plan, reports.KIND_OVERWRITTEN), *overruled]
+    conflicts = reopened_conflicts(plan, reports.KIND_OVERWRITTEN)
+    for key, field_plan in plan.plans.items():
+        request = undo_request_of(plan.facts.conflicts, key)
+        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
+        if not is_rejected or request is None or not field_plan.is_agreed:
+            continue
+        choice = request.resolutions[key]
+        value_now = field_plan.npd_value_after
+        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
+        overruled = [
+            (owner, value) for side, owner, value in sides if side != choice.choose and (value or None) != value_now
+        ]
+        if overruled:
+            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
+            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
+            reason = " ".join([detail, *others])
+            conflicts.append(reports.FieldConflict(key, value_now, None, overruled[0][1], reason))
+    return conflicts
 
 
 def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:

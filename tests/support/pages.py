@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -52,6 +52,13 @@ NAMING = re.compile(r"^(app|model|field|column)-.*")
 CLASS = re.compile(r"\.([\w-]+)")
 LONG_WORD = re.compile(r"\S{25}")
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
+STAND_STILL = f"""() => {{
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync("{STILL}");
+    document.adoptedStyleSheets = [sheet];
+}}"""
+"""A colour that is still changing is no contrast to measure. (The site's policy forbids a style element.)"""
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 BESIDE = """() => {
     const room = innerWidth, root = document.documentElement;
@@ -202,6 +209,22 @@ class _Rendered(Quiet):
 def barriers(page: Page) -> list[str]:
     """What axe finds, and what stands beside the screen."""
     return [f"{page.url}: {fault}" for fault in (*serious(page), *_beside(page.evaluate(BESIDE)))]
+
+
+def barriers_in_every_look(page: Page) -> list[str]:
+    """The same on a desk and on a phone, light and dark; then the page is as it was."""
+    before, faults = page.viewport_size, list[str]()
+    page.evaluate(STAND_STILL)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function("width => innerWidth === width", arg=width)
+            faults += [f"{width}, {scheme}: {fault}" for fault in barriers(page)]
+    page.emulate_media(color_scheme="null")
+    if before:
+        page.set_viewport_size(before)
+    return faults
 
 
 def _beside(elements: list[str]) -> list[str]:
