@@ -166,8 +166,8 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     assert keep_only_pulls(fields.of_pass, plan) is plan
     pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
     assert pulls.plans["phone"].write_raw == {"phone": "+442079460019"}
-    dropped = [pulls.plans[key] for key in ("role_title", "notes")]
-    assert [(field.decision.action, field.send_raw, field.conflict) for field in dropped] == [
+    left_out = [pulls.plans[key] for key in ("role_title", "notes")]
+    assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
     ] * 2
     assert (left_out_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
