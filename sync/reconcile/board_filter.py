@@ -1,4 +1,4 @@
-"""Applies the board's filter: which records and items a pass leaves out, and how a pair leaves and returns.
+"""Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
 Implements “What a filter leaves out” of docs/reference/merge.md. new_items.py and identity.py use its verdicts for
 items without a record and for matches.
@@ -7,7 +7,7 @@ A pair is synced while the conditions of both sides hold. A pair that is left ou
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
 sync were off. A condition that can't be evaluated leaves the pair as it was.
 
-A pair leaves in one of four ways:
+A pair is left out in one of four ways:
 
 - The record fails: at once, without a call (`filter_record`).
 - The item fails as it was read: after this pass, which only pulls what the fields' rules pull (`filter_item`,
@@ -32,9 +32,9 @@ from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.texts import fold_whitespace
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import base_of, cell_of, is_emptied_by_removal, side_of
+from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
@@ -91,13 +91,13 @@ def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass
 
 
 def keep_only_pulls(facts: pass_plan.PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """If the pair is left out after this pass, drop all field plans except pulls."""
+    """If the pair is left out after this pass, plan nothing for its fields but pulls."""
     if not is_left_out_after_pass(facts, plan):
         return plan
     plans = dict(plan.plans)
     for key, field_plan in plan.plans.items():
         is_pull = field_plan.send_raw is None and field_plan.conflict is None
-        # A person's choice is still applied, unless it is the item that leaves the filter.
+        # A person's choice is still applied, unless it is the item that fails its conditions.
         is_kept = not plan.left_out_after_pass if field_plan.resolves is not None else is_pull
         if not is_kept:
             plans[key] = leave_field_out(field_plan)
@@ -227,7 +227,7 @@ def record_verdict(
         values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
-        return side_of(convert.local, values)
+        return field_bases.side_of(convert.local, values)
 
     return _verdict(board, FilterSide.RECORD, record, value_of)
 
@@ -247,7 +247,7 @@ def item_verdict(
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board.")
-        return side_of(convert.remote, cell_of(convert, mapping, item))
+        return field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
@@ -262,7 +262,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
         ways = {mapping.direction, record.sync_direction}
         if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            return side_of(convert.local, field_values.stored_values(record, mapping))
+            return field_bases.side_of(convert.local, field_values.stored_values(record, mapping))
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
@@ -313,22 +313,23 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def _pair_verdict(facts: pass_plan.PassFacts, record: RecordFacts, item: Item) -> FilterVerdict:
+def _pair_verdict(facts: pass_plan.PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
     """Return whether a record's item matches, without the cells that the removal of another item has emptied."""
-    verdict = item_verdict(facts.board, item, record.record)
+    verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:
         return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
-        convert = facts.board.converter(mapping, record.record)
-        base = base_of(record.sync_state, mapping, item.id)
+        convert = facts.board.converter(mapping, record_facts.record)
+        base = field_bases.base_of(record_facts.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            if is_emptied_by_removal(facts, convert, side_of(convert.remote, cell_of(convert, mapping, item)), base):
+            remote = field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item))
+            if is_emptied_by_removal(facts, convert, remote, base):
                 emptied.add(mapping.key)
-    return item_verdict(facts.board, item, record.record, emptied) if emptied else verdict
+    return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -22,7 +22,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import calls, field_plan, field_values, pass_plan
+from sync.reconcile import calls, field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.board_filter import deleted_item_exclusion, deleted_record_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, change_events
 from sync.reconcile.field_values import BoardContext
@@ -301,15 +301,15 @@ def edits_since_base(
 def _edit_since_base(
     convert: Converter, facts: DeletedFacts, mapping: FieldMapping, item: Item
 ) -> reports.FieldConflict | None:
-    base = field_plan.base_of(facts.sync_state, mapping, item.id)
-    cell = field_plan.cell_of(convert, mapping, item)
+    base = field_bases.base_of(facts.sync_state, mapping, item.id)
+    cell = field_bases.cell_of(convert, mapping, item)
     local_raw = field_values.stored_values(facts.record, mapping)
-    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
+    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
     remote = sides.remote
     agreed = sides.base[1] if sides.base else None
     monday = None if isinstance(remote, Unknown) else convert.display(remote) or None
     if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
-        return reports.FieldConflict(mapping.key, None, None, monday, field_plan.unknown_reason(sides))
+        return reports.FieldConflict(mapping.key, None, None, monday, field_bases.unknown_reason(sides))
     # A deleted item leaves every cell of connected boards empty.
     is_emptied = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or is_emptied:

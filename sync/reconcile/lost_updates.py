@@ -24,9 +24,9 @@ from conflicts.reports import KIND_FIELDS, KIND_OVERWRITTEN, ConflictReport, Fie
 from sync import merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
 from sync.monday import conversion
-from sync.reconcile import field_values, pass_plan, resolutions
+from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, change_events
-from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, new_base, side_of, sides_of, way_of
+from sync.reconcile.field_plan import way_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_editor_name, monday_user_name
 
@@ -84,14 +84,14 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
-                base[key] = {**base[key], AS_SENT: True}
+                base[key] = {**base[key], field_bases.AS_SENT: True}
                 altered.pop(key, None)
             if write := history.landed_write:
                 landed[key] = write.id
                 # A united list is no base before NPD has it too.
                 if write.item_id == item_id and not write.entry.get("united"):
-                    base[key] = new_base(mapping, item_id, write.entry["local"], write.entry["read"])
-                    base[key][AS_SENT] = True
+                    base[key] = field_bases.new_base(mapping, item_id, write.entry["local"], write.entry["read"])
+                    base[key][field_bases.AS_SENT] = True
         # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
             faults.append(error)
@@ -217,10 +217,10 @@ class _FieldHistory:
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
-        base = base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
+        base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = side_of(self.convert.remote, base["remote"])
+        answered = field_bases.side_of(self.convert.remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -276,7 +276,7 @@ class _FieldHistory:
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
         return any(
-            side_of(self.convert.remote, entry[0]) == event.value
+            field_bases.side_of(self.convert.remote, entry[0]) == event.value
             for entry in self.facts.sync_state.seen.get(event.key, [])
             if len(entry) < _REPORT_LENGTH and datetime.fromisoformat(entry[1]) >= since
         )
@@ -366,8 +366,8 @@ def _is_lost(
 ) -> bool:
     """Whether neither side has the value; a write without an answer counts only if Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
-    remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
-    sides = sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
+    remote = field_bases.cell_of(convert, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
+    sides = field_bases.sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
     if lost_update.is_unconfirmed and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)

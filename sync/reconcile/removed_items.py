@@ -21,7 +21,7 @@ from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import field_plan, field_values, pass_plan
+from sync.reconcile import field_bases, field_plan, field_values, pass_plan
 from sync.reconcile.facts import RETURNED, HistoryLine, RecordFacts, RemovalFacts, change_events
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import lost_edit_line, will_ask
@@ -338,17 +338,17 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     convert = board.converter(mapping, facts.record)
     item_id = facts.record.monday_id or ""
     local_raw = field_values.stored_values(facts.record, mapping)
-    cell: Any = field_plan.UNREAD
+    cell: Any = field_bases.UNREAD
     if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
-        cell = field_plan.cell_of(convert, mapping, facts.item)
+        cell = field_bases.cell_of(convert, mapping, facts.item)
         # Another board has other columns, so it says nothing that a cell can't be read there.
         if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
-            cell = field_plan.UNREAD
-    base = field_plan.base_of(facts.sync_state, mapping, item_id)
+            cell = field_bases.UNREAD
+    base = field_bases.base_of(facts.sync_state, mapping, item_id)
     if facts.item is not None and not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = field_plan.base_with_intents(facts, mapping, convert, cell)
-    sides = field_plan.sides_of(convert, base, local=local_raw, remote=cell)
+            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
+    sides = field_bases.sides_of(convert, base, local=local_raw, remote=cell)
     # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new column.
     entry = facts.sync_state.base.get(mapping.key)
     agreed = base or (entry if entry and entry["item"] == item_id else None)
@@ -366,7 +366,7 @@ def _is_edited_in_npd(
 ) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
     local_raw = field_values.stored_values(facts.record, mapping)
-    npd_side = field_plan.sides_of(convert, agreed, local=local_raw)
+    npd_side = field_bases.sides_of(convert, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
         entry = facts.sync_state.blocked_fields.get(mapping.key, {})
@@ -380,8 +380,8 @@ def _is_edited_in_npd(
 def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
     remote = sides.remote
-    if isinstance(remote, Unknown) or field_plan.unknown_reason(sides):
-        return None, field_plan.unknown_reason(sides) if remote is not field_plan.UNREAD else ""
+    if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
+        return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
     # A removed item leaves every cell of connected boards empty.
     is_emptied = remote is None and convert.names_items
     if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):

@@ -22,7 +22,7 @@ from sync.models import FieldMapping, Intent, SyncedModel
 from sync.monday.board import EventKind, ItemEvent
 from sync.monday.board_items import Item
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import field_plan, field_values, pass_plan
+from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import RecordFacts, change_events, event_value, is_create
 from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
@@ -40,6 +40,7 @@ def end_without_call(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_pl
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if facts.causes == Cause.SAVE and not facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
+    # A job from NPD has something to send, whatever Monday has reported meanwhile.
     is_from_monday = all(row.direction == QueueDirection.TO_NPD for row in facts.claim.rows)
     if facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
         known = "Monday reported what was known already."
@@ -69,11 +70,12 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
     if not record.monday_id or has_open_work(plan):
         return False
     for mapping in board.mapped:
-        base = field_plan.base_of(plan.sync_state, mapping, record.monday_id)
+        base = field_bases.base_of(plan.sync_state, mapping, record.monday_id)
         convert = board.converter(mapping, record)
-        if base is None or base.get(field_plan.AS_SENT):
+        # Such a base says that Monday has somebody's edit, which no pass has pulled yet.
+        if base is None or base.get(field_bases.AS_SENT):
             return False
-        if not field_plan.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
             return False
     return True
 
@@ -89,7 +91,7 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
         if values is None:
             return False
         for mapping, value, column_type in values:
-            base = field_plan.base_of(plan.sync_state, mapping, record.monday_id or "")
+            base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
             convert = board.converter(mapping, record)
             try:
                 if base is None or event_value(convert, value, column_type) != convert.remote(base["remote"]):
@@ -107,11 +109,13 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
         column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
+            # Somebody may have typed it, and no base has its value.
             return None
         return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
     if event.kind is EventKind.CREATED:
         values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
+    # To another group of the board, by which the filter may leave it out.
     if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
         return None
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
@@ -121,9 +125,13 @@ def end_unchanged(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     """End every record that needs no call, unless the filter has left it out."""
     # A settled record also forgets the state of an item that is not read.
     endable = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    records = [record for record in plan.records.values() if not record.left_out and record.outcome in endable]
-    ended = [end_without_call(facts.board, record) for record in records]
-    return plan.with_records(record for record in ended if record)
+    records = [
+        record_plan
+        for record_plan in plan.records.values()
+        if not record_plan.left_out and record_plan.outcome in endable
+    ]
+    ended = [end_without_call(facts.board, record_plan) for record_plan in records]
+    return plan.with_records(record_plan for record_plan in ended if record_plan)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -139,8 +147,8 @@ def apply_unlinks(facts: pass_plan.PassFacts, plan: pass_plan.Plan) -> pass_plan
     for removed items may unlink too (`removed_items.plan_removal`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
-    requests = [(record, requested_unlink(record.facts)) for record in plan.records.values()]
-    return plan.with_records(record.unlinked(why) for record, why in requests if why)
+    requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
+    return plan.with_records(record_plan.unlinked(why) for record_plan, why in requests if why)
 
 
 def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
@@ -157,6 +165,7 @@ STALE_READ = "Monday still shows what was replaced a moment ago. It is read once
 
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
+    # A create has replaced nothing.
     writes = [intent for intent in facts.history.applied if not is_create(intent)]
     return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
 
@@ -168,13 +177,14 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     """
     entry = intent.values[key]
     mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
-    base = field_plan.base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
+    base = field_bases.base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False
     convert = board.converter(mapping, facts.record)
     try:
         cell = convert.stored_value(facts.item.reading(entry["column"]))
         current = convert.remote(cell)
+        # An earlier pass that read this value after our write has shown that it is there again.
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
         if current == convert.remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
@@ -198,7 +208,7 @@ def is_resting(board: BoardContext, facts: RecordFacts, item: Item) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
-    return all(field_plan.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
+    return all(field_bases.is_as_agreed(board, facts, mapping, item) for mapping in board.mapped)
 
 
 def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) -> set[tuple[type[SyncedModel], str]]:
@@ -207,18 +217,18 @@ def items_of_emptied_cells(board: BoardContext, facts: RecordFacts, item: Item) 
     for mapping, relation in board.relations:
         names = set[str]()
         convert = board.converter(mapping, facts.record)
-        base = field_plan.base_of(facts.sync_state, mapping, item.id)
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if (
             not convert.names_items
-            or field_plan.side_of(convert.remote, field_plan.cell_of(convert, mapping, item)) is not None
+            or field_bases.side_of(convert.remote, field_bases.cell_of(convert, mapping, item)) is not None
         ):
             continue
         if base is not None:
-            names.add(str(field_plan.side_of(partial(field_plan.base_remote, convert), base)))
+            names.add(str(field_bases.side_of(partial(field_bases.base_remote, convert), base)))
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            names |= {str(field_plan.side_of(convert.local, entry["local"])) for entry in creates if entry}
+            names |= {str(field_bases.side_of(convert.local, entry["local"])) for entry in creates if entry}
         emptied |= {(target_of(relation), name) for name in names - {"None"}}
     return emptied
 
@@ -228,13 +238,13 @@ def needs_edit_times(board: BoardContext, facts: RecordFacts, item: Item) -> boo
     for mapping in board.mapped:
         if Rule.NEWEST not in (mapping.rule, mapping.first_match):
             continue
-        base = field_plan.base_of(facts.sync_state, mapping, item.id)
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if base is None:
             return True
         if base["local"] == field_values.stored_values(facts.record, mapping):
             continue
-        cell = field_plan.cell_of(board.converter(mapping), mapping, item)
-        if base.get(field_plan.AS_SENT) or cell != base["remote"]:
+        cell = field_bases.cell_of(board.converter(mapping), mapping, item)
+        if base.get(field_bases.AS_SENT) or cell != base["remote"]:
             return True
     return False
 
