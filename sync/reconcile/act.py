@@ -682,14 +682,14 @@ def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
 def send_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
-    leaving = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
     for policy, kind in deleted_records.REMOVAL_KINDS.items():
         call = Call(kind, _outdated_removals, str(policy))
-        of_policy = [deleted for deleted in leaving if deleted.item_removal is policy]
+        of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(call, [deleted_records.removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
-        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in leaving
+        deleted_records.after_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
 
 

@@ -57,8 +57,8 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     decide_unmatched,
     decide_deleted_records,
     find_possible_duplicates,
-    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that leaves the
-    # filter only pulls, a field in a loop is throttled, and too many clears wait for approval.
+    # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
+    # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
     each_record(with_earlier_bases),
     each_record(with_fields),
     each_record(keep_only_pulls),

@@ -223,11 +223,11 @@ def duplicate_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repo
         "the copy alone stays in Monday's archive."
     )
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    leaving = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = f"The item “{item.name}” stays on the board; it is not matched, and no record is created from it."
     options = [
         reports.Option("custom", "It is a copy: archive it", archiving, identity.ARCHIVE_OPTION, reports.ARCHIVE_ITEM),
         reports.Option("custom", "It is somebody else: create a new record", creating, identity.NEW_RECORD),
-        reports.Option("custom", "Leave the item alone", leaving, identity.LEAVE_ALONE),
+        reports.Option("custom", "Leave the item alone", leaving_alone, identity.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)

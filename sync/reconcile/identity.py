@@ -233,17 +233,17 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         sentence += f", which {'has' if len(linked) == 1 else 'have'} an item already"
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     creating = f"A new record is created from “{item.name}” and linked with it."
-    leaving = "The item stays on the board; it is not matched, and no record is created from it."
+    leaving_alone = "The item stays on the board; it is not matched, and no record is created from it."
     leave_label = "Leave the item alone"
     if len(hits) == len(linked) == 1:
         leave_label = "Same person: keep the item it has, and leave this one alone"
-        leaving = f"“{linked[0]}” keeps the item that it has. {leaving}"
+        leaving_alone = f"“{linked[0]}” keeps the item that it has. {leaving_alone}"
     options = [
         reports.Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk))
         for record in linkable(hits)
     ]
     options.append(reports.Option("custom", "It is somebody else: create a new record", creating, NEW_RECORD))
-    options.append(reports.Option("custom", leave_label, leaving, LEAVE_ALONE))
+    options.append(reports.Option("custom", leave_label, leaving_alone, LEAVE_ALONE))
     return question_data(f"{sentence}. Nothing was created.", record_candidates(hits), options) | {
         "item": dict(details)
     }

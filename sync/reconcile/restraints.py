@@ -203,6 +203,7 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
         convert = field_plan.convert
+        # Of a value that isn't known nobody can say that it would be emptied.
         with suppress(UnknownValue):
             local = convert.local(field_plan.local_raw)
             remote = convert.remote(field_plan.remote_raw)
@@ -315,6 +316,7 @@ def _final_state(plan: pass_plan.RecordPlan, request: ApprovalRequest) -> choice
         return None
     if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
         return None
+    # Both sides are empty, or both are filled again. If nobody decided so, the cause has ended by itself.
     decision = choices.ApprovalState.APPROVED if local is None else choices.ApprovalState.REJECTED
     if request.state != decision:
         return choices.ApprovalState.RELEASED
